@@ -30,9 +30,6 @@ const (
 type Error struct {
 	Code    Code
 	Message string
-	// Status, when not zero, is the HTTP status to answer instead of the
-	// code's usual one (413, 415 and 412 share the code of a plainer error).
-	Status int
 	// RetryAfter, when not zero, tells the caller when to try again.
 	RetryAfter time.Duration
 	// Err is the cause. It is logged and never shown.
