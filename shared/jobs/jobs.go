@@ -1,0 +1,153 @@
+// Package jobs wakes Duebell up at an instant, through Dapr Jobs. A job is a
+// wake-up call and nothing more: it carries IDs, and what is true is read from
+// Postgres when it comes.
+//
+// Dapr's documentation: https://docs.dapr.io/reference/api/jobs_api/
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	dapr "github.com/dapr/go-sdk/client"
+	"github.com/google/uuid"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/duebell/duebell/shared/config"
+)
+
+// Wake is what a job carries, and what comes back when it is due: which
+// reminder, and which revision of it.
+type Wake struct {
+	TaskID     uuid.UUID `json:"task_id"`
+	UserID     string    `json:"user_id"`
+	ReminderID uuid.UUID `json:"reminder_id"`
+	Revision   int64     `json:"revision"`
+}
+
+// Job is one wake-up call.
+type Job struct {
+	Wake
+	DueTime time.Time
+}
+
+// Name is the job's name. It holds the reminder's ID and revision, so that a
+// name always means the same instant: a late call for an old revision, to
+// schedule or to delete, can't touch the job of a new one.
+func (j Job) Name() string { return Name(j.ReminderID, j.Revision) }
+
+// Name returns the name of the job for a reminder's revision.
+func Name(reminderID uuid.UUID, revision int64) string {
+	return fmt.Sprintf("reminder-%s-%d", reminderID, revision)
+}
+
+// Config says how to reach daprd, and what Dapr does when a callback fails.
+type Config struct {
+	Endpoint string        `env:"DAPR_GRPC_ENDPOINT,required"` // daprd's gRPC API: host:port, or a URL with http or https
+	APIToken config.Secret `env:"DAPR_API_TOKEN,required"`     // daprd's own API token
+	// A callback that fails is repeated after each interval, up to so many
+	// times. The interval counts from the due time, so together they say for how
+	// long the trigger function may be away before only the sweep is left to fire
+	// the reminder.
+	RetryInterval time.Duration `env:"JOB_RETRY_INTERVAL" envDefault:"2s"`
+	MaxRetries    uint32        `env:"JOB_MAX_RETRIES" envDefault:"60"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error {
+	var problems []error
+	if c.RetryInterval < 100*time.Millisecond {
+		problems = append(problems, errors.New("JOB_RETRY_INTERVAL must be at least 100ms: Dapr would repeat a failing callback without a pause"))
+	}
+	if c.MaxRetries < 1 || c.MaxRetries > 10_000 {
+		problems = append(problems, errors.New("JOB_MAX_RETRIES must be between 1 and 10000"))
+	}
+	return errors.Join(problems...)
+}
+
+// Dapr schedules and deletes jobs through one daprd. It is safe for concurrent
+// use.
+type Dapr struct {
+	client dapr.Client
+	conn   *grpc.ClientConn
+	cfg    Config
+}
+
+// Open makes a client. It does not connect: that happens on first use, and again
+// whenever the connection was lost. While daprd is away calls fail at once.
+func Open(cfg Config) (*Dapr, error) {
+	dapr.SetLogger(nil)
+	target, transport := cfg.Endpoint, insecure.NewCredentials()
+	if rest, ok := strings.CutPrefix(target, "https://"); ok {
+		target, transport = rest, credentials.NewTLS(nil)
+	} else {
+		target = strings.TrimPrefix(target, "http://")
+	}
+	// The SDK's own constructor dials, and blocks for up to 5 s.
+	conn, err := grpc.NewClient("dns:///"+target,
+		grpc.WithTransportCredentials(transport),
+		grpc.WithPerRPCCredentials(apiToken(cfg.APIToken)),
+		// daprd is near: find out soon that it is back.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: time.Second,
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("DAPR_GRPC_ENDPOINT: %w", err)
+	}
+	return &Dapr{client: dapr.NewClientWithConnection(conn), conn: conn, cfg: cfg}, nil
+}
+
+// Close ends the connection.
+func (d *Dapr) Close() error { return d.conn.Close() }
+
+// apiToken sends daprd's API token with every call.
+type apiToken config.Secret
+
+func (t apiToken) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"dapr-api-token": config.Secret(t).Reveal()}, nil
+}
+
+// RequireTransportSecurity is false because daprd's API is usually reached inside
+// the cluster's network without TLS.
+func (apiToken) RequireTransportSecurity() bool { return false }
+
+// Schedule has Dapr call back at the job's due time. A job that is there already
+// is left as it is: its name says that it is the same one.
+func (d *Dapr) Schedule(ctx context.Context, j Job) error {
+	data, err := json.Marshal(j.Wake)
+	if err != nil {
+		return fmt.Errorf("encode job %s: %w", j.Name(), err)
+	}
+	due := j.DueTime.UTC().Format(time.RFC3339Nano)
+	err = d.client.ScheduleJob(ctx, &dapr.Job{
+		Name:    j.Name(),
+		DueTime: &due,
+		// Without a type URL the callback's body is exactly these bytes.
+		Data: &anypb.Any{Value: data},
+		// Dapr's default would drop the job after 3 tries, a second apart.
+		FailurePolicy: &dapr.JobFailurePolicyConstant{MaxRetries: &d.cfg.MaxRetries, Interval: &d.cfg.RetryInterval},
+	})
+	if err != nil && status.Code(err) != codes.AlreadyExists {
+		return fmt.Errorf("schedule job %s: %w", j.Name(), err)
+	}
+	return nil
+}
+
+// Delete removes a job. One that isn't there is no error.
+func (d *Dapr) Delete(ctx context.Context, name string) error {
+	if err := d.client.DeleteJob(ctx, name); err != nil {
+		return fmt.Errorf("delete job %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+// Package migrate brings a database to the schema that package store needs. Only
+// the operator's program links it: functions never migrate, least of all on a
+// cold start.
+package migrate
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // database/sql driver "pgx", which goose speaks through
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+//go:embed *.sql
+var migrations embed.FS
+
+// Applied is one migration that Up carried out.
+type Applied struct {
+	Name     string
+	Duration time.Duration
+}
+
+// Up applies the migrations that the database lacks, each in its own
+// transaction, and returns those. It takes a lock in the database, so that
+// several copies may run at once: one works, the others wait and find nothing
+// left to do.
+func Up(ctx context.Context, databaseURL string) ([]Applied, error) {
+	db, err := sql.Open("pgx", databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	defer db.Close()
+
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return nil, fmt.Errorf("make the migration lock: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations, goose.WithSessionLocker(locker))
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded migrations: %w", err)
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	applied := make([]Applied, 0, len(results))
+	for _, r := range results {
+		applied = append(applied, Applied{Name: r.Source.Path, Duration: r.Duration})
+	}
+	return applied, nil
+}

@@ -1,0 +1,183 @@
+// Package store keeps Duebell's truth in Postgres: users, tasks, reminders,
+// deliveries and notifications. It holds all the SQL and none of the rules;
+// package reminder composes the two.
+//
+// A row is always locked in the order task, reminder, delivery, user, and
+// several of one kind in the order of their ids. Errors are faults: not_found for
+// what isn't there or is another user's, unavailable while the database is away.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/fault"
+)
+
+// Config says where the database is and how much of it one process may use.
+type Config struct {
+	URL      config.Secret `env:"DATABASE_URL,required"`             // postgres://user:password@host:port/database
+	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"8"` // connections that one process keeps at most
+}
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error {
+	var problems []error
+	if _, err := pgxpool.ParseConfig(c.URL.Reveal()); err != nil {
+		// pgx's own error repeats parts of the URL.
+		problems = append(problems, errors.New("DATABASE_URL is not a Postgres URL; write it like postgres://user:password@host:5432/duebell"))
+	}
+	if c.MaxConns < 1 {
+		problems = append(problems, errors.New("DATABASE_MAX_CONNS must be at least 1"))
+	}
+	return errors.Join(problems...)
+}
+
+// Limits that keep a stuck function from holding up the others. Both end the
+// session's transaction on the server's side, so they hold for a function that
+// is paused or cut off, too.
+const (
+	statementTimeout = 10 * time.Second
+	idleInTxTimeout  = 10 * time.Second
+	// patience is how long an operation goes on trying to reach a database that
+	// refuses connections, as one does that is just starting.
+	patience = 1500 * time.Millisecond
+	// operationTimeout bounds an operation with all its tries and the wait for
+	// a free connection.
+	operationTimeout = 15 * time.Second
+)
+
+// Store is a pool of connections to Duebell's database. It is safe for
+// concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// Open makes a Store. It does not connect: that happens on first use, so that a
+// function starts while the database is away, and recovers when it comes back.
+func Open(cfg Config) (*Store, error) {
+	pc, err := pgxpool.ParseConfig(cfg.URL.Reveal())
+	if err != nil {
+		return nil, cfg.Validate()
+	}
+	pc.MaxConns = cfg.MaxConns
+	pc.MaxConnIdleTime = 5 * time.Minute
+	pc.ConnConfig.ConnectTimeout = 2 * time.Second
+	pc.ConnConfig.RuntimeParams["application_name"] = "duebell"
+	pc.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
+	pc.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(idleInTxTimeout.Milliseconds())
+	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
+	if err != nil {
+		return nil, fmt.Errorf("open the database pool: %w", err)
+	}
+	return &Store{pool: pool}, nil
+}
+
+// Close ends the pool's connections, once those in use are given back.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping reports whether the database answers and has Duebell's tables.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		_, err := c.Exec(ctx, `select from tasks limit 0`)
+		return err
+	})
+}
+
+// Tx is a transaction. Its methods take the locks they name; all locks are held
+// until the transaction ends.
+type Tx struct{ tx pgx.Tx }
+
+// InTx runs fn in a transaction at the isolation level read committed, commits
+// if it returns nil, and rolls back otherwise. fn runs again if the server chose
+// the transaction as a deadlock's victim, so it must have no effect outside the
+// transaction before it returns.
+func (s *Store) InTx(ctx context.Context, fn func(context.Context, Tx) error) error {
+	const tries = 3
+	for try := 1; ; try++ {
+		err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return fn(ctx, Tx{tx}) })
+		})
+		if try == tries || !isRollback(err) {
+			return err
+		}
+	}
+}
+
+// snapshot runs fn, which only reads, on one consistent state of the database.
+func (s *Store) snapshot(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return pgx.BeginTxFunc(ctx, c, options, func(tx pgx.Tx) error { return fn(ctx, tx) })
+	})
+}
+
+// isRollback reports whether the server undid a transaction that may succeed
+// when run again: serialization_failure or deadlock_detected.
+func isRollback(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "40001" || pg.Code == "40P01")
+}
+
+// do runs fn on a connection. It tries again while nothing has reached the
+// server, for as long as its patience lasts, and turns what is left into a fault.
+func (s *Store) do(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+	defer cancel()
+	attempt := func() (struct{}, error) {
+		c, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer c.Release()
+		err = fn(ctx, c)
+		if err != nil && !pgconn.SafeToRetry(err) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 20*time.Millisecond, 200*time.Millisecond
+	_, err := backoff.Retry(ctx, attempt, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(patience))
+	return asFault(err)
+}
+
+// asFault says in Duebell's terms what a database error means. Faults and
+// errors of other origins pass through.
+func asFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "3F000": // undefined table, column, schema
+			return fault.Unavailable(err, "the database lacks Duebell's tables; run `duebell migrate`")
+		case pg.Code[:2] == "08", pg.Code[:2] == "53", pg.Code[:2] == "57", // connection, resources, operator intervention
+			isRollback(err), pg.Code == "25P03", pg.Code == "3D000", pg.Code == "28P01": // idle in transaction; no such database; password
+			return fault.Unavailable(err, "the database is not available; try again")
+		}
+		return err
+	}
+	// What is neither the server's answer nor ours comes from the way there: no
+	// connection, one that broke, or a time limit.
+	var network net.Error
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || errors.As(err, &network) || pgconn.Timeout(err) ||
+		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded) {
+		return fault.Unavailable(err, "the database is not available; try again")
+	}
+	return err
+}

@@ -1,0 +1,248 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// User is someone who has tasks.
+type User struct {
+	ID string
+	// Email is the verified address to write to, nil when there is none.
+	Email *string
+}
+
+// SaveUser records the user. With keepEmail an address that is already recorded
+// stays: the sign-in said nothing about it.
+func (s *Store) SaveUser(ctx context.Context, u User, keepEmail bool) error {
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		// The guard keeps the usual case, nothing new, from locking the row.
+		_, err := c.Exec(ctx, `
+			insert into users (id, email)
+			select $1, $2
+			where not exists (select from users where id = $1 and ($3 or email is not distinct from $2))
+			on conflict (id) do update set email = excluded.email where not $3`,
+			u.ID, u.Email, keepEmail)
+		return err
+	})
+}
+
+var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
+
+const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed, t.channels, t.version, t.created_at, t.updated_at`
+
+func scanTask(row pgx.CollectableRow) (t task.Task, err error) {
+	err = row.Scan(&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt)
+	t.CreatedAt, t.UpdatedAt, t.DueDate = t.CreatedAt.UTC(), t.UpdatedAt.UTC(), inUTC(t.DueDate)
+	return t, err
+}
+
+const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesce(r.confirmed_revision, 0), r.removed_at is not null`
+
+// reminderFields are where a row of reminderColumns goes. Instants are brought
+// to UTC by the caller.
+func reminderFields(r *task.Reminder) []any {
+	return []any{&r.ID, &r.Before, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed}
+}
+
+func inUTC(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+// InsertTask stores a new task with its reminders.
+func (tx Tx) InsertTask(ctx context.Context, t task.Task) error {
+	if _, err := tx.tx.Exec(ctx, `
+		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		t.ID, t.UserID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.CreatedAt, t.UpdatedAt); err != nil {
+		return err
+	}
+	return tx.saveReminders(ctx, t)
+}
+
+// LockTask locks a user's task and all its reminders, removed ones included,
+// against every change, and returns them.
+func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Task, error) {
+	// "No key": inserting a notification needs the key of its task.
+	rows, _ := tx.tx.Query(ctx, `
+		select `+taskColumns+` from tasks t
+		where t.id = $1 and t.user_id = $2 and t.deleted_at is null for no key update`, id, userID)
+	t, err := pgx.CollectExactlyOneRow(rows, scanTask)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return task.Task{}, errNoTask
+	}
+	if err != nil {
+		return task.Task{}, err
+	}
+	rows, _ = tx.tx.Query(ctx, `
+		select `+reminderColumns+` from reminders r where r.task_id = $1 order by r.id for no key update`, id)
+	t.Reminders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r task.Reminder, err error) {
+		err = row.Scan(reminderFields(&r)...)
+		r.FireAt = inUTC(r.FireAt)
+		return r, err
+	})
+	t.Before = offsets(t.Reminders)
+	return t, err
+}
+
+// offsets returns the offsets that the task has now.
+func offsets(rs []task.Reminder) []time.Duration {
+	out := make([]time.Duration, 0, len(rs))
+	for _, r := range rs {
+		if !r.Removed {
+			out = append(out, r.Before)
+		}
+	}
+	return out
+}
+
+// UpdateTask stores a task that LockTask returned, changed, with its reminders,
+// and cancels the deliveries that no longer hold: those of a reminder that is not
+// fired at their revision any more, and all of a task that is not active. One
+// being sent at this moment is cancelled too: its sender can still report it
+// sent, but it is not tried again.
+func (tx Tx) UpdateTask(ctx context.Context, t task.Task) error {
+	if _, err := tx.tx.Exec(ctx, `
+		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8
+		where id = $1`,
+		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt); err != nil {
+		return err
+	}
+	if err := tx.saveReminders(ctx, t); err != nil {
+		return err
+	}
+	return tx.cancelDeliveries(ctx, t.ID, !t.Active())
+}
+
+// DeleteTask hides a task that LockTask returned, and cancels its reminders and
+// unsent deliveries. The rows stay until retention removes them.
+func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) error {
+	if _, err := tx.tx.Exec(ctx, `update tasks set deleted_at = now(), version = version + 1 where id = $1`, id); err != nil {
+		return err
+	}
+	if _, err := tx.tx.Exec(ctx, `update reminders set state = 'cancelled' where task_id = $1 and state = 'armed'`, id); err != nil {
+		return err
+	}
+	return tx.cancelDeliveries(ctx, id, true)
+}
+
+// saveReminders stores those of a task's reminders that are new or differ from
+// what is stored.
+func (tx Tx) saveReminders(ctx context.Context, t task.Task) error {
+	var batch pgx.Batch
+	for _, r := range t.Reminders {
+		batch.Queue(`
+			insert into reminders as r (id, task_id, user_id, before, fire_at, state, revision, removed_at)
+			values ($1, $2, $3, $4, $5, $6, $7, case when $8 then now() end)
+			on conflict (id) do update
+			set fire_at = excluded.fire_at, state = excluded.state, revision = excluded.revision,
+			    fired_at = case when excluded.state = 'fired' then r.fired_at end,
+			    removed_at = case when $8 then coalesce(r.removed_at, now()) end
+			where (r.fire_at, r.state, r.revision, r.removed_at is not null)
+			   is distinct from (excluded.fire_at, excluded.state, excluded.revision, $8)`,
+			r.ID, t.ID, t.UserID, r.Before, r.FireAt, r.State, r.Revision, r.Removed)
+	}
+	return tx.tx.SendBatch(ctx, &batch).Close()
+}
+
+func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID, all bool) error {
+	_, err := tx.tx.Exec(ctx, `
+		update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
+		where id in (
+			select d.id from deliveries d join reminders r on r.id = d.reminder_id
+			where d.task_id = $1 and d.state in ('planned', 'sending', 'unknown')
+			  and ($2 or r.state <> 'fired' or r.revision <> d.revision or r.removed_at is not null)
+			order by d.id for update of d)`, taskID, all)
+	return err
+}
+
+// GetTask returns a user's task.
+func (s *Store) GetTask(ctx context.Context, userID string, id uuid.UUID) (task.Task, error) {
+	var t task.Task
+	err := s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		tasks, err := queryTasks(ctx, tx, `select `+taskColumns+` from tasks t where t.id = $1 and t.user_id = $2 and t.deleted_at is null`, id, userID)
+		if err != nil {
+			return err
+		}
+		if len(tasks) == 0 {
+			return errNoTask
+		}
+		t = tasks[0]
+		return nil
+	})
+	return t, err
+}
+
+// Filter narrows a list of tasks. The zero value of each field means any.
+type Filter struct {
+	Completed *bool
+	DueBefore *time.Time // due earlier than this
+	DueAfter  *time.Time // due at this time or later
+	After     uuid.UUID  // the last task of the page before
+	Limit     int        // at most this many, and at least 1
+}
+
+// ListTasks returns a user's tasks, the newest first, and whether there are more.
+func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks []task.Task, more bool, err error) {
+	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		tasks, err = queryTasks(ctx, tx, `
+			select `+taskColumns+` from tasks t
+			where t.user_id = @user and t.deleted_at is null
+			  and (@completed::boolean is null or t.completed = @completed)
+			  and (@before::timestamptz is null or t.due_date < @before)
+			  and (@after::timestamptz is null or t.due_date >= @after)
+			  and (@last::uuid is null or t.id < @last)
+			order by t.id desc limit @limit`,
+			pgx.NamedArgs{
+				"user": userID, "completed": f.Completed, "before": f.DueBefore, "after": f.DueAfter,
+				"last": uuid.NullUUID{UUID: f.After, Valid: f.After != uuid.Nil}, "limit": f.Limit + 1,
+			})
+		return err
+	})
+	if len(tasks) > f.Limit {
+		return tasks[:f.Limit], true, err
+	}
+	return tasks, false, err
+}
+
+// queryTasks runs a query for tasks and adds to each its reminders that are not
+// removed, the earliest first.
+func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task.Task, error) {
+	rows, _ := tx.Query(ctx, sql, args...)
+	tasks, err := pgx.CollectRows(rows, scanTask)
+	if err != nil || len(tasks) == 0 {
+		return tasks, err
+	}
+	ids := make([]uuid.UUID, len(tasks))
+	for i, t := range tasks {
+		ids[i] = t.ID
+	}
+	rows, _ = tx.Query(ctx, `
+		select r.task_id, `+reminderColumns+` from reminders r
+		where r.task_id = any($1) and r.removed_at is null order by r.before desc`, ids)
+	var taskID uuid.UUID
+	var r task.Reminder
+	_, err = pgx.ForEachRow(rows, append([]any{&taskID}, reminderFields(&r)...), func() error {
+		i := slices.Index(ids, taskID)
+		r.FireAt = inUTC(r.FireAt)
+		tasks[i].Reminders = append(tasks[i].Reminders, r)
+		return nil
+	})
+	for i := range tasks {
+		tasks[i].Before = offsets(tasks[i].Reminders)
+	}
+	return tasks, err
+}

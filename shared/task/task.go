@@ -1,0 +1,106 @@
+// Package task holds Duebell's rules and nothing else: what a task and its
+// reminders are, which reminders a change arms, cancels or misses, and what a
+// wake-up call means for a reminder. It knows no database, no HTTP and no
+// Dapr, and takes the time as a parameter.
+package task
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Task is something that a user wants to be reminded of.
+type Task struct {
+	ID     uuid.UUID
+	UserID string
+	Draft
+	Version   int64 // grows by one with every change
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// Reminders are in the order of their instants, the earliest first.
+	Reminders []Reminder
+}
+
+// DropRemoved takes out the reminders whose offsets the task no longer has.
+func (t *Task) DropRemoved() {
+	t.Reminders = slices.DeleteFunc(t.Reminders, func(r Reminder) bool { return r.Removed })
+}
+
+// Draft is the part of a task that its user writes.
+type Draft struct {
+	Title     string
+	Notes     string
+	DueDate   *time.Time // nil: no due date. In UTC, whole microseconds
+	Completed bool
+	Channels  []Channel       // nil: the user's preferences decide
+	Before    []time.Duration // the reminders, as offsets before the due date
+}
+
+// Active reports whether the task has anything to remind of: it has a due date
+// and is not completed.
+func (d Draft) Active() bool { return d.DueDate != nil && !d.Completed }
+
+// Channel is a way to tell a user.
+type Channel string
+
+// The channels. In-app needs nobody's help and can't fail on its own: it is
+// written in the transaction that fires the reminder.
+const (
+	InApp Channel = "in_app"
+	Email Channel = "email"
+)
+
+// Channels lists every channel there is.
+var Channels = []Channel{InApp, Email}
+
+// Reminder is one instant at which a task's user is told. Each offset before a
+// task's due date has one, for as long as the task has that offset.
+type Reminder struct {
+	ID     uuid.UUID
+	Before time.Duration
+	// FireAt is the instant: the due date less Before. It is nil while the
+	// task has no due date.
+	FireAt *time.Time
+	State  State
+	// Revision grows by one each time the reminder is armed; 0 is never armed.
+	Revision int64
+	// Confirmed is the revision that Dapr is known to hold a job for.
+	Confirmed int64
+	// Removed marks a reminder whose offset the task no longer has. It is kept
+	// for its history, and comes back under the same ID with its offset.
+	Removed bool
+}
+
+// State is what has become of a reminder.
+type State string
+
+// The states. Armed is waiting; the others are final until the reminder is
+// armed anew.
+const (
+	Armed     State = "armed"
+	Fired     State = "fired"
+	Cancelled State = "cancelled"
+	Missed    State = "missed" // already too old when it was asked for
+)
+
+// Pending reports whether the reminder still has to be scheduled with Dapr.
+func (r Reminder) Pending() bool { return r.State == Armed && r.Confirmed != r.Revision }
+
+// Status is the reminder's state as users see it: armed shows as "pending" until
+// Dapr holds its job, and as "scheduled" from then on.
+func (r Reminder) Status() string {
+	switch {
+	case r.State != Armed:
+		return string(r.State)
+	case r.Pending():
+		return "pending"
+	default:
+		return "scheduled"
+	}
+}
+
+// Instant brings a time to the form in which Duebell keeps it: UTC, whole
+// microseconds (what Postgres holds), no monotonic reading.
+func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
