@@ -117,7 +117,7 @@ func (p *Planner) Update(ctx context.Context, owner Owner, id uuid.UUID, change 
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&before, after.Draft, now, p.cfg.PastGrace, newID)
-		return tx.UpdateTask(ctx, after)
+		return tx.UpdateTask(ctx, before, after)
 	})
 	if err != nil {
 		return task.Task{}, err

@@ -70,7 +70,7 @@ func (tx Tx) InsertTask(ctx context.Context, t task.Task) error {
 		t.ID, t.UserID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.CreatedAt, t.UpdatedAt); err != nil {
 		return err
 	}
-	return tx.saveReminders(ctx, t)
+	return tx.saveReminders(ctx, nil, t)
 }
 
 // LockTask locks a user's task and all its reminders, removed ones included,
@@ -109,19 +109,19 @@ func offsets(rs []task.Reminder) []time.Duration {
 	return out
 }
 
-// UpdateTask stores a task that LockTask returned, changed, with its reminders,
-// and cancels the deliveries that no longer hold: those of a reminder that is not
+// UpdateTask stores what has become of a task that LockTask returned, with its
+// reminders, and cancels the deliveries that no longer hold: those of a reminder that is not
 // fired at their revision any more, and all of a task that is not active. One
 // being sent at this moment is cancelled too: its sender can still report it
 // sent, but it is not tried again.
-func (tx Tx) UpdateTask(ctx context.Context, t task.Task) error {
+func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) error {
 	if _, err := tx.tx.Exec(ctx, `
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8
 		where id = $1`,
 		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt); err != nil {
 		return err
 	}
-	if err := tx.saveReminders(ctx, t); err != nil {
+	if err := tx.saveReminders(ctx, before.Reminders, t); err != nil {
 		return err
 	}
 	return tx.cancelDeliveries(ctx, t.ID, !t.Active())
@@ -139,21 +139,25 @@ func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) error {
 	return tx.cancelDeliveries(ctx, id, true)
 }
 
-// saveReminders stores those of a task's reminders that are new or differ from
-// what is stored.
-func (tx Tx) saveReminders(ctx context.Context, t task.Task) error {
+// saveReminders stores what has changed from before, nil for a new task, to t.
+func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task) error {
 	var batch pgx.Batch
 	for _, r := range t.Reminders {
-		batch.Queue(`
-			insert into reminders as r (id, task_id, user_id, before, fire_at, state, revision, removed_at)
-			values ($1, $2, $3, $4, $5, $6, $7, case when $8 then now() end)
-			on conflict (id) do update
-			set fire_at = excluded.fire_at, state = excluded.state, revision = excluded.revision,
-			    fired_at = case when excluded.state = 'fired' then r.fired_at end,
-			    removed_at = case when $8 then coalesce(r.removed_at, now()) end
-			where (r.fire_at, r.state, r.revision, r.removed_at is not null)
-			   is distinct from (excluded.fire_at, excluded.state, excluded.revision, $8)`,
-			r.ID, t.ID, t.UserID, r.Before, r.FireAt, r.State, r.Revision, r.Removed)
+		i := slices.IndexFunc(before, func(old task.Reminder) bool { return old.ID == r.ID })
+		switch {
+		case i < 0:
+			batch.Queue(`
+				insert into reminders (id, task_id, user_id, before, fire_at, state, revision)
+				values ($1, $2, $3, $4, $5, $6, $7)`,
+				r.ID, t.ID, t.UserID, r.Before, r.FireAt, r.State, r.Revision)
+		case r != before[i]:
+			batch.Queue(`
+				update reminders set fire_at = $2, state = $3, revision = $4,
+					fired_at = case when $3 = 'fired' then fired_at end,
+					removed_at = case when $5 then coalesce(removed_at, now()) end
+				where id = $1`,
+				r.ID, r.FireAt, r.State, r.Revision, r.Removed)
+		}
 	}
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }

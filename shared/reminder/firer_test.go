@@ -1,0 +1,478 @@
+package reminder_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/local/postgres/pgtest"
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// Scheduled for 14:30: nothing at 14:29:59, fired at 14:30:00. The clock is
+// synctest's, the database real.
+func TestFiresAtTheInstant(t *testing.T) {
+	url := pgtest.URL(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(store.Config{URL: config.Secret(url), MaxConns: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		w := newWorldOn(t, s, url, time.Now)
+		w.dapr.fire = func(j jobs.Job) {
+			if _, err := w.firer.Fire(context.Background(), j.Wake); err != nil {
+				t.Error(err)
+			}
+		}
+		day := time.Now().Truncate(24 * time.Hour).Add(24 * time.Hour)
+		due := day.Add(14*time.Hour + 30*time.Minute)
+		w.create(task.Draft{DueDate: &due})
+
+		time.Sleep(time.Until(due.Add(-time.Second))) // 14:29:59
+		synctest.Wait()
+		if n := len(w.inbox()) + w.mail.count(); n != 0 {
+			t.Fatalf("%d messages at %v", n, time.Now())
+		}
+		time.Sleep(time.Second) // 14:30:00
+		synctest.Wait()
+		// What waits on the network is not asleep for synctest: give the firing
+		// its round trips.
+		for range 1000 {
+			if len(w.inbox()) == 1 && w.mail.count() == 1 {
+				break
+			}
+		}
+		if len(w.inbox()) != 1 || w.mail.count() != 1 {
+			t.Errorf("at %v: %d in the inbox, %d e-mails, want 1 and 1", time.Now(), len(w.inbox()), w.mail.count())
+		}
+	})
+}
+
+// A callback a moment early waits for the instant; a clock that is far behind
+// makes it stale.
+func TestEarlyCallback(t *testing.T) {
+	url := pgtest.URL(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(store.Config{URL: config.Secret(url), MaxConns: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		w := newWorldOn(t, s, url, time.Now)
+		due := time.Now().Add(time.Minute)
+		created := w.create(task.Draft{DueDate: &due})
+
+		time.Sleep(57 * time.Second)
+		if o := w.fire(wake(created, 0)); o.Status != reminder.Skipped || o.Reason != task.ReasonEarly {
+			t.Errorf("3 s early: %+v", o)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if o := w.fire(wake(created, 0)); o.Status != reminder.Success {
+			t.Errorf("1.5 s early: %+v", o)
+		}
+		if time.Now().Before(due) {
+			t.Errorf("fired %v early", time.Until(due))
+		}
+	})
+}
+
+func TestFireTellsEveryChannel(t *testing.T) {
+	w := newWorld(t, atNoon)
+	created := w.create(task.Draft{Title: "Pay rent", Notes: "Bank transfer", DueDate: in(time.Hour)})
+	// What is told is what the task says now.
+	w.update(created.ID, func(d *task.Draft) { d.Title, d.DueDate = "Pay the rent", in(0) })
+	now := w.reload(created.ID)
+
+	if o := w.fire(wake(now, 0)); o.Status != reminder.Success {
+		t.Fatalf("outcome %+v", o)
+	}
+	got := w.inbox()
+	if len(got) != 1 || got[0].Title != "Pay the rent" || got[0].Body != "Due Mon, 23 Nov 2026 12:00 UTC" || got[0].TaskID != created.ID {
+		t.Errorf("inbox: %+v", got)
+	}
+	if w.mail.count() != 1 {
+		t.Fatalf("%d e-mails", w.mail.count())
+	}
+	if m := w.mail.messages[0]; m.To != "ada@example.com" || m.Title != "Pay the rent" || m.Notes != "Bank transfer" {
+		t.Errorf("e-mail: %+v", m)
+	}
+	if diff := cmp.Diff([]string{"email sent", "in_app sent"}, w.deliveries(created.ID)); diff != "" {
+		t.Error(diff)
+	}
+	if s := w.reload(created.ID).Reminders[0].Status(); s != "fired" {
+		t.Errorf("stored as %s", s)
+	}
+	if o := w.fire(wake(now, 0)); o.Status != reminder.Skipped || o.Reason != reminder.ReasonDelivered {
+		t.Errorf("the same callback again: %+v", o)
+	}
+}
+
+func TestFiftyCallbacksAtOnceSendOnce(t *testing.T) {
+	w := newWorld(t, atNoon)
+	created := w.create(task.Draft{DueDate: in(0)})
+	outcomes := map[reminder.Status]int{}
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			o, err := w.firer.Fire(context.Background(), wake(created, 0))
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[o.Status]++
+		})
+	}
+	group.Wait()
+	if len(w.inbox()) != 1 || w.mail.count() != 1 {
+		t.Errorf("%d in the inbox, %d e-mails", len(w.inbox()), w.mail.count())
+	}
+	if outcomes[reminder.Success] != 1 {
+		t.Errorf("outcomes %v, want one success", outcomes)
+	}
+}
+
+func TestUnknownReminderIsSkipped(t *testing.T) {
+	w := newWorld(t, atNoon)
+	created := w.create(task.Draft{DueDate: in(0)})
+	calls := map[string]jobs.Wake{"unknown": {TaskID: uuid.New(), UserID: "ada", ReminderID: uuid.New(), Revision: 1}}
+	other := wake(created, 0)
+	other.UserID = "eve"
+	calls["another user"] = other
+	other = wake(created, 0)
+	other.TaskID = uuid.New()
+	calls["another task"] = other
+	for name, call := range calls {
+		if o := w.fire(call); o.Status != reminder.Skipped || o.Reason != "not_found" {
+			t.Errorf("%s: %+v", name, o)
+		}
+	}
+	if len(w.inbox()) > 0 {
+		t.Error("fired")
+	}
+}
+
+// If the process dies after the plan is committed and before anything is sent,
+// the repeated callback sends it.
+func TestRepeatedCallbackSendsWhatIsPlanned(t *testing.T) {
+	w := newWorld(t, atNoon)
+	created := w.create(task.Draft{DueDate: in(0)})
+	w.fire(wake(created, 0))
+	w.exec(`update deliveries set state = 'planned', attempts = 0, next_attempt_at = now(), finished_at = null where channel = 'email'`)
+	if o := w.fire(wake(created, 0)); o.Status != reminder.Success {
+		t.Errorf("outcome %+v", o)
+	}
+	if len(w.inbox()) != 1 || w.mail.count() != 2 {
+		t.Errorf("%d in the inbox, %d e-mails", len(w.inbox()), w.mail.count())
+	}
+}
+
+func TestSenderDiesWhileSending(t *testing.T) {
+	w := newWorld(t, atNoon)
+	created := w.create(task.Draft{DueDate: in(0)})
+	w.fire(wake(created, 0))
+	w.exec(`update deliveries set state = 'sending', next_attempt_at = now() + interval '20 s', finished_at = null where channel = 'email'`)
+	if o := w.fire(wake(created, 0)); o.Status != reminder.InProgress || w.mail.count() != 1 {
+		t.Errorf("while the lease holds: %+v, %d e-mails", o, w.mail.count())
+	}
+	w.exec(`update deliveries set next_attempt_at = now() where channel = 'email'`)
+	if o := w.fire(wake(created, 0)); o.Status != reminder.Success || w.mail.count() != 2 {
+		t.Errorf("after the lease: %+v, %d e-mails", o, w.mail.count())
+	}
+}
+
+func TestFailedSends(t *testing.T) {
+	refused := errors.New("refused")
+	tests := map[string]struct {
+		answer     error
+		wantErr    bool
+		wantStatus reminder.Status
+		wantState  string
+	}{
+		"permanent":            {&notify.Error{Kind: notify.Permanent, Err: refused}, false, reminder.Success, "email failed"},
+		"transient":            {&notify.Error{Kind: notify.Retry, Err: refused}, true, "", "email planned"},
+		"retry much later":     {&notify.Error{Kind: notify.Retry, After: time.Hour, Err: refused}, false, reminder.InProgress, "email planned"},
+		"no answer":            {&notify.Error{Kind: notify.Unknown, Err: refused}, true, "", "email unknown"},
+		"an error of any kind": {refused, true, "", "email unknown"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, atNoon)
+			w.mail.answer = func(notify.Message) error { return tt.answer }
+			created := w.create(task.Draft{DueDate: in(0)})
+			o, err := w.firer.Fire(t.Context(), wake(created, 0))
+			if (err != nil) != tt.wantErr || o.Status != tt.wantStatus {
+				t.Errorf("got %+v, %v", o, err)
+			}
+			if diff := cmp.Diff([]string{tt.wantState, "in_app sent"}, w.deliveries(created.ID)); diff != "" {
+				t.Error(diff)
+			}
+			if len(w.inbox()) != 1 {
+				t.Errorf("%d in the inbox: a failing channel must not stop another", len(w.inbox()))
+			}
+			// Not due yet: nothing is sent, whoever asks.
+			w.mail.answer = nil
+			o, err = w.firer.Fire(t.Context(), wake(created, 0))
+			if w.mail.count() != 1 || (err != nil) != tt.wantErr {
+				t.Errorf("at once again: %d e-mails, %+v, %v", w.mail.count(), o, err)
+			}
+			w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
+			if o := w.fire(wake(created, 0)); o.Status == reminder.InProgress {
+				t.Errorf("when due: %+v", o)
+			}
+			want := "email sent"
+			if tt.wantState == "email failed" {
+				want = "email failed"
+			}
+			if got := w.deliveries(created.ID); !slices.Contains(got, want) {
+				t.Errorf("in the end: %v, want %s", got, want)
+			}
+			if len(w.inbox()) != 1 {
+				t.Errorf("%d in the inbox", len(w.inbox()))
+			}
+		})
+	}
+}
+
+func TestGivesUpAfterMaxAttempts(t *testing.T) {
+	w := newWorld(t, atNoon)
+	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
+	created := w.create(task.Draft{DueDate: in(0)})
+	for range settings.MaxAttempts + 2 {
+		_, _ = w.firer.Fire(t.Context(), wake(created, 0))
+		w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
+	}
+	if w.mail.count() != settings.MaxAttempts {
+		t.Errorf("%d tries, want %d", w.mail.count(), settings.MaxAttempts)
+	}
+	if got := w.deliveries(created.ID); !slices.Contains(got, "email exhausted") {
+		t.Errorf("ended as %v", got)
+	}
+}
+
+// Cancelling a task stops what has fired and is still unsent.
+func TestCancellingStopsUnsentDeliveries(t *testing.T) {
+	for name, change := range map[string]func(*task.Draft){
+		"completed":        func(d *task.Draft) { d.Completed = true },
+		"due date removed": func(d *task.Draft) { d.DueDate = nil },
+		"moved":            func(d *task.Draft) { d.DueDate = in(time.Hour) },
+		"offset removed":   func(d *task.Draft) { d.Before = []time.Duration{time.Minute} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, atNoon)
+			w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
+			created := w.create(task.Draft{DueDate: in(0)})
+			_, _ = w.firer.Fire(t.Context(), wake(created, 0))
+			w.update(created.ID, change)
+			w.mail.answer = nil
+			if o := w.fire(wake(created, 0)); o.Status != reminder.Skipped {
+				t.Errorf("outcome %+v", o)
+			}
+			if w.mail.count() != 1 || !slices.Contains(w.deliveries(created.ID), "email cancelled") {
+				t.Errorf("%d e-mails tried, %v", w.mail.count(), w.deliveries(created.ID))
+			}
+		})
+	}
+}
+
+// One that is cancelled in mid-send and reaches its recipient is on record as
+// sent; one that fails is not tried again.
+func TestCancelledInMidSend(t *testing.T) {
+	for want, answer := range map[string]error{"email sent": nil, "email cancelled": &notify.Error{Kind: notify.Retry, Err: errDown}} {
+		t.Run(want, func(t *testing.T) {
+			w := newWorld(t, atNoon)
+			created := w.create(task.Draft{DueDate: in(0)})
+			w.mail.answer = func(notify.Message) error {
+				w.update(created.ID, func(d *task.Draft) { d.Completed = true })
+				return answer
+			}
+			_, _ = w.firer.Fire(t.Context(), wake(created, 0))
+			if got := w.deliveries(created.ID); !slices.Contains(got, want) {
+				t.Errorf("got %v, want %s", got, want)
+			}
+		})
+	}
+}
+
+func TestChannelsOfATask(t *testing.T) {
+	tests := map[string]struct {
+		channels []task.Channel
+		owner    reminder.Owner
+		noMail   bool
+		want     []string
+	}{
+		"preferences":                          {nil, ada, false, []string{"email sent", "in_app sent"}},
+		"no address":                           {nil, reminder.Owner{User: store.User{ID: "ada"}}, false, []string{"in_app sent"}},
+		"e-mail not set up":                    {nil, ada, true, []string{"in_app sent"}},
+		"in-app only":                          {[]task.Channel{task.InApp}, ada, false, []string{"in_app sent"}},
+		"e-mail only":                          {[]task.Channel{task.Email}, ada, false, []string{"email sent"}},
+		"e-mail only, no address: in-app":      {[]task.Channel{task.Email}, reminder.Owner{User: store.User{ID: "ada"}}, false, []string{"email failed", "in_app sent"}},
+		"e-mail only, not set up: in-app":      {[]task.Channel{task.Email}, ada, true, []string{"email failed", "in_app sent"}},
+		"both asked for, no address: one told": {[]task.Channel{task.Email, task.InApp}, reminder.Owner{User: store.User{ID: "ada"}}, false, []string{"email failed", "in_app sent"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, atNoon)
+			if tt.noMail {
+				w.firer = reminder.NewFirer(w.store, nil, w.clock, settings)
+			}
+			created, err := w.planner.Create(t.Context(), tt.owner, task.Draft{Title: "x", DueDate: in(0), Before: task.DefaultBefore(), Channels: tt.channels})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o := w.fire(wake(created, 0)); o.Status != reminder.Success {
+				t.Errorf("outcome %+v", o)
+			}
+			if diff := cmp.Diff(tt.want, w.deliveries(created.ID)); diff != "" {
+				t.Error(diff)
+			}
+			wantInbox := 0
+			if slices.Contains(tt.want, "in_app sent") {
+				wantInbox = 1
+			}
+			if len(w.inbox()) != wantInbox {
+				t.Errorf("%d in the inbox, want %d", len(w.inbox()), wantInbox)
+			}
+		})
+	}
+}
+
+func TestFireTask(t *testing.T) {
+	w := newWorld(t, time.Now)
+	due := task.Instant(time.Now().Add(-time.Minute))
+	created := w.create(task.Draft{DueDate: &due})
+	later := task.Instant(time.Now().Add(time.Hour))
+	notYet := w.create(task.Draft{DueDate: &later})
+
+	fire := func(user string, id uuid.UUID) reminder.Outcome {
+		o, err := w.firer.FireTask(t.Context(), user, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	if o := fire("eve", created.ID); o.Status != reminder.Skipped {
+		t.Errorf("another user: %+v", o)
+	}
+	if o := fire("ada", notYet.ID); o.Status != reminder.Skipped {
+		t.Errorf("not due: %+v", o)
+	}
+	if o := fire("ada", created.ID); o.Status != reminder.Success {
+		t.Errorf("due: %+v", o)
+	}
+	if o := fire("ada", created.ID); o.Status != reminder.Skipped {
+		t.Errorf("again: %+v", o)
+	}
+	if len(w.inbox()) != 1 {
+		t.Errorf("%d in the inbox", len(w.inbox()))
+	}
+}
+
+// Many reminders of one user fire at once while a reader goes on from the last
+// one it saw: it sees each once, in one order.
+func TestInboxReaderMissesNothing(t *testing.T) {
+	w := newWorld(t, atNoon)
+	const reminders = 60
+	calls := make([]jobs.Wake, reminders)
+	for i := range calls {
+		calls[i] = wake(w.create(task.Draft{DueDate: in(0), Channels: []task.Channel{task.InApp}}), 0)
+	}
+	var group sync.WaitGroup
+	for _, call := range calls {
+		group.Go(func() {
+			if _, err := w.firer.Fire(context.Background(), call); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	seen := map[uuid.UUID]bool{}
+	last := uuid.Nil
+	deadline := time.Now().Add(30 * time.Second)
+	for len(seen) < reminders && time.Now().Before(deadline) {
+		page, err := w.store.ListNotifications(t.Context(), "ada", &last, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range page {
+			if seen[n.ID] {
+				t.Fatalf("%s came twice", n.ID)
+			}
+			seen[n.ID] = true
+			last = n.ID
+		}
+	}
+	group.Wait()
+	if len(seen) != reminders {
+		t.Errorf("saw %d of %d", len(seen), reminders)
+	}
+}
+
+// Updates and firings of the same tasks take the same locks in the same order.
+func TestUpdatesAndFiringsDontDeadlock(t *testing.T) {
+	w := newWorld(t, atNoon)
+	created := w.create(task.Draft{DueDate: in(0), Before: []time.Duration{0, time.Minute, 2 * time.Minute}})
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			for n := range 10 {
+				_, err := w.planner.Update(context.Background(), reminder.Owner{User: store.User{ID: "ada", Email: ptr(strings.Repeat("a", i+1) + "@example.com")}}, created.ID,
+					func(t task.Task) (task.Draft, error) {
+						t.DueDate = in(-time.Duration(n) * time.Second)
+						return t.Draft, nil
+					})
+				if err != nil {
+					t.Errorf("update: %v", err)
+				}
+			}
+		})
+		group.Go(func() {
+			for range 10 {
+				for _, r := range w.reload(created.ID).Reminders {
+					call := jobs.Wake{TaskID: created.ID, UserID: "ada", ReminderID: r.ID, Revision: r.Revision}
+					if _, err := w.firer.Fire(context.Background(), call); err != nil {
+						t.Errorf("fire: %v", err)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestBackoffGrowsToItsLimit(t *testing.T) {
+	for attempts, limit := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 11: 15 * time.Minute, 40: 15 * time.Minute, 1000: 15 * time.Minute} {
+		for range 100 {
+			if got := reminder.Backoff(attempts); got > limit || got < limit*3/4 {
+				t.Errorf("attempt %d: %v, want between %v and %v", attempts, got, limit*3/4, limit)
+			}
+		}
+	}
+}
+
+func TestDatabaseAwayIsUnavailable(t *testing.T) {
+	s, err := store.Open(store.Config{URL: "postgres://duebell@127.0.0.1:1/duebell", MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, err = s.GetTask(t.Context(), "ada", uuid.New())
+	if fault.CodeOf(err) != fault.CodeUnavailable {
+		t.Errorf("got %v", err)
+	}
+}

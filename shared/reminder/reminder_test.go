@@ -1,0 +1,211 @@
+package reminder_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/shared/task"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// recorder is a Scheduler that keeps what it was asked for.
+type recorder struct {
+	mu        sync.Mutex
+	scheduled []jobs.Job
+	deleted   []string
+	err       error                  // what both calls answer
+	onCall    func(context.Context)  // runs in each call, outside the lock
+	fire      func(jobs.Job)         // if set, called at each job's due time
+	timers    map[string]*time.Timer // by job name
+}
+
+func (r *recorder) Schedule(ctx context.Context, j jobs.Job) error {
+	if r.onCall != nil {
+		r.onCall(ctx)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return r.err
+	}
+	r.scheduled = append(r.scheduled, j)
+	if r.fire != nil {
+		if r.timers == nil {
+			r.timers = map[string]*time.Timer{}
+		}
+		r.timers[j.Name()] = time.AfterFunc(time.Until(j.DueTime), func() { r.fire(j) })
+	}
+	return nil
+}
+
+func (r *recorder) Delete(_ context.Context, name string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return r.err
+	}
+	r.deleted = append(r.deleted, name)
+	if t := r.timers[name]; t != nil {
+		t.Stop()
+	}
+	return nil
+}
+
+// mailbox is a channel that keeps what it was given.
+type mailbox struct {
+	mu       sync.Mutex
+	messages []notify.Message
+	answer   func(notify.Message) error // nil: accept
+}
+
+func (m *mailbox) Send(_ context.Context, msg notify.Message) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.messages = append(m.messages, msg)
+	if m.answer != nil {
+		return m.answer(msg)
+	}
+	return nil
+}
+
+func (m *mailbox) count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.messages)
+}
+
+// world is everything but Dapr and the providers, for real.
+type world struct {
+	*testing.T
+	url     string
+	store   *store.Store
+	dapr    *recorder
+	mail    *mailbox
+	clock   func() time.Time
+	planner *reminder.Planner
+	firer   *reminder.Firer
+}
+
+var settings = reminder.FirerConfig{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3}
+
+func newWorld(t *testing.T, clock func() time.Time) *world {
+	t.Helper()
+	s, url := storetest.Open(t)
+	return newWorldOn(t, s, url, clock)
+}
+
+func newWorldOn(t *testing.T, s *store.Store, url string, clock func() time.Time) *world {
+	w := &world{T: t, url: url, store: s, dapr: &recorder{}, mail: &mailbox{}, clock: clock}
+	w.planner = reminder.NewPlanner(s, w.dapr, clock, reminder.PlannerConfig{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
+	w.firer = reminder.NewFirer(s, map[task.Channel]reminder.Channel{task.Email: w.mail}, clock, settings)
+	return w
+}
+
+var ada = reminder.Owner{User: store.User{ID: "ada", Email: ptr("ada@example.com")}}
+
+func ptr[T any](v T) *T { return &v }
+
+func (w *world) create(d task.Draft) task.Task {
+	w.Helper()
+	if d.Title == "" {
+		d.Title = "Pay rent"
+	}
+	if d.Before == nil {
+		d.Before = task.DefaultBefore()
+	}
+	if err := d.Validate(); err != nil {
+		w.Fatal(err)
+	}
+	created, err := w.planner.Create(w.Context(), ada, d)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return created
+}
+
+func (w *world) update(id uuid.UUID, change func(*task.Draft)) task.Task {
+	w.Helper()
+	updated, err := w.planner.Update(w.Context(), ada, id, func(t task.Task) (task.Draft, error) {
+		change(&t.Draft)
+		return t.Draft, t.Draft.Validate()
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return updated
+}
+
+// wake is the callback for a task's i-th reminder.
+func wake(t task.Task, i int) jobs.Wake {
+	r := t.Reminders[i]
+	return jobs.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}
+}
+
+func (w *world) fire(call jobs.Wake) reminder.Outcome {
+	w.Helper()
+	o, err := w.firer.Fire(w.Context(), call)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return o
+}
+
+func (w *world) inbox() []store.Received {
+	w.Helper()
+	list, err := w.store.ListNotifications(w.Context(), ada.ID, nil, 1000)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return list
+}
+
+func (w *world) reload(id uuid.UUID) task.Task {
+	w.Helper()
+	t, err := w.store.GetTask(w.Context(), ada.ID, id)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return t
+}
+
+// exec runs SQL as a fault would: past the code.
+func (w *world) exec(sql string, args ...any) {
+	w.Helper()
+	c, err := pgx.Connect(context.Background(), w.url)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if _, err := c.Exec(context.Background(), sql, args...); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) deliveries(id uuid.UUID) (states []string) {
+	w.Helper()
+	log, err := w.store.ListDeliveries(w.Context(), ada.ID, id)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, d := range log {
+		states = append(states, fmt.Sprintf("%s %s", d.Channel, d.State))
+	}
+	slices.Sort(states)
+	return states
+}
+
+var errDown = errors.New("connection refused")
