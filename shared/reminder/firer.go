@@ -24,8 +24,8 @@ type Channel interface {
 	Send(ctx context.Context, m notify.Message) error
 }
 
-// FirerConfig sets the rules for sending.
-type FirerConfig struct {
+// FirerRules sets the rules for sending.
+type FirerRules struct {
 	// SendTimeout is how long one send may take.
 	SendTimeout time.Duration `env:"DELIVERY_SEND_TIMEOUT" envDefault:"6s"`
 	// Lease is how long a delivery belongs to the sender that took it. If the
@@ -36,7 +36,7 @@ type FirerConfig struct {
 }
 
 // Validate reports what is wrong with the configuration.
-func (c FirerConfig) Validate() error {
+func (c FirerRules) Validate() error {
 	var problems []error
 	if c.SendTimeout < 100*time.Millisecond {
 		problems = append(problems, errors.New("DELIVERY_SEND_TIMEOUT must be at least 100ms"))
@@ -60,12 +60,12 @@ type Firer struct {
 	store    *store.Store
 	channels map[task.Channel]Channel
 	now      func() time.Time
-	cfg      FirerConfig
+	cfg      FirerRules
 }
 
 // NewFirer makes a Firer with the external channels that are configured. now is
 // its clock, time.Now outside of tests.
-func NewFirer(s *store.Store, channels map[task.Channel]Channel, now func() time.Time, cfg FirerConfig) *Firer {
+func NewFirer(s *store.Store, channels map[task.Channel]Channel, now func() time.Time, cfg FirerRules) *Firer {
 	return &Firer{store: s, channels: channels, now: now, cfg: cfg}
 }
 

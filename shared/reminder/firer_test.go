@@ -313,18 +313,18 @@ func TestCancelledInMidSend(t *testing.T) {
 func TestChannelsOfATask(t *testing.T) {
 	tests := map[string]struct {
 		channels []task.Channel
-		owner    reminder.Owner
+		owner    store.User
 		noMail   bool
 		want     []string
 	}{
 		"preferences":                          {nil, ada, false, []string{"email sent", "in_app sent"}},
-		"no address":                           {nil, reminder.Owner{User: store.User{ID: "ada"}}, false, []string{"in_app sent"}},
+		"no address":                           {nil, store.User{ID: "ada"}, false, []string{"in_app sent"}},
 		"e-mail not set up":                    {nil, ada, true, []string{"in_app sent"}},
 		"in-app only":                          {[]task.Channel{task.InApp}, ada, false, []string{"in_app sent"}},
 		"e-mail only":                          {[]task.Channel{task.Email}, ada, false, []string{"email sent"}},
-		"e-mail only, no address: in-app":      {[]task.Channel{task.Email}, reminder.Owner{User: store.User{ID: "ada"}}, false, []string{"email failed", "in_app sent"}},
+		"e-mail only, no address: in-app":      {[]task.Channel{task.Email}, store.User{ID: "ada"}, false, []string{"email failed", "in_app sent"}},
 		"e-mail only, not set up: in-app":      {[]task.Channel{task.Email}, ada, true, []string{"email failed", "in_app sent"}},
-		"both asked for, no address: one told": {[]task.Channel{task.Email, task.InApp}, reminder.Owner{User: store.User{ID: "ada"}}, false, []string{"email failed", "in_app sent"}},
+		"both asked for, no address: one told": {[]task.Channel{task.Email, task.InApp}, store.User{ID: "ada"}, false, []string{"email failed", "in_app sent"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -431,7 +431,7 @@ func TestUpdatesAndFiringsDontDeadlock(t *testing.T) {
 	for i := range 8 {
 		group.Go(func() {
 			for n := range 10 {
-				_, err := w.planner.Update(context.Background(), reminder.Owner{User: store.User{ID: "ada", Email: ptr(strings.Repeat("a", i+1) + "@example.com")}}, created.ID,
+				_, err := w.planner.Update(context.Background(), store.User{ID: "ada", Email: ptr(strings.Repeat("a", i+1) + "@example.com")}, created.ID,
 					func(t task.Task) (task.Draft, error) {
 						t.DueDate = in(-time.Duration(n) * time.Second)
 						return t.Draft, nil

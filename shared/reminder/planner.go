@@ -27,8 +27,15 @@ type Scheduler interface {
 	Delete(ctx context.Context, name string) error
 }
 
-// PlannerConfig sets the rules for changing tasks.
+// PlannerConfig says what a Planner works with and by which rules.
 type PlannerConfig struct {
+	Store store.Config
+	Dapr  jobs.Config
+	Rules PlannerRules
+}
+
+// PlannerRules are the rules for changing tasks.
+type PlannerRules struct {
 	// PastGrace is how old an instant may be when it is asked for, and still be
 	// fired, at once. Older ones are missed.
 	PastGrace time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h"`
@@ -38,7 +45,7 @@ type PlannerConfig struct {
 }
 
 // Validate reports what is wrong with the configuration.
-func (c PlannerConfig) Validate() error {
+func (c PlannerRules) Validate() error {
 	var problems []error
 	if c.PastGrace < 0 {
 		problems = append(problems, errors.New("REMINDER_PAST_GRACE must not be negative"))
@@ -59,23 +66,45 @@ type Planner struct {
 	store *store.Store
 	jobs  Scheduler
 	now   func() time.Time
-	cfg   PlannerConfig
+	rules PlannerRules
+	close func()
 }
 
-// NewPlanner makes a Planner. now is its clock, time.Now outside of tests.
-func NewPlanner(s *store.Store, jobs Scheduler, now func() time.Time, cfg PlannerConfig) *Planner {
-	return &Planner{store: s, jobs: jobs, now: now, cfg: cfg}
+// OpenPlanner makes a Planner on Postgres and Dapr. It connects to neither before
+// they are needed.
+func OpenPlanner(cfg PlannerConfig) (*Planner, error) {
+	s, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	d, err := jobs.Open(cfg.Dapr)
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	p := NewPlanner(s, d, time.Now, cfg.Rules)
+	p.close = func() {
+		_ = d.Close()
+		s.Close()
+	}
+	return p, nil
 }
 
-// Owner is the user on whose behalf a task is changed.
-type Owner struct {
-	store.User
-	// KeepEmail leaves the recorded address as it is: the sign-in did not say.
-	KeepEmail bool
+// NewPlanner makes a Planner from its parts, which its caller closes. now is its
+// clock.
+func NewPlanner(s *store.Store, jobs Scheduler, now func() time.Time, rules PlannerRules) *Planner {
+	return &Planner{store: s, jobs: jobs, now: now, rules: rules, close: func() {}}
 }
+
+// Ping reports whether the Planner can store tasks. Dapr is not asked: nothing
+// fails without it.
+func (p *Planner) Ping(ctx context.Context) error { return p.store.Ping(ctx) }
+
+// Close gives back what OpenPlanner opened.
+func (p *Planner) Close() { p.close() }
 
 // Create stores a valid draft as a new task and schedules its reminders.
-func (p *Planner) Create(ctx context.Context, owner Owner, draft task.Draft) (task.Task, error) {
+func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft) (task.Task, error) {
 	now := task.Instant(p.now())
 	t := task.Task{
 		ID:        newID(),
@@ -84,9 +113,9 @@ func (p *Planner) Create(ctx context.Context, owner Owner, draft task.Draft) (ta
 		Version:   1,
 		CreatedAt: now,
 		UpdatedAt: now,
-		Reminders: task.Plan(nil, draft, now, p.cfg.PastGrace, newID),
+		Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, newID),
 	}
-	if err := p.store.SaveUser(ctx, owner.User, owner.KeepEmail); err != nil {
+	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return task.Task{}, err
 	}
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error { return tx.InsertTask(ctx, t) })
@@ -100,8 +129,8 @@ func (p *Planner) Create(ctx context.Context, owner Owner, draft task.Draft) (ta
 // Update changes a user's task: change gets it as it is now, locked, and returns
 // a valid draft of what it is to be, or an error that leaves all as it is.
 // Reminders are scheduled, scheduled anew and cancelled as the change demands.
-func (p *Planner) Update(ctx context.Context, owner Owner, id uuid.UUID, change func(task.Task) (task.Draft, error)) (task.Task, error) {
-	if err := p.store.SaveUser(ctx, owner.User, owner.KeepEmail); err != nil {
+func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, change func(task.Task) (task.Draft, error)) (task.Task, error) {
+	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return task.Task{}, err
 	}
 	var before, after task.Task
@@ -116,7 +145,7 @@ func (p *Planner) Update(ctx context.Context, owner Owner, id uuid.UUID, change 
 		now := task.Instant(p.now())
 		after.Version++
 		after.UpdatedAt = now
-		after.Reminders = task.Plan(&before, after.Draft, now, p.cfg.PastGrace, newID)
+		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, newID)
 		return tx.UpdateTask(ctx, before, after)
 	})
 	if err != nil {
@@ -127,11 +156,15 @@ func (p *Planner) Update(ctx context.Context, owner Owner, id uuid.UUID, change 
 	return after, nil
 }
 
-// Delete deletes a user's task and cancels its reminders.
-func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID) error {
+// Delete deletes a user's task and cancels its reminders, unless check, which
+// gets the task as it is now, locked, returns an error.
+func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check func(task.Task) error) error {
 	var t task.Task
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
 		if t, err = tx.LockTask(ctx, userID, id); err != nil {
+			return err
+		}
+		if err := check(t); err != nil {
 			return err
 		}
 		return tx.DeleteTask(ctx, id)
@@ -149,7 +182,7 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID) error
 // still there.
 func (p *Planner) tellDapr(ctx context.Context, t *task.Task, before []task.Reminder) {
 	log := slog.With("task_id", t.ID)
-	calls, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.ScheduleTimeout)
+	calls, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.rules.ScheduleTimeout)
 	defer cancel()
 	group, calls := new(errgroup.Group), calls
 	group.SetLimit(8)

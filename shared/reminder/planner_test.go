@@ -107,7 +107,7 @@ func TestCancelling(t *testing.T) {
 		"due date removed": func(w *world, id uuid.UUID) { w.update(id, func(d *task.Draft) { d.DueDate = nil }) },
 		"offset removed":   func(w *world, id uuid.UUID) { w.update(id, func(d *task.Draft) { d.Before = nil }) },
 		"deleted": func(w *world, id uuid.UUID) {
-			if err := w.planner.Delete(w.Context(), "ada", id); err != nil {
+			if err := w.planner.Delete(w.Context(), "ada", id, anyVersion); err != nil {
 				w.Fatal(err)
 			}
 		},
@@ -254,14 +254,14 @@ func TestConcurrentUpdatesLeaveOneReminder(t *testing.T) {
 func TestUnknownTaskAndAnothersTaskLookTheSame(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
-	eve := reminder.Owner{User: store.User{ID: "eve"}}
+	eve := store.User{ID: "eve"}
 	var messages []string
 	for _, id := range []uuid.UUID{created.ID, uuid.New()} {
 		_, err := w.planner.Update(t.Context(), eve, id, func(task.Task) (task.Draft, error) {
 			t.Error("eve got to see the task")
 			return task.Draft{}, nil
 		})
-		messages = append(messages, err.Error(), w.planner.Delete(t.Context(), eve.ID, id).Error())
+		messages = append(messages, err.Error(), w.planner.Delete(t.Context(), eve.ID, id, anyVersion).Error())
 		if fault.CodeOf(err) != fault.CodeNotFound {
 			t.Errorf("update: %v", err)
 		}
@@ -278,13 +278,13 @@ func TestEmailFollowsTheSignIn(t *testing.T) {
 	w := newWorld(t, atNoon)
 	steps := []struct {
 		name  string
-		owner reminder.Owner
+		owner store.User
 		mails int
 	}{
 		{"verified", ada, 1},
-		{"token says nothing", reminder.Owner{User: store.User{ID: "ada"}, KeepEmail: true}, 1},
-		{"no longer verified", reminder.Owner{User: store.User{ID: "ada"}}, 0},
-		{"another address", reminder.Owner{User: store.User{ID: "ada", Email: ptr("new@example.com")}}, 1},
+		{"token says nothing", store.User{ID: "ada", KeepEmail: true}, 1},
+		{"no longer verified", store.User{ID: "ada"}, 0},
+		{"another address", store.User{ID: "ada", Email: ptr("new@example.com")}, 1},
 	}
 	for _, step := range steps {
 		before := w.mail.count()

@@ -100,7 +100,7 @@ type world struct {
 	firer   *reminder.Firer
 }
 
-var settings = reminder.FirerConfig{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3}
+var settings = reminder.FirerRules{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3}
 
 func newWorld(t *testing.T, clock func() time.Time) *world {
 	t.Helper()
@@ -110,12 +110,14 @@ func newWorld(t *testing.T, clock func() time.Time) *world {
 
 func newWorldOn(t *testing.T, s *store.Store, url string, clock func() time.Time) *world {
 	w := &world{T: t, url: url, store: s, dapr: &recorder{}, mail: &mailbox{}, clock: clock}
-	w.planner = reminder.NewPlanner(s, w.dapr, clock, reminder.PlannerConfig{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
+	w.planner = reminder.NewPlanner(s, w.dapr, clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
 	w.firer = reminder.NewFirer(s, map[task.Channel]reminder.Channel{task.Email: w.mail}, clock, settings)
 	return w
 }
 
-var ada = reminder.Owner{User: store.User{ID: "ada", Email: ptr("ada@example.com")}}
+var ada = store.User{ID: "ada", Email: ptr("ada@example.com")}
+
+func anyVersion(task.Task) error { return nil }
 
 func ptr[T any](v T) *T { return &v }
 

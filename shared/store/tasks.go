@@ -19,11 +19,13 @@ type User struct {
 	ID string
 	// Email is the verified address to write to, nil when there is none.
 	Email *string
+	// KeepEmail is for saving: the sign-in said nothing about an address, so one
+	// that is on record stays.
+	KeepEmail bool
 }
 
-// SaveUser records the user. With keepEmail an address that is already recorded
-// stays: the sign-in said nothing about it.
-func (s *Store) SaveUser(ctx context.Context, u User, keepEmail bool) error {
+// SaveUser records the user.
+func (s *Store) SaveUser(ctx context.Context, u User) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		// The guard keeps the usual case, nothing new, from locking the row.
 		_, err := c.Exec(ctx, `
@@ -31,7 +33,7 @@ func (s *Store) SaveUser(ctx context.Context, u User, keepEmail bool) error {
 			select $1, $2
 			where not exists (select from users where id = $1 and ($3 or email is not distinct from $2))
 			on conflict (id) do update set email = excluded.email where not $3`,
-			u.ID, u.Email, keepEmail)
+			u.ID, u.Email, u.KeepEmail)
 		return err
 	})
 }

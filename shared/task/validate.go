@@ -108,7 +108,7 @@ func ParseBefore(s string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, fault.Invalid("reminders: %.40q is not an offset; write it like \"0s\", \"30m\", \"1h30m\", \"1d\" or \"1w\"", s)
+		return 0, fault.Invalid("must be an offset before the due date, such as \"0s\", \"30m\", \"1h30m\", \"1d\" or \"1w\", not %.40q", s)
 	}
 	return d, nil
 }

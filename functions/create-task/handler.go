@@ -1,0 +1,63 @@
+// create-task serves POST /api/tasks: it stores a task and schedules its
+// reminders.
+//
+// The task is stored when the answer is 201. If Dapr is away the answer is the
+// same, and says of each reminder that it is pending.
+package main
+
+import (
+	"net/http"
+
+	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Config is the function's configuration.
+type Config struct {
+	SignIn  auth.Config
+	Planner reminder.PlannerConfig
+}
+
+type handler struct {
+	signIn  *auth.Verifier
+	planner *reminder.Planner
+}
+
+// New makes the function. Nothing is connected before the first request.
+func New(cfg Config) (*function.Function, error) {
+	planner, err := reminder.OpenPlanner(cfg.Planner)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn), planner: planner}
+	return &function.Function{
+		Handler: web.NewMux(web.Routes{"POST /api/tasks": h.create}),
+		Ready:   []function.Check{{Name: "database", Func: planner.Ping}},
+		Close:   planner.Close,
+	}, nil
+}
+
+func (h handler) create(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	var in api.TaskInput
+	if err := web.ReadJSON(w, r, &in); err != nil {
+		return err
+	}
+	draft, err := in.Draft()
+	if err != nil {
+		return err
+	}
+	created, err := h.planner.Create(r.Context(), api.Owner(user), draft)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/api/tasks/"+created.ID.String())
+	w.Header().Set("ETag", api.ETag(created.Version))
+	return web.WriteJSON(w, http.StatusCreated, api.NewTask(created))
+}

@@ -1,0 +1,59 @@
+// delete-task serves DELETE /api/tasks/{task_id}: it deletes a task and cancels
+// its reminders. Nobody is told of a task after its deletion was answered.
+package main
+
+import (
+	"net/http"
+
+	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Config is the function's configuration.
+type Config struct {
+	SignIn  auth.Config
+	Planner reminder.PlannerConfig
+}
+
+type handler struct {
+	signIn  *auth.Verifier
+	planner *reminder.Planner
+}
+
+// New makes the function. Nothing is connected before the first request.
+func New(cfg Config) (*function.Function, error) {
+	planner, err := reminder.OpenPlanner(cfg.Planner)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn), planner: planner}
+	return &function.Function{
+		Handler: web.NewMux(web.Routes{"DELETE /api/tasks/{task_id}": h.delete}),
+		Ready:   []function.Check{{Name: "database", Func: planner.Ping}},
+		Close:   planner.Close,
+	}, nil
+}
+
+type response struct {
+	Message string `json:"message"`
+}
+
+func (h handler) delete(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	id, err := web.PathUUID(r, "task_id")
+	if err != nil {
+		return err
+	}
+	err = h.planner.Delete(r.Context(), user.ID, id, func(t task.Task) error { return api.CheckIfMatch(r, t.Version) })
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, response{Message: "Task deleted"})
+}

@@ -1,0 +1,166 @@
+// get-tasks serves what is read of tasks: GET /api/tasks, a list in pages;
+// GET /api/tasks/{task_id}; and GET /api/tasks/{task_id}/deliveries, the log of
+// what was sent for it. Users see their own tasks only; another's is not found.
+package main
+
+import (
+	"encoding/base64"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Config is the function's configuration.
+type Config struct {
+	SignIn auth.Config
+	Store  store.Config
+}
+
+type handler struct {
+	signIn *auth.Verifier
+	store  *store.Store
+}
+
+// New makes the function. Nothing is connected before the first request.
+func New(cfg Config) (*function.Function, error) {
+	s, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s}
+	return &function.Function{
+		Handler: web.NewMux(web.Routes{
+			"GET /api/tasks":                      h.list,
+			"GET /api/tasks/{task_id}":            h.get,
+			"GET /api/tasks/{task_id}/deliveries": h.deliveries,
+		}),
+		Ready: []function.Check{{Name: "database", Func: s.Ping}},
+		Close: s.Close,
+	}, nil
+}
+
+type page struct {
+	Tasks      []api.Task `json:"tasks"`
+	NextCursor *string    `json:"next_cursor"` // null on the last page
+}
+
+func (h handler) list(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	filter, err := readFilter(r)
+	if err != nil {
+		return err
+	}
+	tasks, more, err := h.store.ListTasks(r.Context(), user.ID, filter)
+	if err != nil {
+		return err
+	}
+	out := page{Tasks: make([]api.Task, 0, len(tasks))}
+	for _, t := range tasks {
+		out.Tasks = append(out.Tasks, api.NewTask(t))
+	}
+	if more {
+		cursor := formatCursor(tasks[len(tasks)-1].ID)
+		out.NextCursor = &cursor
+	}
+	return web.WriteJSON(w, http.StatusOK, out)
+}
+
+const (
+	defaultLimit = 100
+	maxLimit     = 500
+)
+
+func readFilter(r *http.Request) (f store.Filter, err error) {
+	q := web.Query(r)
+	f.Completed = q.Bool("completed")
+	f.DueBefore = q.Time("due_before")
+	f.DueAfter = q.Time("due_after")
+	f.Limit = q.Int("limit", defaultLimit, 1, maxLimit)
+	if cursor := q.String("cursor"); cursor != "" {
+		if f.After, err = parseCursor(cursor); err != nil {
+			return f, err
+		}
+	}
+	return f, q.Err()
+}
+
+// A cursor is the last task of the page before it, in a form that nobody is
+// tempted to make themselves.
+func formatCursor(last uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(last[:]) }
+
+func parseCursor(cursor string) (uuid.UUID, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || len(raw) != len(uuid.UUID{}) {
+		return uuid.Nil, fault.Invalid("cursor is not one that this list gave out; take it from next_cursor, or leave it out to start anew")
+	}
+	return uuid.UUID(raw), nil
+}
+
+func (h handler) get(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	id, err := web.PathUUID(r, "task_id")
+	if err != nil {
+		return err
+	}
+	t, err := h.store.GetTask(r.Context(), user.ID, id)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", api.ETag(t.Version))
+	return web.WriteJSON(w, http.StatusOK, api.NewTask(t))
+}
+
+type deliveryLog struct {
+	Deliveries []delivery `json:"deliveries"`
+}
+
+type delivery struct {
+	ID            uuid.UUID           `json:"id"`
+	ReminderID    uuid.UUID           `json:"reminder_id"`
+	Channel       task.Channel        `json:"channel"`
+	Target        string              `json:"target"`
+	State         store.DeliveryState `json:"state"`
+	Attempts      int                 `json:"attempts"`
+	LastError     string              `json:"last_error"`
+	NextAttemptAt *time.Time          `json:"next_attempt_at"`
+	CreatedAt     time.Time           `json:"created_at"`
+	FinishedAt    *time.Time          `json:"finished_at"`
+}
+
+func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	id, err := web.PathUUID(r, "task_id")
+	if err != nil {
+		return err
+	}
+	log, err := h.store.ListDeliveries(r.Context(), user.ID, id)
+	if err != nil {
+		return err
+	}
+	out := deliveryLog{Deliveries: make([]delivery, 0, len(log))}
+	for _, d := range log {
+		out.Deliveries = append(out.Deliveries, delivery{
+			ID: d.ID, ReminderID: d.ReminderID, Channel: d.Channel, Target: d.Target, State: d.State, Attempts: d.Attempts,
+			LastError: d.LastError, NextAttemptAt: d.NextAttemptAt, CreatedAt: d.CreatedAt, FinishedAt: d.FinishedAt,
+		})
+	}
+	return web.WriteJSON(w, http.StatusOK, out)
+}

@@ -1,0 +1,107 @@
+// inbox serves the in-app channel: GET /api/notifications lists a user's
+// notifications, and POST /api/notifications/{id}/read marks one as read.
+//
+// A user's notifications are in one order, and become visible in it: a reader
+// that goes on with ?after= the last one it has misses none.
+package main
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Config is the function's configuration.
+type Config struct {
+	SignIn auth.Config
+	Store  store.Config
+}
+
+type handler struct {
+	signIn *auth.Verifier
+	store  *store.Store
+}
+
+// New makes the function. Nothing is connected before the first request.
+func New(cfg Config) (*function.Function, error) {
+	s, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s}
+	return &function.Function{
+		Handler: web.NewMux(web.Routes{
+			"GET /api/notifications":            h.list,
+			"POST /api/notifications/{id}/read": h.markRead,
+		}),
+		Ready: []function.Check{{Name: "database", Func: s.Ping}},
+		Close: s.Close,
+	}, nil
+}
+
+type inbox struct {
+	Notifications []notification `json:"notifications"`
+}
+
+type notification struct {
+	ID        uuid.UUID  `json:"id"`
+	TaskID    uuid.UUID  `json:"task_id"`
+	Title     string     `json:"title"`
+	Body      string     `json:"body"`
+	CreatedAt time.Time  `json:"created_at"`
+	ReadAt    *time.Time `json:"read_at"`
+}
+
+func show(n store.Received) notification {
+	return notification{ID: n.ID, TaskID: n.TaskID, Title: n.Title, Body: n.Body, CreatedAt: n.CreatedAt, ReadAt: n.ReadAt}
+}
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// list answers the newest notifications, or with ?after= those that came after
+// that one; after the nil UUID come all, from the first.
+func (h handler) list(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	q := web.Query(r)
+	after, limit := q.UUID("after"), q.Int("limit", defaultLimit, 1, maxLimit)
+	if err := q.Err(); err != nil {
+		return err
+	}
+	list, err := h.store.ListNotifications(r.Context(), user.ID, after, limit)
+	if err != nil {
+		return err
+	}
+	out := inbox{Notifications: make([]notification, 0, len(list))}
+	for _, n := range list {
+		out.Notifications = append(out.Notifications, show(n))
+	}
+	return web.WriteJSON(w, http.StatusOK, out)
+}
+
+func (h handler) markRead(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	id, err := web.PathUUID(r, "id")
+	if err != nil {
+		return err
+	}
+	n, err := h.store.MarkRead(r.Context(), user.ID, id)
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, show(n))
+}

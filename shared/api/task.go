@@ -1,0 +1,208 @@
+// Package api has the JSON of the public API: what a task looks like going in
+// and coming out, and how it becomes the task that the rules know.
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Task is a task coming out.
+type Task struct {
+	ID        uuid.UUID       `json:"id"`
+	UserID    string          `json:"user_id"`
+	Title     string          `json:"title"`
+	Notes     string          `json:"notes"`
+	DueDate   *time.Time      `json:"due_date"`
+	Completed bool            `json:"completed"`
+	Channels  *[]task.Channel `json:"channels"` // null: the preferences decide
+	CreatedAt time.Time       `json:"created_at"`
+	UpdatedAt time.Time       `json:"updated_at"`
+	Version   int64           `json:"version"`
+	Reminders []Reminder      `json:"reminders"`
+}
+
+// Reminder is a task's reminder coming out.
+type Reminder struct {
+	ID     uuid.UUID  `json:"id"`
+	Before string     `json:"before"`
+	FireAt *time.Time `json:"fire_at"`
+	State  string     `json:"state"`
+}
+
+// NewTask is how a task is shown.
+func NewTask(t task.Task) Task {
+	out := Task{
+		ID: t.ID, UserID: t.UserID, Title: t.Title, Notes: t.Notes, DueDate: t.DueDate, Completed: t.Completed,
+		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, Version: t.Version,
+		Reminders: make([]Reminder, 0, len(t.Reminders)),
+	}
+	if t.Channels != nil {
+		out.Channels = &t.Channels
+	}
+	for _, r := range t.Reminders {
+		out.Reminders = append(out.Reminders, Reminder{ID: r.ID, Before: task.FormatBefore(r.Before), FireAt: r.FireAt, State: r.Status()})
+	}
+	return out
+}
+
+// TaskInput is a task going in. What Duebell alone sets is taken, so that what GET
+// gave can be sent back, and ignored.
+type TaskInput struct {
+	Title     web.Optional[string]         `json:"title"`
+	Notes     web.Optional[string]         `json:"notes"`
+	DueDate   web.Optional[instant]        `json:"due_date"`
+	Reminders web.Optional[[]offset]       `json:"reminders"`
+	Completed web.Optional[bool]           `json:"completed"`
+	Channels  web.Optional[[]task.Channel] `json:"channels"`
+
+	ID        jsontext.Value `json:"id"`
+	UserID    jsontext.Value `json:"user_id"`
+	CreatedAt jsontext.Value `json:"created_at"`
+	UpdatedAt jsontext.Value `json:"updated_at"`
+	Version   jsontext.Value `json:"version"`
+}
+
+// Draft is the task that the input describes as a whole (POST, PUT): what is
+// left out has its default. It is validated.
+func (in TaskInput) Draft() (task.Draft, error) {
+	return in.Patch(task.Draft{Before: task.DefaultBefore()})
+}
+
+// Patch is what the input makes of a task as a JSON merge patch (RFC 7396):
+// what is left out stays, and null brings back the default. It is validated.
+func (in TaskInput) Patch(d task.Draft) (task.Draft, error) {
+	if in.Title.Present {
+		d.Title = in.Title.Value
+	}
+	if in.Notes.Present {
+		d.Notes = in.Notes.Value
+	}
+	if in.Completed.Present {
+		d.Completed = in.Completed.Value
+	}
+	if in.DueDate.Present {
+		d.DueDate = nil
+		if !in.DueDate.Null {
+			due := time.Time(in.DueDate.Value)
+			d.DueDate = &due
+		}
+	}
+	if in.Channels.Present {
+		d.Channels = in.Channels.Value // null: nil
+	}
+	switch {
+	case in.Reminders.Null:
+		d.Before = task.DefaultBefore()
+	case in.Reminders.Present:
+		d.Before = make([]time.Duration, len(in.Reminders.Value))
+		for i, o := range in.Reminders.Value {
+			d.Before[i] = time.Duration(o)
+		}
+	}
+	return d, d.Validate()
+}
+
+// instant is a time with an offset (RFC 3339).
+type instant time.Time
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (i *instant) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339Nano, string(text))
+	if err != nil {
+		return fault.Invalid("must be a time with an offset, such as 2026-11-23T14:30:00Z or 2026-11-23T15:30:00+01:00, not %.40q", text)
+	}
+	*i = instant(t)
+	return nil
+}
+
+// offset is a reminder going in: "30m", or an object as it comes out, of which
+// only "before" counts.
+type offset time.Duration
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (o *offset) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	var text string
+	switch decoder.PeekKind() {
+	case '"':
+		if err := json.UnmarshalDecode(decoder, &text); err != nil {
+			return err
+		}
+	case '{':
+		var r struct {
+			Before *string        `json:"before"`
+			ID     jsontext.Value `json:"id"`
+			FireAt jsontext.Value `json:"fire_at"`
+			State  jsontext.Value `json:"state"`
+		}
+		if err := json.UnmarshalDecode(decoder, &r, json.RejectUnknownMembers(true)); err != nil {
+			return err
+		}
+		if r.Before == nil {
+			return fault.Invalid("needs \"before\", the offset before the due date, such as \"30m\"")
+		}
+		text = *r.Before
+	default:
+		if err := decoder.SkipValue(); err != nil {
+			return err
+		}
+		return fault.Invalid("must be an offset before the due date, such as \"30m\"")
+	}
+	d, err := task.ParseBefore(text)
+	*o = offset(d)
+	return err
+}
+
+// ETag is a task's entity tag: it changes with each change of the task.
+func ETag(version int64) string { return fmt.Sprintf("%q", fmt.Sprint(version)) }
+
+// CheckIfMatch says whether a change may be made to a task at a version, as the
+// request's If-Match header demands (RFC 9110, section 13.1.1); without one it may.
+// The error is answered with 412.
+func CheckIfMatch(r *http.Request, version int64) error {
+	conditions := r.Header.Values("If-Match")
+	if len(conditions) == 0 {
+		return nil
+	}
+	for _, condition := range conditions {
+		for tag := range strings.SplitSeq(condition, ",") {
+			if tag = strings.TrimSpace(tag); tag == "*" || tag == ETag(version) {
+				return nil
+			}
+		}
+	}
+	return web.WithStatus(fault.Conflict("the task has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
+}
+
+// Owner is a signed-in user as the store records them: with the address that
+// their issuer has verified, if there is one to write to.
+func Owner(u auth.User) store.User {
+	owner := store.User{ID: u.ID, KeepEmail: !u.EmailClaim}
+	if u.EmailVerified && isAddress(u.Email) {
+		owner.Email = &u.Email
+	}
+	return owner
+}
+
+// isAddress refuses what the store can't hold and no provider would take. The
+// issuer has verified the address, so nothing more is asked.
+func isAddress(s string) bool {
+	at := strings.LastIndexByte(s, '@')
+	return at > 0 && at < len(s)-1 && len(s) <= 320 && !slices.ContainsFunc([]rune(s), func(c rune) bool {
+		return unicode.IsControl(c) || unicode.IsSpace(c) || c == unicode.ReplacementChar
+	})
+}
