@@ -10,6 +10,7 @@ import (
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/web"
@@ -48,6 +49,9 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	var in api.TaskInput
 	if err := web.ReadJSON(w, r, &in); err != nil {
 		return err
+	}
+	if in.ID != nil {
+		return fault.Invalid("id is set by Duebell: leave it out")
 	}
 	draft, err := in.Draft()
 	if err != nil {

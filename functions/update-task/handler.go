@@ -59,6 +59,9 @@ func (h handler) update(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
+	if err := in.CheckID(id); err != nil {
+		return err
+	}
 	updated, err := h.planner.Update(r.Context(), api.Owner(user), id, func(t task.Task) (task.Draft, error) {
 		if err := api.CheckIfMatch(r, t.Version); err != nil {
 			return task.Draft{}, err

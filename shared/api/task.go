@@ -117,6 +117,14 @@ func (in TaskInput) Patch(d task.Draft) (task.Draft, error) {
 	return d, d.Validate()
 }
 
+// CheckID refuses input that says it is another task than the path does.
+func (in TaskInput) CheckID(id uuid.UUID) error {
+	if in.ID != nil && string(in.ID) != fmt.Sprintf("%q", id) {
+		return fault.Invalid("id in the body is not the task of the path; leave it out, or change the right one")
+	}
+	return nil
+}
+
 // instant is a time with an offset (RFC 3339).
 type instant time.Time
 

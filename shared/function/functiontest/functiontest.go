@@ -1,0 +1,196 @@
+// Package functiontest runs functions in a test's own process: real Postgres, a
+// real issuer, real configuration, and HTTP all the way; only Dapr is away, unless
+// the test says where it is.
+package functiontest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/duebell/duebell/shared/auth/authtest"
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// AppToken is the app API token that every function is started with.
+const AppToken = "an-app-token-for-tests-only"
+
+// World is what the functions of one test share.
+type World struct {
+	testing.TB
+	Store       *store.Store
+	DatabaseURL string
+	issuer      *authtest.Issuer
+}
+
+// New makes a World with an empty database.
+func New(t testing.TB) *World {
+	t.Helper()
+	s, url := storetest.Open(t)
+	return &World{TB: t, Store: s, DatabaseURL: url, issuer: authtest.NewIssuer(t)}
+}
+
+// Token returns a valid token of a user with a verified e-mail address.
+func (w *World) Token(user string) string {
+	return w.issuer.Token(w.TB, user, map[string]any{"email": user + "@example.com", "email_verified": true})
+}
+
+// Seed stores a task of a user with a verified e-mail address, as create-task
+// would while Dapr is away.
+func (w *World) Seed(user string, d task.Draft) task.Task {
+	w.Helper()
+	email := user + "@example.com"
+	planner := reminder.NewPlanner(w.Store, away{}, time.Now, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
+	t, err := planner.Create(context.Background(), store.User{ID: user, Email: &email}, d)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return t
+}
+
+// away is a Dapr that can't be reached.
+type away struct{}
+
+var errAway = errors.New("Dapr is away in this test")
+
+func (away) Schedule(context.Context, jobs.Job) error { return errAway }
+func (away) Delete(context.Context, string) error     { return errAway }
+
+// Server is one function, served.
+type Server struct {
+	w   *World
+	url string
+}
+
+// Serve starts a function with the configuration that it has in a cluster. More
+// environment variables, NAME=value, come on top.
+func Serve[C any](w *World, build func(C) (*function.Function, error), environ ...string) *Server {
+	w.Helper()
+	cfg, err := config.Parse[C](append([]string{
+		"DATABASE_URL=" + w.DatabaseURL,
+		"DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused",
+		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
+		"APP_API_TOKEN=" + AppToken,
+	}, environ...))
+	if err != nil {
+		w.Fatal(err)
+	}
+	f, err := build(cfg)
+	if err != nil {
+		w.Fatal(err)
+	}
+	server := httptest.NewServer(f.Handler)
+	w.Cleanup(func() {
+		server.Close()
+		if f.Close != nil {
+			f.Close()
+		}
+	})
+	return &Server{w: w, url: server.URL}
+}
+
+// Silent returns an address that takes connections and never says anything.
+func Silent(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+// Answer is a function's answer.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// Call sends a request; header are alternating names and values. A body that is
+// a string is sent as it is, anything else as JSON, nil not at all.
+func (s *Server) Call(method, path string, body any, header ...string) Answer {
+	s.w.Helper()
+	var content io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		content = strings.NewReader(b)
+	default:
+		encoded, err := json.Marshal(b)
+		if err != nil {
+			s.w.Fatal(err)
+		}
+		content = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequest(method, s.url+path, content)
+	if err != nil {
+		s.w.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.w.Fatal(err)
+	}
+	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: string(text)}
+}
+
+// As is Call with a user's token.
+func (s *Server) As(user, method, path string, body any, header ...string) Answer {
+	s.w.Helper()
+	return s.Call(method, path, body, append([]string{"Authorization", "Bearer " + s.w.Token(user)}, header...)...)
+}
+
+// Decode reads the answer's JSON, after checking its status.
+func Decode[T any](w *World, a Answer, status int) (v T) {
+	w.Helper()
+	if a.Status != status {
+		w.Fatalf("got %d, want %d: %s", a.Status, status, a.Body)
+	}
+	if err := json.Unmarshal([]byte(a.Body), &v); err != nil {
+		w.Fatalf("%v in %s", err, a.Body)
+	}
+	return v
+}
+
+// WantProblem checks that an answer is problem+json with a status and code, and
+// that its detail holds a part.
+func (w *World) WantProblem(a Answer, status int, code, detail string) {
+	w.Helper()
+	var p struct {
+		Status       int
+		Code, Detail string
+	}
+	if err := json.Unmarshal([]byte(a.Body), &p); err != nil {
+		w.Errorf("not JSON: %s", a.Body)
+		return
+	}
+	if a.Status != status || p.Status != status || p.Code != code || !strings.Contains(p.Detail, detail) ||
+		a.Header.Get("Content-Type") != "application/problem+json" {
+		w.Errorf("got %d %s, want %d %s %q", a.Status, a.Body, status, code, detail)
+	}
+}
