@@ -1,0 +1,171 @@
+package sendgrid_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/sendgrid"
+)
+
+const apiKey = "SG.very-secret"
+
+func message() notify.Message {
+	due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
+	return notify.Message{ID: uuid.New(), TaskID: uuid.New(), To: "ada@example.com", Title: "Pay rent", Notes: "Bank transfer", DueDate: &due}
+}
+
+func channel(t *testing.T, url string) *sendgrid.Channel {
+	t.Helper()
+	cfg := sendgrid.Config{APIKey: apiKey, URL: url, From: "Duebell <reminders@duebell.example>"}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := sendgrid.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// mail is what of SendGrid's request body counts here.
+type mail struct {
+	From             struct{ Email, Name string }
+	Subject          string
+	Personalizations []struct {
+		To []struct{ Email string }
+	}
+	Content    []struct{ Type, Value string }
+	CustomArgs map[string]string `json:"custom_args"`
+}
+
+func TestSend(t *testing.T) {
+	var got mail
+	var key, contentType, path string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, contentType, path = r.Header.Get("Authorization"), r.Header.Get("Content-Type"), r.Method+" "+r.URL.Path
+		body, _ := io.ReadAll(r.Body)
+		if err := json.Unmarshal(body, &got); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer s.Close()
+	m := message()
+	m.Title = "Pay <b>rent</b>\r\nBcc: eve@example.com"
+	if err := channel(t, s.URL+"/").Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if key != "Bearer "+apiKey || contentType != "application/json" || path != "POST /v3/mail/send" {
+		t.Errorf("request: %s %s %s", path, key, contentType)
+	}
+	if got.Subject != "Reminder: Pay <b>rent</b> Bcc: eve@example.com" {
+		t.Errorf("subject %q", got.Subject)
+	}
+	if got.From.Email != "reminders@duebell.example" || got.From.Name != "Duebell" || got.Personalizations[0].To[0].Email != "ada@example.com" {
+		t.Errorf("from %v to %v", got.From, got.Personalizations)
+	}
+	if got.CustomArgs["delivery_id"] != m.ID.String() {
+		t.Errorf("custom args %v", got.CustomArgs)
+	}
+	text, html := got.Content[0], got.Content[1]
+	if text.Type != "text/plain" || !strings.Contains(text.Value, "Due Mon, 23 Nov 2026 14:30 UTC") || !strings.Contains(text.Value, "Bank transfer") {
+		t.Errorf("text part: %+v", text)
+	}
+	if html.Type != "text/html" || strings.Contains(html.Value, "<b>") || !strings.Contains(html.Value, "&lt;b&gt;rent") {
+		t.Errorf("HTML part: %+v", html)
+	}
+}
+
+func TestOutcomes(t *testing.T) {
+	tests := map[int]struct {
+		kind  notify.Kind
+		after time.Duration
+	}{
+		200: {}, 202: {},
+		400: {notify.Permanent, 0}, 404: {notify.Permanent, 0}, 413: {notify.Permanent, 0},
+		301: {notify.Permanent, 0}, 302: {notify.Permanent, 0}, // not followed: the key would go along
+		401: {notify.Retry, 7 * time.Second}, 403: {notify.Retry, 7 * time.Second},
+		408: {notify.Retry, 7 * time.Second}, 429: {notify.Retry, 7 * time.Second},
+		500: {notify.Retry, 7 * time.Second}, 502: {notify.Retry, 7 * time.Second}, 503: {notify.Retry, 7 * time.Second},
+	}
+	for status, want := range tests {
+		hits := 0
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			hits++
+			w.Header().Set("Retry-After", "7")
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"errors":[{"message":"no good","field":"personalizations.0.to","help":null}]}`)
+		}))
+		err := channel(t, s.URL).Send(t.Context(), message())
+		s.Close()
+		if want.kind == "" {
+			if err != nil {
+				t.Errorf("%d: %v", status, err)
+			}
+			continue
+		}
+		kind, after := notify.KindOf(err)
+		if kind != want.kind || after != want.after {
+			t.Errorf("%d: got %s after %v, want %+v", status, kind, after, want)
+		}
+		if !strings.Contains(err.Error(), "personalizations.0.to no good") {
+			t.Errorf("%d: the provider's explanation is lost: %v", status, err)
+		}
+		if strings.Contains(err.Error(), apiKey) {
+			t.Errorf("%d: the error tells the key: %v", status, err)
+		}
+		if hits != 1 {
+			t.Errorf("%d: %d requests", status, hits)
+		}
+	}
+}
+
+func TestNoAnswer(t *testing.T) {
+	var cut http.HandlerFunc = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	hang := make(chan struct{})
+	tests := map[string]struct {
+		handler http.HandlerFunc
+		want    notify.Kind
+	}{
+		"cut after the request": {cut, notify.Unknown},
+		"time-out":              {func(http.ResponseWriter, *http.Request) { <-hang }, notify.Unknown},
+	}
+	for name, tt := range tests {
+		s := httptest.NewServer(tt.handler)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		err := channel(t, s.URL).Send(ctx, message())
+		cancel()
+		if kind, _ := notify.KindOf(err); kind != tt.want {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "time-out" {
+			close(hang)
+		}
+		s.Close()
+		// The connection was never made: it can't have been taken.
+		if kind, _ := notify.KindOf(channel(t, s.URL).Send(t.Context(), message())); kind != notify.Retry {
+			t.Errorf("refused connection: %s", kind)
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	bad := sendgrid.Config{APIKey: apiKey, URL: "ftp://x", From: "nobody"}
+	err := bad.Validate()
+	if err == nil || !strings.Contains(err.Error(), "SENDGRID_URL") || !strings.Contains(err.Error(), "EMAIL_FROM") || strings.Contains(err.Error(), apiKey) {
+		t.Errorf("got %v", err)
+	}
+	if (sendgrid.Config{}).Enabled() {
+		t.Error("enabled without a key")
+	}
+}
