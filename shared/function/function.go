@@ -1,0 +1,134 @@
+// Package function is the one way in which every function of Duebell is
+// started and stopped: configuration, logging, probes, draining.
+package function
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
+
+	"github.com/duebell/duebell/shared/config"
+)
+
+// Function is what a function's New returns: how it serves, what it needs, and
+// how to let go of it.
+type Function struct {
+	Handler http.Handler
+	Ready   []Check // what must be there before it can serve
+	Close   func()  // called after the last request; may be nil
+}
+
+// Config holds the settings that all functions have.
+type Config struct {
+	Host          string        `env:"HOST" help:"the address to serve on; unset means all"`
+	Port          int           `env:"PORT" envDefault:"8080" help:"the port to serve on"`
+	LogLevel      slog.Level    `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"8s" help:"how long requests may take to end once the function is told to stop"`
+}
+
+// Validate says what is wrong with the configuration.
+func (c Config) Validate() []string {
+	var problems []string
+	if c.Port < 1 || c.Port > 65535 {
+		problems = append(problems, "PORT must be from 1 to 65535")
+	}
+	if c.ShutdownGrace < 0 {
+		problems = append(problems, "SHUTDOWN_GRACE must not be negative")
+	}
+	return problems
+}
+
+// Run starts the function and does not return. C is the function's own
+// configuration, which Run reads from the environment together with [Config]
+// and gives to build.
+//
+// It serves /healthz and /readyz, and build's handler at every other path. On
+// SIGTERM or SIGINT it takes no new requests, closes the channel that
+// [Draining] returns, waits for the requests in flight, calls Close and exits
+// with 0; with 1 if requests had to be cut off. A second signal ends it at
+// once. It also exits with 1 if the configuration is wrong, of which it prints
+// every problem, if build fails, or if it can't listen.
+func Run[C any](name string, build func(C) (*Function, error)) {
+	os.Exit(run(name, build))
+}
+
+func run[C any](name string, build func(C) (*Function, error)) int {
+	type settings struct {
+		Server   Config
+		Function C
+	}
+	cfg, err := config.Parse[settings](os.Environ())
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s can't start:\n%v\n", name, err)
+		return 1
+	}
+	slog.SetDefault(newLogger(os.Stdout, name, cfg.Server.LogLevel))
+
+	// From here on a signal is never missed, not even while build runs.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+
+	function, err := build(cfg.Function)
+	if err != nil {
+		slog.Error("the function can't start", "error", err)
+		return 1
+	}
+	if function.Close != nil {
+		defer function.Close()
+	}
+	s := newServer(function)
+	listening := make(chan error, 1)
+	go func() { listening <- listen(name, cfg.Server, s) }()
+
+	select {
+	case err := <-listening:
+		slog.Error("the function can't serve", "error", err)
+		return 1
+	case <-signals:
+	}
+	go func() {
+		<-signals
+		os.Exit(1)
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Server.ShutdownGrace)
+	defer cancel()
+	if err := s.drain(ctx); err != nil {
+		slog.Warn("requests were cut off", "error", err)
+		return 1
+	}
+	return 0
+}
+
+func newLogger(w io.Writer, name string, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("service", name)
+}
+
+// listen serves h with the functions framework, which takes its settings from
+// the environment: FUNCTION_TARGET, so that the function gets every path, and
+// K_SERVICE, which would make it print an empty line into the log for every
+// request. Its http.Server has no time-outs: slow headers are held off by what
+// is in front of it, slow bodies by web.ReadJSON.
+func listen(name string, cfg Config, h http.Handler) error {
+	err := errors.Join(os.Setenv("FUNCTION_TARGET", name), os.Unsetenv("K_SERVICE"))
+	if err != nil {
+		return err
+	}
+	functions.HTTP(name, h.ServeHTTP)
+	host := cfg.Host
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		host = "[" + host + "]" // IPv6
+	}
+	return funcframework.StartHostPort(host, strconv.Itoa(cfg.Port))
+}

@@ -1,0 +1,451 @@
+package function_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// The tests start this very program again, as a function.
+func TestMain(m *testing.M) {
+	if os.Getenv("TEST_AS_FUNCTION") != "" {
+		function.Run("test-function", newFunction)
+	}
+	os.Exit(m.Run())
+}
+
+type settings struct {
+	Token  config.Secret `env:"TOKEN,required" help:"the token"`
+	Count  int           `env:"COUNT"`
+	Broken bool          `env:"BROKEN"`
+	Fails  bool          `env:"FAILS"`
+}
+
+func (s settings) Validate() error {
+	if s.Count < 0 {
+		return errors.New("COUNT must not be negative")
+	}
+	return nil
+}
+
+func newFunction(cfg settings) (*function.Function, error) {
+	if cfg.Fails {
+		return nil, errors.New("no way")
+	}
+	routes := web.Routes{
+		"GET /hello": func(w http.ResponseWriter, r *http.Request) error {
+			return web.WriteJSON(w, http.StatusOK, map[string]string{"id": web.RequestID(r.Context())})
+		},
+		"GET /silent": func(http.ResponseWriter, *http.Request) error { return nil },
+		"GET /panic":  func(http.ResponseWriter, *http.Request) error { panic("the secret of the panic") },
+		"GET /fault": func(http.ResponseWriter, *http.Request) error {
+			return fault.Unavailable(errors.New("the cause"), "away")
+		},
+		"GET /torn": func(w http.ResponseWriter, _ *http.Request) error {
+			_, _ = io.WriteString(w, "half")
+			w.(http.Flusher).Flush()
+			return errors.New("the other half is missing")
+		},
+		"GET /abort": func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) },
+		"GET /slow": func(w http.ResponseWriter, r *http.Request) error {
+			w.(http.Flusher).Flush()
+			<-function.Draining(r.Context())
+			time.Sleep(300 * time.Millisecond)
+			_, err := io.WriteString(w, "done")
+			return err
+		},
+		"GET /stuck": func(w http.ResponseWriter, _ *http.Request) error {
+			w.(http.Flusher).Flush()
+			select {}
+		},
+		"GET /hijack": func(w http.ResponseWriter, r *http.Request) error {
+			conn, rw, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\n\r\n")
+			_ = rw.Flush()
+			<-function.Draining(r.Context())
+			time.Sleep(600 * time.Millisecond) // longer than the slow one
+			_, _ = rw.WriteString("bye")
+			return rw.Flush()
+		},
+	}
+	return &function.Function{
+		Handler: web.NewMux(routes),
+		Ready: []function.Check{
+			{Name: "steady", Func: func(context.Context) error { return nil }},
+			{Name: "shaky", Func: func(context.Context) error {
+				if cfg.Broken {
+					return errors.New("password refused for user duebell")
+				}
+				return nil
+			}},
+		},
+		Close: func() { fmt.Fprintln(os.Stderr, "closed") },
+	}, nil
+}
+
+// process is a running function.
+type process struct {
+	*exec.Cmd
+	url            string
+	stdout, stderr *buffer
+}
+
+func start(t *testing.T, environ ...string) *process {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	listener.Close()
+
+	p := &process{
+		Cmd: exec.Command(os.Args[0]), url: "http://127.0.0.1:" + strconv.Itoa(port),
+		stdout: &buffer{}, stderr: &buffer{},
+	}
+	p.Env = append([]string{
+		"TEST_AS_FUNCTION=1", "K_SERVICE=test-function", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(port), "TOKEN=0123",
+		"LOG_LEVEL=debug",
+	}, environ...)
+	p.Stdout, p.Stderr = p.stdout, p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Process.Kill() })
+	return p
+}
+
+// serving waits until p answers.
+func (p *process) serving(t *testing.T) *process {
+	t.Helper()
+	for range 500 {
+		if response, err := http.Get(p.url + "/healthz"); err == nil {
+			response.Body.Close()
+			return p
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("the function does not answer: %s%s", p.stdout, p.stderr)
+	return nil
+}
+
+func (p *process) get(t *testing.T, path string) (*http.Response, string) {
+	t.Helper()
+	response, err := http.Get(p.url + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+func (p *process) signal(t *testing.T, signal os.Signal) {
+	t.Helper()
+	if err := p.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exit waits for the process to end and returns its exit status.
+func (p *process) exit(t *testing.T) int {
+	t.Helper()
+	timer := time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() })
+	defer timer.Stop()
+	_ = p.Wait()
+	return p.ProcessState.ExitCode()
+}
+
+// logged returns the log lines with that message. Every line must be JSON.
+func (p *process) logged(t *testing.T, message string) []map[string]any {
+	t.Helper()
+	var found []map[string]any
+	for line := range strings.Lines(p.stdout.String()) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("log line %q is not JSON: %v", line, err)
+		}
+		if entry["service"] != "test-function" {
+			t.Errorf("log line without service: %s", line)
+		}
+		if entry["msg"] == message {
+			found = append(found, entry)
+		}
+	}
+	return found
+}
+
+func TestServing(t *testing.T) {
+	p := start(t).serving(t)
+
+	response, body := p.get(t, "/hello")
+	if id := response.Header.Get("X-Request-Id"); len(id) != 36 || !strings.Contains(body, id) {
+		t.Errorf("X-Request-Id = %q, body = %s, want the same UUID", id, body)
+	}
+	for sent, kept := range map[string]bool{"from-caller.1": true, "a b": false, strings.Repeat("x", 129): false} {
+		request, _ := http.NewRequest(http.MethodGet, p.url+"/hello", nil)
+		request.Header.Set("X-Request-Id", sent)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if got := response.Header.Get("X-Request-Id") == sent; got != kept {
+			t.Errorf("request id %q kept: %v, want %v", sent, got, kept)
+		}
+	}
+	if response, _ := p.get(t, "/silent?ticket=hush"); response.StatusCode != http.StatusOK {
+		t.Errorf("/silent: %s", response.Status)
+	}
+	if response, _ := p.get(t, "/nowhere"); response.StatusCode != http.StatusNotFound {
+		t.Errorf("/nowhere: %s", response.Status)
+	}
+	if response, _ := p.get(t, "/fault"); response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("/fault: %s", response.Status)
+	}
+
+	p.signal(t, syscall.SIGINT)
+	if status := p.exit(t); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	levels := map[string]string{}
+	for _, entry := range p.logged(t, "request") {
+		levels[entry["path"].(string)] = entry["level"].(string)
+	}
+	want := map[string]string{
+		"/healthz": "DEBUG", "/hello": "DEBUG", "/silent": "DEBUG", "/nowhere": "DEBUG", "/fault": "INFO",
+	}
+	if diff := cmp.Diff(want, levels); diff != "" {
+		t.Errorf("levels of the request log (-want +got):\n%s", diff)
+	}
+	if strings.Contains(p.stdout.String(), "hush") {
+		t.Error("the log holds a query string")
+	}
+	if got := strings.Count(p.stdout.String(), "the cause"); got != 1 {
+		t.Errorf("the cause is logged %d times, want once", got)
+	}
+}
+
+func TestPanic(t *testing.T) {
+	p := start(t).serving(t)
+	response, body := p.get(t, "/panic")
+	if response.StatusCode != http.StatusInternalServerError ||
+		response.Header.Get("Content-Type") != "application/problem+json" || strings.Contains(body, "secret") {
+		t.Errorf("panic: %s %v %s", response.Status, response.Header, body)
+	}
+	for path, want := range map[string]string{"/torn": "half", "/abort": ""} {
+		response, err := http.Get(p.url + path)
+		var body []byte
+		if err == nil {
+			body, err = io.ReadAll(response.Body)
+			response.Body.Close()
+		}
+		if err == nil || string(body) != want {
+			t.Errorf("%s: %q, %v, want %q and a cut connection", path, body, err, want)
+		}
+	}
+	p.get(t, "/hello") // still alive
+	p.signal(t, syscall.SIGTERM)
+	p.exit(t)
+
+	failed := p.logged(t, "request failed")
+	if len(failed) != 2 {
+		t.Fatalf("%d failures logged, want those of /panic and /torn: %v", len(failed), failed)
+	}
+	cause, _ := failed[0]["error"].(map[string]any)
+	if failed[0]["level"] != "ERROR" || cause["panic"] != "the secret of the panic" ||
+		!strings.Contains(fmt.Sprint(cause["stack"]), "function_test.go") {
+		t.Errorf("the panic is logged as %v", failed[0])
+	}
+	if !strings.Contains(body, failed[0]["request_id"].(string)) {
+		t.Errorf("the answer %s does not hold the log's request_id %v", body, failed[0]["request_id"])
+	}
+	if p.stderr.String() != "closed\n" {
+		t.Errorf("stderr = %q: the framework saw the panic", p.stderr)
+	}
+}
+
+func TestProbes(t *testing.T) {
+	p := start(t, "BROKEN=true").serving(t)
+	response, body := p.get(t, "/readyz")
+	want := `{"status":"not ready","checks":[{"name":"steady","ok":true},{"name":"shaky","ok":false,"reason":"not available"}]}` + "\n"
+	if response.StatusCode != http.StatusServiceUnavailable || body != want {
+		t.Errorf("readyz: %s %s, want 503 %s", response.Status, body, want)
+	}
+	if response, _ := p.get(t, "/healthz"); response.StatusCode != http.StatusOK {
+		t.Errorf("healthz: %s", response.Status)
+	}
+	response, err := http.Post(p.url+"/healthz", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusMethodNotAllowed || response.Header.Get("Allow") != "GET, HEAD" {
+		t.Errorf("POST /healthz: %s, Allow %q", response.Status, response.Header.Get("Allow"))
+	}
+
+	healthy := start(t).serving(t)
+	if response, body := healthy.get(t, "/readyz"); response.StatusCode != http.StatusOK {
+		t.Errorf("readyz: %s %s", response.Status, body)
+	}
+}
+
+func TestDraining(t *testing.T) {
+	p := start(t).serving(t)
+	slow, err := http.Get(p.url + "/slow") // answers once it is being served
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Body.Close()
+	hijacked, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hijacked.Close()
+	fmt.Fprintf(hijacked, "GET /hijack HTTP/1.1\r\nHost: test\r\n\r\n")
+	reader := bufio.NewReader(hijacked)
+	if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, "101") {
+		t.Fatalf("hijack: %q, %v", line, err)
+	}
+
+	p.signal(t, syscall.SIGTERM)
+	if body, err := io.ReadAll(slow.Body); err != nil || string(body) != "done" {
+		t.Errorf("the request in flight got %q, %v", body, err)
+	}
+	if rest, err := io.ReadAll(reader); err != nil || string(rest) != "\r\nbye" {
+		t.Errorf("the hijacked connection got %q, %v", rest, err)
+	}
+	if _, err := http.Get(p.url + "/healthz"); err == nil {
+		t.Error("a request was served after SIGTERM")
+	}
+	if status := p.exit(t); status != 0 || p.stderr.String() != "closed\n" {
+		t.Errorf("exit status %d, stderr %q, want 0 and Close called once", status, p.stderr)
+	}
+}
+
+func TestDrainingGivesUp(t *testing.T) {
+	p := start(t, "SHUTDOWN_GRACE=200ms").serving(t)
+	stuck, err := http.Get(p.url + "/stuck")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Body.Close()
+	p.signal(t, syscall.SIGTERM)
+	if status := p.exit(t); status != 1 || len(p.logged(t, "requests were cut off")) != 1 {
+		t.Errorf("exit status %d, log %s, want 1 and a warning", status, p.stdout)
+	}
+	if p.stderr.String() != "closed\n" {
+		t.Errorf("stderr %q, want Close called", p.stderr)
+	}
+}
+
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	p := start(t, "SHUTDOWN_GRACE=1h").serving(t)
+	stuck, err := http.Get(p.url + "/stuck")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Body.Close()
+	p.signal(t, syscall.SIGTERM)
+	for { // until the first signal has been heard
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			break
+		}
+		conn.Close()
+	}
+	p.signal(t, syscall.SIGTERM)
+	if status := p.exit(t); status != 1 {
+		t.Errorf("exit status %d, want 1", status)
+	}
+}
+
+func TestStopBeforeAnyRequest(t *testing.T) {
+	p := start(t)
+	for { // listening, and nothing asked
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err == nil {
+			conn.Close()
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	p.signal(t, syscall.SIGTERM)
+	if status := p.exit(t); status != 0 || p.stderr.String() != "closed\n" {
+		t.Errorf("exit status %d, stderr %q", status, p.stderr)
+	}
+}
+
+func TestWrongConfiguration(t *testing.T) {
+	p := start(t, "TOKEN=", "COUNT=-1", "LOG_LEVEL=loud", "PORT=0")
+	want := `test-function can't start:
+LOG_LEVEL is malformed: set it to debug, info, warn or error (slog: level string "loud": unknown name)
+PORT must be from 1 to 65535
+TOKEN is missing: set it to the token
+COUNT must not be negative
+`
+	if status := p.exit(t); status != 1 {
+		t.Errorf("exit status %d, want 1", status)
+	}
+	if diff := cmp.Diff(want, p.stderr.String()); diff != "" {
+		t.Errorf("stderr (-want +got):\n%s", diff)
+	}
+}
+
+func TestFailingToStart(t *testing.T) {
+	p := start(t, "FAILS=true")
+	if status := p.exit(t); status != 1 || len(p.logged(t, "the function can't start")) != 1 {
+		t.Errorf("exit status %d, log %s", status, p.stdout)
+	}
+	first := start(t).serving(t)
+	second := start(t, "PORT="+first.url[strings.LastIndex(first.url, ":")+1:])
+	if status := second.exit(t); status != 1 || len(second.logged(t, "the function can't serve")) != 1 {
+		t.Errorf("exit status %d, log %s", status, second.stdout)
+	}
+}
+
+// buffer is a bytes.Buffer for two goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

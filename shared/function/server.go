@@ -1,0 +1,167 @@
+package function
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/web"
+)
+
+// server stands between the framework and the function's handler: request ids,
+// the request log, panics, probes and draining.
+type server struct {
+	handler  http.Handler
+	draining chan struct{} // closed when it begins
+	inFlight sync.WaitGroup
+
+	// http is the framework's server, which the framework keeps to itself.
+	// Every request's context has it; without a request there is nothing to
+	// drain.
+	http atomic.Pointer[http.Server]
+}
+
+func newServer(f *Function) *server {
+	s := &server{draining: make(chan struct{})}
+	probes := web.NewMux(web.Routes{
+		"GET /healthz": s.healthz,
+		"GET /readyz":  s.readyz(f.Ready),
+	})
+	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz":
+			probes.ServeHTTP(w, r)
+		default:
+			f.Handler.ServeHTTP(w, r)
+		}
+	})
+	return s
+}
+
+type drainingKey struct{}
+
+// Draining returns a channel that is closed when the process is about to stop.
+// Handlers that would go on for long, such as streams, return then. It is nil
+// for a context that no function's request gave.
+func Draining(ctx context.Context) <-chan struct{} {
+	draining, _ := ctx.Value(drainingKey{}).(chan struct{})
+	return draining
+}
+
+// ServeHTTP implements http.Handler.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
+		s.http.Store(server)
+	}
+	s.inFlight.Add(1)
+	defer s.inFlight.Done()
+
+	start := time.Now()
+	id := requestID(r)
+	ctx := context.WithValue(web.WithRequestID(r.Context(), id), drainingKey{}, s.draining)
+	r = r.WithContext(ctx)
+	response := web.Track(w)
+	response.Header().Set(requestIDHeader, id)
+
+	s.serve(response, r)
+
+	level := slog.LevelDebug
+	if response.Status() >= http.StatusInternalServerError {
+		level = slog.LevelInfo
+	}
+	slog.LogAttrs(ctx, level, "request",
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), // the query may hold a ticket
+		slog.Int("status", response.Status()), slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
+		slog.String("request_id", id))
+}
+
+// serve calls the handler and turns a panic into a 500, or, if the answer has
+// begun, into a cut connection.
+func (s *server) serve(w *web.Response, r *http.Request) {
+	// The framework would write an answer of its own for http.ErrAbortHandler,
+	// instead of letting net/http cut the connection.
+	defer func() {
+		if abort := recover(); abort != nil {
+			cut(w.ResponseWriter)
+		}
+	}()
+	defer func() {
+		switch value := recover(); value {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(value)
+		default:
+			web.WriteProblem(w, r, &panicError{value: value, stack: string(debug.Stack())})
+		}
+	}()
+	s.handler.ServeHTTP(w, r)
+	if w.Status() == 0 {
+		w.WriteHeader(http.StatusOK) // as net/http does
+	}
+}
+
+// cut ends the connection in the middle of an answer, so that the caller knows
+// it is not whole.
+func cut(w http.ResponseWriter) {
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_ = conn.Close()
+	}
+}
+
+// drain stops taking requests and waits for those that are being served, on
+// hijacked connections too, until ctx ends.
+func (s *server) drain(ctx context.Context) error {
+	close(s.draining)
+	server := s.http.Load()
+	if server == nil {
+		return nil
+	}
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	done := make(chan struct{})
+	go func() {
+		s.inFlight.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// panicError is a panic as an error that the log shows with its stack.
+type panicError struct {
+	value any
+	stack string
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+func (e *panicError) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("panic", fmt.Sprint(e.value)), slog.String("stack", e.stack))
+}
+
+const requestIDHeader = "X-Request-Id"
+
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:/+=@-]{1,128}$`)
+
+// requestID returns the caller's id of the request if it has a sane one, else a
+// new one.
+func requestID(r *http.Request) string {
+	if id := r.Header.Get(requestIDHeader); saneRequestID.MatchString(id) {
+		return id
+	}
+	return uuid.Must(uuid.NewV7()).String()
+}
