@@ -1,0 +1,44 @@
+# Duebell. `make help` lists what there is.
+
+SHELL := /bin/bash
+PORT  ?= 8080
+TOOL  := go tool -modfile=tools/go.mod
+TESTS := $(TOOL) gotestsum --format pkgname --hide-summary=skipped --
+
+.DEFAULT_GOAL := help
+
+.PHONY: run
+run: build ## Run the whole system here, and show a reminder arriving (PORT=8080)
+	@PORT=$(PORT) exec build/bin/duebell up
+
+.PHONY: build
+build: ## Build the functions and the duebell program into build/bin
+	@echo "Building the functions ..."
+	@mkdir -p build/bin
+	@go build -o build/bin/ ./cmd/... ./functions/...
+
+.PHONY: test
+test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr
+	@go run ./cmd/duebell runtime
+	@$(TESTS) -count=1 ./...
+
+.PHONY: test-short
+test-short: ## Run the tests that need neither Postgres nor Dapr
+	@$(TESTS) -short ./...
+
+.PHONY: lint
+lint: ## Look for mistakes, and for code that is not formatted
+	@$(TOOL) golangci-lint run ./...
+
+.PHONY: fmt
+fmt: ## Format the code
+	@$(TOOL) golangci-lint fmt ./...
+
+.PHONY: clean
+clean: ## Remove what was built, and the local system's data
+	@rm -rf build .duebell
+
+.PHONY: help
+help: ## Show this
+	@echo "Duebell: tells people at the exact moment. Targets:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,84 @@
+// duebell is the operator's program: it runs the whole system on one machine,
+// and migrates the database.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const usage = `duebell tells people at the exact moment.
+
+Usage: duebell COMMAND [FLAGS]
+
+  up        run the whole system on this machine, until Ctrl-C
+  migrate   bring the database that DATABASE_URL names to the schema of this version
+  runtime   find the pinned Dapr runtime, or build it, and say where it is
+  help      show this
+
+duebell COMMAND -h shows a command's flags.
+`
+
+// command is one of duebell's commands. Its error is for people, and complete.
+type command func(ctx context.Context, args []string) error
+
+var commands = map[string]command{"up": up, "migrate": migrate, "runtime": runtime}
+
+func main() {
+	// The first signal asks for an orderly end; a second one ends at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run carries out a command line and returns the exit status: 0, 1 if it failed,
+// 2 if it could not be understood.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	switch args[0] {
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	c, known := commands[args[0]]
+	if !known {
+		fmt.Fprintf(stderr, "duebell: there is no command %q\n\n%s", args[0], usage)
+		return 2
+	}
+	switch err := c(ctx, args[1:]); {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		return 2
+	default:
+		fmt.Fprintf(stderr, "duebell %s: %v\n", args[0], err)
+		return 1
+	}
+}
+
+// errUsage says that the flags were wrong, which has been printed already.
+var errUsage = errors.New("wrong flags")
+
+// parse reads a command's flags, and refuses anything else.
+func parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(flags.Output(), "duebell %s takes no argument %q\n", flags.Name(), flags.Arg(0))
+		return errUsage
+	}
+	return nil
+}

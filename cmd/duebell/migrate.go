@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/duebell/duebell/shared/config"
+	migrations "github.com/duebell/duebell/shared/store/migrate"
+)
+
+// migrate brings the database to this version's schema.
+func migrate(ctx context.Context, args []string) error {
+	if err := parse(flag.NewFlagSet("migrate", flag.ContinueOnError), args); err != nil {
+		return err
+	}
+	cfg, err := config.Parse[struct {
+		URL config.Secret `env:"DATABASE_URL,required" help:"the URL of the database, such as postgres://user:password@host:5432/duebell"`
+	}](os.Environ())
+	if err != nil {
+		return err
+	}
+	applied, err := migrations.Up(ctx, cfg.URL.Reveal())
+	if err != nil {
+		return err
+	}
+	for _, m := range applied {
+		fmt.Printf("applied %s in %v\n", m.Name, m.Duration.Round(time.Millisecond))
+	}
+	if len(applied) == 0 {
+		fmt.Println("the database is up to date")
+	}
+	return nil
+}
