@@ -1,0 +1,160 @@
+// Package dapr finds or builds Dapr's programs, and runs the two of them that jobs
+// need on this machine: the scheduler, which keeps jobs and wakes up for them, and
+// daprd, which functions talk to and which calls the trigger function.
+//
+// Both listen on 127.0.0.1, with one exception: the scheduler's health port cannot be
+// moved off all interfaces (its flag for that has no effect). All it says there is
+// whether the scheduler is well.
+package dapr
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/duebell/duebell/local/process"
+)
+
+// SchedulerOptions says how a scheduler runs. All fields but OnEvent are needed.
+type SchedulerOptions struct {
+	Runtime Runtime
+	// Dir holds the jobs. They do not depend on the ports, which may be others
+	// each time. Only one scheduler may use a Dir.
+	Dir     string
+	Ports   SchedulerPorts
+	LogFile string
+	// OnEvent hears when the scheduler dies and runs again.
+	OnEvent func(process.Event)
+}
+
+// SchedulerPorts are the ports that a scheduler listens on.
+type SchedulerPorts struct {
+	API, Health, EtcdClient, EtcdPeer int
+}
+
+// StartScheduler starts a scheduler; it can be used when it is Ready.
+func StartScheduler(o SchedulerOptions) (*process.Process, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	const id = "dapr-scheduler-server-0"
+	return process.Start(process.Spec{
+		Name: "scheduler",
+		Path: o.Runtime.Scheduler,
+		Args: []string{
+			"--id=" + id,
+			"--listen-address=127.0.0.1",
+			"--port=" + strconv.Itoa(o.Ports.API),
+			"--override-broadcast-host-port=" + process.Address(o.Ports.API),
+			"--healthz-port=" + strconv.Itoa(o.Ports.Health),
+			"--healthz-listen-address=127.0.0.1",
+			"--etcd-data-dir=" + filepath.Join(o.Dir, "data"),
+			"--etcd-client-listen-address=127.0.0.1",
+			"--etcd-client-port=" + strconv.Itoa(o.Ports.EtcdClient),
+			"--etcd-initial-cluster=" + id + "=http://" + process.Address(o.Ports.EtcdPeer),
+			"--identity-directory-write=" + filepath.Join(o.Dir, "identity"),
+			"--enable-metrics=false",
+		},
+		Env:     []string{"HOME=" + o.Dir, "DAPR_HOST_IP=127.0.0.1"},
+		Dir:     o.Dir,
+		LogFile: o.LogFile,
+		Ready:   process.Answers("http://"+process.Address(o.Ports.Health)+"/healthz", http.StatusOK),
+		Restart: true,
+	}, o.OnEvent)
+}
+
+// DaprdOptions says how a daprd runs. All fields but Env, ResourcesPath and OnEvent
+// are needed.
+type DaprdOptions struct {
+	Runtime Runtime
+	// Dir is daprd's own; it holds nothing that has to last.
+	Dir   string
+	AppID string
+	// AppPort is where callbacks go, on 127.0.0.1.
+	AppPort int
+	Ports   DaprdPorts
+	// APIToken is what callers of daprd must show; AppToken is what daprd shows
+	// the app, in the header dapr-api-token.
+	APIToken, AppToken string
+	SchedulerPort      int
+	// ResourcesPath is a folder of components.
+	ResourcesPath string
+	// Env is added to daprd's environment, for components.
+	Env     []string
+	LogFile string
+	// OnEvent hears when daprd dies and runs again.
+	OnEvent func(process.Event)
+}
+
+// DaprdPorts are the ports that a daprd listens on.
+type DaprdPorts struct {
+	GRPC, HTTP, Internal int
+}
+
+// configuration names services after a pattern, which is of no use here: the default
+// would announce the app to the whole local network.
+const configuration = `apiVersion: dapr.io/v1alpha1
+kind: Configuration
+metadata:
+  name: duebell
+spec:
+  nameResolution:
+    component: kubernetes
+`
+
+// StartDaprd starts a daprd. When it is Ready its API can be used. Callbacks begin
+// when the app listens, too: see AppIsConnected.
+func StartDaprd(o DaprdOptions) (*process.Process, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(o.Dir, "config.yaml")
+	if err := os.WriteFile(config, []byte(configuration), 0o600); err != nil {
+		return nil, err
+	}
+	args := []string{
+		"--app-id=" + o.AppID,
+		"--app-port=" + strconv.Itoa(o.AppPort),
+		"--app-protocol=http",
+		"--app-channel-address=127.0.0.1",
+		"--dapr-listen-addresses=127.0.0.1",
+		"--dapr-grpc-port=" + strconv.Itoa(o.Ports.GRPC),
+		"--dapr-http-port=" + strconv.Itoa(o.Ports.HTTP),
+		"--dapr-internal-grpc-listen-address=127.0.0.1",
+		"--dapr-internal-grpc-port=" + strconv.Itoa(o.Ports.Internal),
+		"--dapr-graceful-shutdown-seconds=2",
+		"--scheduler-host-address=" + process.Address(o.SchedulerPort),
+		"--disable-init-endpoints=config,subscribe",
+		"--enable-metrics=false",
+		"--config=" + config,
+	}
+	if o.ResourcesPath != "" {
+		args = append(args, "--resources-path="+o.ResourcesPath)
+	}
+	return process.Start(process.Spec{
+		Name: "daprd",
+		Path: o.Runtime.Daprd,
+		Args: args,
+		Env: append([]string{
+			"HOME=" + o.Dir, "DAPR_HOST_IP=127.0.0.1",
+			"DAPR_API_TOKEN=" + o.APIToken, "APP_API_TOKEN=" + o.AppToken,
+		}, o.Env...),
+		Dir:     o.Dir,
+		LogFile: o.LogFile,
+		// It is told to end within two.
+		StopTimeout: 3 * time.Second,
+		Ready:       process.Answers(o.Ports.url("/v1.0/healthz/outbound"), http.StatusNoContent),
+		Restart:     true,
+	}, o.OnEvent)
+}
+
+func (p DaprdPorts) url(path string) string { return "http://" + process.Address(p.HTTP) + path }
+
+// AppIsConnected returns nil if the daprd on these ports has found its app: from then
+// on jobs fire.
+func (p DaprdPorts) AppIsConnected(ctx context.Context) error {
+	return process.Answers(p.url("/v1.0/healthz"), http.StatusNoContent)(ctx)
+}

@@ -1,0 +1,120 @@
+package dapr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Version is the release of Dapr that Duebell runs and is tested with. It is the one
+// that tools/dapr/go.mod pins; a test holds the two together.
+const Version = "v1.18.1"
+
+// Runtime is where Dapr's programs are.
+type Runtime struct {
+	Daprd, Scheduler string
+}
+
+// FindOptions says where to look for Dapr's programs.
+type FindOptions struct {
+	// Dir, if set, holds daprd and scheduler, and nothing else is tried.
+	Dir string
+	// Source is the folder of the module that pins Dapr; "" means tools/dapr of
+	// the checkout that the working directory is in.
+	Source string
+	// Cache is where builds are kept; "" means duebell/dapr in the user's cache.
+	Cache string
+	// Report is told, in a sentence each time, how a build gets on; it may be nil.
+	Report func(string)
+}
+
+// Find returns Dapr's programs of exactly Version: those of an earlier build, those
+// that are installed (~/.dapr/bin, or the folder of the daprd on PATH), or else it
+// builds them, which takes minutes. If other processes want them too, one builds.
+func Find(ctx context.Context, o FindOptions) (Runtime, error) {
+	if o.Dir != "" {
+		found, err := in(o.Dir)
+		if err != nil {
+			return Runtime{}, fmt.Errorf("the folder given for the Dapr runtime: %w", err)
+		}
+		return found, nil
+	}
+	if o.Cache == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return Runtime{}, err
+		}
+		o.Cache = filepath.Join(cache, "duebell", "dapr")
+	}
+	if o.Report == nil {
+		o.Report = func(string) {}
+	}
+	if built, err := in(filepath.Join(o.Cache, Version)); err == nil {
+		return built, nil
+	}
+	for _, dir := range installed() {
+		if found, err := in(dir); err == nil && found.version(ctx) == Version {
+			return found, nil
+		}
+	}
+	return o.build(ctx)
+}
+
+// in returns the runtime that a folder holds.
+func in(dir string) (Runtime, error) {
+	r := Runtime{Daprd: filepath.Join(dir, "daprd"), Scheduler: filepath.Join(dir, "scheduler")}
+	for _, path := range []string{r.Daprd, r.Scheduler} {
+		if info, err := os.Stat(path); err != nil {
+			return Runtime{}, err
+		} else if info.IsDir() || info.Mode()&0o111 == 0 {
+			return Runtime{}, fmt.Errorf("%s is not a program", path)
+		}
+	}
+	return r, nil
+}
+
+// installed returns the folders that the Dapr CLI or a person may have put it in.
+func installed() []string {
+	var dirs []string
+	if home, err := os.UserHomeDir(); err == nil {
+		dirs = append(dirs, filepath.Join(home, ".dapr", "bin"))
+	}
+	if path, err := exec.LookPath("daprd"); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	return dirs
+}
+
+// version returns what daprd calls itself, "" if it says nothing. The scheduler beside
+// it cannot be asked.
+func (r Runtime) version(ctx context.Context) string {
+	said, err := exec.CommandContext(ctx, r.Daprd, "--version").Output()
+	if err != nil {
+		return ""
+	}
+	return "v" + strings.TrimPrefix(strings.TrimSpace(string(said)), "v")
+}
+
+// findSource returns the module that pins Dapr, in the checkout that the working
+// directory is in.
+func findSource() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		source := filepath.Join(dir, "tools", "dapr")
+		if _, err := os.Stat(filepath.Join(source, "go.mod")); err == nil {
+			return source, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("it can only be built in a checkout of Duebell, where tools/dapr is")
+		}
+		dir = parent
+	}
+}

@@ -1,0 +1,77 @@
+// Package gateway is the one HTTP entry to the functions on this machine, as an
+// ingress is in a cluster.
+package gateway
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Gateway passes requests on to functions. It is an http.Handler.
+type Gateway struct {
+	http.Handler
+	transport *http.Transport
+}
+
+// New returns a gateway to the functions whose base URLs backends has; the routes of
+// others are not known to it. own serves everything under /dev/. It answers /healthz
+// itself. A function that is away makes a 503.
+func New(backends map[string]*url.URL, own http.Handler) *Gateway {
+	g := &Gateway{transport: &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}}
+	routes := web.Routes{
+		"GET /healthz": func(w http.ResponseWriter, _ *http.Request) error {
+			return web.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+		},
+		"/dev/": func(w http.ResponseWriter, r *http.Request) error {
+			own.ServeHTTP(w, r)
+			return nil
+		},
+	}
+	proxies := map[string]web.Handler{}
+	for function, backend := range backends {
+		proxies[function] = g.proxy(function, backend)
+	}
+	for _, route := range Routes {
+		if proxy, ok := proxies[route.Function]; ok {
+			routes[route.Pattern] = proxy
+		}
+	}
+	g.Handler = web.NewMux(routes)
+	return g
+}
+
+// Close lets go of the connections that no request uses.
+func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
+
+func (g *Gateway) proxy(function string, backend *url.URL) web.Handler {
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(backend)
+			r.SetXForwarded()
+			r.Out.Host = r.In.Host
+		},
+		Transport:     g.transport,
+		FlushInterval: -1, // streams
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			web.WriteProblem(w, r, unreached(function, err))
+		},
+	}
+	return func(w http.ResponseWriter, r *http.Request) error {
+		proxy.ServeHTTP(w, r)
+		return nil
+	}
+}
+
+// unreached says why a function has not answered.
+func unreached(function string, err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return fault.Unavailable(err, "the function %s is not running; it is started again by itself, so try again in a moment, or look at .duebell/logs/%s.log", function, function)
+	}
+	return web.WithStatus(fault.Unavailable(err, "the function %s ended before it answered; whether it did its work is not known", function), http.StatusBadGateway)
+}

@@ -1,0 +1,180 @@
+package gateway_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/duebell/duebell/local/gateway"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func backend(t *testing.T, h http.HandlerFunc) *url.URL {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	u, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// echo answers with its own name and what it was asked.
+func echo(name string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s: %s %s %s %s", name, r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), body)
+	}
+}
+
+func serve(t *testing.T, backends map[string]*url.URL) string {
+	t.Helper()
+	g := gateway.New(backends, echo("dev"))
+	server := httptest.NewServer(g)
+	t.Cleanup(func() {
+		server.Close()
+		g.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return server.URL
+}
+
+func do(t *testing.T, method, url, body string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer token")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(answer)
+}
+
+func problem(t *testing.T, response *http.Response, body string) (detail string) {
+	t.Helper()
+	var p struct {
+		Status int
+		Detail string
+	}
+	if err := json.Unmarshal([]byte(body), &p); err != nil {
+		t.Fatalf("it answers %q: %v", body, err)
+	}
+	if got := response.Header.Get("Content-Type"); got != "application/problem+json" || p.Status != response.StatusCode {
+		t.Errorf("it answers %s %d %q", got, response.StatusCode, body)
+	}
+	return p.Detail
+}
+
+func TestEachRouteReachesItsFunction(t *testing.T) {
+	backends := map[string]*url.URL{}
+	for _, route := range gateway.Routes {
+		if backends[route.Function] == nil {
+			backends[route.Function] = backend(t, echo(route.Function))
+		}
+	}
+	base := serve(t, backends)
+	for _, route := range gateway.Routes {
+		method, path, _ := strings.Cut(route.Pattern, " ")
+		path = strings.NewReplacer("{task_id}", "0197", "{id}", "0198", "{name}", "reminder-1").Replace(path) + "?a=b%20c"
+		response, got := do(t, method, base+path, "body")
+		if want := route.Function + ": " + method + " " + path + " Bearer token body"; response.StatusCode != http.StatusOK || got != want {
+			t.Errorf("%s answers %d %q, want %q", route.Pattern, response.StatusCode, got, want)
+		}
+	}
+}
+
+func TestOwnPaths(t *testing.T) {
+	base := serve(t, nil)
+	if response, _ := do(t, http.MethodGet, base+"/healthz", ""); response.StatusCode != http.StatusOK {
+		t.Errorf("/healthz answers %d", response.StatusCode)
+	}
+	if _, got := do(t, http.MethodDelete, base+"/dev/faults", ""); !strings.HasPrefix(got, "dev: DELETE /dev/faults") {
+		t.Errorf("/dev/faults answers %q", got)
+	}
+}
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	base := serve(t, map[string]*url.URL{"create-task": backend(t, echo("create-task"))})
+	for path, want := range map[string]int{"/": 404, "/api/nothing": 404, "/api/preferences": 404, "/api/tasks": 405} {
+		response, body := do(t, http.MethodDelete, base+path, "")
+		if response.StatusCode != want {
+			t.Errorf("DELETE %s answers %d, want %d", path, response.StatusCode, want)
+		}
+		problem(t, response, body)
+		if want == 405 && response.Header.Get("Allow") != "POST" {
+			t.Errorf("DELETE %s allows %q", path, response.Header.Get("Allow"))
+		}
+	}
+}
+
+func TestFunctionThatIsAway(t *testing.T) {
+	away := httptest.NewServer(nil)
+	u, err := url.Parse(away.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	away.Close()
+	dying := backend(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	base := serve(t, map[string]*url.URL{"create-task": u, "delete-task": dying})
+	response, body := do(t, http.MethodPost, base+"/api/tasks", "{}")
+	if detail := problem(t, response, body); response.StatusCode != 503 || response.Header.Get("Retry-After") == "" || !strings.Contains(detail, "create-task.log") {
+		t.Errorf("a function that is away answers %d %v %q", response.StatusCode, response.Header, detail)
+	}
+	response, body = do(t, http.MethodDelete, base+"/api/tasks/1", "")
+	if detail := problem(t, response, body); response.StatusCode != 502 || !strings.Contains(detail, "delete-task") {
+		t.Errorf("a function that dies answers %d %q", response.StatusCode, detail)
+	}
+}
+
+func TestStreamsAreNotHeldBack(t *testing.T) {
+	sent := make(chan string)
+	inbox := backend(t, func(w http.ResponseWriter, r *http.Request) {
+		for line := range sent {
+			_, _ = io.WriteString(w, line)
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	base := serve(t, map[string]*url.URL{"inbox": inbox})
+	go func() { sent <- "first\n" }()
+	response, err := http.Get(base + "/api/notifications/stream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for _, want := range []string{"first", "second"} {
+		got := make(chan string, 1)
+		go func() { lines.Scan(); got <- lines.Text() }()
+		select {
+		case line := <-got:
+			if line != want {
+				t.Errorf("it streams %q, want %q", line, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%q does not arrive", want)
+		}
+		if want == "first" {
+			sent <- "second\n"
+		}
+	}
+	close(sent)
+}

@@ -1,0 +1,38 @@
+package gateway
+
+// Route says which function serves a pattern of http.ServeMux. The path is the same
+// on both sides.
+type Route struct {
+	Pattern, Function string
+}
+
+// Routes is Duebell's whole HTTP API, as one host's paths.
+var Routes = []Route{
+	{"POST /api/tasks", "create-task"},
+	{"POST /api/tasks/batch", "create-tasks-batch"},
+	{"GET /api/tasks", "get-tasks"},
+	{"GET /api/tasks/{task_id}", "get-tasks"},
+	{"GET /api/tasks/{task_id}/deliveries", "get-tasks"},
+	{"PUT /api/tasks/{task_id}", "update-task"},
+	{"PATCH /api/tasks/{task_id}", "update-task"},
+	{"DELETE /api/tasks/{task_id}", "delete-task"},
+
+	{"POST /job/{name}", "trigger-reminder"},
+	{"POST /api/jobs/trigger", "trigger-reminder"},
+
+	{"GET /api/notifications", "inbox"},
+	{"POST /api/notifications/{id}/read", "inbox"},
+	{"GET /api/notifications/stream", "inbox"},
+	{"GET /api/notifications/ws", "inbox"},
+	{"POST /api/notifications/ticket", "inbox"},
+
+	{"GET /api/preferences", "preferences"},
+	{"PUT /api/preferences", "preferences"},
+	{"POST /api/unsubscribe", "preferences"},
+
+	{"GET /api/dlq", "dead-letters"},
+	{"POST /api/dlq/{id}/replay", "dead-letters"},
+	{"DELETE /api/dlq/{id}", "dead-letters"},
+
+	{"GET /api/analytics", "analytics"},
+}

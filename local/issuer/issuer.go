@@ -1,0 +1,134 @@
+// Package issuer is an OpenID Connect issuer for one machine: it has a key, says
+// where, and signs tokens for whoever holds it in process. It has no sign-in.
+package issuer
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v3/jwa"
+	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jwt"
+
+	"github.com/duebell/duebell/local/file"
+)
+
+// Issuer signs tokens. It is safe for concurrent use.
+type Issuer struct {
+	url  *url.URL
+	key  jwk.Key
+	keys []byte // the public key, as a JSON Web Key Set
+}
+
+// Claims are what a token says.
+type Claims struct {
+	Subject, Audience string
+	// Email, if not empty, is the subject's address.
+	Email         string
+	EmailVerified bool
+	// Scope holds scopes with spaces in between.
+	Scope string
+	// Lifetime is how long the token is good, from now.
+	Lifetime time.Duration
+}
+
+// New returns the issuer that issuerURL names, whose handler has to be served at that
+// URL. Its key is kept in keyFile, so that tokens outlive it.
+func New(issuerURL, keyFile string) (*Issuer, error) {
+	u, err := url.Parse(issuerURL)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := file.Keep(keyFile, newKey)
+	if err != nil {
+		return nil, fmt.Errorf("the issuer's key: %w", err)
+	}
+	key, err := jwk.ParseKey(kept)
+	if err != nil {
+		return nil, fmt.Errorf("the issuer's key in %s: %w", keyFile, err)
+	}
+	public, err := jwk.PublicKeyOf(key)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := json.Marshal(map[string]any{"keys": []jwk.Key{public}})
+	return &Issuer{url: u, key: key, keys: keys}, err
+}
+
+func newKey() ([]byte, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	key, err := jwk.Import(private)
+	if err != nil {
+		return nil, err
+	}
+	if err := jwk.AssignKeyID(key); err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]any{jwk.AlgorithmKey: jwa.ES256(), jwk.KeyUsageKey: jwk.ForSignature} {
+		if err := key.Set(name, value); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(key)
+}
+
+// URL returns the issuer's URL, as its tokens have it.
+func (i *Issuer) URL() string { return i.url.String() }
+
+// Handler serves the issuer's discovery document and keys, at the paths that its URL
+// implies.
+func (i *Issuer) Handler() http.Handler {
+	base := strings.TrimSuffix(i.url.Path, "/")
+	keysURL := strings.TrimSuffix(i.URL(), "/") + "/jwks"
+	discovery, err := json.Marshal(map[string]any{
+		"issuer":                                i.URL(),
+		"jwks_uri":                              keysURL,
+		"response_types_supported":              []string{"id_token"},
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": []string{jwa.ES256().String()},
+	})
+	if err != nil {
+		panic(err) // it is nothing but strings
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+base+"/.well-known/openid-configuration", document(discovery))
+	mux.HandleFunc("GET "+base+"/jwks", document(i.keys))
+	return mux
+}
+
+func document(body []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(body) // whoever asked has gone
+	}
+}
+
+// Token returns a signed token (a JSON Web Token in its compact form).
+func (i *Issuer) Token(c Claims) (string, error) {
+	now := time.Now()
+	b := jwt.NewBuilder().
+		Issuer(i.URL()).Subject(c.Subject).Audience([]string{c.Audience}).
+		IssuedAt(now).Expiration(now.Add(c.Lifetime))
+	if c.Email != "" {
+		b = b.Claim("email", c.Email).Claim("email_verified", c.EmailVerified)
+	}
+	if c.Scope != "" {
+		b = b.Claim("scope", c.Scope)
+	}
+	token, err := b.Build()
+	if err != nil {
+		return "", err
+	}
+	signed, err := jwt.Sign(token, jwt.WithKey(jwa.ES256(), i.key))
+	return string(signed), err
+}
