@@ -4,19 +4,24 @@ package main
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
 
 // Config is the function's configuration.
 type Config struct {
-	SignIn  auth.Config
-	Planner reminder.PlannerConfig
+	SignIn auth.Config
+	Store  store.Config
+	Dapr   jobs.Config
+	Rules  reminder.PlannerRules
 }
 
 type handler struct {
@@ -26,15 +31,22 @@ type handler struct {
 
 // New makes the function. Nothing is connected before the first request.
 func New(cfg Config) (*function.Function, error) {
-	planner, err := reminder.OpenPlanner(cfg.Planner)
+	s, err := store.Open(cfg.Store)
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn), planner: planner}
+	dapr, err := jobs.Open(cfg.Dapr)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{
+		signIn:  auth.NewVerifier(cfg.SignIn),
+		planner: reminder.NewPlanner(s, dapr, time.Now, cfg.Rules),
+	}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"DELETE /api/tasks/{task_id}": h.delete}),
-		Ready:   []function.Check{{Name: "database", Func: planner.Ping}},
-		Close:   planner.Close,
+		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
+		Close:   func() { dapr.Close(); s.Close() },
 	}, nil
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/function/functiontest"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
@@ -120,7 +119,7 @@ func TestDeliveries(t *testing.T) {
 	}
 	// No e-mail channel is set up, so the log shows why, and the fallback.
 	firer := reminder.NewFirer(w.Store, nil, time.Now, reminder.FirerRules{})
-	if _, err := firer.Fire(context.Background(), jobs.Wake{TaskID: seeded.ID, UserID: "ada", ReminderID: seeded.Reminders[0].ID, Revision: 1}); err != nil {
+	if _, err := firer.Fire(context.Background(), task.Wake{TaskID: seeded.ID, UserID: "ada", ReminderID: seeded.Reminders[0].ID, Revision: 1}); err != nil {
 		t.Fatal(err)
 	}
 	got := functiontest.Decode[deliveryLog](w, s.As("ada", "GET", path, nil), 200).Deliveries

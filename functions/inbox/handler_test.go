@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/function/functiontest"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
@@ -24,7 +23,7 @@ func tell(w *functiontest.World, user, title string) {
 	due := task.Instant(time.Now().Add(-time.Minute))
 	t := w.Seed(user, task.Draft{Title: title, DueDate: &due, Before: task.DefaultBefore()})
 	firer := reminder.NewFirer(w.Store, nil, time.Now, reminder.FirerRules{})
-	if _, err := firer.Fire(context.Background(), jobs.Wake{TaskID: t.ID, UserID: user, ReminderID: t.Reminders[0].ID, Revision: 1}); err != nil {
+	if _, err := firer.Fire(context.Background(), task.Wake{TaskID: t.ID, UserID: user, ReminderID: t.Reminders[0].ID, Revision: 1}); err != nil {
 		w.Fatal(err)
 	}
 }

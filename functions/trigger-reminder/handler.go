@@ -19,7 +19,6 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
@@ -141,7 +140,7 @@ func (h handler) fire(w http.ResponseWriter, r *http.Request, call wake) error {
 	if call.ReminderID == nil {
 		outcome, err = h.firer.FireTask(r.Context(), call.UserID, call.TaskID)
 	} else {
-		outcome, err = h.firer.Fire(r.Context(), jobs.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
+		outcome, err = h.firer.Fire(r.Context(), task.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
 	}
 	if err != nil {
 		// Whatever it is, a repeated call may mend it.

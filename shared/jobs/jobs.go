@@ -24,32 +24,21 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/task"
 )
 
-// Wake is what a job carries, and what comes back when it is due: which
-// reminder, and which revision of it.
-type Wake struct {
+// payload is what a job carries: IDs only.
+type payload struct {
 	TaskID     uuid.UUID `json:"task_id"`
 	UserID     string    `json:"user_id"`
 	ReminderID uuid.UUID `json:"reminder_id"`
 	Revision   int64     `json:"revision"`
 }
 
-// Job is one wake-up call.
-type Job struct {
-	Wake
-	DueTime time.Time
-}
-
-// Name is the job's name. It holds the reminder's ID and revision, so that a
-// name always means the same instant: a late call for an old revision, to
-// schedule or to delete, can't touch the job of a new one.
-func (j Job) Name() string { return Name(j.ReminderID, j.Revision) }
-
-// Name returns the name of the job for a reminder's revision.
-func Name(reminderID uuid.UUID, revision int64) string {
-	return fmt.Sprintf("reminder-%s-%d", reminderID, revision)
-}
+// Name returns the name of a wake-up call's job. It holds the reminder's ID and
+// revision, so that a name always means the same instant: a late call for an old
+// revision, to schedule or to delete, can't touch the job of a new one.
+func Name(w task.Wake) string { return fmt.Sprintf("reminder-%s-%d", w.ReminderID, w.Revision) }
 
 // Config says how to reach daprd, and what Dapr does when a callback fails.
 type Config struct {
@@ -109,7 +98,7 @@ func Open(cfg Config) (*Dapr, error) {
 }
 
 // Close ends the connection.
-func (d *Dapr) Close() error { return d.conn.Close() }
+func (d *Dapr) Close() { _ = d.conn.Close() }
 
 // apiToken sends daprd's API token with every call.
 type apiToken config.Secret
@@ -122,32 +111,32 @@ func (t apiToken) GetRequestMetadata(context.Context, ...string) (map[string]str
 // the cluster's network without TLS.
 func (apiToken) RequireTransportSecurity() bool { return false }
 
-// Schedule has Dapr call back at the job's due time. A job that is there already
+// Schedule has Dapr make a wake-up call at an instant. A job that is there already
 // is left as it is: its name says that it is the same one.
-func (d *Dapr) Schedule(ctx context.Context, j Job) error {
-	data, err := json.Marshal(j.Wake)
+func (d *Dapr) Schedule(ctx context.Context, w task.Wake, at time.Time) error {
+	data, err := json.Marshal(payload(w))
 	if err != nil {
-		return fmt.Errorf("encode job %s: %w", j.Name(), err)
+		return fmt.Errorf("encode job %s: %w", Name(w), err)
 	}
-	due := j.DueTime.UTC().Format(time.RFC3339Nano)
+	dueTime := at.UTC().Format(time.RFC3339Nano)
 	err = d.client.ScheduleJob(ctx, &dapr.Job{
-		Name:    j.Name(),
-		DueTime: &due,
+		Name:    Name(w),
+		DueTime: &dueTime,
 		// Without a type URL the callback's body is exactly these bytes.
 		Data: &anypb.Any{Value: data},
 		// Dapr's default would drop the job after 3 tries, a second apart.
 		FailurePolicy: &dapr.JobFailurePolicyConstant{MaxRetries: &d.cfg.MaxRetries, Interval: &d.cfg.RetryInterval},
 	})
 	if err != nil && status.Code(err) != codes.AlreadyExists {
-		return fmt.Errorf("schedule job %s: %w", j.Name(), err)
+		return fmt.Errorf("schedule job %s: %w", Name(w), err)
 	}
 	return nil
 }
 
-// Delete removes a job. One that isn't there is no error.
-func (d *Dapr) Delete(ctx context.Context, name string) error {
-	if err := d.client.DeleteJob(ctx, name); err != nil {
-		return fmt.Errorf("delete job %s: %w", name, err)
+// Delete takes a wake-up call back. One that isn't there is no error.
+func (d *Dapr) Delete(ctx context.Context, w task.Wake) error {
+	if err := d.client.DeleteJob(ctx, Name(w)); err != nil {
+		return fmt.Errorf("delete job %s: %w", Name(w), err)
 	}
 	return nil
 }

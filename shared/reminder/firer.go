@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/duebell/duebell/shared/fault"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -94,7 +93,7 @@ const comeBackSoon = 15 * time.Second
 
 // Fire does what a wake-up call asks for. An error means that something is left
 // that a repeated call may mend soon.
-func (f *Firer) Fire(ctx context.Context, w jobs.Wake) (Outcome, error) {
+func (f *Firer) Fire(ctx context.Context, w task.Wake) (Outcome, error) {
 	for {
 		verdict, reason, ahead, planned, err := f.fire(ctx, w)
 		switch {
@@ -135,7 +134,7 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 	total := Outcome{Skipped, "nothing_due"}
 	var failed error
 	for _, d := range due {
-		o, err := f.Fire(ctx, jobs.Wake{TaskID: taskID, UserID: userID, ReminderID: d.ReminderID, Revision: d.Revision})
+		o, err := f.Fire(ctx, task.Wake{TaskID: taskID, UserID: userID, ReminderID: d.ReminderID, Revision: d.Revision})
 		switch {
 		case err != nil:
 			failed = errors.Join(failed, err)
@@ -149,7 +148,7 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 // fire judges a wake-up call under the reminder's lock and, if it is due, fires
 // the reminder. It returns how far ahead of its instant the call came, and what
 // is to be sent now.
-func (f *Firer) fire(ctx context.Context, w jobs.Wake) (verdict task.Verdict, reason string, ahead time.Duration, planned []store.OpenDelivery, err error) {
+func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, reason string, ahead time.Duration, planned []store.OpenDelivery, err error) {
 	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		planned = nil
 		r, err := tx.LockReminder(ctx, w.ReminderID, w.TaskID, w.UserID)

@@ -16,7 +16,6 @@ import (
 	"github.com/duebell/duebell/local/postgres/pgtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
@@ -34,8 +33,8 @@ func TestFiresAtTheInstant(t *testing.T) {
 		}
 		defer s.Close()
 		w := newWorldOn(t, s, url, time.Now)
-		w.dapr.fire = func(j jobs.Job) {
-			if _, err := w.firer.Fire(context.Background(), j.Wake); err != nil {
+		w.dapr.fire = func(call task.Wake) {
+			if _, err := w.firer.Fire(context.Background(), call); err != nil {
 				t.Error(err)
 			}
 		}
@@ -78,11 +77,11 @@ func TestEarlyCallback(t *testing.T) {
 		created := w.create(task.Draft{DueDate: &due})
 
 		time.Sleep(57 * time.Second)
-		if o := w.fire(wake(created, 0)); o.Status != reminder.Skipped || o.Reason != task.ReasonEarly {
+		if o := w.fire(wake(created)); o.Status != reminder.Skipped || o.Reason != task.ReasonEarly {
 			t.Errorf("3 s early: %+v", o)
 		}
 		time.Sleep(1500 * time.Millisecond)
-		if o := w.fire(wake(created, 0)); o.Status != reminder.Success {
+		if o := w.fire(wake(created)); o.Status != reminder.Success {
 			t.Errorf("1.5 s early: %+v", o)
 		}
 		if time.Now().Before(due) {
@@ -98,7 +97,7 @@ func TestFireTellsEveryChannel(t *testing.T) {
 	w.update(created.ID, func(d *task.Draft) { d.Title, d.DueDate = "Pay the rent", in(0) })
 	now := w.reload(created.ID)
 
-	if o := w.fire(wake(now, 0)); o.Status != reminder.Success {
+	if o := w.fire(wake(now)); o.Status != reminder.Success {
 		t.Fatalf("outcome %+v", o)
 	}
 	got := w.inbox()
@@ -117,7 +116,7 @@ func TestFireTellsEveryChannel(t *testing.T) {
 	if s := w.reload(created.ID).Reminders[0].Status(); s != "fired" {
 		t.Errorf("stored as %s", s)
 	}
-	if o := w.fire(wake(now, 0)); o.Status != reminder.Skipped || o.Reason != reminder.ReasonDelivered {
+	if o := w.fire(wake(now)); o.Status != reminder.Skipped || o.Reason != reminder.ReasonDelivered {
 		t.Errorf("the same callback again: %+v", o)
 	}
 }
@@ -130,7 +129,7 @@ func TestFiftyCallbacksAtOnceSendOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for range 50 {
 		group.Go(func() {
-			o, err := w.firer.Fire(context.Background(), wake(created, 0))
+			o, err := w.firer.Fire(context.Background(), wake(created))
 			if err != nil {
 				t.Error(err)
 			}
@@ -151,11 +150,11 @@ func TestFiftyCallbacksAtOnceSendOnce(t *testing.T) {
 func TestUnknownReminderIsSkipped(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(0)})
-	calls := map[string]jobs.Wake{"unknown": {TaskID: uuid.New(), UserID: "ada", ReminderID: uuid.New(), Revision: 1}}
-	other := wake(created, 0)
+	calls := map[string]task.Wake{"unknown": {TaskID: uuid.New(), UserID: "ada", ReminderID: uuid.New(), Revision: 1}}
+	other := wake(created)
 	other.UserID = "eve"
 	calls["another user"] = other
-	other = wake(created, 0)
+	other = wake(created)
 	other.TaskID = uuid.New()
 	calls["another task"] = other
 	for name, call := range calls {
@@ -173,9 +172,9 @@ func TestUnknownReminderIsSkipped(t *testing.T) {
 func TestRepeatedCallbackSendsWhatIsPlanned(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(0)})
-	w.fire(wake(created, 0))
+	w.fire(wake(created))
 	w.exec(`update deliveries set state = 'planned', attempts = 0, next_attempt_at = now(), finished_at = null where channel = 'email'`)
-	if o := w.fire(wake(created, 0)); o.Status != reminder.Success {
+	if o := w.fire(wake(created)); o.Status != reminder.Success {
 		t.Errorf("outcome %+v", o)
 	}
 	if len(w.inbox()) != 1 || w.mail.count() != 2 {
@@ -186,13 +185,13 @@ func TestRepeatedCallbackSendsWhatIsPlanned(t *testing.T) {
 func TestSenderDiesWhileSending(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(0)})
-	w.fire(wake(created, 0))
+	w.fire(wake(created))
 	w.exec(`update deliveries set state = 'sending', next_attempt_at = now() + interval '20 s', finished_at = null where channel = 'email'`)
-	if o := w.fire(wake(created, 0)); o.Status != reminder.InProgress || w.mail.count() != 1 {
+	if o := w.fire(wake(created)); o.Status != reminder.InProgress || w.mail.count() != 1 {
 		t.Errorf("while the lease holds: %+v, %d e-mails", o, w.mail.count())
 	}
 	w.exec(`update deliveries set next_attempt_at = now() where channel = 'email'`)
-	if o := w.fire(wake(created, 0)); o.Status != reminder.Success || w.mail.count() != 2 {
+	if o := w.fire(wake(created)); o.Status != reminder.Success || w.mail.count() != 2 {
 		t.Errorf("after the lease: %+v, %d e-mails", o, w.mail.count())
 	}
 }
@@ -216,7 +215,7 @@ func TestFailedSends(t *testing.T) {
 			w := newWorld(t, atNoon)
 			w.mail.answer = func(notify.Message) error { return tt.answer }
 			created := w.create(task.Draft{DueDate: in(0)})
-			o, err := w.firer.Fire(t.Context(), wake(created, 0))
+			o, err := w.firer.Fire(t.Context(), wake(created))
 			if (err != nil) != tt.wantErr || o.Status != tt.wantStatus {
 				t.Errorf("got %+v, %v", o, err)
 			}
@@ -228,12 +227,12 @@ func TestFailedSends(t *testing.T) {
 			}
 			// Not due yet: nothing is sent, whoever asks.
 			w.mail.answer = nil
-			o, err = w.firer.Fire(t.Context(), wake(created, 0))
+			o, err = w.firer.Fire(t.Context(), wake(created))
 			if w.mail.count() != 1 || (err != nil) != tt.wantErr {
 				t.Errorf("at once again: %d e-mails, %+v, %v", w.mail.count(), o, err)
 			}
 			w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
-			if o := w.fire(wake(created, 0)); o.Status == reminder.InProgress {
+			if o := w.fire(wake(created)); o.Status == reminder.InProgress {
 				t.Errorf("when due: %+v", o)
 			}
 			want := "email sent"
@@ -255,7 +254,7 @@ func TestGivesUpAfterMaxAttempts(t *testing.T) {
 	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
 	created := w.create(task.Draft{DueDate: in(0)})
 	for range settings.MaxAttempts + 2 {
-		_, _ = w.firer.Fire(t.Context(), wake(created, 0))
+		_, _ = w.firer.Fire(t.Context(), wake(created))
 		w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
 	}
 	if w.mail.count() != settings.MaxAttempts {
@@ -268,20 +267,20 @@ func TestGivesUpAfterMaxAttempts(t *testing.T) {
 
 // Cancelling a task stops what has fired and is still unsent.
 func TestCancellingStopsUnsentDeliveries(t *testing.T) {
-	for name, change := range map[string]func(*task.Draft){
+	for what, change := range map[string]func(*task.Draft){
 		"completed":        func(d *task.Draft) { d.Completed = true },
 		"due date removed": func(d *task.Draft) { d.DueDate = nil },
 		"moved":            func(d *task.Draft) { d.DueDate = in(time.Hour) },
 		"offset removed":   func(d *task.Draft) { d.Before = []time.Duration{time.Minute} },
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(what, func(t *testing.T) {
 			w := newWorld(t, atNoon)
 			w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
 			created := w.create(task.Draft{DueDate: in(0)})
-			_, _ = w.firer.Fire(t.Context(), wake(created, 0))
+			_, _ = w.firer.Fire(t.Context(), wake(created))
 			w.update(created.ID, change)
 			w.mail.answer = nil
-			if o := w.fire(wake(created, 0)); o.Status != reminder.Skipped {
+			if o := w.fire(wake(created)); o.Status != reminder.Skipped {
 				t.Errorf("outcome %+v", o)
 			}
 			if w.mail.count() != 1 || !slices.Contains(w.deliveries(created.ID), "email cancelled") {
@@ -302,7 +301,7 @@ func TestCancelledInMidSend(t *testing.T) {
 				w.update(created.ID, func(d *task.Draft) { d.Completed = true })
 				return answer
 			}
-			_, _ = w.firer.Fire(t.Context(), wake(created, 0))
+			_, _ = w.firer.Fire(t.Context(), wake(created))
 			if got := w.deliveries(created.ID); !slices.Contains(got, want) {
 				t.Errorf("got %v, want %s", got, want)
 			}
@@ -336,7 +335,7 @@ func TestChannelsOfATask(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if o := w.fire(wake(created, 0)); o.Status != reminder.Success {
+			if o := w.fire(wake(created)); o.Status != reminder.Success {
 				t.Errorf("outcome %+v", o)
 			}
 			if diff := cmp.Diff(tt.want, w.deliveries(created.ID)); diff != "" {
@@ -389,9 +388,9 @@ func TestFireTask(t *testing.T) {
 func TestInboxReaderMissesNothing(t *testing.T) {
 	w := newWorld(t, atNoon)
 	const reminders = 60
-	calls := make([]jobs.Wake, reminders)
+	calls := make([]task.Wake, reminders)
 	for i := range calls {
-		calls[i] = wake(w.create(task.Draft{DueDate: in(0), Channels: []task.Channel{task.InApp}}), 0)
+		calls[i] = wake(w.create(task.Draft{DueDate: in(0), Channels: []task.Channel{task.InApp}}))
 	}
 	var group sync.WaitGroup
 	for _, call := range calls {
@@ -444,7 +443,7 @@ func TestUpdatesAndFiringsDontDeadlock(t *testing.T) {
 		group.Go(func() {
 			for range 10 {
 				for _, r := range w.reload(created.ID).Reminders {
-					call := jobs.Wake{TaskID: created.ID, UserID: "ada", ReminderID: r.ID, Revision: r.Revision}
+					call := task.Wake{TaskID: created.ID, UserID: "ada", ReminderID: r.ID, Revision: r.Revision}
 					if _, err := w.firer.Fire(context.Background(), call); err != nil {
 						t.Errorf("fire: %v", err)
 					}

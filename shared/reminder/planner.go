@@ -8,30 +8,23 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
 
 // Scheduler wakes Duebell up at an instant. Package jobs has the real one.
 type Scheduler interface {
-	// Schedule asks for a wake-up call. Asking twice for one job is no error.
-	Schedule(ctx context.Context, j jobs.Job) error
-	// Delete takes a job back. A job that isn't there is no error.
-	Delete(ctx context.Context, name string) error
-}
-
-// PlannerConfig says what a Planner works with and by which rules.
-type PlannerConfig struct {
-	Store store.Config
-	Dapr  jobs.Config
-	Rules PlannerRules
+	// Schedule asks for a wake-up call at an instant. Asking twice is no error.
+	Schedule(ctx context.Context, w task.Wake, at time.Time) error
+	// Delete takes a wake-up call back. One that was never asked for is no error.
+	Delete(ctx context.Context, w task.Wake) error
 }
 
 // PlannerRules are the rules for changing tasks.
@@ -64,44 +57,16 @@ func (c PlannerRules) Validate() error {
 // says by itself, and is scheduled later.
 type Planner struct {
 	store *store.Store
-	jobs  Scheduler
+	dapr  Scheduler
 	now   func() time.Time
 	rules PlannerRules
-	close func()
-}
-
-// OpenPlanner makes a Planner on Postgres and Dapr. It connects to neither before
-// they are needed.
-func OpenPlanner(cfg PlannerConfig) (*Planner, error) {
-	s, err := store.Open(cfg.Store)
-	if err != nil {
-		return nil, err
-	}
-	d, err := jobs.Open(cfg.Dapr)
-	if err != nil {
-		s.Close()
-		return nil, err
-	}
-	p := NewPlanner(s, d, time.Now, cfg.Rules)
-	p.close = func() {
-		_ = d.Close()
-		s.Close()
-	}
-	return p, nil
 }
 
 // NewPlanner makes a Planner from its parts, which its caller closes. now is its
-// clock.
-func NewPlanner(s *store.Store, jobs Scheduler, now func() time.Time, rules PlannerRules) *Planner {
-	return &Planner{store: s, jobs: jobs, now: now, rules: rules, close: func() {}}
+// clock, time.Now outside of tests.
+func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules PlannerRules) *Planner {
+	return &Planner{store: s, dapr: dapr, now: now, rules: rules}
 }
-
-// Ping reports whether the Planner can store tasks. Dapr is not asked: nothing
-// fails without it.
-func (p *Planner) Ping(ctx context.Context) error { return p.store.Ping(ctx) }
-
-// Close gives back what OpenPlanner opened.
-func (p *Planner) Close() { p.close() }
 
 // Create stores a valid draft as a new task and schedules its reminders.
 func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft) (task.Task, error) {
@@ -176,15 +141,14 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check
 	return nil
 }
 
-// tellDapr schedules what is pending of t and takes back the jobs of what its
-// reminders were before. It marks in t, as in the database, what Dapr confirmed.
-// It outlives the request: the change is made, whether or not the caller is
-// still there.
+// tellDapr schedules what is pending of t and takes back the wake-up calls of what
+// its reminders were before. It marks in t, as in the database, what Dapr
+// confirmed. It outlives the request: the change is made, whether or not the
+// caller is still there.
 func (p *Planner) tellDapr(ctx context.Context, t *task.Task, before []task.Reminder) {
-	log := slog.With("task_id", t.ID)
-	calls, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.rules.ScheduleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.rules.ScheduleTimeout)
 	defer cancel()
-	group, calls := new(errgroup.Group), calls
+	var group errgroup.Group
 	group.SetLimit(8)
 
 	var mu sync.Mutex
@@ -194,79 +158,72 @@ func (p *Planner) tellDapr(ctx context.Context, t *task.Task, before []task.Remi
 			continue
 		}
 		group.Go(func() error {
-			if err := p.jobs.Schedule(calls, p.job(*t, r)); err != nil {
-				log.Warn("reminder stays pending: Dapr did not take its job", "reminder_id", r.ID, "revision", r.Revision, "error", err)
-				return nil
+			if p.schedule(ctx, *t, r) {
+				mu.Lock()
+				defer mu.Unlock()
+				scheduled = append(scheduled, store.Scheduled{ReminderID: r.ID, Revision: r.Revision})
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			scheduled = append(scheduled, store.Scheduled{ReminderID: r.ID, Revision: r.Revision})
 			return nil
 		})
 	}
-	for _, name := range leftovers(before, t.Reminders) {
-		group.Go(func() error { return p.forget(calls, name) })
+	for _, r := range leftovers(before, t.Reminders) {
+		group.Go(func() error {
+			p.forget(ctx, r.ID, r.Revision)
+			return nil
+		})
 	}
 	_ = group.Wait()
 
 	stale, err := p.store.Confirm(context.WithoutCancel(ctx), scheduled)
 	if err != nil {
-		log.Warn("reminders stay pending: their schedule could not be recorded", "error", err)
+		slog.Warn("reminders stay pending: their schedule could not be recorded", "task_id", t.ID, "error", err)
 		return
 	}
-	for i := range t.Reminders {
-		for _, s := range scheduled {
-			if t.Reminders[i].ID == s.ReminderID {
-				t.Reminders[i].Confirmed = s.Revision
-			}
+	for i, r := range t.Reminders {
+		if slices.Contains(scheduled, store.Scheduled{ReminderID: r.ID, Revision: r.Revision}) {
+			t.Reminders[i].Confirmed = r.Revision
 		}
 	}
 	for _, s := range stale {
-		_ = p.forget(calls, jobs.Name(s.ReminderID, s.Revision))
+		p.forget(ctx, s.ReminderID, s.Revision)
 	}
 }
 
-// job is the wake-up call for an armed reminder.
-func (p *Planner) job(t task.Task, r task.Reminder) jobs.Job {
-	due := *r.FireAt
+// schedule reports whether Dapr has taken the wake-up call for an armed reminder.
+func (p *Planner) schedule(ctx context.Context, t task.Task, r task.Reminder) bool {
+	at := *r.FireAt
 	// Dapr counts a job's retries from its due time: one in the past would burn
 	// them all at once.
-	if now := p.now(); due.Before(now) {
-		due = now
+	if now := p.now(); at.Before(now) {
+		at = now
 	}
-	return jobs.Job{DueTime: due, Wake: jobs.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}}
+	err := p.dapr.Schedule(ctx, task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}, at)
+	if err != nil {
+		slog.Warn("the reminder stays pending: Dapr did not take its job", "task_id", t.ID, "reminder_id", r.ID, "revision", r.Revision, "error", err)
+	}
+	return err == nil
 }
 
-// forget deletes a job that no longer means anything. If that fails the job
-// fires, and is skipped.
-func (p *Planner) forget(ctx context.Context, name string) error {
-	if err := p.jobs.Delete(ctx, name); err != nil {
-		slog.Warn("leftover job stays with Dapr; it will be skipped when it fires", "job", name, "error", err)
+// forget takes back a wake-up call that no longer means anything. If that fails
+// it comes, and is skipped.
+func (p *Planner) forget(ctx context.Context, reminderID uuid.UUID, revision int64) {
+	if err := p.dapr.Delete(ctx, task.Wake{ReminderID: reminderID, Revision: revision}); err != nil {
+		slog.Warn("a leftover job stays with Dapr; it will be skipped", "reminder_id", reminderID, "revision", revision, "error", err)
 	}
-	return nil
 }
 
-// leftovers names the jobs that may be with Dapr for what reminders were before
-// a change, and mean nothing after it.
-func leftovers(before, after []task.Reminder) (names []string) {
+// leftovers are the reminders, as they were before a change, for which Dapr may
+// hold a job that means nothing after it.
+func leftovers(before, after []task.Reminder) (left []task.Reminder) {
 	for _, old := range before {
-		if old.State != task.Armed && old.State != task.Fired {
-			continue
-		}
-		if !stillMeant(old, after) {
-			names = append(names, jobs.Name(old.ID, old.Revision))
-		}
-	}
-	return names
-}
-
-func stillMeant(old task.Reminder, after []task.Reminder) bool {
-	for _, r := range after {
-		if r.ID == old.ID {
-			return r.Revision == old.Revision && r.State == old.State && !r.Removed
+		mayHaveJob := old.State == task.Armed || old.State == task.Fired
+		if mayHaveJob && !slices.ContainsFunc(after, func(r task.Reminder) bool {
+			return r.ID == old.ID && r.Revision == old.Revision && r.State == old.State && !r.Removed
+		}) {
+			left = append(left, old)
 		}
 	}
-	return false
+	return left
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/fault"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -29,9 +28,9 @@ func TestCreateSchedulesOnce(t *testing.T) {
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
 
 	r := created.Reminders[0]
-	want := []jobs.Job{{
-		DueTime: noon.Add(time.Hour),
-		Wake:    jobs.Wake{TaskID: created.ID, UserID: "ada", ReminderID: r.ID, Revision: 1},
+	want := []call{{
+		At:   noon.Add(time.Hour),
+		Wake: task.Wake{TaskID: created.ID, UserID: "ada", ReminderID: r.ID, Revision: 1},
 	}}
 	if diff := cmp.Diff(want, w.dapr.scheduled); diff != "" {
 		t.Error(diff)
@@ -51,7 +50,7 @@ func TestCreateWithoutDueDateSchedulesNothing(t *testing.T) {
 		t.Errorf("scheduled %v, answered %s", w.dapr.scheduled, created.Reminders[0].Status())
 	}
 	moved := w.update(created.ID, func(d *task.Draft) { d.DueDate = in(time.Hour) })
-	if len(w.dapr.scheduled) != 1 || !w.dapr.scheduled[0].DueTime.Equal(noon.Add(time.Hour)) || moved.Reminders[0].Status() != "scheduled" {
+	if len(w.dapr.scheduled) != 1 || !w.dapr.scheduled[0].At.Equal(noon.Add(time.Hour)) || moved.Reminders[0].Status() != "scheduled" {
 		t.Errorf("after adding a due date: scheduled %v", w.dapr.scheduled)
 	}
 }
@@ -59,7 +58,7 @@ func TestCreateWithoutDueDateSchedulesNothing(t *testing.T) {
 func TestPastInstantIsScheduledForNow(t *testing.T) {
 	w := newWorld(t, atNoon)
 	w.create(task.Draft{DueDate: in(-time.Hour), Before: []time.Duration{0, time.Hour}})
-	if len(w.dapr.scheduled) != 1 || !w.dapr.scheduled[0].DueTime.Equal(noon) {
+	if len(w.dapr.scheduled) != 1 || !w.dapr.scheduled[0].At.Equal(noon) {
 		t.Errorf("scheduled %v, want one job, now", w.dapr.scheduled)
 	}
 }
@@ -75,11 +74,11 @@ func TestUpdateReschedules(t *testing.T) {
 		if r.ID != old.ID || r.Revision != 2 || r.Status() != "scheduled" {
 			t.Errorf("reminder %d became %+v", i, r)
 		}
-		if !slices.Contains(w.dapr.deleted, jobs.Name(old.ID, 1)) {
+		if !slices.Contains(w.dapr.deleted, name(old.ID, 1)) {
 			t.Errorf("the job of revision 1 of reminder %d was left with Dapr", i)
 		}
-		if !slices.ContainsFunc(w.dapr.scheduled, func(j jobs.Job) bool {
-			return j.ReminderID == r.ID && j.Revision == 2 && j.DueTime.Equal(*r.FireAt)
+		if !slices.ContainsFunc(w.dapr.scheduled, func(j call) bool {
+			return j.ReminderID == r.ID && j.Revision == 2 && j.At.Equal(*r.FireAt)
 		}) {
 			t.Errorf("revision 2 of reminder %d was not scheduled for %v", i, r.FireAt)
 		}
@@ -112,19 +111,19 @@ func TestCancelling(t *testing.T) {
 			}
 		},
 	}
-	for name, change := range changes {
-		t.Run(name, func(t *testing.T) {
+	for what, change := range changes {
+		t.Run(what, func(t *testing.T) {
 			w := newWorld(t, atNoon)
 			created := w.create(task.Draft{DueDate: in(time.Hour)})
 			change(w, created.ID)
-			if want := []string{jobs.Name(created.Reminders[0].ID, 1)}; !slices.Equal(w.dapr.deleted, want) {
+			if want := []string{name(created.Reminders[0].ID, 1)}; !slices.Equal(w.dapr.deleted, want) {
 				t.Errorf("deleted %v, want %v", w.dapr.deleted, want)
 			}
 			if len(w.dapr.scheduled) != 1 {
 				t.Errorf("scheduled again: %v", w.dapr.scheduled[1:])
 			}
 			// The job may fire all the same; it must do nothing.
-			if o := w.fire(wake(created, 0)); o.Status != reminder.Skipped || o.Reason != task.ReasonCancelled {
+			if o := w.fire(wake(created)); o.Status != reminder.Skipped || o.Reason != task.ReasonCancelled {
 				t.Errorf("the callback that came anyway: %+v", o)
 			}
 			if len(w.inbox()) > 0 {
@@ -142,7 +141,7 @@ func TestReopeningSchedulesAnew(t *testing.T) {
 	if r := reopened.Reminders[0]; r.Revision != 2 || r.Status() != "scheduled" || r.ID != created.Reminders[0].ID {
 		t.Errorf("reopened: %+v", r)
 	}
-	if o := w.fire(wake(created, 0)); o.Reason != task.ReasonSuperseded {
+	if o := w.fire(wake(created)); o.Reason != task.ReasonSuperseded {
 		t.Errorf("the job of before: %+v", o)
 	}
 }
@@ -193,10 +192,10 @@ func TestOvertakenUpdateTakesItsJobBack(t *testing.T) {
 	}
 	w.update(created.ID, func(d *task.Draft) { d.DueDate = in(2 * time.Hour) })
 	id := created.Reminders[0].ID
-	if !slices.Contains(w.dapr.deleted, jobs.Name(id, 2)) {
+	if !slices.Contains(w.dapr.deleted, name(id, 2)) {
 		t.Errorf("revision 2 was left with Dapr; deleted: %v", w.dapr.deleted)
 	}
-	if slices.Contains(w.dapr.deleted, jobs.Name(id, 3)) {
+	if slices.Contains(w.dapr.deleted, name(id, 3)) {
 		t.Error("revision 3, the one that counts, was deleted")
 	}
 	if r := w.reload(created.ID).Reminders[0]; r.Revision != 3 || r.Status() != "scheduled" || !r.FireAt.Equal(noon.Add(3*time.Hour)) {
@@ -227,13 +226,13 @@ func TestConcurrentUpdatesLeaveOneReminder(t *testing.T) {
 	if len(stored.Reminders) != 1 || r.Revision != updates+1 || r.Status() != "scheduled" || !r.FireAt.Equal(*stored.DueDate) {
 		t.Fatalf("stored: due %v, %+v", stored.DueDate, stored.Reminders)
 	}
-	left := map[string]jobs.Job{}
+	left := map[string]call{}
 	for _, j := range w.dapr.scheduled {
-		left[j.Name()] = j
+		left[name(j.ReminderID, j.Revision)] = j
 	}
 	effective := 0
 	for _, j := range left {
-		at := func() time.Time { return j.DueTime }
+		at := func() time.Time { return j.At }
 		firer := reminder.NewFirer(w.store, nil, at, settings)
 		o, err := firer.Fire(t.Context(), j.Wake)
 		if err != nil {
@@ -241,8 +240,8 @@ func TestConcurrentUpdatesLeaveOneReminder(t *testing.T) {
 		}
 		if o.Status == reminder.Success {
 			effective++
-			if !j.DueTime.Equal(*stored.DueDate) {
-				t.Errorf("fired at %v, but the database says %v", j.DueTime, stored.DueDate)
+			if !j.At.Equal(*stored.DueDate) {
+				t.Errorf("fired at %v, but the database says %v", j.At, stored.DueDate)
 			}
 		}
 	}
@@ -292,7 +291,7 @@ func TestEmailFollowsTheSignIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.fire(wake(created, 0))
+		w.fire(wake(created))
 		if got := w.mail.count() - before; got != step.mails {
 			t.Errorf("%s: %d e-mails, want %d", step.name, got, step.mails)
 		}

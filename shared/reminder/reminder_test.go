@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
@@ -25,15 +24,26 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 // recorder is a Scheduler that keeps what it was asked for.
 type recorder struct {
 	mu        sync.Mutex
-	scheduled []jobs.Job
-	deleted   []string
+	scheduled []call
+	deleted   []string               // as named by name
 	err       error                  // what both calls answer
 	onCall    func(context.Context)  // runs in each call, outside the lock
-	fire      func(jobs.Job)         // if set, called at each job's due time
-	timers    map[string]*time.Timer // by job name
+	fire      func(task.Wake)        // if set, called at each instant
+	timers    map[string]*time.Timer // by name
 }
 
-func (r *recorder) Schedule(ctx context.Context, j jobs.Job) error {
+// call is a wake-up call that was asked for.
+type call struct {
+	task.Wake
+	At time.Time
+}
+
+// name says which wake-up call is meant, as a job's name does.
+func name(reminderID uuid.UUID, revision int64) string {
+	return fmt.Sprintf("%s %d", reminderID, revision)
+}
+
+func (r *recorder) Schedule(ctx context.Context, w task.Wake, at time.Time) error {
 	if r.onCall != nil {
 		r.onCall(ctx)
 	}
@@ -42,24 +52,24 @@ func (r *recorder) Schedule(ctx context.Context, j jobs.Job) error {
 	if r.err != nil {
 		return r.err
 	}
-	r.scheduled = append(r.scheduled, j)
+	r.scheduled = append(r.scheduled, call{w, at})
 	if r.fire != nil {
 		if r.timers == nil {
 			r.timers = map[string]*time.Timer{}
 		}
-		r.timers[j.Name()] = time.AfterFunc(time.Until(j.DueTime), func() { r.fire(j) })
+		r.timers[name(w.ReminderID, w.Revision)] = time.AfterFunc(time.Until(at), func() { r.fire(w) })
 	}
 	return nil
 }
 
-func (r *recorder) Delete(_ context.Context, name string) error {
+func (r *recorder) Delete(_ context.Context, w task.Wake) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
 		return r.err
 	}
-	r.deleted = append(r.deleted, name)
-	if t := r.timers[name]; t != nil {
+	r.deleted = append(r.deleted, name(w.ReminderID, w.Revision))
+	if t := r.timers[name(w.ReminderID, w.Revision)]; t != nil {
 		t.Stop()
 	}
 	return nil
@@ -143,7 +153,7 @@ func (w *world) update(id uuid.UUID, change func(*task.Draft)) task.Task {
 	w.Helper()
 	updated, err := w.planner.Update(w.Context(), ada, id, func(t task.Task) (task.Draft, error) {
 		change(&t.Draft)
-		return t.Draft, t.Draft.Validate()
+		return t.Draft, t.Validate()
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -151,15 +161,15 @@ func (w *world) update(id uuid.UUID, change func(*task.Draft)) task.Task {
 	return updated
 }
 
-// wake is the callback for a task's i-th reminder.
-func wake(t task.Task, i int) jobs.Wake {
-	r := t.Reminders[i]
-	return jobs.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}
+// wake is the wake-up call for a task's first reminder.
+func wake(t task.Task) task.Wake {
+	r := t.Reminders[0]
+	return task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}
 }
 
-func (w *world) fire(call jobs.Wake) reminder.Outcome {
+func (w *world) fire(wake task.Wake) reminder.Outcome {
 	w.Helper()
-	o, err := w.firer.Fire(w.Context(), call)
+	o, err := w.firer.Fire(w.Context(), wake)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -185,14 +195,14 @@ func (w *world) reload(id uuid.UUID) task.Task {
 }
 
 // exec runs SQL as a fault would: past the code.
-func (w *world) exec(sql string, args ...any) {
+func (w *world) exec(sql string) {
 	w.Helper()
 	c, err := pgx.Connect(context.Background(), w.url)
 	if err != nil {
 		w.Fatal(err)
 	}
 	defer c.Close(context.Background())
-	if _, err := c.Exec(context.Background(), sql, args...); err != nil {
+	if _, err := c.Exec(context.Background(), sql); err != nil {
 		w.Fatal(err)
 	}
 }

@@ -1,6 +1,18 @@
 package task
 
-import "time"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Wake is a wake-up call: which reminder to look at, and which revision of it.
+type Wake struct {
+	TaskID     uuid.UUID
+	UserID     string
+	ReminderID uuid.UUID
+	Revision   int64
+}
 
 // EarlyTolerance is how far ahead of its instant a wake-up call may come, by the
 // function's clock, and still be waited for.

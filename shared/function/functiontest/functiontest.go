@@ -19,7 +19,6 @@ import (
 	"github.com/duebell/duebell/shared/auth/authtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
@@ -65,10 +64,10 @@ func (w *World) Seed(user string, d task.Draft) task.Task {
 // away is a Dapr that can't be reached.
 type away struct{}
 
-var errAway = errors.New("Dapr is away in this test")
+var errAway = errors.New("no Dapr in this test")
 
-func (away) Schedule(context.Context, jobs.Job) error { return errAway }
-func (away) Delete(context.Context, string) error     { return errAway }
+func (away) Schedule(context.Context, task.Wake, time.Time) error { return errAway }
+func (away) Delete(context.Context, task.Wake) error              { return errAway }
 
 // Server is one function, served.
 type Server struct {
