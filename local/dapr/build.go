@@ -115,7 +115,7 @@ func (o FindOptions) compile(ctx context.Context, into string) error {
 func (o FindOptions) goCommand(ctx context.Context, progress *lineCounter, args ...string) ([]byte, error) {
 	program, err := exec.LookPath("go")
 	if err != nil {
-		return nil, errors.New("Go is not installed")
+		return nil, errors.New("the go command is not installed")
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = o.Source

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/duebell/duebell/local/process"
@@ -35,7 +36,9 @@ type SchedulerPorts struct {
 	API, Health, EtcdClient, EtcdPeer int
 }
 
-// StartScheduler starts a scheduler; it can be used when it is Ready.
+// StartScheduler starts a scheduler; it can be used when it is Ready. Jobs stand still
+// for 20 seconds after a scheduler was killed, however soon the next one runs: so long
+// is the lease that it holds, which it gives back if it is stopped.
 func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
@@ -61,8 +64,10 @@ func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 		Env:     []string{"HOME=" + o.Dir, "DAPR_HOST_IP=127.0.0.1"},
 		Dir:     o.Dir,
 		LogFile: o.LogFile,
-		Ready:   process.Answers("http://"+process.Address(o.Ports.Health)+"/healthz", http.StatusOK),
-		Restart: true,
+		// So that it gives back its lease; it takes a tenth of a second.
+		OrphanSignal: syscall.SIGTERM,
+		Ready:        process.Answers("http://"+process.Address(o.Ports.Health)+"/healthz", http.StatusOK),
+		Restart:      true,
 	}, o.OnEvent)
 }
 

@@ -163,7 +163,7 @@ func downloadTo(ctx context.Context, root string, config embedded.Config, report
 	i, err := inspect(ctx, filepath.Join(fetched, "bin"))
 	if err != nil {
 		return installation{}, fmt.Errorf(
-			"PostgreSQL is not installed here and could not be downloaded (install it, or set DATABASE_URL to a server): %w",
+			"no PostgreSQL is installed here, and it could not be downloaded (install it, or set DATABASE_URL to a server): %w",
 			errors.Join(startErr, err))
 	}
 	if err := os.Rename(fetched, root); err != nil {

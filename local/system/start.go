@@ -1,0 +1,266 @@
+package system
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/duebell/duebell/local/dapr"
+	"github.com/duebell/duebell/local/file"
+	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/local/issuer"
+	"github.com/duebell/duebell/local/postgres"
+	"github.com/duebell/duebell/local/process"
+	"github.com/duebell/duebell/local/sandbox"
+)
+
+func (s *System) start(ctx context.Context) (err error) {
+	for _, dir := range []string{"logs", "secrets"} {
+		if err := os.MkdirAll(s.path(dir), 0o700); err != nil {
+			return err
+		}
+	}
+	if err := removeFile(s.path(environmentFile)); err != nil { // of one that was killed
+		return err
+	}
+	for _, f := range s.functions {
+		if _, err := os.Stat(s.program(f)); err != nil {
+			return fmt.Errorf("the function %s is not built: %w", f.Name, err)
+		}
+	}
+	for name, secret := range map[string]*string{
+		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI, "sendgrid-api-key": &s.secrets.sendGrid,
+	} {
+		kept, err := file.Keep(s.path("secrets", name), func() ([]byte, error) { return []byte(rand.Text()), nil })
+		if err != nil {
+			return err
+		}
+		*secret = string(kept)
+	}
+	if s.ports, err = choosePorts(s.path("ports.json"), s.functions, s.options.Port); err != nil {
+		return err
+	}
+	if err := s.serve(); err != nil {
+		return err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.startDatabaseAndFunctions(groupCtx) })
+	group.Go(func() error { return s.startDapr(groupCtx) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := s.ports.save(s.path("ports.json")); err != nil {
+		return err
+	}
+	return s.writeEnvironment()
+}
+
+// serve starts what runs in this process.
+func (s *System) serve() (err error) {
+	s.url = "http://" + process.Address(s.ports.Gateway)
+	if s.issuer, err = issuer.New(s.url+"/dev/issuer", s.path("secrets", "issuer-key")); err != nil {
+		return err
+	}
+	s.sandbox = sandbox.New(s.secrets.sendGrid)
+	own := http.NewServeMux()
+	own.Handle("/dev/issuer/", s.issuer.Handler())
+	own.Handle("/", s.sandbox.Handler())
+	s.gateway = gateway.New(s.ports.backends(), own)
+
+	listener, err := net.Listen("tcp4", process.Address(s.ports.Gateway))
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d of this machine is taken: choose another one, for instance PORT=%d make run", s.ports.Gateway, s.ports.Gateway+1)
+	}
+	if err != nil {
+		return err
+	}
+	s.server = &http.Server{Handler: s.gateway, ReadHeaderTimeout: 10 * time.Second}
+	s.served = make(chan struct{})
+	go func() {
+		defer close(s.served)
+		_ = s.server.Serve(listener) // ends when it is closed
+	}()
+	return nil
+}
+
+func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
+	databaseURL := s.options.DatabaseURL
+	if databaseURL == "" {
+		err := s.step(ctx, "postgres", "starting", func(ctx context.Context, say func(string)) (string, error) {
+			server, err := postgres.Start(ctx, postgres.Options{
+				Dir: s.path("postgres"), Port: s.ports.Postgres, LogFile: s.log("postgres"), OnEvent: s.event, Report: say,
+			})
+			if err != nil {
+				return "", err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.processes["postgres"] = server.Process
+			s.stop = func() { _ = server.Stop(context.Background()) } // it has stopped, and lets go of its folder
+			databaseURL = server.URL()
+			return process.Address(server.Port()), nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	s.databaseURL = databaseURL
+	s.mu.Unlock()
+	err := s.step(ctx, "migrations", "bringing the database up to date", func(ctx context.Context, _ func(string)) (string, error) {
+		if err := s.options.Migrate(ctx, databaseURL); err != nil {
+			return "", fmt.Errorf("bringing the database up to date: %w", err)
+		}
+		return "the database is up to date", nil
+	})
+	if err != nil {
+		return err
+	}
+	variables := s.variables()
+	group, ctx := errgroup.WithContext(ctx)
+	for _, f := range s.functions {
+		group.Go(func() error {
+			return s.step(ctx, f.Name, "starting", func(ctx context.Context, _ func(string)) (string, error) {
+				return process.Address(s.ports.Functions[f.Name]), s.startFunction(ctx, f, variables)
+			})
+		})
+	}
+	return group.Wait()
+}
+
+// variables returns all that functions may need to know.
+func (s *System) variables() map[string]string {
+	return map[string]string{
+		"DATABASE_URL":       s.databaseURL,
+		"DAPR_GRPC_ENDPOINT": process.Address(s.ports.Daprd.GRPC),
+		"DAPR_API_TOKEN":     s.secrets.daprAPI,
+		"APP_API_TOKEN":      s.secrets.appAPI,
+		"OIDC_ISSUER":        s.issuer.URL(),
+		"OIDC_AUDIENCE":      audience,
+		"SENDGRID_API_KEY":   s.secrets.sendGrid,
+		"SENDGRID_URL":       s.url + sandbox.SendGridPath,
+		"EMAIL_FROM":         sender,
+	}
+}
+
+func (s *System) startFunction(ctx context.Context, f Function, variables map[string]string) error {
+	port := s.ports.Functions[f.Name]
+	host, _, _ := strings.Cut(process.Address(port), ":")
+	environment := []string{"HOST=" + host, fmt.Sprintf("PORT=%d", port), "SHUTDOWN_GRACE=" + drainTimeout.String()}
+	for _, name := range f.Variables {
+		environment = append(environment, name+"="+variables[name])
+	}
+	return s.run(ctx, f.Name, func() (*process.Process, error) {
+		return process.Start(process.Spec{
+			Name: f.Name, Path: s.program(f), Env: append(environment, s.options.Env...), Dir: s.options.Dir,
+			LogFile: s.log(f.Name), StopTimeout: drainTimeout + time.Second,
+			Ready: process.Answers("http://"+process.Address(port)+"/readyz", http.StatusOK), Restart: true,
+		}, s.event)
+	})
+}
+
+func (s *System) startDapr(ctx context.Context) error {
+	var runtime dapr.Runtime
+	err := s.step(ctx, "dapr", "looking for the runtime", func(ctx context.Context, say func(string)) (_ string, err error) {
+		find := s.options.Runtime
+		find.Report = say
+		runtime, err = dapr.Find(ctx, find)
+		return dapr.Version + " in " + filepath.Dir(runtime.Daprd), err
+	})
+	if err != nil {
+		return err
+	}
+	err = s.step(ctx, "scheduler", "starting", func(ctx context.Context, _ func(string)) (string, error) {
+		return process.Address(s.ports.Scheduler.API), s.run(ctx, "scheduler", func() (*process.Process, error) {
+			return dapr.StartScheduler(dapr.SchedulerOptions{
+				Runtime: runtime, Dir: s.path("scheduler"), Ports: s.ports.Scheduler, LogFile: s.log("scheduler"), OnEvent: s.event,
+			})
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return s.step(ctx, "daprd", "starting", func(ctx context.Context, say func(string)) (string, error) {
+		err := s.run(ctx, "daprd", func() (*process.Process, error) {
+			return dapr.StartDaprd(dapr.DaprdOptions{
+				Runtime: runtime, Dir: s.path("daprd"), AppID: appID, AppPort: s.ports.Functions[trigger], Ports: s.ports.Daprd,
+				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: s.ports.Scheduler.API,
+				LogFile: s.log("daprd"), OnEvent: s.event,
+			})
+		})
+		if err != nil {
+			return "", err
+		}
+		say("connecting; if the scheduler was killed, this takes 20 seconds")
+		return process.Address(s.ports.Daprd.GRPC), s.appIsConnected(ctx)
+	})
+}
+
+// run starts a process, keeps it, and waits until it is ready.
+func (s *System) run(ctx context.Context, name string, start func() (*process.Process, error)) error {
+	p, err := start()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.processes[name] = p
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("not after %v; its log is %s", readyTimeout, s.log(name)))
+	defer cancel()
+	return p.Ready(ctx)
+}
+
+func (s *System) appIsConnected(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	for {
+		err := s.ports.Daprd.AppIsConnected(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("daprd has not found its app: %w: %w", err, context.Cause(ctx))
+		case <-time.After(25 * time.Millisecond):
+		}
+	}
+}
+
+// step reports a part of the start. do is given a function to say more while it is
+// under way, and returns what came of it.
+func (s *System) step(ctx context.Context, name, doing string, do func(context.Context, func(string)) (string, error)) error {
+	started := time.Now()
+	say := func(text string) { s.report(Step{Name: name, Text: text}) }
+	say(doing)
+	text, err := do(ctx, say)
+	if err == nil {
+		s.report(Step{Name: name, Text: text, Done: true, Took: time.Since(started)})
+	}
+	return err
+}
+
+func (s *System) report(step Step) {
+	if s.options.Report != nil {
+		s.callbacks.Lock()
+		defer s.callbacks.Unlock()
+		s.options.Report(step)
+	}
+}
+
+func (s *System) event(e process.Event) {
+	if s.options.OnEvent != nil {
+		s.callbacks.Lock()
+		defer s.callbacks.Unlock()
+		s.options.OnEvent(e)
+	}
+}
