@@ -38,7 +38,7 @@ func main() {
 }
 
 // run carries out a command line and returns the exit status: 0, 1 if it failed,
-// 2 if it could not be understood.
+// 2 if it could not be understood, 130 if it was interrupted.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
@@ -59,11 +59,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case errors.Is(err, errUsage):
 		return 2
+	case errors.Is(err, errInterrupted):
+		return 130 // as shells say it
 	default:
 		fmt.Fprintf(stderr, "duebell %s: %v\n", args[0], err)
 		return 1
 	}
 }
+
+// errInterrupted says that the user ended a command before it was done.
+var errInterrupted = errors.New("interrupted")
 
 // errUsage says that the flags were wrong, which has been printed already.
 var errUsage = errors.New("wrong flags")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -48,10 +47,10 @@ func up(ctx context.Context, args []string) error {
 		},
 		Report: out.step, OnEvent: out.event,
 	})
-	if ctx.Err() != nil {
-		return nil // Ctrl-C while it started; it has stopped again
-	}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
 		return err
 	}
 	if *demo {
@@ -99,10 +98,10 @@ func runtime(ctx context.Context, args []string) error {
 	found, err := dapr.Find(ctx, dapr.FindOptions{
 		Report: func(text string) { out.step(system.Step{Name: "dapr", Text: text}) },
 	})
-	if errors.Is(err, context.Canceled) {
-		return errors.New("interrupted; what is built so far is kept")
-	}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
 		return err
 	}
 	out.step(system.Step{Name: "dapr", Text: dapr.Version + " in " + filepath.Dir(found.Daprd), Done: true, Took: time.Since(began)})

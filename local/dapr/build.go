@@ -42,7 +42,7 @@ func (o FindOptions) build(ctx context.Context) (_ Runtime, err error) {
 	if err != nil {
 		return Runtime{}, err
 	}
-	defer held.Release()
+	defer func() { _ = held.Release() }()
 	place := filepath.Join(o.Cache, Version)
 	if built, err := in(place); err == nil {
 		return built, nil // by the one we waited for

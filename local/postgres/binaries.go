@@ -132,7 +132,7 @@ func downloadTo(ctx context.Context, root string, config embedded.Config, report
 	if err != nil {
 		return installation{}, err
 	}
-	defer held.Release()
+	defer func() { _ = held.Release() }()
 	if i, err := inspect(ctx, filepath.Join(root, "bin")); err == nil {
 		return i, nil
 	}

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -206,7 +207,8 @@ func TestSlowProviderAcceptsWhatItsSenderGaveUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	request.Header = http.Header{"Authorization": {"Bearer " + key}, "Content-Type": {"application/json"}}
-	if _, err := client.Do(request); err == nil || !err.(*url.Error).Timeout() {
+	_, err = client.Do(request)
+	if failed, ok := errors.AsType[*url.Error](err); !ok || !failed.Timeout() {
 		t.Fatalf("the sender sees %v", err)
 	}
 	for deadline := time.Now().Add(10 * time.Second); len(s.Messages()) == 0 && time.Now().Before(deadline); {

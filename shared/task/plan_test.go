@@ -73,64 +73,118 @@ func TestPlan(t *testing.T) {
 		got  task.Task
 		want []string
 	}{
-		"created with a due date ahead": {hour,
-			[]string{"30m armed/1 at 30m0s", "0s armed/1 at 1h0m0s"}},
-		"created without a due date": {made(task.Draft{Before: []time.Duration{0}}),
-			[]string{"0s cancelled/0 at never"}},
-		"created completed": {made(task.Draft{DueDate: at(time.Hour), Completed: true, Before: []time.Duration{0}}),
-			[]string{"0s cancelled/0 at 1h0m0s"}},
+		"created with a due date ahead": {
+			hour,
+			[]string{"30m armed/1 at 30m0s", "0s armed/1 at 1h0m0s"},
+		},
+		"created without a due date": {
+			made(task.Draft{Before: []time.Duration{0}}),
+			[]string{"0s cancelled/0 at never"},
+		},
+		"created completed": {
+			made(task.Draft{DueDate: at(time.Hour), Completed: true, Before: []time.Duration{0}}),
+			[]string{"0s cancelled/0 at 1h0m0s"},
+		},
 		"created with no reminders": {made(task.Draft{DueDate: at(time.Hour)}), nil},
-		"created past due within grace: one reminder, the latest": {made(task.Draft{DueDate: at(-time.Hour), Before: []time.Duration{min30, 0, min5}}),
-			[]string{"30m missed/0 at -1h30m0s", "5m missed/0 at -1h5m0s", "0s armed/1 at -1h0m0s"}},
-		"created between two offsets": {made(task.Draft{DueDate: at(min5), Before: []time.Duration{0, min30, time.Hour}}),
-			[]string{"1h missed/0 at -55m0s", "30m armed/1 at -25m0s", "0s armed/1 at 5m0s"}},
-		"created beyond grace": {made(task.Draft{DueDate: at(-25 * time.Hour), Before: []time.Duration{0}}),
-			[]string{"0s missed/0 at -25h0m0s"}},
-		"created exactly at grace": {made(task.Draft{DueDate: at(-grace), Before: []time.Duration{0}}),
-			[]string{"0s armed/1 at -24h0m0s"}},
-		"due exactly now": {made(task.Draft{DueDate: at(0), Before: []time.Duration{0}}),
-			[]string{"0s armed/1 at 0s"}},
+		"created past due within grace: one reminder, the latest": {
+			made(task.Draft{DueDate: at(-time.Hour), Before: []time.Duration{min30, 0, min5}}),
+			[]string{"30m missed/0 at -1h30m0s", "5m missed/0 at -1h5m0s", "0s armed/1 at -1h0m0s"},
+		},
+		"created between two offsets": {
+			made(task.Draft{DueDate: at(min5), Before: []time.Duration{0, min30, time.Hour}}),
+			[]string{"1h missed/0 at -55m0s", "30m armed/1 at -25m0s", "0s armed/1 at 5m0s"},
+		},
+		"created beyond grace": {
+			made(task.Draft{DueDate: at(-25 * time.Hour), Before: []time.Duration{0}}),
+			[]string{"0s missed/0 at -25h0m0s"},
+		},
+		"created exactly at grace": {
+			made(task.Draft{DueDate: at(-grace), Before: []time.Duration{0}}),
+			[]string{"0s armed/1 at -24h0m0s"},
+		},
+		"due exactly now": {
+			made(task.Draft{DueDate: at(0), Before: []time.Duration{0}}),
+			[]string{"0s armed/1 at 0s"},
+		},
 
-		"new title": {changed(hour, now, func(d *task.Draft) { d.Title = "x" }),
-			[]string{"30m armed/1 at 30m0s", "0s armed/1 at 1h0m0s"}},
-		"moved": {changed(hour, now, func(d *task.Draft) { d.DueDate = at(2 * time.Hour) }),
-			[]string{"30m armed/2 at 1h30m0s", "0s armed/2 at 2h0m0s"}},
-		"moved to the past": {changed(hour, now, func(d *task.Draft) { d.DueDate = at(-time.Minute) }),
-			[]string{"30m missed/1 at -31m0s", "0s armed/2 at -1m0s"}},
-		"moved to long ago": {changed(hour, now, func(d *task.Draft) { d.DueDate = at(-48 * time.Hour) }),
-			[]string{"30m missed/1 at -48h30m0s", "0s missed/1 at -48h0m0s"}},
-		"due date removed": {changed(hour, now, func(d *task.Draft) { d.DueDate = nil }),
-			[]string{"30m cancelled/1 at never", "0s cancelled/1 at never"}},
-		"due date removed and set again": {changed(changed(hour, now, func(d *task.Draft) { d.DueDate = nil }), now, func(d *task.Draft) { d.DueDate = at(time.Hour) }),
-			[]string{"30m armed/2 at 30m0s", "0s armed/2 at 1h0m0s"}},
-		"completed": {changed(hour, now, func(d *task.Draft) { d.Completed = true }),
-			[]string{"30m cancelled/1 at 30m0s", "0s cancelled/1 at 1h0m0s"}},
-		"reopened arms only what lies ahead": {changed(changed(hour, now, func(d *task.Draft) { d.Completed = true }), now.Add(45*time.Minute), func(d *task.Draft) { d.Completed = false }),
-			[]string{"30m cancelled/1 at 30m0s", "0s armed/2 at 1h0m0s"}},
-		"reopened and moved": {changed(changed(hour, now, func(d *task.Draft) { d.Completed = true }), now, func(d *task.Draft) { d.Completed, d.DueDate = false, at(-time.Minute) }),
-			[]string{"30m missed/1 at -31m0s", "0s armed/2 at -1m0s"}},
-		"moved while completed": {changed(changed(hour, now, func(d *task.Draft) { d.Completed = true }), now, func(d *task.Draft) { d.DueDate = at(2 * time.Hour) }),
-			[]string{"30m cancelled/1 at 1h30m0s", "0s cancelled/1 at 2h0m0s"}},
+		"new title": {
+			changed(hour, now, func(d *task.Draft) { d.Title = "x" }),
+			[]string{"30m armed/1 at 30m0s", "0s armed/1 at 1h0m0s"},
+		},
+		"moved": {
+			changed(hour, now, func(d *task.Draft) { d.DueDate = at(2 * time.Hour) }),
+			[]string{"30m armed/2 at 1h30m0s", "0s armed/2 at 2h0m0s"},
+		},
+		"moved to the past": {
+			changed(hour, now, func(d *task.Draft) { d.DueDate = at(-time.Minute) }),
+			[]string{"30m missed/1 at -31m0s", "0s armed/2 at -1m0s"},
+		},
+		"moved to long ago": {
+			changed(hour, now, func(d *task.Draft) { d.DueDate = at(-48 * time.Hour) }),
+			[]string{"30m missed/1 at -48h30m0s", "0s missed/1 at -48h0m0s"},
+		},
+		"due date removed": {
+			changed(hour, now, func(d *task.Draft) { d.DueDate = nil }),
+			[]string{"30m cancelled/1 at never", "0s cancelled/1 at never"},
+		},
+		"due date removed and set again": {
+			changed(changed(hour, now, func(d *task.Draft) { d.DueDate = nil }), now, func(d *task.Draft) { d.DueDate = at(time.Hour) }),
+			[]string{"30m armed/2 at 30m0s", "0s armed/2 at 1h0m0s"},
+		},
+		"completed": {
+			changed(hour, now, func(d *task.Draft) { d.Completed = true }),
+			[]string{"30m cancelled/1 at 30m0s", "0s cancelled/1 at 1h0m0s"},
+		},
+		"reopened arms only what lies ahead": {
+			changed(changed(hour, now, func(d *task.Draft) { d.Completed = true }), now.Add(45*time.Minute), func(d *task.Draft) { d.Completed = false }),
+			[]string{"30m cancelled/1 at 30m0s", "0s armed/2 at 1h0m0s"},
+		},
+		"reopened and moved": {
+			changed(changed(hour, now, func(d *task.Draft) { d.Completed = true }), now, func(d *task.Draft) { d.Completed, d.DueDate = false, at(-time.Minute) }),
+			[]string{"30m missed/1 at -31m0s", "0s armed/2 at -1m0s"},
+		},
+		"moved while completed": {
+			changed(changed(hour, now, func(d *task.Draft) { d.Completed = true }), now, func(d *task.Draft) { d.DueDate = at(2 * time.Hour) }),
+			[]string{"30m cancelled/1 at 1h30m0s", "0s cancelled/1 at 2h0m0s"},
+		},
 
-		"what fired stays fired on an unrelated change": {changed(fired(hour, min30), now, func(d *task.Draft) { d.Title = "x" }),
-			[]string{"30m fired/1 at 30m0s", "0s armed/1 at 1h0m0s"}},
-		"what fired stays fired when completed": {changed(fired(hour, min30), now, func(d *task.Draft) { d.Completed = true }),
-			[]string{"30m fired/1 at 30m0s", "0s cancelled/1 at 1h0m0s"}},
-		"what fired stays fired when the due date goes": {changed(fired(hour, min30), now, func(d *task.Draft) { d.DueDate = nil }),
-			[]string{"30m fired/1 at 30m0s", "0s cancelled/1 at never"}},
-		"what fired is armed anew when moved": {changed(fired(hour, min30), now, func(d *task.Draft) { d.DueDate = at(2 * time.Hour) }),
-			[]string{"30m armed/2 at 1h30m0s", "0s armed/2 at 2h0m0s"}},
+		"what fired stays fired on an unrelated change": {
+			changed(fired(hour, min30), now, func(d *task.Draft) { d.Title = "x" }),
+			[]string{"30m fired/1 at 30m0s", "0s armed/1 at 1h0m0s"},
+		},
+		"what fired stays fired when completed": {
+			changed(fired(hour, min30), now, func(d *task.Draft) { d.Completed = true }),
+			[]string{"30m fired/1 at 30m0s", "0s cancelled/1 at 1h0m0s"},
+		},
+		"what fired stays fired when the due date goes": {
+			changed(fired(hour, min30), now, func(d *task.Draft) { d.DueDate = nil }),
+			[]string{"30m fired/1 at 30m0s", "0s cancelled/1 at never"},
+		},
+		"what fired is armed anew when moved": {
+			changed(fired(hour, min30), now, func(d *task.Draft) { d.DueDate = at(2 * time.Hour) }),
+			[]string{"30m armed/2 at 1h30m0s", "0s armed/2 at 2h0m0s"},
+		},
 
-		"offset added": {changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0, min30, min5} }),
-			[]string{"30m armed/1 at 30m0s", "5m armed/1 at 55m0s", "0s armed/1 at 1h0m0s"}},
-		"offset added too late": {changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0, 2 * time.Hour} }),
-			[]string{"2h missed/0 at -1h0m0s", "0s armed/1 at 1h0m0s", "30m cancelled/1 at 30m0s removed"}},
-		"offset removed": {changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0} }),
-			[]string{"0s armed/1 at 1h0m0s", "30m cancelled/1 at 30m0s removed"}},
-		"offset removed and brought back": {changed(changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0} }), now, func(d *task.Draft) { d.Before = []time.Duration{0, min30} }),
-			[]string{"30m armed/2 at 30m0s", "0s armed/1 at 1h0m0s"}},
-		"fired offset removed and brought back": {changed(changed(fired(hour, min30), now, func(d *task.Draft) { d.Before = []time.Duration{0} }), now, func(d *task.Draft) { d.Before = []time.Duration{0, min30} }),
-			[]string{"30m fired/1 at 30m0s", "0s armed/1 at 1h0m0s"}},
+		"offset added": {
+			changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0, min30, min5} }),
+			[]string{"30m armed/1 at 30m0s", "5m armed/1 at 55m0s", "0s armed/1 at 1h0m0s"},
+		},
+		"offset added too late": {
+			changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0, 2 * time.Hour} }),
+			[]string{"2h missed/0 at -1h0m0s", "0s armed/1 at 1h0m0s", "30m cancelled/1 at 30m0s removed"},
+		},
+		"offset removed": {
+			changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0} }),
+			[]string{"0s armed/1 at 1h0m0s", "30m cancelled/1 at 30m0s removed"},
+		},
+		"offset removed and brought back": {
+			changed(changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0} }), now, func(d *task.Draft) { d.Before = []time.Duration{0, min30} }),
+			[]string{"30m armed/2 at 30m0s", "0s armed/1 at 1h0m0s"},
+		},
+		"fired offset removed and brought back": {
+			changed(changed(fired(hour, min30), now, func(d *task.Draft) { d.Before = []time.Duration{0} }), now, func(d *task.Draft) { d.Before = []time.Duration{0, min30} }),
+			[]string{"30m fired/1 at 30m0s", "0s armed/1 at 1h0m0s"},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

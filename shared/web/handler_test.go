@@ -146,55 +146,67 @@ func TestProblems(t *testing.T) {
 	}{
 		{
 			"invalid", fault.Invalid("title must not be empty"),
-			problem{"urn:duebell:problem:invalid", "", 400, "title must not be empty", "invalid", ""}, nil, "DEBUG",
+			problem{"urn:duebell:problem:invalid", "", 400, "title must not be empty", "invalid", ""},
+			nil, "DEBUG",
 		},
 		{
 			"wrapped", fmt.Errorf("create: %w", fault.NotFound("no such task")),
-			problem{"urn:duebell:problem:not_found", "", 404, "no such task", "not_found", ""}, nil, "DEBUG",
+			problem{"urn:duebell:problem:not_found", "", 404, "no such task", "not_found", ""},
+			nil, "DEBUG",
 		},
 		{
 			"conflict", fault.Conflict("in use"),
-			problem{"urn:duebell:problem:conflict", "", 409, "in use", "conflict", ""}, nil, "DEBUG",
+			problem{"urn:duebell:problem:conflict", "", 409, "in use", "conflict", ""},
+			nil, "DEBUG",
 		},
 		{
 			"unauthenticated", fault.Unauthenticated("sign in"),
 			problem{"urn:duebell:problem:unauthenticated", "", 401, "sign in", "unauthenticated", ""},
-			http.Header{"Www-Authenticate": {`Bearer realm="duebell"`}}, "DEBUG",
+			http.Header{"Www-Authenticate": {`Bearer realm="duebell"`}},
+			"DEBUG",
 		},
 		{
 			"forbidden", &fault.Error{Code: fault.CodeForbidden, Message: "operators only"},
 			problem{"urn:duebell:problem:forbidden", "", 403, "operators only", "forbidden", ""},
-			http.Header{"Www-Authenticate": {`Bearer realm="duebell", error="insufficient_scope"`}}, "DEBUG",
+			http.Header{"Www-Authenticate": {`Bearer realm="duebell", error="insufficient_scope"`}},
+			"DEBUG",
 		},
 		{
 			"rate limited", &fault.Error{Code: fault.CodeRateLimited, Message: "slower", RetryAfter: 1500 * time.Millisecond},
 			problem{"urn:duebell:problem:rate_limited", "", 429, "slower", "rate_limited", ""},
-			http.Header{"Retry-After": {"2"}}, "DEBUG",
+			http.Header{"Retry-After": {"2"}},
+			"DEBUG",
 		},
 		{
 			"unavailable", fault.Unavailable(cause, "the database is away"),
 			problem{"urn:duebell:problem:unavailable", "", 503, "the database is away", "unavailable", "id"},
-			http.Header{"Retry-After": {"1"}}, "ERROR",
+			http.Header{"Retry-After": {"1"}},
+			"ERROR",
 		},
 		{
 			"other status", web.WithStatus(fault.Conflict("it has changed"), http.StatusPreconditionFailed),
-			problem{"about:blank", "Precondition Failed", 412, "it has changed", "conflict", ""}, nil, "DEBUG",
+			problem{"about:blank", "Precondition Failed", 412, "it has changed", "conflict", ""},
+			nil, "DEBUG",
 		},
 		{
 			"plain", cause,
-			problem{"urn:duebell:problem:internal", "", 500, "", "internal", "id"}, nil, "ERROR",
+			problem{"urn:duebell:problem:internal", "", 500, "", "internal", "id"},
+			nil, "ERROR",
 		},
 		{
 			"internal", &fault.Error{Code: fault.CodeInternal, Message: "dial tcp", Err: cause},
-			problem{"urn:duebell:problem:internal", "", 500, "", "internal", "id"}, nil, "ERROR",
+			problem{"urn:duebell:problem:internal", "", 500, "", "internal", "id"},
+			nil, "ERROR",
 		},
 		{
 			"unknown code", &fault.Error{Code: "teapot", Message: "dial tcp"},
-			problem{"urn:duebell:problem:internal", "", 500, "", "internal", "id"}, nil, "ERROR",
+			problem{"urn:duebell:problem:internal", "", 500, "", "internal", "id"},
+			nil, "ERROR",
 		},
 		{
 			"not UTF-8", fault.Invalid("\xff is not a title"),
-			problem{"urn:duebell:problem:invalid", "", 400, "\uFFFD is not a title", "invalid", ""}, nil, "DEBUG",
+			problem{"urn:duebell:problem:invalid", "", 400, "\uFFFD is not a title", "invalid", ""},
+			nil, "DEBUG",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -168,7 +168,7 @@ func scan(data []byte) error {
 	for {
 		token, err := decoder.ReadToken()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err

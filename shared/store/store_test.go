@@ -1,0 +1,164 @@
+package store_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/duebell/duebell/local/postgres/pgtest"
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/migrate"
+	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/shared/task"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	c, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(context.Background()) })
+	return c
+}
+
+// insert stores a task of ada's with one armed reminder.
+func insert(t *testing.T, s *store.Store) task.Task {
+	t.Helper()
+	if err := s.SaveUser(t.Context(), store.User{ID: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	now := task.Instant(time.Now())
+	due := now.Add(time.Hour)
+	d := task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()}
+	newID := func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+	made := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID)}
+	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.InsertTask(ctx, made) }); err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// The schema refuses what no code should ever write.
+func TestSchemaRefuses(t *testing.T) {
+	s, url := storetest.Open(t)
+	made := insert(t, s)
+	c := connect(t, url)
+	reminder, taskID := made.Reminders[0].ID.String(), made.ID.String()
+	delivery := `insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, next_attempt_at, finished_at) values (gen_random_uuid(), '` + reminder + `', 1, '` + taskID + `', 'ada', 'email', `
+	if _, err := c.Exec(t.Context(), delivery+`'planned', now(), null)`); err != nil {
+		t.Fatal(err)
+	}
+	for what, sql := range map[string]string{
+		"an empty title":                        `update tasks set title = ''`,
+		"a title that is too long":              `update tasks set title = repeat('x', 501)`,
+		"a due date beyond 9999":                `update tasks set due_date = '10000-01-01Z'`,
+		"no channel at all":                     `update tasks set channels = '{}'`,
+		"a task of nobody":                      `update tasks set user_id = 'nobody'`,
+		"an unknown state of a reminder":        `update reminders set state = 'sleeping'`,
+		"a reminder armed without an instant":   `update reminders set fire_at = null`,
+		"a reminder armed and removed":          `update reminders set removed_at = now()`,
+		"a reminder fired at no time":           `update reminders set state = 'fired'`,
+		"a reminder confirmed ahead":            `update reminders set confirmed_revision = 2`,
+		"two reminders at one offset":           `insert into reminders (id, task_id, user_id, before, state, revision) select gen_random_uuid(), task_id, user_id, before, 'cancelled', 0 from reminders`,
+		"a negative offset":                     `update reminders set before = '-1 s'`,
+		"a second delivery of the same":         delivery + `'planned', now(), null)`,
+		"a delivery that waits for no time":     `update deliveries set next_attempt_at = null`,
+		"a finished delivery that still waits":  `update deliveries set state = 'sent', finished_at = now()`,
+		"a delivery on an unknown channel":      `update deliveries set channel = 'pigeon'`,
+		"a reminder gone before its deliveries": `delete from reminders`,
+	} {
+		_, err := c.Exec(t.Context(), sql)
+		if pg, ok := err.(*pgconn.PgError); !ok || !strings.HasPrefix(pg.Code, "23") { //nolint:errorlint // pgx returns it as it is
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func TestConfirmHoldsOnlyForWhatIsScheduled(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	tests := map[string]struct {
+		meanwhile  string
+		stale      bool
+		wantStatus string
+	}{
+		"still so":   {``, false, "scheduled"},
+		"armed anew": {`update reminders set revision = 2 where id = $1`, true, "pending"},
+		"cancelled":  {`update reminders set state = 'cancelled' where id = $1`, true, "cancelled"},
+		"fired":      {`update reminders set state = 'fired', fired_at = now() where id = $1`, false, "fired"},
+	}
+	for name, tt := range tests {
+		made := insert(t, s)
+		r := made.Reminders[0]
+		if tt.meanwhile != "" {
+			if _, err := c.Exec(t.Context(), tt.meanwhile, r.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: r.ID, Revision: 1}})
+		if err != nil || (len(stale) == 1) != tt.stale {
+			t.Errorf("%s: stale %v, %v", name, stale, err)
+		}
+		stored, err := s.GetTask(t.Context(), "ada", made.ID)
+		if err != nil || stored.Reminders[0].Status() != tt.wantStatus {
+			t.Errorf("%s: stored as %s, %v", name, stored.Reminders[0].Status(), err)
+		}
+	}
+}
+
+func TestMigratingAtTheSameTimeAndTwice(t *testing.T) {
+	url := pgtest.URL(t)
+	c := connect(t, url)
+	if _, err := c.Exec(t.Context(), `drop schema public cascade; create schema public`); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(store.Config{URL: config.Secret(url), MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Ping(t.Context()); fault.CodeOf(err) != fault.CodeUnavailable || !strings.Contains(err.Error(), "duebell migrate") {
+		t.Errorf("before: %v", err)
+	}
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	applied := 0
+	for range 4 {
+		group.Go(func() {
+			done, err := migrate.Up(context.Background(), url)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if len(done) > 0 {
+				applied++
+			}
+		})
+	}
+	group.Wait()
+	if applied != 1 {
+		t.Errorf("%d of 4 migrated", applied)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("after: %v", err)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	err := store.Config{URL: "postgres://duebell:hunter2@host:notaport/x", MaxConns: 0}.Validate()
+	if err == nil || !strings.Contains(err.Error(), "DATABASE_URL") || !strings.Contains(err.Error(), "DATABASE_MAX_CONNS") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+}
