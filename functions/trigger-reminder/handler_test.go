@@ -33,7 +33,7 @@ func sendGrid(t *testing.T, status int) (url string, sends *atomic.Int32) {
 func serve(t *testing.T, mailStatus int) (*functiontest.World, *functiontest.Server, *atomic.Int32) {
 	w := functiontest.New(t)
 	url, sends := sendGrid(t, mailStatus)
-	return w, functiontest.Serve(w, New, "SENDGRID_API_KEY=SG.secret", "SENDGRID_URL="+url), sends
+	return w, functiontest.Serve(w, New, "SENDGRID_API_KEY=SG.secret", "SENDGRID_URL="+url, "EMAIL_FROM=Duebell <reminders@duebell.example>"), sends
 }
 
 func seed(w *functiontest.World, in time.Duration) task.Task {

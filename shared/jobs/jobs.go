@@ -42,14 +42,13 @@ func Name(w task.Wake) string { return fmt.Sprintf("reminder-%s-%d", w.ReminderI
 
 // Config says how to reach daprd, and what Dapr does when a callback fails.
 type Config struct {
-	Endpoint string        `env:"DAPR_GRPC_ENDPOINT,required"` // daprd's gRPC API: host:port, or a URL with http or https
-	APIToken config.Secret `env:"DAPR_API_TOKEN,required"`     // daprd's own API token
-	// A callback that fails is repeated after each interval, up to so many
-	// times. The interval counts from the due time, so together they say for how
-	// long the trigger function may be away before only the sweep is left to fire
-	// the reminder.
-	RetryInterval time.Duration `env:"JOB_RETRY_INTERVAL" envDefault:"2s"`
-	MaxRetries    uint32        `env:"JOB_MAX_RETRIES" envDefault:"60"`
+	Endpoint string        `env:"DAPR_GRPC_ENDPOINT,required" help:"the address of daprd's gRPC API: host:port, or a URL with http or https"`
+	APIToken config.Secret `env:"DAPR_API_TOKEN,required" help:"the token that daprd's API wants"`
+	// The interval counts from the due time, not from the last try, so the two
+	// together say for how long the trigger function may be away before only a
+	// sweep is left to fire the reminder.
+	RetryInterval time.Duration `env:"JOB_RETRY_INTERVAL" envDefault:"2s" help:"how long after a failed callback Dapr repeats it"`
+	MaxRetries    uint32        `env:"JOB_MAX_RETRIES" envDefault:"60" help:"how often Dapr repeats a failed callback"`
 }
 
 // Validate reports what is wrong with the configuration.

@@ -25,13 +25,9 @@ type Channel interface {
 
 // FirerRules sets the rules for sending.
 type FirerRules struct {
-	// SendTimeout is how long one send may take.
-	SendTimeout time.Duration `env:"DELIVERY_SEND_TIMEOUT" envDefault:"6s"`
-	// Lease is how long a delivery belongs to the sender that took it. If the
-	// sender dies, the delivery is sent again after this time.
-	Lease time.Duration `env:"DELIVERY_LEASE" envDefault:"20s"`
-	// MaxAttempts is how often a delivery is tried before it is given up.
-	MaxAttempts int `env:"DELIVERY_MAX_ATTEMPTS" envDefault:"12"`
+	SendTimeout time.Duration `env:"DELIVERY_SEND_TIMEOUT" envDefault:"6s" help:"how long one send may take"`
+	Lease       time.Duration `env:"DELIVERY_LEASE" envDefault:"20s" help:"how long a delivery belongs to the sender that took it; if the sender dies, it is sent again after this"`
+	MaxAttempts int           `env:"DELIVERY_MAX_ATTEMPTS" envDefault:"12" help:"how often a delivery is tried before it is given up"`
 }
 
 // Validate reports what is wrong with the configuration.

@@ -29,12 +29,8 @@ type Scheduler interface {
 
 // PlannerRules are the rules for changing tasks.
 type PlannerRules struct {
-	// PastGrace is how old an instant may be when it is asked for, and still be
-	// fired, at once. Older ones are missed.
-	PastGrace time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h"`
-	// ScheduleTimeout bounds how long a request waits for Dapr. What is not
-	// scheduled by then stays pending.
-	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s"`
+	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
+	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; what is not scheduled by then stays pending"`
 }
 
 // Validate reports what is wrong with the configuration.

@@ -26,8 +26,8 @@ import (
 
 // Config says where the database is and how much of it one process may use.
 type Config struct {
-	URL      config.Secret `env:"DATABASE_URL,required"`             // postgres://user:password@host:port/database
-	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"8"` // connections that one process keeps at most
+	URL      config.Secret `env:"DATABASE_URL,required" help:"the database, like postgres://user:password@host:5432/duebell"`
+	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"8" help:"how many connections one process keeps at most"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -105,9 +105,7 @@ type Tx struct{ tx pgx.Tx }
 func (s *Store) InTx(ctx context.Context, fn func(context.Context, Tx) error) error {
 	const tries = 3
 	for try := 1; ; try++ {
-		err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return fn(ctx, Tx{tx}) })
-		})
+		err := s.inTx(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, Tx{tx}) })
 		if try == tries || !isRollback(err) {
 			return err
 		}
@@ -116,11 +114,33 @@ func (s *Store) InTx(ctx context.Context, fn func(context.Context, Tx) error) er
 
 // snapshot runs fn, which only reads, on one consistent state of the database.
 func (s *Store) snapshot(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
+}
+
+func (s *Store) inTx(ctx context.Context, options pgx.TxOptions, fn func(context.Context, pgx.Tx) error) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		return pgx.BeginTxFunc(ctx, c, options, func(tx pgx.Tx) error { return fn(ctx, tx) })
+		tx, err := c.BeginTx(ctx, options)
+		if err != nil {
+			return notBegun{err}
+		}
+		defer func() { _ = tx.Rollback(ctx) }() // does nothing after the commit
+		if err := fn(ctx, tx); err != nil {
+			return err
+		}
+		return tx.Commit(ctx)
 	})
 }
+
+// notBegun is why a transaction did not begin: on a connection, say, that the
+// pool still had of a server that is gone. Nothing has happened, so the next try
+// may be on another one.
+type notBegun struct{ error }
+
+// SafeToRetry is what pgconn.SafeToRetry asks.
+func (notBegun) SafeToRetry() bool { return true }
+
+// Unwrap returns the cause.
+func (n notBegun) Unwrap() error { return n.error }
 
 // isRollback reports whether the server undid a transaction that may succeed
 // when run again: serialization_failure or deadlock_detected.

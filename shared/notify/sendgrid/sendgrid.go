@@ -26,9 +26,9 @@ import (
 // Config says how to send through SendGrid. Without an API key there is no
 // e-mail channel.
 type Config struct {
-	APIKey config.Secret `env:"SENDGRID_API_KEY"`
-	URL    string        `env:"SENDGRID_URL" envDefault:"https://api.sendgrid.com"`    // https://api.eu.sendgrid.com for EU accounts
-	From   string        `env:"EMAIL_FROM" envDefault:"Duebell <reminders@localhost>"` // the sender: Name <address>
+	APIKey config.Secret `env:"SENDGRID_API_KEY" help:"SendGrid's API key; without it there is no e-mail"`
+	URL    string        `env:"SENDGRID_URL" envDefault:"https://api.sendgrid.com" help:"SendGrid's API; https://api.eu.sendgrid.com for EU accounts"`
+	From   string        `env:"EMAIL_FROM" help:"the sender of e-mails, like Duebell <reminders@example.com>"`
 }
 
 // Enabled reports whether the channel is configured.
@@ -36,6 +36,9 @@ func (c Config) Enabled() bool { return c.APIKey != "" }
 
 // Validate reports what is wrong with the configuration.
 func (c Config) Validate() error {
+	if !c.Enabled() {
+		return nil
+	}
 	var problems []error
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		problems = append(problems, errors.New("SENDGRID_URL must be an http or https URL"))
