@@ -2,10 +2,17 @@
 // reminders.
 //
 // The task is stored when the answer is 201. If Dapr is away the answer is the
-// same, and says of each reminder that it is pending.
+// same, and says of each reminder that it is pending. With an Idempotency-Key the
+// request may be sent again for 24 hours: the task is created once, and the answer
+// is the first one's.
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -16,6 +23,7 @@ import (
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -29,6 +37,7 @@ type Config struct {
 
 type handler struct {
 	signIn  *auth.Verifier
+	store   *store.Store
 	planner *reminder.Planner
 }
 
@@ -44,6 +53,7 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	h := handler{
 		signIn:  auth.NewVerifier(cfg.SignIn),
+		store:   s,
 		planner: reminder.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
@@ -69,11 +79,54 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	created, err := h.planner.Create(r.Context(), api.Owner(user), draft)
+	key, err := api.IdempotencyKey(r, user.ID, draft)
 	if err != nil {
 		return err
 	}
+	if key == nil {
+		created, err := h.planner.Create(r.Context(), api.Owner(user), draft, nil)
+		if err != nil {
+			return err
+		}
+		return answer(w, api.NewTask(created))
+	}
+	return h.createOnce(w, r, api.Owner(user), draft, *key)
+}
+
+// createOnce creates a task, unless a request with the key did so before: then it
+// answers what was answered to that.
+func (h handler) createOnce(w http.ResponseWriter, r *http.Request, owner store.User, draft task.Draft, key store.IdempotencyKey) error {
+	created, err := h.planner.Create(r.Context(), owner, draft, func(ctx context.Context, tx store.Tx, t task.Task) error {
+		return tx.ClaimKey(ctx, key, encode(api.NewTask(t)))
+	})
+	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
+		var t api.Task
+		if err := json.Unmarshal([]byte(before.Answer), &t); err != nil {
+			return fmt.Errorf("read the kept answer: %w", err)
+		}
+		return answer(w, t)
+	}
+	if err != nil {
+		return err
+	}
+	shown := api.NewTask(created)
+	// Claimed was the answer as it is before Dapr is told. It will do if this fails.
+	if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), key, encode(shown)); err != nil {
+		slog.Warn("a repeated request will be told that its reminders are pending", "task_id", created.ID, "error", err)
+	}
+	return answer(w, shown)
+}
+
+func encode(t api.Task) string {
+	text, err := json.Marshal(t)
+	if err != nil {
+		panic(err) // no value of the type fails
+	}
+	return string(text)
+}
+
+func answer(w http.ResponseWriter, created api.Task) error {
 	w.Header().Set("Location", "/api/tasks/"+created.ID.String())
 	w.Header().Set("ETag", api.ETag(created.Version))
-	return web.WriteJSON(w, http.StatusCreated, api.NewTask(created))
+	return web.WriteJSON(w, http.StatusCreated, created)
 }

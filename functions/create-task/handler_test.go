@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,6 +79,94 @@ func TestDaprAwayCostsLessThanTwoSeconds(t *testing.T) {
 		if r.State != "pending" {
 			t.Errorf("%s is %s", r.Before, r.State)
 		}
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	body := `{"title":"x","due_date":"2099-01-01T00:00:00Z"}`
+	first := s.As("ada", "POST", "/api/tasks", body, "Idempotency-Key", "k1")
+	again := s.As("ada", "POST", "/api/tasks", `{ "due_date": "2099-01-01T00:00:00Z", "title": "x" }`, "Idempotency-Key", "k1")
+	if first.Status != 201 || again.Status != 201 || first.Body != again.Body ||
+		first.Header.Get("Location") != again.Header.Get("Location") || first.Header.Get("ETag") != again.Header.Get("ETag") {
+		t.Errorf("first %d %s, then %d %s", first.Status, first.Body, again.Status, again.Body)
+	}
+	w.WantProblem(s.As("ada", "POST", "/api/tasks", `{"title":"y"}`, "Idempotency-Key", "k1"), 409, "conflict", "another request")
+	if a := s.As("eve", "POST", "/api/tasks", body, "Idempotency-Key", "k1"); a.Status != 201 || a.Body == first.Body {
+		t.Errorf("another user's key: %d %s", a.Status, a.Body)
+	}
+	for _, key := range []string{"", strings.Repeat("k", 256), "two words", "é"} {
+		w.WantProblem(s.As("ada", "POST", "/api/tasks", body, "Idempotency-Key", key), 400, "invalid", "Idempotency-Key")
+	}
+	// A request that was refused does not use its key up.
+	w.WantProblem(s.As("ada", "POST", "/api/tasks", `{}`, "Idempotency-Key", "k2"), 400, "invalid", "title")
+	if a := s.As("ada", "POST", "/api/tasks", body, "Idempotency-Key", "k2"); a.Status != 201 {
+		t.Errorf("after a refusal: %d %s", a.Status, a.Body)
+	}
+	// After a day the key is free.
+	w.Exec(`update idempotency_keys set created_at = now() - interval '24 hours 1 second'`)
+	if a := s.As("ada", "POST", "/api/tasks", body, "Idempotency-Key", "k1"); a.Status != 201 || a.Body == first.Body {
+		t.Errorf("a day later: %d %s", a.Status, a.Body)
+	}
+}
+
+// A key of which a request is running is refused at once, whatever becomes of it.
+func TestIdempotencyKeyInUse(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	const copies = 20
+	answers := make([]functiontest.Answer, copies)
+	var group sync.WaitGroup
+	for i := range answers {
+		group.Go(func() { answers[i] = s.As("ada", "POST", "/api/tasks", `{"title":"x"}`, "Idempotency-Key", "k") })
+	}
+	group.Wait()
+	ids := map[string]bool{}
+	for _, a := range answers {
+		switch a.Status {
+		case 201:
+			ids[a.Header.Get("Location")] = true
+		case 409:
+			w.WantProblem(a, 409, "conflict", "being carried out")
+			if a.Header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+		default:
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	}
+	if tasks, _, err := w.Store.ListTasks(t.Context(), "ada", store.Filter{Limit: 50}); err != nil || len(tasks) != 1 || len(ids) != 1 {
+		t.Errorf("%d tasks, %d locations, %v", len(tasks), len(ids), err)
+	}
+
+	release := w.Hold(`select pg_advisory_xact_lock(hashtextextended('ada' || chr(1) || 'held', 0))`)
+	a := s.As("ada", "POST", "/api/tasks", `{"title":"x"}`, "Idempotency-Key", "held")
+	w.WantProblem(a, 409, "conflict", "being carried out")
+	if a.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	release()
+	if a := s.As("ada", "POST", "/api/tasks", `{"title":"x"}`, "Idempotency-Key", "held"); a.Status != 201 {
+		t.Errorf("once it is free: %d %s", a.Status, a.Body)
+	}
+}
+
+func TestTooManyRequests(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New, "RATE_LIMIT=0.1", "RATE_BURST=3")
+	for range 3 {
+		if a := s.As("ada", "POST", "/api/tasks", `{"title":"x"}`); a.Status != 201 {
+			t.Fatalf("within the limit: %d %s", a.Status, a.Body)
+		}
+	}
+	a := s.As("ada", "POST", "/api/tasks", `{"title":"x"}`)
+	w.WantProblem(a, 429, "rate_limited", "Retry-After")
+	if seconds, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 10 {
+		t.Errorf("Retry-After: %q", a.Header.Get("Retry-After"))
+	}
+	if a := s.As("eve", "POST", "/api/tasks", `{"title":"x"}`); a.Status != 201 {
+		t.Errorf("another user: %d %s", a.Status, a.Body)
 	}
 }
 

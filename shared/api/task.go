@@ -3,6 +3,8 @@
 package api
 
 import (
+	"crypto/sha256"
+	stdjson "encoding/json" // knows durations
 	"fmt"
 	"net/http"
 	"slices"
@@ -195,6 +197,25 @@ func CheckIfMatch(r *http.Request, version int64) error {
 	}
 	return web.WithStatus(fault.Conflict("the task has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
 }
+
+// IdempotencyKey is the request's Idempotency-Key header, for a user who asks for
+// something; nil if there is none.
+func IdempotencyKey(r *http.Request, userID string, asked any) (*store.IdempotencyKey, error) {
+	values := r.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return nil, nil
+	}
+	if key := values[0]; len(values) > 1 || key == "" || len(key) > maxKey || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return nil, fault.Invalid("Idempotency-Key must be one header of 1 to %d visible ASCII characters, such as a UUID", maxKey)
+	}
+	request, err := stdjson.Marshal(asked)
+	if err != nil {
+		return nil, fmt.Errorf("fingerprint the request: %w", err)
+	}
+	return &store.IdempotencyKey{UserID: userID, Key: values[0], Request: sha256.Sum256(request)}, nil
+}
+
+const maxKey = 255
 
 // Owner is a signed-in user as the store records them: with the address that
 // their issuer has verified, if there is one to write to.

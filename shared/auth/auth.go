@@ -43,6 +43,7 @@ var algorithms = []jose.SignatureAlgorithm{
 type Config struct {
 	Issuer   string `env:"OIDC_ISSUER,required" help:"the URL of the OpenID Connect issuer, exactly as its tokens have it"`
 	Audience string `env:"OIDC_AUDIENCE,required" help:"what the issuer's tokens for Duebell have as their audience"`
+	Limit    Limit
 }
 
 // Validate says what is wrong with the configuration. The issuer's keys decide
@@ -84,8 +85,9 @@ func (u User) HasScope(scope string) bool { return slices.Contains(u.Scopes, sco
 
 // Verifier checks tokens. It is safe for concurrent use.
 type Verifier struct {
-	config Config
-	keys   *keySet
+	config  Config
+	keys    *keySet
+	limiter *limiter
 }
 
 // NewVerifier returns a Verifier that has not talked to the issuer yet: the
@@ -97,14 +99,15 @@ func NewVerifier(config Config) *Verifier {
 }
 
 func newVerifier(config Config, transport http.RoundTripper) *Verifier {
-	return &Verifier{config: config, keys: newKeySet(config.Issuer, transport)}
+	return &Verifier{config: config, keys: newKeySet(config.Issuer, transport), limiter: newLimiter(config.Limit)}
 }
 
 // User returns the user whose bearer token (RFC 6750) the request carries.
 //
-// The error is unauthenticated if there is no token or it does not hold, and
-// unavailable if that can't be told because the issuer can't be reached. It
-// does not tell which check failed; its cause, for the log, does.
+// The error is unauthenticated if there is no token or it does not hold,
+// unavailable if that can't be told because the issuer can't be reached, and
+// rate_limited if the user has made too many requests. It does not tell which
+// check failed; its cause, for the log, does.
 func (v *Verifier) User(r *http.Request) (User, error) {
 	token, err := bearerToken(r)
 	if err != nil {
@@ -122,7 +125,7 @@ func (v *Verifier) User(r *http.Request) (User, error) {
 	if err != nil {
 		return User{}, badToken(err)
 	}
-	return user, nil
+	return user, v.limiter.take(user.ID)
 }
 
 func (v *Verifier) verifier(keys oidc.KeySet) *oidc.IDTokenVerifier {

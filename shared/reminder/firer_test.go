@@ -331,7 +331,7 @@ func TestChannelsOfATask(t *testing.T) {
 			if tt.noMail {
 				w.firer = reminder.NewFirer(w.store, nil, w.clock, settings)
 			}
-			created, err := w.planner.Create(t.Context(), tt.owner, task.Draft{Title: "x", DueDate: in(0), Before: task.DefaultBefore(), Channels: tt.channels})
+			created, err := w.planner.Create(t.Context(), tt.owner, task.Draft{Title: "x", DueDate: in(0), Before: task.DefaultBefore(), Channels: tt.channels}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -64,8 +64,9 @@ func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules Plan
 	return &Planner{store: s, dapr: dapr, now: now, rules: rules}
 }
 
-// Create stores a valid draft as a new task and schedules its reminders.
-func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft) (task.Task, error) {
+// Create stores a valid draft as a new task and schedules its reminders. What
+// also does, if it is not nil, is part of the transaction that stores the task.
+func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, also func(context.Context, store.Tx, task.Task) error) (task.Task, error) {
 	now := task.Instant(p.now())
 	t := task.Task{
 		ID:        newID(),
@@ -79,7 +80,14 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return task.Task{}, err
 	}
-	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error { return tx.InsertTask(ctx, t) })
+	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+		if also != nil {
+			if err := also(ctx, tx, t); err != nil {
+				return err
+			}
+		}
+		return tx.InsertTask(ctx, t)
+	})
 	if err != nil {
 		return task.Task{}, err
 	}

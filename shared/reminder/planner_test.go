@@ -172,7 +172,7 @@ func TestRequestOutlivesItsCaller(t *testing.T) {
 			t.Error("the call to Dapr was cancelled with the request")
 		}
 	}
-	created, err := w.planner.Create(ctx, ada, task.Draft{Title: "x", DueDate: in(time.Hour), Before: task.DefaultBefore()})
+	created, err := w.planner.Create(ctx, ada, task.Draft{Title: "x", DueDate: in(time.Hour), Before: task.DefaultBefore()}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestEmailFollowsTheSignIn(t *testing.T) {
 	}
 	for _, step := range steps {
 		before := w.mail.count()
-		created, err := w.planner.Create(t.Context(), step.owner, task.Draft{Title: step.name, DueDate: in(0), Before: task.DefaultBefore()})
+		created, err := w.planner.Create(t.Context(), step.owner, task.Draft{Title: step.name, DueDate: in(0), Before: task.DefaultBefore()}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

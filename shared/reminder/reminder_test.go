@@ -142,7 +142,7 @@ func (w *world) create(d task.Draft) task.Task {
 	if err := d.Validate(); err != nil {
 		w.Fatal(err)
 	}
-	created, err := w.planner.Create(w.Context(), ada, d)
+	created, err := w.planner.Create(w.Context(), ada, d, nil)
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -156,8 +156,12 @@ func describe(err error, status int, requestID string) problem {
 	return p
 }
 
-// setHeaders sets the headers that a status calls for.
+// setHeaders sets the headers that an error and its status call for.
 func setHeaders(h http.Header, r *http.Request, err error, p problem) {
+	var after time.Duration // RFC 9110, section 10.2.3
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		after = e.RetryAfter
+	}
 	switch p.Status {
 	case http.StatusUnauthorized: // RFC 6750, section 3
 		challenge := `Bearer realm="duebell"`
@@ -167,13 +171,12 @@ func setHeaders(h http.Header, r *http.Request, err error, p problem) {
 		h.Set("WWW-Authenticate", challenge)
 	case http.StatusForbidden: // RFC 6750, section 3.1
 		h.Set("WWW-Authenticate", `Bearer realm="duebell", error="insufficient_scope"`)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable: // RFC 9110, section 10.2.3
-		after := defaultRetryAfter
-		if e, ok := errors.AsType[*fault.Error](err); ok && e.RetryAfter > 0 {
-			after = e.RetryAfter
-		}
-		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(after.Seconds()), 'f', 0, 64))
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		after = max(after, defaultRetryAfter)
 	case http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:
 		h.Set("Connection", "close") // the rest of the body is not wanted
+	}
+	if after > 0 {
+		h.Set("Retry-After", strconv.FormatFloat(math.Ceil(after.Seconds()), 'f', 0, 64))
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/duebell/duebell/shared/auth/authtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function"
@@ -54,11 +56,37 @@ func (w *World) Seed(user string, d task.Draft) task.Task {
 	w.Helper()
 	email := user + "@example.com"
 	planner := reminder.NewPlanner(w.Store, away{}, time.Now, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
-	t, err := planner.Create(context.Background(), store.User{ID: user, Email: &email}, d)
+	t, err := planner.Create(context.Background(), store.User{ID: user, Email: &email}, d, nil)
 	if err != nil {
 		w.Fatal(err)
 	}
 	return t
+}
+
+// Exec runs SQL past the code.
+func (w *World) Exec(sql string) {
+	w.Helper()
+	w.Hold(sql)()
+}
+
+// Hold runs SQL in a transaction, past the code, that keeps its locks until the
+// returned function commits it.
+func (w *World) Hold(sql string) (commit func()) {
+	w.Helper()
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, w.DatabaseURL)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { _ = c.Close(ctx) })
+	if _, err := c.Exec(ctx, "begin; "+sql); err != nil {
+		w.Fatal(err)
+	}
+	return func() {
+		if _, err := c.Exec(ctx, "commit"); err != nil {
+			w.Fatal(err)
+		}
+	}
 }
 
 // away is a Dapr that can't be reached.

@@ -1,0 +1,49 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duebell/duebell/shared/fault"
+)
+
+func TestLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(Limit{PerSecond: 2, Burst: 3})
+		for i := range 3 {
+			if err := l.take("ada"); err != nil {
+				t.Fatalf("request %d of the burst: %v", i, err)
+			}
+		}
+		for range 2 { // being refused costs nothing
+			e, ok := errors.AsType[*fault.Error](l.take("ada"))
+			if !ok || e.Code != fault.CodeRateLimited || e.RetryAfter != 500*time.Millisecond {
+				t.Errorf("past the burst: %v", e)
+			}
+		}
+		if err := l.take("bob"); err != nil {
+			t.Errorf("another user: %v", err)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if err := l.take("ada"); err != nil {
+			t.Errorf("after the wait: %v", err)
+		}
+	})
+}
+
+func TestLimitForgetsUsersWhoHaveGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(Limit{PerSecond: 1, Burst: 10})
+		for i := range 1000 {
+			_ = l.take(fmt.Sprint(i))
+		}
+		time.Sleep(2 * sweepInterval)
+		_ = l.take("ada")
+		if n := len(l.buckets); n != 1 {
+			t.Errorf("%d users are kept", n)
+		}
+	})
+}
