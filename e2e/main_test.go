@@ -22,6 +22,7 @@ import (
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/api/openapi/openapitest"
 	"github.com/duebell/duebell/shared/store/migrate"
 )
 
@@ -135,6 +136,7 @@ func (p person) call(method, path string, in any, header ...string) (int, []byte
 	if err != nil {
 		p.Fatal(err)
 	}
+	openapitest.Check(p, method, path, resp.StatusCode, resp.Header, answer)
 	return resp.StatusCode, answer
 }
 

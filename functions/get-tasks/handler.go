@@ -1,6 +1,8 @@
 // get-tasks serves what is read of tasks: GET /api/tasks, a list in pages;
 // GET /api/tasks/{task_id}; and GET /api/tasks/{task_id}/deliveries, the log of
 // what was sent for it. Users see their own tasks only; another's is not found.
+// It also serves GET /api/openapi.json, the description of the whole API, to
+// everybody.
 package main
 
 import (
@@ -11,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/api/openapi"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
@@ -42,6 +45,7 @@ func New(cfg Config) (*function.Function, error) {
 			"GET /api/tasks":                      h.list,
 			"GET /api/tasks/{task_id}":            h.get,
 			"GET /api/tasks/{task_id}/deliveries": h.deliveries,
+			"GET /api/openapi.json":               describe,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
 		Close: s.Close,
@@ -163,4 +167,11 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 		})
 	}
 	return web.WriteJSON(w, http.StatusOK, out)
+}
+
+func describe(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	_, err := w.Write(openapi.Document)
+	return err
 }

@@ -90,6 +90,14 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+func TestDescription(t *testing.T) {
+	w := functiontest.New(t)
+	got := functiontest.Decode[map[string]any](w, functiontest.Serve(w, New).Call("GET", "/api/openapi.json", nil), 200)
+	if got["openapi"] != "3.1.0" {
+		t.Errorf("openapi: %v", got["openapi"])
+	}
+}
+
 func TestGet(t *testing.T) {
 	w := functiontest.New(t)
 	due := time.Date(2099, 1, 1, 9, 0, 0, 0, time.UTC)

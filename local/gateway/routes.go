@@ -35,4 +35,6 @@ var Routes = []Route{
 	{"DELETE /api/dlq/{id}", "dead-letters"},
 
 	{"GET /api/analytics", "analytics"},
+
+	{"GET /api/openapi.json", "get-tasks"},
 }

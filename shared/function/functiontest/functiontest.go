@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/duebell/duebell/shared/api/openapi/openapitest"
 	"github.com/duebell/duebell/shared/auth/authtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function"
@@ -148,8 +149,7 @@ type Answer struct {
 	Body   string
 }
 
-// Call sends a request; header are alternating names and values. A body that is
-// a string is sent as it is, anything else as JSON, nil not at all.
+// Call sends a request, and holds the answer against the API's description. header are alternating names and values. A body that is a string is sent as it is, anything else as JSON, nil not at all.
 func (s *Server) Call(method, path string, body any, header ...string) Answer {
 	s.w.Helper()
 	var content io.Reader
@@ -183,6 +183,7 @@ func (s *Server) Call(method, path string, body any, header ...string) Answer {
 	if err != nil {
 		s.w.Fatal(err)
 	}
+	openapitest.Check(s.w, method, path, resp.StatusCode, resp.Header, text)
 	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: string(text)}
 }
 
