@@ -1,7 +1,9 @@
 # Duebell. `make help` lists what there is.
 
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 PORT  ?= 8080
+FUZZTIME ?= 3s
 TOOL  := go tool -modfile=tools/go.mod
 TESTS := $(TOOL) gotestsum --format pkgname --hide-summary=skipped --
 
@@ -21,10 +23,19 @@ build: ## Build the functions and the duebell program into build/bin
 test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr
 	@go run ./cmd/duebell runtime
 	@$(TESTS) -count=1 ./...
+	@$(MAKE) --no-print-directory fuzz
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither Postgres nor Dapr
 	@$(TESTS) -short ./...
+
+.PHONY: fuzz
+fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each)
+	@mkdir -p build
+	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z]+' . | sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | sort -u | while read -r package target; do \
+		echo "Fuzzing $$package $$target for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }; \
+	done
 
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
