@@ -132,6 +132,31 @@ func (d *Dapr) Schedule(ctx context.Context, w task.Wake, at time.Time) error {
 	return nil
 }
 
+// Keep has a job be there for ever, under a name that is no wake-up call's. One that
+// is there already is left as it is.
+func (d *Dapr) Keep(ctx context.Context, name string) error {
+	never := "9999-12-31T00:00:00Z"
+	err := d.client.ScheduleJob(ctx, &dapr.Job{Name: name, DueTime: &never})
+	if err != nil && status.Code(err) != codes.AlreadyExists {
+		return fmt.Errorf("schedule job %s: %w", name, err)
+	}
+	return nil
+}
+
+// Holds reports whether Dapr has a job of a name.
+func (d *Dapr) Holds(ctx context.Context, name string) (bool, error) {
+	_, err := d.client.GetJob(ctx, name)
+	switch {
+	case err == nil:
+		return true, nil
+	// Dapr says Internal, and means this by its text (measured with 1.18.1).
+	case status.Code(err) == codes.NotFound, status.Code(err) == codes.Internal && strings.Contains(strings.ToLower(err.Error()), "not found"):
+		return false, nil
+	default:
+		return false, fmt.Errorf("look for job %s: %w", name, err)
+	}
+}
+
 // Delete takes a wake-up call back. One that isn't there is no error.
 func (d *Dapr) Delete(ctx context.Context, w task.Wake) error {
 	if err := d.client.DeleteJob(ctx, Name(w)); err != nil {

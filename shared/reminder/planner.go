@@ -195,17 +195,21 @@ func (p *Planner) tellDapr(ctx context.Context, t *task.Task, before []task.Remi
 
 // schedule reports whether Dapr has taken the wake-up call for an armed reminder.
 func (p *Planner) schedule(ctx context.Context, t task.Task, r task.Reminder) bool {
-	at := *r.FireAt
-	// Dapr counts a job's retries from its due time: one in the past would burn
-	// them all at once.
-	if now := p.now(); at.Before(now) {
-		at = now
-	}
-	err := p.dapr.Schedule(ctx, task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}, at)
+	w := task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}
+	err := p.dapr.Schedule(ctx, w, notBefore(*r.FireAt, p.now()))
 	if err != nil {
 		slog.Warn("the reminder stays pending: Dapr did not take its job", "task_id", t.ID, "reminder_id", r.ID, "revision", r.Revision, "error", err)
 	}
 	return err == nil
+}
+
+// notBefore is the later of an instant and now. Dapr counts a job's retries from
+// its due time: one in the past would burn them all at once.
+func notBefore(at, now time.Time) time.Time {
+	if at.Before(now) {
+		return now
+	}
+	return at
 }
 
 // forget takes back a wake-up call that no longer means anything. If that fails

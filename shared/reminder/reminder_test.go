@@ -26,6 +26,7 @@ type recorder struct {
 	mu        sync.Mutex
 	scheduled []call
 	deleted   []string               // as named by name
+	kept      []string               // jobs that are to be there for ever
 	err       error                  // what both calls answer
 	onCall    func(context.Context)  // runs in each call, outside the lock
 	fire      func(task.Wake)        // if set, called at each instant

@@ -154,7 +154,10 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 				r.ID, t.ID, t.UserID, r.Before, r.FireAt, r.State, r.Revision)
 		case r != before[i]:
 			batch.Queue(`
-				update reminders set fire_at = $2, state = $3, revision = $4,
+				update reminders set fire_at = $2, state = $3,
+					schedule_attempts = case when revision = $4 then schedule_attempts else 0 end,
+					next_schedule_at = case when revision = $4 then next_schedule_at end,
+					revision = $4,
 					fired_at = case when $3 = 'fired' then fired_at end,
 					removed_at = case when $5 then coalesce(removed_at, now()) end
 				where id = $1`,

@@ -1,0 +1,289 @@
+package reminder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// Watchman is a Scheduler that can also say whether it still holds what it took.
+type Watchman interface {
+	Scheduler
+	// Keep has a job be there for ever, under a name. One that is there already is
+	// left as it is.
+	Keep(ctx context.Context, name string) error
+	// Holds reports whether a job of the name is there.
+	Holds(ctx context.Context, name string) (bool, error)
+}
+
+// SweepRules are the rules for the sweep.
+type SweepRules struct {
+	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one pass of the sweep may take; less than the time between two"`
+	Grace      time.Duration `env:"SWEEP_GRACE" envDefault:"5s" help:"how long what is due is left to those whose turn it is, before the sweep does it"`
+	Concurrent int           `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many reminders and deliveries the sweep works on at a time"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (r SweepRules) Validate() error {
+	var problems []error
+	if r.Budget < time.Second {
+		problems = append(problems, errors.New("SWEEP_BUDGET must be at least 1s"))
+	}
+	if r.Grace < 0 {
+		problems = append(problems, errors.New("SWEEP_GRACE must not be negative"))
+	}
+	if r.Concurrent < 1 || r.Concurrent > 1000 {
+		problems = append(problems, errors.New("SWEEP_CONCURRENCY must be between 1 and 1000"))
+	}
+	return errors.Join(problems...)
+}
+
+// Sweeper is what makes the promise hold whatever happens to Dapr, to the
+// functions and to the providers: it finds in Postgres what should have happened
+// and has not, and does it. Any number of sweeps may run at one time.
+type Sweeper struct {
+	store *store.Store
+	dapr  Watchman
+	firer *Firer
+	now   func() time.Time
+	rules SweepRules
+}
+
+// NewSweeper makes a Sweeper from its parts, which its caller closes. now is its
+// clock, time.Now outside of tests.
+func NewSweeper(s *store.Store, dapr Watchman, firer *Firer, now func() time.Time, rules SweepRules) *Sweeper {
+	return &Sweeper{store: s, dapr: dapr, firer: firer, now: now, rules: rules}
+}
+
+// Summary is what a sweep has done.
+type Summary struct {
+	// Fired are reminders that were overdue, by how that ended: a Status, or
+	// "error".
+	Fired map[string]int `json:"fired"`
+	// Deliveries are those that were due and unsent, by the state they came to, or
+	// "error".
+	Deliveries map[string]int `json:"deliveries"`
+	// Scheduled and Pending are reminders that Dapr had not taken: now it has, or
+	// still not.
+	Scheduled int `json:"scheduled"`
+	Pending   int `json:"pending"`
+	// Sentinel is "present", "made" (the first sweep of all), "lost" (the scheduler
+	// has lost its data), or "unknown" (it could not be asked).
+	Sentinel string `json:"sentinel"`
+	// Unconfirmed is how many reminders are scheduled again because of that.
+	Unconfirmed int `json:"unconfirmed"`
+	// OldestWaitingSeconds is for how long the oldest of what is still to be done
+	// has been due.
+	OldestWaitingSeconds float64 `json:"oldest_waiting_seconds"`
+	// Complete is false if the time budget ended the sweep.
+	Complete bool `json:"complete"`
+}
+
+// page is how many rows a sweep reads at a time.
+const page = 500
+
+// Sweep makes one pass: it fires what is overdue, sends what is due, looks whether
+// the scheduler has lost its data, and schedules what is pending. One part that
+// fails does not stop the others; the error joins what went wrong.
+func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.rules.Budget)
+	defer cancel()
+	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}}
+	err := errors.Join(
+		named("fire what is overdue", s.fireOverdue(ctx, sum.Fired)),
+		named("send what is due", s.sendDue(ctx, sum.Deliveries)),
+		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
+		named("schedule what is pending", s.schedulePending(ctx, &sum)),
+	)
+	sum.Complete = ctx.Err() == nil
+	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
+	sum.OldestWaitingSeconds = oldest.Seconds()
+	return sum, errors.Join(err, named("look what waits", waitingErr))
+}
+
+func named(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// fireOverdue fires armed reminders whose wake-up call has not come.
+func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) error {
+	var last store.Due
+	for ctx.Err() == nil {
+		overdue, err := s.store.Overdue(ctx, s.rules.Grace, last, page)
+		if err != nil || len(overdue) == 0 {
+			return err
+		}
+		each(s.rules.Concurrent, overdue, counts, func(d store.Due) string {
+			outcome, err := s.firer.Fire(ctx, d.Wake)
+			if err != nil {
+				slog.Warn("an overdue reminder is left for the next sweep", "reminder_id", d.ReminderID, "error", err)
+				return "error"
+			}
+			return string(outcome.Status)
+		})
+		last = overdue[len(overdue)-1]
+	}
+	return nil
+}
+
+// sendDue sends what nobody has sent: the sender died, or it is time for another
+// try.
+func (s *Sweeper) sendDue(ctx context.Context, counts map[string]int) error {
+	var last store.DueDelivery
+	for ctx.Err() == nil {
+		due, err := s.store.DueDeliveries(ctx, s.rules.Grace, last, page)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		each(s.rules.Concurrent, due, counts, func(d store.DueDelivery) string {
+			if ctx.Err() != nil {
+				return "left"
+			}
+			result, err := s.firer.Send(ctx, d.ID)
+			switch {
+			case err != nil:
+				slog.Warn("a delivery is left for the next sweep", "delivery_id", d.ID, "error", err)
+				return "error"
+			case !result.Taken:
+				return "taken"
+			default:
+				return string(result.State)
+			}
+		})
+		last = due[len(due)-1]
+	}
+	return nil
+}
+
+// each does something for every item, so many at a time, and counts what comes of
+// it.
+func each[T any](concurrent int, items []T, counts map[string]int, do func(T) string) {
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(concurrent)
+	for _, item := range items {
+		group.Go(func() error {
+			result := do(item)
+			mu.Lock()
+			defer mu.Unlock()
+			counts[result]++
+			return nil
+		})
+	}
+	_ = group.Wait()
+}
+
+// schedulePending schedules what Dapr is not known to hold a job for. When Dapr
+// takes none of a page it is away: the rest is left for the next sweep.
+func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) error {
+	for ctx.Err() == nil {
+		pending, err := s.store.ClaimPending(ctx, page)
+		if err != nil || len(pending) == 0 {
+			return err
+		}
+		scheduled := s.schedule(ctx, pending)
+		stale, err := s.store.Confirm(ctx, scheduled)
+		if err != nil {
+			return err
+		}
+		for _, st := range stale {
+			if err := s.dapr.Delete(ctx, task.Wake{ReminderID: st.ReminderID, Revision: st.Revision}); err != nil {
+				slog.Warn("a leftover job stays with Dapr; it will be skipped", "reminder_id", st.ReminderID, "error", err)
+			}
+		}
+		sum.Scheduled += len(scheduled)
+		sum.Pending += len(pending) - len(scheduled)
+		if len(scheduled) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// schedule returns those that Dapr has taken.
+func (s *Sweeper) schedule(ctx context.Context, pending []store.Due) (scheduled []store.Scheduled) {
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(s.rules.Concurrent)
+	var taken, refused atomic.Int32
+	for _, d := range pending {
+		group.Go(func() error {
+			if refused.Load() >= 10 && taken.Load() == 0 {
+				return nil // it is away: don't wait for it with every one of them
+			}
+			call, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			if err := s.dapr.Schedule(call, d.Wake, notBefore(d.FireAt, s.now())); err != nil {
+				if refused.Add(1) == 1 {
+					slog.Warn("reminders stay pending: Dapr did not take a job", "reminder_id", d.ReminderID, "error", err)
+				}
+				return nil
+			}
+			taken.Add(1)
+			mu.Lock()
+			defer mu.Unlock()
+			scheduled = append(scheduled, store.Scheduled{ReminderID: d.ReminderID, Revision: d.Revision})
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return scheduled
+}
+
+// checkSentinel looks whether the job that should be in Dapr for ever is there. If
+// it isn't, the scheduler has lost its data: every confirmation is taken back, and
+// only then is a new sentinel set, so that a sweep that dies in between is repeated
+// by the next.
+func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
+	sum.Sentinel = "unknown"
+	name, err := s.store.Sentinel(ctx)
+	if err != nil {
+		return err
+	}
+	if name != "" {
+		there, err := s.dapr.Holds(ctx, name)
+		if err != nil {
+			return err
+		}
+		if there {
+			sum.Sentinel = "present"
+			return nil
+		}
+		sum.Sentinel = "lost"
+		slog.Error("Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
+		for {
+			n, err := s.store.Unconfirm(ctx, 5000)
+			sum.Unconfirmed += n
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				break
+			}
+		}
+	}
+	next := "sentinel-" + uuid.NewString()
+	if err := s.dapr.Keep(ctx, next); err != nil {
+		return err
+	}
+	if _, err := s.store.SetSentinel(ctx, name, next); err != nil {
+		return err
+	}
+	if name == "" {
+		sum.Sentinel = "made"
+	}
+	return nil
+}

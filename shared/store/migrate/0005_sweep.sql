@@ -1,0 +1,19 @@
+-- +goose Up
+
+-- Backoff of a reminder that Dapr did not take: how often that was tried for its
+-- revision by the sweep, and when it may be tried next.
+alter table reminders
+    add column schedule_attempts int not null default 0 check (schedule_attempts >= 0),
+    add column next_schedule_at  timestamptz;
+
+-- The job that should be in Dapr for ever. If it isn't, the scheduler has lost its
+-- data, and no confirmation holds any more.
+create table sentinel (
+    only_row   boolean primary key default true check (only_row),
+    name       text        not null,
+    created_at timestamptz not null default now()
+);
+
+-- +goose Down
+drop table sentinel;
+alter table reminders drop column schedule_attempts, drop column next_schedule_at;
