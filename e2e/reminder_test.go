@@ -222,7 +222,7 @@ func TestTriggerAwayAtTheDueTime(t *testing.T) {
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	first, err := start(t.Context(), dir)
+	first, err := start(t.Context(), dir, asItIs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Until(later.CreatedAt.Add(5 * time.Second))) // the first one's instant passes
-	second, err := start(t.Context(), dir)
+	second, err := start(t.Context(), dir, asItIs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,9 @@
 package system
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Function is a function that the system runs.
 type Function struct {
@@ -9,6 +12,9 @@ type Function struct {
 	// Variables are the environment variables that it is given, besides HOST,
 	// PORT and SHUTDOWN_GRACE: what it needs and nothing else.
 	Variables []string
+	// Every, if not 0, is how long after its last answer it is invoked again. A
+	// cluster does so every minute, or once a day.
+	Every time.Duration
 }
 
 // trigger is the function that Dapr calls.
@@ -24,10 +30,11 @@ var (
 
 // Functions are Duebell's functions. Package gateway has their routes.
 var Functions = []Function{
-	{"create-task", slices.Concat(users, database, jobs)},
-	{"update-task", slices.Concat(users, database, jobs)},
-	{"delete-task", slices.Concat(users, database, jobs)},
-	{"get-tasks", slices.Concat(users, database)},
-	{"inbox", slices.Concat(users, database)},
-	{trigger, slices.Concat(callback, database, email)},
+	{Name: "create-task", Variables: slices.Concat(users, database, jobs)},
+	{Name: "update-task", Variables: slices.Concat(users, database, jobs)},
+	{Name: "delete-task", Variables: slices.Concat(users, database, jobs)},
+	{Name: "get-tasks", Variables: slices.Concat(users, database)},
+	{Name: "inbox", Variables: slices.Concat(users, database)},
+	{Name: trigger, Variables: slices.Concat(callback, database, email)},
+	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, email), Every: 2 * time.Second},
 }

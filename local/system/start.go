@@ -62,6 +62,12 @@ func (s *System) start(ctx context.Context) (err error) {
 	if err := s.ports.save(s.path("ports.json")); err != nil {
 		return err
 	}
+	if !s.options.NoSchedules {
+		stop := s.startSchedules()
+		s.mu.Lock()
+		s.stopSchedules = stop
+		s.mu.Unlock()
+	}
 	return s.writeEnvironment()
 }
 

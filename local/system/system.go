@@ -53,6 +53,9 @@ type Options struct {
 	Functions []Function
 	// Env is added to the environment of every function.
 	Env []string
+	// NoSchedules leaves the functions that time invokes to their own: a test that
+	// shows what happens without them wants that.
+	NoSchedules bool
 	// DatabaseURL is the database to use; "" means one of its own.
 	DatabaseURL string
 	// Migrate brings the database up to date.
@@ -95,11 +98,12 @@ type System struct {
 
 	callbacks sync.Mutex // held while Report or OnEvent runs
 
-	mu          sync.Mutex
-	processes   map[string]*process.Process
-	databaseURL string
-	environment map[string]string
-	stop        func() // lets go of what is not a process
+	mu            sync.Mutex
+	processes     map[string]*process.Process
+	databaseURL   string
+	environment   map[string]string
+	stop          func() // lets go of what is not a process
+	stopSchedules func() // ends what invokes functions by time; nil if nothing does
 }
 
 type secrets struct{ daprAPI, appAPI, sendGrid string }
@@ -195,6 +199,13 @@ func (s *System) all() []*process.Process {
 func (s *System) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
+	s.mu.Lock()
+	stopSchedules := s.stopSchedules
+	s.stopSchedules = nil
+	s.mu.Unlock()
+	if stopSchedules != nil {
+		stopSchedules()
+	}
 	errs := []error{removeFile(s.path(environmentFile)), s.stopProcesses(ctx, "daprd")}
 	names := []string{"scheduler"}
 	for _, f := range s.functions {

@@ -1,0 +1,123 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/duebell/duebell/local/system"
+	"github.com/duebell/duebell/shared/api"
+)
+
+// outage is how long a part is away in these tests. The promise holds for any
+// length; -outage=60s takes its time.
+var outage = flag.Duration("outage", 8*time.Second, "how long a part of the system is away in the tests of faults")
+
+// startOwn starts a system that the test may break.
+func startOwn(t *testing.T) *system.System {
+	t.Helper()
+	own, err := start(t.Context(), filepath.Join(t.TempDir(), "data"), asItIs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := own.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return own
+}
+
+// Each part of the system is away while reminders fall due, and while others are
+// created or moved. When it is back, everything has arrived once, soon.
+func TestPartsAway(t *testing.T) {
+	own := startOwn(t)
+	for _, name := range []string{"trigger-reminder", "daprd", "scheduler", "postgres"} {
+		t.Run(name, func(t *testing.T) {
+			p := newPerson(t, own)
+			part := own.Process(name)
+			before := p.create(*outage + time.Minute) // known to all, and due when the part is back
+			during := []api.Task{p.create(2 * time.Second), p.create(*outage / 2)}
+			if err := part.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			stopped := time.Now()
+			if name != "postgres" { // without it there is no answering
+				during = append(during, p.create(*outage/2))
+				p.patch(before, map[string]any{"due_date": time.Now().Add(*outage + 3*time.Second)})
+			} else {
+				if status, body := p.call("POST", "/api/tasks", map[string]any{"title": "x"}); status != 503 {
+					t.Errorf("without Postgres: %d %s", status, body)
+				}
+			}
+			time.Sleep(time.Until(stopped.Add(*outage)))
+			if err := part.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := time.Now()
+			back(t, own)
+			readyAfter := time.Since(ended)
+			want := len(during)
+			if name != "postgres" {
+				want++
+			}
+			p.told(90*time.Second, want)
+			var worst time.Duration
+			for _, n := range p.inbox() {
+				worst = max(worst, n.CreatedAt.Sub(ended))
+			}
+			t.Logf("%s away for %v: ready again after %v, the last reminder was told %v after the end of the outage",
+				name, *outage, readyAfter.Round(time.Millisecond), worst.Round(time.Millisecond))
+			p.quiet(6 * time.Second)
+		})
+	}
+}
+
+// The scheduler's data is gone: reminders that it held fire all the same.
+func TestSchedulerLosesItsData(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	own, err := start(t.Context(), dir, asItIs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := own.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	p := newPerson(t, own)
+	time.Sleep(5 * time.Second) // the sweep sets its sentinel
+	for i := range 5 {
+		p.create(time.Duration(20+i) * time.Second)
+	}
+	scheduler := own.Process("scheduler")
+	if err := scheduler.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "scheduler")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "scheduler"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := scheduler.Start(); err != nil {
+		t.Fatal(err)
+	}
+	back(t, own)
+	p.told(90*time.Second, 5)
+	p.quiet(3 * time.Second)
+	var worst time.Duration
+	due := map[string]time.Time{}
+	for _, task := range ask[struct{ Tasks []api.Task }](p, "GET", "/api/tasks", nil).Tasks {
+		due[task.ID.String()] = *task.DueDate
+	}
+	for _, n := range p.inbox() {
+		worst = max(worst, n.CreatedAt.Sub(due[n.TaskID]))
+	}
+	t.Log(fmt.Sprintf("the latest was %v late", worst.Round(time.Millisecond)))
+}
