@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -119,5 +118,5 @@ func TestSchedulerLosesItsData(t *testing.T) {
 	for _, n := range p.inbox() {
 		worst = max(worst, n.CreatedAt.Sub(due[n.TaskID]))
 	}
-	t.Log(fmt.Sprintf("the latest was %v late", worst.Round(time.Millisecond)))
+	t.Logf("the latest was %v late", worst.Round(time.Millisecond))
 }
