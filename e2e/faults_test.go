@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/api"
 )
@@ -74,6 +75,30 @@ func TestPartsAway(t *testing.T) {
 			p.quiet(6 * time.Second)
 		})
 	}
+}
+
+// The e-mail provider is away: the reminder is in the inbox at once, the e-mail is
+// a dead letter until the provider is back, and then it is sent, once.
+func TestProviderAway(t *testing.T) {
+	own := startOwn(t)
+	p := newPerson(t, own)
+	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SendGrid, Status: 503})
+	p.create(time.Second)
+	letters := func(state string) int {
+		admin := p
+		admin.token = own.Environment()["DUEBELL_ADMIN_TOKEN"]
+		return len(ask[struct {
+			DeadLetters []any `json:"dead_letters"`
+		}](admin, "GET", "/api/dlq?state="+state, nil).DeadLetters)
+	}
+	p.eventually(15*time.Second, "told in-app, with a dead letter", func() bool { return len(p.inbox()) == 1 && letters("retrying") == 1 })
+	if status, body := p.call("GET", "/api/dlq", nil); status != 403 {
+		t.Errorf("a user sees the dead letters: %d %s", status, body)
+	}
+	own.Sandbox().Heal()
+	p.told(60*time.Second, 1)
+	p.eventually(5*time.Second, "the dead letter resolved", func() bool { return letters("resolved") == 1 })
+	p.quiet(3 * time.Second)
 }
 
 // The scheduler's data is gone: reminders that it held fire all the same.

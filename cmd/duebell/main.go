@@ -1,5 +1,5 @@
 // duebell is the operator's program: it runs the whole system on one machine,
-// and migrates the database.
+// migrates the database, and settles dead letters.
 package main
 
 import (
@@ -19,6 +19,7 @@ Usage: duebell COMMAND [FLAGS]
 
   up        run the whole system on this machine, until Ctrl-C
   migrate   bring the database that DATABASE_URL names to the schema of this version
+  dlq       list, show, replay and discard dead letters
   runtime   find the pinned Dapr runtime, or build it, and say where it is
   help      show this
 
@@ -28,7 +29,7 @@ duebell COMMAND -h shows a command's flags.
 // command is one of duebell's commands. Its error is for people, and complete.
 type command func(ctx context.Context, args []string) error
 
-var commands = map[string]command{"up": up, "migrate": migrate, "runtime": runtime}
+var commands = map[string]command{"up": up, "migrate": migrate, "dlq": dlq, "runtime": runtime}
 
 func main() {
 	// The first signal asks for an orderly end; a second one ends at once.

@@ -5,8 +5,13 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/local/postgres/pgtest"
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/store"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, nil) }
@@ -23,6 +28,8 @@ func TestCommandLine(t *testing.T) {
 		"migrate -x":    {2, ""},
 		"migrate extra": {2, ""},
 		"migrate":       {1, "DATABASE_URL"},
+		"dlq":           {2, ""},
+		"dlq list":      {1, "DATABASE_URL"},
 	} {
 		t.Setenv("DATABASE_URL", "")
 		var out bytes.Buffer
@@ -50,5 +57,64 @@ func TestInterruptedStart(t *testing.T) {
 	var out bytes.Buffer
 	if status := run(ctx, []string{"up", "-dir", t.TempDir()}, &out, &out); status != 130 {
 		t.Errorf("%d: %s", status, &out)
+	}
+}
+
+func TestDeadLetters(t *testing.T) {
+	url := pgtest.URL(t)
+	t.Setenv("DATABASE_URL", url)
+	status := func(args ...string) (int, string) {
+		var errs bytes.Buffer
+		return run(t.Context(), args, &errs, &errs), errs.String()
+	}
+	if got, said := status("migrate"); got != 0 {
+		t.Fatal(said)
+	}
+	s, err := store.Open(store.Config{URL: config.Secret(url), MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.KeepMalformed(t.Context(), "job", []byte("{"), "no JSON"); err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := s.ListDeadLetters(t.Context(), "", uuid.Nil, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := list[0].ID.String()
+	for _, c := range []struct {
+		args   []string
+		status int
+		said   string
+	}{
+		{[]string{"dlq", "list", "-state", "dead"}, 0, ""},
+		{[]string{"dlq", "show", id}, 0, ""},
+		{[]string{"dlq", "replay", "-force", id}, 1, "nothing to replay"},
+		{[]string{"dlq", "discard", id}, 0, ""},
+		{[]string{"dlq", "show", uuid.NewString()}, 1, "no such dead letter"},
+		{[]string{"dlq", "show", "x"}, 2, ""},
+		{[]string{"dlq", "burn", id}, 2, ""},
+	} {
+		if got, said := status(c.args...); got != c.status || !strings.Contains(said, c.said) {
+			t.Errorf("%v: %d %s", c.args, got, said)
+		}
+	}
+	if l, err := s.GetDeadLetter(t.Context(), list[0].ID); err != nil || l.State != store.Discarded {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+func TestDeadLetterTable(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	var out bytes.Buffer
+	l := store.DeadLetter{State: store.Dead, Attempts: 12, Error: "retry:\n\x1b[31mred\x1b[0m", CreatedAt: now.Add(-3 * time.Hour)}
+	if err := printLetters(&out, []store.DeadLetter{l}, false, now); err != nil {
+		t.Fatal(err)
+	}
+	want := "ID                                    STATE  ATTEMPTS  AGE  ERROR\n" +
+		"00000000-0000-0000-0000-000000000000  dead   12        3h   retry:  [31mred [0m\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
 }

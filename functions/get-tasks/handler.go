@@ -6,7 +6,6 @@
 package main
 
 import (
-	"encoding/base64"
 	"net/http"
 	"time"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/api/openapi"
 	"github.com/duebell/duebell/shared/auth"
-	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -75,7 +73,7 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 		out.Tasks = append(out.Tasks, api.NewTask(t))
 	}
 	if more {
-		cursor := formatCursor(tasks[len(tasks)-1].ID)
+		cursor := api.FormatCursor(tasks[len(tasks)-1].ID)
 		out.NextCursor = &cursor
 	}
 	return web.WriteJSON(w, http.StatusOK, out)
@@ -93,23 +91,11 @@ func readFilter(r *http.Request) (f store.Filter, err error) {
 	f.DueAfter = q.Time("due_after")
 	f.Limit = q.Int("limit", defaultLimit, 1, maxLimit)
 	if cursor := q.String("cursor"); cursor != "" {
-		if f.After, err = parseCursor(cursor); err != nil {
+		if f.After, err = api.ParseCursor(cursor); err != nil {
 			return f, err
 		}
 	}
 	return f, q.Err()
-}
-
-// A cursor is the last task of the page before it, in a form that nobody is
-// tempted to make themselves.
-func formatCursor(last uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(last[:]) }
-
-func parseCursor(cursor string) (uuid.UUID, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || len(raw) != len(uuid.UUID{}) {
-		return uuid.Nil, fault.Invalid("cursor is not one that this list gave out; take it from next_cursor, or leave it out to start anew")
-	}
-	return uuid.UUID(raw), nil
 }
 
 func (h handler) get(w http.ResponseWriter, r *http.Request) error {

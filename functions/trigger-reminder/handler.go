@@ -5,11 +5,14 @@
 // What a call carries is only a hint to look: what is true is read from Postgres.
 // So a call may come twice, late, early, or fifty times at once; the reminder
 // fires once, and each delivery is sent once. A call that makes no sense is
-// answered 200, "skipped": Dapr would repeat anything else.
+// answered 200, "skipped", because Dapr would repeat anything else, and becomes a
+// dead letter.
 package main
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -36,6 +39,7 @@ type Config struct {
 
 type handler struct {
 	caller auth.AppToken
+	store  *store.Store
 	firer  *reminder.Firer
 }
 
@@ -51,7 +55,7 @@ func New(cfg Config) (*function.Function, error) {
 			return nil, err
 		}
 	}
-	h := handler{caller: cfg.Caller, firer: reminder.NewFirer(s, channels, time.Now, cfg.Rules)}
+	h := handler{caller: cfg.Caller, store: s, firer: reminder.NewFirer(s, channels, time.Now, cfg.Rules)}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"POST /job/{name}":       h.job,
@@ -93,6 +97,8 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	if err := h.caller.Check(r); err != nil {
 		return err
 	}
+	body := &recorded{ReadCloser: r.Body}
+	r.Body = body
 	var call wake
 	err := web.ReadJSON(w, r, &call)
 	if err == nil {
@@ -102,10 +108,35 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 		err = fault.Invalid("reminder_id and revision are missing")
 	}
 	if err != nil {
-		slog.Warn("malformed callback", "job", r.PathValue("name"), "error", err)
-		return web.WriteJSON(w, http.StatusOK, response{Status: reminder.Skipped, Reason: "malformed: " + message(err)})
+		return h.malformed(w, r, body.kept.Bytes(), err)
 	}
 	return h.fire(w, r, call)
+}
+
+// malformed keeps a callback that makes no sense as a dead letter, for an operator
+// to look at, and has done with it.
+func (h handler) malformed(w http.ResponseWriter, r *http.Request, body []byte, reason error) error {
+	slog.Warn("malformed callback", "job", r.PathValue("name"), "error", reason)
+	if err := h.store.KeepMalformed(r.Context(), r.PathValue("name"), body, message(reason)); err != nil {
+		return web.WithStatus(err, http.StatusInternalServerError) // it comes again
+	}
+	return web.WriteJSON(w, http.StatusOK, response{Status: reminder.Skipped, Reason: "malformed: " + message(reason)})
+}
+
+// recorded is a body that keeps the beginning of what is read of it.
+type recorded struct {
+	io.ReadCloser
+	kept bytes.Buffer
+}
+
+// maxKept is how much of a malformed callback is worth a look.
+const maxKept = 64 << 10
+
+// Read implements io.Reader.
+func (b *recorded) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.kept.Write(p[:min(n, maxKept-b.kept.Len())])
+	return n, err
 }
 
 // message is the part of an error that callers may see.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
@@ -128,6 +129,9 @@ func TestMalformedJobIsSkipped(t *testing.T) {
 		if a := call(s, "/job/x", body); a.Status != 200 || !strings.Contains(a.Body, `"skipped"`) {
 			t.Errorf("%s: got %d %s", body, a.Status, a.Body)
 		}
+	}
+	if list, _, err := w.Store.ListDeadLetters(t.Context(), store.Dead, uuid.Nil, 100); err != nil || len(list) < 15 {
+		t.Errorf("%d of them are kept as dead letters, %v", len(list), err)
 	}
 	if sends.Load() > 1 { // one came from the trigger by hand, which asked for every due reminder
 		t.Errorf("%d e-mails", sends.Load())

@@ -36,5 +36,6 @@ var Functions = []Function{
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database)},
 	{Name: trigger, Variables: slices.Concat(callback, database, email)},
+	{Name: "dead-letters", Variables: slices.Concat(users, database)},
 	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, email), Every: 2 * time.Second},
 }

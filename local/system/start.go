@@ -22,6 +22,7 @@ import (
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/manifests"
 )
 
 func (s *System) start(ctx context.Context) (err error) {
@@ -196,12 +197,20 @@ func (s *System) startDapr(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	resources := s.path("daprd-resources")
+	if err := os.RemoveAll(resources); err != nil { // those of another version
+		return err
+	}
+	if err := os.CopyFS(resources, manifests.Local); err != nil {
+		return err
+	}
 	return s.step(ctx, "daprd", "starting", func(ctx context.Context, say func(string)) (string, error) {
 		err := s.run(ctx, "daprd", func() (*process.Process, error) {
 			return dapr.StartDaprd(dapr.DaprdOptions{
 				Runtime: runtime, Dir: s.path("daprd"), AppID: appID, AppPort: s.ports.Functions[trigger], Ports: s.ports.Daprd,
 				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: s.ports.Scheduler.API,
-				LogFile: s.log("daprd"), OnEvent: s.event,
+				ResourcesPath: filepath.Join(resources, "local"),
+				LogFile:       s.log("daprd"), OnEvent: s.event,
 			})
 		})
 		if err != nil {

@@ -157,6 +157,21 @@ func (d *Dapr) Holds(ctx context.Context, name string) (bool, error) {
 	}
 }
 
+// PubSub is the name of the pub/sub component that events are published to.
+const PubSub = "kafka-pubsub"
+
+// Publish publishes an event, as a CloudEvent with the given id, on a topic of the
+// component PubSub. data is sent as JSON.
+func (d *Dapr) Publish(ctx context.Context, topic, id string, data any) error {
+	err := d.client.PublishEvent(ctx, PubSub, topic, data,
+		dapr.PublishEventWithContentType("application/json"),
+		dapr.PublishEventWithMetadata(map[string]string{"cloudevent.id": id}))
+	if err != nil {
+		return fmt.Errorf("publish on %s: %w", topic, err)
+	}
+	return nil
+}
+
 // Delete takes a wake-up call back. One that isn't there is no error.
 func (d *Dapr) Delete(ctx context.Context, w task.Wake) error {
 	if err := d.client.DeleteJob(ctx, Name(w)); err != nil {

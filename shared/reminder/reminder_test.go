@@ -25,7 +25,8 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 type recorder struct {
 	mu        sync.Mutex
 	scheduled []call
-	deleted   []string               // as named by name
+	deleted   []string // as named by name
+	published []string
 	kept      []string               // jobs that are to be there for ever
 	err       error                  // what both calls answer
 	onCall    func(context.Context)  // runs in each call, outside the lock

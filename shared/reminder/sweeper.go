@@ -16,14 +16,16 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Watchman is a Scheduler that can also say whether it still holds what it took.
-type Watchman interface {
+// Dapr is what a sweep needs of Dapr. Package jobs has the real one.
+type Dapr interface {
 	Scheduler
 	// Keep has a job be there for ever, under a name. One that is there already is
 	// left as it is.
 	Keep(ctx context.Context, name string) error
 	// Holds reports whether a job of the name is there.
 	Holds(ctx context.Context, name string) (bool, error)
+	// Publish publishes an event. id is the event's: the same for the same event.
+	Publish(ctx context.Context, topic, id string, data any) error
 }
 
 // SweepRules are the rules for the sweep.
@@ -53,7 +55,7 @@ func (r SweepRules) Validate() error {
 // and has not, and does it. Any number of sweeps may run at one time.
 type Sweeper struct {
 	store *store.Store
-	dapr  Watchman
+	dapr  Dapr
 	firer *Firer
 	now   func() time.Time
 	rules SweepRules
@@ -61,7 +63,7 @@ type Sweeper struct {
 
 // NewSweeper makes a Sweeper from its parts, which its caller closes. now is its
 // clock, time.Now outside of tests.
-func NewSweeper(s *store.Store, dapr Watchman, firer *Firer, now func() time.Time, rules SweepRules) *Sweeper {
+func NewSweeper(s *store.Store, dapr Dapr, firer *Firer, now func() time.Time, rules SweepRules) *Sweeper {
 	return &Sweeper{store: s, dapr: dapr, firer: firer, now: now, rules: rules}
 }
 
@@ -80,6 +82,10 @@ type Summary struct {
 	// Sentinel is "present", "made" (the first sweep of all), "lost" (the scheduler
 	// has lost its data), or "unknown" (it could not be asked).
 	Sentinel string `json:"sentinel"`
+	// Alerts are dead letters that the operators were told of, and those they could
+	// not be.
+	Alerts       int `json:"alerts"`
+	FailedAlerts int `json:"failed_alerts"`
 	// Unconfirmed is how many reminders are scheduled again because of that.
 	Unconfirmed int `json:"unconfirmed"`
 	// OldestWaitingSeconds is for how long the oldest of what is still to be done
@@ -104,6 +110,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 		named("send what is due", s.sendDue(ctx, sum.Deliveries)),
 		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
 		named("schedule what is pending", s.schedulePending(ctx, &sum)),
+		named("tell of dead letters", s.alert(ctx, &sum)),
 	)
 	sum.Complete = ctx.Err() == nil
 	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
@@ -286,4 +293,30 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 		sum.Sentinel = "made"
 	}
 	return nil
+}
+
+// AlertTopic is the topic on which operators are told of dead letters.
+const AlertTopic = "reminder-alerts"
+
+// alert tells the operators of what was given up: in the log, and as an event. An
+// event that can't be published is tried again by the next sweep; one that was
+// published by a sweep that died comes again, under the same id.
+func (s *Sweeper) alert(ctx context.Context, sum *Summary) error {
+	letters, err := s.store.Unalerted(ctx, page)
+	for _, l := range letters {
+		call, cancel := context.WithTimeout(ctx, 2*time.Second)
+		published := s.dapr.Publish(call, AlertTopic, l.ID.String(), l)
+		cancel()
+		if published != nil {
+			sum.FailedAlerts = len(letters) - sum.Alerts
+			slog.Warn("dead letters wait to be told of: an event could not be published", "topic", AlertTopic, "waiting", sum.FailedAlerts, "error", published)
+			return nil
+		}
+		slog.Error("a dead letter needs an operator", "dead_letter_id", l.ID, "job_name", l.JobName, "attempts", l.Attempts, "reason", l.Error)
+		if err := s.store.MarkAlerted(ctx, l.ID); err != nil {
+			return err
+		}
+		sum.Alerts++
+	}
+	return err
 }

@@ -1,16 +1,22 @@
 package reminder_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -29,6 +35,16 @@ func (r *recorder) Holds(_ context.Context, name string) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Contains(r.kept, name), r.err
+}
+
+func (r *recorder) Publish(_ context.Context, topic, id string, _ any) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return r.err
+	}
+	r.published = append(r.published, topic+" "+id)
+	return nil
 }
 
 var sweepRules = reminder.SweepRules{Budget: 30 * time.Second, Concurrent: 8}
@@ -171,5 +187,165 @@ func TestSweepsAtTheSameTime(t *testing.T) {
 	w.sweep()
 	if len(w.inbox()) != tasks || w.mail.count() != tasks {
 		t.Errorf("%d in the inbox, %d e-mails, want %d", len(w.inbox()), w.mail.count(), tasks)
+	}
+}
+
+// letters are the dead letters, as "state attempts".
+func (w *world) letters() (out []string) {
+	w.Helper()
+	list, _, err := w.store.ListDeadLetters(w.Context(), "", uuid.Nil, 100)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, l := range list {
+		out = append(out, fmt.Sprintf("%s %d", l.State, l.Attempts))
+	}
+	return out
+}
+
+func (w *world) letter() store.DeadLetter {
+	w.Helper()
+	list, _, err := w.store.ListDeadLetters(w.Context(), "", uuid.Nil, 100)
+	if err != nil || len(list) != 1 {
+		w.Fatalf("%d dead letters, %v", len(list), err)
+	}
+	return list[0]
+}
+
+// dueNow makes what waits due.
+func (w *world) dueNow() {
+	w.Helper()
+	w.exec(`update deliveries set next_attempt_at = now() - interval '1 s' where next_attempt_at is not null`)
+}
+
+func TestDeadLetterOfADelivery(t *testing.T) {
+	w := newWorld(t, time.Now)
+	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
+	due := task.Instant(time.Now().Add(-time.Minute))
+	created := w.create(task.Draft{DueDate: &due})
+	_, _ = w.firer.Fire(t.Context(), wake(created))
+	if got := w.letters(); !slices.Equal(got, []string{"retrying 1"}) {
+		t.Fatalf("after the first failure: %v", got)
+	}
+	for range settings.MaxAttempts {
+		w.dueNow()
+		w.sweep()
+	}
+	l := w.letter()
+	if l.State != store.Dead || l.Attempts != settings.MaxAttempts || !strings.Contains(l.Error, errDown.Error()) || !strings.Contains(l.Data, created.ID.String()) {
+		t.Errorf("given up: %+v", l)
+	}
+	if want := []string{"reminder-alerts " + l.ID.String()}; !slices.Equal(w.dapr.published, want) {
+		t.Errorf("published %v, want %v", w.dapr.published, want)
+	}
+
+	w.mail.answer = nil
+	if _, err := w.store.ReplayDeadLetter(t.Context(), l.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	w.dueNow()
+	w.sweep()
+	if got := w.letters(); !slices.Equal(got, []string{"resolved 3"}) || !slices.Contains(w.deliveries(created.ID), "email sent") {
+		t.Errorf("after the replay: %v, %v", got, w.deliveries(created.ID))
+	}
+	sent := w.mail.count()
+	if _, err := w.store.ReplayDeadLetter(t.Context(), l.ID, false); fault.CodeOf(err) != fault.CodeConflict {
+		t.Errorf("replaying what was sent: %v", err)
+	}
+	w.sweep()
+	if w.mail.count() != sent {
+		t.Error("it was sent again")
+	}
+	if _, err := w.store.ReplayDeadLetter(t.Context(), l.ID, true); err != nil {
+		t.Errorf("forced: %v", err)
+	}
+	w.dueNow()
+	w.sweep()
+	if w.mail.count() != sent+1 {
+		t.Errorf("forced: %d e-mails, want %d", w.mail.count(), sent+1)
+	}
+	if len(w.inbox()) != 1 {
+		t.Errorf("%d in the inbox", len(w.inbox()))
+	}
+}
+
+func TestDeadLetterIsResolvedByItself(t *testing.T) {
+	for what, c := range map[string]struct {
+		then func(*world, task.Task)
+		want string
+	}{
+		"later success": {func(w *world, _ task.Task) { w.mail.answer = nil; w.dueNow(); w.sweep() }, "resolved 1"},
+		"cancelled":     {func(w *world, t task.Task) { w.update(t.ID, func(d *task.Draft) { d.Completed = true }) }, "resolved 1"},
+		"refused for good": {func(w *world, _ task.Task) {
+			w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Permanent, Err: errDown} }
+			w.dueNow()
+			w.sweep()
+		}, "resolved 1"},
+		"discarded": {func(w *world, _ task.Task) {
+			if err := w.store.DiscardDeadLetter(w.Context(), w.letter().ID); err != nil {
+				w.Fatal(err)
+			}
+			w.mail.answer = nil
+			w.dueNow()
+			w.sweep()
+			if w.mail.count() != 1 {
+				w.Errorf("sent after it was discarded")
+			}
+		}, "discarded 1"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t, time.Now)
+			w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
+			due := task.Instant(time.Now().Add(-time.Minute))
+			created := w.create(task.Draft{DueDate: &due})
+			_, _ = w.firer.Fire(t.Context(), wake(created))
+			c.then(w, created)
+			if got := w.letters(); !slices.Equal(got, []string{c.want}) {
+				t.Errorf("%v, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestPermanentFailureIsNoDeadLetter(t *testing.T) {
+	w := newWorld(t, time.Now)
+	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Permanent, Err: errDown} }
+	due := task.Instant(time.Now().Add(-time.Minute))
+	w.create(task.Draft{DueDate: &due})
+	w.sweep()
+	w.sweep()
+	if got := w.letters(); len(got) != 0 || w.mail.count() != 1 {
+		t.Errorf("%v, %d tries", got, w.mail.count())
+	}
+}
+
+func TestMalformedCallbackIsKeptOnce(t *testing.T) {
+	w := newWorld(t, time.Now)
+	for range 3 {
+		if err := w.store.KeepMalformed(t.Context(), "x", []byte("\x00\xff{"), "no JSON"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.store.KeepMalformed(t.Context(), "y", bytes.Repeat([]byte("é"), 50_000), "too long"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.letters(); !slices.Equal(got, []string{"dead 1", "dead 3"}) {
+		t.Errorf("%v", got)
+	}
+	list, _, _ := w.store.ListDeadLetters(t.Context(), store.Dead, uuid.Nil, 10)
+	if _, err := w.store.ReplayDeadLetter(t.Context(), list[0].ID, true); fault.CodeOf(err) != fault.CodeConflict {
+		t.Errorf("replayed: %v", err)
+	}
+	// The broker is away: the operators are told by a later sweep, once.
+	w.dapr.err = errDown
+	sweeper := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, sweepRules)
+	if sum, _ := sweeper.Sweep(t.Context()); sum.Alerts != 0 || sum.FailedAlerts != 2 {
+		t.Errorf("the broker is away: %+v", sum)
+	}
+	w.dapr.err = nil
+	w.sweep()
+	w.sweep()
+	if len(w.dapr.published) != 2 {
+		t.Errorf("published %v", w.dapr.published)
 	}
 }

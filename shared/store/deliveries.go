@@ -115,15 +115,30 @@ func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration) (*
 // That it was sent is recorded whatever has happened since, unless it is
 // recorded already: it is the truth, and stops a further try. Anything else
 // counts only while the lease is the latest one and the delivery was not
-// cancelled.
+// cancelled. A delivery that failed and is not refused for good has a dead letter
+// from then on, which its success resolves.
 func (s *Store) Finish(ctx context.Context, l *Leased, state DeliveryState, wait time.Duration, lastError string) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		_, err := c.Exec(ctx, `
-			update deliveries set state = $2, last_error = nullif($5, ''),
-				next_attempt_at = case when $2 in ('planned', 'unknown') then now() + $4 end,
-				finished_at     = case when $2 in ('planned', 'unknown') then null else now() end
-			where id = $1 and case when $2 = 'sent' then state <> 'sent' else state = 'sending' and attempts = $3 end`,
-			l.ID, state, l.Attempts, wait, lastError)
+			with finished as (
+				update deliveries set state = $2, last_error = nullif($5, ''),
+					next_attempt_at = case when $2 in ('planned', 'unknown') then now() + $4 end,
+					finished_at     = case when $2 in ('planned', 'unknown') then null else now() end
+				where id = $1 and case when $2 = 'sent' then state <> 'sent' else state = 'sending' and attempts = $3 end
+				returning *
+			), settled as (
+				update dead_letters l set state = 'resolved', updated_at = now()
+				from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed') and l.state in ('retrying', 'dead')
+			)
+			insert into dead_letters as l (id, state, job_name, data, error, attempts, delivery_id)
+			select $6, case f.state when 'exhausted' then 'dead' else 'retrying' end,
+				format('reminder-%s-%s', f.reminder_id, f.revision),
+				json_build_object('task_id', f.task_id, 'user_id', f.user_id, 'reminder_id', f.reminder_id, 'revision', f.revision, 'channel', f.channel),
+				coalesce(f.last_error, ''), f.attempts, f.id
+			from finished f where f.state in ('planned', 'unknown', 'exhausted')
+			on conflict (delivery_id) do update
+			set state = excluded.state, error = excluded.error, attempts = excluded.attempts, updated_at = now()`,
+			l.ID, state, l.Attempts, wait, lastError, uuid.Must(uuid.NewV7()))
 		return err
 	})
 }

@@ -169,12 +169,17 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 
 func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID, all bool) error {
 	_, err := tx.tx.Exec(ctx, `
-		update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
-		where id in (
-			select d.id from deliveries d join reminders r on r.id = d.reminder_id
-			where d.task_id = $1 and d.state in ('planned', 'sending', 'unknown')
-			  and ($2 or r.state <> 'fired' or r.revision <> d.revision or r.removed_at is not null)
-			order by d.id for update of d)`, taskID, all)
+		with cancelled as (
+			update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
+			where id in (
+				select d.id from deliveries d join reminders r on r.id = d.reminder_id
+				where d.task_id = $1 and d.state in ('planned', 'sending', 'unknown')
+				  and ($2 or r.state <> 'fired' or r.revision <> d.revision or r.removed_at is not null)
+				order by d.id for update of d)
+			returning id
+		)
+		update dead_letters l set state = 'resolved', updated_at = now()
+		from cancelled c where l.delivery_id = c.id and l.state = 'retrying'`, taskID, all)
 	return err
 }
 

@@ -51,6 +51,11 @@ func (w *World) Token(user string) string {
 	return w.issuer.Token(w.TB, user, map[string]any{"email": user + "@example.com", "email_verified": true})
 }
 
+// AdminToken returns a valid token of an operator.
+func (w *World) AdminToken() string {
+	return w.issuer.Token(w.TB, "operator", map[string]any{"scope": "admin"})
+}
+
 // Seed stores a task of a user with a verified e-mail address, as create-task
 // would while Dapr is away.
 func (w *World) Seed(user string, d task.Draft) task.Task {

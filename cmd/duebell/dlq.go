@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/store"
+)
+
+const dlqUsage = `Usage: duebell dlq list [-state retrying|dead|resolved|discarded] [-limit 50]
+       duebell dlq show ID
+       duebell dlq replay [-force] ID
+       duebell dlq discard ID
+
+DATABASE_URL names the database.
+`
+
+// dlq shows and settles dead letters.
+func dlq(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, dlqUsage)
+		return errUsage
+	}
+	flags := flag.NewFlagSet("dlq "+args[0], flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(flags.Output(), dlqUsage) }
+	state := flags.String("state", "", "")
+	limit := flags.Int("limit", 50, "")
+	force := flags.Bool("force", false, "")
+	if err := flags.Parse(args[1:]); err != nil {
+		return errUsage
+	}
+	cfg, err := config.Parse[store.Config](os.Environ())
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+
+	if args[0] == "list" {
+		list, more, err := s.ListDeadLetters(ctx, store.DeadLetterState(*state), uuid.Nil, max(*limit, 1))
+		if err != nil {
+			return err
+		}
+		return printLetters(os.Stdout, list, more, time.Now())
+	}
+	id, err := uuid.Parse(flags.Arg(0))
+	if err != nil || flags.NArg() != 1 {
+		fmt.Fprint(os.Stderr, dlqUsage)
+		return errUsage
+	}
+	var l store.DeadLetter
+	switch args[0] {
+	case "show":
+		l, err = s.GetDeadLetter(ctx, id)
+	case "replay":
+		l, err = s.ReplayDeadLetter(ctx, id, *force)
+	case "discard":
+		if err = s.DiscardDeadLetter(ctx, id); err == nil {
+			l, err = s.GetDeadLetter(ctx, id)
+		}
+	default:
+		fmt.Fprint(os.Stderr, dlqUsage)
+		return errUsage
+	}
+	if err != nil {
+		return err
+	}
+	return printLetter(os.Stdout, l)
+}
+
+// printLetters writes a table, a line for each.
+func printLetters(out io.Writer, list []store.DeadLetter, more bool, now time.Time) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(out, "There are no dead letters.")
+		return err
+	}
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tSTATE\tATTEMPTS\tAGE\tERROR")
+	for _, l := range list {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", l.ID, l.State, l.Attempts, age(now.Sub(l.CreatedAt)), line(l.Error, 80))
+	}
+	if more {
+		fmt.Fprintln(t, "... and more: see -limit and -state")
+	}
+	return t.Flush()
+}
+
+func printLetter(out io.Writer, l store.DeadLetter) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, field := range [][2]string{
+		{"ID", l.ID.String()},
+		{"State", string(l.State)},
+		{"Job", line(l.JobName, 200)},
+		{"Attempts", fmt.Sprint(l.Attempts)},
+		{"Created", l.CreatedAt.Format(time.RFC3339)},
+		{"Updated", l.UpdatedAt.Format(time.RFC3339)},
+		{"Error", line(l.Error, 500)},
+		{"Data", line(l.Data, 2000)},
+	} {
+		fmt.Fprintf(t, "%s\t%s\n", field[0], field[1])
+	}
+	return t.Flush()
+}
+
+// line makes one printable line of a text that anybody may have sent.
+func line(s string, most int) string {
+	s = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 {
+			return ' '
+		}
+		return c
+	}, s)
+	if r := []rune(s); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return s
+}
+
+func age(d time.Duration) string {
+	switch {
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}

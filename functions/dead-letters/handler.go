@@ -1,0 +1,136 @@
+// dead-letters serves the operators: GET /api/dlq lists what did not work out,
+// POST /api/dlq/{id}/replay has a delivery tried again, with ?force=true even one
+// that was sent, and DELETE /api/dlq/{id} lets go of one. All want the scope admin.
+//
+// A replay only makes the delivery due; the next sweep sends it.
+package main
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Config is the function's configuration.
+type Config struct {
+	SignIn auth.Config
+	Store  store.Config
+}
+
+type handler struct {
+	signIn *auth.Verifier
+	store  *store.Store
+}
+
+// New makes the function. Nothing is connected before the first request.
+func New(cfg Config) (*function.Function, error) {
+	s, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s}
+	return &function.Function{
+		Handler: web.NewMux(web.Routes{
+			"GET /api/dlq":              h.list,
+			"POST /api/dlq/{id}/replay": h.replay,
+			"DELETE /api/dlq/{id}":      h.discard,
+		}),
+		Ready: []function.Check{{Name: "database", Func: s.Ping}},
+		Close: s.Close,
+	}, nil
+}
+
+// operator refuses everybody who is none.
+func (h handler) operator(r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	if !user.HasScope("admin") {
+		return fault.Forbidden("this is for operators: your token lacks the scope admin")
+	}
+	return nil
+}
+
+type page struct {
+	DeadLetters []store.DeadLetter `json:"dead_letters"`
+	NextCursor  *string            `json:"next_cursor"` // null on the last page
+}
+
+func (h handler) list(w http.ResponseWriter, r *http.Request) error {
+	if err := h.operator(r); err != nil {
+		return err
+	}
+	q := web.Query(r)
+	state, cursor := store.DeadLetterState(q.String("state")), q.String("cursor")
+	limit := q.Int("limit", 100, 1, 500)
+	if err := q.Err(); err != nil {
+		return err
+	}
+	if state != "" && !slices.Contains(store.DeadLetterStates, state) {
+		return fault.Invalid("state must be one of %v", store.DeadLetterStates)
+	}
+	var after uuid.UUID
+	if cursor != "" {
+		var err error
+		if after, err = api.ParseCursor(cursor); err != nil {
+			return err
+		}
+	}
+	list, more, err := h.store.ListDeadLetters(r.Context(), state, after, limit)
+	if err != nil {
+		return err
+	}
+	out := page{DeadLetters: list}
+	if more {
+		next := api.FormatCursor(list[len(list)-1].ID)
+		out.NextCursor = &next
+	}
+	return web.WriteJSON(w, http.StatusOK, out)
+}
+
+func (h handler) replay(w http.ResponseWriter, r *http.Request) error {
+	if err := h.operator(r); err != nil {
+		return err
+	}
+	id, err := web.PathUUID(r, "id")
+	if err != nil {
+		return err
+	}
+	q := web.Query(r)
+	force := q.Bool("force")
+	if err := q.Err(); err != nil {
+		return err
+	}
+	letter, err := h.store.ReplayDeadLetter(r.Context(), id, force != nil && *force)
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, letter)
+}
+
+type response struct {
+	Message string `json:"message"`
+}
+
+func (h handler) discard(w http.ResponseWriter, r *http.Request) error {
+	if err := h.operator(r); err != nil {
+		return err
+	}
+	id, err := web.PathUUID(r, "id")
+	if err != nil {
+		return err
+	}
+	if err := h.store.DiscardDeadLetter(r.Context(), id); err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, response{Message: "Dead letter discarded"})
+}

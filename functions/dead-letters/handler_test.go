@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+func TestDeadLetters(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	for i := range 5 {
+		if err := w.Store.KeepMalformed(t.Context(), fmt.Sprint(i), []byte("{"), "no JSON"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin := func(method, path string) functiontest.Answer {
+		return s.Call(method, path, nil, "Authorization", "Bearer "+w.AdminToken())
+	}
+
+	var names []string
+	path := "/api/dlq?state=dead&limit=2"
+	for {
+		p := functiontest.Decode[page](w, admin("GET", path), 200)
+		for _, l := range p.DeadLetters {
+			names = append(names, l.JobName)
+		}
+		if p.NextCursor == nil {
+			break
+		}
+		path = "/api/dlq?state=dead&limit=2&cursor=" + url.QueryEscape(*p.NextCursor)
+	}
+	if fmt.Sprint(names) != "[4 3 2 1 0]" {
+		t.Errorf("listed %v", names)
+	}
+
+	id := functiontest.Decode[page](w, admin("GET", "/api/dlq"), 200).DeadLetters[0].ID.String()
+	w.WantProblem(admin("POST", "/api/dlq/"+id+"/replay"), 409, "conflict", "nothing to replay")
+	functiontest.Decode[response](w, admin("DELETE", "/api/dlq/"+id), 200)
+	if got := functiontest.Decode[page](w, admin("GET", "/api/dlq?state=discarded"), 200).DeadLetters; len(got) != 1 || got[0].State != store.Discarded {
+		t.Errorf("discarded: %+v", got)
+	}
+
+	for _, c := range []struct {
+		method, path string
+		status       int
+		code         string
+	}{
+		{"GET", "/api/dlq?state=odd", 400, "invalid"},
+		{"GET", "/api/dlq?cursor=x", 400, "invalid"},
+		{"POST", "/api/dlq/x/replay", 400, "invalid"},
+		{"POST", "/api/dlq/" + id + "/replay?force=maybe", 400, "invalid"},
+		{"POST", "/api/dlq/" + uuid.NewString() + "/replay", 404, "not_found"},
+		{"DELETE", "/api/dlq/" + uuid.NewString(), 404, "not_found"},
+	} {
+		w.WantProblem(admin(c.method, c.path), c.status, c.code, "")
+	}
+	for _, c := range []struct{ method, path string }{{"GET", "/api/dlq"}, {"POST", "/api/dlq/" + id + "/replay"}, {"DELETE", "/api/dlq/" + id}} {
+		w.WantProblem(s.As("ada", c.method, c.path, nil), 403, "forbidden", "admin")
+		w.WantProblem(s.Call(c.method, c.path, nil), 401, "unauthenticated", "")
+	}
+}

@@ -1,0 +1,9 @@
+// Package manifests holds the files that Duebell is deployed with.
+package manifests
+
+import "embed"
+
+// Local holds the Dapr resources of the local system, in the folder local.
+//
+//go:embed local/*.yaml
+var Local embed.FS

@@ -1,0 +1,207 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duebell/duebell/shared/fault"
+)
+
+// DeadLetterState is what has become of a dead letter.
+type DeadLetterState string
+
+// The states.
+const (
+	Retrying  DeadLetterState = "retrying"  // it is tried again by itself
+	Dead      DeadLetterState = "dead"      // it was given up, or never made sense: an operator's turn
+	Resolved  DeadLetterState = "resolved"  // it worked out later, or is not wanted any more
+	Discarded DeadLetterState = "discarded" // an operator has let go of it
+)
+
+// DeadLetterStates lists every state there is.
+var DeadLetterStates = []DeadLetterState{Retrying, Dead, Resolved, Discarded}
+
+// DeadLetter is something that did not work out: a delivery, or a callback that
+// made no sense.
+type DeadLetter struct {
+	ID         uuid.UUID       `json:"id"`
+	State      DeadLetterState `json:"state"`
+	JobName    string          `json:"job_name"`
+	Data       string          `json:"data"` // what the job carried
+	Error      string          `json:"error"`
+	Attempts   int             `json:"attempts"`
+	DeliveryID *uuid.UUID      `json:"delivery_id"` // null for a malformed callback
+	CreatedAt  time.Time       `json:"created_at"`
+	UpdatedAt  time.Time       `json:"updated_at"`
+}
+
+const deadLetterColumns = `l.id, l.state, l.job_name, l.data, l.error, l.attempts, l.delivery_id, l.created_at, l.updated_at`
+
+func scanDeadLetter(row pgx.CollectableRow) (l DeadLetter, err error) {
+	err = row.Scan(&l.ID, &l.State, &l.JobName, &l.Data, &l.Error, &l.Attempts, &l.DeliveryID, &l.CreatedAt, &l.UpdatedAt)
+	l.CreatedAt, l.UpdatedAt = l.CreatedAt.UTC(), l.UpdatedAt.UTC()
+	return l, err
+}
+
+// maxDeadData bounds what is kept of a malformed callback.
+const maxDeadData = 64 << 10
+
+// KeepMalformed stores a callback that made no sense as a dead letter that is never
+// retried by itself. One that came before is counted.
+func (s *Store) KeepMalformed(ctx context.Context, jobName string, data []byte, reason string) error {
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		_, err := c.Exec(ctx, `
+			insert into dead_letters as l (id, state, job_name, data, error, attempts) values ($1, 'dead', $2, $3, $4, 1)
+			on conflict (job_name, data_hash) where delivery_id is null
+			do update set attempts = l.attempts + 1, error = excluded.error, updated_at = now()`,
+			uuid.Must(uuid.NewV7()), storable(jobName, 500), storable(string(data), maxDeadData), reason)
+		return err
+	})
+}
+
+// storable cuts a text to a number of bytes and takes out what Postgres can't store.
+func storable(s string, most int) string {
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "")
+	}
+	return s
+}
+
+// ListDeadLetters returns dead letters, the newest first, and whether there are
+// more: those of a state, or of any if that is empty, after the given one of the
+// page before.
+func (s *Store) ListDeadLetters(ctx context.Context, state DeadLetterState, after uuid.UUID, limit int) (list []DeadLetter, more bool, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `
+			select `+deadLetterColumns+` from dead_letters l
+			where ($1 = '' or l.state = $1) and ($2::uuid is null or l.id < $2)
+			order by l.id desc limit $3`, state, uuid.NullUUID{UUID: after, Valid: after != uuid.Nil}, limit+1)
+		list, err = pgx.CollectRows(rows, scanDeadLetter)
+		return err
+	})
+	if len(list) > limit {
+		return list[:limit], true, err
+	}
+	return list, false, err
+}
+
+var errNoDeadLetter = fault.NotFound("there is no such dead letter")
+
+// GetDeadLetter returns a dead letter.
+func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `select `+deadLetterColumns+` from dead_letters l where l.id = $1`, id)
+		l, err = pgx.CollectExactlyOneRow(rows, scanDeadLetter)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errNoDeadLetter
+		}
+		return err
+	})
+	return l, err
+}
+
+// ReplayDeadLetter makes a dead letter's delivery due at once, with all its attempts
+// anew. What was sent already, was cancelled, or may have been taken by its
+// provider is refused with a conflict unless it is forced; what is being sent right
+// now, and a malformed callback, always.
+func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) (DeadLetter, error) {
+	err := s.InTx(ctx, func(ctx context.Context, tx Tx) error {
+		var deliveryID *uuid.UUID
+		err := tx.tx.QueryRow(ctx, `select delivery_id from dead_letters where id = $1`, id).Scan(&deliveryID)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return errNoDeadLetter
+		case err != nil:
+			return err
+		case deliveryID == nil:
+			return fault.Conflict("this callback made no sense, so there is nothing to replay; discard it")
+		}
+		var state DeliveryState
+		var leased bool
+		if err := tx.tx.QueryRow(ctx, `
+			select state, state = 'sending' and next_attempt_at > now() from deliveries where id = $1 for no key update`, *deliveryID).
+			Scan(&state, &leased); err != nil {
+			return err
+		}
+		switch {
+		case leased:
+			return fault.Conflict("it is being sent right now; look again in a moment")
+		case state == Sent && !force:
+			return fault.Conflict("it was sent already; force the replay to send it a second time")
+		case state == Cancelled && !force:
+			return fault.Conflict("it was cancelled with its task; force the replay to send it all the same")
+		case state == Unknown && !force:
+			return fault.Conflict("its provider may have taken it, and it is tried again by itself; force the replay to send it at once")
+		}
+		if _, err := tx.tx.Exec(ctx, `
+			update deliveries set state = 'planned', attempts = 0, next_attempt_at = now(), finished_at = null where id = $1`, *deliveryID); err != nil {
+			return err
+		}
+		_, err = tx.tx.Exec(ctx, `update dead_letters set state = 'retrying', alerted_at = null, updated_at = now() where id = $1`, id)
+		return err
+	})
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	return s.GetDeadLetter(ctx, id)
+}
+
+// DiscardDeadLetter lets go of a dead letter. A delivery that would be tried again
+// is given up with it.
+func (s *Store) DiscardDeadLetter(ctx context.Context, id uuid.UUID) error {
+	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
+		if _, err := tx.tx.Exec(ctx, `
+			update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
+			where id = (select delivery_id from dead_letters where id = $1) and state in ('planned', 'sending', 'unknown')`, id); err != nil {
+			return err
+		}
+		tag, err := tx.tx.Exec(ctx, `update dead_letters set state = 'discarded', updated_at = now() where id = $1`, id)
+		if err == nil && tag.RowsAffected() == 0 {
+			return errNoDeadLetter
+		}
+		return err
+	})
+}
+
+// CountDeadLetters counts the dead letters of each state.
+func (s *Store) CountDeadLetters(ctx context.Context) (map[DeadLetterState]int, error) {
+	counts := map[DeadLetterState]int{}
+	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `select state, count(*) from dead_letters group by state`)
+		var state DeadLetterState
+		var n int
+		_, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error {
+			counts[state] = n
+			return nil
+		})
+		return err
+	})
+	return counts, err
+}
+
+// Unalerted returns dead letters that the operators have not been told of, the
+// oldest first.
+func (s *Store) Unalerted(ctx context.Context, limit int) (list []DeadLetter, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `
+			select `+deadLetterColumns+` from dead_letters l where l.state = 'dead' and l.alerted_at is null order by l.id limit $1`, limit)
+		list, err = pgx.CollectRows(rows, scanDeadLetter)
+		return err
+	})
+	return list, err
+}
+
+// MarkAlerted records that the operators were told of a dead letter.
+func (s *Store) MarkAlerted(ctx context.Context, id uuid.UUID) error {
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		_, err := c.Exec(ctx, `update dead_letters set alerted_at = now() where id = $1`, id)
+		return err
+	})
+}
