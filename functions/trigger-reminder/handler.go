@@ -23,15 +23,17 @@ import (
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/unsubscribe"
 	"github.com/duebell/duebell/shared/web"
 )
 
 // Config is the function's configuration.
 type Config struct {
-	Caller   auth.AppToken
-	Store    store.Config
-	Rules    reminder.FirerRules
-	SendGrid sendgrid.Config
+	Caller      auth.AppToken
+	Store       store.Config
+	Rules       reminder.FirerRules
+	SendGrid    sendgrid.Config
+	Unsubscribe unsubscribe.Config
 }
 
 type handler struct {
@@ -47,7 +49,7 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	channels := map[task.Channel]reminder.Channel{}
 	if cfg.SendGrid.Enabled() {
-		if channels[task.Email], err = sendgrid.New(cfg.SendGrid); err != nil {
+		if channels[task.Email], err = sendgrid.New(cfg.SendGrid, cfg.Unsubscribe); err != nil {
 			return nil, err
 		}
 	}
