@@ -19,7 +19,8 @@ var (
 	database = []string{"DATABASE_URL"}
 	jobs     = []string{"DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN"}
 	callback = []string{"APP_API_TOKEN"}
-	email    = []string{"SENDGRID_API_KEY", "SENDGRID_URL", "EMAIL_FROM"}
+	email    = []string{"SENDGRID_API_KEY", "SENDGRID_URL", "EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY"}
+	choices  = []string{"UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE"}
 )
 
 // Functions are Duebell's functions. Package gateway has their routes.
@@ -29,5 +30,6 @@ var Functions = []Function{
 	{"delete-task", slices.Concat(users, database, jobs)},
 	{"get-tasks", slices.Concat(users, database)},
 	{"inbox", slices.Concat(users, database)},
+	{"preferences", slices.Concat(users, database, choices)},
 	{trigger, slices.Concat(callback, database, email)},
 }

@@ -102,7 +102,7 @@ type System struct {
 	stop        func() // lets go of what is not a process
 }
 
-type secrets struct{ daprAPI, appAPI, sendGrid string }
+type secrets struct{ daprAPI, appAPI, sendGrid, unsubscribe string }
 
 // Start starts everything and returns when all of it is ready. If something fails,
 // or ctx ends, it stops what it has started; the error says what failed, with the
