@@ -177,6 +177,7 @@ func (p person) patch(task api.Task, change map[string]any) api.Task {
 // notification is one in the inbox.
 type notification struct {
 	TaskID    string    `json:"task_id"`
+	Body      string    `json:"body"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -187,14 +188,17 @@ func (p person) inbox() []notification {
 }
 
 // mails counts the e-mails that the sandbox accepted for the person.
-func (p person) mails() (n int) {
-	p.Helper()
+func (p person) mails() int { return len(p.mailsTo(p.name + "@example.com")) }
+
+// mailsTo returns the texts of the e-mails that the sandbox accepted for an
+// address.
+func (p person) mailsTo(address string) (texts []string) {
 	for _, m := range p.sys.Sandbox().Messages() {
-		if m.To == p.name+"@example.com" {
-			n++
+		if m.To == address {
+			texts = append(texts, m.Body)
 		}
 	}
-	return n
+	return texts
 }
 
 // eventually waits until what is asked for holds.

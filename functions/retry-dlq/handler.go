@@ -14,22 +14,22 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/notify/sendgrid"
+	"github.com/duebell/duebell/shared/providers"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
-	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
 
 // Config is the function's configuration.
 type Config struct {
-	Store    store.Config
-	Dapr     jobs.Config
-	Firing   reminder.FirerRules
-	Sweep    reminder.SweepRules
-	SendGrid sendgrid.Config
+	Store     store.Config
+	Dapr      jobs.Config
+	Firing    reminder.FirerRules
+	Sweep     reminder.SweepRules
+	Providers providers.Config
 }
 
 type handler struct{ sweeper *reminder.Sweeper }
@@ -44,11 +44,9 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	channels := map[task.Channel]reminder.Channel{}
-	if cfg.SendGrid.Enabled() {
-		if channels[task.Email], err = sendgrid.New(cfg.SendGrid); err != nil {
-			return nil, err
-		}
+	channels, err := providers.Open(cfg.Providers)
+	if err != nil {
+		return nil, err
 	}
 	firer := reminder.NewFirer(s, channels, time.Now, cfg.Firing)
 	h := handler{sweeper: reminder.NewSweeper(s, dapr, firer, time.Now, cfg.Sweep)}
@@ -59,14 +57,25 @@ func New(cfg Config) (*function.Function, error) {
 	}, nil
 }
 
-// sweep answers 200 with the summary, or if a part of the pass has failed, an error:
-// what called it may try again.
+// response is what a pass has done, and what it could not do.
+type response struct {
+	reminder.Summary
+	Problem string `json:"problem,omitzero"`
+}
+
+// sweep answers 200 with the summary, also if Dapr was away: the next pass will do
+// what is left. Without the database there is no pass, which is an error.
 func (h handler) sweep(w http.ResponseWriter, r *http.Request) error {
 	began := time.Now()
 	summary, err := h.sweeper.Sweep(r.Context())
 	slog.Info("swept", "summary", summary, "took", time.Since(began).String())
-	if err != nil {
+	if fault.CodeOf(err) == fault.CodeUnavailable {
 		return err
 	}
-	return web.WriteJSON(w, http.StatusOK, summary)
+	out := response{Summary: summary}
+	if err != nil {
+		slog.Warn("the sweep could not do everything", "error", err)
+		out.Problem = err.Error()
+	}
+	return web.WriteJSON(w, http.StatusOK, out)
 }

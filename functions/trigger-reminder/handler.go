@@ -22,7 +22,7 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/notify/sendgrid"
+	"github.com/duebell/duebell/shared/providers"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -31,10 +31,10 @@ import (
 
 // Config is the function's configuration.
 type Config struct {
-	Caller   auth.AppToken
-	Store    store.Config
-	Rules    reminder.FirerRules
-	SendGrid sendgrid.Config
+	Caller    auth.AppToken
+	Store     store.Config
+	Rules     reminder.FirerRules
+	Providers providers.Config
 }
 
 type handler struct {
@@ -49,11 +49,9 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	channels := map[task.Channel]reminder.Channel{}
-	if cfg.SendGrid.Enabled() {
-		if channels[task.Email], err = sendgrid.New(cfg.SendGrid); err != nil {
-			return nil, err
-		}
+	channels, err := providers.Open(cfg.Providers)
+	if err != nil {
+		return nil, err
 	}
 	h := handler{caller: cfg.Caller, store: s, firer: reminder.NewFirer(s, channels, time.Now, cfg.Rules)}
 	return &function.Function{

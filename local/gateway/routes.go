@@ -28,6 +28,7 @@ var Routes = []Route{
 
 	{"GET /api/preferences", "preferences"},
 	{"PUT /api/preferences", "preferences"},
+	{"GET /api/unsubscribe", "preferences"},
 	{"POST /api/unsubscribe", "preferences"},
 
 	{"GET /api/dlq", "dead-letters"},

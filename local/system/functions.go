@@ -25,7 +25,8 @@ var (
 	database = []string{"DATABASE_URL"}
 	jobs     = []string{"DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN"}
 	callback = []string{"APP_API_TOKEN"}
-	email    = []string{"SENDGRID_API_KEY", "SENDGRID_URL", "EMAIL_FROM"}
+	email    = []string{"SENDGRID_API_KEY", "SENDGRID_URL", "EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY"}
+	choices  = []string{"UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE"}
 )
 
 // Functions are Duebell's functions. Package gateway has their routes.
@@ -35,6 +36,7 @@ var Functions = []Function{
 	{Name: "delete-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database)},
+	{Name: "preferences", Variables: slices.Concat(users, database, choices)},
 	{Name: trigger, Variables: slices.Concat(callback, database, email)},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},
 	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, email), Every: 2 * time.Second},

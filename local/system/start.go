@@ -41,8 +41,9 @@ func (s *System) start(ctx context.Context) (err error) {
 	}
 	for name, secret := range map[string]*string{
 		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI, "sendgrid-api-key": &s.secrets.sendGrid,
+		"unsubscribe-key": &s.secrets.unsubscribe,
 	} {
-		kept, err := file.Keep(s.path("secrets", name), func() ([]byte, error) { return []byte(rand.Text()), nil })
+		kept, err := file.Keep(s.path("secrets", name), func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil })
 		if err != nil {
 			return err
 		}
@@ -148,15 +149,18 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 // variables returns all that functions may need to know.
 func (s *System) variables() map[string]string {
 	return map[string]string{
-		"DATABASE_URL":       s.databaseURL,
-		"DAPR_GRPC_ENDPOINT": process.Address(s.ports.Daprd.GRPC),
-		"DAPR_API_TOKEN":     s.secrets.daprAPI,
-		"APP_API_TOKEN":      s.secrets.appAPI,
-		"OIDC_ISSUER":        s.issuer.URL(),
-		"OIDC_AUDIENCE":      audience,
-		"SENDGRID_API_KEY":   s.secrets.sendGrid,
-		"SENDGRID_URL":       s.url + sandbox.SendGridPath,
-		"EMAIL_FROM":         sender,
+		"DATABASE_URL":           s.databaseURL,
+		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprd.GRPC),
+		"DAPR_API_TOKEN":         s.secrets.daprAPI,
+		"APP_API_TOKEN":          s.secrets.appAPI,
+		"OIDC_ISSUER":            s.issuer.URL(),
+		"OIDC_AUDIENCE":          audience,
+		"SENDGRID_API_KEY":       s.secrets.sendGrid,
+		"SENDGRID_URL":           s.url + sandbox.SendGridPath,
+		"EMAIL_FROM":             sender,
+		"PUBLIC_URL":             s.url,
+		"UNSUBSCRIBE_KEY":        s.secrets.unsubscribe,
+		"WEBHOOK_ALLOW_INSECURE": "true", // to receivers on this machine
 	}
 }
 

@@ -177,10 +177,10 @@ func (o *offset) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	return err
 }
 
-// ETag is a task's entity tag: it changes with each change of the task.
+// ETag is the entity tag of a thing at a version: it changes with each change.
 func ETag(version int64) string { return fmt.Sprintf("%q", fmt.Sprint(version)) }
 
-// CheckIfMatch says whether a change may be made to a task at a version, as the
+// CheckIfMatch says whether a change may be made to a thing at a version, as the
 // request's If-Match header demands (RFC 9110, section 13.1.1); without one it may.
 // The error is answered with 412.
 func CheckIfMatch(r *http.Request, version int64) error {
@@ -195,7 +195,7 @@ func CheckIfMatch(r *http.Request, version int64) error {
 			}
 		}
 	}
-	return web.WithStatus(fault.Conflict("the task has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
+	return web.WithStatus(fault.Conflict("it has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
 }
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for

@@ -19,26 +19,42 @@ type Message struct {
 	// idempotency key.
 	ID      uuid.UUID
 	TaskID  uuid.UUID
+	UserID  string
 	To      string // the address, in the channel's own form
 	Title   string // the task's, as its user wrote it
 	Notes   string
 	DueDate *time.Time
+	Zone    *time.Location // the user's; nil: UTC
 }
 
 // Headline is the title on one line, for subjects and other places where a line
 // break has a meaning.
 func (m Message) Headline() string { return strings.Join(strings.Fields(m.Title), " ") }
 
-// Due says in words when the task is due: "Due Mon, 23 Nov 2026 14:30 UTC".
+// Due says in words when the task is due, in the user's time zone, and which that
+// is: "Due Mon, 23 Nov 2026 14:30 UTC", "Due Mon, 23 Nov 2026 15:30 CET (UTC+01:00)",
+// or "Due Mon, 23 Nov 2026 20:15 UTC+05:45" where the zone has no short name.
 func (m Message) Due() string {
 	if m.DueDate == nil {
 		return ""
 	}
-	layout := "Due Mon, 2 Jan 2006 15:04 MST"
-	if m.DueDate.Second() != 0 {
-		layout = "Due Mon, 2 Jan 2006 15:04:05 MST"
+	due := m.DueDate.UTC()
+	if m.Zone != nil {
+		due = due.In(m.Zone)
 	}
-	return m.DueDate.UTC().Format(layout)
+	layout := "Due Mon, 2 Jan 2006 15:04"
+	if due.Second() != 0 {
+		layout += ":05"
+	}
+	switch name, _ := due.Zone(); {
+	case name == "UTC":
+		layout += " MST"
+	case strings.HasPrefix(name, "+"), strings.HasPrefix(name, "-"):
+		layout += " UTC-07:00"
+	default: // short names are not unique
+		layout += " MST (UTC-07:00)"
+	}
+	return due.Format(layout)
 }
 
 // Text is the message in plain text.

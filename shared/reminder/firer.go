@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -158,11 +158,11 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 			}
 			return nil
 		}
-		t, u, err := tx.TaskToFire(ctx, w.TaskID)
+		t, to, err := tx.TaskToFire(ctx, w.TaskID)
 		if err != nil {
 			return err
 		}
-		deliveries, inApp := f.plan(r, t, u)
+		deliveries, inApp := f.plan(r, t, to)
 		for _, d := range deliveries {
 			if d.State == store.Planned {
 				planned = append(planned, store.OpenDelivery{ID: d.ID})
@@ -173,48 +173,78 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 	return verdict, reason, ahead, planned, err
 }
 
-// plan says on which channels a reminder is told, and writes the in-app
-// notification. A channel that was asked for and can't be used is recorded as
-// failed. If no channel is left the reminder is told in-app: a reminder that
-// tells nobody would be lost.
-func (f *Firer) plan(r task.Reminder, t task.Task, u store.User) (deliveries []store.Delivery, inApp *store.Notification) {
-	channels := t.Channels
-	if channels == nil {
-		channels = []task.Channel{task.InApp}
-		if u.Email != nil && f.channels[task.Email] != nil {
-			channels = append(channels, task.Email)
-		}
-	}
-	usable := 0
-	for _, c := range channels {
-		d := store.Delivery{ID: newID(), ReminderID: r.ID, Revision: r.Revision, TaskID: t.ID, UserID: t.UserID, Channel: c, State: store.Planned}
-		switch {
-		case c == task.InApp:
-			d.State = store.Sent
-		case f.channels[c] == nil:
-			d.State, d.LastError = store.Failed, "this channel is not set up here"
-		case c == task.Email && u.Email == nil:
-			d.State, d.LastError = store.Failed, "your sign-in has no verified e-mail address"
-		case c == task.Email:
-			d.Target = *u.Email
-		}
-		if d.State != store.Failed {
-			usable++
+// plan says on which channels a reminder is told and where to, and writes the
+// in-app notification. The channels are the task's own, or else those that are on
+// in the user's preferences. One that can't be used is recorded as failed, so
+// that the delivery log says why nothing came. If none is left the reminder is
+// told in-app: one that tells nobody would be lost.
+func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient) (deliveries []store.Delivery, inApp *store.Notification) {
+	add := func(c task.Channel, target string, state store.DeliveryState, problem string) {
+		d := store.Delivery{
+			ID: newID(), ReminderID: r.ID, Revision: r.Revision, TaskID: t.ID, UserID: t.UserID,
+			Channel: c, Target: target, State: state, LastError: problem,
 		}
 		deliveries = append(deliveries, d)
-	}
-	if usable == 0 {
-		deliveries = append(deliveries, store.Delivery{
-			ID: newID(), ReminderID: r.ID, Revision: r.Revision, TaskID: t.ID, UserID: t.UserID, Channel: task.InApp, State: store.Sent,
-		})
-	}
-	if i := slices.IndexFunc(deliveries, func(d store.Delivery) bool { return d.Channel == task.InApp }); i >= 0 {
-		inApp = &store.Notification{
-			ID: deliveries[i].ID, UserID: t.UserID, TaskID: t.ID, Title: t.Title,
-			Body: notify.Message{DueDate: t.DueDate}.Due(),
+		if c == task.InApp {
+			inApp = &store.Notification{
+				ID: d.ID, UserID: t.UserID, TaskID: t.ID, Title: t.Title,
+				Body: notify.Message{DueDate: t.DueDate, Zone: preferences.Zone(to.TimeZone)}.Due(),
+			}
 		}
 	}
+	told := false
+	for _, c := range f.channelsFor(t, to) {
+		if c == task.InApp {
+			add(c, "", store.Sent, "")
+			told = true
+			continue
+		}
+		targets, problem := f.targets(c, to)
+		if problem != "" {
+			add(c, "", store.Failed, problem)
+		}
+		for _, target := range targets {
+			add(c, target, store.Planned, "")
+			told = true
+		}
+	}
+	if !told {
+		add(task.InApp, "", store.Sent, "")
+	}
 	return deliveries, inApp
+}
+
+// channelsFor returns the channels on which a task's reminders are to be told.
+// What nobody has asked for is left out if it can't be used.
+func (f *Firer) channelsFor(t task.Task, to store.Recipient) []task.Channel {
+	switch {
+	case t.Channels != nil:
+		return t.Channels
+	case to.Channels != nil:
+		return to.Channels
+	default:
+		_, problem := f.targets(task.Email, to)
+		return preferences.DefaultChannels(problem == "")
+	}
+}
+
+// targets says where an external channel reaches a user, in the channel's own
+// form, or why it does not.
+func (f *Firer) targets(c task.Channel, to store.Recipient) (targets []string, problem string) {
+	switch {
+	case f.channels[c] == nil:
+		return nil, "this channel is not set up here"
+	case c == task.Email && to.Unsubscribed:
+		return nil, "you have unsubscribed from e-mail; switch it on again in your preferences"
+	case c == task.Email && len(to.Emails) > 0:
+		return to.Emails, ""
+	case c == task.Email && to.Email != nil:
+		return []string{*to.Email}, ""
+	case c == task.Email:
+		return nil, "your sign-in has no verified e-mail address, and your preferences name none"
+	default:
+		return nil, "this channel can't be used yet"
+	}
 }
 
 // sendAll sends the deliveries that may be taken now, side by side, and sums up:
@@ -301,7 +331,8 @@ func (f *Firer) send(ctx context.Context, l *store.Leased) error {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.SendTimeout)
 	defer cancel()
 	return channel.Send(ctx, notify.Message{
-		ID: l.ID, TaskID: l.TaskID, To: l.Target, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
+		ID: l.ID, TaskID: l.TaskID, UserID: l.UserID, To: l.Target,
+		Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone),
 	})
 }
 

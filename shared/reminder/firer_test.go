@@ -3,6 +3,7 @@ package reminder_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -349,6 +351,124 @@ func TestChannelsOfATask(t *testing.T) {
 				t.Errorf("%d in the inbox, want %d", len(w.inbox()), wantInbox)
 			}
 		})
+	}
+}
+
+// The channels and addresses are those of the preferences, unless the task names
+// channels of its own; what can't be used is on record, and somebody is told.
+func TestPlanHonoursPreferences(t *testing.T) {
+	on := func(channels ...task.Channel) func(*preferences.Preferences) {
+		return func(p *preferences.Preferences) { p.Channels = channels }
+	}
+	both := on(task.InApp, task.Email)
+	tests := map[string]struct {
+		choose  func(*preferences.Preferences)
+		task    []task.Channel
+		noEmail bool // at the sign-in
+		noMail  bool // no e-mail channel is set up
+		want    []string
+	}{
+		"both on":              {both, nil, false, false, []string{"email ada@example.com sent", "in_app  sent"}},
+		"e-mail off":           {on(task.InApp), nil, false, false, []string{"in_app  sent"}},
+		"in-app off":           {on(task.Email), nil, false, false, []string{"email ada@example.com sent"}},
+		"all off: in-app":      {on(), nil, false, false, []string{"in_app  sent"}},
+		"the task's own":       {on(task.InApp), []task.Channel{task.Email}, false, false, []string{"email ada@example.com sent"}},
+		"the task's own, less": {both, []task.Channel{task.InApp}, false, false, []string{"in_app  sent"}},
+		"several addresses": {
+			func(p *preferences.Preferences) { both(p); p.Emails = []string{"a@x.org", "b@x.org"} }, nil, false, false,
+			[]string{"email a@x.org sent", "email b@x.org sent", "in_app  sent"},
+		},
+		"addresses, none at the sign-in": {
+			func(p *preferences.Preferences) { on(task.Email)(p); p.Emails = []string{"a@x.org"} }, nil, true, false,
+			[]string{"email a@x.org sent"},
+		},
+		"addresses, for the task's own": {
+			func(p *preferences.Preferences) { on()(p); p.Emails = []string{"a@x.org"} },
+			[]task.Channel{task.Email},
+			false, false,
+			[]string{"email a@x.org sent"},
+		},
+		"e-mail on, no address": {
+			both, nil, true, false,
+			[]string{"email  failed: your sign-in has no verified e-mail address, and your preferences name none", "in_app  sent"},
+		},
+		"e-mail on, not set up, nothing else": {
+			on(task.Email), nil, false, true,
+			[]string{"email  failed: this channel is not set up here", "in_app  sent"},
+		},
+		"channels without a sender": {on(task.Channels...), nil, false, false, []string{
+			"email ada@example.com sent", "in_app  sent", "push  failed: this channel is not set up here",
+			"sms  failed: this channel is not set up here", "webhook  failed: this channel is not set up here",
+		}},
+		"one without a sender, by the task": {
+			both,
+			[]task.Channel{task.SMS},
+			false, false,
+			[]string{"in_app  sent", "sms  failed: this channel is not set up here"},
+		},
+		"unsubscribed, and the task asks for e-mail": {
+			func(p *preferences.Preferences) { on(task.InApp)(p); p.Unsubscribed = true },
+			[]task.Channel{task.Email},
+			false, false,
+			[]string{"email  failed: you have unsubscribed from e-mail; switch it on again in your preferences", "in_app  sent"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, atNoon)
+			w.choose(tt.choose)
+			if tt.noMail {
+				w.firer = reminder.NewFirer(w.store, nil, w.clock, settings)
+			}
+			owner := ada
+			if tt.noEmail {
+				owner.Email = nil
+			}
+			created, err := w.planner.Create(t.Context(), owner, task.Draft{Title: "x", DueDate: in(0), Before: task.DefaultBefore(), Channels: tt.task}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // a second time nothing is added
+				w.fire(wake(created))
+				log, err := w.store.ListDeliveries(t.Context(), ada.ID, created.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for _, d := range log {
+					line := fmt.Sprintf("%s %s %s", d.Channel, d.Target, d.State)
+					if d.LastError != "" {
+						line += ": " + d.LastError
+					}
+					got = append(got, line)
+				}
+				slices.Sort(got)
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("-want +got:\n%s", diff)
+				}
+			}
+			wantInbox := 0
+			if slices.Contains(tt.want, "in_app  sent") {
+				wantInbox = 1
+			}
+			if len(w.inbox()) != wantInbox {
+				t.Errorf("%d in the inbox, want %d", len(w.inbox()), wantInbox)
+			}
+		})
+	}
+}
+
+func TestTimesAreInTheUsersZone(t *testing.T) {
+	w := newWorld(t, atNoon)
+	w.choose(func(p *preferences.Preferences) { p.TimeZone = "Asia/Kathmandu" })
+	w.fire(wake(w.create(task.Draft{DueDate: in(0)})))
+	const want = "Due Mon, 23 Nov 2026 17:45 UTC+05:45"
+	if got := w.inbox()[0].Body; got != want {
+		t.Errorf("in-app: %q", got)
+	}
+	if got := w.mail.messages[0]; got.Due() != want || got.UserID != "ada" {
+		t.Errorf("e-mail: %q to %q", got.Due(), got.UserID)
 	}
 }
 

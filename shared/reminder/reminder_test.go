@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
@@ -185,6 +186,26 @@ func (w *world) inbox() []store.Received {
 		w.Fatal(err)
 	}
 	return list
+}
+
+// choose stores ada's preferences.
+func (w *world) choose(change func(*preferences.Preferences)) {
+	w.Helper()
+	if err := w.store.SaveUser(w.Context(), ada); err != nil {
+		w.Fatal(err)
+	}
+	err := w.store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error {
+		p, _, err := tx.LockPreferences(ctx, ada.ID)
+		if err != nil {
+			return err
+		}
+		change(&p)
+		p.Version++
+		return tx.SavePreferences(ctx, ada.ID, p)
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
 }
 
 func (w *world) reload(id uuid.UUID) task.Task {

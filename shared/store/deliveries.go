@@ -77,10 +77,11 @@ func (s *Store) OpenDeliveries(ctx context.Context, reminderID uuid.UUID, revisi
 // with what to say.
 type Leased struct {
 	Delivery
-	Title   string
-	Notes   string
-	DueDate *time.Time
-	Before  time.Duration
+	Title    string
+	Notes    string
+	DueDate  *time.Time
+	Before   time.Duration
+	TimeZone string // the user's, by its IANA name
 }
 
 // Lease takes a delivery for sending, for as long as it says, by the database's
@@ -92,12 +93,12 @@ func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration) (*
 		return c.QueryRow(ctx, `
 			update deliveries d
 			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = now() + $2
-			from reminders r join tasks t on t.id = r.task_id
+			from reminders r join tasks t on t.id = r.task_id left join preferences p on p.user_id = t.user_id
 			where d.id = $1 and r.id = d.reminder_id
 			  and d.state in ('planned', 'sending', 'unknown') and d.next_attempt_at <= now()
-			returning `+deliveryColumns+`, t.title, t.notes, t.due_date, r.before`, id, lease).
+			returning `+deliveryColumns+`, t.title, t.notes, t.due_date, r.before, coalesce(p.time_zone, 'UTC')`, id, lease).
 			Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts,
-				&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Title, &l.Notes, &l.DueDate, &l.Before)
+				&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Title, &l.Notes, &l.DueDate, &l.Before, &l.TimeZone)
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil

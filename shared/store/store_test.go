@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/duebell/duebell/local/postgres/pgtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/migrate"
 	"github.com/duebell/duebell/shared/store/storetest"
@@ -54,6 +56,13 @@ func TestSchemaRefuses(t *testing.T) {
 	s, url := storetest.Open(t)
 	made := insert(t, s)
 	c := connect(t, url)
+	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
+		p := preferences.Default(true)
+		p.Version = 1
+		return tx.SavePreferences(ctx, "ada", p)
+	}); err != nil {
+		t.Fatal(err)
+	}
 	reminder, taskID := made.Reminders[0].ID.String(), made.ID.String()
 	delivery := `insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, next_attempt_at, finished_at) values (gen_random_uuid(), '` + reminder + `', 1, '` + taskID + `', 'ada', 'email', `
 	if _, err := c.Exec(t.Context(), delivery+`'planned', now(), null)`); err != nil {
@@ -77,6 +86,17 @@ func TestSchemaRefuses(t *testing.T) {
 		"a finished delivery that still waits":  `update deliveries set state = 'sent', finished_at = now()`,
 		"a delivery on an unknown channel":      `update deliveries set channel = 'pigeon'`,
 		"a reminder gone before its deliveries": `delete from reminders`,
+		"preferences of nobody":                 `update preferences set user_id = 'nobody'`,
+		"preferences on an unknown channel":     `update preferences set channels = '{in_app,pigeon}'`,
+		"preferences on no known channel":       `update preferences set channels = '{in_app,null}'`,
+		"more addresses than there may be":      `update preferences set emails = array_fill('a@x.org'::text, '{6}')`,
+		"an address that is null":               `update preferences set emails = '{null}'`,
+		"a number that is null":                 `update preferences set phones = '{null}'`,
+		"more devices than there may be":        `update preferences set devices = (select jsonb_agg(n) from generate_series(1, 21) n)`,
+		"devices that are no list":              `update preferences set devices = '{}'`,
+		"a secret of no webhook":                `update preferences set webhook_secret = 'x'`,
+		"e-mail that is on and unsubscribed":    `update preferences set unsubscribed = true`,
+		"a second row of preferences":           `insert into preferences select * from preferences`,
 	} {
 		_, err := c.Exec(t.Context(), sql)
 		if pg, ok := err.(*pgconn.PgError); !ok || !strings.HasPrefix(pg.Code, "23") { //nolint:errorlint // pgx returns it as it is
@@ -160,5 +180,70 @@ func TestConfig(t *testing.T) {
 	err := store.Config{URL: "postgres://duebell:hunter2@host:notaport/x", MaxConns: 0}.Validate()
 	if err == nil || !strings.Contains(err.Error(), "DATABASE_URL") || !strings.Contains(err.Error(), "DATABASE_MAX_CONNS") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The secret comes in, stays or goes as it is asked, and is never read.
+func TestWebhookSecretIsKept(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	if err := s.SaveUser(t.Context(), store.User{ID: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []struct {
+		webhook *preferences.Webhook
+		want    string
+	}{
+		{&preferences.Webhook{URL: "https://a.example"}, ""},
+		{&preferences.Webhook{URL: "https://a.example", Secret: "one"}, "one"},
+		{&preferences.Webhook{URL: "https://a.example", KeepSecret: true}, "one"},
+		{&preferences.Webhook{URL: "https://a.example", Secret: "two"}, "two"},
+		{&preferences.Webhook{URL: "https://b.example", KeepSecret: true}, ""},
+		{&preferences.Webhook{URL: "https://b.example", Secret: "three"}, "three"},
+		{&preferences.Webhook{URL: "https://b.example"}, ""},
+		{&preferences.Webhook{URL: "https://b.example", Secret: "four"}, "four"},
+		{nil, ""},
+		{&preferences.Webhook{URL: "https://b.example", KeepSecret: true}, ""},
+	} {
+		err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
+			p, _, err := tx.LockPreferences(ctx, "ada")
+			if err != nil {
+				return err
+			}
+			if p.Webhook != nil && p.Webhook.Secret != "" {
+				t.Errorf("step %d: the secret was read", i)
+			}
+			p.Webhook = step.webhook
+			p.Version++
+			return tx.SavePreferences(ctx, "ada", p)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := c.QueryRow(t.Context(), `select coalesce(webhook_secret, '') from preferences`).Scan(&got); err != nil || got != step.want {
+			t.Errorf("step %d: %q, %v, want %q", i, got, err, step.want)
+		}
+	}
+}
+
+// What can be brought up can be taken down, with what came to be meanwhile.
+func TestMigrationsGoDown(t *testing.T) {
+	s, url := storetest.Open(t)
+	made := insert(t, s)
+	c := connect(t, url)
+	if _, err := c.Exec(t.Context(), `insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, finished_at)
+		values (gen_random_uuid(), $1, 1, $2, 'ada', 'sms', 'failed', now())`, made.Reminders[0].ID, made.ID); err != nil {
+		t.Fatal(err)
+	}
+	sql, err := os.ReadFile("migrate/0003_preferences.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, down, _ := strings.Cut(string(sql), "-- +goose Down")
+	for _, step := range []string{down, up} {
+		if _, err := c.Exec(t.Context(), step); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

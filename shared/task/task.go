@@ -48,12 +48,16 @@ type Channel string
 // The channels. In-app needs nobody's help and can't fail on its own: it is
 // written in the transaction that fires the reminder.
 const (
-	InApp Channel = "in_app"
-	Email Channel = "email"
+	InApp   Channel = "in_app"
+	Email   Channel = "email"
+	Push    Channel = "push"
+	SMS     Channel = "sms"
+	Webhook Channel = "webhook"
 )
 
-// Channels lists every channel there is.
-var Channels = []Channel{InApp, Email}
+// Channels lists every channel there is. Which of them can be used depends on
+// what is set up; one that can't be is recorded as failed when a reminder fires.
+var Channels = []Channel{InApp, Email, Push, SMS, Webhook}
 
 // Reminder is one instant at which a task's user is told. Each offset before a
 // task's due date has one, for as long as the task has that offset.

@@ -48,7 +48,12 @@ func New(t testing.TB) *World {
 
 // Token returns a valid token of a user with a verified e-mail address.
 func (w *World) Token(user string) string {
-	return w.issuer.Token(w.TB, user, map[string]any{"email": user + "@example.com", "email_verified": true})
+	return w.TokenWith(user, map[string]any{"email": user + "@example.com", "email_verified": true})
+}
+
+// TokenWith returns a valid token of a user that makes the claims.
+func (w *World) TokenWith(user string, claims map[string]any) string {
+	return w.issuer.Token(w.TB, user, claims)
 }
 
 // AdminToken returns a valid token of an operator.

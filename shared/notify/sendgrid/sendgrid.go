@@ -21,6 +21,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/unsubscribe"
 )
 
 // Config says how to send through SendGrid. Without an API key there is no
@@ -52,19 +53,21 @@ func (c Config) Validate() error {
 // Channel sends e-mail. It is safe for concurrent use.
 type Channel struct {
 	cfg    Config
+	links  unsubscribe.Config
 	from   *sgmail.Email
 	client rest.Client
 }
 
-// New makes the channel. Config must be valid.
-func New(cfg Config) (*Channel, error) {
+// New makes the channel. Both configurations must be valid.
+func New(cfg Config, links unsubscribe.Config) (*Channel, error) {
 	from, err := mail.ParseAddress(cfg.From)
 	if err != nil {
 		return nil, fmt.Errorf("EMAIL_FROM: %w", err)
 	}
 	return &Channel{
-		cfg:  cfg,
-		from: sgmail.NewEmail(from.Name, from.Address),
+		cfg:   cfg,
+		links: links,
+		from:  sgmail.NewEmail(from.Name, from.Address),
 		client: rest.Client{HTTPClient: &http.Client{
 			// The caller's context sets the deadline of a send; a redirect would
 			// take the API key elsewhere.
@@ -90,16 +93,31 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 }
 
 func (c *Channel) body(m notify.Message) ([]byte, error) {
+	link := c.links.Link(m.UserID, m.To)
+	text := m.Text() + "\n"
+	if link != "" {
+		text += "\n-- \nNo more reminders to this address: " + link + "\n"
+	}
 	var html bytes.Buffer
-	if err := page.Execute(&html, m); err != nil {
+	if err := page.Execute(&html, content{m, link}); err != nil {
 		return nil, fmt.Errorf("write the HTML part: %w", err)
 	}
 	msg := sgmail.NewV3MailInit(c.from, "Reminder: "+m.Headline(), sgmail.NewEmail("", m.To),
-		sgmail.NewContent("text/plain", m.Text()+"\n"), sgmail.NewContent("text/html", html.String()))
+		sgmail.NewContent("text/plain", text), sgmail.NewContent("text/html", html.String()))
+	if link != "" { // RFC 2369 and 8058
+		msg.SetHeader("List-Unsubscribe", "<"+link+">")
+		msg.SetHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+	}
 	// Comes back with SendGrid's events, and tells a repeated send apart from a
 	// second reminder.
 	msg.SetCustomArg("delivery_id", m.ID.String())
 	return sgmail.GetRequestBody(msg), nil
+}
+
+// content is what page shows.
+type content struct {
+	notify.Message
+	Unsubscribe string
 }
 
 var page = template.Must(template.New("mail").Parse(`<!doctype html>
@@ -107,6 +125,7 @@ var page = template.Must(template.New("mail").Parse(`<!doctype html>
 <h2>{{.Title}}</h2>
 {{with .Due}}<p>{{.}}</p>
 {{end}}{{with .Notes}}<p style="white-space:pre-wrap">{{.}}</p>
+{{end}}{{with .Unsubscribe}}<p style="font-size:small"><a href="{{.}}">No more reminders to this address</a></p>
 {{end}}</body></html>
 `))
 

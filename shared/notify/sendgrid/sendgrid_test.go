@@ -12,8 +12,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
+	"github.com/duebell/duebell/shared/unsubscribe"
 )
 
 const apiKey = "SG.very-secret"
@@ -25,11 +27,16 @@ func message() notify.Message {
 
 func channel(t *testing.T, url string) *sendgrid.Channel {
 	t.Helper()
+	return channelWithLinks(t, url, unsubscribe.Config{})
+}
+
+func channelWithLinks(t *testing.T, url string, links unsubscribe.Config) *sendgrid.Channel {
+	t.Helper()
 	cfg := sendgrid.Config{APIKey: apiKey, URL: url, From: "Duebell <reminders@duebell.example>"}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := sendgrid.New(cfg)
+	c, err := sendgrid.New(cfg, links)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +51,7 @@ type mail struct {
 		To []struct{ Email string }
 	}
 	Content    []struct{ Type, Value string }
+	Headers    map[string]string
 	CustomArgs map[string]string `json:"custom_args"`
 }
 
@@ -82,6 +90,48 @@ func TestSend(t *testing.T) {
 	}
 	if html.Type != "text/html" || strings.Contains(html.Value, "<b>") || !strings.Contains(html.Value, "&lt;b&gt;rent") {
 		t.Errorf("HTML part: %+v", html)
+	}
+}
+
+func TestUnsubscribeLink(t *testing.T) {
+	var got mail
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = mail{}
+		body, _ := io.ReadAll(r.Body)
+		if err := json.Unmarshal(body, &got); err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer s.Close()
+	m := message()
+	m.UserID = "ada"
+	m.Zone = time.FixedZone("CET", 3600)
+
+	links := unsubscribe.Config{PublicURL: "https://api.example.com", Keys: unsubscribe.Keys{Keys: []config.Secret{"a-key-of-at-least-32-characters-!!"}}}
+	if err := channelWithLinks(t, s.URL, links).Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	link := links.Link("ada", "ada@example.com")
+	if got.Headers["List-Unsubscribe"] != "<"+link+">" || got.Headers["List-Unsubscribe-Post"] != "List-Unsubscribe=One-Click" {
+		t.Errorf("headers %v", got.Headers)
+	}
+	text, html := got.Content[0].Value, got.Content[1].Value
+	if !strings.HasSuffix(text, "\n-- \nNo more reminders to this address: "+link+"\n") || !strings.Contains(html, `<a href="`+link+`">`) {
+		t.Errorf("the link is missing in %s or %s", text, html)
+	}
+	for _, part := range []string{text, html} {
+		// In the HTML, + is written as an entity.
+		if part = strings.ReplaceAll(part, "&#43;", "+"); !strings.Contains(part, "Due Mon, 23 Nov 2026 15:30 CET (UTC+01:00)") {
+			t.Errorf("not in the user's time zone: %s", part)
+		}
+	}
+
+	if err := channel(t, s.URL).Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Headers) > 0 || strings.Contains(got.Content[0].Value, "--") || strings.Contains(got.Content[1].Value, "<a") {
+		t.Errorf("without links: %+v", got)
 	}
 }
 

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/store"
+)
+
+// confirm shows whoever follows the link a page that asks. It changes nothing:
+// mail scanners follow links too.
+func (h handler) confirm(w http.ResponseWriter, r *http.Request) error {
+	_, address, err := h.open(r)
+	if err != nil {
+		return err
+	}
+	return writePage(w, page{Address: address})
+}
+
+// unsubscribe stops the e-mail that the token names. Mail programs post here on
+// their user's click (RFC 8058), and so does the page; what they post says no more
+// than that. Posting again changes nothing.
+func (h handler) unsubscribe(w http.ResponseWriter, r *http.Request) error {
+	userID, address, err := h.open(r)
+	if err != nil {
+		return err
+	}
+	err = h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error {
+		if err := tx.CancelEmails(ctx, userID, address); err != nil {
+			return err
+		}
+		p, signIn, err := tx.LockPreferences(ctx, userID)
+		if err != nil || !p.Unsubscribe(address, signIn) {
+			return err
+		}
+		p.Version++
+		return tx.SavePreferences(ctx, userID, p)
+	})
+	if err != nil && fault.CodeOf(err) != fault.CodeNotFound { // a user who is gone gets no e-mail
+		return err
+	}
+	return writePage(w, page{Address: address, Done: true})
+}
+
+// open reads the request's token. Mail programs and link trackers add parameters
+// of their own, so others are not refused.
+func (h handler) open(r *http.Request) (userID, address string, err error) {
+	userID, address, ok := h.links.Open(r.URL.Query().Get("token"))
+	if !ok {
+		return "", "", fault.Invalid("this link is not valid; use the one in your latest reminder, or switch e-mail off in your preferences")
+	}
+	return userID, address, nil
+}
+
+type page struct {
+	Address string
+	Done    bool
+}
+
+const style = `body{font-family:sans-serif;max-width:30em;margin:4em auto;padding:0 1em}button{font:inherit;padding:.5em 1em}`
+
+// The form posts to the page's own URL, token included.
+var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
+<title>Duebell: e-mail reminders</title><style>` + style + `</style></head><body>
+{{if .Done}}<h1>Done</h1>
+<p>Duebell sends no more reminders to {{.Address}}.</p>
+{{else}}<h1>No more e-mail?</h1>
+<p>Duebell will send no more reminders to {{.Address}}.</p>
+<form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click"><button>Unsubscribe</button></form>
+{{end}}</body></html>
+`))
+
+// policy allows the page its own style and its own form, and nothing else.
+var policy = func() string {
+	hash := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+}()
+
+func writePage(w http.ResponseWriter, p page) error {
+	var html bytes.Buffer
+	if err := pageTemplate.Execute(&html, p); err != nil {
+		return err
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy, "Cache-Control": "no-store",
+		"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", // the URL holds the token
+	} {
+		w.Header().Set(name, value)
+	}
+	_, _ = w.Write(html.Bytes())
+	return nil
+}

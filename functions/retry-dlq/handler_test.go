@@ -1,0 +1,46 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/shared/task"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// It takes whatever posts to it: a plain POST, or a CloudEvent in either form. With
+// Dapr away the pass says so, and has done the rest.
+func TestAnyPostSweeps(t *testing.T) {
+	for what, header := range map[string][]string{
+		"plain":                  nil,
+		"CloudEvent, binary":     {"Ce-Id", "1", "Ce-Source", "/ping", "Ce-Type", "dev.knative.sources.ping", "Ce-Specversion", "1.0"},
+		"CloudEvent, structured": {"Content-Type", "application/cloudevents+json"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := functiontest.New(t)
+			due := task.Instant(time.Now().Add(-time.Minute))
+			w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()})
+			a := functiontest.Serve(w, New).Call("POST", "/", `{"specversion":"1.0","id":"1","source":"/ping","type":"t"}`, header...)
+			if got := functiontest.Decode[response](w, a, 200); got.Fired["success"] != 1 || got.Problem == "" || got.Sentinel != "unknown" {
+				t.Errorf("%s", a.Body)
+			}
+			if list, err := w.Store.ListNotifications(t.Context(), "ada", nil, 10); err != nil || len(list) != 1 {
+				t.Errorf("%d notifications, %v", len(list), err)
+			}
+		})
+	}
+}
+
+func TestDatabaseAway(t *testing.T) {
+	w := functiontest.New(t)
+	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"
+	w.WantProblem(functiontest.Serve(w, New).Call("POST", "/", nil), 503, "unavailable", "database")
+}
+
+func TestOnlyPost(t *testing.T) {
+	w := functiontest.New(t)
+	w.WantProblem(functiontest.Serve(w, New).Call("GET", "/", nil), 405, "invalid", "POST")
+}

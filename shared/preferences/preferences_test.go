@@ -1,0 +1,114 @@
+package preferences_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/task"
+)
+
+func TestZone(t *testing.T) {
+	for name, want := range map[string]string{
+		"Europe/Paris": "Europe/Paris", "America/Argentina/Buenos_Aires": "America/Argentina/Buenos_Aires", "UTC": "UTC", "Etc/GMT+5": "Etc/GMT+5",
+		"": "UTC", "Local": "UTC", "Mars/Olympus": "UTC", "../../etc/passwd": "UTC", "/etc/localtime": "UTC", "right/Europe/Paris": "UTC",
+	} {
+		if got := preferences.Zone(name).String(); got != want {
+			t.Errorf("%q is %s", name, got)
+		}
+	}
+}
+
+func TestUnsubscribe(t *testing.T) {
+	ada := "ada@example.com"
+	all := []task.Channel{task.InApp, task.Email, task.SMS}
+	off := []task.Channel{task.InApp, task.SMS}
+	tests := map[string]struct {
+		emails       []string
+		signIn       *string
+		address      string
+		wantEmails   []string
+		wantChannels []task.Channel
+		wantChanged  bool
+	}{
+		"the sign-in's":                   {nil, &ada, "ada@example.com", nil, off, true},
+		"in another case":                 {nil, &ada, "Ada@Example.com", nil, off, true},
+		"one of two":                      {[]string{"a@x.org", "b@x.org"}, &ada, "a@x.org", []string{"b@x.org"}, all, true},
+		"the last one":                    {[]string{"a@x.org"}, &ada, "A@x.org", []string{}, off, true},
+		"the sign-in's, listed":           {[]string{"a@x.org", ada}, &ada, ada, []string{"a@x.org"}, off, true},
+		"the sign-in's, not listed":       {[]string{"a@x.org"}, &ada, ada, []string{"a@x.org"}, off, true},
+		"one that is not used":            {[]string{"a@x.org"}, &ada, "old@x.org", []string{"a@x.org"}, all, false},
+		"one that is not used, no list":   {nil, &ada, "old@x.org", nil, all, false},
+		"without an address at all":       {nil, nil, "old@x.org", nil, all, false},
+		"the last one, without a sign-in": {[]string{"a@x.org"}, nil, "a@x.org", []string{}, off, true},
+	}
+	for name, tt := range tests {
+		p := preferences.Preferences{Channels: slices.Clone(all), Emails: slices.Clone(tt.emails)}
+		if got := p.Unsubscribe(tt.address, tt.signIn); got != tt.wantChanged {
+			t.Errorf("%s: changed %v", name, got)
+		}
+		want := preferences.Preferences{Channels: tt.wantChannels, Emails: tt.wantEmails, Unsubscribed: len(tt.wantChannels) == len(off)}
+		if diff := cmp.Diff(want, p); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if p.Unsubscribe(tt.address, tt.signIn) {
+			t.Errorf("%s: changed again", name)
+		}
+	}
+}
+
+func TestListsAreWithoutRepetition(t *testing.T) {
+	p := preferences.Default(true)
+	p.Emails = []string{"a@x.org", "A@X.org", "b@x.org", "a@x.org"}
+	p.Phones = slices.Repeat([]string{"+15551234567"}, 50)
+	p.Devices = []preferences.Device{{"fcm", "a"}, {"onesignal", "a"}, {"fcm", "a"}}
+	if err := p.Validate(preferences.Rules{}); err != nil {
+		t.Fatal(err)
+	}
+	want := preferences.Default(true)
+	want.Emails, want.Phones = []string{"a@x.org", "b@x.org"}, []string{"+15551234567"}
+	want.Devices = []preferences.Device{{"fcm", "a"}, {"onesignal", "a"}}
+	if diff := cmp.Diff(want, p); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestInsecureWebhooks(t *testing.T) {
+	for url, private := range map[string]bool{
+		"https://example.com/hook?x=y": false, "https://93.184.215.14:8443/": false, "https://[2606:2800:21f:cb07:6820:80da:af6b:8b2c]/": false,
+		"http://example.com/": true, "https://127.0.0.1/": true, "https://10.1.2.3/": true, "https://192.168.0.1:444/": true, "https://[::1]/": true,
+		"https://[::ffff:10.0.0.1]/": true, "https://169.254.169.254/latest": true, "https://[fe80::1]/": true, "https://[fd00::1]/": true,
+		"https://0.0.0.0/": true, "https://LOCALHOST/": true, "https://localhost./": true, "https://a.localhost/": true,
+	} {
+		p := preferences.Default(false)
+		p.Webhook = &preferences.Webhook{URL: url}
+		if err := p.Validate(preferences.Rules{}); (err != nil) != private {
+			t.Errorf("%s: %v", url, err)
+		}
+		if err := p.Validate(preferences.Rules{AllowInsecureWebhooks: true}); err != nil {
+			t.Errorf("%s, allowed: %v", url, err)
+		}
+	}
+}
+
+func TestWebhookSecret(t *testing.T) {
+	for secret, good := range map[string]bool{
+		"": true, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw": true, "whsec_" + strings.Repeat("A", 84): true,
+		"hunter2-hunter2-hunter2-hunter2": false, "whsec_": false, "whsec_hunter2": false, "whsec_" + strings.Repeat("A", 31): false,
+		"whsec_" + strings.Repeat("A", 88): false, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS!": false, "whsec_MfKQ9r8GKYqr\nTwjUPD8ILPZIo2LaLaSw": false,
+	} {
+		p := preferences.Default(false)
+		p.Webhook = &preferences.Webhook{URL: "https://example.com/", Secret: config.Secret(secret)}
+		err := p.Validate(preferences.Rules{})
+		if (err == nil) != good {
+			t.Errorf("%q: %v", secret, err)
+		}
+		if err != nil && len(secret) > 6 && strings.Contains(err.Error(), secret) {
+			t.Errorf("the error tells it: %v", err)
+		}
+	}
+}

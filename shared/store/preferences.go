@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// preferencesColumns are all but the webhook's secret: only what signs with it
+// reads it.
+const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.unsubscribed, p.version`
+
+// scanPreferences reads the columns and what comes after them. Without a row of
+// preferences all columns are null, and ok is false.
+func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bool, err error) {
+	var zone, language, webhook *string
+	var unsubscribed *bool
+	var version *int64
+	err = row.Scan(append([]any{&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &unsubscribed, &version}, more...)...)
+	if err != nil || version == nil {
+		return preferences.Preferences{}, false, err
+	}
+	p.TimeZone, p.Language, p.Unsubscribed, p.Version = *zone, *language, *unsubscribed, *version
+	if webhook != nil {
+		p.Webhook = &preferences.Webhook{URL: *webhook, KeepSecret: true}
+	}
+	return p, true, nil
+}
+
+// GetPreferences returns a user's preferences, without the webhook's secret. A
+// user who has stored none, or is not on record, has the defaults.
+func (s *Store) GetPreferences(ctx context.Context, u User) (p preferences.Preferences, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		var email *string
+		var ok bool
+		p, ok, err = scanPreferences(c.QueryRow(ctx, `
+			select `+preferencesColumns+`, case when $3 then u.email else $2 end
+			from (select $1::text as id) asked left join users u on u.id = asked.id left join preferences p on p.user_id = asked.id`,
+			u.ID, u.Email, u.KeepEmail), &email)
+		if err == nil && !ok {
+			p = preferences.Default(email != nil)
+		}
+		return err
+	})
+	return p, err
+}
+
+var errNoUser = fault.NotFound("there is no such user")
+
+// LockPreferences locks a user's row, which also holds off all other changes of
+// their preferences. It returns these as GetPreferences does, and the verified
+// address of the user's sign-in.
+func (tx Tx) LockPreferences(ctx context.Context, userID string) (p preferences.Preferences, email *string, err error) {
+	err = tx.tx.QueryRow(ctx, `select email from users where id = $1 for no key update`, userID).Scan(&email)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, nil, errNoUser
+	}
+	if err != nil {
+		return p, nil, err
+	}
+	// A statement of its own, so that it sees what is committed behind the lock.
+	p, _, err = scanPreferences(tx.tx.QueryRow(ctx, `select `+preferencesColumns+` from preferences p where p.user_id = $1`, userID))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return preferences.Default(email != nil), email, nil
+	}
+	return p, email, err
+}
+
+// SavePreferences stores the preferences of a user whom LockPreferences locked,
+// with the version that they are to have.
+func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.Preferences) error {
+	var url, secret *string
+	keep := false
+	if p.Webhook != nil {
+		url, keep = &p.Webhook.URL, p.Webhook.KeepSecret
+		if given := p.Webhook.Secret.Reveal(); given != "" {
+			secret = &given
+		}
+	}
+	_, err := tx.tx.Exec(ctx, `
+		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, unsubscribed, version)
+		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @unsubscribed, @version)
+		on conflict (user_id) do update set
+			time_zone = excluded.time_zone, language = excluded.language, channels = excluded.channels,
+			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
+			webhook_secret = case when @keep and preferences.webhook_url = excluded.webhook_url
+				then preferences.webhook_secret else excluded.webhook_secret end,
+			unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now()`,
+		pgx.NamedArgs{
+			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
+			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
+			"url": url, "secret": secret, "keep": keep, "unsubscribed": p.Unsubscribed, "version": p.Version,
+		})
+	return err
+}
+
+// notNil is the list as the database holds it: empty, never null.
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// CancelEmails cancels what is planned and unsent of a user's e-mail to an
+// address. It locks deliveries, so it comes before LockPreferences.
+func (tx Tx) CancelEmails(ctx context.Context, userID, address string) error {
+	_, err := tx.tx.Exec(ctx, `
+		update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
+		where id in (
+			select d.id from deliveries d
+			where d.user_id = $1 and d.channel = $2 and lower(d.target) = lower($3) and d.state in ('planned', 'sending', 'unknown')
+			order by d.id for update)`, userID, task.Email, address)
+	return err
+}
