@@ -105,7 +105,10 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	if err == nil && call.ReminderID == nil {
 		err = fault.Invalid("reminder_id and revision are missing")
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, web.ErrIncomplete):
+		return web.WithStatus(err, http.StatusInternalServerError) // it comes again, whole
+	case err != nil:
 		return h.malformed(w, r, body.kept.Bytes(), err)
 	}
 	return h.fire(w, r, call)

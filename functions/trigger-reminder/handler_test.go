@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
@@ -169,6 +172,63 @@ func TestCallersNeedTheToken(t *testing.T) {
 	w.WantProblem(s.As("ada", "POST", "/job/x", data(due)), 401, "unauthenticated", "")
 	if sends.Load() != 0 {
 		t.Error("sent for a caller without the token")
+	}
+}
+
+func TestCallbackNames(t *testing.T) {
+	_, s, _ := serve(t, 202)
+	for _, name := range []string{"%00", "%ff", "a%0d%0ab", strings.Repeat("x", 3000), "%F0%9F%98%80"} {
+		a := s.Call("POST", "/job/"+name, "{}", "dapr-api-token", functiontest.AppToken)
+		if a.Status != 200 {
+			t.Errorf("%.20s: %d %s", name, a.Status, a.Body)
+		}
+	}
+}
+
+// A body that breaks off on its way says nothing about the job.
+func TestTruncatedBodyIsNotMalformed(t *testing.T) {
+	w := functiontest.New(t)
+	cfg, err := config.Parse[Config]([]string{"DATABASE_URL=" + w.DatabaseURL, "APP_API_TOKEN=" + functiontest.AppToken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	server := httptest.NewServer(f.Handler)
+	defer server.Close()
+	c, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /job/x HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 200\r\ndapr-api-token: %s\r\nConnection: close\r\n\r\n{\"task_id\":", functiontest.AppToken)
+	_ = c.(*net.TCPConn).CloseWrite()
+	answer, _ := io.ReadAll(c)
+	if status := strings.Fields(string(answer))[1]; status == "200" || status == "404" { // what Dapr takes for done
+		t.Errorf("answered %s", answer)
+	}
+}
+
+// SendGrid's explanation holds a NUL: the refusal must be recorded.
+func TestProviderNUL(t *testing.T) {
+	w := functiontest.New(t)
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(400)
+		fmt.Fprint(w, `{"errors":[{"message":"no \u0000","field":"to"}]}`)
+	}))
+	defer provider.Close()
+	s := functiontest.Serve(w, New, "SENDGRID_API_KEY=SG.secret", "SENDGRID_URL="+provider.URL, "EMAIL_FROM=reminders@duebell.example", "DELIVERY_SEND_TIMEOUT=100ms", "DELIVERY_LEASE=5100ms")
+	due := seed(w, -time.Second)
+	a := call(s, "/job/x", data(due))
+	log, _ := w.Store.ListDeliveries(t.Context(), "ada", due.ID)
+	for _, d := range log {
+		t.Logf("%d %s %s %d %q", a.Status, d.Channel, d.State, d.Attempts, d.LastError)
+		if d.State == "sending" {
+			t.Error("never recorded")
+		}
 	}
 }
 

@@ -296,11 +296,14 @@ type Result struct {
 // when the caller gives up: a send that has begun is finished and recorded.
 func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 	ctx = context.WithoutCancel(ctx)
+	leased := time.Now() // the database counts from then, or a little later
 	l, err := f.store.Lease(ctx, id, f.cfg.Lease)
 	if err != nil || l == nil {
 		return Result{}, err
 	}
-	leased := time.Now()
+	if time.Since(leased) > f.cfg.Lease-f.cfg.SendTimeout {
+		return Result{}, fault.Unavailable(nil, "the lease came too late to be used")
+	}
 
 	sendErr := f.send(ctx, l)
 	result := Result{Taken: true}
@@ -315,8 +318,12 @@ func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 	// What was sent and is not recorded will be sent again, so recording goes on
 	// for as long as the lease keeps others away.
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, f.store.Finish(ctx, l, result.State, result.Wait, lastError)
-	}, backoff.WithMaxElapsedTime(f.cfg.Lease-time.Since(leased)))
+		err := f.store.Finish(ctx, l, result.State, result.Wait, lastError)
+		if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithMaxElapsedTime(max(f.cfg.Lease-time.Since(leased), 1))) // 0 would mean for ever
 	if err != nil {
 		return Result{}, fmt.Errorf("record delivery %s as %s: %w", l.ID, result.State, err)
 	}
@@ -324,6 +331,9 @@ func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 }
 
 func (f *Firer) send(ctx context.Context, l *store.Leased) error {
+	if l.Attempts > f.cfg.MaxAttempts {
+		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could say what came of it")}
+	}
 	channel := f.channels[l.Channel]
 	if channel == nil {
 		return &notify.Error{Kind: notify.Retry, Err: errors.New("this channel is not set up here")}

@@ -224,7 +224,7 @@ func (p *Planner) forget(ctx context.Context, reminderID uuid.UUID, revision int
 // hold a job that means nothing after it.
 func leftovers(before, after []task.Reminder) (left []task.Reminder) {
 	for _, old := range before {
-		mayHaveJob := old.State == task.Armed || old.State == task.Fired
+		mayHaveJob := !old.Removed && (old.State == task.Armed || old.State == task.Fired)
 		if mayHaveJob && !slices.ContainsFunc(after, func(r task.Reminder) bool {
 			return r.ID == old.ID && r.Revision == old.Revision && r.State == old.State && !r.Removed
 		}) {

@@ -60,7 +60,7 @@ func (s *Store) KeepMalformed(ctx context.Context, jobName string, data []byte, 
 			insert into dead_letters as l (id, state, job_name, data, error, attempts) values ($1, 'dead', $2, $3, $4, 1)
 			on conflict (job_name, data_hash) where delivery_id is null
 			do update set attempts = l.attempts + 1, error = excluded.error, updated_at = now()`,
-			uuid.Must(uuid.NewV7()), storable(jobName, 500), storable(string(data), maxDeadData), reason)
+			uuid.Must(uuid.NewV7()), storable(jobName, 500), storable(string(data), maxDeadData), storable(reason, 500))
 		return err
 	})
 }

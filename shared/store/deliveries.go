@@ -91,11 +91,16 @@ func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration) (*
 	var l Leased
 	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
+			with free as materialized (
+				select id from deliveries
+				where id = $1 and state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
+				for no key update
+			)
 			update deliveries d
-			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = now() + $2
-			from reminders r join tasks t on t.id = r.task_id left join preferences p on p.user_id = t.user_id
-			where d.id = $1 and r.id = d.reminder_id
-			  and d.state in ('planned', 'sending', 'unknown') and d.next_attempt_at <= now()
+			-- Not now(): the statement may have waited for the row's lock.
+			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + $2
+			from free, reminders r join tasks t on t.id = r.task_id left join preferences p on p.user_id = t.user_id
+			where d.id = free.id and r.id = d.reminder_id
 			returning `+deliveryColumns+`, t.title, t.notes, t.due_date, r.before, coalesce(p.time_zone, 'UTC')`, id, lease).
 			Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts,
 				&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Title, &l.Notes, &l.DueDate, &l.Before, &l.TimeZone)
@@ -139,7 +144,7 @@ func (s *Store) Finish(ctx context.Context, l *Leased, state DeliveryState, wait
 			from finished f where f.state in ('planned', 'unknown', 'exhausted')
 			on conflict (delivery_id) do update
 			set state = excluded.state, error = excluded.error, attempts = excluded.attempts, updated_at = now()`,
-			l.ID, state, l.Attempts, wait, lastError, uuid.Must(uuid.NewV7()))
+			l.ID, state, l.Attempts, wait, storable(lastError, 2000), uuid.Must(uuid.NewV7()))
 		return err
 	})
 }

@@ -41,7 +41,7 @@ func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled) (stale []Sch
 				update reminders r set confirmed_revision = a.revision from asked a
 				where r.id = a.id and a.state = 'armed' and a.current = a.revision
 			)
-			select id, revision from asked where current <> revision or state = 'cancelled'`, ids, revisions)
+			select id, revision from asked where current <> revision or state in ('cancelled', 'missed')`, ids, revisions)
 		stale, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Scheduled])
 		return err
 	})

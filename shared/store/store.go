@@ -127,7 +127,11 @@ func (s *Store) inTx(ctx context.Context, options pgx.TxOptions, fn func(context
 		if err := fn(ctx, tx); err != nil {
 			return err
 		}
-		return tx.Commit(ctx)
+		if err := tx.Commit(ctx); err != nil {
+			// pgx may call a commit that was sent and not answered safe to retry.
+			return backoff.Permanent(err)
+		}
+		return nil
 	})
 }
 

@@ -126,8 +126,21 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) error {
 	if err := tx.saveReminders(ctx, before.Reminders, t); err != nil {
 		return err
 	}
-	return tx.cancelDeliveries(ctx, t.ID, !t.Active())
+	if err := tx.cancelDeliveries(ctx, t.ID, !t.Active()); err != nil {
+		return err
+	}
+	if len(t.Reminders) <= maxReminderRows {
+		return nil
+	}
+	_, err := tx.tx.Exec(ctx, `
+		delete from reminders r where r.task_id = $1 and r.removed_at is not null
+		and not exists (select from deliveries d where d.reminder_id = r.id)`, t.ID)
+	return err
 }
+
+// maxReminderRows is how many rows of removed reminders and others a task may have
+// before those without a history go. Their jobs, if any are left, find nothing.
+const maxReminderRows = 3 * task.MaxReminders
 
 // DeleteTask hides a task that LockTask returned, and cancels its reminders and
 // unsent deliveries. The rows stay until retention removes them.

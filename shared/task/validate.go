@@ -44,6 +44,7 @@ func (d *Draft) Validate() error {
 }
 
 func (d *Draft) validateBefore() error {
+	offsets := make([]time.Duration, 0, min(len(d.Before), MaxReminders))
 	for _, b := range d.Before {
 		switch {
 		case b < 0:
@@ -52,12 +53,14 @@ func (d *Draft) validateBefore() error {
 			return fault.Invalid("reminders: %q is more than a year (8784h) before the due date", FormatBefore(b))
 		case b%time.Millisecond != 0:
 			return fault.Invalid("reminders: %q is finer than a millisecond", b.String())
+		case slices.Contains(offsets, b):
+			continue
+		case len(offsets) == MaxReminders:
+			return fault.Invalid("reminders has more than %d offsets", MaxReminders)
 		}
+		offsets = append(offsets, b)
 	}
-	d.Before = unique(d.Before)
-	if n := len(d.Before); n > MaxReminders {
-		return fault.Invalid("reminders has %d offsets: at most %d are allowed", n, MaxReminders)
-	}
+	d.Before = offsets
 	return nil
 }
 

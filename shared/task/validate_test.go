@@ -31,7 +31,7 @@ func TestValidate(t *testing.T) {
 		"year 9999":             {task.Draft{Title: "x", DueDate: year(9999)}, ""},
 		"year 10000":            {task.Draft{Title: "x", DueDate: year(10000)}, "due_date must lie"},
 		"year 1":                {task.Draft{Title: "x", DueDate: year(1)}, "due_date must lie"},
-		"too many reminders":    {task.Draft{Title: "x", Before: many}, "21 offsets"},
+		"too many reminders":    {task.Draft{Title: "x", Before: many}, "more than 20 offsets"},
 		"repeated counts once":  {task.Draft{Title: "x", Before: append(many[:task.MaxReminders:task.MaxReminders], 0)}, ""},
 		"negative offset":       {task.Draft{Title: "x", Before: []time.Duration{-time.Minute}}, "negative"},
 		"offset over a year":    {task.Draft{Title: "x", Before: []time.Duration{task.MaxBefore + time.Second}}, "more than a year"},

@@ -128,12 +128,18 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, e
 		return nil, tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, WithStatus(fault.Invalid("the body did not come within %v", bodyTimeout), http.StatusRequestTimeout)
+		e := fault.Invalid("the body did not come within %v", bodyTimeout)
+		e.Err = ErrIncomplete
+		return nil, WithStatus(e, http.StatusRequestTimeout)
 	}
 	e := fault.Invalid("the body could not be read to its end")
-	e.Err = err
+	e.Err = fmt.Errorf("%w: %w", ErrIncomplete, err)
 	return nil, e
 }
+
+// ErrIncomplete is the cause of an error of [ReadJSON] when the body broke off on
+// its way: what was to be said is not known.
+var ErrIncomplete = errors.New("the body is incomplete")
 
 // DecodeJSON decodes data, one JSON value, into dst, strictly: it refuses
 // members that dst does not know or that come twice, names in another case,
