@@ -6,13 +6,14 @@
 //
 // A user's notifications are in one order, and become visible in it: a reader
 // that goes on after the last one it has misses none. So list first, then stream
-// with ?after= the last one, and once more whenever the stream ends; EventSource
-// does that by itself, with the header Last-Event-ID. Without either, a stream tells
-// what comes from now on; after the nil UUID it tells everything.
+// with ?after= the last one, and again whenever the stream ends. An EventSource that
+// sends a token does that by itself, with the header Last-Event-ID; one with a ticket
+// needs a new ticket each time. Without either, a stream tells what comes from now
+// on; after the nil UUID it tells everything.
 //
 // A stream also goes on after a notification that has been purged: with all that
-// is later, and perhaps one from the minute before it once more. An error would end
-// an EventSource for good.
+// is later, and perhaps some from the minute before it once more. To refuse it would
+// end an EventSource for good.
 package main
 
 import (
