@@ -1,8 +1,19 @@
 // inbox serves the in-app channel: GET /api/notifications lists a user's
-// notifications, and POST /api/notifications/{id}/read marks one as read.
+// notifications, and POST /api/notifications/{id}/read marks one as read. GET
+// /api/notifications/stream (server-sent events) and /api/notifications/ws (a
+// WebSocket) tell them as they come; POST /api/notifications/ticket lets a browser
+// in, which can't send a token there: ?ticket=, once, within 30 s.
 //
 // A user's notifications are in one order, and become visible in it: a reader
-// that goes on with ?after= the last one it has misses none.
+// that goes on after the last one it has misses none. So list first, then stream
+// with ?after= the last one, and again whenever the stream ends. An EventSource that
+// sends a token does that by itself, with the header Last-Event-ID; one with a ticket
+// needs a new ticket each time. Without either, a stream tells what comes from now
+// on; after the nil UUID it tells everything.
+//
+// A stream also goes on after a notification that has been purged: with all that
+// is later, and perhaps some from the minute before it once more. To refuse it would
+// end an EventSource for good.
 package main
 
 import (
@@ -13,6 +24,7 @@ import (
 
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/live"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/web"
 )
@@ -21,11 +33,14 @@ import (
 type Config struct {
 	SignIn auth.Config
 	Store  store.Config
+	Stream StreamConfig
 }
 
 type handler struct {
 	signIn *auth.Verifier
 	store  *store.Store
+	hub    *live.Hub
+	stream StreamConfig
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -34,14 +49,22 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s}
+	// Streams leave a part of the pool to the other requests.
+	hub := live.NewHub(s, cfg.Stream.Live, int(cfg.Store.MaxConns-1)/2)
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s, hub: hub, stream: cfg.Stream}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/notifications":            h.list,
 			"POST /api/notifications/{id}/read": h.markRead,
+			"GET /api/notifications/stream":     h.events,
+			"GET /api/notifications/ws":         h.socket,
+			"POST /api/notifications/ticket":    h.issueTicket,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
-		Close: s.Close,
+		Close: func() {
+			hub.Close()
+			s.Close()
+		},
 	}, nil
 }
 

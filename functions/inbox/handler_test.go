@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -15,7 +16,16 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-func TestMain(m *testing.M) { storetest.Main(m) }
+func TestMain(m *testing.M) {
+	switch {
+	case os.Getenv(asFunction) != "":
+		main()
+	case os.Getenv(asClients) != "":
+		clientsMain()
+	default:
+		storetest.Main(m)
+	}
+}
 
 // tell puts a notification into a user's inbox, the way they come there.
 func tell(w *functiontest.World, user, title string) {

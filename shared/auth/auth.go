@@ -78,6 +78,7 @@ type User struct {
 	EmailClaim    bool // the token says something about an e-mail address
 	EmailVerified bool // the issuer knows that the address is the user's; never without one
 	Scopes        []string
+	Expiry        time.Time // from then on the token is not accepted any more
 }
 
 // HasScope reports whether the token carries the scope.
@@ -213,7 +214,7 @@ func userOf(token *oidc.IDToken) (User, error) {
 		strings.ContainsFunc(c.Subject, unicode.IsControl):
 		return User{}, errors.New("the subject is missing, too long or holds control characters")
 	}
-	user := User{ID: c.Subject}
+	user := User{ID: c.Subject, Expiry: token.Expiry.Add(clockSkew)}
 	if c.Email != nil {
 		user.Email, user.EmailClaim = *c.Email, true
 		user.EmailVerified = bool(c.EmailVerified) && user.Email != ""

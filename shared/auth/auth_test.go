@@ -125,6 +125,14 @@ func TestUser(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			expiry := time.Now().Add(time.Hour)
+			if exp, ok := test.claims["exp"].(int64); ok {
+				expiry = time.Unix(exp, 0)
+			}
+			if late := got.Expiry.Sub(expiry.Add(clockSkew)); late.Abs() > 10*time.Second {
+				t.Errorf("it is accepted until %v, %v later than it should be", got.Expiry, late)
+			}
+			got.Expiry = time.Time{}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -49,19 +49,20 @@ func (c FirerRules) Validate() error {
 // use, also by many processes on one reminder.
 //
 // Firing is one transaction: the reminder is marked, its deliveries are planned,
-// and the in-app one is written. Sending comes after, each delivery leased just
-// before; whoever comes next (Dapr's retry, a sweep) sends what is left.
+// and the in-app one is written, of which those who wait for it are then told.
+// Sending comes after, each delivery leased just before; whoever comes next (Dapr's retry, a sweep) sends what is left.
 type Firer struct {
 	store    *store.Store
 	channels map[task.Channel]Channel
 	now      func() time.Time
 	cfg      FirerRules
+	inboxes  *hinter
 }
 
 // NewFirer makes a Firer with the external channels that are configured. now is
 // its clock, time.Now outside of tests.
 func NewFirer(s *store.Store, channels map[task.Channel]Channel, now func() time.Time, cfg FirerRules) *Firer {
-	return &Firer{store: s, channels: channels, now: now, cfg: cfg}
+	return &Firer{store: s, channels: channels, now: now, cfg: cfg, inboxes: newHinter(s.Hint)}
 }
 
 // Status is how a wake-up call ended.
@@ -145,8 +146,9 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 // the reminder. It returns how far ahead of its instant the call came, and what
 // is to be sent now.
 func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, reason string, ahead time.Duration, planned []store.OpenDelivery, err error) {
+	told := false
 	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		planned = nil
+		planned, told = nil, false
 		r, err := tx.LockReminder(ctx, w.ReminderID, w.TaskID, w.UserID)
 		if err != nil {
 			return err
@@ -163,6 +165,7 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 			return err
 		}
 		deliveries, inApp := f.plan(r, t, to)
+		told = inApp != nil
 		for _, d := range deliveries {
 			if d.State == store.Planned {
 				planned = append(planned, store.OpenDelivery{ID: d.ID})
@@ -170,6 +173,9 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 		}
 		return tx.FireReminder(ctx, r.ID, deliveries, inApp)
 	})
+	if err == nil && told {
+		f.inboxes.hint(ctx, w.UserID)
+	}
 	return verdict, reason, ahead, planned, err
 }
 

@@ -16,14 +16,15 @@ import (
 // Received is a notification in a user's inbox.
 type Received struct {
 	Notification
+	Seq       int64 // its place in the user's order
 	CreatedAt time.Time
 	ReadAt    *time.Time
 }
 
-const receivedColumns = `n.id, n.user_id, n.task_id, n.title, n.body, n.created_at, n.read_at`
+const receivedColumns = `n.id, n.user_id, n.seq, n.task_id, n.title, n.body, n.created_at, n.read_at`
 
 func scanReceived(row pgx.CollectableRow) (n Received, err error) {
-	err = row.Scan(&n.ID, &n.UserID, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt)
+	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt)
 	n.CreatedAt, n.ReadAt = n.CreatedAt.UTC(), inUTC(n.ReadAt)
 	return n, err
 }

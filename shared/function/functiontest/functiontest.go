@@ -61,6 +61,11 @@ func (w *World) AdminToken() string {
 	return w.issuer.Token(w.TB, "operator", map[string]any{"scope": "admin"})
 }
 
+// TokenUntil returns a token of a user that expires at a time.
+func (w *World) TokenUntil(user string, expiry time.Time) string {
+	return w.issuer.Token(w.TB, user, map[string]any{"exp": expiry.Unix()})
+}
+
 // Seed stores a task of a user with a verified e-mail address, as create-task
 // would while Dapr is away.
 func (w *World) Seed(user string, d task.Draft) task.Task {
@@ -108,6 +113,16 @@ var errAway = errors.New("no Dapr in this test")
 func (away) Schedule(context.Context, task.Wake, time.Time) error { return errAway }
 func (away) Delete(context.Context, task.Wake) error              { return errAway }
 
+// Environ returns the environment that every function is given.
+func (w *World) Environ() []string {
+	return []string{
+		"DATABASE_URL=" + w.DatabaseURL,
+		"DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused",
+		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
+		"APP_API_TOKEN=" + AppToken,
+	}
+}
+
 // Server is one function, served.
 type Server struct {
 	w   *World
@@ -118,12 +133,7 @@ type Server struct {
 // environment variables, NAME=value, come on top.
 func Serve[C any](w *World, build func(C) (*function.Function, error), environ ...string) *Server {
 	w.Helper()
-	cfg, err := config.Parse[C](append([]string{
-		"DATABASE_URL=" + w.DatabaseURL,
-		"DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused",
-		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
-		"APP_API_TOKEN=" + AppToken,
-	}, environ...))
+	cfg, err := config.Parse[C](append(w.Environ(), environ...))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -140,6 +150,9 @@ func Serve[C any](w *World, build func(C) (*function.Function, error), environ .
 	})
 	return &Server{w: w, url: server.URL}
 }
+
+// URL returns the function's URL, without a slash at its end.
+func (s *Server) URL() string { return s.url }
 
 // Silent returns an address that takes connections and never says anything.
 func Silent(t testing.TB) string {

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/web"
+)
+
+const (
+	// maxIncoming bounds a message from a client, which has nothing to say.
+	maxIncoming = 512
+	// closeTimeout is how long a client may take to answer the closing of its socket.
+	closeTimeout = time.Second
+	// statusUnauthorized is the registered code for a sign-in that does not hold.
+	statusUnauthorized websocket.StatusCode = 3000
+)
+
+// socket serves a WebSocket: a text message for each notification, and pings. What
+// the client sends is ignored.
+//
+// It is closed with 1001 when the function stops, 1013 when the database is away,
+// and 3000 when the sign-in has expired. A client that does not receive, or does not
+// answer a ping, is cut off. All of them go on with ?after=.
+func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
+		return web.WithStatus(fault.Invalid("this is a WebSocket; for plain HTTP there is GET /api/notifications/stream"), http.StatusUpgradeRequired)
+	}
+	client, expiry, err := h.open(r)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	taken := &takenOver{ResponseWriter: w}
+	conn, err := websocket.Accept(taken, r, &websocket.AcceptOptions{
+		// Pages of any origin may connect. What lets a user in, a token or a ticket,
+		// is nothing that a browser adds by itself as it does cookies: a page that
+		// has it got it from the user's own.
+		InsecureSkipVerify: true,
+	})
+	if err != nil {
+		return nil // Accept has answered
+	}
+	conn.SetReadLimit(maxIncoming)
+
+	ctx, gone := context.WithCancel(r.Context())
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer func() { _ = conn.CloseNow() }()
+	defer gone()
+	group.Go(func() { // from here on only reading notices that the client goes
+		defer gone()
+		discard(conn)
+	})
+	out := &socketWire{
+		conn: conn, lost: gone, group: &group,
+		ctx: func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, h.stream.WriteTimeout) },
+	}
+	err = h.pump(r.WithContext(ctx), client, expiry, out)
+	slog.DebugContext(ctx, "a stream has ended", "reason", err)
+	// The library would wait for 5 s, and a function that stops has little time.
+	_ = taken.conn.SetDeadline(time.Now().Add(closeTimeout))
+	switch {
+	case errors.Is(err, errDraining):
+		_ = conn.Close(websocket.StatusGoingAway, err.Error())
+	case errors.Is(err, errSignIn):
+		_ = conn.Close(statusUnauthorized, err.Error())
+	case errors.Is(err, errAway):
+		_ = conn.Close(websocket.StatusTryAgainLater, err.Error())
+	}
+	return nil
+}
+
+// takenOver remembers the connection that was taken over from the server.
+type takenOver struct {
+	http.ResponseWriter
+	conn net.Conn
+}
+
+// Hijack implements http.Hijacker.
+func (t *takenOver) Hijack() (conn net.Conn, rw *bufio.ReadWriter, err error) {
+	conn, rw, err = http.NewResponseController(t.ResponseWriter).Hijack()
+	t.conn = conn
+	return conn, rw, err
+}
+
+// discard reads, and so answers pings, until the client goes.
+func discard(conn *websocket.Conn) {
+	for {
+		_, message, err := conn.Reader(context.Background())
+		if err == nil {
+			_, err = io.Copy(io.Discard, message)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// socketWire writes messages to a WebSocket.
+type socketWire struct {
+	conn  *websocket.Conn
+	ctx   func() (context.Context, context.CancelFunc) // for one write
+	lost  func()                                       // to be called when there is no answer
+	group *sync.WaitGroup
+}
+
+func (s *socketWire) send(_ uuid.UUID, message []byte) error {
+	ctx, cancel := s.ctx()
+	defer cancel()
+	return s.conn.Write(ctx, websocket.MessageText, message)
+}
+
+func (s *socketWire) flush() error { return nil }
+
+// heartbeat sends a ping. It does not wait for the answer, as notifications must
+// not wait for it either.
+func (s *socketWire) heartbeat() error {
+	s.group.Go(func() {
+		ctx, cancel := s.ctx()
+		defer cancel()
+		if s.conn.Ping(ctx) != nil {
+			s.lost()
+		}
+	})
+	return nil
+}

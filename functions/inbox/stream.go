@@ -1,0 +1,200 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/live"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// StreamConfig sets how streams are kept alive.
+type StreamConfig struct {
+	Live         live.Rules
+	Heartbeat    time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" help:"how long a stream may be silent before it sends a sign of life; less than what a proxy on the way allows"`
+	WriteTimeout time.Duration `env:"STREAM_WRITE_TIMEOUT" envDefault:"10s" help:"how long a client may take to receive one message, or to answer a ping, before it is dropped"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (c StreamConfig) Validate() error {
+	var problems []error
+	if c.Heartbeat < 10*time.Millisecond {
+		problems = append(problems, errors.New("STREAM_HEARTBEAT must be at least 10ms"))
+	}
+	if c.WriteTimeout < 10*time.Millisecond {
+		problems = append(problems, errors.New("STREAM_WRITE_TIMEOUT must be at least 10ms"))
+	}
+	return errors.Join(problems...)
+}
+
+// A stream ends in one of these ways, besides that the client goes.
+var (
+	errDraining = errors.New("this copy of the function is stopping")
+	errSignIn   = errors.New("the sign-in has expired")
+	errAway     = errors.New("notifications can't be read right now")
+)
+
+// open lets a user in, by token or ticket, and returns their client of the hub and
+// when their sign-in ends.
+func (h handler) open(r *http.Request) (*live.Client, time.Time, error) {
+	q := web.Query(r)
+	secret, after := q.String("ticket"), q.UUID("after")
+	if err := q.Err(); err != nil {
+		return nil, time.Time{}, err
+	}
+	// What the client has seen since it was given the URL goes before what the
+	// URL says: that is how EventSource reconnects.
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		id, err := web.ParseUUID("Last-Event-ID", last)
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		after = &id
+	}
+	user, err := h.streamUser(r, secret)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	client, err := h.hub.Open(r.Context(), user.ID, after)
+	return client, user.Expiry, err
+}
+
+// wire is a client's connection, in whichever protocol.
+type wire interface {
+	// send sends one notification, or keeps it until flush.
+	send(id uuid.UUID, message []byte) error
+	flush() error
+	// heartbeat sends a sign of life.
+	heartbeat() error
+}
+
+// pump sends a client what the hub has for it until one of them goes, and returns
+// why.
+func (h handler) pump(r *http.Request, client *live.Client, expiry time.Time, out wire) error {
+	ctx := r.Context()
+	expired := time.NewTimer(time.Until(expiry))
+	defer expired.Stop()
+	silent := time.NewTicker(h.stream.Heartbeat)
+	defer silent.Stop()
+	for {
+		select {
+		case <-function.Draining(ctx):
+			return errDraining
+		case <-expired.C:
+			return errSignIn
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-silent.C:
+			if err := out.heartbeat(); err != nil {
+				return err
+			}
+		case <-client.Ready():
+			list, err := client.Take(ctx)
+			if err != nil {
+				if ctx.Err() == nil {
+					slog.WarnContext(ctx, "a stream is cut", "error", err)
+				}
+				return errAway
+			}
+			if err := sendAll(out, list); err != nil {
+				return err
+			}
+			silent.Reset(h.stream.Heartbeat)
+		}
+	}
+}
+
+func sendAll(out wire, list []store.Received) error {
+	for _, n := range list {
+		message, err := json.Marshal(show(n))
+		if err != nil {
+			return fmt.Errorf("encode notification %s: %w", n.ID, err)
+		}
+		if err := out.send(n.ID, message); err != nil {
+			return err
+		}
+	}
+	return out.flush()
+}
+
+// events serves server-sent events.
+//
+// The first thing sent is the id from which this stream goes on. So a browser that
+// loses the connection before the first notification resumes there, too.
+func (h handler) events(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet { // the route takes HEAD, too, which would wait for ever
+		w.Header().Set("Allow", http.MethodGet)
+		return web.WithStatus(fault.Invalid("a stream can only be read with GET"), http.StatusMethodNotAllowed)
+	}
+	client, expiry, err := h.open(r)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+
+	header := w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no") // or nginx would hold it back
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusOK)
+	out := eventWire{w: w, control: http.NewResponseController(w), timeout: h.stream.WriteTimeout}
+	defer out.done()
+	// Thousands of clients that lose their connections at once do not come back at once.
+	retry := time.Second + rand.N(2*time.Second)
+	err = out.write(fmt.Appendf(nil, "retry: %d\nid: %s\n\n", retry.Milliseconds(), client.Start().ID))
+	if err == nil {
+		err = out.flush()
+	}
+	if err == nil {
+		err = h.pump(r, client, expiry, out)
+	}
+	// However it ended, the client comes back and goes on where it was.
+	slog.DebugContext(r.Context(), "a stream has ended", "reason", err)
+	return nil
+}
+
+// eventWire writes server-sent events.
+type eventWire struct {
+	w       io.Writer
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+func (e eventWire) send(id uuid.UUID, message []byte) error {
+	// JSON has no line breaks.
+	return e.write(fmt.Appendf(nil, "id: %s\nevent: notification\ndata: %s\n\n", id, message))
+}
+
+func (e eventWire) heartbeat() error {
+	if err := e.write([]byte(":\n\n")); err != nil {
+		return err
+	}
+	return e.flush()
+}
+
+// write may keep p in a buffer. The deadline is anew for each message: a client that
+// is slow but goes on receiving is not dropped.
+func (e eventWire) write(p []byte) error {
+	if err := e.control.SetWriteDeadline(time.Now().Add(e.timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	_, err := e.w.Write(p)
+	return err
+}
+
+func (e eventWire) flush() error { return e.control.Flush() }
+
+// done leaves the connection, which may serve another request, as it was.
+func (e eventWire) done() { _ = e.control.SetWriteDeadline(time.Time{}) }

@@ -1,0 +1,755 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/live"
+	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// write puts a notification into an inbox, without a notice.
+func write(w *functiontest.World, user, title string) {
+	w.Helper()
+	ctx := context.Background()
+	err := w.Store.SaveUser(ctx, store.User{ID: user})
+	if err == nil {
+		err = w.Store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+			return tx.FireReminder(ctx, uuid.New(), nil, &store.Notification{
+				ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title,
+			})
+		})
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// open opens a stream that ends with the test.
+func open(w *functiontest.World, d dial, s *functiontest.Server, user string, after *uuid.UUID) subscriber {
+	w.Helper()
+	c, err := d(w, s.URL(), w.Token(user), after)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(c.kill)
+	return c
+}
+
+// wantTitles checks what comes next.
+func wantTitles(w *functiontest.World, c subscriber, want ...string) (last notification) {
+	w.Helper()
+	for _, title := range want {
+		n, err := c.next(10 * time.Second)
+		if err != nil || n.Title != title {
+			w.Fatalf("got %q, %v, want %q", n.Title, err, title)
+		}
+		last = n
+	}
+	return last
+}
+
+// wantSilence checks that nothing comes for a while.
+func wantSilence(w *functiontest.World, c subscriber) {
+	w.Helper()
+	if n, err := c.next(300 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
+		w.Errorf("got %q, %v, want nothing", n.Title, err)
+	}
+}
+
+func eachProtocol(t *testing.T, test func(t *testing.T, d dial)) {
+	for name, d := range dials {
+		t.Run(name, func(t *testing.T) { test(t, d) })
+	}
+}
+
+func TestStream(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, d dial) {
+		w := functiontest.New(t)
+		s := functiontest.Serve(w, New)
+		tell(w, "ada", "0")
+		c, eve := open(w, d, s, "ada", nil), open(w, d, s, "eve", nil)
+		wantSilence(w, c)
+		tell(w, "ada", "1")
+		tell(w, "ada", "2")
+		got := wantTitles(w, c, "1", "2")
+		tell(w, "eve", "eve's")
+		wantTitles(w, eve, "eve's") // and nothing before
+
+		list := functiontest.Decode[inbox](w, s.As("ada", "GET", "/api/notifications", nil), 200).Notifications
+		if got != list[2] {
+			t.Errorf("got %+v, the list has %+v", got, list[2])
+		}
+		wantTitles(w, open(w, d, s, "ada", &uuid.Nil), "0", "1", "2")
+		wantTitles(w, open(w, d, s, "ada", &list[0].ID), "1", "2")
+		wantSilence(w, open(w, d, s, "ada", &list[2].ID))
+	})
+}
+
+func TestStreamOnTheWire(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	get := func(query string, header ...string) (*sse, event) {
+		t.Helper()
+		c, err := openSSE(t, s.URL()+"/api/notifications/stream"+query, w.Token("ada"), header...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.kill)
+		first, err := c.item(10 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, first.(event)
+	}
+	c, first := get("")
+	for name, want := range map[string]string{
+		"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff",
+	} {
+		if got := c.response.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	// The first id is where this stream begins: of an empty inbox, all.
+	if first.id != uuid.Nil.String() || first.data != "" || len(first.retry) != 4 {
+		t.Errorf("it begins with %+v", first)
+	}
+	tell(w, "ada", "0")
+	e, err := c.item(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := functiontest.Decode[inbox](w, s.As("ada", "GET", "/api/notifications", nil), 200).Notifications
+	if got := e.(event); got.id != list[0].ID.String() || got.name != "notification" ||
+		!strings.Contains(s.As("ada", "GET", "/api/notifications", nil).Body, got.data) {
+		t.Errorf("the event %+v is not what the list has", got)
+	}
+	if _, first := get(""); first.id != list[0].ID.String() {
+		t.Errorf("a stream after the first begins with %+v", first)
+	}
+	// EventSource keeps the URL and adds the header, which knows more.
+	tell(w, "ada", "1")
+	again, _ := get("?after="+uuid.Nil.String(), "Last-Event-ID", list[0].ID.String())
+	wantTitles(w, again, "1")
+	again, _ = get("?after=" + list[0].ID.String())
+	wantTitles(w, again, "1")
+}
+
+func TestStreamIsRefused(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	for _, path := range []string{"/api/notifications/stream", "/api/notifications/ws"} {
+		w.WantProblem(s.Call("GET", path, nil, upgrade...), 401, "unauthenticated", "")
+		w.WantProblem(s.Call("GET", path+"?ticket=wrong", nil, upgrade...), 401, "unauthenticated", "ticket")
+		for query, detail := range map[string]string{
+			"?after=x":                   "after must be a UUID",
+			"?after=" + uuid.NewString(): "not the id of a notification",
+			"?before=x":                  "before",
+			"?ticket=a&ticket=b":         "ticket",
+		} {
+			w.WantProblem(s.As("ada", "GET", path+query, nil, upgrade...), 400, "invalid", detail)
+		}
+		w.WantProblem(s.As("ada", "GET", path, nil, slices.Concat(upgrade, []string{"Last-Event-ID", "7"})...), 400, "invalid", "Last-Event-ID must be a UUID")
+	}
+	w.WantProblem(s.As("ada", "GET", "/api/notifications/ws", nil), 426, "invalid", "WebSocket")
+	if a := s.As("ada", "HEAD", "/api/notifications/stream", nil); a.Status != 405 || a.Header.Get("Allow") != "GET" {
+		t.Errorf("HEAD: %d %v", a.Status, a.Header)
+	}
+	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"
+	w.WantProblem(functiontest.Serve(w, New).As("ada", "GET", "/api/notifications/stream", nil), 503, "unavailable", "")
+}
+
+// A notification that was seen and then purged is no reason to miss the next.
+func TestStreamGoesOnAfterAPurgedOne(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, d dial) {
+		w := functiontest.New(t)
+		s := functiontest.Serve(w, New)
+		tell(w, "ada", "0")
+		c := open(w, d, s, "ada", &uuid.Nil)
+		last := wantTitles(w, c, "0").ID
+		c.kill()
+		tell(w, "ada", "1")
+		w.Exec("delete from notifications where title = '0'")
+		wantTitles(w, open(w, d, s, "ada", &last), "1")
+	})
+}
+
+func TestTicket(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	defer slog.SetDefault(before)
+	w := functiontest.New(t)
+	one, two := functiontest.Serve(w, New), functiontest.Serve(w, New)
+	w.WantProblem(one.Call("POST", "/api/notifications/ticket", nil), 401, "unauthenticated", "")
+	issue := func(user string) string {
+		t.Helper()
+		a := one.As(user, "POST", "/api/notifications/ticket", nil)
+		got := functiontest.Decode[ticket](w, a, 200)
+		if left := time.Until(got.ExpiresAt); len(got.Ticket) < 26 || left < 25*time.Second || left > 31*time.Second || a.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%+v", got)
+		}
+		return got.Ticket
+	}
+	wantUsed := func(secret string) {
+		t.Helper()
+		for _, s := range []*functiontest.Server{one, two} {
+			w.WantProblem(s.Call("GET", "/api/notifications/stream?ticket="+secret, nil), 401, "unauthenticated", "ticket")
+		}
+	}
+
+	forSSE, forWS, expired := issue("ada"), issue("eve"), issue("ada")
+	c, err := openSSE(t, two.URL()+"/api/notifications/stream?after="+uuid.Nil.String()+"&ticket="+forSSE, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.kill()
+	eve, err := openWS(t, two.URL()+"/api/notifications/ws?ticket="+forWS, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer eve.kill()
+	tell(w, "ada", "ada's")
+	tell(w, "eve", "eve's")
+	wantTitles(w, c, "ada's")
+	wantTitles(w, eve, "eve's")
+	wantUsed(forSSE)
+	wantUsed(forWS)
+	w.Exec("update inbox_tickets set expires_at = now() - interval '1 s'")
+	wantUsed(expired)
+
+	// A request that is wrong does not use it up; and the database does not know it.
+	kept := issue("ada")
+	w.WantProblem(one.Call("GET", "/api/notifications/stream?after=x&ticket="+kept, nil), 400, "invalid", "after")
+	if dump := dumpTickets(w); strings.Contains(dump, kept) || dump == "" {
+		t.Errorf("the table holds %s", dump)
+	}
+	again, err := openSSE(t, two.URL()+"/api/notifications/stream?ticket="+kept, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.kill()
+	for _, secret := range []string{forSSE, forWS, expired, kept} {
+		if strings.Contains(log.String(), secret) {
+			t.Error("a ticket is in the log")
+		}
+	}
+}
+
+func dumpTickets(w *functiontest.World) (dump string) {
+	conn := connect(w)
+	if err := conn.QueryRow(context.Background(), "select coalesce(string_agg(t::text || encode(hash, 'escape'), ' '), '') from inbox_tickets t").Scan(&dump); err != nil {
+		w.Fatal(err)
+	}
+	return dump
+}
+
+func connect(w *functiontest.World) *pgx.Conn {
+	w.Helper()
+	conn, err := pgx.Connect(context.Background(), w.DatabaseURL)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// A stream ends with the sign-in that opened it, by token or by ticket.
+func TestStreamEndsWithTheSignIn(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	// Tokens are accepted for a minute longer, as clocks differ.
+	token := w.TokenUntil("ada", time.Now().Add(-57*time.Second))
+	a := s.Call("POST", "/api/notifications/ticket", nil, "Authorization", "Bearer "+token)
+	secret := functiontest.Decode[ticket](w, a, 200).Ticket
+	events, err := openSSE(t, s.URL()+"/api/notifications/stream?ticket="+secret, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.kill()
+	socket, err := openWS(t, s.URL()+"/api/notifications/ws", token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.kill()
+	if _, err := events.next(10 * time.Second); !errors.Is(err, io.EOF) {
+		t.Errorf("the events end with %v", err)
+	}
+	if _, err := socket.next(10 * time.Second); websocket.CloseStatus(err) != statusUnauthorized {
+		t.Errorf("the socket ends with %v", err)
+	}
+	w.WantProblem(s.Call("GET", "/api/notifications/stream", nil, "Authorization", "Bearer "+token), 401, "unauthenticated", "")
+}
+
+func TestStreamLimits(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New, "STREAM_MAX_PER_USER=2", "STREAM_MAX=3")
+	first := open(w, dialSSE, s, "ada", nil)
+	open(w, dialWS, s, "ada", nil)
+	w.WantProblem(s.As("ada", "GET", "/api/notifications/stream", nil), 429, "rate_limited", "too many streams")
+	open(w, dialSSE, s, "bob", nil)
+	a := s.As("eve", "GET", "/api/notifications/stream", nil)
+	w.WantProblem(a, 503, "unavailable", "too many streams")
+	if a.Header.Get("Retry-After") == "" {
+		t.Error("it does not say when to try again")
+	}
+	first.kill()
+	for range 100 { // the function takes a moment to see that the client has gone
+		if c, err := dialSSE(t, s.URL(), w.Token("eve"), nil); err == nil {
+			c.kill()
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("a stream that was closed still counts")
+}
+
+// The clock is synctest's. Every silent quarter of a minute there is a sign of life,
+// and only then.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := live.NewHub(&oneUser{}, live.Rules{MaxClients: 1, MaxClientsPerUser: 1, LookInterval: time.Hour}, 1)
+		defer hub.Close()
+		client, err := hub.Open(t.Context(), "ada", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		w := httptest.NewRecorder()
+		out := eventWire{w: w, control: http.NewResponseController(w), timeout: time.Second}
+		h := handler{stream: StreamConfig{Heartbeat: 15 * time.Second}}
+		ended := make(chan error)
+		go func() {
+			ended <- h.pump(httptest.NewRequest("GET", "/", nil).WithContext(ctx), client, time.Now().Add(time.Hour), out)
+		}()
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		if got := w.Body.String(); got != ":\n\n:\n\n:\n\n" || !w.Flushed {
+			t.Errorf("in 50 s: %q", got)
+		}
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+// oneUser is a source of nothing.
+type oneUser struct{}
+
+func (*oneUser) FindPlace(context.Context, string, *uuid.UUID) (store.Place, error) {
+	return store.Place{}, nil
+}
+
+func (*oneUser) NotificationsAfter(context.Context, []store.Reader, int) ([]store.Received, error) {
+	return nil, nil
+}
+
+func (*oneUser) Listen(ctx context.Context, _ func(), _ func(string)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestSocketHeartbeat(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New, "STREAM_HEARTBEAT=50ms", "STREAM_WRITE_TIMEOUT=300ms")
+	c, err := openWS(t, s.URL()+"/api/notifications/ws", w.Token("ada"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.kill()
+	for range 3 {
+		select {
+		case <-c.pings:
+		case <-time.After(10 * time.Second):
+			t.Fatal("no ping comes")
+		}
+	}
+	// What it says is ignored, if it is not much.
+	if err := c.conn.Write(t.Context(), websocket.MessageText, []byte("hello?")); err != nil {
+		t.Error(err)
+	}
+	tell(w, "ada", "0")
+	wantTitles(w, c, "0")
+	if err := c.conn.Write(t.Context(), websocket.MessageText, make([]byte, 10*maxIncoming)); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.next(10 * time.Second); websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
+		t.Errorf("after a long message: %v", err)
+	}
+
+	// One that does not answer is cut off: this one never reads.
+	conn := dialRaw(w, s.URL(), "/api/notifications/ws", "ada")
+	time.Sleep(time.Second)
+	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("one that does not answer: %v", err)
+	}
+}
+
+// dialRaw opens a stream on a connection that nobody reads from, but the first bytes.
+func dialRaw(w *functiontest.World, base, path, user string) *net.TCPConn {
+	w.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { _ = conn.Close() })
+	if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		w.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer %s\r\n", path, w.Token(user))
+	for i := 0; strings.HasSuffix(path, "/ws") && i < len(upgrade); i += 2 {
+		fmt.Fprintf(conn, "%s: %s\r\n", upgrade[i], upgrade[i+1])
+	}
+	fmt.Fprint(conn, "\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	status := make([]byte, len("HTTP/1.1 200"))
+	if _, err := io.ReadFull(conn, status); err != nil || !strings.HasSuffix(string(status), "200") && !strings.HasSuffix(string(status), "101") {
+		w.Fatalf("%s: %q, %v", path, status, err)
+	}
+	return conn.(*net.TCPConn)
+}
+
+// upgrade is what a request for a WebSocket has, names and values.
+var upgrade = []string{
+	"Connection", "Upgrade", "Upgrade", "websocket",
+	"Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "MDEyMzQ1Njc4OWFiY2RlZg==",
+}
+
+// A client that does not read is dropped, and holds up nobody.
+func TestSlowClientIsDropped(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New, "STREAM_WRITE_TIMEOUT=500ms", "STREAM_MAX_PER_USER=3")
+	dialRaw(w, s.URL(), "/api/notifications/stream", "ada")
+	dialRaw(w, s.URL(), "/api/notifications/ws", "ada")
+	quick := open(w, dialSSE, s, "ada", &uuid.Nil)
+	w.WantProblem(s.As("ada", "GET", "/api/notifications/stream", nil), 429, "rate_limited", "")
+	tell(w, "ada", "first")
+	wantTitles(w, quick, "first")
+	const n, size = 80, 100_000 // more than any socket's buffers
+	w.Exec(fmt.Sprintf(`
+		insert into notifications (id, user_id, seq, task_id, title, body)
+		select gen_random_uuid(), 'ada', 1 + i, gen_random_uuid(), i, repeat('x', %d) from generate_series(1, %d) i;
+		update users set last_seq = 1 + %d where id = 'ada'`, size, n, n))
+	for i := range n {
+		wantTitles(w, quick, fmt.Sprint(i+1))
+	}
+	// Others can take their places.
+	for _, d := range dials {
+		var c subscriber
+		var err error
+		for range 100 {
+			if c, err = d(t, s.URL(), w.Token("ada"), nil); err == nil {
+				w.Cleanup(c.kill)
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err != nil {
+			t.Errorf("a client that does not read keeps its place: %v", err)
+		}
+	}
+}
+
+// Notices that are lost cost some seconds at most.
+func TestLostNotice(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, d dial) {
+		w := functiontest.New(t)
+		s := functiontest.Serve(w, New, "STREAM_LOOK_INTERVAL=200ms")
+		c := open(w, d, s, "ada", nil)
+		for i := range 3 {
+			time.Sleep(100 * time.Millisecond)
+			write(w, "ada", fmt.Sprint(i)) // as one that dies right after the commit
+			wantTitles(w, c, fmt.Sprint(i))
+		}
+	})
+}
+
+const terminateListeners = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'`
+
+// When the connection that listens is lost, what was not heard meanwhile is found as
+// soon as there is another one.
+func TestListenerIsKilled(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New, "STREAM_LOOK_INTERVAL=1h")
+	c := open(w, dialSSE, s, "ada", nil)
+	tell(w, "ada", "before")
+	wantTitles(w, c, "before")
+	for i := range 3 {
+		w.Exec(terminateListeners)
+		write(w, "ada", fmt.Sprint("meanwhile ", i))
+		tell(w, "ada", fmt.Sprint("after ", i))
+		wantTitles(w, c, fmt.Sprint("meanwhile ", i), fmt.Sprint("after ", i))
+	}
+}
+
+// Several writers, several copies of the function, listeners that are killed, and
+// clients over both protocols whose connections are cut at random moments and who go
+// on with the last id: each gets every notification of its user once, in order.
+func TestEachOnceInOrder(t *testing.T) {
+	const (
+		copies  = 3
+		writers = 4
+		each    = 100 // notifications for each user
+	)
+	w := functiontest.New(t)
+	var servers []*functiontest.Server
+	for range copies {
+		servers = append(servers, functiontest.Serve(w, New, "STREAM_LOOK_INTERVAL=500ms", "DATABASE_MAX_CONNS=4"))
+	}
+	users := []string{"ada", "bob", "eve"}
+	wakes := make(chan task.Wake, each*len(users))
+	due := task.Instant(time.Now().Add(-time.Minute))
+	for i := range each {
+		for _, user := range users {
+			made := w.Seed(user, task.Draft{Title: fmt.Sprint(user, " ", i), DueDate: &due, Before: task.DefaultBefore()})
+			wakes <- task.Wake{TaskID: made.ID, UserID: user, ReminderID: made.Reminders[0].ID, Revision: 1}
+		}
+	}
+	close(wakes)
+
+	var group, chaos sync.WaitGroup
+	finished := make(chan struct{})
+	chaos.Go(func() {
+		conn := connect(w)
+		for {
+			select {
+			case <-time.After(300 * time.Millisecond):
+				if _, err := conn.Exec(context.Background(), terminateListeners); err != nil {
+					t.Error(err)
+				}
+			case <-finished:
+				return
+			}
+		}
+	})
+	for range writers {
+		group.Go(func() {
+			firer := reminder.NewFirer(w.Store, nil, time.Now, reminder.FirerRules{})
+			for wake := range wakes {
+				if _, err := firer.Fire(context.Background(), wake); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(rand.N(40 * time.Millisecond))
+			}
+		})
+	}
+	var mu sync.Mutex
+	got := map[string][]uuid.UUID{} // by client
+	cuts := 0
+	for _, user := range users {
+		token := w.Token(user)
+		for protocol, d := range dials {
+			for i := range 2 {
+				group.Go(func() {
+					seen, n := clientOf(t, d, servers, token, each)
+					mu.Lock()
+					defer mu.Unlock()
+					got[fmt.Sprint(user, " ", protocol, " ", i)] = seen
+					cuts += n
+				})
+			}
+		}
+	}
+	group.Wait()
+	close(finished)
+	chaos.Wait()
+	for client, seen := range got {
+		user, _, _ := strings.Cut(client, " ")
+		list, err := w.Store.ListNotifications(context.Background(), user, nil, 2*each)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []uuid.UUID
+		for _, n := range list {
+			want = append(want, n.ID)
+		}
+		if !slices.Equal(seen, want) {
+			t.Errorf("%s got %d, not what the %d in the inbox are: %v, %v", client, len(seen), len(want), seen, want)
+		}
+	}
+	t.Logf("%d clients, %d cuts", len(got), cuts)
+}
+
+// clientOf connects, again and again, to any of the servers until it has n
+// notifications.
+func clientOf(t *testing.T, d dial, servers []*functiontest.Server, token string, n int) (seen []uuid.UUID, cuts int) {
+	last := uuid.Nil
+	for deadline := time.Now().Add(time.Minute); len(seen) < n && time.Now().Before(deadline); cuts++ {
+		c, err := d(t, servers[rand.N(len(servers))].URL(), token, &last)
+		if err != nil {
+			t.Error(err)
+			return seen, cuts
+		}
+		lives := time.Now().Add(rand.N(500 * time.Millisecond))
+		if rand.N(4) == 0 {
+			lives = deadline
+		}
+		for most := 1 + rand.N(40); most > 0; most-- {
+			got, err := c.next(time.Until(lives))
+			if err != nil {
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("not cut by us: %v", err)
+				}
+				break
+			}
+			seen, last = append(seen, got.ID), got.ID
+			if len(seen) >= n {
+				if extra, err := c.next(200 * time.Millisecond); err == nil {
+					t.Errorf("one more than there are: %+v", extra)
+				}
+				break
+			}
+		}
+		c.kill()
+	}
+	return seen, cuts
+}
+
+// Thousands of clients take no more connections to the database than the pool has,
+// and one that listens.
+func TestConnectionsToTheDatabase(t *testing.T) {
+	const clients, users, pool = 2000, 200, 4
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New, fmt.Sprint("DATABASE_MAX_CONNS=", pool))
+	conn := connect(w)
+	var ours []int32 // that were there before
+	const all = `select coalesce(array_agg(pid), '{}') from pg_stat_activity where datname = current_database() and backend_type = 'client backend'`
+	if err := conn.QueryRow(t.Context(), all).Scan(&ours); err != nil {
+		t.Fatal(err)
+	}
+	count := func() (n int) {
+		var now []int32
+		if err := conn.QueryRow(context.Background(), all).Scan(&now); err != nil {
+			t.Error(err)
+		}
+		for _, pid := range now {
+			if !slices.Contains(ours, pid) {
+				n++
+			}
+		}
+		return n
+	}
+	most, finished := 0, make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			most = max(most, count())
+			select {
+			case <-finished:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	conns := make([]*net.TCPConn, clients)
+	for i := range conns {
+		conns[i] = dialRaw(w, s.URL(), "/api/notifications/stream", fmt.Sprint("user ", i%users))
+	}
+	write(w, "user 7", "hello")
+	close(finished)
+	watch.Wait()
+	if most > pool+1 {
+		t.Errorf("%d connections", most)
+	}
+	t.Logf("%d clients, at most %d connections", clients, most)
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	for range 200 {
+		var listening int
+		if err := conn.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and query like 'listen%'`).Scan(&listening); err != nil {
+			t.Fatal(err)
+		}
+		if listening == 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Error("it still listens though all clients have gone")
+}
+
+// asFunction, in the environment of this program, makes it the function itself.
+const asFunction = "INBOX_TEST_AS_FUNCTION"
+
+// Told to stop, the function ends its streams at once, in a way that clients
+// understand, and then itself.
+func TestDraining(t *testing.T) {
+	w := functiontest.New(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(listener.Addr().String())
+	listener.Close()
+	self := exec.Command(os.Args[0])
+	self.Env = append(w.Environ(), asFunction+"=1", "HOST="+host, "PORT="+port)
+	self.Stdout, self.Stderr = os.Stdout, os.Stderr
+	if err := self.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = self.Process.Kill() }()
+	base := "http://" + net.JoinHostPort(host, port)
+	var events subscriber
+	for range 500 {
+		if events, err = dialSSE(t, base, w.Token("ada"), nil); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.kill()
+	socket, err := dialWS(t, base, w.Token("ada"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.kill()
+	tell(w, "ada", "0")
+	wantTitles(w, events, "0")
+	wantTitles(w, socket, "0")
+	dialRaw(w, base, "/api/notifications/ws", "ada") // one that never answers
+
+	start := time.Now()
+	if err := self.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := events.next(10 * time.Second); !errors.Is(err, io.EOF) {
+		t.Errorf("the events end with %v", err)
+	}
+	if _, err := socket.next(10 * time.Second); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("the socket ends with %v", err)
+	}
+	if err := self.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
