@@ -87,6 +87,9 @@ func (d *description) check(method, path string, status int, header http.Header,
 			return fmt.Errorf("the header %s is missing", name)
 		}
 	}
+	if response["content"] == nil {
+		return nil
+	}
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	content, ok := response["content"].(map[string]any)[mediaType].(map[string]any)
 	if !ok {
