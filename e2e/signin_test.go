@@ -99,6 +99,10 @@ func (p person) callWith(token, method, path string) (status int, body []byte, c
 		p.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if strings.HasSuffix(path, "/ws") {
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Upgrade", "websocket")
+	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
