@@ -19,6 +19,7 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
@@ -102,6 +103,7 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 		err = fault.Invalid("reminder_id and revision are missing")
 	}
 	if err != nil {
+		metrics.Skipped("malformed")
 		slog.Warn("malformed callback", "job", r.PathValue("name"), "error", err)
 		return web.WriteJSON(w, http.StatusOK, response{Status: reminder.Skipped, Reason: "malformed: " + message(err)})
 	}

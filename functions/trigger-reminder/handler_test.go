@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/metrics/metricstest"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
@@ -101,6 +102,8 @@ func TestDatabaseAwayIs500(t *testing.T) {
 func TestMalformedJobIsSkipped(t *testing.T) {
 	w, s, sends := serve(t, 202)
 	due := seed(w, -time.Second)
+	before := metricstest.Read(t)
+	malformed := 0.0
 	for _, body := range []string{
 		``, `{`, `null`, `[]`, `"x"`, `7`, `{}`, `{"task_id":"x"}`, "\x00\xff", strings.Repeat(`[`, 100_000), `{"a":` + strings.Repeat(" ", 2<<20) + `1}`,
 		`{"task_id":7,"user_id":"ada"}`,
@@ -112,12 +115,17 @@ func TestMalformedJobIsSkipped(t *testing.T) {
 		strings.Replace(data(due), `{`, `{"surprise":1,`, 1),
 	} {
 		a := call(s, "/job/x", body)
+		malformed++
 		if a.Status != 200 || !strings.Contains(a.Body, `"skipped"`) || !strings.Contains(a.Body, "malformed") {
 			t.Errorf("%.80q: got %d %s", body, a.Status, a.Body)
 		}
 		if a := call(s, "/api/jobs/trigger", `{"job_name":"x","data":`+body+`}`); a.Status != 400 && a.Status != 413 && body != fmt.Sprintf(`{"task_id":%q,"user_id":"ada"}`, due.ID) {
 			t.Errorf("by hand, %.80q: got %d %s", body, a.Status, a.Body)
 		}
+	}
+	const counted = `duebell_wakeups_skipped_total{reason="malformed"}`
+	if n := metricstest.Since(t, before, counted)[counted]; n != malformed {
+		t.Errorf("%v of %v malformed callbacks counted", n, malformed)
 	}
 	// Well-formed, of the same reminder, and yet not its: nothing to do.
 	for _, body := range []string{

@@ -1,5 +1,5 @@
 // Package function is the one way in which every function of Duebell is
-// started and stopped: configuration, logging, probes, draining.
+// started and stopped: configuration, logging, probes, metrics, draining.
 package function
 
 import (
@@ -20,6 +20,7 @@ import (
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/metrics"
 )
 
 // Function is what a function's New returns: how it serves, what it needs, and
@@ -54,7 +55,7 @@ func (c Config) Validate() []string {
 // configuration, which Run reads from the environment together with [Config]
 // and gives to build.
 //
-// It serves /healthz and /readyz, and build's handler at every other path. On
+// It serves /healthz, /readyz and /metrics, and build's handler at every other path. On
 // SIGTERM or SIGINT it takes no new requests, closes the channel that
 // [Draining] returns, waits for the requests in flight, calls Close and exits
 // with 0; with 1 if requests had to be cut off. A second signal ends it at
@@ -75,6 +76,7 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 		return 1
 	}
 	slog.SetDefault(newLogger(os.Stdout, name, cfg.Server.LogLevel))
+	metrics.SetFunction(name)
 
 	// From here on a signal is never missed, not even while build runs.
 	signals := make(chan os.Signal, 2)

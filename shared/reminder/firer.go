@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -89,7 +90,12 @@ const comeBackSoon = 15 * time.Second
 
 // Fire does what a wake-up call asks for. An error means that something is left
 // that a repeated call may mend soon.
-func (f *Firer) Fire(ctx context.Context, w task.Wake) (Outcome, error) {
+func (f *Firer) Fire(ctx context.Context, w task.Wake) (outcome Outcome, err error) {
+	defer func() {
+		if err == nil && outcome.Status == Skipped {
+			metrics.Skipped(outcome.Reason)
+		}
+	}()
 	for {
 		verdict, reason, ahead, planned, err := f.fire(ctx, w)
 		switch {
@@ -128,6 +134,9 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 		return Outcome{}, err
 	}
 	total := Outcome{Skipped, "nothing_due"}
+	if len(due) == 0 {
+		metrics.Skipped(total.Reason)
+	}
 	var failed error
 	for _, d := range due {
 		o, err := f.Fire(ctx, task.Wake{TaskID: taskID, UserID: userID, ReminderID: d.ReminderID, Revision: d.Revision})
@@ -145,6 +154,8 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 // the reminder. It returns how far ahead of its instant the call came, and what
 // is to be sent now.
 func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, reason string, ahead time.Duration, planned []store.OpenDelivery, err error) {
+	var due time.Time
+	var deliveries []store.Delivery
 	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		planned = nil
 		r, err := tx.LockReminder(ctx, w.ReminderID, w.TaskID, w.UserID)
@@ -162,7 +173,12 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 		if err != nil {
 			return err
 		}
-		deliveries, inApp := f.plan(r, t, u)
+		due = *r.FireAt
+		if t.UpdatedAt.After(due) {
+			due = t.UpdatedAt // it was asked for late
+		}
+		var inApp *store.Notification
+		deliveries, inApp = f.plan(r, t, u)
 		for _, d := range deliveries {
 			if d.State == store.Planned {
 				planned = append(planned, store.OpenDelivery{ID: d.ID})
@@ -170,6 +186,9 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 		}
 		return tx.FireReminder(ctx, r.ID, deliveries, inApp)
 	})
+	if err == nil && verdict == task.Fire {
+		countFired(f.now().Sub(due), deliveries)
+	}
 	return verdict, reason, ahead, planned, err
 }
 
@@ -273,6 +292,7 @@ func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 	leased := time.Now()
 
 	sendErr := f.send(ctx, l)
+	metrics.SendTook(string(l.Channel), time.Since(leased))
 	result := Result{Taken: true}
 	result.State, result.Wait = next(sendErr, l.Attempts, f.cfg.MaxAttempts)
 	lastError := ""
@@ -287,6 +307,7 @@ func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		return struct{}{}, f.store.Finish(ctx, l, result.State, result.Wait, lastError)
 	}, backoff.WithMaxElapsedTime(f.cfg.Lease-time.Since(leased)))
+	countTried(l.Channel, result.State, err)
 	if err != nil {
 		return Result{}, fmt.Errorf("record delivery %s as %s: %w", l.ID, result.State, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -96,6 +97,7 @@ const page = 500
 // the scheduler has lost its data, and schedules what is pending. One part that
 // fails does not stop the others; the error joins what went wrong.
 func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.rules.Budget)
 	defer cancel()
 	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}}
@@ -108,7 +110,12 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 	sum.Complete = ctx.Err() == nil
 	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
 	sum.OldestWaitingSeconds = oldest.Seconds()
-	return sum, errors.Join(err, named("look what waits", waitingErr))
+	if waitingErr == nil {
+		metrics.SetOldestWaiting(oldest)
+	}
+	err = errors.Join(err, named("look what waits", waitingErr), named("count the dead letters", s.countDeadLetters(ctx)))
+	countSweep(sum, err, time.Since(began))
+	return sum, err
 }
 
 func named(what string, err error) error {
@@ -279,8 +286,12 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	if err := s.dapr.Keep(ctx, next); err != nil {
 		return err
 	}
-	if _, err := s.store.SetSentinel(ctx, name, next); err != nil {
+	recorded, err := s.store.SetSentinel(ctx, name, next)
+	if err != nil {
 		return err
+	}
+	if name != "" && recorded == next {
+		metrics.SchedulerLostData() // of several sweeps that found it, by one
 	}
 	if name == "" {
 		sum.Sentinel = "made"

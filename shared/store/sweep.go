@@ -139,3 +139,24 @@ func (s *Store) Unconfirm(ctx context.Context, limit int) (n int, err error) {
 	})
 	return n, err
 }
+
+// CountDeadLetters returns how many dead letters there are in each state, nil if the
+// schema has no such table.
+func (s *Store) CountDeadLetters(ctx context.Context) (counts map[string]int, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		var exists bool
+		if err := c.QueryRow(ctx, `select to_regclass('dead_letters') is not null`).Scan(&exists); err != nil || !exists {
+			return err
+		}
+		counts = map[string]int{}
+		rows, _ := c.Query(ctx, `select state, count(*) from dead_letters group by state`)
+		var state string
+		var n int
+		_, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error {
+			counts[state] = n
+			return nil
+		})
+		return err
+	})
+	return counts, err
+}
