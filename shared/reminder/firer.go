@@ -285,13 +285,20 @@ type Result struct {
 // when the caller gives up: a send that has begun is finished and recorded.
 func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 	ctx = context.WithoutCancel(ctx)
+	asked := time.Now()
 	l, err := f.store.Lease(ctx, id, f.cfg.Lease)
 	if err != nil || l == nil {
 		return Result{}, err
 	}
 	leased := time.Now()
+	// The lease may run since it was asked for. One that would not outlast the send is
+	// left to run out: another sender could have the delivery before the send ends.
+	if leased.Sub(asked) > f.cfg.Lease-f.cfg.SendTimeout {
+		slog.Warn("a delivery is left for the next sender: its lease was too long in coming", "delivery_id", l.ID, "took", leased.Sub(asked).String())
+		return Result{}, nil
+	}
 
-	sendErr := f.send(ctx, l)
+	sendErr := f.send(ctx, l, leased.Add(f.cfg.SendTimeout))
 	metrics.SendTook(string(l.Channel), time.Since(leased))
 	result := Result{Taken: true}
 	result.State, result.Wait = next(sendErr, l.Attempts, f.cfg.MaxAttempts)
@@ -306,7 +313,7 @@ func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 	// for as long as the lease keeps others away.
 	_, err = backoff.Retry(ctx, func() (struct{}, error) {
 		return struct{}{}, f.store.Finish(ctx, l, result.State, result.Wait, lastError)
-	}, backoff.WithMaxElapsedTime(f.cfg.Lease-time.Since(leased)))
+	}, backoff.WithMaxElapsedTime(max(f.cfg.Lease-time.Since(leased), time.Second)))
 	countTried(l.Channel, result.State, err)
 	if err != nil {
 		return Result{}, fmt.Errorf("record delivery %s as %s: %w", l.ID, result.State, err)
@@ -314,12 +321,12 @@ func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 	return result, nil
 }
 
-func (f *Firer) send(ctx context.Context, l *store.Leased) error {
+func (f *Firer) send(ctx context.Context, l *store.Leased, deadline time.Time) error {
 	channel := f.channels[l.Channel]
 	if channel == nil {
 		return &notify.Error{Kind: notify.Retry, Err: errors.New("this channel is not set up here")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.cfg.SendTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	return channel.Send(ctx, notify.Message{
 		ID: l.ID, TaskID: l.TaskID, To: l.Target, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,

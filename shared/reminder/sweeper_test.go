@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/reminder"
@@ -140,6 +141,34 @@ func TestSweepNoticesThatTheSchedulerLostItsData(t *testing.T) {
 	}
 	if sum := w.sweep(); sum.Sentinel != "present" || sum.Scheduled != 0 {
 		t.Errorf("after that: %+v", sum)
+	}
+}
+
+// noKeeping is a Dapr that holds what it holds and takes no sentinel.
+type noKeeping struct{ *recorder }
+
+func (noKeeping) Keep(context.Context, string) error { return errDown }
+
+// A sweep that ends between taking the confirmations back and setting a new sentinel
+// is repeated by the next.
+func TestSweepEndsInTheMiddleOfALoss(t *testing.T) {
+	w := newWorld(t, time.Now)
+	later := task.Instant(time.Now().Add(time.Hour))
+	w.create(task.Draft{DueDate: &later})
+	w.sweep()
+	w.dapr.kept, w.dapr.scheduled = nil, nil
+	sum, err := reminder.NewSweeper(w.store, noKeeping{w.dapr}, w.firer, w.clock, sweepRules).Sweep(t.Context())
+	if err == nil || sum.Sentinel != "lost" || sum.Unconfirmed != 1 {
+		t.Errorf("without a new sentinel: %+v, %v", sum, err)
+	}
+	if sum := w.sweep(); sum.Sentinel != "lost" {
+		t.Errorf("the next: %+v", sum)
+	}
+	if sum := w.sweep(); sum.Sentinel != "present" {
+		t.Errorf("after that: %+v", sum)
+	}
+	if len(w.dapr.scheduled) == 0 || w.dapr.scheduled[0].TaskID == uuid.Nil {
+		t.Errorf("scheduled again: %v", w.dapr.scheduled)
 	}
 }
 
