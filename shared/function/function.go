@@ -4,6 +4,7 @@ package function
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -61,6 +62,9 @@ func (c Config) Validate() []string {
 // with 0; with 1 if requests had to be cut off. A second signal ends it at
 // once. It also exits with 1 if the configuration is wrong, of which it prints
 // every problem, if build fails, or if it can't listen.
+//
+// With the only argument -variables the program prints the variables that it reads, as
+// JSON, and ends.
 func Run[C any](name string, build func(C) (*Function, error)) {
 	os.Exit(run(name, build))
 }
@@ -69,6 +73,12 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 	type settings struct {
 		Server   Config
 		Function C
+	}
+	if len(os.Args) == 2 && os.Args[1] == "-variables" {
+		if err := json.NewEncoder(os.Stdout).Encode(config.Variables[settings]()); err != nil {
+			return 1
+		}
+		return 0
 	}
 	cfg, err := config.Parse[settings](os.Environ())
 	if err != nil {

@@ -488,6 +488,30 @@ COUNT must not be negative
 	}
 }
 
+func TestVariables(t *testing.T) {
+	p := exec.Command(os.Args[0], "-variables")
+	p.Env = []string{"TEST_AS_FUNCTION=1"}
+	out, err := p.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []config.Variable
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range got {
+		names = append(names, v.Name)
+	}
+	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "TOKEN", "COUNT", "BROKEN", "FAILS"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got[4] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
+		t.Errorf("got %+v", got[4])
+	}
+}
+
 func TestFailingToStart(t *testing.T) {
 	p := start(t, "FAILS=true")
 	if status := p.exit(t); status != 1 || len(p.logged(t, "the function can't start")) != 1 {

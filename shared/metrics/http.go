@@ -19,8 +19,8 @@ type Request struct {
 // value of the label each.
 func Served(r Request) {
 	route, method := "none", "other"
-	if r.Pattern != "" {
-		route = r.Pattern[strings.Index(r.Pattern, "/"):] // a method may come before it
+	if i := strings.IndexByte(r.Pattern, '/'); i >= 0 {
+		route = r.Pattern[i:] // a method may come before it
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:

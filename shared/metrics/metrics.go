@@ -9,7 +9,8 @@
 // with two instruments, the runtime's collectors and /metrics, linked with -s -w:
 // 8.7 MB against 10.0 MB (net/http alone: 5.8 MB), 10 MB of memory against 12 MB, start-up
 // within a millisecond or two of each other, and a counter and a histogram recorded with labels
-// in 0.9 µs without an allocation against 8.8 µs with eight.
+// in 0.9 µs without an allocation against 8.8 µs with eight. To the functions it adds 1 MB where
+// protobuf was linked already, 5 MB where it was not, and about 2 ms of start-up.
 package metrics
 
 import (
