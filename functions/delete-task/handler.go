@@ -1,5 +1,6 @@
 // delete-task serves DELETE /api/tasks/{task_id}: it deletes a task and cancels
-// its reminders. Nobody is told of a task after its deletion was answered.
+// its reminders. Nothing is sent for a task after its deletion was answered; a
+// message that was being sent at that moment may still arrive.
 package main
 
 import (

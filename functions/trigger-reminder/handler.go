@@ -10,18 +10,21 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/providers"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
@@ -78,6 +81,8 @@ func (wk wake) validate() error {
 		return fault.Invalid("task_id is missing")
 	case wk.UserID == "":
 		return fault.Invalid("user_id is missing")
+	case strings.ContainsRune(wk.UserID, 0):
+		return fault.Invalid("user_id must not contain the NUL character")
 	case (wk.ReminderID == nil) != (wk.Revision == nil):
 		return fault.Invalid("reminder_id and revision go together: give both, or neither for every due reminder of the task")
 	}
@@ -95,49 +100,47 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	if err := h.caller.Check(r); err != nil {
 		return err
 	}
-	body := &recorded{ReadCloser: r.Body}
-	r.Body = body
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); !tooLarge {
+			return fault.Unavailable(err, "the call broke off on its way") // it comes again, whole
+		}
+	}
 	var call wake
-	err := web.ReadJSON(w, r, &call)
+	if err == nil {
+		// What it carries besides is of a later version, and nobody's concern here.
+		err = json.Unmarshal(body, &call)
+	}
 	if err == nil {
 		err = call.validate()
 	}
 	if err == nil && call.ReminderID == nil {
 		err = fault.Invalid("reminder_id and revision are missing")
 	}
-	switch {
-	case errors.Is(err, web.ErrIncomplete):
-		return web.WithStatus(err, http.StatusInternalServerError) // it comes again, whole
-	case err != nil:
-		return h.malformed(w, r, body.kept.Bytes(), err)
+	if err != nil {
+		return h.malformed(w, r, body, err)
 	}
-	return h.fire(w, r, call)
+	outcome, err := h.firer.Fire(r.Context(), task.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
+	if err == nil && outcome.Reason == task.ReasonEarly {
+		// The revision is the current one, so the instant is right, and this clock is
+		// behind Dapr's. Done with, the job would be gone before its time.
+		err = fault.Unavailable(nil, "by this function's clock it is too early")
+	}
+	return answer(w, outcome, err)
 }
+
+// maxBody is more than any callback of ours has.
+const maxBody = 1 << 20
 
 // malformed keeps a callback that makes no sense as a dead letter, for an operator
 // to look at, and has done with it.
 func (h handler) malformed(w http.ResponseWriter, r *http.Request, body []byte, reason error) error {
+	metrics.Skipped("malformed")
 	slog.Warn("malformed callback", "job", r.PathValue("name"), "error", reason)
 	if err := h.store.KeepMalformed(r.Context(), r.PathValue("name"), body, message(reason)); err != nil {
 		return web.WithStatus(err, http.StatusInternalServerError) // it comes again
 	}
 	return web.WriteJSON(w, http.StatusOK, response{Status: reminder.Skipped, Reason: "malformed: " + message(reason)})
-}
-
-// recorded is a body that keeps the beginning of what is read of it.
-type recorded struct {
-	io.ReadCloser
-	kept bytes.Buffer
-}
-
-// maxKept is how much of a malformed callback is worth a look.
-const maxKept = 64 << 10
-
-// Read implements io.Reader.
-func (b *recorded) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.kept.Write(p[:min(n, maxKept-b.kept.Len())])
-	return n, err
 }
 
 // message is the part of an error that callers may see.
@@ -163,19 +166,18 @@ func (h handler) trigger(w http.ResponseWriter, r *http.Request) error {
 	if err := request.Data.validate(); err != nil {
 		return err
 	}
-	return h.fire(w, r, request.Data)
+	call := request.Data
+	if call.ReminderID == nil {
+		outcome, err := h.firer.FireTask(r.Context(), call.UserID, call.TaskID)
+		return answer(w, outcome, err)
+	}
+	outcome, err := h.firer.Fire(r.Context(), task.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
+	return answer(w, outcome, err)
 }
 
-func (h handler) fire(w http.ResponseWriter, r *http.Request, call wake) error {
-	var outcome reminder.Outcome
-	var err error
-	if call.ReminderID == nil {
-		outcome, err = h.firer.FireTask(r.Context(), call.UserID, call.TaskID)
-	} else {
-		outcome, err = h.firer.Fire(r.Context(), task.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
-	}
+// answer says how a call ended. Whatever has failed, a repeated call may mend it.
+func answer(w http.ResponseWriter, outcome reminder.Outcome, err error) error {
 	if err != nil {
-		// Whatever it is, a repeated call may mend it.
 		return web.WithStatus(err, http.StatusInternalServerError)
 	}
 	return web.WriteJSON(w, http.StatusOK, response(outcome))

@@ -11,14 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/metrics/metricstest"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
-	"github.com/duebell/duebell/shared/web"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -105,6 +106,8 @@ func TestDatabaseAwayIs500(t *testing.T) {
 func TestMalformedJobIsSkipped(t *testing.T) {
 	w, s, sends := serve(t, 202)
 	due := seed(w, -time.Second)
+	before := metricstest.Read(t)
+	malformed := 0.0
 	for _, body := range []string{
 		``, `{`, `null`, `[]`, `"x"`, `7`, `{}`, `{"task_id":"x"}`, "\x00\xff", strings.Repeat(`[`, 100_000), `{"a":` + strings.Repeat(" ", 2<<20) + `1}`,
 		`{"task_id":7,"user_id":"ada"}`,
@@ -113,15 +116,19 @@ func TestMalformedJobIsSkipped(t *testing.T) {
 		strings.Replace(data(due), `"revision":1`, `"revision":"1"`, 1),
 		strings.Replace(data(due), `"revision":1`, `"revision":1e99`, 1),
 		strings.Replace(data(due), `"user_id":"ada"`, `"user_id":""`, 1),
-		strings.Replace(data(due), `{`, `{"surprise":1,`, 1),
 	} {
 		a := call(s, "/job/x", body)
+		malformed++
 		if a.Status != 200 || !strings.Contains(a.Body, `"skipped"`) || !strings.Contains(a.Body, "malformed") {
 			t.Errorf("%.80q: got %d %s", body, a.Status, a.Body)
 		}
 		if a := call(s, "/api/jobs/trigger", `{"job_name":"x","data":`+body+`}`); a.Status != 400 && a.Status != 413 && body != fmt.Sprintf(`{"task_id":%q,"user_id":"ada"}`, due.ID) {
 			t.Errorf("by hand, %.80q: got %d %s", body, a.Status, a.Body)
 		}
+	}
+	const counted = `duebell_wakeups_skipped_total{reason="malformed"}`
+	if n := metricstest.Since(t, before, counted)[counted]; n != malformed {
+		t.Errorf("%v of %v malformed callbacks counted", n, malformed)
 	}
 	// Well-formed, of the same reminder, and yet not its: nothing to do.
 	for _, body := range []string{
@@ -138,6 +145,27 @@ func TestMalformedJobIsSkipped(t *testing.T) {
 	}
 	if sends.Load() > 1 { // one came from the trigger by hand, which asked for every due reminder
 		t.Errorf("%d e-mails", sends.Load())
+	}
+}
+
+// What a callback carries besides, or how it is labelled, is of a later version.
+func TestJobOfALaterVersion(t *testing.T) {
+	w, s, _ := serve(t, 202)
+	due := seed(w, -time.Second)
+	body := strings.Replace(data(due), `{`, `{"traceparent":"00-1",`, 1)
+	a := s.Call("POST", "/job/x", body, "dapr-api-token", functiontest.AppToken, "Content-Type", "application/octet-stream")
+	if a.Status != 200 || !strings.Contains(a.Body, `"success"`) {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}
+
+// A callback of the current revision that is far too early by this clock must come
+// again: Dapr would drop the job.
+func TestJobBeforeItsTimeComesAgain(t *testing.T) {
+	w, s, sends := serve(t, 202)
+	later := seed(w, time.Hour)
+	if a := call(s, "/job/x", data(later)); a.Status != 500 || sends.Load() != 0 {
+		t.Errorf("%d %s, %d e-mails", a.Status, a.Body, sends.Load())
 	}
 }
 
@@ -239,7 +267,7 @@ func FuzzWake(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var call wake
-		err := web.DecodeJSON(body, &call)
+		err := json.Unmarshal(body, &call)
 		if err == nil {
 			err = call.validate()
 		}

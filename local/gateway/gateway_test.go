@@ -114,7 +114,7 @@ func TestOwnPaths(t *testing.T) {
 
 func TestUnknownPathsAndMethods(t *testing.T) {
 	base := serve(t, map[string]*url.URL{"create-task": backend(t, echo("create-task"))})
-	for path, want := range map[string]int{"/": 404, "/api/nothing": 404, "/api/preferences": 404, "/api/tasks": 405} {
+	for path, want := range map[string]int{"/": 404, "/api/nothing": 404, "/api/preferences": 404, "/metrics": 404, "/api/tasks": 405} {
 		response, body := do(t, http.MethodDelete, base+path, "")
 		if response.StatusCode != want {
 			t.Errorf("DELETE %s answers %d, want %d", path, response.StatusCode, want)

@@ -132,8 +132,8 @@ type instant time.Time
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (i *instant) UnmarshalText(text []byte) error {
-	t, err := time.Parse(time.RFC3339Nano, string(text))
-	if err != nil {
+	var t time.Time // whose own reading is strict, unlike time.Parse
+	if err := t.UnmarshalText(text); err != nil {
 		return fault.Invalid("must be a time with an offset, such as 2026-11-23T14:30:00Z or 2026-11-23T15:30:00+01:00, not %.40q", text)
 	}
 	*i = instant(t)

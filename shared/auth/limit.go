@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/metrics"
 )
 
 // Limit is how many requests a user may make. It holds for each process on its
@@ -60,6 +61,7 @@ func (l *limiter) take(user string) error {
 		return nil
 	}
 	reservation.Cancel()
+	metrics.RateLimited()
 	return &fault.Error{
 		Code: fault.CodeRateLimited, RetryAfter: wait,
 		Message: "you make too many requests; wait for as long as Retry-After says",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/metrics/metricstest"
 )
 
 func TestLimit(t *testing.T) {
@@ -18,6 +19,7 @@ func TestLimit(t *testing.T) {
 				t.Fatalf("request %d of the burst: %v", i, err)
 			}
 		}
+		before := metricstest.Read(t)
 		for range 2 { // being refused costs nothing
 			e, ok := errors.AsType[*fault.Error](l.take("ada"))
 			if !ok || e.Code != fault.CodeRateLimited || e.RetryAfter != 500*time.Millisecond {
@@ -26,6 +28,10 @@ func TestLimit(t *testing.T) {
 		}
 		if err := l.take("bob"); err != nil {
 			t.Errorf("another user: %v", err)
+		}
+		const refused = "duebell_http_requests_rate_limited_total"
+		if n := metricstest.Since(t, before, refused)[refused]; n != 2 {
+			t.Errorf("%v refusals counted, want 2", n)
 		}
 		time.Sleep(500 * time.Millisecond)
 		if err := l.take("ada"); err != nil {

@@ -1,9 +1,10 @@
 // Package function is the one way in which every function of Duebell is
-// started and stopped: configuration, logging, probes, draining.
+// started and stopped: configuration, logging, probes, metrics, draining.
 package function
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/metrics"
 )
 
 // Function is what a function's New returns: how it serves, what it needs, and
@@ -54,12 +56,15 @@ func (c Config) Validate() []string {
 // configuration, which Run reads from the environment together with [Config]
 // and gives to build.
 //
-// It serves /healthz and /readyz, and build's handler at every other path. On
+// It serves /healthz, /readyz and /metrics, and build's handler at every other path. On
 // SIGTERM or SIGINT it takes no new requests, closes the channel that
 // [Draining] returns, waits for the requests in flight, calls Close and exits
 // with 0; with 1 if requests had to be cut off. A second signal ends it at
 // once. It also exits with 1 if the configuration is wrong, of which it prints
 // every problem, if build fails, or if it can't listen.
+//
+// With the only argument -variables the program prints the variables that it reads, as
+// JSON, and ends.
 func Run[C any](name string, build func(C) (*Function, error)) {
 	os.Exit(run(name, build))
 }
@@ -69,12 +74,19 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 		Server   Config
 		Function C
 	}
+	if len(os.Args) == 2 && os.Args[1] == "-variables" {
+		if err := json.NewEncoder(os.Stdout).Encode(config.Variables[settings]()); err != nil {
+			return 1
+		}
+		return 0
+	}
 	cfg, err := config.Parse[settings](os.Environ())
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s can't start:\n%v\n", name, err)
 		return 1
 	}
 	slog.SetDefault(newLogger(os.Stdout, name, cfg.Server.LogLevel))
+	metrics.SetFunction(name)
 
 	// From here on a signal is never missed, not even while build runs.
 	signals := make(chan os.Signal, 2)

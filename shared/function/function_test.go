@@ -20,10 +20,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/metrics/metricstest"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -318,6 +320,72 @@ func TestProbes(t *testing.T) {
 	}
 }
 
+// What a function serves is counted by its routes' patterns, whatever paths callers
+// make up; the platform's own questions are not.
+func TestMetrics(t *testing.T) {
+	p := start(t).serving(t)
+	for _, path := range []string{"/hello", "/hello?token=hush", "/fault", "/nowhere", "/nowhere/else", "/readyz"} {
+		p.get(t, path)
+	}
+	_, _ = http.Get(p.url + "/torn")
+	request, _ := http.NewRequest("BREW", p.url+"/hello", nil)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+
+	response, text := p.get(t, "/metrics")
+	if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
+		t.Errorf("/metrics: %s %v", response.Status, response.Header)
+	}
+	values, err := metricstest.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := metricstest.Values{}
+	for sample, value := range values {
+		if strings.HasPrefix(sample, "duebell_http_requests_total") || strings.HasPrefix(sample, "duebell_http_request_duration_seconds_count") {
+			got[sample] = value
+		}
+	}
+	want := metricstest.Values{
+		`duebell_http_requests_total{method="GET",route="/hello",status="2xx"}`:    2,
+		`duebell_http_requests_total{method="GET",route="/fault",status="5xx"}`:    1,
+		`duebell_http_requests_total{method="GET",route="none",status="4xx"}`:      2,
+		`duebell_http_requests_total{method="GET",route="/torn",status="none"}`:    1,
+		`duebell_http_requests_total{method="other",route="none",status="4xx"}`:    1,
+		`duebell_http_request_duration_seconds_count{method="GET",route="/hello"}`: 2,
+		`duebell_http_request_duration_seconds_count{method="GET",route="/fault"}`: 1,
+		`duebell_http_request_duration_seconds_count{method="GET",route="none"}`:   2,
+		`duebell_http_request_duration_seconds_count{method="GET",route="/torn"}`:  1,
+		`duebell_http_request_duration_seconds_count{method="other",route="none"}`: 1,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, want := range []string{`duebell_build_info{function="test-function",`, "\ngo_goroutines ", "\nprocess_cpu_seconds_total "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no %q", want)
+		}
+	}
+	if strings.Contains(text, "hush") {
+		t.Error("the metrics hold a query string")
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("promlint: %v, %v", problems, err)
+	}
+	response, err = http.Post(p.url+"/metrics", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST /metrics: %s", response.Status)
+	}
+}
+
 func TestDraining(t *testing.T) {
 	p := start(t).serving(t)
 	slow, err := http.Get(p.url + "/slow") // answers once it is being served
@@ -417,6 +485,30 @@ COUNT must not be negative
 	}
 	if diff := cmp.Diff(want, p.stderr.String()); diff != "" {
 		t.Errorf("stderr (-want +got):\n%s", diff)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	p := exec.Command(os.Args[0], "-variables")
+	p.Env = []string{"TEST_AS_FUNCTION=1"}
+	out, err := p.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []config.Variable
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range got {
+		names = append(names, v.Name)
+	}
+	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "TOKEN", "COUNT", "BROKEN", "FAILS"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got[4] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
+		t.Errorf("got %+v", got[4])
 	}
 }
 

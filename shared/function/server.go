@@ -14,11 +14,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/web"
 )
 
 // server stands between the framework and the function's handler: request ids,
-// the request log, panics, probes and draining.
+// the request log, panics, probes, metrics and draining.
 type server struct {
 	handler  http.Handler
 	draining chan struct{} // closed when it begins
@@ -32,19 +33,32 @@ type server struct {
 
 func newServer(f *Function) *server {
 	s := &server{draining: make(chan struct{})}
+	scrape := metrics.Handler()
 	probes := web.NewMux(web.Routes{
 		"GET /healthz": s.healthz,
 		"GET /readyz":  s.readyz(f.Ready),
+		"GET /metrics": func(w http.ResponseWriter, r *http.Request) error {
+			scrape.ServeHTTP(w, r)
+			return nil
+		},
 	})
 	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/healthz", "/readyz":
+		if isProbe(r) {
 			probes.ServeHTTP(w, r)
-		default:
-			f.Handler.ServeHTTP(w, r)
+			return
 		}
+		f.Handler.ServeHTTP(w, r)
 	})
 	return s
+}
+
+// isProbe reports whether the platform asks, not a user of the function.
+func isProbe(r *http.Request) bool {
+	switch r.URL.Path {
+	case "/healthz", "/readyz", "/metrics":
+		return true
+	}
+	return false
 }
 
 type drainingKey struct{}
@@ -69,28 +83,34 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := requestID(r)
 	ctx := context.WithValue(web.WithRequestID(r.Context(), id), drainingKey{}, s.draining)
 	r = r.WithContext(ctx)
+	r.Pattern = "" // the framework's; the handler sets its own
 	response := web.Track(w)
 	response.Header().Set(requestIDHeader, id)
 
-	s.serve(response, r)
+	cut := s.serve(response, r)
 
+	took := time.Since(start)
+	if !isProbe(r) {
+		metrics.Served(metrics.Request{Pattern: r.Pattern, Method: r.Method, Status: response.Status(), Cut: cut, Took: took})
+	}
 	level := slog.LevelDebug
 	if response.Status() >= http.StatusInternalServerError {
 		level = slog.LevelInfo
 	}
 	slog.LogAttrs(ctx, level, "request",
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), // the query may hold a ticket
-		slog.Int("status", response.Status()), slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
+		slog.Int("status", response.Status()), slog.Float64("ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", id))
 }
 
 // serve calls the handler and turns a panic into a 500, or, if the answer has
-// begun, into a cut connection.
-func (s *server) serve(w *web.Response, r *http.Request) {
+// begun, into a cut connection, which it reports.
+func (s *server) serve(w *web.Response, r *http.Request) (wasCut bool) {
 	// The framework would write an answer of its own for http.ErrAbortHandler,
 	// instead of letting net/http cut the connection.
 	defer func() {
 		if abort := recover(); abort != nil {
+			wasCut = true
 			cut(w.ResponseWriter)
 		}
 	}()
@@ -107,6 +127,7 @@ func (s *server) serve(w *web.Response, r *http.Request) {
 	if w.Status() == 0 {
 		w.WriteHeader(http.StatusOK) // as net/http does
 	}
+	return false
 }
 
 // cut ends the connection in the middle of an answer, so that the caller knows

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -126,7 +127,9 @@ func (d *Dapr) Schedule(ctx context.Context, w task.Wake, at time.Time) error {
 		// Dapr's default would drop the job after 3 tries, a second apart.
 		FailurePolicy: &dapr.JobFailurePolicyConstant{MaxRetries: &d.cfg.MaxRetries, Interval: &d.cfg.RetryInterval},
 	})
-	if err != nil && status.Code(err) != codes.AlreadyExists {
+	taken := err == nil || status.Code(err) == codes.AlreadyExists
+	metrics.Scheduled(taken)
+	if !taken {
 		return fmt.Errorf("schedule job %s: %w", Name(w), err)
 	}
 	return nil

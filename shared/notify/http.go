@@ -15,16 +15,17 @@ const maxRetryAfter = time.Hour
 
 // FromStatus says what a provider's HTTP answer means: nil for 2xx; Retry for
 // 408, 425, 429 and 5xx, with the Retry-After that came along (RFC 9110, section
-// 10.2.3), and for 401 and 403, which say that the operator's key is wrong and
-// nothing of the message; Permanent for the rest. detail is the provider's
-// explanation, without secrets.
+// 10.2.3), and for 3xx, 401, 403, 404, 405 and 407, which say that the operator's
+// key or address is wrong and nothing of the message; Permanent for the rest. detail
+// is the provider's explanation, without secrets.
 func FromStatus(status int, header http.Header, detail string, now time.Time) error {
 	if status >= 200 && status < 300 {
 		return nil
 	}
 	err := fmt.Errorf("the provider answered %d: %.300s", status, detail)
 	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden,
+	case status < 400, status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound,
+		status == http.StatusMethodNotAllowed, status == http.StatusProxyAuthRequired,
 		status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
 		return &Error{Kind: Retry, After: retryAfter(header.Get("Retry-After"), now), Err: err}
 	default:

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
@@ -90,7 +91,12 @@ const comeBackSoon = 15 * time.Second
 
 // Fire does what a wake-up call asks for. An error means that something is left
 // that a repeated call may mend soon.
-func (f *Firer) Fire(ctx context.Context, w task.Wake) (Outcome, error) {
+func (f *Firer) Fire(ctx context.Context, w task.Wake) (outcome Outcome, err error) {
+	defer func() {
+		if err == nil && outcome.Status == Skipped {
+			metrics.Skipped(outcome.Reason)
+		}
+	}()
 	for {
 		verdict, reason, ahead, planned, err := f.fire(ctx, w)
 		switch {
@@ -129,6 +135,9 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 		return Outcome{}, err
 	}
 	total := Outcome{Skipped, "nothing_due"}
+	if len(due) == 0 {
+		metrics.Skipped(total.Reason)
+	}
 	var failed error
 	for _, d := range due {
 		o, err := f.Fire(ctx, task.Wake{TaskID: taskID, UserID: userID, ReminderID: d.ReminderID, Revision: d.Revision})
@@ -147,6 +156,8 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 // is to be sent now.
 func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, reason string, ahead time.Duration, planned []store.OpenDelivery, err error) {
 	told := false
+	var due time.Time
+	var deliveries []store.Delivery
 	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		planned, told = nil, false
 		r, err := tx.LockReminder(ctx, w.ReminderID, w.TaskID, w.UserID)
@@ -164,7 +175,12 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 		if err != nil {
 			return err
 		}
-		deliveries, inApp := f.plan(r, t, to)
+		due = *r.FireAt
+		if t.UpdatedAt.After(due) {
+			due = t.UpdatedAt // it was asked for late
+		}
+		var inApp *store.Notification
+		deliveries, inApp = f.plan(r, t, to)
 		told = inApp != nil
 		for _, d := range deliveries {
 			if d.State == store.Planned {
@@ -173,6 +189,9 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 		}
 		return tx.FireReminder(ctx, r.ID, deliveries, inApp)
 	})
+	if err == nil && verdict == task.Fire {
+		countFired(f.now().Sub(due), deliveries)
+	}
 	if err == nil && told {
 		f.inboxes.hint(ctx, w.UserID)
 	}
@@ -302,16 +321,20 @@ type Result struct {
 // when the caller gives up: a send that has begun is finished and recorded.
 func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 	ctx = context.WithoutCancel(ctx)
-	leased := time.Now() // the database counts from then, or a little later
+	asked := time.Now() // the database counts from then, or a little later
 	l, err := f.store.Lease(ctx, id, f.cfg.Lease)
 	if err != nil || l == nil {
 		return Result{}, err
 	}
-	if time.Since(leased) > f.cfg.Lease-f.cfg.SendTimeout {
+	leased := time.Now()
+	// A lease that would not outlast the send is left to run out: another sender could
+	// have the delivery before the send ends.
+	if leased.Sub(asked) > f.cfg.Lease-f.cfg.SendTimeout {
 		return Result{}, fault.Unavailable(nil, "the lease came too late to be used")
 	}
 
-	sendErr := f.send(ctx, l)
+	sendErr := f.send(ctx, l, leased.Add(f.cfg.SendTimeout))
+	metrics.SendTook(string(l.Channel), time.Since(leased))
 	result := Result{Taken: true}
 	result.State, result.Wait = next(sendErr, l.Attempts, f.cfg.MaxAttempts)
 	lastError := ""
@@ -329,14 +352,15 @@ func (f *Firer) Send(ctx context.Context, id uuid.UUID) (Result, error) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithMaxElapsedTime(max(f.cfg.Lease-time.Since(leased), 1))) // 0 would mean for ever
+	}, backoff.WithMaxElapsedTime(max(f.cfg.Lease-time.Since(asked), 1))) // 0 would mean for ever
+	countTried(l.Channel, result.State, err)
 	if err != nil {
 		return Result{}, fmt.Errorf("record delivery %s as %s: %w", l.ID, result.State, err)
 	}
 	return result, nil
 }
 
-func (f *Firer) send(ctx context.Context, l *store.Leased) error {
+func (f *Firer) send(ctx context.Context, l *store.Leased, deadline time.Time) error {
 	if l.Attempts > f.cfg.MaxAttempts {
 		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could say what came of it")}
 	}
@@ -344,7 +368,7 @@ func (f *Firer) send(ctx context.Context, l *store.Leased) error {
 	if channel == nil {
 		return &notify.Error{Kind: notify.Retry, Err: errors.New("this channel is not set up here")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.cfg.SendTimeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	return channel.Send(ctx, notify.Message{
 		ID: l.ID, TaskID: l.TaskID, UserID: l.UserID, To: l.Target,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,6 +197,53 @@ func TestSenderDiesWhileSending(t *testing.T) {
 	if o := w.fire(wake(created)); o.Status != reminder.Success || w.mail.count() != 2 {
 		t.Errorf("after the lease: %+v, %d e-mails", o, w.mail.count())
 	}
+}
+
+// The lease was long in coming, so that little of it is left: a send begun now could
+// still be under way when the next sender takes the delivery.
+func TestLateLeaseIsNotUsed(t *testing.T) {
+	w := newWorld(t, atNoon)
+	created := w.create(task.Draft{DueDate: in(0), Channels: []task.Channel{task.Email}})
+	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
+	_, _ = w.firer.Fire(t.Context(), wake(created))
+	w.exec(`update deliveries set next_attempt_at = now()`)
+	open, err := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
+	if err != nil || len(open) != 1 {
+		t.Fatal(open, err)
+	}
+	rules := reminder.FirerRules{SendTimeout: time.Second, Lease: 2 * time.Second, MaxAttempts: 3}
+	slow := &slowChannel{takes: 900 * time.Millisecond}
+	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: slow}, w.clock, rules)
+
+	locked := make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		w.hold(`select from deliveries for update`, locked, 1700*time.Millisecond)
+	})
+	<-locked
+	group.Go(func() { _, _ = w.firer.Send(context.Background(), open[0].ID) })
+	time.Sleep(2100 * time.Millisecond) // the lease that was asked for then has run out
+	_, _ = w.firer.Send(t.Context(), open[0].ID)
+	group.Wait()
+	if n := slow.sent.Load(); n > 1 {
+		t.Errorf("sent %d times", n)
+	}
+	w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
+	if _, err := w.firer.Send(t.Context(), open[0].ID); err != nil || slow.sent.Load() != 1 {
+		t.Errorf("in the end: sent %d times, %v", slow.sent.Load(), err)
+	}
+}
+
+// slowChannel is a channel whose provider takes its time, and every message.
+type slowChannel struct {
+	takes time.Duration
+	sent  atomic.Int32
+}
+
+func (c *slowChannel) Send(context.Context, notify.Message) error {
+	c.sent.Add(1)
+	time.Sleep(c.takes)
+	return nil
 }
 
 func TestFailedSends(t *testing.T) {

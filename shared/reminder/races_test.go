@@ -19,8 +19,8 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// hold runs SQL in a transaction that stays open until release.
-func (w *world) hold(sql string) (release func()) {
+// holdOpen runs SQL in a transaction that stays open until release.
+func (w *world) holdOpen(sql string) (release func()) {
 	w.Helper()
 	c, err := pgx.Connect(context.Background(), w.url)
 	if err != nil {
@@ -77,7 +77,7 @@ func TestUpdatesOfATaskWithoutRemindersAreSerial(t *testing.T) {
 func TestCompletedWhileFiring(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(0)})
-	release := w.hold(`select from users for update`)
+	release := w.holdOpen(`select from users for update`)
 	var group sync.WaitGroup
 	group.Go(func() { w.fire(wake(created)) }) // in its transaction, waiting for the user's row
 	w.waiting(1)
@@ -197,7 +197,7 @@ func TestDeadConnectionsAreReplaced(t *testing.T) {
 func TestSaveUserDoesNotWaitForFirings(t *testing.T) {
 	w := newWorld(t, atNoon)
 	w.create(task.Draft{})
-	release := w.hold(`update users set last_seq = last_seq`)
+	release := w.holdOpen(`update users set last_seq = last_seq`)
 	defer release()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()

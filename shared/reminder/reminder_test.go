@@ -230,6 +230,24 @@ func (w *world) exec(sql string) {
 	}
 }
 
+// hold takes locks by SQL, says so, and keeps them for a while.
+func (w *world) hold(sql string, taken chan<- struct{}, while time.Duration) {
+	w.Helper()
+	defer close(taken)
+	c, err := pgx.Connect(context.Background(), w.url)
+	if err != nil {
+		w.Error(err)
+		return
+	}
+	defer c.Close(context.Background())
+	if _, err := c.Exec(context.Background(), "begin; "+sql); err != nil {
+		w.Error(err)
+		return
+	}
+	taken <- struct{}{}
+	time.Sleep(while)
+}
+
 func (w *world) deliveries(id uuid.UUID) (states []string) {
 	w.Helper()
 	log, err := w.store.ListDeliveries(w.Context(), ada.ID, id)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -98,24 +99,31 @@ type Summary struct {
 // page is how many rows a sweep reads at a time.
 const page = 500
 
-// Sweep makes one pass: it fires what is overdue, sends what is due, looks whether
-// the scheduler has lost its data, and schedules what is pending. One part that
+// Sweep makes one pass: it fires what is overdue, looks whether the scheduler has
+// lost its data, schedules what is pending, and sends what is due. One part that
 // fails does not stop the others; the error joins what went wrong.
 func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.rules.Budget)
 	defer cancel()
 	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}}
+	planned, fireErr := s.fireOverdue(ctx, sum.Fired)
 	err := errors.Join(
-		named("fire what is overdue", s.fireOverdue(ctx, sum.Fired)),
-		named("send what is due", s.sendDue(ctx, sum.Deliveries)),
+		named("fire what is overdue", fireErr),
 		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
 		named("schedule what is pending", s.schedulePending(ctx, &sum)),
 		named("tell of dead letters", s.alert(ctx, &sum)),
+		named("send what is due", s.send(ctx, planned, sum.Deliveries)), // last: providers may be slow
 	)
 	sum.Complete = ctx.Err() == nil
 	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
 	sum.OldestWaitingSeconds = oldest.Seconds()
-	return sum, errors.Join(err, named("look what waits", waitingErr))
+	if waitingErr == nil {
+		metrics.SetOldestWaiting(oldest)
+	}
+	err = errors.Join(err, named("look what waits", waitingErr), named("count the dead letters", s.countDeadLetters(ctx)))
+	countSweep(sum, err, time.Since(began))
+	return sum, err
 }
 
 func named(what string, err error) error {
@@ -125,54 +133,69 @@ func named(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// fireOverdue fires armed reminders whose wake-up call has not come.
-func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) error {
+// fireOverdue fires armed reminders whose wake-up call has not come, and returns
+// what is to be sent of them. It does not send: a provider that hangs must not keep
+// others from their inbox.
+func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (planned []uuid.UUID, err error) {
+	var mu sync.Mutex
 	var last store.Due
 	for ctx.Err() == nil {
 		overdue, err := s.store.Overdue(ctx, s.rules.Grace, last, page)
 		if err != nil || len(overdue) == 0 {
-			return err
+			return planned, err
 		}
 		each(s.rules.Concurrent, overdue, counts, func(d store.Due) string {
-			outcome, err := s.firer.Fire(ctx, d.Wake)
-			if err != nil {
+			verdict, _, _, deliveries, err := s.firer.fire(ctx, d.Wake)
+			switch {
+			case errors.Is(err, store.ErrNoReminder), err == nil && verdict != task.Fire:
+				return string(Skipped) // somebody was faster
+			case err != nil:
 				slog.Warn("an overdue reminder is left for the next sweep", "reminder_id", d.ReminderID, "error", err)
 				return "error"
 			}
-			return string(outcome.Status)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, delivery := range deliveries {
+				planned = append(planned, delivery.ID)
+			}
+			return string(Success)
 		})
 		last = overdue[len(overdue)-1]
 	}
-	return nil
+	return planned, nil
 }
 
-// sendDue sends what nobody has sent: the sender died, or it is time for another
-// try.
-func (s *Sweeper) sendDue(ctx context.Context, counts map[string]int) error {
+// send sends what was just planned, and then what nobody has sent: the sender died,
+// or it is time for another try.
+func (s *Sweeper) send(ctx context.Context, planned []uuid.UUID, counts map[string]int) error {
+	each(s.rules.Concurrent, planned, counts, func(id uuid.UUID) string { return s.sendOne(ctx, id) })
 	var last store.DueDelivery
 	for ctx.Err() == nil {
 		due, err := s.store.DueDeliveries(ctx, s.rules.Grace, last, page)
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		each(s.rules.Concurrent, due, counts, func(d store.DueDelivery) string {
-			if ctx.Err() != nil {
-				return "left"
-			}
-			result, err := s.firer.Send(ctx, d.ID)
-			switch {
-			case err != nil:
-				slog.Warn("a delivery is left for the next sweep", "delivery_id", d.ID, "error", err)
-				return "error"
-			case !result.Taken:
-				return "taken"
-			default:
-				return string(result.State)
-			}
-		})
+		each(s.rules.Concurrent, due, counts, func(d store.DueDelivery) string { return s.sendOne(ctx, d.ID) })
 		last = due[len(due)-1]
 	}
 	return nil
+}
+
+// sendOne says what a delivery came to.
+func (s *Sweeper) sendOne(ctx context.Context, id uuid.UUID) string {
+	if ctx.Err() != nil {
+		return "left"
+	}
+	result, err := s.firer.Send(ctx, id)
+	switch {
+	case err != nil:
+		slog.Warn("a delivery is left for the next sweep", "delivery_id", id, "error", err)
+		return "error"
+	case !result.Taken:
+		return "taken"
+	default:
+		return string(result.State)
+	}
 }
 
 // each does something for every item, so many at a time, and counts what comes of
@@ -286,8 +309,12 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	if err := s.dapr.Keep(ctx, next); err != nil {
 		return err
 	}
-	if _, err := s.store.SetSentinel(ctx, name, next); err != nil {
+	recorded, err := s.store.SetSentinel(ctx, name, next)
+	if err != nil {
 		return err
+	}
+	if name != "" && recorded == next {
+		metrics.SchedulerLostData() // of several sweeps that found it, by one
 	}
 	if name == "" {
 		sum.Sentinel = "made"

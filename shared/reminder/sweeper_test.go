@@ -159,6 +159,34 @@ func TestSweepNoticesThatTheSchedulerLostItsData(t *testing.T) {
 	}
 }
 
+// noKeeping is a Dapr that holds what it holds and takes no sentinel.
+type noKeeping struct{ *recorder }
+
+func (noKeeping) Keep(context.Context, string) error { return errDown }
+
+// A sweep that ends between taking the confirmations back and setting a new sentinel
+// is repeated by the next.
+func TestSweepEndsInTheMiddleOfALoss(t *testing.T) {
+	w := newWorld(t, time.Now)
+	later := task.Instant(time.Now().Add(time.Hour))
+	w.create(task.Draft{DueDate: &later})
+	w.sweep()
+	w.dapr.kept, w.dapr.scheduled = nil, nil
+	sum, err := reminder.NewSweeper(w.store, noKeeping{w.dapr}, w.firer, w.clock, sweepRules).Sweep(t.Context())
+	if err == nil || sum.Sentinel != "lost" || sum.Unconfirmed != 1 {
+		t.Errorf("without a new sentinel: %+v, %v", sum, err)
+	}
+	if sum := w.sweep(); sum.Sentinel != "lost" {
+		t.Errorf("the next: %+v", sum)
+	}
+	if sum := w.sweep(); sum.Sentinel != "present" {
+		t.Errorf("after that: %+v", sum)
+	}
+	if len(w.dapr.scheduled) == 0 || w.dapr.scheduled[0].TaskID == uuid.Nil {
+		t.Errorf("scheduled again: %v", w.dapr.scheduled)
+	}
+}
+
 // Several sweeps at once, while the callbacks come too: each message once.
 func TestSweepsAtTheSameTime(t *testing.T) {
 	w := newWorld(t, time.Now)
@@ -347,5 +375,22 @@ func TestMalformedCallbackIsKeptOnce(t *testing.T) {
 	w.sweep()
 	if len(w.dapr.published) != 2 {
 		t.Errorf("published %v", w.dapr.published)
+	}
+}
+
+// A provider that hangs must not keep anybody from their inbox, nor the sweep from
+// the rest of its work.
+func TestHangingProviderDoesNotHoldUpTheInbox(t *testing.T) {
+	w := newWorld(t, time.Now)
+	due := task.Instant(time.Now().Add(-time.Minute))
+	for range 100 {
+		w.create(task.Draft{DueDate: &due})
+	}
+	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: &slowChannel{takes: time.Second}}, w.clock, settings)
+	rules := sweepRules
+	rules.Budget = 3 * time.Second
+	sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
+	if n := len(w.inbox()); n != 100 {
+		t.Errorf("%d of 100 in the inbox after a sweep of %v: %+v %v", n, rules.Budget, sum, err)
 	}
 }

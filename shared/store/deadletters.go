@@ -171,11 +171,11 @@ func (s *Store) DiscardDeadLetter(ctx context.Context, id uuid.UUID) error {
 }
 
 // CountDeadLetters counts the dead letters of each state.
-func (s *Store) CountDeadLetters(ctx context.Context) (map[DeadLetterState]int, error) {
-	counts := map[DeadLetterState]int{}
+func (s *Store) CountDeadLetters(ctx context.Context) (map[string]int, error) {
+	counts := map[string]int{}
 	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `select state, count(*) from dead_letters group by state`)
-		var state DeadLetterState
+		var state string
 		var n int
 		_, err := pgx.ForEachRow(rows, []any{&state, &n}, func() error {
 			counts[state] = n

@@ -22,6 +22,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/metrics"
 )
 
 // Config says where the database is and how much of it one process may use.
@@ -60,7 +61,8 @@ const (
 // Store is a pool of connections to Duebell's database. It is safe for
 // concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool   *pgxpool.Pool
+	forget func() // its metrics
 }
 
 // Open makes a Store. It does not connect: that happens on first use, so that a
@@ -80,11 +82,20 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
 	}
-	return &Store{pool: pool}, nil
+	return &Store{pool: pool, forget: metrics.WatchPool(func() metrics.Pool {
+		s := pool.Stat()
+		return metrics.Pool{
+			Acquired: int(s.AcquiredConns()), Idle: int(s.IdleConns()), Max: int(s.MaxConns()),
+			Waits: s.EmptyAcquireCount(), Waited: s.EmptyAcquireWaitTime(),
+		}
+	})}, nil
 }
 
 // Close ends the pool's connections, once those in use are given back.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() {
+	s.forget()
+	s.pool.Close()
+}
 
 // Ping reports whether the database answers and has Duebell's tables.
 func (s *Store) Ping(ctx context.Context) error {

@@ -128,18 +128,12 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, e
 		return nil, tooLarge
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		e := fault.Invalid("the body did not come within %v", bodyTimeout)
-		e.Err = ErrIncomplete
-		return nil, WithStatus(e, http.StatusRequestTimeout)
+		return nil, WithStatus(fault.Invalid("the body did not come within %v", bodyTimeout), http.StatusRequestTimeout)
 	}
 	e := fault.Invalid("the body could not be read to its end")
-	e.Err = fmt.Errorf("%w: %w", ErrIncomplete, err)
+	e.Err = err
 	return nil, e
 }
-
-// ErrIncomplete is the cause of an error of [ReadJSON] when the body broke off on
-// its way: what was to be said is not known.
-var ErrIncomplete = errors.New("the body is incomplete")
 
 // DecodeJSON decodes data, one JSON value, into dst, strictly: it refuses
 // members that dst does not know or that come twice, names in another case,
@@ -153,6 +147,9 @@ var ErrIncomplete = errors.New("the body is incomplete")
 func DecodeJSON(data []byte, dst any) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return fault.Invalid("the body is empty: send JSON")
+	}
+	if bytes.Equal(bytes.TrimSpace(data), []byte("null")) {
+		return fault.Invalid("the body must not be null")
 	}
 	err := scan(data)
 	if err == nil {

@@ -141,8 +141,9 @@ func TestOutcomes(t *testing.T) {
 		after time.Duration
 	}{
 		200: {}, 202: {},
-		400: {notify.Permanent, 0}, 404: {notify.Permanent, 0}, 413: {notify.Permanent, 0},
-		301: {notify.Permanent, 0}, 302: {notify.Permanent, 0}, // not followed: the key would go along
+		400: {notify.Permanent, 0}, 413: {notify.Permanent, 0}, 422: {notify.Permanent, 0},
+		301: {notify.Retry, 7 * time.Second}, 302: {notify.Retry, 7 * time.Second}, // not followed: the key would go along
+		404: {notify.Retry, 7 * time.Second}, 405: {notify.Retry, 7 * time.Second}, 407: {notify.Retry, 7 * time.Second},
 		401: {notify.Retry, 7 * time.Second}, 403: {notify.Retry, 7 * time.Second},
 		408: {notify.Retry, 7 * time.Second}, 429: {notify.Retry, 7 * time.Second},
 		500: {notify.Retry, 7 * time.Second}, 502: {notify.Retry, 7 * time.Second}, 503: {notify.Retry, 7 * time.Second},

@@ -1,0 +1,64 @@
+package system_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/local/system"
+)
+
+// A function is a folder, and everybody has to know of it: the README, this runner,
+// and whoever invokes it.
+func TestEveryFunctionIsKnown(t *testing.T) {
+	root := filepath.Join("..", "..")
+	entries, err := os.ReadDir(filepath.Join(root, "functions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var folders []string
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		name := entry.Name()
+		folders = append(folders, name)
+		main, err := os.ReadFile(filepath.Join(root, "functions", name, "main.go"))
+		if err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(string(main), `function.Run("`+name+`", `) {
+			t.Errorf("functions/%s/main.go does not run it under its name", name)
+		}
+		if !strings.Contains(string(readme), "\n| ["+name+"](functions/"+name+"/handler.go) | ") {
+			t.Errorf("%s has no row in the README's table", name)
+		}
+		i := slices.IndexFunc(system.Functions, func(f system.Function) bool { return f.Name == name })
+		if i < 0 {
+			t.Errorf("%s has no entry in local/system/functions.go", name)
+			continue
+		}
+		routed := slices.ContainsFunc(gateway.Routes, func(r gateway.Route) bool { return r.Function == name })
+		if !routed && system.Functions[i].Every == 0 {
+			t.Errorf("nothing invokes %s: it has neither a route in local/gateway/routes.go nor a schedule in local/system/functions.go", name)
+		}
+	}
+	for _, f := range system.Functions {
+		if !slices.Contains(folders, f.Name) {
+			t.Errorf("local/system/functions.go has %s, which has no folder", f.Name)
+		}
+	}
+	for _, row := range regexp.MustCompile(`\(functions/([^/)]+)/`).FindAllStringSubmatch(string(readme), -1) {
+		if !slices.Contains(folders, row[1]) {
+			t.Errorf("the README has %s, which has no folder", row[1])
+		}
+	}
+}
