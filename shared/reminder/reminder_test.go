@@ -230,10 +230,10 @@ func (w *world) exec(sql string) {
 	}
 }
 
-// hold takes locks by SQL, says so, and keeps them for a while.
+// hold takes locks by SQL, says so, keeps them for a while, and closes the channel.
 func (w *world) hold(sql string, taken chan<- struct{}, while time.Duration) {
 	w.Helper()
-	defer close(taken)
+	defer close(taken) // once the connection is, and the locks are gone
 	c, err := pgx.Connect(context.Background(), w.url)
 	if err != nil {
 		w.Error(err)
