@@ -36,6 +36,11 @@ const (
 // answer a ping, is cut off. All of them go on with ?after=.
 func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		if !r.URL.Query().Has("ticket") { // which this is not worth
+			if _, err := h.signIn.User(r); err != nil {
+				return err
+			}
+		}
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		return web.WithStatus(fault.Invalid("this is a WebSocket; for plain HTTP there is GET /api/notifications/stream"), http.StatusUpgradeRequired)

@@ -283,7 +283,7 @@ func TestStreamEndsWithTheSignIn(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
 	// Tokens are accepted for a minute longer, as clocks differ.
-	token := w.TokenUntil("ada", time.Now().Add(-57*time.Second))
+	token := w.TokenWith("ada", map[string]any{"exp": time.Now().Add(-57 * time.Second).Unix()})
 	a := s.Call("POST", "/api/notifications/ticket", nil, "Authorization", "Bearer "+token)
 	secret := functiontest.Decode[ticket](w, a, 200).Ticket
 	events, err := openSSE(t, s.URL()+"/api/notifications/stream?ticket="+secret, "")

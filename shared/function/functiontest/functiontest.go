@@ -61,11 +61,6 @@ func (w *World) AdminToken() string {
 	return w.issuer.Token(w.TB, "operator", map[string]any{"scope": "admin"})
 }
 
-// TokenUntil returns a token of a user that expires at a time.
-func (w *World) TokenUntil(user string, expiry time.Time) string {
-	return w.issuer.Token(w.TB, user, map[string]any{"exp": expiry.Unix()})
-}
-
 // Seed stores a task of a user with a verified e-mail address, as create-task
 // would while Dapr is away.
 func (w *World) Seed(user string, d task.Draft) task.Task {
