@@ -40,4 +40,5 @@ var Functions = []Function{
 	{Name: trigger, Variables: slices.Concat(callback, database, email)},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},
 	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, email), Every: 2 * time.Second},
+	{Name: "nightly-cleanup", Variables: slices.Concat(database, jobs), Every: 24 * time.Hour},
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	runtime "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	dapr "github.com/dapr/go-sdk/client"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
@@ -36,10 +37,8 @@ type payload struct {
 	Revision   int64     `json:"revision"`
 }
 
-// Name returns the name of a wake-up call's job. It holds the reminder's ID and
-// revision, so that a name always means the same instant: a late call for an old
-// revision, to schedule or to delete, can't touch the job of a new one.
-func Name(w task.Wake) string { return fmt.Sprintf("reminder-%s-%d", w.ReminderID, w.Revision) }
+// Name returns the name of a wake-up call's job.
+func Name(w task.Wake) string { return w.JobName() }
 
 // Config says how to reach daprd, and what Dapr does when a callback fails.
 type Config struct {
@@ -176,9 +175,27 @@ func (d *Dapr) Publish(ctx context.Context, topic, id string, data any) error {
 }
 
 // Delete takes a wake-up call back. One that isn't there is no error.
-func (d *Dapr) Delete(ctx context.Context, w task.Wake) error {
-	if err := d.client.DeleteJob(ctx, Name(w)); err != nil {
-		return fmt.Errorf("delete job %s: %w", Name(w), err)
+func (d *Dapr) Delete(ctx context.Context, w task.Wake) error { return d.Remove(ctx, Name(w)) }
+
+// Remove deletes a job by its name. One that isn't there is no error.
+func (d *Dapr) Remove(ctx context.Context, name string) error {
+	if err := d.client.DeleteJob(ctx, name); err != nil {
+		return fmt.Errorf("delete job %s: %w", name, err)
 	}
 	return nil
+}
+
+// List returns the names of all jobs there are. Dapr answers them in one message,
+// which is too long for it from about 40,000 jobs on (measured with 1.18.1): then it
+// fails.
+func (d *Dapr) List(ctx context.Context) ([]string, error) {
+	answer, err := runtime.NewDaprClient(d.conn).ListJobs(ctx, &runtime.ListJobsRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	names := make([]string, len(answer.GetJobs()))
+	for i, job := range answer.GetJobs() {
+		names[i] = job.GetName()
+	}
+	return names, nil
 }

@@ -91,7 +91,7 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 	if err != nil {
 		return task.Task{}, err
 	}
-	p.tellDapr(ctx, &t, nil)
+	p.tellDapr(ctx, &t, store.Leftovers{})
 	return t, nil
 }
 
@@ -103,6 +103,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		return task.Task{}, err
 	}
 	var before, after task.Task
+	var left store.Leftovers
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
 		if before, err = tx.LockTask(ctx, owner.ID, id); err != nil {
 			return err
@@ -115,12 +116,13 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, newID)
-		return tx.UpdateTask(ctx, before, after)
+		left, err = tx.UpdateTask(ctx, before, after)
+		return err
 	})
 	if err != nil {
 		return task.Task{}, err
 	}
-	p.tellDapr(ctx, &after, before.Reminders)
+	p.tellDapr(ctx, &after, left)
 	after.DropRemoved()
 	return after, nil
 }
@@ -128,28 +130,29 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 // Delete deletes a user's task and cancels its reminders, unless check, which
 // gets the task as it is now, locked, returns an error.
 func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check func(task.Task) error) error {
-	var t task.Task
-	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
-		if t, err = tx.LockTask(ctx, userID, id); err != nil {
+	var left store.Leftovers
+	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+		t, err := tx.LockTask(ctx, userID, id)
+		if err != nil {
 			return err
 		}
 		if err := check(t); err != nil {
 			return err
 		}
-		return tx.DeleteTask(ctx, id)
+		left, err = tx.DeleteTask(ctx, id)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	p.tellDapr(ctx, &task.Task{ID: id}, t.Reminders)
+	p.tellDapr(ctx, &task.Task{ID: id}, left)
 	return nil
 }
 
-// tellDapr schedules what is pending of t and takes back the wake-up calls of what
-// its reminders were before. It marks in t, as in the database, what Dapr
-// confirmed. It outlives the request: the change is made, whether or not the
-// caller is still there.
-func (p *Planner) tellDapr(ctx context.Context, t *task.Task, before []task.Reminder) {
+// tellDapr schedules what is pending of t and takes back the wake-up calls that are
+// left over. It marks in t, as in the database, what Dapr confirmed. It outlives the
+// request: the change is made, whether or not the caller is still there.
+func (p *Planner) tellDapr(ctx context.Context, t *task.Task, left store.Leftovers) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.rules.ScheduleTimeout)
 	defer cancel()
 	var group errgroup.Group
@@ -157,6 +160,7 @@ func (p *Planner) tellDapr(ctx context.Context, t *task.Task, before []task.Remi
 
 	var mu sync.Mutex
 	var scheduled []store.Scheduled
+	deleted := store.Leftovers{AsOf: left.AsOf}
 	for _, r := range t.Reminders {
 		if !r.Pending() {
 			continue
@@ -170,14 +174,21 @@ func (p *Planner) tellDapr(ctx context.Context, t *task.Task, before []task.Remi
 			return nil
 		})
 	}
-	for _, r := range leftovers(before, t.Reminders) {
+	for _, job := range left.Jobs {
 		group.Go(func() error {
-			p.forget(ctx, r.ID, r.Revision)
+			if p.forget(ctx, job) {
+				mu.Lock()
+				defer mu.Unlock()
+				deleted.Jobs = append(deleted.Jobs, job)
+			}
 			return nil
 		})
 	}
 	_ = group.Wait()
 
+	if err := p.store.DropLeftovers(context.WithoutCancel(ctx), deleted); err != nil {
+		slog.Warn("leftover jobs are deleted once more: that they are gone could not be recorded", "task_id", t.ID, "error", err)
+	}
 	stale, err := p.store.Confirm(context.WithoutCancel(ctx), scheduled)
 	if err != nil {
 		slog.Warn("reminders stay pending: their schedule could not be recorded", "task_id", t.ID, "error", err)
@@ -188,8 +199,8 @@ func (p *Planner) tellDapr(ctx context.Context, t *task.Task, before []task.Remi
 			t.Reminders[i].Confirmed = r.Revision
 		}
 	}
-	for _, s := range stale {
-		p.forget(ctx, s.ReminderID, s.Revision)
+	for _, job := range stale {
+		p.forget(ctx, job)
 	}
 }
 
@@ -212,26 +223,14 @@ func notBefore(at, now time.Time) time.Time {
 	return at
 }
 
-// forget takes back a wake-up call that no longer means anything. If that fails
-// it comes, and is skipped.
-func (p *Planner) forget(ctx context.Context, reminderID uuid.UUID, revision int64) {
-	if err := p.dapr.Delete(ctx, task.Wake{ReminderID: reminderID, Revision: revision}); err != nil {
-		slog.Warn("a leftover job stays with Dapr; it will be skipped", "reminder_id", reminderID, "revision", revision, "error", err)
+// forget takes back a wake-up call that no longer means anything, and reports
+// whether Dapr did. If not, it stays recorded, and is skipped should it come.
+func (p *Planner) forget(ctx context.Context, job store.Scheduled) bool {
+	err := p.dapr.Delete(ctx, task.Wake{ReminderID: job.ReminderID, Revision: job.Revision})
+	if err != nil {
+		slog.Warn("a leftover job stays with Dapr for now", "reminder_id", job.ReminderID, "revision", job.Revision, "error", err)
 	}
-}
-
-// leftovers are the reminders, as they were before a change, for which Dapr may
-// hold a job that means nothing after it.
-func leftovers(before, after []task.Reminder) (left []task.Reminder) {
-	for _, old := range before {
-		mayHaveJob := !old.Removed && (old.State == task.Armed || old.State == task.Fired)
-		if mayHaveJob && !slices.ContainsFunc(after, func(r task.Reminder) bool {
-			return r.ID == old.ID && r.Revision == old.Revision && r.State == old.State && !r.Removed
-		}) {
-			left = append(left, old)
-		}
-	}
-	return left
+	return err == nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -248,6 +248,22 @@ func (w *world) hold(sql string, taken chan<- struct{}, while time.Duration) {
 	time.Sleep(while)
 }
 
+// column returns what a query gives, past the code.
+func (w *world) column(sql string) []string {
+	w.Helper()
+	c, err := pgx.Connect(context.Background(), w.url)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	rows, _ := c.Query(context.Background(), sql)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		w.Fatal(err)
+	}
+	return list
+}
+
 func (w *world) deliveries(id uuid.UUID) (states []string) {
 	w.Helper()
 	log, err := w.store.ListDeliveries(w.Context(), ada.ID, id)

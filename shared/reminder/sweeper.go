@@ -92,6 +92,8 @@ type Summary struct {
 	// OldestWaitingSeconds is for how long the oldest of what is still to be done
 	// has been due.
 	OldestWaitingSeconds float64 `json:"oldest_waiting_seconds"`
+	// LeftoverJobs are those that Dapr has deleted.
+	LeftoverJobs int `json:"leftover_jobs"`
 	// Complete is false if the time budget ended the sweep.
 	Complete bool `json:"complete"`
 }
@@ -112,6 +114,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 		named("fire what is overdue", fireErr),
 		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
 		named("schedule what is pending", s.schedulePending(ctx, &sum)),
+		named("delete leftover jobs", s.deleteLeftovers(ctx, &sum)),
 		named("tell of dead letters", s.alert(ctx, &sum)),
 		named("send what is due", s.send(ctx, planned, sum.Deliveries)), // last: providers may be slow
 	)
@@ -125,6 +128,9 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 	countSweep(sum, err, time.Since(began))
 	return sum, err
 }
+
+// sentinelPrefix is how the name of the job begins that should be in Dapr for ever.
+const sentinelPrefix = "sentinel-"
 
 func named(what string, err error) error {
 	if err == nil {
@@ -220,31 +226,43 @@ func each[T any](concurrent int, items []T, counts map[string]int, do func(T) st
 // takes none of a page it is away: the rest is left for the next sweep.
 func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) error {
 	for ctx.Err() == nil {
-		pending, err := s.store.ClaimPending(ctx, page)
-		if err != nil || len(pending) == 0 {
+		claimed, scheduled, err := s.schedulePage(ctx)
+		sum.Scheduled += scheduled
+		sum.Pending += claimed - scheduled
+		if err != nil || scheduled == 0 {
 			return err
-		}
-		scheduled := s.schedule(ctx, pending)
-		stale, err := s.store.Confirm(ctx, scheduled)
-		if err != nil {
-			return err
-		}
-		for _, st := range stale {
-			if err := s.dapr.Delete(ctx, task.Wake{ReminderID: st.ReminderID, Revision: st.Revision}); err != nil {
-				slog.Warn("a leftover job stays with Dapr; it will be skipped", "reminder_id", st.ReminderID, "error", err)
-			}
-		}
-		sum.Scheduled += len(scheduled)
-		sum.Pending += len(pending) - len(scheduled)
-		if len(scheduled) == 0 {
-			return nil
 		}
 	}
 	return nil
 }
 
+// schedulePage claims a page of what is pending and schedules it.
+func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err error) {
+	pending, err := s.store.ClaimPending(ctx, page)
+	if err != nil || len(pending) == 0 {
+		return 0, 0, err
+	}
+	taken := s.schedule(ctx, pending)
+	stale, err := s.store.Confirm(ctx, taken)
+	if err != nil {
+		return len(pending), 0, err
+	}
+	for _, st := range stale {
+		if err := s.dapr.Delete(ctx, task.Wake{ReminderID: st.ReminderID, Revision: st.Revision}); err != nil {
+			slog.Warn("a leftover job stays with Dapr for now", "reminder_id", st.ReminderID, "error", err)
+		}
+	}
+	return len(pending), len(taken), nil
+}
+
+// scheduling is how long what was claimed together may be scheduled: soon enough for
+// a leftover job to be known as settled when it is.
+const scheduling = time.Minute
+
 // schedule returns those that Dapr has taken.
 func (s *Sweeper) schedule(ctx context.Context, pending []store.Due) (scheduled []store.Scheduled) {
+	ctx, cancel := context.WithTimeout(ctx, scheduling)
+	defer cancel()
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(s.rules.Concurrent)
@@ -273,6 +291,73 @@ func (s *Sweeper) schedule(ctx context.Context, pending []store.Due) (scheduled 
 	return scheduled
 }
 
+// deleteLeftovers deletes a page of jobs that mean nothing any more. What the sweeps
+// don't get to is left for the nightly cleanup.
+func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) error {
+	left, err := s.store.Leftovers(ctx, page)
+	if err != nil {
+		return err
+	}
+	deleted, err := deleteJobs(ctx, s.dapr, s.rules.Concurrent, left)
+	sum.LeftoverJobs = len(deleted.Jobs)
+	return errors.Join(err, s.store.DropLeftovers(ctx, deleted))
+}
+
+// deleteJobs returns those that Dapr has deleted.
+func deleteJobs(ctx context.Context, dapr Scheduler, concurrent int, left store.Leftovers) (store.Leftovers, error) {
+	var mu sync.Mutex
+	deleted := store.Leftovers{AsOf: left.AsOf}
+	_, err := callAll(ctx, concurrent, left.Jobs, func(ctx context.Context, job store.Scheduled) error {
+		err := dapr.Delete(ctx, task.Wake{ReminderID: job.ReminderID, Revision: job.Revision})
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			deleted.Jobs = append(deleted.Jobs, job)
+		}
+		return err
+	})
+	return deleted, err
+}
+
+// callAll makes a call to Dapr for every item, so many at a time, and returns how many
+// succeeded. When Dapr has refused some it is away: the rest is left alone. The error
+// is one of theirs.
+func callAll[T any](ctx context.Context, concurrent int, items []T, call func(context.Context, T) error) (done int, err error) {
+	const enough = 10
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(concurrent)
+	refused := 0
+	over := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return ctx.Err() != nil || refused >= enough
+	}
+	for _, item := range items {
+		group.Go(func() error {
+			if over() {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			callErr := call(ctx, item)
+			mu.Lock()
+			defer mu.Unlock()
+			if callErr != nil {
+				refused, err = refused+1, callErr
+			} else {
+				done++
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return done, err
+}
+
 // checkSentinel looks whether the job that should be in Dapr for ever is there. If
 // it isn't, the scheduler has lost its data: every confirmation is taken back, and
 // only then is a new sentinel set, so that a sweep that dies in between is repeated
@@ -294,18 +379,14 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 		}
 		sum.Sentinel = "lost"
 		slog.Error("Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
-		for {
-			n, err := s.store.Unconfirm(ctx, 5000)
-			sum.Unconfirmed += n
-			if err != nil {
+		for last, n := uuid.Nil, 1; n > 0; {
+			if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
 				return err
 			}
-			if n == 0 {
-				break
-			}
+			sum.Unconfirmed += n
 		}
 	}
-	next := "sentinel-" + uuid.NewString()
+	next := sentinelPrefix + uuid.Must(uuid.NewV7()).String() // it tells its age
 	if err := s.dapr.Keep(ctx, next); err != nil {
 		return err
 	}

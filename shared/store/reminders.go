@@ -18,17 +18,14 @@ type Scheduled struct {
 	Revision   int64
 }
 
-// Confirm marks revisions as held by Dapr, and returns those that no longer
-// count: the reminder was cancelled or armed anew in the meantime, so that the
-// job is a leftover. One that has fired already is neither marked nor returned.
+// Confirm marks revisions as held by Dapr, and records and returns those that no
+// longer count: the reminder was cancelled or armed anew in the meantime, so that
+// the job is a leftover. One that has fired already is neither marked nor returned.
 func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled) (stale []Scheduled, err error) {
 	if len(scheduled) == 0 {
 		return nil, nil
 	}
-	ids, revisions := make([]uuid.UUID, len(scheduled)), make([]int64, len(scheduled))
-	for i, sc := range scheduled {
-		ids[i], revisions[i] = sc.ReminderID, sc.Revision
-	}
+	ids, revisions := columns(scheduled)
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		// The locks are taken in the order of the ids; the rows are read anew
 		// behind them, so what counts is what is committed now.
@@ -40,8 +37,14 @@ func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled) (stale []Sch
 			), marked as (
 				update reminders r set confirmed_revision = a.revision from asked a
 				where r.id = a.id and a.state = 'armed' and a.current = a.revision
+			), stale as (
+				select id, revision from asked where current <> revision or state in ('cancelled', 'missed')
+			), recorded as (
+				insert into leftover_jobs as l (reminder_id, revision, settled_at)
+				select id, revision, now() from stale order by id, revision
+				on conflict (reminder_id, revision) do update set settled_at = greatest(l.settled_at, excluded.settled_at)
 			)
-			select id, revision from asked where current <> revision or state in ('cancelled', 'missed')`, ids, revisions)
+			select id, revision from stale`, ids, revisions)
 		stale, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Scheduled])
 		return err
 	})

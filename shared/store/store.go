@@ -2,7 +2,7 @@
 // deliveries and notifications. It holds all the SQL and none of the rules;
 // package reminder composes the two.
 //
-// A row is always locked in the order task, reminder, delivery, user, and
+// A row is always locked in the order task, reminder, leftover job, delivery, user, and
 // several of one kind in the order of their ids. Errors are faults: not_found for
 // what isn't there or is another user's, unavailable while the database is away.
 package store

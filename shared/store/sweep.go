@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -37,7 +38,7 @@ func (s *Store) ClaimPending(ctx context.Context, limit int) (pending []Due, err
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
 			update reminders r
-			set schedule_attempts = r.schedule_attempts + 1,
+			set schedule_attempts = r.schedule_attempts + 1, last_scheduling_at = now(),
 			    next_schedule_at = now() + least($2::interval * 2 ^ least(r.schedule_attempts, 20), $3::interval)
 			where r.id in (
 				select id from reminders
@@ -125,17 +126,26 @@ func (s *Store) SetSentinel(ctx context.Context, before, name string) (now strin
 	return now, err
 }
 
-// Unconfirm makes pending the armed reminders that Dapr was known to hold a job
-// for, at most so many at a time, and returns how many there were.
-func (s *Store) Unconfirm(ctx context.Context, limit int) (n int, err error) {
+// Unconfirm makes pending the armed reminders that Dapr was known to hold a job for,
+// at most so many at a time, in the order of their ids, beginning after the given
+// one. It returns the last of them, and how many there were.
+func (s *Store) Unconfirm(ctx context.Context, after uuid.UUID, limit int) (last uuid.UUID, n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		tag, err := c.Exec(ctx, `
-			update reminders set confirmed_revision = null, schedule_attempts = 0, next_schedule_at = null
-			where id in (
-				select id from reminders where state = 'armed' and confirmed_revision = revision
-				order by id limit $1 for no key update)`, limit)
-		n = int(tag.RowsAffected())
+		rows, _ := c.Query(ctx, `
+			with next as materialized (
+				select id from reminders where state = 'armed' and confirmed_revision = revision and id > $1
+				order by id limit $2 for no key update
+			)
+			update reminders r set confirmed_revision = null, schedule_attempts = 0, next_schedule_at = null
+			from next where r.id = next.id returning r.id`, after, limit)
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		last, n = after, len(ids)
+		for _, id := range ids {
+			if bytes.Compare(id[:], last[:]) > 0 {
+				last = id
+			}
+		}
 		return err
 	})
-	return n, err
+	return last, n, err
 }

@@ -116,26 +116,46 @@ func offsets(rs []task.Reminder) []time.Duration {
 // fired at their revision any more, and all of a task that is not active. One
 // being sent at this moment is cancelled too: its sender can still report it
 // sent, but it is not tried again.
-func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) error {
+//
+// It records and returns the jobs that mean nothing after the change.
+func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) (left Leftovers, err error) {
 	if _, err := tx.tx.Exec(ctx, `
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8
 		where id = $1`,
 		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt); err != nil {
-		return err
+		return Leftovers{}, err
+	}
+	if ids := outOfForce(before.Reminders, t.Reminders); len(ids) > 0 {
+		if left, err = tx.recordLeftovers(ctx, `id = any($1)`, ids); err != nil {
+			return Leftovers{}, err
+		}
 	}
 	if err := tx.saveReminders(ctx, before.Reminders, t); err != nil {
-		return err
+		return Leftovers{}, err
 	}
 	if err := tx.cancelDeliveries(ctx, t.ID, !t.Active()); err != nil {
-		return err
+		return Leftovers{}, err
 	}
 	if len(t.Reminders) <= maxReminderRows {
-		return nil
+		return left, nil
 	}
-	_, err := tx.tx.Exec(ctx, `
+	_, err = tx.tx.Exec(ctx, `
 		delete from reminders r where r.task_id = $1 and r.removed_at is not null
 		and not exists (select from deliveries d where d.reminder_id = r.id)`, t.ID)
-	return err
+	return left, err
+}
+
+// outOfForce returns the reminders whose revision means nothing after a change: they
+// are armed anew, or not any more, or have been taken away.
+func outOfForce(before, after []task.Reminder) (ids []uuid.UUID) {
+	for _, old := range before {
+		if !slices.ContainsFunc(after, func(r task.Reminder) bool {
+			return r.ID == old.ID && r.Revision == old.Revision && r.State == old.State && r.Removed == old.Removed
+		}) {
+			ids = append(ids, old.ID)
+		}
+	}
+	return ids
 }
 
 // maxReminderRows is how many rows of removed reminders and others a task may have
@@ -143,39 +163,55 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) error {
 const maxReminderRows = 3 * task.MaxReminders
 
 // DeleteTask hides a task that LockTask returned, and cancels its reminders and
-// unsent deliveries. The rows stay until retention removes them.
-func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) error {
+// unsent deliveries. The rows stay until retention removes them. It records and
+// returns the jobs that mean nothing after it.
+func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) (Leftovers, error) {
 	if _, err := tx.tx.Exec(ctx, `update tasks set deleted_at = now(), version = version + 1 where id = $1`, id); err != nil {
-		return err
+		return Leftovers{}, err
+	}
+	left, err := tx.recordLeftovers(ctx, `task_id = $1`, id)
+	if err != nil {
+		return Leftovers{}, err
 	}
 	if _, err := tx.tx.Exec(ctx, `update reminders set state = 'cancelled' where task_id = $1 and state = 'armed'`, id); err != nil {
-		return err
+		return Leftovers{}, err
 	}
-	return tx.cancelDeliveries(ctx, id, true)
+	return left, tx.cancelDeliveries(ctx, id, true)
 }
 
 // saveReminders stores what has changed from before, nil for a new task, to t.
 func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task) error {
 	var batch pgx.Batch
+	var armedAnew []task.Reminder
 	for _, r := range t.Reminders {
 		i := slices.IndexFunc(before, func(old task.Reminder) bool { return old.ID == r.ID })
 		switch {
 		case i < 0:
 			batch.Queue(`
-				insert into reminders (id, task_id, user_id, before, fire_at, state, revision)
-				values ($1, $2, $3, $4, $5, $6, $7)`,
+				insert into reminders (id, task_id, user_id, before, fire_at, state, revision, last_scheduling_at)
+				values ($1, $2, $3, $4, $5, $6, $7, now())`,
 				r.ID, t.ID, t.UserID, r.Before, r.FireAt, r.State, r.Revision)
 		case r != before[i]:
 			batch.Queue(`
 				update reminders set fire_at = $2, state = $3,
 					schedule_attempts = case when revision = $4 then schedule_attempts else 0 end,
 					next_schedule_at = case when revision = $4 then next_schedule_at end,
+					last_scheduling_at = now(),
 					revision = $4,
 					fired_at = case when $3 = 'fired' then fired_at end,
 					removed_at = case when $5 then coalesce(removed_at, now()) end
 				where id = $1`,
 				r.ID, r.FireAt, r.State, r.Revision, r.Removed)
+			if old := before[i].Revision; old > 0 && old != r.Revision {
+				armedAnew = append(armedAnew, r)
+			}
+		case r.Pending():
+			// It is scheduled along with the others.
+			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
+	}
+	for _, r := range armedAnew {
+		batch.Queue(`update deliveries set superseded = true where reminder_id = $1 and revision < $2 and not superseded`, r.ID, r.Revision)
 	}
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }

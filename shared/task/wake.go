@@ -1,6 +1,9 @@
 package task
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,6 +15,30 @@ type Wake struct {
 	UserID     string
 	ReminderID uuid.UUID
 	Revision   int64
+}
+
+// JobPrefix is how the name of every wake-up call's job begins.
+const JobPrefix = "reminder-"
+
+// JobName returns the name of the wake-up call's job. It holds the reminder's ID and
+// revision, so that a name always means the same instant: a late call for an old
+// revision, to schedule or to delete, can't touch the job of a new one.
+func (w Wake) JobName() string { return fmt.Sprintf("%s%s-%d", JobPrefix, w.ReminderID, w.Revision) }
+
+// ParseJobName returns the reminder and the revision that a job's name holds, and
+// whether it is a wake-up call's.
+func ParseJobName(name string) (reminderID uuid.UUID, revision int64, ok bool) {
+	const length = 36 // of an ID
+	rest, ok := strings.CutPrefix(name, JobPrefix)
+	if !ok || len(rest) < length+2 {
+		return uuid.Nil, 0, false
+	}
+	reminderID, err := uuid.Parse(rest[:length])
+	if err != nil {
+		return uuid.Nil, 0, false
+	}
+	revision, err = strconv.ParseInt(rest[length+1:], 10, 64)
+	return reminderID, revision, err == nil && Wake{ReminderID: reminderID, Revision: revision}.JobName() == name
 }
 
 // EarlyTolerance is how far ahead of its instant a wake-up call may come, by the

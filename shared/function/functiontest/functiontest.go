@@ -80,6 +80,20 @@ func (w *World) Exec(sql string) {
 	w.Hold(sql)()
 }
 
+// Count is the number that a query gives.
+func (w *World) Count(sql string) (n int) {
+	w.Helper()
+	c, err := pgx.Connect(context.Background(), w.DatabaseURL)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if err := c.QueryRow(context.Background(), sql).Scan(&n); err != nil {
+		w.Fatal(err)
+	}
+	return n
+}
+
 // Hold runs SQL in a transaction, past the code, that keeps its locks until the
 // returned function commits it.
 func (w *World) Hold(sql string) (commit func()) {

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+// With Dapr away the steps that need it fail, and the others are done.
+func TestOneFailingStepDoesNotStopTheOthers(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	w.Exec(`insert into users (id) values ('ada');
+		insert into idempotency_keys (user_id, key, request, answer, created_at)
+		select 'ada', 'k' || n, sha256('x'), '', now() - interval '25 hours' * n from generate_series(0, 3) n`)
+	dry := s.Call("POST", "/?dry_run=true", nil)
+	if dry.Status != 200 || !strings.Contains(dry.Body, "idempotency") {
+		t.Fatalf("%d %s", dry.Status, dry.Body)
+	}
+	wet := s.Call("POST", "/", `{"specversion":"1.0"}`, "Content-Type", "application/cloudevents+json")
+	if wet.Status != 200 {
+		t.Errorf("%d %s", wet.Status, wet.Body)
+	}
+	left := w.Count(`select count(*) from idempotency_keys`)
+	if left != 1 {
+		t.Errorf("%d keys are left, want the one that still counts", left)
+	}
+	w.WantProblem(s.Call("GET", "/", nil), 405, "invalid", "POST")
+}

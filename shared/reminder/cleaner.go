@@ -1,0 +1,384 @@
+package reminder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// Inventory is what a cleanup needs of Dapr. Package jobs has the real one.
+type Inventory interface {
+	Dapr
+	// List returns the names of all jobs.
+	List(ctx context.Context) ([]string, error)
+	// Remove deletes a job by its name. One that isn't there is no error.
+	Remove(ctx context.Context, name string) error
+}
+
+// CleanupRules say for how long things are kept, and how much one cleanup does.
+type CleanupRules struct {
+	DeletedTasks      time.Duration `env:"KEEP_DELETED_TASKS" envDefault:"720h" help:"how long a deleted task is kept, with its reminders and deliveries, until its rows are removed"`
+	History           time.Duration `env:"KEEP_HISTORY" envDefault:"2160h" help:"how long deliveries are kept that a reminder's later ones have superseded, and reminders that a task no longer has"`
+	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification stays in the inbox after it was read"`
+	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded"`
+	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
+
+	Budget     time.Duration `env:"CLEANUP_BUDGET" envDefault:"4m" help:"how long one cleanup may take; each step gets its share of what is left"`
+	Rows       int           `env:"CLEANUP_ROWS" envDefault:"200000" help:"how many rows or jobs one step works through at most; the next cleanup goes on"`
+	Concurrent int           `env:"CLEANUP_CONCURRENCY" envDefault:"16" help:"how many calls to Dapr the cleanup makes at a time"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (r CleanupRules) Validate() error {
+	var problems []error
+	for name, keep := range map[string]time.Duration{
+		"KEEP_DELETED_TASKS": r.DeletedTasks, "KEEP_HISTORY": r.History, "KEEP_READ_NOTIFICATIONS": r.ReadNotifications, "KEEP_DEAD_LETTERS": r.DeadLetters,
+	} {
+		if keep < time.Hour {
+			problems = append(problems, fmt.Errorf("%s must be at least 1h", name))
+		}
+	}
+	if r.IdempotencyKeys < store.KeysKept {
+		problems = append(problems, fmt.Errorf("KEEP_IDEMPOTENCY_KEYS must be at least %v: for that long they count", store.KeysKept))
+	}
+	if r.Budget < time.Second {
+		problems = append(problems, errors.New("CLEANUP_BUDGET must be at least 1s"))
+	}
+	if r.Rows < 1 {
+		problems = append(problems, errors.New("CLEANUP_ROWS must be at least 1"))
+	}
+	if r.Concurrent < 1 || r.Concurrent > 1000 {
+		problems = append(problems, errors.New("CLEANUP_CONCURRENCY must be between 1 and 1000"))
+	}
+	return errors.Join(problems...)
+}
+
+// Cleaner removes what nobody needs any more, and looks whether what Dapr should
+// hold is there. Any number of cleanups may run at one time, along with everything
+// else.
+type Cleaner struct {
+	store *store.Store
+	dapr  Inventory
+	now   func() time.Time
+	rules CleanupRules
+	// sweeper only schedules: it has no Firer.
+	sweeper *Sweeper
+}
+
+// NewCleaner makes a Cleaner from its parts, which its caller closes. now is its
+// clock, time.Now outside of tests.
+func NewCleaner(s *store.Store, dapr Inventory, now func() time.Time, rules CleanupRules) *Cleaner {
+	return &Cleaner{
+		store: s, dapr: dapr, now: now, rules: rules,
+		sweeper: NewSweeper(s, dapr, nil, now, SweepRules{Budget: rules.Budget, Concurrent: rules.Concurrent}),
+	}
+}
+
+// Report says what a cleanup has done, or if it was a dry run, would do.
+type Report struct {
+	DryRun bool `json:"dry_run"`
+	// Complete is true if there is nothing left to do.
+	Complete    bool         `json:"complete"`
+	TookSeconds float64      `json:"took_seconds"`
+	Steps       []StepReport `json:"steps"`
+}
+
+// Failed counts the steps that went wrong.
+func (r Report) Failed() (n int) {
+	for _, s := range r.Steps {
+		if s.Error != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// StepReport says what one step of a cleanup has done.
+type StepReport struct {
+	Name string `json:"name"`
+	// Does says what the step does to what it counts.
+	Does  string `json:"does"`
+	Count int    `json:"count"`
+	// Complete is false if the step failed, or its time or rows ran out.
+	Complete    bool    `json:"complete"`
+	Error       string  `json:"error,omitempty"`
+	TookSeconds float64 `json:"took_seconds"`
+}
+
+// step is a part of a cleanup. It works until it is done, its context ends, or it has
+// counted as much as one cleanup may; in a dry run it only counts.
+type step struct {
+	name, does string
+	run        func(context.Context) (count int, complete bool, err error)
+}
+
+// steps are what a cleanup does, in this order.
+func (c *cleanup) steps() []step {
+	keep := c.rules
+	return []step{
+		{"leftover_jobs", "jobs that a change has left over: deleted", c.leftoverJobs},
+		{"unknown_jobs", "jobs that no reminder knows: deleted", c.unknownJobs},
+		{"stale_sentinels", "sentinel jobs of earlier days: deleted", c.staleSentinels},
+		{"vanished_jobs", "reminders of the next 48 hours whose jobs Dapr has lost: scheduled again", c.vanishedJobs},
+		{"deleted_tasks", "tasks deleted long ago: removed with all that is theirs", c.purge(store.DeletedTasks, keep.DeletedTasks)},
+		{"removed_reminders", "reminders that their tasks have not had for long: removed", c.purge(store.RemovedReminders, keep.History)},
+		{"superseded_deliveries", "old deliveries of reminders that were armed anew: removed", c.purge(store.SupersededDeliveries, keep.History)},
+		{"read_notifications", "notifications read long ago: removed", c.purge(store.ReadNotifications, keep.ReadNotifications)},
+		{"dead_letters", "dead letters settled long ago: removed", c.purge(store.SettledDeadLetters, keep.DeadLetters)},
+		{"idempotency_keys", "idempotency keys that have expired: removed", c.purge(store.IdempotencyKeys, keep.IdempotencyKeys)},
+		{"inbox_tickets", "inbox tickets that have expired: removed", c.purge(store.InboxTickets, 0)},
+	}
+}
+
+const (
+	batchTime = 15 * time.Second // for one batch of rows
+	listTime  = 30 * time.Second // for the list of all jobs
+	lookAhead = 48 * time.Hour   // longer than until the next cleanup has looked
+	// sentinelAge is how old a sentinel job must be to be deleted: a younger one may
+	// be about to become the current one.
+	sentinelAge = time.Hour
+)
+
+// cleanup is one run of a Cleaner.
+type cleanup struct {
+	*Cleaner
+	dryRun bool
+	// list returns the names of all jobs, which are asked for once.
+	list func() ([]string, error)
+}
+
+// Cleanup makes one cleanup. A step that fails does not stop the others. In a dry run
+// nothing is changed, and what would be done is counted.
+func (c *Cleaner) Cleanup(ctx context.Context, dryRun bool) Report {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, c.rules.Budget)
+	defer cancel()
+	run := &cleanup{Cleaner: c, dryRun: dryRun, list: sync.OnceValues(func() ([]string, error) {
+		ctx, cancel := context.WithTimeout(ctx, listTime)
+		defer cancel()
+		return c.dapr.List(ctx)
+	})}
+	report := Report{DryRun: dryRun, Complete: true}
+	steps := run.steps()
+	for i, s := range steps {
+		left := c.rules.Budget - time.Since(began)
+		r := run.step(ctx, s, left/time.Duration(len(steps)-i))
+		report.Steps = append(report.Steps, r)
+		report.Complete = report.Complete && r.Complete
+	}
+	report.TookSeconds = time.Since(began).Seconds()
+	return report
+}
+
+// step makes one step within a time. That its time runs out is no failure.
+func (c *cleanup) step(ctx context.Context, s step, within time.Duration) StepReport {
+	began := time.Now()
+	stepCtx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	count, complete, err := s.run(stepCtx)
+	r := StepReport{Name: s.name, Does: s.does, Count: count, Complete: complete && err == nil}
+	if err != nil && (stepCtx.Err() == nil || count == 0) {
+		r.Error = err.Error()
+		slog.Warn("a step of the cleanup has failed", "step", s.name, "error", err)
+	}
+	r.TookSeconds = time.Since(began).Seconds()
+	return r
+}
+
+// purge makes a step that removes, in batches, rows that have been kept for an age.
+func (c *cleanup) purge(kind store.Kept, age time.Duration) func(context.Context) (int, bool, error) {
+	return func(ctx context.Context) (count int, complete bool, err error) {
+		if c.dryRun {
+			count, err = c.store.CountExpired(ctx, kind, age, c.rules.Rows)
+			return count, count < c.rules.Rows, err
+		}
+		for ctx.Err() == nil && count < c.rules.Rows {
+			limit := min(page, c.rules.Rows-count)
+			one, cancel := context.WithTimeout(ctx, batchTime)
+			n, err := c.store.Purge(one, kind, age, limit)
+			cancel()
+			count += n
+			if err != nil || n < limit {
+				return count, true, err
+			}
+		}
+		return count, false, nil
+	}
+}
+
+// leftoverJobs deletes the jobs that our own rows say are left over.
+func (c *cleanup) leftoverJobs(ctx context.Context) (count int, complete bool, err error) {
+	if c.dryRun {
+		count, err = c.store.CountLeftovers(ctx, c.rules.Rows)
+		return count, count < c.rules.Rows, err
+	}
+	for ctx.Err() == nil && count < c.rules.Rows {
+		left, err := c.store.Leftovers(ctx, min(page, c.rules.Rows-count))
+		if err != nil || len(left.Jobs) == 0 {
+			return count, true, err
+		}
+		deleted, err := deleteJobs(ctx, c.dapr, c.rules.Concurrent, left)
+		if dropErr := c.store.DropLeftovers(ctx, deleted); dropErr != nil {
+			return count, false, dropErr
+		}
+		count += len(deleted.Jobs)
+		if err != nil {
+			return count, false, err
+		}
+	}
+	return count, false, nil
+}
+
+// unknownJobs deletes the jobs that are named like wake-up calls and mean nothing to
+// any row: what a database that was restored does not know, say. A name is never
+// used for two instants, so nothing that counts can be hit.
+func (c *cleanup) unknownJobs(ctx context.Context) (count int, complete bool, err error) {
+	names, err := c.list()
+	if err != nil {
+		return 0, false, err
+	}
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, task.JobPrefix) })
+	for some := range slices.Chunk(names, page) {
+		if ctx.Err() != nil || count >= c.rules.Rows {
+			return count, false, nil
+		}
+		unknown, err := c.unknown(ctx, some)
+		if err != nil {
+			return count, false, err
+		}
+		n, err := c.remove(ctx, unknown[:min(len(unknown), c.rules.Rows-count)])
+		count += n
+		if err != nil {
+			return count, false, err
+		}
+	}
+	return count, true, nil
+}
+
+// unknown returns the names that mean nothing to any row.
+func (c *cleanup) unknown(ctx context.Context, names []string) (unknown []string, err error) {
+	var asked []store.Scheduled
+	for _, name := range names {
+		if id, revision, ok := task.ParseJobName(name); ok {
+			asked = append(asked, store.Scheduled{ReminderID: id, Revision: revision})
+		}
+	}
+	jobs, err := c.store.KnownJobs(ctx, asked)
+	known := make(map[string]bool, len(jobs))
+	for _, job := range jobs {
+		known[jobName(job)] = true
+	}
+	for _, name := range names {
+		if !known[name] {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown, err
+}
+
+func jobName(job store.Scheduled) string {
+	return task.Wake{ReminderID: job.ReminderID, Revision: job.Revision}.JobName()
+}
+
+// staleSentinels deletes sentinel jobs that another one has replaced.
+func (c *cleanup) staleSentinels(ctx context.Context) (count int, complete bool, err error) {
+	names, err := c.list()
+	if err != nil {
+		return 0, false, err
+	}
+	current, err := c.store.Sentinel(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	var stale []string
+	for _, name := range names {
+		rest, ok := strings.CutPrefix(name, sentinelPrefix)
+		if ok && name != current && c.now().Sub(born(rest)) > sentinelAge {
+			stale = append(stale, name)
+		}
+	}
+	count, err = c.remove(ctx, stale)
+	return count, true, err
+}
+
+// born is when an ID was made; those that don't say so are of old.
+func born(id string) time.Time {
+	parsed, err := uuid.Parse(id)
+	if err != nil || parsed.Version() != 7 {
+		return time.Time{}
+	}
+	return time.Unix(parsed.Time().UnixTime())
+}
+
+// remove deletes jobs by their names, and returns how many.
+func (c *cleanup) remove(ctx context.Context, names []string) (int, error) {
+	if c.dryRun {
+		return len(names), nil
+	}
+	return callAll(ctx, c.rules.Concurrent, names, c.dapr.Remove)
+}
+
+// vanishedJobs looks whether the jobs are there that Dapr has confirmed for the next
+// time, and schedules those again that aren't.
+func (c *cleanup) vanishedJobs(ctx context.Context) (count int, complete bool, err error) {
+	listed := map[string]bool{}
+	names, _ := c.list() // without the list each job is asked for
+	for _, name := range names {
+		listed[name] = true
+	}
+	looked := 0
+	for last := (store.Due{}); ; {
+		if ctx.Err() != nil || looked >= c.rules.Rows {
+			break
+		}
+		soon, err := c.store.ConfirmedSoon(ctx, lookAhead, last, page)
+		if err != nil {
+			return count, false, err
+		}
+		if len(soon) == 0 {
+			complete = true
+			break
+		}
+		looked, last = looked+len(soon), soon[len(soon)-1]
+		n, err := c.unconfirmVanished(ctx, slices.DeleteFunc(soon, func(d store.Due) bool { return listed[d.JobName()] }))
+		count += n
+		if err != nil {
+			return count, false, err
+		}
+	}
+	if c.dryRun {
+		return count, complete, nil
+	}
+	return count, complete, c.sweeper.schedulePending(ctx, &Summary{})
+}
+
+// unconfirmVanished asks Dapr for the jobs of reminders, one by one, makes pending
+// those whose jobs aren't there, and returns how many.
+func (c *cleanup) unconfirmVanished(ctx context.Context, due []store.Due) (int, error) {
+	var mu sync.Mutex
+	var vanished []store.Scheduled
+	_, err := callAll(ctx, c.rules.Concurrent, due, func(ctx context.Context, d store.Due) error {
+		there, err := c.dapr.Holds(ctx, d.JobName())
+		if err == nil && !there {
+			mu.Lock()
+			defer mu.Unlock()
+			vanished = append(vanished, store.Scheduled{ReminderID: d.ReminderID, Revision: d.Revision})
+		}
+		return err
+	})
+	if c.dryRun || len(vanished) == 0 {
+		return len(vanished), err
+	}
+	n, unconfirmErr := c.store.UnconfirmJobs(ctx, vanished)
+	return n, errors.Join(unconfirmErr, err)
+}

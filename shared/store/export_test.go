@@ -1,0 +1,12 @@
+package store
+
+// Statements returns the SQL that counts and that deletes rows of a kind.
+func (k Kept) Statements() (selection, deletion string) {
+	if k.rest == nil {
+		return k.selection("ctid"), k.deletion()
+	}
+	return k.selection("ctid"), k.selection("id") + ` for update of k skip locked`
+}
+
+// Table is where a kind of rows is kept.
+func (k Kept) Table() string { return k.table }

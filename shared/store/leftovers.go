@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Leftovers are jobs that may be with Dapr and mean nothing any more.
+type Leftovers struct {
+	Jobs []Scheduled
+	// AsOf is when they were read. What Dapr deletes after that may be dropped.
+	AsOf time.Time
+}
+
+// settling is for how long after it was begun a call that schedules a job may still
+// take effect. Every such call is given up long before that.
+const settling = 5 * time.Minute
+
+// recordLeftovers records the jobs of reminders that the transaction has locked and
+// is about to take out of force. Every revision that was ever armed counts, also one
+// that was never confirmed: the call that schedules it may be under way, or its
+// sender have died before it could tell.
+func (tx Tx) recordLeftovers(ctx context.Context, which string, arg any) (Leftovers, error) {
+	rows, _ := tx.tx.Query(ctx, `
+		insert into leftover_jobs as l (reminder_id, revision, settled_at)
+		select id, revision, last_scheduling_at + $2::interval from reminders
+		where state in ('armed', 'fired') and removed_at is null and `+which+` order by id
+		on conflict (reminder_id, revision) do update set settled_at = greatest(l.settled_at, excluded.settled_at)
+		returning reminder_id, revision, now()`, arg, settling)
+	return collectLeftovers(rows)
+}
+
+func collectLeftovers(rows pgx.Rows) (left Leftovers, err error) {
+	var job Scheduled
+	_, err = pgx.ForEachRow(rows, []any{&job.ReminderID, &job.Revision, &left.AsOf}, func() error {
+		left.Jobs = append(left.Jobs, job)
+		return nil
+	})
+	return left, err
+}
+
+// Leftovers returns leftover jobs that nobody can be scheduling any more, those first
+// that have been so for the longest.
+func (s *Store) Leftovers(ctx context.Context, limit int) (left Leftovers, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `
+			select reminder_id, revision, now() from leftover_jobs
+			where settled_at < now() order by settled_at limit $1`, limit)
+		left, err = collectLeftovers(rows)
+		return err
+	})
+	return left, err
+}
+
+// CountLeftovers counts the leftover jobs that nobody can be scheduling any more, up
+// to a limit.
+func (s *Store) CountLeftovers(ctx context.Context, limit int) (n int, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `select count(*) from (select from leftover_jobs where settled_at < now() limit $1) as settled`, limit).Scan(&n)
+	})
+	return n, err
+}
+
+// DropLeftovers forgets leftover jobs that Dapr has deleted since they were read.
+// Those that could be scheduled again in the meantime are kept.
+func (s *Store) DropLeftovers(ctx context.Context, deleted Leftovers) error {
+	if len(deleted.Jobs) == 0 {
+		return nil
+	}
+	ids, revisions := columns(deleted.Jobs)
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		_, err := c.Exec(ctx, `
+			delete from leftover_jobs where (reminder_id, revision) in (
+				select l.reminder_id, l.revision
+				from unnest($1::uuid[], $2::bigint[]) as a (id, revision)
+				join leftover_jobs l on l.reminder_id = a.id and l.revision = a.revision
+				where l.settled_at < $3 order by 1, 2 for update of l)`, ids, revisions, deleted.AsOf)
+		return err
+	})
+}
+
+// columns are the jobs as Postgres takes a list of them.
+func columns(jobs []Scheduled) (ids []uuid.UUID, revisions []int64) {
+	for _, j := range jobs {
+		ids, revisions = append(ids, j.ReminderID), append(revisions, j.Revision)
+	}
+	return ids, revisions
+}

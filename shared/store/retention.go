@@ -1,0 +1,225 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Kept is a kind of rows that are kept for a while only. Nothing of it is ever what
+// somebody still works with.
+type Kept struct {
+	table string
+	// age is when a row's time began, by which an index finds it.
+	age string
+	// only says which rows count at all, alone among those that have an age.
+	only string
+	// rest, if set, deletes what goes together with rows: it gets the IDs of those
+	// that are locked, and returns those that can go.
+	rest func(context.Context, pgx.Tx, []uuid.UUID) ([]uuid.UUID, error)
+}
+
+// open says that something is still to be done for a reminder r.
+const open = `(r.state = 'armed'
+	or exists (select from leftover_jobs l where l.reminder_id = r.id)
+	or exists (select from deliveries d where d.reminder_id = r.id and d.state in ('planned', 'sending', 'unknown')))`
+
+// The kinds.
+var (
+	// DeletedTasks are tasks that their users deleted, with all their reminders and
+	// deliveries, and what dead letters there are of those.
+	DeletedTasks = Kept{
+		table: "tasks", age: "deleted_at",
+		only: `not exists (select from reminders r where r.task_id = k.id and ` + open + `)`,
+		rest: deleteOfTasks,
+	}
+	// RemovedReminders are reminders whose offsets their tasks no longer have, with
+	// their deliveries.
+	RemovedReminders = Kept{
+		table: "reminders", age: "removed_at",
+		only: `not exists (select from reminders r where r.id = k.id and ` + open + `)`,
+		rest: deleteOfReminders,
+	}
+	// SupersededDeliveries are deliveries of reminders that were armed anew since.
+	// Those of a reminder's latest revision are what keeps it from being told twice:
+	// they stay for as long as the reminder does.
+	SupersededDeliveries = Kept{table: "deliveries", age: "finished_at", only: "superseded"}
+	// ReadNotifications are notifications that their users have read.
+	ReadNotifications = Kept{table: "notifications", age: "read_at", only: "true"}
+	// SettledDeadLetters are dead letters that nobody has to look at any more.
+	SettledDeadLetters = Kept{table: "dead_letters", age: "updated_at", only: "state in ('resolved', 'discarded')"}
+	// IdempotencyKeys are what was answered to requests.
+	IdempotencyKeys = Kept{table: "idempotency_keys", age: "created_at", only: "true"}
+	// InboxTickets are tickets that were never used, since they expired.
+	InboxTickets = Kept{table: "inbox_tickets", age: "expires_at", only: "true"}
+)
+
+// KeysKept is for how long an idempotency key counts, at least.
+const KeysKept = keysKept
+
+// selection finds rows whose time began longer than $1 ago, $2 at most.
+func (k Kept) selection(column string) string {
+	return fmt.Sprintf(`select k.%[1]s from %[2]s k where k.%[3]s < now() - $1::interval and %[4]s order by k.%[3]s limit $2`, column, k.table, k.age, k.only)
+}
+
+// deletion deletes rows by where they lie, which their locks keep as it is.
+func (k Kept) deletion() string {
+	return fmt.Sprintf(`delete from %s where ctid = any(array(%s for update of k skip locked))`, k.table, k.selection("ctid"))
+}
+
+// exists reports whether the table is there: not every version of the schema has it.
+func (k Kept) exists(ctx context.Context, q interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+},
+) (there bool, err error) {
+	err = q.QueryRow(ctx, `select to_regclass($1) is not null`, k.table).Scan(&there)
+	return there, err
+}
+
+// CountExpired counts the rows that Purge would delete, up to a limit.
+func (s *Store) CountExpired(ctx context.Context, k Kept, age time.Duration, limit int) (n int, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		if there, err := k.exists(ctx, c); err != nil || !there {
+			return err
+		}
+		return c.QueryRow(ctx, `select count(*) from (`+k.selection("ctid")+`) as expired`, age, limit).Scan(&n)
+	})
+	return n, err
+}
+
+// Purge deletes rows whose time began longer ago than their age, by the database's
+// clock, the oldest first: so many at most. Rows that somebody else has locked are
+// left for another time. It returns how many rows there were to delete; those that
+// go with them are not counted.
+func (s *Store) Purge(ctx context.Context, k Kept, age time.Duration, limit int) (n int, err error) {
+	err = s.inTx(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		if there, err := k.exists(ctx, tx); err != nil || !there {
+			return err
+		}
+		if k.rest == nil {
+			tag, err := tx.Exec(ctx, k.deletion(), age, limit)
+			n = int(tag.RowsAffected())
+			return err
+		}
+		ids, err := collectIDs(tx.Query(ctx, k.selection("id")+` for update of k skip locked`, age, limit))
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		if ids, err = k.rest(ctx, tx, ids); err != nil {
+			return err
+		}
+		n = len(ids)
+		return execAll(ctx, tx, ids, `delete from `+k.table+` where id = any($1)`)
+	})
+	return n, err
+}
+
+// deleteOfTasks deletes the reminders and deliveries of locked tasks, and returns the
+// tasks that have none left. It looks once more, behind the locks, whether something
+// is to be done for one.
+func deleteOfTasks(ctx context.Context, tx pgx.Tx, tasks []uuid.UUID) (done []uuid.UUID, err error) {
+	if err := execAll(ctx, tx, tasks,
+		`select from reminders where task_id = any($1) order by id for update`,
+		`select from deliveries where task_id = any($1) order by id for update`); err != nil {
+		return nil, err
+	}
+	done, err = collectIDs(tx.Query(ctx, `
+		select t.id from tasks t where t.id = any($1)
+		and not exists (select from reminders r where r.task_id = t.id and `+open+`)`, tasks))
+	if err != nil {
+		return nil, err
+	}
+	return done, execAll(ctx, tx, done,
+		`delete from deliveries where task_id = any($1)`,
+		`delete from reminders where task_id = any($1)`)
+}
+
+// deleteOfReminders does the same for locked reminders.
+func deleteOfReminders(ctx context.Context, tx pgx.Tx, reminders []uuid.UUID) (done []uuid.UUID, err error) {
+	if err := execAll(ctx, tx, reminders, `select from deliveries where reminder_id = any($1) order by id for update`); err != nil {
+		return nil, err
+	}
+	done, err = collectIDs(tx.Query(ctx, `select r.id from reminders r where r.id = any($1) and not `+open, reminders))
+	if err != nil {
+		return nil, err
+	}
+	return done, execAll(ctx, tx, done, `delete from deliveries where reminder_id = any($1)`)
+}
+
+func collectIDs(rows pgx.Rows, _ error) ([]uuid.UUID, error) {
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
+// execAll runs statements, one after the other, on the same keys.
+func execAll(ctx context.Context, tx pgx.Tx, ids []uuid.UUID, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := tx.Exec(ctx, sql, ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// KnownJobs returns those of the jobs that a row knows: the one of an armed reminder,
+// or of one that has just fired, and a leftover that is recorded.
+func (s *Store) KnownJobs(ctx context.Context, jobs []Scheduled) (known []Scheduled, err error) {
+	ids, revisions := columns(jobs)
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `
+			select a.id, a.revision from unnest($1::uuid[], $2::bigint[]) as a (id, revision)
+			where exists (
+				select from reminders r where r.id = a.id and r.revision = a.revision
+				and (r.state = 'armed' or r.state = 'fired' and r.fired_at > now() - interval '1 h'))
+			or exists (select from leftover_jobs l where l.reminder_id = a.id and l.revision = a.revision)`, ids, revisions)
+		known, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Scheduled])
+		return err
+	})
+	return known, err
+}
+
+// ConfirmedSoon returns armed reminders that Dapr is known to hold a job for, and that
+// are due within a while, though not at once: in order, beginning after the given one.
+func (s *Store) ConfirmedSoon(ctx context.Context, within time.Duration, after Due, limit int) (soon []Due, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `
+			select task_id, user_id, id, revision, fire_at from reminders
+			where state = 'armed' and confirmed_revision = revision
+			  and fire_at > now() + interval '1 min' and fire_at < now() + $1::interval and (fire_at, id) > ($2, $3)
+			order by fire_at, id limit $4`, within, after.FireAt, after.ReminderID, limit)
+		soon, err = pgx.CollectRows(rows, scanDue)
+		return err
+	})
+	return soon, err
+}
+
+// UnconfirmJobs makes pending those of the reminders that are still armed and known
+// to be held by Dapr at these revisions, and returns how many there were.
+func (s *Store) UnconfirmJobs(ctx context.Context, jobs []Scheduled) (n int, err error) {
+	ids, revisions := columns(jobs)
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		tag, err := c.Exec(ctx, `
+			update reminders set confirmed_revision = null, schedule_attempts = 0, next_schedule_at = null
+			where id in (
+				select r.id from unnest($1::uuid[], $2::bigint[]) as a (id, revision) join reminders r on r.id = a.id
+				where r.state = 'armed' and r.revision = a.revision and r.confirmed_revision = a.revision
+				order by r.id for no key update of r)`, ids, revisions)
+		n = int(tag.RowsAffected())
+		return err
+	})
+	return n, err
+}
+
+// CountPending counts the reminders that Dapr is not known to hold a job for, up to a
+// limit.
+func (s *Store) CountPending(ctx context.Context, limit int) (n int, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `
+			select count(*) from (
+				select from reminders where state = 'armed' and confirmed_revision is distinct from revision limit $1) as pending`, limit).Scan(&n)
+	})
+	return n, err
+}

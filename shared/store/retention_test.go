@@ -1,0 +1,230 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/storetest"
+)
+
+// kinds are all kinds, with an index that finds what has expired.
+var kinds = map[string]struct {
+	store.Kept
+	index string
+}{
+	"deleted tasks":         {store.DeletedTasks, "tasks_deleted"},
+	"removed reminders":     {store.RemovedReminders, "reminders_removed"},
+	"superseded deliveries": {store.SupersededDeliveries, "deliveries_superseded"},
+	"read notifications":    {store.ReadNotifications, "notifications_read"},
+	"settled dead letters":  {store.SettledDeadLetters, "dead_letters_settled"},
+	"idempotency keys":      {store.IdempotencyKeys, "idempotency_keys_by_age"},
+}
+
+const day = 24 * time.Hour
+
+// old is a task with a reminder and two deliveries, of which a fault can be made.
+type old struct {
+	task, reminder, current, before uuid.UUID
+}
+
+// insertOld stores a task that fired at its second revision, long ago.
+func insertOld(t *testing.T, s *store.Store, c *pgx.Conn) old {
+	t.Helper()
+	made := insert(t, s)
+	o := old{made.ID, made.Reminders[0].ID, uuid.New(), uuid.New()}
+	exec(t, c, `update reminders set state = 'fired', fired_at = now() - interval '200 d', revision = 2, confirmed_revision = 2 where id = $1`, o.reminder)
+	for revision, id := range map[int]uuid.UUID{1: o.before, 2: o.current} {
+		exec(t, c, `
+			insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, finished_at, superseded)
+			values ($1, $2, $3::bigint, $4, 'ada', 'in_app', 'sent', now() - interval '200 d', $3::bigint = 1)`, id, o.reminder, revision, o.task)
+		exec(t, c, `insert into dead_letters (id, state, job_name, data, error, attempts, delivery_id) values ($1, 'dead', '', '', '', 1, $1)`, id)
+	}
+	return o
+}
+
+func exec(t testing.TB, c *pgx.Conn, sql string, args ...any) {
+	t.Helper()
+	if _, err := c.Exec(context.Background(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(t testing.TB, c *pgx.Conn, sql string, args ...any) (n int) {
+	t.Helper()
+	if err := c.QueryRow(context.Background(), `select count(*) from `+sql, args...).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Rows go once their time is over, not before, and never what is still needed.
+func TestPurge(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	// rows counts all that is left of o.
+	left := func(o old) string {
+		return fmt.Sprintf("%d task %d reminder %d current %d before",
+			count(t, c, `tasks where id = $1`, o.task), count(t, c, `reminders where id = $1`, o.reminder),
+			count(t, c, `deliveries where id = $1`, o.current), count(t, c, `deliveries where id = $1`, o.before))
+	}
+	const all, none = "1 task 1 reminder 1 current 1 before", "0 task 0 reminder 0 current 0 before"
+	tests := []struct {
+		what string
+		kind store.Kept
+		made string // what has happened to the task, with $1, $2, $3: task, reminder, current delivery
+		want string
+	}{
+		{"a task just old enough", store.DeletedTasks, `update tasks set deleted_at = now() - interval '30 d 1 s' where id = $1`, none},
+		{"a task not quite old enough", store.DeletedTasks, `update tasks set deleted_at = now() - interval '30 d' + interval '10 s' where id = $1`, all},
+		{"a task that is not deleted", store.DeletedTasks, `update tasks set updated_at = now() - interval '1000 d' where id = $1`, all},
+		{"an old task with an open delivery", store.DeletedTasks, `
+			with x as (update deliveries set state = 'planned', finished_at = null, next_attempt_at = now() - interval '200 d' where id = $3)
+			update tasks set deleted_at = now() - interval '100 d' where id = $1`, all},
+		{"an old task with a leftover job", store.DeletedTasks, `
+			with x as (insert into leftover_jobs (reminder_id, revision, settled_at) values ($2, 2, now()))
+			update tasks set deleted_at = now() - interval '100 d' where id = $1`, all},
+		{"an old task with a reminder that is armed all the same", store.DeletedTasks, `
+			with x as (update reminders set state = 'armed', fired_at = null where id = $2)
+			update tasks set deleted_at = now() - interval '100 d' where id = $1`, all},
+
+		{"a removed reminder just old enough", store.RemovedReminders, `update reminders set removed_at = now() - interval '30 d 1 s' where id = $2`, "1 task 0 reminder 0 current 0 before"},
+		{"a removed reminder not quite old enough", store.RemovedReminders, `update reminders set removed_at = now() - interval '30 d' + interval '10 s' where id = $2`, all},
+		{"a reminder that is not removed", store.RemovedReminders, `update reminders set fire_at = now() - interval '1000 d' where id = $2`, all},
+		{"a removed reminder with an open delivery", store.RemovedReminders, `
+			with x as (update deliveries set state = 'unknown', finished_at = null, next_attempt_at = now() - interval '200 d' where id = $3)
+			update reminders set removed_at = now() - interval '100 d' where id = $2`, all},
+		{"a removed reminder with a leftover job", store.RemovedReminders, `
+			with x as (insert into leftover_jobs (reminder_id, revision, settled_at) values ($2, 1, now()))
+			update reminders set removed_at = now() - interval '100 d' where id = $2`, all},
+
+		{"deliveries of old and latest revisions", store.SupersededDeliveries, ``, "1 task 1 reminder 1 current 0 before"},
+		{"deliveries not quite old enough", store.SupersededDeliveries, `update deliveries set finished_at = now() - interval '30 d' + interval '10 s' where reminder_id = $2`, all},
+		{"an old delivery that is replayed", store.SupersededDeliveries, `update deliveries set state = 'planned', finished_at = null, next_attempt_at = now() where reminder_id = $2`, all},
+	}
+	for _, tt := range tests {
+		t.Run(tt.what, func(t *testing.T) {
+			exec(t, c, `truncate tasks, reminders, deliveries, dead_letters, leftover_jobs`)
+			o := insertOld(t, s, c)
+			exec(t, c, strings.NewReplacer("$1", quoted(o.task), "$2", quoted(o.reminder), "$3", quoted(o.current)).Replace(tt.made))
+			wantCount := 1
+			if tt.want == all {
+				wantCount = 0
+			}
+			if n, err := s.CountExpired(t.Context(), tt.kind, 30*day, 10); err != nil || n != wantCount {
+				t.Errorf("counted %d, %v", n, err)
+			}
+			if got := left(o); got != all {
+				t.Errorf("counting left %s", got)
+			}
+			if n, err := s.Purge(t.Context(), tt.kind, 30*day, 10); err != nil || n != wantCount {
+				t.Errorf("purged %d, %v", n, err)
+			}
+			if got := left(o); got != tt.want {
+				t.Errorf("left %s, want %s", got, tt.want)
+			}
+			if letters, deliveries := count(t, c, `dead_letters`), count(t, c, `deliveries`); letters != deliveries {
+				t.Errorf("%d dead letters of %d deliveries", letters, deliveries)
+			}
+		})
+	}
+}
+
+func quoted(id uuid.UUID) string { return "'" + id.String() + "'" }
+
+// The other kinds: one row is just old enough, one not quite, and one is not of the
+// kind at all.
+func TestPurgeByAge(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	exec(t, c, `insert into users (id) values ('ada')`)
+	const ages = `(values (1, now() - interval '30 d 1 s'), (2, now() - interval '30 d' + interval '10 s')) as x (n, at)`
+	exec(t, c, `insert into notifications (id, user_id, seq, task_id, title, body, read_at) select gen_random_uuid(), 'ada', n, gen_random_uuid(), n, '', at from `+ages)
+	exec(t, c, `insert into notifications (id, user_id, seq, task_id, title, body, created_at) values (gen_random_uuid(), 'ada', 3, gen_random_uuid(), '3', '', '2000-01-01Z')`)
+	exec(t, c, `insert into dead_letters (id, state, job_name, data, error, attempts, updated_at) select gen_random_uuid(), 'discarded', n, '', '', 1, at from `+ages)
+	exec(t, c, `insert into dead_letters (id, state, job_name, data, error, attempts, updated_at) values (gen_random_uuid(), 'dead', '3', '', '', 1, '2000-01-01Z')`)
+	exec(t, c, `insert into idempotency_keys (user_id, key, request, answer, created_at) select 'ada', n, sha256(''), '', at from `+ages)
+	for _, tt := range []struct {
+		kind store.Kept
+		left string // a query for what is left
+		want int
+	}{
+		{store.ReadNotifications, `notifications where title in ('2', '3')`, 2},
+		{store.SettledDeadLetters, `dead_letters where job_name in ('2', '3')`, 2},
+		{store.IdempotencyKeys, `idempotency_keys where key = '2'`, 1},
+	} {
+		if n, err := s.Purge(t.Context(), tt.kind, 30*day, 10); err != nil || n != 1 {
+			t.Errorf("%s: purged %d, %v", tt.kind.Table(), n, err)
+		}
+		if n := count(t, c, tt.left); n != tt.want || n != count(t, c, tt.kind.Table()) {
+			t.Errorf("%s: %d rows left, want %d", tt.kind.Table(), n, tt.want)
+		}
+	}
+	// A table that this version does not have is no error.
+	exec(t, c, `drop table if exists inbox_tickets`)
+	if n, err := s.Purge(t.Context(), store.InboxTickets, 0, 10); err != nil || n != 0 {
+		t.Errorf("without the table: %d, %v", n, err)
+	}
+}
+
+// Many rows go in batches; what somebody has locked is left for another time.
+func TestPurgeInBatches(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	for range 5 {
+		insertOld(t, s, c)
+	}
+	exec(t, c, `update tasks set deleted_at = now() - interval '100 d'`)
+	holder := connect(t, url)
+	exec(t, holder, `begin`)
+	exec(t, holder, `select from tasks order by id limit 1 for no key update`)
+	for _, want := range []int{3, 1, 0} {
+		if n, err := s.Purge(t.Context(), store.DeletedTasks, 30*day, 3); err != nil || n != want {
+			t.Errorf("purged %d, %v, want %d", n, err, want)
+		}
+	}
+	exec(t, holder, `commit`)
+	if n, err := s.Purge(t.Context(), store.DeletedTasks, 30*day, 3); err != nil || n != 1 || count(t, c, `deliveries`) != 0 {
+		t.Errorf("in the end: purged %d, %v, %d deliveries are left", n, err, count(t, c, `deliveries`))
+	}
+}
+
+// Each purge finds its rows by an index, among many that are to be kept, and reads no
+// table from end to end.
+func TestPurgesUseIndexes(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	insertOld(t, s, c)
+	const rows = 20_000
+	for _, sql := range []string{
+		`insert into tasks (id, user_id, title, created_at, updated_at, deleted_at) select gen_random_uuid(), 'ada', 'x', now(), now(), case when i % 100 = 0 then now() - i * interval '1 min' end from generate_series(1, $1) i`,
+		`insert into reminders (id, task_id, user_id, before, state, revision, removed_at) select gen_random_uuid(), id, 'ada', '1 s', 'cancelled', 1, deleted_at from tasks limit $1`,
+		`insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, finished_at, superseded) select gen_random_uuid(), id, 1, task_id, 'ada', 'in_app', 'sent', coalesce(removed_at, now() - interval '100 d'), removed_at is not null from reminders where revision = 1 limit $1`,
+		`insert into notifications (id, user_id, seq, task_id, title, body, read_at) select gen_random_uuid(), 'ada', i, gen_random_uuid(), 'x', '', case when i % 100 = 0 then now() - i * interval '1 min' end from generate_series(1, $1) i`,
+		`insert into dead_letters (id, state, job_name, data, error, attempts, updated_at) select gen_random_uuid(), case when i % 100 = 0 then 'discarded' else 'dead' end, i, '', '', 1, now() - i * interval '1 min' from generate_series(1, $1) i`,
+		`insert into idempotency_keys (user_id, key, request, answer, created_at) select 'ada', i, sha256(''), '', now() - i * interval '1 s' from generate_series(1, $1) i`,
+	} {
+		exec(t, c, sql, rows)
+	}
+	exec(t, c, `analyze`)
+	for what, k := range kinds {
+		selection, deletion := k.Statements()
+		for _, sql := range []string{selection, deletion} {
+			rows, _ := c.Query(t.Context(), `explain `+strings.NewReplacer("$1", "'3 d'", "$2", "500").Replace(sql))
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan := strings.Join(lines, "\n")
+			if !strings.Contains(plan, k.index) || strings.Contains(plan, "Seq Scan on "+k.Table()) {
+				t.Errorf("%s:\n%s\n%s", what, sql, plan)
+			}
+		}
+	}
+}
