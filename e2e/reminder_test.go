@@ -264,3 +264,19 @@ func TestUsersSeeOnlyTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t, sys)
+	due := time.Now().Add(3 * time.Second)
+	got := ask[struct {
+		Tasks              []api.Task
+		ScheduledReminders int `json:"scheduled_reminders"`
+		Failed             []any
+	}](p, "POST", "/api/tasks/batch", map[string]any{"tasks": []map[string]any{{"title": "a", "due_date": due}, {"title": ""}, {"title": "b", "due_date": due}}})
+	if len(got.Tasks) != 2 || got.ScheduledReminders != 2 || len(got.Failed) != 1 {
+		t.Errorf("%+v", got)
+	}
+	p.told(10*time.Second, 2)
+	p.quiet(3 * time.Second)
+}

@@ -32,6 +32,7 @@ var (
 // Functions are Duebell's functions. Package gateway has their routes.
 var Functions = []Function{
 	{Name: "create-task", Variables: slices.Concat(users, database, jobs)},
+	{Name: "create-tasks-batch", Variables: slices.Concat(users, database, jobs)},
 	{Name: "update-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "delete-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},

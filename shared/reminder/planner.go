@@ -67,32 +67,66 @@ func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules Plan
 // Create stores a valid draft as a new task and schedules its reminders. What
 // also does, if it is not nil, is part of the transaction that stores the task.
 func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, also func(context.Context, store.Tx, task.Task) error) (task.Task, error) {
-	now := task.Instant(p.now())
-	t := task.Task{
-		ID:        newID(),
-		UserID:    owner.ID,
-		Draft:     draft,
-		Version:   1,
-		CreatedAt: now,
-		UpdatedAt: now,
-		Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, newID),
-	}
-	if err := p.store.SaveUser(ctx, owner); err != nil {
-		return task.Task{}, err
-	}
-	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		if also != nil {
-			if err := also(ctx, tx, t); err != nil {
-				return err
-			}
+	created, err := p.CreateAll(ctx, owner, []task.Draft{draft}, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
+		if also == nil {
+			return nil
 		}
-		return tx.InsertTask(ctx, t)
+		return also(ctx, tx, tasks[0])
 	})
 	if err != nil {
 		return task.Task{}, err
 	}
-	p.tellDapr(ctx, &t, store.Leftovers{})
-	return t, nil
+	return created[0], nil
+}
+
+// CreateAll stores valid drafts as new tasks, all or none, and schedules their
+// reminders, as many as Dapr takes in the time that a request waits for it. What also
+// does is part of the transaction that stores the tasks.
+func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, also func(context.Context, store.Tx, []task.Task) error) ([]task.Task, error) {
+	now := task.Instant(p.now())
+	tasks := make([]task.Task, len(drafts))
+	for i, draft := range drafts {
+		tasks[i] = task.Task{
+			ID:        newID(),
+			UserID:    owner.ID,
+			Draft:     draft,
+			Version:   1,
+			CreatedAt: now,
+			UpdatedAt: now,
+			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, newID),
+		}
+	}
+	if err := p.store.SaveUser(ctx, owner); err != nil {
+		return nil, err
+	}
+	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+		if err := also(ctx, tx, tasks); err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			if err := tx.InsertTask(ctx, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	// What is not begun in half of the time stays pending, so that the rest fits.
+	deadline := time.Now().Add(p.rules.ScheduleTimeout / 2)
+	var group errgroup.Group
+	group.SetLimit(8)
+	for i := range tasks {
+		group.Go(func() error {
+			if i == 0 || time.Now().Before(deadline) {
+				p.tellDapr(ctx, &tasks[i], store.Leftovers{})
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return tasks, nil
 }
 
 // Update changes a user's task: change gets it as it is now, locked, and returns

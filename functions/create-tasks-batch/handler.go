@@ -1,0 +1,180 @@
+// create-tasks-batch serves POST /api/tasks/batch: it stores up to 1,000 tasks and
+// schedules their reminders.
+//
+// A task that can't be stored is reported by its index, and does not stop the
+// others, which are stored together. If Dapr is away, or slow, reminders are pending.
+// With an Idempotency-Key the request may be sent again for 24 hours: the tasks are
+// created once, and the answer is the first one's.
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Config is the function's configuration.
+type Config struct {
+	SignIn auth.Config
+	Store  store.Config
+	Dapr   jobs.Config
+	Rules  reminder.PlannerRules
+}
+
+type handler struct {
+	signIn  *auth.Verifier
+	store   *store.Store
+	planner *reminder.Planner
+}
+
+// New makes the function. Nothing is connected before the first request.
+func New(cfg Config) (*function.Function, error) {
+	s, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	dapr, err := jobs.Open(cfg.Dapr)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{
+		signIn:  auth.NewVerifier(cfg.SignIn),
+		store:   s,
+		planner: reminder.NewPlanner(s, dapr, time.Now, cfg.Rules),
+	}
+	return &function.Function{
+		Handler: web.NewMux(web.Routes{"POST /api/tasks/batch": h.create}),
+		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
+		Close:   func() { dapr.Close(); s.Close() },
+	}, nil
+}
+
+const (
+	maxTasks = 1000
+	maxBody  = 16 << 20
+)
+
+type request struct {
+	Tasks []jsontext.Value `json:"tasks"`
+}
+
+type response struct {
+	Tasks              []api.Task `json:"tasks"`
+	ScheduledReminders int        `json:"scheduled_reminders"`
+	PendingReminders   int        `json:"pending_reminders"`
+	Failed             []failure  `json:"failed"`
+}
+
+// failure says why a task of the request was not stored.
+type failure struct {
+	Index int    `json:"index"`
+	Error string `json:"error"`
+}
+
+func (h handler) create(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	var in request
+	if err := web.ReadJSON(w, r, &in, web.MaxBytes(maxBody)); err != nil {
+		return err
+	}
+	if n := len(in.Tasks); n == 0 || n > maxTasks {
+		return fault.Invalid("tasks has %d entries: send 1 to %d", n, maxTasks)
+	}
+	drafts, failed := read(in.Tasks)
+	key, err := api.IdempotencyKey(r, user.ID, in.Tasks)
+	if err != nil {
+		return err
+	}
+	created, err := h.planner.CreateAll(r.Context(), api.Owner(user), drafts, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
+		if key == nil {
+			return nil
+		}
+		return tx.ClaimKey(ctx, *key, encode(summary(tasks, failed)))
+	})
+	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
+		return web.WriteJSON(w, http.StatusOK, jsontext.Value(before.Answer))
+	}
+	if err != nil {
+		return err
+	}
+	out := summary(created, failed)
+	if key != nil {
+		// Claimed was the answer as it is before Dapr is told. It will do if this fails.
+		if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), *key, encode(out)); err != nil {
+			slog.Warn("a repeated request will be told that its reminders are pending", "error", err)
+		}
+	}
+	return web.WriteJSON(w, http.StatusOK, out)
+}
+
+// read returns the tasks that are right, and why the others are not.
+func read(tasks []jsontext.Value) (drafts []task.Draft, failed []failure) {
+	failed = []failure{}
+	for i, raw := range tasks {
+		draft, err := readOne(raw)
+		if err != nil {
+			message := "the task could not be read"
+			if f, ok := errors.AsType[*fault.Error](err); ok {
+				message = f.Message
+			}
+			failed = append(failed, failure{Index: i, Error: message})
+			continue
+		}
+		drafts = append(drafts, draft)
+	}
+	return drafts, failed
+}
+
+func readOne(raw jsontext.Value) (task.Draft, error) {
+	var in api.TaskInput
+	if err := web.DecodeJSON(raw, &in); err != nil {
+		return task.Draft{}, err
+	}
+	if in.ID != nil {
+		return task.Draft{}, fault.Invalid("id is set by Duebell: leave it out")
+	}
+	return in.Draft()
+}
+
+func summary(tasks []task.Task, failed []failure) response {
+	out := response{Tasks: make([]api.Task, 0, len(tasks)), Failed: failed}
+	for _, t := range tasks {
+		shown := api.NewTask(t)
+		for _, r := range shown.Reminders {
+			switch r.State {
+			case "scheduled":
+				out.ScheduledReminders++
+			case "pending":
+				out.PendingReminders++
+			}
+		}
+		out.Tasks = append(out.Tasks, shown)
+	}
+	return out
+}
+
+func encode(out response) string {
+	text, err := json.Marshal(out)
+	if err != nil {
+		panic(err) // no value of the type fails
+	}
+	return string(text)
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/storetest"
+)
+
+func TestMain(m *testing.M) { storetest.Main(m) }
+
+func TestBatch(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	body := `{"tasks":[{"title":"a","due_date":"2099-01-01T00:00:00Z","reminders":["0s","1h"]},{"title":""},{"title":"b"},{"titel":"c"},7,{"title":"d","id":"x"}]}`
+	got := functiontest.Decode[response](w, s.As("ada", "POST", "/api/tasks/batch", body), 200)
+	if len(got.Tasks) != 2 || got.Tasks[0].Title != "a" || got.Tasks[1].Title != "b" || got.ScheduledReminders != 0 || got.PendingReminders != 2 {
+		t.Errorf("%+v", got)
+	}
+	var indexes []int
+	for _, f := range got.Failed {
+		indexes = append(indexes, f.Index)
+		if f.Error == "" {
+			t.Errorf("%d failed without a reason", f.Index)
+		}
+	}
+	if fmt.Sprint(indexes) != "[1 3 4 5]" {
+		t.Errorf("failed: %+v", got.Failed)
+	}
+	if tasks, _, err := w.Store.ListTasks(t.Context(), "ada", store.Filter{Limit: 10}); err != nil || len(tasks) != 2 {
+		t.Errorf("%d stored, %v", len(tasks), err)
+	}
+}
+
+func TestBatchOnce(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	body := `{"tasks":[{"title":"a","due_date":"2099-01-01T00:00:00Z"},{"title":""}]}`
+	first := s.As("ada", "POST", "/api/tasks/batch", body, "Idempotency-Key", "k")
+	again := s.As("ada", "POST", "/api/tasks/batch", body, "Idempotency-Key", "k")
+	if first.Status != 200 || again.Status != 200 || first.Body != again.Body {
+		t.Errorf("first %d %s, then %d %s", first.Status, first.Body, again.Status, again.Body)
+	}
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", `{"tasks":[{"title":"b"}]}`, "Idempotency-Key", "k"), 409, "conflict", "another request")
+	if tasks, _, err := w.Store.ListTasks(t.Context(), "ada", store.Filter{Limit: 10}); err != nil || len(tasks) != 1 {
+		t.Errorf("%d stored, %v", len(tasks), err)
+	}
+}
+
+func TestBatchLimits(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	many := func(n int) string {
+		return `{"tasks":[` + strings.TrimSuffix(strings.Repeat(`{"title":"x"},`, n), ",") + `]}`
+	}
+	if got := functiontest.Decode[response](w, s.As("ada", "POST", "/api/tasks/batch", many(maxTasks)), 200); len(got.Tasks) != maxTasks {
+		t.Errorf("%d created", len(got.Tasks))
+	}
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", many(maxTasks+1)), 400, "invalid", "1001 entries")
+	for body, detail := range map[string]string{`{"tasks":[]}`: "0 entries", `{}`: "0 entries", `[]`: "must be an object", `{"tasks":7}`: "/tasks"} {
+		w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", body), 400, "invalid", detail)
+	}
+	w.WantProblem(s.Call("POST", "/api/tasks/batch", many(1)), 401, "unauthenticated", "")
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx", "Content-Type", "text/csv"), 415, "invalid", "")
+}
