@@ -16,9 +16,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -185,6 +187,13 @@ func (s *System) Process(name string) *process.Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.processes[name]
+}
+
+// Processes returns the names of all processes there are, in their order.
+func (s *System) Processes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.processes))
 }
 
 // Ready waits until everything is ready again, after something was killed or
