@@ -6,6 +6,8 @@ PORT  ?= 8080
 FUZZTIME ?= 3s
 N     ?= 5000
 SEED  ?= 0
+PLATFORMS ?= linux/amd64
+REPO  ?=
 TOOL  := go tool -modfile=tools/go.mod
 TESTS := $(TOOL) gotestsum --format pkgname --hide-summary=skipped --
 
@@ -25,11 +27,20 @@ build: ## Build the functions and the duebell program into build/bin
 test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr
 	@go run ./cmd/duebell runtime
 	@$(TESTS) -count=1 ./...
-	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory manifests-check fuzz
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither Postgres nor Dapr
 	@$(TESTS) -short ./...
+
+.PHONY: manifests-check
+manifests-check: ## Hold the manifests against Kubernetes, Knative, Dapr and the functions
+	@cd tools/manifests && go run . ../.. && go test .
+
+.PHONY: images
+images: ## Build all images without Docker, into build/images (REPO=registry/path publishes them)
+	@go -C tools/images build -o ../../build/bin/images .
+	@build/bin/images -platforms $(PLATFORMS) -repo "$(REPO)"
 
 .PHONY: fuzz
 fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each)

@@ -1,0 +1,361 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
+	"github.com/dapr/dapr/pkg/injector/patcher"
+	apps "k8s.io/api/apps/v1"
+	batch "k8s.io/api/batch/v1"
+	core "k8s.io/api/core/v1"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	pss "k8s.io/pod-security-admission/api"
+	podsecurity "k8s.io/pod-security-admission/policy"
+	sources "knative.dev/eventing/pkg/apis/sources/v1"
+	serving "knative.dev/serving/pkg/apis/serving/v1"
+
+	"github.com/duebell/duebell/local/system"
+	"github.com/duebell/duebell/shared/config"
+)
+
+// program is the image that is no function's.
+const program = "duebell"
+
+// check returns everything that is wrong with the manifests, and how many objects there are.
+func check(files tree, functions map[string][]config.Variable, all schemas) (problems []string, count int) {
+	examples, wrong := decode([]byte(files["overlays/secrets.yaml"]), all)
+	for _, problem := range wrong {
+		problems = append(problems, "overlays/secrets.yaml: "+problem)
+	}
+	overlays := files.overlays()
+	if len(overlays) == 0 {
+		problems = append(problems, "there is no overlay")
+	}
+	slices.Sort(overlays)
+	for _, overlay := range overlays {
+		text, err := files.render(overlay)
+		if err != nil {
+			problems = append(problems, err.Error())
+			continue
+		}
+		objects, wrong := decode(text, all)
+		d := newDeployment(objects, examples, functions)
+		d.problems = append(d.problems, wrong...)
+		d.check()
+		for _, problem := range d.problems {
+			problems = append(problems, overlay+": "+problem)
+		}
+		count += len(objects)
+	}
+	return problems, count
+}
+
+// deployment is what one overlay brings to a cluster.
+type deployment struct {
+	objects   []object
+	functions map[string][]config.Variable
+	// keys are the keys of the Secrets and ConfigMaps that there are, by kind/name.
+	keys     map[string][]string
+	pods     map[string]pod // all pods that will run, by the name of what runs them
+	problems []string
+}
+
+// pod is a template of pods.
+type pod struct {
+	labels      map[string]string
+	annotations map[string]string
+	spec        *core.PodSpec
+}
+
+func newDeployment(objects, examples []object, functions map[string][]config.Variable) *deployment {
+	d := &deployment{objects: objects, functions: functions, keys: map[string][]string{}, pods: map[string]pod{}}
+	for _, o := range slices.Concat(objects, examples) {
+		switch o := o.any.(type) {
+		case *core.Secret:
+			d.keys["Secret/"+o.Name] = slices.Concat(slices.Collect(maps.Keys(o.Data)), slices.Collect(maps.Keys(o.StringData)))
+		case *core.ConfigMap:
+			d.keys["ConfigMap/"+o.Name] = slices.Collect(maps.Keys(o.Data))
+		}
+	}
+	for _, o := range objects {
+		switch o := o.any.(type) {
+		case *serving.Service:
+			d.pods[o.Name] = pod{o.Spec.Template.Labels, o.Spec.Template.Annotations, &o.Spec.Template.Spec.PodSpec}
+		case *openFunction:
+			if s := o.Spec.Serving; s != nil && s.Template != nil {
+				if len(s.Template.Containers) > 0 {
+					s.Template.Containers[0].Image = o.Spec.Image // as OpenFunction does
+				}
+				d.pods[o.Name] = pod{s.Labels, s.Annotations, s.Template}
+			}
+		case *apps.Deployment:
+			d.addPod(o.Name, o.Spec.Template)
+		case *batch.Job:
+			d.addPod(o.Name, o.Spec.Template)
+		case *batch.CronJob:
+			d.addPod(o.Name, o.Spec.JobTemplate.Spec.Template)
+		}
+	}
+	return d
+}
+
+// addPod adds pods, with the daprd that Dapr's injector will add to them.
+func (d *deployment) addPod(name string, template core.PodTemplateSpec) {
+	whole := &core.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+	sidecar := patcher.NewSidecarConfig(whole)
+	sidecar.SetFromPodAnnotations()
+	// As Dapr's chart has them.
+	sidecar.RunAsNonRoot, sidecar.ReadOnlyRootFilesystem, sidecar.SidecarDropALLCapabilities = true, true, true
+	sidecar.Namespace, sidecar.SidecarImage = template.Namespace, cmp.Or(sidecar.SidecarImage, "daprd")
+	patch, err := sidecar.GetPatch()
+	if err == nil && patch != nil {
+		whole, err = patcher.PatchPod(whole, patch)
+	}
+	if err != nil {
+		d.fault("%s: Dapr can't add a daprd: %v", name, err)
+		return
+	}
+	d.pods[name] = pod{whole.Labels, whole.Annotations, &whole.Spec}
+}
+
+func (d *deployment) fault(format string, args ...any) {
+	d.problems = append(d.problems, fmt.Sprintf(format, args...))
+}
+
+func (d *deployment) check() {
+	for _, name := range slices.Sorted(maps.Keys(d.pods)) {
+		d.checkPod(name, d.pods[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.functions)) {
+		if _, ok := d.pods[name]; !ok {
+			d.fault("functions/%s has no manifest", name)
+			continue
+		}
+		d.checkVariables(name)
+	}
+	for _, o := range d.objects {
+		switch o := o.any.(type) {
+		case *serving.Service:
+			d.checkService(o)
+		case *openFunction:
+			d.checkIsFunction(o.Name)
+		case *components.Component:
+			for _, item := range o.Spec.Metadata {
+				if item.SecretKeyRef.Name != "" {
+					d.checkKey("Component/"+o.Name, "Secret/"+item.SecretKeyRef.Name, cmp.Or(item.SecretKeyRef.Key, item.SecretKeyRef.Name))
+				}
+			}
+		}
+	}
+	d.checkSchedules()
+	d.checkRoutes()
+	d.checkDaprd()
+}
+
+// checkService checks that a Knative Service is a function's, and not public.
+func (d *deployment) checkService(s *serving.Service) {
+	d.checkIsFunction(s.Name)
+	if s.Labels["networking.knative.dev/visibility"] != "cluster-local" {
+		d.fault("Service/%s is public by itself: it lacks the label networking.knative.dev/visibility: cluster-local", s.Name)
+	}
+}
+
+func (d *deployment) checkIsFunction(name string) {
+	if _, ok := d.functions[name]; !ok {
+		d.fault("%s has a manifest and no folder in functions", name)
+	}
+}
+
+// checkPod checks that pods may do no more than they must, and that what they refer to is
+// there.
+func (d *deployment) checkPod(name string, p pod) {
+	evaluator, err := podsecurity.NewEvaluator(podsecurity.DefaultChecks(), nil)
+	if err != nil {
+		d.fault("%v", err)
+		return
+	}
+	restricted := pss.LevelVersion{Level: pss.LevelRestricted, Version: pss.LatestVersion()}
+	results := evaluator.EvaluatePod(restricted, &meta.ObjectMeta{Labels: p.labels, Annotations: p.annotations}, p.spec)
+	if all := podsecurity.AggregateCheckResults(results); !all.Allowed {
+		d.fault("%s: %s (%s)", name, all.ForbiddenReason(), all.ForbiddenDetail())
+	}
+	for _, c := range p.spec.Containers {
+		if c.SecurityContext == nil || c.SecurityContext.ReadOnlyRootFilesystem == nil || !*c.SecurityContext.ReadOnlyRootFilesystem {
+			d.fault("%s: the container %s can write to its root", name, c.Name)
+		}
+		if c.Image != "daprd" && !strings.Contains(c.Image, "/") {
+			d.fault("%s: the image %q has no registry: images/kustomization.yaml does not name it", name, c.Image)
+		}
+		if _, ok := c.Resources.Requests[core.ResourceMemory]; !ok {
+			d.fault("%s: the container %s requests no memory", name, c.Name)
+		}
+		d.variables(name, c)
+	}
+}
+
+// variables returns the names of the variables that a container is given, and checks that
+// what they are taken from is there.
+func (d *deployment) variables(name string, c core.Container) (names []string) {
+	for _, v := range c.Env {
+		names = append(names, v.Name)
+		if v.ValueFrom == nil {
+			continue
+		}
+		if ref := v.ValueFrom.SecretKeyRef; ref != nil {
+			d.checkKey(name, "Secret/"+ref.Name, ref.Key)
+		}
+		if ref := v.ValueFrom.ConfigMapKeyRef; ref != nil {
+			d.checkKey(name, "ConfigMap/"+ref.Name, ref.Key)
+		}
+	}
+	for _, from := range c.EnvFrom {
+		source := ""
+		switch {
+		case from.SecretRef != nil:
+			source = "Secret/" + from.SecretRef.Name
+		case from.ConfigMapRef != nil:
+			source = "ConfigMap/" + from.ConfigMapRef.Name
+		}
+		keys, ok := d.keys[source]
+		if !ok {
+			d.fault("%s: there is no %s: add it to the overlay, or to overlays/secrets.yaml", name, source)
+		}
+		for _, key := range keys {
+			names = append(names, from.Prefix+key)
+		}
+	}
+	return names
+}
+
+func (d *deployment) checkKey(who, source, key string) {
+	if !slices.Contains(d.keys[source], key) {
+		d.fault("%s: there is no %s with the key %s: add it to the overlay, or to overlays/secrets.yaml", who, source, key)
+	}
+}
+
+// checkVariables checks that a function is given what it needs, what the local system
+// gives it, and nothing that it does not read.
+func (d *deployment) checkVariables(function string) {
+	var container core.Container
+	if containers := d.pods[function].spec.Containers; len(containers) > 0 {
+		container = containers[0]
+	}
+	image, _, _ := strings.Cut(container.Image[strings.LastIndex(container.Image, "/")+1:], ":")
+	if image, _, _ = strings.Cut(image, "@"); image != function {
+		d.fault("%s: its image is %s", function, container.Image)
+	}
+	given := (&deployment{keys: d.keys}).variables(function, container)
+	reads := map[string]config.Variable{}
+	for _, v := range d.functions[function] {
+		reads[v.Name] = v
+		if v.Required && !slices.Contains(given, v.Name) {
+			d.fault("%s: %s is missing: %s", function, v.Name, v.Help)
+		}
+	}
+	for _, name := range given {
+		if _, ok := reads[name]; !ok {
+			d.fault("%s: it is given %s, which it does not read", function, name)
+		}
+	}
+	i := slices.IndexFunc(system.Functions, func(f system.Function) bool { return f.Name == function })
+	if i < 0 {
+		d.fault("%s has no entry in local/system/functions.go", function)
+		return
+	}
+	// What has a default may be set in one place only.
+	matters := func(name string) bool { return reads[name].Default == "" }
+	for _, name := range system.Functions[i].Variables {
+		if matters(name) && !slices.Contains(given, name) {
+			d.fault("%s: local/system/functions.go gives it %s, and the manifests don't", function, name)
+		}
+	}
+	for _, name := range given {
+		if matters(name) && !slices.Contains(system.Functions[i].Variables, name) {
+			d.fault("%s: it is given %s, and not so in local/system/functions.go", function, name)
+		}
+	}
+}
+
+// checkSchedules checks that time invokes what it is to invoke, and nothing else.
+func (d *deployment) checkSchedules() {
+	invoked := map[string]string{}
+	for _, o := range d.objects {
+		switch o := o.any.(type) {
+		case *sources.PingSource:
+			ref := o.Spec.Sink.Ref
+			if ref == nil || ref.Kind != "Service" || ref.APIVersion != "serving.knative.dev/v1" {
+				d.fault("PingSource/%s: its sink is no Knative Service", o.Name)
+				continue
+			}
+			invoked[ref.Name] = o.Spec.Timezone + " " + o.Spec.Schedule
+		case *batch.CronJob:
+			zone := ""
+			if o.Spec.TimeZone != nil {
+				zone = *o.Spec.TimeZone
+			}
+			invoked[o.Name] = zone + " " + o.Spec.Schedule
+		}
+	}
+	for _, f := range system.Functions {
+		want := ""
+		switch {
+		case f.Every >= 24*60*60*1e9:
+			want = "UTC 0 2 * * *"
+		case f.Every > 0:
+			want = "UTC * * * * *"
+		}
+		if _, exists := d.functions[f.Name]; exists && invoked[f.Name] != want {
+			d.fault("%s: time invokes it at %q, and should at %q", f.Name, invoked[f.Name], want)
+		}
+		delete(invoked, f.Name)
+	}
+	for name := range invoked {
+		d.fault("time invokes %s, which is no function", name)
+	}
+}
+
+// checkDaprd checks that the shared daprd calls trigger-reminder, lets it sleep, and is
+// where the functions look for it.
+func (d *deployment) checkDaprd() {
+	daprd, ok := d.pods["daprd"]
+	if !ok {
+		d.fault("there is no shared daprd")
+		return
+	}
+	i := slices.IndexFunc(daprd.spec.Containers, func(c core.Container) bool { return c.Name == "daprd" })
+	if i < 0 {
+		d.fault("Dapr would add no daprd to Deployment/daprd")
+		return
+	}
+	args := daprd.spec.Containers[i].Args
+	value := func(flag string) string {
+		if n := slices.Index(args, flag); n >= 0 && n+1 < len(args) {
+			return args[n+1]
+		}
+		return ""
+	}
+	for flag, want := range map[string]string{
+		"--app-id": "duebell", "--app-channel-address": "trigger-reminder.duebell.svc.cluster.local", "--app-port": "80",
+		"--disable-init-endpoints": "config,subscribe", "--dapr-grpc-port": "50001", "--dapr-listen-addresses": "0.0.0.0",
+	} {
+		if got := value(flag); got != want {
+			d.fault("the shared daprd is started with %s %q, want %q", flag, got, want)
+		}
+	}
+	if slices.Contains(args, "--enable-app-health-check") {
+		d.fault("the shared daprd checks its app's health, which would keep it awake")
+	}
+	var given []string
+	for _, v := range daprd.spec.Containers[i].Env {
+		given = append(given, v.Name)
+	}
+	for _, name := range []string{"DAPR_API_TOKEN", "APP_API_TOKEN"} {
+		if !slices.Contains(given, name) {
+			d.fault("the shared daprd has no %s", name)
+		}
+	}
+}
