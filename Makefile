@@ -27,7 +27,7 @@ build: ## Build the functions and the duebell program into build/bin
 test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr
 	@go run ./cmd/duebell runtime
 	@$(TESTS) -count=1 ./...
-	@$(MAKE) --no-print-directory manifests-check fuzz
+	@$(MAKE) --no-print-directory manifests-check images-check fuzz
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither Postgres nor Dapr
@@ -41,6 +41,10 @@ manifests-check: ## Hold the manifests against Kubernetes, Knative, Dapr and the
 images: ## Build all images without Docker, into build/images (REPO=registry/path publishes them)
 	@go -C tools/images build -o ../../build/bin/images .
 	@build/bin/images -platforms $(PLATFORMS) -repo "$(REPO)"
+
+.PHONY: images-check
+images-check: ## Build an image twice, publish it, and look into it
+	@go -C tools/images test .
 
 .PHONY: fuzz
 fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each)
@@ -70,4 +74,4 @@ clean: ## Remove what was built, and the local system's data
 .PHONY: help
 help: ## Show this
 	@echo "Duebell: tells people at the exact moment. Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
+	_ "golang.org/x/crypto/x509roots/fallback" // an image may come without certificates
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/metrics"

@@ -11,6 +11,8 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -40,6 +42,7 @@ func main() {
 	platforms := flag.String("platforms", "linux/amd64", "what to build for, with commas between")
 	flag.StringVar(&o.repo, "repo", "", "where to publish, such as registry.example.com/duebell; nothing is published without it")
 	flag.Parse()
+	log.SetOutput(io.Discard) // ko's
 	o.platforms = strings.Split(*platforms, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
