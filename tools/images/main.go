@@ -240,10 +240,11 @@ func publish(ctx context.Context, repository string, i image) error {
 	return remote.Write(ref, i.result.(v1.Image), signIn, remote.WithContext(ctx))
 }
 
-// kustomization returns a component that has the published images run, exactly these.
+// kustomization returns a component that has the published images run, exactly these. It
+// takes the place of manifests/images/kustomization.yaml.
 func kustomization(repo string, images []image) string {
 	var b strings.Builder
-	b.WriteString("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nimages:\n")
+	b.WriteString("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nconfigurations: [openfunction.yaml]\nimages:\n")
 	for _, i := range images {
 		fmt.Fprintf(&b, "  - name: %s\n    newName: %s/%s\n    digest: %s\n", i.name, repo, i.name, i.digest)
 	}

@@ -22,14 +22,14 @@ import (
 	"github.com/duebell/duebell/shared/config"
 )
 
-// program is the image that is no function's.
-const program = "duebell"
+// inCluster ends the host names by which functions are reached in the cluster.
+const inCluster = ".duebell.svc.cluster.local"
 
 // check returns everything that is wrong with the manifests, and how many objects there are.
 func check(files tree, functions map[string][]config.Variable, all schemas) (problems []string, count int) {
-	examples, wrong := decode([]byte(files["overlays/secrets.yaml"]), all)
+	examples, wrong := decode([]byte(files["secrets.yaml"]), all)
 	for _, problem := range wrong {
-		problems = append(problems, "overlays/secrets.yaml: "+problem)
+		problems = append(problems, "secrets.yaml: "+problem)
 	}
 	overlays := files.overlays()
 	if len(overlays) == 0 {
@@ -96,8 +96,6 @@ func newDeployment(objects, examples []object, functions map[string][]config.Var
 			d.addPod(o.Name, o.Spec.Template)
 		case *batch.Job:
 			d.addPod(o.Name, o.Spec.Template)
-		case *batch.CronJob:
-			d.addPod(o.Name, o.Spec.JobTemplate.Spec.Template)
 		}
 	}
 	return d
@@ -222,7 +220,7 @@ func (d *deployment) variables(name string, c core.Container) (names []string) {
 		}
 		keys, ok := d.keys[source]
 		if !ok {
-			d.fault("%s: there is no %s: add it to the overlay, or to overlays/secrets.yaml", name, source)
+			d.fault("%s: there is no %s: add it to the overlay, or to secrets.yaml", name, source)
 		}
 		for _, key := range keys {
 			names = append(names, from.Prefix+key)
@@ -233,7 +231,7 @@ func (d *deployment) variables(name string, c core.Container) (names []string) {
 
 func (d *deployment) checkKey(who, source, key string) {
 	if !slices.Contains(d.keys[source], key) {
-		d.fault("%s: there is no %s with the key %s: add it to the overlay, or to overlays/secrets.yaml", who, source, key)
+		d.fault("%s: there is no %s with the key %s: add it to the overlay, or to secrets.yaml", who, source, key)
 	}
 }
 
@@ -286,18 +284,13 @@ func (d *deployment) checkSchedules() {
 	for _, o := range d.objects {
 		switch o := o.any.(type) {
 		case *sources.PingSource:
-			ref := o.Spec.Sink.Ref
-			if ref == nil || ref.Kind != "Service" || ref.APIVersion != "serving.knative.dev/v1" {
-				d.fault("PingSource/%s: its sink is no Knative Service", o.Name)
-				continue
+			name := ""
+			if ref := o.Spec.Sink.Ref; ref != nil && ref.Kind == "Service" && ref.APIVersion == "serving.knative.dev/v1" {
+				name = ref.Name
+			} else if o.Spec.Sink.URI != nil {
+				name = strings.TrimSuffix(o.Spec.Sink.URI.Host, inCluster)
 			}
-			invoked[ref.Name] = o.Spec.Timezone + " " + o.Spec.Schedule
-		case *batch.CronJob:
-			zone := ""
-			if o.Spec.TimeZone != nil {
-				zone = *o.Spec.TimeZone
-			}
-			invoked[o.Name] = zone + " " + o.Spec.Schedule
+			invoked[name] = o.Spec.Timezone + " " + o.Spec.Schedule
 		}
 	}
 	for _, f := range system.Functions {
@@ -339,7 +332,7 @@ func (d *deployment) checkDaprd() {
 		return ""
 	}
 	for flag, want := range map[string]string{
-		"--app-id": "duebell", "--app-channel-address": "trigger-reminder.duebell.svc.cluster.local", "--app-port": "80",
+		"--app-id": "duebell", "--app-channel-address": trigger + inCluster, "--app-port": "80",
 		"--disable-init-endpoints": "config,subscribe", "--dapr-grpc-port": "50001", "--dapr-listen-addresses": "0.0.0.0",
 	} {
 		if got := value(flag); got != want {

@@ -6,6 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/duebell/duebell/shared/config"
 )
@@ -16,27 +20,33 @@ func readFunctions(root string) (map[string][]config.Variable, error) {
 	if err != nil {
 		return nil, err
 	}
-	bin, err := os.MkdirTemp("", "manifests-check-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(bin)
-	build := exec.Command("go", "build", "-o", bin+"/", "./functions/...")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("building the functions: %w\n%s", err, out)
-	}
 	functions := map[string][]config.Variable{}
+	var mu sync.Mutex
+	var group errgroup.Group
 	for _, entry := range entries {
-		out, err := exec.Command(filepath.Join(bin, entry.Name()), "-variables").Output()
-		if err != nil {
-			return nil, fmt.Errorf("asking %s for its variables: %w", entry.Name(), err)
-		}
-		var variables []config.Variable
-		if err := json.Unmarshal(out, &variables); err != nil {
-			return nil, fmt.Errorf("%s -variables: %w", entry.Name(), err)
-		}
-		functions[entry.Name()] = variables
+		group.Go(func() error {
+			variables, err := variablesOf(root, entry.Name())
+			mu.Lock()
+			defer mu.Unlock()
+			functions[entry.Name()] = variables
+			return err
+		})
 	}
-	return functions, nil
+	return functions, group.Wait()
+}
+
+// variablesOf asks a function for the variables that it reads.
+func variablesOf(root, name string) (variables []config.Variable, err error) {
+	ask := exec.Command("go", "run", "./functions/"+name, "-variables") // it is built once
+	ask.Dir = root
+	var complaints strings.Builder
+	ask.Stderr = &complaints
+	out, err := ask.Output()
+	if err == nil {
+		err = json.Unmarshal(out, &variables)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking %s for its variables: %w\n%s", name, err, complaints.String())
+	}
+	return variables, nil
 }

@@ -36,7 +36,6 @@ var kinds = map[string]func() any{
 	"v1 Service":                                       func() any { return &core.Service{} },
 	"apps/v1 Deployment":                               func() any { return &apps.Deployment{} },
 	"batch/v1 Job":                                     func() any { return &batch.Job{} },
-	"batch/v1 CronJob":                                 func() any { return &batch.CronJob{} },
 	"networking.k8s.io/v1 NetworkPolicy":               func() any { return &networking.NetworkPolicy{} },
 	"policy/v1 PodDisruptionBudget":                    func() any { return &policy.PodDisruptionBudget{} },
 	"serving.knative.dev/v1 Service":                   func() any { return &serving.Service{} },

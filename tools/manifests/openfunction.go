@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	serving "knative.dev/serving/pkg/apis/serving/v1"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -107,5 +109,28 @@ func (f *openFunction) validate() error {
 			problems = append(problems, errors.New("a route has at most 16 rules and 16 host names"))
 		}
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, validate(f.knative()))...)
+}
+
+// knative returns the Service that OpenFunction makes of it.
+func (f *openFunction) knative() *serving.Service {
+	pods := f.Spec.Serving.Template.DeepCopy()
+	pods.Containers[0].Image = f.Spec.Image
+	if http := f.Spec.Serving.Triggers.HTTP; http != nil && http.Port != 0 {
+		pods.Containers[0].Ports = append(pods.Containers[0].Ports, core.ContainerPort{ContainerPort: http.Port})
+	}
+	service := &serving.Service{ObjectMeta: meta.ObjectMeta{Name: f.Name, Namespace: f.Namespace}}
+	template := &service.Spec.Template
+	template.Labels, template.Annotations = f.Spec.Serving.Labels, maps.Clone(f.Spec.Serving.Annotations)
+	template.Spec.PodSpec = *pods
+	if template.Annotations == nil {
+		template.Annotations = map[string]string{}
+	}
+	maps.Copy(template.Annotations, f.Spec.Serving.ScaleOptions.Knative)
+	for name, replicas := range map[string]*int32{"min-scale": f.Spec.Serving.ScaleOptions.MinReplicas, "max-scale": f.Spec.Serving.ScaleOptions.MaxReplicas} {
+		if replicas != nil {
+			template.Annotations["autoscaling.knative.dev/"+name] = fmt.Sprint(*replicas)
+		}
+	}
+	return service
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
@@ -68,10 +69,20 @@ func (d *deployment) matches() (all []*match) {
 				all = append(all, d.waysIn(rule, rewritten(rule))...)
 			}
 		case *openFunction:
-			if s := o.Spec.Serving; s != nil && s.Triggers.HTTP != nil && s.Triggers.HTTP.Route != nil {
-				for _, rule := range s.Triggers.HTTP.Route.Rules {
-					all = append(all, d.waysIn(rule, o.Name)...)
-				}
+			s := o.Spec.Serving
+			if s == nil || s.Triggers.HTTP == nil {
+				continue
+			}
+			route := s.Triggers.HTTP.Route
+			if route == nil || len(route.Hostnames) == 0 {
+				d.fault("Function/%s has no host name: OpenFunction would make a public one up", o.Name)
+				continue
+			}
+			if slices.Contains(route.Hostnames, gateway.Hostname(o.Name+inCluster)) {
+				continue // not public
+			}
+			for _, rule := range route.Rules {
+				all = append(all, d.waysIn(rule, o.Name)...)
 			}
 		}
 	}
@@ -97,7 +108,7 @@ func (d *deployment) waysIn(rule gateway.HTTPRouteRule, function string) (ways [
 func rewritten(rule gateway.HTTPRouteRule) string {
 	for _, filter := range rule.Filters {
 		if filter.URLRewrite != nil && filter.URLRewrite.Hostname != nil {
-			if name, ok := strings.CutSuffix(string(*filter.URLRewrite.Hostname), ".duebell.svc.cluster.local"); ok {
+			if name, ok := strings.CutSuffix(string(*filter.URLRewrite.Hostname), inCluster); ok {
 				return name
 			}
 		}
