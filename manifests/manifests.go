@@ -7,3 +7,9 @@ import "embed"
 //
 //go:embed local/*.yaml
 var Local embed.FS
+
+// Configuration is what the daprd that functions share is told, in a cluster and on this
+// machine.
+//
+//go:embed dapr/configuration.yaml
+var Configuration []byte
