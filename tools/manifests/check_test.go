@@ -1,10 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	core "k8s.io/api/core/v1"
+	serving "knative.dev/serving/pkg/apis/serving/v1"
 
 	"github.com/duebell/duebell/shared/config"
 )
@@ -117,6 +123,59 @@ func TestManifestWithoutFunctionIsFound(t *testing.T) {
 	problems, _ := check(files, fewer, all)
 	if found := strings.Join(problems, "\n"); !strings.Contains(found, "inbox has a manifest and no folder in functions") {
 		t.Errorf("it says %q", found)
+	}
+}
+
+// An overlay is copied to be changed; the copy is checked like the others.
+func TestCopiedOverlay(t *testing.T) {
+	copied := maps.Clone(files)
+	for name, text := range files {
+		if rest, ok := strings.CutPrefix(name, "overlays/knative/"); ok {
+			copied["overlays/production/"+rest] = strings.ReplaceAll(text, "OIDC_ISSUER:", "OIDC_ISSUE:")
+		}
+	}
+	problems, _ := check(copied, functions, all)
+	if found := strings.Join(problems, "\n"); !strings.Contains(found, "overlays/production: create-task: OIDC_ISSUER is missing") || strings.Contains(found, "overlays/knative") {
+		t.Errorf("it says %q", found)
+	}
+}
+
+// The page on deploying says how many connections Postgres has to allow.
+func TestConnections(t *testing.T) {
+	text, err := files.render("overlays/knative")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, _ := decode(text, all)
+	sum := 0
+	for _, o := range objects {
+		s, ok := o.any.(*serving.Service)
+		if !ok {
+			continue
+		}
+		copies, err := strconv.Atoi(s.Spec.Template.Annotations["autoscaling.knative.dev/max-scale"])
+		if err != nil {
+			t.Errorf("%s has no bound: %v", o.name, err)
+		}
+		i := slices.IndexFunc(s.Spec.Template.Spec.Containers[0].Env, func(v core.EnvVar) bool { return v.Name == "DATABASE_MAX_CONNS" })
+		if i < 0 {
+			t.Errorf("%s does not say how many connections a copy has", o.name)
+			continue
+		}
+		each, err := strconv.Atoi(s.Spec.Template.Spec.Containers[0].Env[i].Value)
+		if err != nil {
+			t.Error(err)
+		}
+		sum += copies * each
+	}
+	page, err := os.ReadFile(root + "/docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{fmt.Sprintf("with room for %d connections", sum), fmt.Sprintf("| %d if every function", sum)} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/deploy.md does not say %q", want)
+		}
 	}
 }
 
