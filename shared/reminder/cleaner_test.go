@@ -337,21 +337,33 @@ func TestCleanupEndsInTheMiddle(t *testing.T) {
 	}
 }
 
-// A reminder that fires while its job is looked for has not lost it.
-func TestVanishedJobThatFires(t *testing.T) {
-	h := newHouse(t)
-	soon := h.add(time.Hour)
-	delete(h.dapr.jobs, wake(soon).JobName())
-	h.dapr.tooMany = true // so that it is asked for
-	h.dapr.call = func(effect func()) error {
-		h.dapr.call = nil
-		h.fireNow(soon)
-		effect()
-		return nil
-	}
-	r := h.cleaner.Cleanup(t.Context(), false)
-	if counts(r)["vanished_jobs"] != 0 || len(h.dapr.names()) != 0 || h.reload(soon.ID).Reminders[0].State != task.Fired {
-		t.Errorf("%+v, %q", r, h.dapr.names())
+// A reminder that fires or is moved while its job is looked for has not lost it, and
+// one that is about to fire is not looked at.
+func TestVanishedJobsThatAreNot(t *testing.T) {
+	for what, c := range map[string]struct {
+		due    time.Duration
+		change func(*house, task.Task)
+	}{
+		"fires": {time.Hour, func(h *house, soon task.Task) { h.fireNow(soon) }},
+		"moved": {time.Hour, func(h *house, soon task.Task) {
+			h.update(soon.ID, func(d *task.Draft) { d.DueDate = ptr(time.Now().Add(2 * time.Hour)) })
+		}},
+		"about to fire": {50 * time.Second, func(*house, task.Task) {}},
+	} {
+		h := newHouse(t)
+		soon := h.add(c.due)
+		delete(h.dapr.jobs, wake(soon).JobName())
+		h.dapr.tooMany = true // so that it is asked for
+		h.dapr.call = func(effect func()) error {
+			h.dapr.call = nil
+			effect()
+			c.change(h, soon)
+			return nil
+		}
+		r := h.cleaner.Cleanup(t.Context(), false)
+		if now := h.reload(soon.ID).Reminders[0]; counts(r)["vanished_jobs"] != 0 || slices.Contains(h.dapr.names(), wake(soon).JobName()) || now.Status() == "pending" {
+			t.Errorf("%s: %+v, %+v, %q", what, r, now, h.dapr.names())
+		}
 	}
 }
 
