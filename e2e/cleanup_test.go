@@ -56,10 +56,15 @@ func newOperator(t *testing.T) operator {
 		t.Fatal(err)
 	}
 	t.Cleanup(dapr.Close)
-	return operator{newPerson(t, own), dir, dapr}
+	o := operator{newPerson(t, own), dir, dapr}
+	var swept reminder.Summary
+	if o.invoke("retry-dlq", "", &swept); swept.Sentinel != "made" {
+		t.Fatalf("%+v", swept)
+	}
+	return o
 }
 
-// jobs returns the names of all jobs that Dapr holds.
+// jobs returns the names of all jobs that Dapr holds, but for the sentinel.
 func (o operator) jobs() []string {
 	o.Helper()
 	names, err := o.dapr.List(o.Context())
@@ -67,7 +72,7 @@ func (o operator) jobs() []string {
 		o.Fatal(err)
 	}
 	slices.Sort(names)
-	return names
+	return slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, "sentinel-") })
 }
 
 func (o operator) wantJobs(want ...string) {
@@ -88,8 +93,8 @@ func (o operator) lose(names ...string) {
 	}
 }
 
-// clean invokes the function as a PingSource does.
-func (o operator) clean(query string) map[string]int {
+// invoke invokes a function as a PingSource does.
+func (o operator) invoke(function, query string, answer any) {
 	o.Helper()
 	var ports struct{ Functions map[string]int }
 	saved, err := os.ReadFile(filepath.Join(o.dir, "ports.json"))
@@ -99,12 +104,12 @@ func (o operator) clean(query string) map[string]int {
 	if err != nil {
 		o.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(o.Context(), "POST", "http://"+process.Address(ports.Functions["nightly-cleanup"])+"/"+query, strings.NewReader(`{"clean":"up"}`))
+	req, err := http.NewRequestWithContext(o.Context(), "POST", "http://"+process.Address(ports.Functions[function])+"/"+query, strings.NewReader(`{"clean":"up"}`))
 	if err != nil {
 		o.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"Ce-Id": "1", "Ce-Source": "/apis/v1/namespaces/duebell/pingsources/nightly-cleanup", "Ce-Specversion": "1.0",
+		"Ce-Id": "1", "Ce-Source": "/apis/v1/namespaces/duebell/pingsources/" + function, "Ce-Specversion": "1.0",
 		"Ce-Type": "dev.knative.sources.ping", "Content-Type": "application/json",
 	} {
 		req.Header.Set(name, value)
@@ -114,9 +119,17 @@ func (o operator) clean(query string) map[string]int {
 		o.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil || resp.StatusCode != 200 {
+		o.Fatalf("%s: %d, %v", function, resp.StatusCode, err)
+	}
+}
+
+// clean makes a cleanup, and returns what it counted.
+func (o operator) clean(query string) map[string]int {
+	o.Helper()
 	var report reminder.Report
-	if err := json.NewDecoder(resp.Body).Decode(&report); err != nil || resp.StatusCode != 200 || !report.Complete || report.Failed() > 0 {
-		o.Fatalf("%d, %v: %+v", resp.StatusCode, err, report)
+	if o.invoke("nightly-cleanup", query, &report); !report.Complete || report.Failed() > 0 {
+		o.Fatalf("%+v", report)
 	}
 	counts := map[string]int{}
 	for _, s := range report.Steps {

@@ -193,6 +193,23 @@ func (c *cleanup) list(ctx context.Context) ([]string, error) {
 	return c.names, c.unlisted
 }
 
+// ours returns the names of all jobs, and that of the sentinel, which must be among
+// them: if it isn't, this may be the Dapr of another database, whose jobs are not ours
+// to delete.
+func (c *cleanup) ours(ctx context.Context) (names []string, sentinel string, err error) {
+	if names, err = c.list(ctx); err != nil {
+		return nil, "", err
+	}
+	if sentinel, err = c.store.Sentinel(ctx); err != nil {
+		return nil, "", err
+	}
+	if !slices.Contains(names, sentinel) {
+		return nil, "", errors.New("nothing was deleted, because Dapr does not hold this database's sentinel job: " +
+			"if DATABASE_URL and DAPR_GRPC_ENDPOINT belong together, the next sweep makes a new one")
+	}
+	return names, sentinel, nil
+}
+
 // step makes one step within a time. That its time runs out is no failure.
 func (c *cleanup) step(ctx context.Context, s step, within time.Duration) StepReport {
 	began := time.Now()
@@ -256,7 +273,7 @@ func (c *cleanup) leftoverJobs(ctx context.Context) (count int, complete bool, e
 // any row: what a database that was restored does not know, say. A name is never
 // used for two instants, so nothing that counts can be hit.
 func (c *cleanup) unknownJobs(ctx context.Context) (count int, complete bool, err error) {
-	names, err := c.list(ctx)
+	names, _, err := c.ours(ctx)
 	if err != nil {
 		return 0, false, err
 	}
@@ -305,11 +322,7 @@ func jobName(job store.Scheduled) string {
 
 // staleSentinels deletes sentinel jobs that another one has replaced.
 func (c *cleanup) staleSentinels(ctx context.Context) (count int, complete bool, err error) {
-	names, err := c.list(ctx)
-	if err != nil {
-		return 0, false, err
-	}
-	current, err := c.store.Sentinel(ctx)
+	names, current, err := c.ours(ctx)
 	if err != nil {
 		return 0, false, err
 	}

@@ -31,11 +31,16 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{world: newWorld(t, time.Now), dapr: &fakeDapr{}}
+	h := &house{world: newWorld(t, time.Now), dapr: &fakeDapr{jobs: map[string]fakeJob{currentSentinel: {}}}}
+	if name, err := h.store.SetSentinel(h.Context(), "", currentSentinel); err != nil || name != currentSentinel {
+		h.Fatal(name, err)
+	}
 	h.planner = reminder.NewPlanner(h.store, h.dapr, h.clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
 	h.cleaner = h.withRules(func(*reminder.CleanupRules) {})
 	return h
 }
+
+const currentSentinel = "sentinel-current"
 
 func (h *house) withRules(change func(*reminder.CleanupRules)) *reminder.Cleaner {
 	rules := cleanupRules
@@ -90,10 +95,6 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 	for _, name := range []string{"somebody-elses", "sentinel-" + uuid.Must(uuid.NewV7()).String()} { // the second may be about to be recorded
 		h.dapr.jobs[name] = fakeJob{}
 	}
-	if name, err := h.store.SetSentinel(h.Context(), "", "sentinel-current"); err != nil || name != "sentinel-current" {
-		h.Fatal(name, err)
-	}
-	h.dapr.jobs["sentinel-current"] = fakeJob{}
 
 	// What goes with a task is old enough to go by itself.
 	gone, told := h.add(-time.Minute), h.add(-time.Minute)
@@ -218,7 +219,6 @@ func TestCleanupIsBounded(t *testing.T) {
 // it says that there are more.
 func TestCleanupOfUnknownJobsIsBounded(t *testing.T) {
 	h := newHouse(t)
-	h.dapr.jobs = map[string]fakeJob{}
 	for range 5 {
 		h.dapr.jobs["sentinel-"+uuid.NewString()] = fakeJob{}
 		h.dapr.jobs[task.Wake{ReminderID: uuid.New(), Revision: 1}.JobName()] = fakeJob{}
@@ -230,6 +230,25 @@ func TestCleanupOfUnknownJobsIsBounded(t *testing.T) {
 			if got := counts(r); got["unknown_jobs"] != want || got["stale_sentinels"] != want || r.Complete != (want < 3) {
 				t.Errorf("dry run %v: %+v, want %d", dryRun, r, want)
 			}
+		}
+	}
+}
+
+// Jobs of which this database knows nothing may be those of another one.
+func TestCleanupLeavesTheDaprOfAnotherDatabaseAlone(t *testing.T) {
+	h := newHouse(t)
+	h.clutter()
+	h.exec(`update leftover_jobs set settled_at = now() + interval '1 h'; update sentinel set name = 'sentinel-of-another'`)
+	jobs := h.dapr.names()
+	for _, dryRun := range []bool{true, false} {
+		r := h.cleaner.Cleanup(t.Context(), dryRun)
+		if got := failures(r); !slices.Equal(got, []string{"unknown_jobs", "stale_sentinels"}) {
+			t.Errorf("dry run %v: failed: %v", dryRun, got)
+		}
+	}
+	for _, name := range jobs {
+		if !slices.Contains(h.dapr.names(), name) {
+			t.Errorf("%s is gone", name)
 		}
 	}
 }
@@ -295,7 +314,7 @@ func TestCleanupsAtTheSameTime(t *testing.T) {
 		t.Errorf("together %v, and then %+v", total, last)
 	}
 	h.want("leftovers", h.leftovers())
-	h.want("jobs", h.dapr.names())
+	h.want("jobs", h.dapr.names(), currentSentinel)
 }
 
 // A cleanup that ends anywhere leaves nothing half done: the next one does the rest.
@@ -372,7 +391,7 @@ func TestVanishedJobsThatAreNot(t *testing.T) {
 func TestVanishedJobsThatDaprDoesNotTake(t *testing.T) {
 	h := newHouse(t)
 	soon := h.add(time.Hour)
-	clear(h.dapr.jobs)
+	delete(h.dapr.jobs, wake(soon).JobName())
 	r := reminder.NewCleaner(h.store, refusing{h.dapr}, h.clock, cleanupRules).Cleanup(t.Context(), false)
 	if counts(r)["vanished_jobs"] != 1 || r.Complete || h.reload(soon.ID).Reminders[0].Status() != "pending" {
 		t.Errorf("%+v", r)
