@@ -265,8 +265,9 @@ func (hanging) Schedule(ctx context.Context, _ task.Wake, _ time.Time) error { r
 func (hanging) Delete(ctx context.Context, _ task.Wake) error                { return hang(ctx) }
 func (hanging) Remove(ctx context.Context, _ string) error                   { return hang(ctx) }
 func (hanging) Keep(ctx context.Context, _ string) error                     { return hang(ctx) }
-func (hanging) Holds(ctx context.Context, _ string) (bool, error)            { return false, hang(ctx) }
-func (hanging) List(ctx context.Context) ([]string, error)                   { return nil, hang(ctx) }
+func (hanging) Holds(ctx context.Context, _ string) (bool, error) { return false, hang(ctx) }
+
+func (hanging) List(ctx context.Context) ([]string, error) { return nil, hang(ctx) }
 
 // A Dapr that hangs does not take the time of the steps that don't need it.
 func TestCleanupWhileDaprHangs(t *testing.T) {

@@ -223,3 +223,40 @@ func TestPurgesUseIndexes(t *testing.T) {
 		}
 	}
 }
+
+// Something that is to be done again while its rows are being locked keeps them all.
+func TestPurgeLooksAgainBehindItsLocks(t *testing.T) {
+	for what, k := range map[string]struct {
+		store.Kept
+		gone string // makes it old enough
+	}{
+		"task":     {store.DeletedTasks, `update tasks set deleted_at = now() - interval '100 d'`},
+		"reminder": {store.RemovedReminders, `update reminders set removed_at = now() - interval '100 d'`},
+	} {
+		s, url := storetest.Open(t)
+		c := connect(t, url)
+		o := insertOld(t, s, c)
+		exec(t, c, k.gone)
+		replaying := connect(t, url)
+		exec(t, replaying, `begin`)
+		exec(t, replaying, `update deliveries set state = 'planned', finished_at = null, next_attempt_at = now() where id = $1`, o.current)
+		purged := make(chan error, 1)
+		var n int
+		go func() {
+			var err error
+			n, err = s.Purge(context.Background(), k.Kept, 30*day, 10)
+			purged <- err
+		}()
+		for count(t, c, `pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) == 0 {
+			select {
+			case err := <-purged:
+				t.Fatalf("%s: did not wait: %d, %v", what, n, err)
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+		exec(t, replaying, `commit`)
+		if err := <-purged; err != nil || n != 0 || count(t, c, `deliveries`) != 2 || count(t, c, `reminders`) != 1 || count(t, c, `tasks`) != 1 {
+			t.Errorf("%s: purged %d, %v", what, n, err)
+		}
+	}
+}
