@@ -261,10 +261,16 @@ func hang(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (hanging) Schedule(ctx context.Context, _ task.Wake, _ time.Time) error { return hang(ctx) }
-func (hanging) Delete(ctx context.Context, _ task.Wake) error                { return hang(ctx) }
-func (hanging) Remove(ctx context.Context, _ string) error                   { return hang(ctx) }
-func (hanging) Keep(ctx context.Context, _ string) error                     { return hang(ctx) }
+func (hanging) Schedule(ctx context.Context, _ task.Wake, _ time.Time) error {
+	return hang(ctx)
+}
+
+func (hanging) Delete(ctx context.Context, _ task.Wake) error { return hang(ctx) }
+
+func (hanging) Remove(ctx context.Context, _ string) error { return hang(ctx) }
+
+func (hanging) Keep(ctx context.Context, _ string) error { return hang(ctx) }
+
 func (hanging) Holds(ctx context.Context, _ string) (bool, error) { return false, hang(ctx) }
 
 func (hanging) List(ctx context.Context) ([]string, error) { return nil, hang(ctx) }
