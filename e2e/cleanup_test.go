@@ -189,7 +189,7 @@ func TestCleanup(t *testing.T) {
 	o := newOperator(t)
 	live, moved, completed, deleted := o.create(time.Hour), o.create(time.Hour), o.create(time.Hour), o.create(time.Hour)
 	lost := o.create(80 * time.Second) // a minute is as near as anybody looks
-	back := func(change func()) {      // changes things while Dapr is away
+	withoutDapr := func(change func()) {
 		t.Helper()
 		daprd := o.sys.Process("daprd")
 		if err := daprd.Stop(t.Context()); err != nil {
@@ -201,7 +201,7 @@ func TestCleanup(t *testing.T) {
 		}
 		back(t, o.sys)
 	}
-	back(func() {
+	withoutDapr(func() {
 		o.patch(moved, map[string]any{"due_date": time.Now().Add(2 * time.Hour)})
 		o.patch(completed, map[string]any{"completed": true})
 		ask[any](o.person, "DELETE", "/api/tasks/"+deleted.ID.String(), nil)
@@ -245,7 +245,7 @@ func TestCleanup(t *testing.T) {
 	}
 	o.wantJobs(after...)
 
-	back(func() {
+	withoutDapr(func() {
 		if status, said := o.run("cleanup"); status != 1 || !strings.Contains(said, "3 of 11 steps failed") {
 			t.Errorf("without Dapr: status %d, %s", status, said)
 		}
