@@ -52,9 +52,14 @@ type struck struct {
 // faults are all that there are.
 func faults(sys *system.System, noSweep bool) (all []fault) {
 	for _, name := range sys.Processes() {
-		all = append(all, fault{name: "kill " + name, part: name, strike: func(_ context.Context, run *run) (func(), error) {
-			run.sys.Process(name).Kill() // it is started again by itself
-			return func() {}, nil
+		all = append(all, fault{name: "kill " + name, part: name, strike: func(ctx context.Context, run *run) (func(), error) {
+			p := run.sys.Process(name)
+			// Once it was ready it is started again by itself.
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			err := p.Ready(ctx)
+			p.Kill()
+			return nil, err
 		}})
 		if name == "postgres" {
 			continue

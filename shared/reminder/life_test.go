@@ -114,6 +114,8 @@ type life struct {
 	tasks   []uuid.UUID
 	wakes   []task.Wake // all that were ever possible
 
+	unnoticed bool // Dapr has lost its data before the first sweep
+
 	reminders  map[key]lived
 	held       map[uuid.UUID]row // the reminders as they were last seen
 	deliveries map[uuid.UUID]sending
@@ -421,7 +423,10 @@ func (l *life) actions() []action {
 		list = append(list, goOn, goOn, goOn)
 	}
 	if len(l.dapr.jobs) > 0 {
-		list = append(list, action{"Dapr loses its data", func() { clear(l.dapr.jobs) }})
+		list = append(list, action{"Dapr loses its data", func() {
+			l.unnoticed = l.unnoticed || l.count(`sentinel`) == 0
+			clear(l.dapr.jobs)
+		}})
 	}
 	return list
 }
@@ -645,6 +650,12 @@ func (l *life) settleAll() {
 		id, revision, ours := task.ParseJobName(name)
 		if r := l.held[id]; ours && (r.revision != revision || r.state != "armed" && r.state != "fired") {
 			l.Errorf("%s means nothing and was left with Dapr: %+v", name, r)
+		}
+	}
+	for id, r := range l.held {
+		w := task.Wake{ReminderID: id, Revision: r.revision}
+		if r.state == "armed" && r.fireAt.After(l.now) && !l.unnoticed && !slices.Contains(l.dapr.names(), w.JobName()) {
+			l.Errorf("%s lies ahead, and is not with Dapr", w.JobName())
 		}
 	}
 	l.pass(73 * time.Hour) // everything is due
