@@ -71,9 +71,11 @@ func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 	}, o.OnEvent)
 }
 
-// DaprdOptions says how a daprd runs. All fields but Env, ResourcesPath and OnEvent
-// are needed.
+// DaprdOptions says how a daprd runs. All fields but SchedulerPort, ResourcesPaths, Env and
+// OnEvent are needed.
 type DaprdOptions struct {
+	// Name is what events and errors call it.
+	Name    string
 	Runtime Runtime
 	// Dir is daprd's own; it holds nothing that has to last.
 	Dir   string
@@ -84,9 +86,10 @@ type DaprdOptions struct {
 	// APIToken is what callers of daprd must show; AppToken is what daprd shows
 	// the app, in the header dapr-api-token.
 	APIToken, AppToken string
-	SchedulerPort      int
-	// ResourcesPath is a folder of components.
-	ResourcesPath string
+	// SchedulerPort is 0 for a daprd that has nothing to do with jobs.
+	SchedulerPort int
+	// ResourcesPaths are folders of components and subscriptions.
+	ResourcesPaths []string
 	// Env is added to daprd's environment, for components.
 	Env     []string
 	LogFile string
@@ -131,16 +134,18 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		"--dapr-internal-grpc-listen-address=127.0.0.1",
 		"--dapr-internal-grpc-port=" + strconv.Itoa(o.Ports.Internal),
 		"--dapr-graceful-shutdown-seconds=2",
-		"--scheduler-host-address=" + process.Address(o.SchedulerPort),
 		"--disable-init-endpoints=config,subscribe",
 		"--enable-metrics=false",
 		"--config=" + config,
 	}
-	if o.ResourcesPath != "" {
-		args = append(args, "--resources-path="+o.ResourcesPath)
+	if o.SchedulerPort != 0 {
+		args = append(args, "--scheduler-host-address="+process.Address(o.SchedulerPort))
+	}
+	for _, path := range o.ResourcesPaths {
+		args = append(args, "--resources-path="+path)
 	}
 	return process.Start(process.Spec{
-		Name: "daprd",
+		Name: o.Name,
 		Path: o.Runtime.Daprd,
 		Args: args,
 		Env: append([]string{

@@ -16,8 +16,11 @@ type ports struct {
 	Gateway   int
 	Postgres  int
 	Scheduler dapr.SchedulerPorts
+	Broker    int
 	Daprd     dapr.DaprdPorts
 	Functions map[string]int
+	// Subscribers are those of the functions' own daprds.
+	Subscribers map[string]dapr.DaprdPorts
 }
 
 // choosePorts returns free ports, preferring those that are kept at path. If gateway
@@ -28,14 +31,18 @@ func choosePorts(path string, functions []Function, gateway int) (ports, error) 
 		_ = json.Unmarshal(kept, &p) // they are only a wish
 	}
 	places := []*int{
-		&p.Gateway, &p.Postgres,
+		&p.Gateway, &p.Postgres, &p.Broker,
 		&p.Scheduler.API, &p.Scheduler.Health, &p.Scheduler.EtcdClient, &p.Scheduler.EtcdPeer,
 		&p.Daprd.GRPC, &p.Daprd.HTTP, &p.Daprd.Internal,
 	}
 	of := make([]int, len(functions))
+	daprds := make([]dapr.DaprdPorts, len(functions))
 	for i, f := range functions {
-		of[i] = p.Functions[f.Name]
+		of[i], daprds[i] = p.Functions[f.Name], p.Subscribers[f.Name]
 		places = append(places, &of[i])
+		if f.Subscribes {
+			places = append(places, &daprds[i].GRPC, &daprds[i].HTTP, &daprds[i].Internal)
+		}
 	}
 	wanted := make([]int, len(places))
 	for i, place := range places {
@@ -48,9 +55,12 @@ func choosePorts(path string, functions []Function, gateway int) (ports, error) 
 	for i, place := range places {
 		*place = free[i]
 	}
-	p.Functions = map[string]int{}
+	p.Functions, p.Subscribers = map[string]int{}, map[string]dapr.DaprdPorts{}
 	for i, f := range functions {
 		p.Functions[f.Name] = of[i]
+		if f.Subscribes {
+			p.Subscribers[f.Name] = daprds[i]
+		}
 	}
 	if gateway != 0 {
 		p.Gateway = gateway

@@ -22,7 +22,6 @@ import (
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
-	"github.com/duebell/duebell/manifests"
 )
 
 func (s *System) start(ctx context.Context) (err error) {
@@ -53,6 +52,9 @@ func (s *System) start(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.serve(); err != nil {
+		return err
+	}
+	if err := s.startBroker(); err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -191,7 +193,23 @@ func (s *System) startDapr(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.step(ctx, "scheduler", "starting", func(ctx context.Context, _ func(string)) (string, error) {
+	resources, err := s.writeResources()
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.startJobs(ctx, runtime, resources) })
+	for _, f := range s.functions {
+		if f.Subscribes {
+			group.Go(func() error { return s.startSubscriber(ctx, runtime, resources, f) })
+		}
+	}
+	return group.Wait()
+}
+
+// startJobs starts the scheduler, and the daprd that all functions share.
+func (s *System) startJobs(ctx context.Context, runtime dapr.Runtime, resources []string) error {
+	err := s.step(ctx, "scheduler", "starting", func(ctx context.Context, _ func(string)) (string, error) {
 		return process.Address(s.ports.Scheduler.API), s.run(ctx, "scheduler", func() (*process.Process, error) {
 			return dapr.StartScheduler(dapr.SchedulerOptions{
 				Runtime: runtime, Dir: s.path("scheduler"), Ports: s.ports.Scheduler, LogFile: s.log("scheduler"), OnEvent: s.event,
@@ -201,27 +219,19 @@ func (s *System) startDapr(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resources := s.path("daprd-resources")
-	if err := os.RemoveAll(resources); err != nil { // those of another version
-		return err
-	}
-	if err := os.CopyFS(resources, manifests.Local); err != nil {
-		return err
-	}
 	return s.step(ctx, "daprd", "starting", func(ctx context.Context, say func(string)) (string, error) {
 		err := s.run(ctx, "daprd", func() (*process.Process, error) {
 			return dapr.StartDaprd(dapr.DaprdOptions{
-				Runtime: runtime, Dir: s.path("daprd"), AppID: appID, AppPort: s.ports.Functions[trigger], Ports: s.ports.Daprd,
+				Name: "daprd", Runtime: runtime, Dir: s.path("daprd"), AppID: appID, AppPort: s.ports.Functions[trigger], Ports: s.ports.Daprd,
 				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: s.ports.Scheduler.API,
-				ResourcesPath: filepath.Join(resources, "local"),
-				LogFile:       s.log("daprd"), OnEvent: s.event,
+				ResourcesPaths: resources, Env: s.brokers(), LogFile: s.log("daprd"), OnEvent: s.event,
 			})
 		})
 		if err != nil {
 			return "", err
 		}
 		say("connecting; if the scheduler was killed, this takes 20 seconds")
-		return process.Address(s.ports.Daprd.GRPC), s.appIsConnected(ctx)
+		return process.Address(s.ports.Daprd.GRPC), appIsConnected(ctx, s.ports.Daprd)
 	})
 }
 
@@ -239,11 +249,11 @@ func (s *System) run(ctx context.Context, name string, start func() (*process.Pr
 	return p.Ready(ctx)
 }
 
-func (s *System) appIsConnected(ctx context.Context) error {
+func appIsConnected(ctx context.Context, ports dapr.DaprdPorts) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	for {
-		err := s.ports.Daprd.AppIsConnected(ctx)
+		err := ports.AppIsConnected(ctx)
 		if err == nil {
 			return nil
 		}

@@ -7,7 +7,11 @@
 //	                         │  ▲
 //	                         ▼  │
 //	                        daprd ── scheduler
+//	                         │
+//	                         ▼
+//	subscribers ◀── daprd ── broker
 //
+// A subscriber is a function that has a daprd of its own. The broker is in this process.
 // All data is in one folder: stop the system, start it again, and it goes on.
 package system
 
@@ -21,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duebell/duebell/local/broker"
 	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/gateway"
 	"github.com/duebell/duebell/local/issuer"
@@ -92,6 +97,7 @@ type System struct {
 
 	issuer  *issuer.Issuer
 	sandbox *sandbox.Sandbox
+	broker  *broker.Broker
 	gateway *gateway.Gateway
 	server  *http.Server
 	served  chan struct{} // closed when server has ended
@@ -164,8 +170,8 @@ func (s *System) Issuer() *issuer.Issuer { return s.issuer }
 // Sandbox returns what stands in for the providers.
 func (s *System) Sandbox() *sandbox.Sandbox { return s.sandbox }
 
-// Process returns the process called postgres, scheduler, daprd or like a function:
-// to kill, pause, stop or start it. It is nil if there is none of that name.
+// Process returns the process called postgres, scheduler, daprd, like a function, or
+// daprd-audit-log like a subscriber's own daprd: to kill, pause, stop or start it. It is nil if there is none of that name.
 func (s *System) Process(name string) *process.Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,7 +186,12 @@ func (s *System) Ready(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.appIsConnected(ctx)
+	for _, ports := range s.ports.Subscribers {
+		if err := appIsConnected(ctx, ports); err != nil {
+			return err
+		}
+	}
+	return appIsConnected(ctx, s.ports.Daprd)
 }
 
 func (s *System) all() []*process.Process {
@@ -206,11 +217,11 @@ func (s *System) Stop(ctx context.Context) error {
 	if stopSchedules != nil {
 		stopSchedules()
 	}
-	errs := []error{removeFile(s.path(environmentFile)), s.stopProcesses(ctx, "daprd")}
-	names := []string{"scheduler"}
+	daprds, names := []string{"daprd"}, []string{"scheduler"}
 	for _, f := range s.functions {
-		names = append(names, f.Name)
+		daprds, names = append(daprds, daprdOf(f)), append(names, f.Name)
 	}
+	errs := []error{removeFile(s.path(environmentFile)), s.stopProcesses(ctx, daprds...)}
 	errs = append(errs, s.stopProcesses(ctx, names...))
 	if s.server != nil {
 		// Until here it served the functions themselves: keys, and the sandbox.
@@ -223,6 +234,9 @@ func (s *System) Stop(ctx context.Context) error {
 	}
 	if s.gateway != nil {
 		s.gateway.Close()
+	}
+	if s.broker != nil {
+		s.broker.Stop()
 	}
 	errs = append(errs, s.stopProcesses(ctx, "postgres"))
 	s.mu.Lock()
