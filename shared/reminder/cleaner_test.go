@@ -17,7 +17,7 @@ import (
 
 var cleanupRules = reminder.CleanupRules{
 	DeletedTasks: 30 * 24 * time.Hour, History: 90 * 24 * time.Hour, ReadNotifications: 90 * 24 * time.Hour,
-	DeadLetters: 30 * 24 * time.Hour, IdempotencyKeys: 24 * time.Hour,
+	DeadLetters: 30 * 24 * time.Hour, AuditEvents: 365 * 24 * time.Hour, IdempotencyKeys: 24 * time.Hour,
 	Budget: time.Minute, Rows: 100_000, Concurrent: 8,
 }
 
@@ -99,9 +99,12 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 	h.remove(gone.ID)
 	h.exec(`delete from leftover_jobs where reminder_id = '` + gone.Reminders[0].ID.String() + `';
 		update tasks set deleted_at = now() - interval '31 d' where id = '` + gone.ID.String() + `'`)
-	h.exec(`update notifications set read_at = now() - interval '91 d'`)
+	h.exec(`update notifications set read_at = now() - interval '91 d';
+		insert into audit_events (event_id, task_id, user_id, task_title, recorded_at)
+		select gen_random_uuid(), gen_random_uuid(), 'ada', '', now() - n * interval '1 d' from generate_series(364, 366) n`)
 	return untouched, vanished, map[string]int{
 		"leftover_jobs": 1, "unknown_jobs": 3, "stale_sentinels": 1, "vanished_jobs": 1, "deleted_tasks": 1, "read_notifications": 1,
+		"audit_events": 2,
 	}
 }
 
@@ -109,7 +112,7 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 func (h *house) rows() []string {
 	h.Helper()
 	var out []string
-	for _, table := range []string{"tasks", "reminders", "deliveries", "notifications", "leftover_jobs", "sentinel", "dead_letters"} {
+	for _, table := range []string{"tasks", "reminders", "deliveries", "notifications", "leftover_jobs", "sentinel", "dead_letters", "audit_events"} {
 		out = append(out, h.column(fmt.Sprintf(`select '%s ' || to_jsonb(x)::text from %[1]s x order by 1`, table))...)
 	}
 	return out
@@ -164,12 +167,13 @@ func TestCleanupGoesOn(t *testing.T) {
 	if got := failures(r); !slices.Equal(got, []string{"leftover_jobs", "unknown_jobs", "stale_sentinels", "vanished_jobs"}) {
 		t.Errorf("failed: %v", got)
 	}
-	if got := counts(r); got["deleted_tasks"] != 1 || got["read_notifications"] != 1 || len(got) != 2 || r.Complete || r.Failed() != 4 {
+	if got := counts(r); got["deleted_tasks"] != 1 || got["read_notifications"] != 1 || got["audit_events"] != 2 || len(got) != 3 || r.Complete || r.Failed() != 4 {
 		t.Errorf("counts %v", got)
 	}
 	h.dapr.call = nil
 	delete(want, "deleted_tasks")
 	delete(want, "read_notifications")
+	delete(want, "audit_events")
 	if r := h.cleaner.Cleanup(t.Context(), false); fmt.Sprint(counts(r)) != fmt.Sprint(want) || !r.Complete {
 		t.Errorf("when Dapr is back: %+v", r)
 	}
@@ -248,7 +252,7 @@ func TestCleanupRules(t *testing.T) {
 		t.Error(err)
 	}
 	err := reminder.CleanupRules{}.Validate()
-	for _, name := range []string{"KEEP_DELETED_TASKS", "KEEP_HISTORY", "KEEP_READ_NOTIFICATIONS", "KEEP_DEAD_LETTERS", "KEEP_IDEMPOTENCY_KEYS", "CLEANUP_BUDGET", "CLEANUP_ROWS", "CLEANUP_CONCURRENCY"} {
+	for _, name := range []string{"KEEP_DELETED_TASKS", "KEEP_HISTORY", "KEEP_READ_NOTIFICATIONS", "KEEP_DEAD_LETTERS", "KEEP_AUDIT_EVENTS", "KEEP_IDEMPOTENCY_KEYS", "CLEANUP_BUDGET", "CLEANUP_ROWS", "CLEANUP_CONCURRENCY"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("nothing about %s: %v", name, err)
 		}
