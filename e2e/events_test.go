@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/duebell/duebell/local/system"
+	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/jobs"
 )
@@ -43,7 +45,7 @@ func (p person) counted() int {
 // nothing of the person's is left to be sent.
 func (p person) heard(within time.Duration, times int) {
 	p.Helper()
-	p.eventually(within, fmt.Sprintf("%d events heard by both subscribers (%d, %d)", times, p.recorded(), p.counted()), func() bool {
+	p.eventually(within, fmt.Sprintf("%d events heard by both subscribers", times), func() bool {
 		return p.recorded() >= times && p.counted() >= times
 	})
 	if p.recorded() != times || p.counted() != times {
@@ -86,11 +88,18 @@ func counts(p person) (reminders int64, byChannel map[string]int64) {
 func TestEvents(t *testing.T) {
 	own := startOwn(t)
 	p := newPerson(t, own)
+	var last api.Task
 	for range 5 {
-		p.create(2 * time.Second)
+		last = p.create(2 * time.Second)
 	}
 	p.told(15*time.Second, 5)
 	p.heard(30*time.Second, 5)
+	log := ask[struct {
+		Deliveries []struct{ Channel, Target, State string }
+	}](p, "GET", "/api/tasks/"+last.ID.String()+"/deliveries", nil).Deliveries
+	if len(log) != 3 || log[2].Channel != "event" || log[2].State != "sent" || log[2].Target != "" {
+		t.Errorf("the delivery log is %+v", log)
+	}
 	p.quiet(3 * time.Second)
 	p.heard(0, 5)
 	if reminders, byChannel := counts(p); reminders != 5 || byChannel["in_app"] != 5 || byChannel["email"] != 5 || len(byChannel) != 2 {
@@ -192,6 +201,40 @@ func TestForeignEvents(t *testing.T) {
 	p.create(time.Second)
 	p.create(time.Second)
 	p.heard(30*time.Second, 2)
+}
+
+// A dead letter is told of as an event on the operators' topic, by the same component.
+func TestAlerts(t *testing.T) {
+	own := startOwn(t)
+	p := newPerson(t, own)
+	if status, body := p.call("POST", "/job/x", "{", "dapr-api-token", own.Environment()["APP_API_TOKEN"]); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(own.Broker().Address()), kgo.ConsumeTopics("reminder-alerts"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kafka.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	records := kafka.PollFetches(ctx).Records()
+	if len(records) != 1 {
+		t.Fatalf("%d alerts came", len(records))
+	}
+	var alert struct {
+		ID   string
+		Data struct{ ID, State, Error string }
+	}
+	if err := json.Unmarshal(records[0].Value, &alert); err != nil {
+		t.Fatal(err)
+	}
+	if alert.Data.ID != alert.ID || alert.Data.State != "dead" {
+		t.Errorf("%s", records[0].Value)
+	}
+	p.eventually(10*time.Second, "the alert is recorded", func() bool {
+		return p.number(`select count(*) from dead_letters where id = '`+alert.ID+`' and alerted_at is not null and $1 <> ''`) == 1
+	})
 }
 
 // publish publishes an event past the functions.

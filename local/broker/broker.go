@@ -6,14 +6,20 @@ package broker
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/duebell/duebell/local/process"
 )
 
-// partitions is how many a topic has: so many events a subscriber works on at a time.
-const partitions = 4
+const (
+	// partitions is how many a topic has: so many events a subscriber works on at a time.
+	partitions = 4
+	// rebalanceTimeout is how long a group waits for its members when one is new.
+	rebalanceTimeout = 6 * time.Second
+)
 
 // Options says how a broker runs. All fields are needed.
 type Options struct {
@@ -58,6 +64,15 @@ func (b *Broker) Start() error {
 	if err != nil {
 		return fmt.Errorf("the broker on %s, which keeps its data in %s: %w", b.Address(), b.options.Dir, err)
 	}
+	// A consumer that is killed while its group waits for others is forgotten only when
+	// that time is over, by this broker. daprd's client would give it a minute, does not
+	// wait for that long itself, and would be the next to be waited for: for ever.
+	cluster.ControlKey(int16(kmsg.JoinGroup), func(request kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // its order
+		if join, ok := request.(*kmsg.JoinGroupRequest); ok {
+			join.RebalanceTimeoutMillis = min(join.RebalanceTimeoutMillis, int32(rebalanceTimeout.Milliseconds()))
+		}
+		return nil, nil, false // and the broker answers it
+	})
 	b.cluster = cluster
 	return nil
 }

@@ -469,6 +469,36 @@ func TestBrokerAway(t *testing.T) {
 	}
 }
 
+// What becomes of a task afterwards does not undo that its reminder has fired: an event
+// that waits for the broker is published all the same.
+func TestEventOutlivesItsReminder(t *testing.T) {
+	for what, change := range map[string]func(*world, task.Task){
+		"completed": func(w *world, t task.Task) { w.update(t.ID, func(d *task.Draft) { d.Completed = true }) },
+		"moved":     func(w *world, t task.Task) { w.update(t.ID, func(d *task.Draft) { d.DueDate = in(time.Hour) }) },
+		"deleted":   func(w *world, t task.Task) { w.remove(t.ID) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t, atNoon)
+			broker := &mailbox{answer: func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }}
+			w.mail.answer = broker.answer
+			w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: w.mail, task.Event: broker}, w.clock, settings)
+			created := w.create(task.Draft{DueDate: in(0)})
+			_, _ = w.firer.Fire(t.Context(), wake(created))
+			change(w, created)
+			broker.answer = nil
+			w.exec(`update deliveries set next_attempt_at = now() where state = 'planned'`)
+			id := uuid.MustParse(w.column(`select id::text from deliveries where channel = 'event'`)[0])
+			if r, err := w.firer.Send(t.Context(), id); err != nil || r.State != store.Sent {
+				t.Errorf("%+v, %v", r, err)
+			}
+			w.want("deliveries", w.column(`select channel || ' ' || state from deliveries order by 1`), "email cancelled", "event sent", "in_app sent")
+			if n := broker.count(); n != 2 {
+				t.Errorf("published %d times", n)
+			}
+		})
+	}
+}
+
 func TestPlanHonoursPreferences(t *testing.T) {
 	on := func(channels ...task.Channel) func(*preferences.Preferences) {
 		return func(p *preferences.Preferences) { p.Channels = channels }
