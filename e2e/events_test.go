@@ -86,7 +86,7 @@ func counts(p person) (reminders int64, byChannel map[string]int64) {
 // A fired reminder is an event, which reaches both subscribers through Dapr's Kafka
 // component, once.
 func TestEvents(t *testing.T) {
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
 	var last api.Task
 	for range 5 {
@@ -113,7 +113,7 @@ func TestEvents(t *testing.T) {
 // The broker is away while reminders fall due: the user is told in time, and when it is
 // back the events arrive, none lost and none twice.
 func TestBrokerAway(t *testing.T) {
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
 	own.Broker().Stop()
 	stopped := time.Now()
@@ -140,7 +140,7 @@ func TestBrokerAway(t *testing.T) {
 // The broker is away when daprd starts: daprd runs without it, reminders fire, and
 // within a minute of the broker's return daprd has found it.
 func TestBrokerAwayWhenDaprdStarts(t *testing.T) {
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
 	own.Broker().Stop()
 	for _, name := range []string{"daprd", "daprd-audit-log", "daprd-analytics"} {
@@ -162,7 +162,7 @@ func TestBrokerAwayWhenDaprdStarts(t *testing.T) {
 // Each part that brings events on, or takes them, is killed in the middle, again and
 // again; so is Postgres. Each event is heard once.
 func TestPartsDieWhileEventsCome(t *testing.T) {
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	for _, name := range []string{"audit-log", "analytics", "daprd-audit-log", "daprd-analytics", "daprd", "postgres"} {
 		t.Run(name, func(t *testing.T) {
 			p := newPerson(t, own)
@@ -185,7 +185,7 @@ func TestPartsDieWhileEventsCome(t *testing.T) {
 // What makes no sense on the topic is dropped, be it no CloudEvent at all, and does not
 // hold up what is behind it.
 func TestForeignEvents(t *testing.T) {
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
 	publish(t, own, map[string]string{"hello": "world"})
 	kafka, err := kgo.NewClient(kgo.SeedBrokers(own.Broker().Address()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -205,7 +205,7 @@ func TestForeignEvents(t *testing.T) {
 
 // A dead letter is told of as an event on the operators' topic, by the same component.
 func TestAlerts(t *testing.T) {
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
 	if status, body := p.call("POST", "/job/x", "{", "dapr-api-token", own.Environment()["APP_API_TOKEN"]); status != 200 {
 		t.Fatalf("%d %s", status, body)

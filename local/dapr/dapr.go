@@ -8,6 +8,7 @@
 package dapr
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"os"
@@ -74,7 +75,7 @@ func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 // DaprdOptions says how a daprd runs. All fields but SchedulerPort, ResourcesPaths, Env and
 // OnEvent are needed.
 type DaprdOptions struct {
-	// Name is what events and errors call it.
+	// Name is what its process is called; "" means daprd.
 	Name    string
 	Runtime Runtime
 	// Dir is daprd's own; it holds nothing that has to last.
@@ -145,7 +146,7 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		args = append(args, "--resources-path="+path)
 	}
 	return process.Start(process.Spec{
-		Name: o.Name,
+		Name: cmp.Or(o.Name, "daprd"),
 		Path: o.Runtime.Daprd,
 		Args: args,
 		Env: append([]string{

@@ -14,35 +14,34 @@ import (
 // takes the same ones if they are free.
 type ports struct {
 	Gateway   int
+	Ingress   int
 	Postgres  int
-	Scheduler dapr.SchedulerPorts
 	Broker    int
-	Daprd     dapr.DaprdPorts
+	Scheduler dapr.SchedulerPorts
+	Daprds    map[string]dapr.DaprdPorts // by their processes' names
 	Functions map[string]int
-	// Subscribers are those of the functions' own daprds.
-	Subscribers map[string]dapr.DaprdPorts
 }
 
 // choosePorts returns free ports, preferring those that are kept at path. If gateway
 // is not 0, it is taken as it is.
-func choosePorts(path string, functions []Function, gateway int) (ports, error) {
+func choosePorts(path string, functions []Function, daprds []daprd, gateway int) (ports, error) {
 	var p ports
 	if kept, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(kept, &p) // they are only a wish
 	}
 	places := []*int{
-		&p.Gateway, &p.Postgres, &p.Broker,
+		&p.Gateway, &p.Ingress, &p.Postgres, &p.Broker,
 		&p.Scheduler.API, &p.Scheduler.Health, &p.Scheduler.EtcdClient, &p.Scheduler.EtcdPeer,
-		&p.Daprd.GRPC, &p.Daprd.HTTP, &p.Daprd.Internal,
+	}
+	daprdPorts := make([]dapr.DaprdPorts, len(daprds))
+	for i, d := range daprds {
+		daprdPorts[i] = p.Daprds[d.name]
+		places = append(places, &daprdPorts[i].GRPC, &daprdPorts[i].HTTP, &daprdPorts[i].Internal)
 	}
 	of := make([]int, len(functions))
-	daprds := make([]dapr.DaprdPorts, len(functions))
 	for i, f := range functions {
-		of[i], daprds[i] = p.Functions[f.Name], p.Subscribers[f.Name]
+		of[i] = p.Functions[f.Name]
 		places = append(places, &of[i])
-		if f.Subscribes {
-			places = append(places, &daprds[i].GRPC, &daprds[i].HTTP, &daprds[i].Internal)
-		}
 	}
 	wanted := make([]int, len(places))
 	for i, place := range places {
@@ -55,12 +54,13 @@ func choosePorts(path string, functions []Function, gateway int) (ports, error) 
 	for i, place := range places {
 		*place = free[i]
 	}
-	p.Functions, p.Subscribers = map[string]int{}, map[string]dapr.DaprdPorts{}
+	p.Daprds = map[string]dapr.DaprdPorts{}
+	for i, d := range daprds {
+		p.Daprds[d.name] = daprdPorts[i]
+	}
+	p.Functions = map[string]int{}
 	for i, f := range functions {
 		p.Functions[f.Name] = of[i]
-		if f.Subscribes {
-			p.Subscribers[f.Name] = daprds[i]
-		}
 	}
 	if gateway != 0 {
 		p.Gateway = gateway

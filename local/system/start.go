@@ -1,12 +1,14 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +20,7 @@ import (
 	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/file"
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/local/ingress"
 	"github.com/duebell/duebell/local/issuer"
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
@@ -48,7 +51,7 @@ func (s *System) start(ctx context.Context) (err error) {
 		}
 		*secret = string(kept)
 	}
-	if s.ports, err = choosePorts(s.path("ports.json"), s.functions, s.options.Port); err != nil {
+	if s.ports, err = choosePorts(s.path("ports.json"), s.functions, s.daprds(), s.options.Port); err != nil {
 		return err
 	}
 	if err := s.serve(); err != nil {
@@ -87,19 +90,34 @@ func (s *System) serve() (err error) {
 	own.Handle("/", s.sandbox.Handler())
 	s.gateway = gateway.New(s.ports.backends(), own)
 
-	listener, err := net.Listen("tcp4", process.Address(s.ports.Gateway))
+	if s.options.Ingress {
+		var instances []*url.URL
+		for _, f := range s.functions {
+			if cmp.Or(f.Program, f.Name) == trigger {
+				instances = append(instances, s.ports.backends()[f.Name])
+			}
+		}
+		s.ingress = ingress.New(instances...)
+		if err := s.listen(s.ports.Ingress, s.ingress); err != nil {
+			return err
+		}
+	}
+	err = s.listen(s.ports.Gateway, s.gateway)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d of this machine is taken: choose another one, for instance PORT=%d make run", s.ports.Gateway, s.ports.Gateway+1)
 	}
+	return err
+}
+
+// listen serves on a port until the system stops.
+func (s *System) listen(port int, handler http.Handler) error {
+	listener, err := net.Listen("tcp4", process.Address(port))
 	if err != nil {
 		return err
 	}
-	s.server = &http.Server{Handler: s.gateway, ReadHeaderTimeout: 10 * time.Second}
-	s.served = make(chan struct{})
-	go func() {
-		defer close(s.served)
-		_ = s.server.Serve(listener) // ends when it is closed
-	}()
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	s.servers = append(s.servers, server)
+	s.served.Go(func() { _ = server.Serve(listener) }) // ends when it is closed
 	return nil
 }
 
@@ -152,7 +170,7 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 func (s *System) variables() map[string]string {
 	return map[string]string{
 		"DATABASE_URL":           s.databaseURL,
-		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprd.GRPC),
+		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprds[firstDaprd].GRPC),
 		"DAPR_API_TOKEN":         s.secrets.daprAPI,
 		"APP_API_TOKEN":          s.secrets.appAPI,
 		"OIDC_ISSUER":            s.issuer.URL(),
@@ -193,23 +211,7 @@ func (s *System) startDapr(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resources, err := s.writeResources()
-	if err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.startJobs(ctx, runtime, resources) })
-	for _, f := range s.functions {
-		if f.Subscribes {
-			group.Go(func() error { return s.startSubscriber(ctx, runtime, resources, f) })
-		}
-	}
-	return group.Wait()
-}
-
-// startJobs starts the scheduler, and the daprd that all functions share.
-func (s *System) startJobs(ctx context.Context, runtime dapr.Runtime, resources []string) error {
-	err := s.step(ctx, "scheduler", "starting", func(ctx context.Context, _ func(string)) (string, error) {
+	err = s.step(ctx, "scheduler", "starting", func(ctx context.Context, _ func(string)) (string, error) {
 		return process.Address(s.ports.Scheduler.API), s.run(ctx, "scheduler", func() (*process.Process, error) {
 			return dapr.StartScheduler(dapr.SchedulerOptions{
 				Runtime: runtime, Dir: s.path("scheduler"), Ports: s.ports.Scheduler, LogFile: s.log("scheduler"), OnEvent: s.event,
@@ -219,19 +221,65 @@ func (s *System) startJobs(ctx context.Context, runtime dapr.Runtime, resources 
 	if err != nil {
 		return err
 	}
-	return s.step(ctx, "daprd", "starting", func(ctx context.Context, say func(string)) (string, error) {
-		err := s.run(ctx, "daprd", func() (*process.Process, error) {
+	if err := s.writeResources(); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, d := range s.daprds() {
+		group.Go(func() error { return s.startDaprd(ctx, runtime, d) })
+	}
+	return group.Wait()
+}
+
+// daprd is one daprd: its process's name, where its callbacks go, and whether jobs are
+// among them.
+type daprd struct {
+	name, appID string
+	appPort     func(ports) int
+	jobs        bool
+}
+
+// daprds returns those that are to run.
+func (s *System) daprds() []daprd {
+	callbacks := func(p ports) int {
+		if s.options.Ingress {
+			return p.Ingress
+		}
+		return p.Functions[trigger]
+	}
+	daprds := []daprd{{firstDaprd, appID, callbacks, true}}
+	for n := 2; n <= s.options.Daprds; n++ {
+		daprds = append(daprds, daprd{fmt.Sprintf("%s-%d", firstDaprd, n), appID, callbacks, true})
+	}
+	for _, f := range s.functions {
+		if f.Subscribes {
+			daprds = append(daprds, daprd{firstDaprd + "-" + f.Name, f.Name, func(p ports) int { return p.Functions[f.Name] }, false})
+		}
+	}
+	return daprds
+}
+
+func (s *System) startDaprd(ctx context.Context, runtime dapr.Runtime, d daprd) error {
+	return s.step(ctx, d.name, "starting", func(ctx context.Context, say func(string)) (string, error) {
+		own, scheduler := s.ports.Daprds[d.name], 0
+		if d.jobs {
+			scheduler = s.ports.Scheduler.API
+		}
+		err := s.run(ctx, d.name, func() (*process.Process, error) {
 			return dapr.StartDaprd(dapr.DaprdOptions{
-				Name: "daprd", Runtime: runtime, Dir: s.path("daprd"), AppID: appID, AppPort: s.ports.Functions[trigger], Ports: s.ports.Daprd,
-				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: s.ports.Scheduler.API,
-				ResourcesPaths: resources, Env: s.brokers(), LogFile: s.log("daprd"), OnEvent: s.event,
+				Name: d.name, Runtime: runtime, Dir: s.path(d.name), AppID: d.appID, AppPort: d.appPort(s.ports), Ports: own,
+				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: scheduler,
+				ResourcesPaths: s.resources(), Env: []string{"KAFKA_BROKERS=" + s.broker.Address()},
+				LogFile: s.log(d.name), OnEvent: s.event,
 			})
 		})
 		if err != nil {
 			return "", err
 		}
-		say("connecting; if the scheduler was killed, this takes 20 seconds")
-		return process.Address(s.ports.Daprd.GRPC), appIsConnected(ctx, s.ports.Daprd)
+		if d.jobs {
+			say("connecting; if the scheduler was killed, this takes 20 seconds")
+		}
+		return process.Address(own.GRPC), s.appIsConnected(ctx, own)
 	})
 }
 
@@ -249,11 +297,11 @@ func (s *System) run(ctx context.Context, name string, start func() (*process.Pr
 	return p.Ready(ctx)
 }
 
-func appIsConnected(ctx context.Context, ports dapr.DaprdPorts) error {
+func (s *System) appIsConnected(ctx context.Context, daprd dapr.DaprdPorts) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	for {
-		err := ports.AppIsConnected(ctx)
+		err := daprd.AppIsConnected(ctx)
 		if err == nil {
 			return nil
 		}
