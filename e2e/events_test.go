@@ -84,10 +84,25 @@ func counts(p person) (reminders int64, byChannel map[string]int64) {
 }
 
 // A fired reminder is an event, which reaches both subscribers through Dapr's Kafka
-// component, once.
+// component, once: whatever is away or dies meanwhile.
 func TestEvents(t *testing.T) {
 	own := startOwn(t, asItIs)
-	p := newPerson(t, own)
+	on := func(test func(person)) func(*testing.T) {
+		return func(t *testing.T) { test(newPerson(t, own)) }
+	}
+	t.Run("heard", on(heardOnce))
+	t.Run("foreign", on(foreignEvents))
+	t.Run("alerts", on(alerts))
+	t.Run("broker", on(brokerAway))
+	for what, names := range map[string][]string{
+		"subscribers": {"audit-log", "analytics"}, "their-daprds": {"daprd-audit-log", "daprd-analytics"}, "daprd": {"daprd"}, "postgres": {"postgres"},
+	} {
+		t.Run(what, on(func(p person) { dieWhileEventsCome(p, names) }))
+	}
+}
+
+// heardOnce is the first of the system's.
+func heardOnce(p person) {
 	var last api.Task
 	for range 5 {
 		last = p.create(2 * time.Second)
@@ -98,24 +113,73 @@ func TestEvents(t *testing.T) {
 		Deliveries []struct{ Channel, Target, State string }
 	}](p, "GET", "/api/tasks/"+last.ID.String()+"/deliveries", nil).Deliveries
 	if len(log) != 3 || log[2].Channel != "event" || log[2].State != "sent" || log[2].Target != "" {
-		t.Errorf("the delivery log is %+v", log)
+		p.Errorf("the delivery log is %+v", log)
 	}
 	p.quiet(3 * time.Second)
 	p.heard(0, 5)
 	if reminders, byChannel := counts(p); reminders != 5 || byChannel["in_app"] != 5 || byChannel["email"] != 5 || len(byChannel) != 2 {
-		t.Errorf("analytics has counted %d reminders, %v", reminders, byChannel)
+		p.Errorf("analytics has counted %d reminders, %v", reminders, byChannel)
 	}
 	if status, body := p.call("GET", "/api/analytics", nil); status != 403 {
-		t.Errorf("a user sees the counts: %d %s", status, body)
+		p.Errorf("a user sees the counts: %d %s", status, body)
 	}
+}
+
+// What makes no sense on the topic is dropped, be it no CloudEvent at all, and does not
+// hold up what is behind it.
+func foreignEvents(p person) {
+	publish(p.T, p.sys, map[string]string{"hello": "world"})
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.sys.Broker().Address()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer kafka.Close()
+	for partition := range int32(4) { // all there are
+		if err := kafka.ProduceSync(p.Context(), &kgo.Record{Topic: "task-reminders", Partition: partition, Value: []byte("no JSON")}).FirstErr(); err != nil {
+			p.Fatal(err)
+		}
+	}
+	p.create(time.Second)
+	p.create(time.Second)
+	p.heard(30*time.Second, 2)
+}
+
+// A dead letter is told of as an event on the operators' topic, by the same component.
+func alerts(p person) {
+	if status, body := p.call("POST", "/job/x", "{", "dapr-api-token", p.sys.Environment()["APP_API_TOKEN"]); status != 200 {
+		p.Fatalf("%d %s", status, body)
+	}
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.sys.Broker().Address()), kgo.ConsumeTopics("reminder-alerts"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		p.Fatal(err)
+	}
+	defer kafka.Close()
+	ctx, cancel := context.WithTimeout(p.Context(), 30*time.Second)
+	defer cancel()
+	records := kafka.PollFetches(ctx).Records()
+	if len(records) != 1 {
+		p.Fatalf("%d alerts came", len(records))
+	}
+	var alert struct {
+		ID   string
+		Data struct{ ID, State, Error string }
+	}
+	if err := json.Unmarshal(records[0].Value, &alert); err != nil {
+		p.Fatal(err)
+	}
+	if alert.Data.ID != alert.ID || alert.Data.State != "dead" {
+		p.Errorf("%s", records[0].Value)
+	}
+	p.eventually(10*time.Second, "the alert is recorded", func() bool {
+		return p.number(`select count(*) from dead_letters where id = '`+alert.ID+`' and alerted_at is not null and $1 <> ''`) == 1
+	})
 }
 
 // The broker is away while reminders fall due: the user is told in time, and when it is
 // back the events arrive, none lost and none twice.
-func TestBrokerAway(t *testing.T) {
-	own := startOwn(t, asItIs)
-	p := newPerson(t, own)
-	own.Broker().Stop()
+func brokerAway(p person) {
+	p.sys.Broker().Stop()
 	stopped := time.Now()
 	for i := range 5 {
 		p.create(time.Second + time.Duration(i)*time.Second)
@@ -124,22 +188,39 @@ func TestBrokerAway(t *testing.T) {
 	worst := worstLateness(p)
 	time.Sleep(time.Until(stopped.Add(*outage)))
 	if p.recorded() != 0 {
-		t.Fatal("events came from a broker that was away: the test shows nothing")
+		p.Fatal("events came from a broker that was away: the test shows nothing")
 	}
-	if err := own.Broker().Start(); err != nil {
-		t.Fatal(err)
+	if err := p.sys.Broker().Start(); err != nil {
+		p.Fatal(err)
 	}
-	back(t, own)
+	back(p.T, p.sys)
 	ended := time.Now()
 	p.heard(2*time.Minute, 5)
-	t.Logf("in the inbox %v late at most; the last event was heard %v after the broker was back", worst.Round(time.Millisecond), time.Since(ended).Round(time.Millisecond))
+	p.Logf("in the inbox %v late at most; the last event was heard %v after the broker was back", worst.Round(time.Millisecond), time.Since(ended).Round(time.Millisecond))
 	p.quiet(3 * time.Second)
 	p.heard(0, 5)
+}
+
+// dieWhileEventsCome kills parts in the middle.
+func dieWhileEventsCome(p person, names []string) {
+	const reminders = 30
+	for i := range reminders {
+		p.create(2*time.Second + time.Duration(i)*50*time.Millisecond)
+	}
+	p.eventually(30*time.Second, "the first are told", func() bool { return len(p.inbox()) > 3 })
+	for _, name := range names {
+		p.sys.Process(name).Kill()
+	}
+	back(p.T, p.sys)
+	p.heard(2*time.Minute, reminders)
+	p.quiet(3 * time.Second)
+	p.heard(0, reminders)
 }
 
 // The broker is away when daprd starts: daprd runs without it, reminders fire, and
 // within a minute of the broker's return daprd has found it.
 func TestBrokerAwayWhenDaprdStarts(t *testing.T) {
+	t.Parallel()
 	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
 	own.Broker().Stop()
@@ -157,84 +238,6 @@ func TestBrokerAwayWhenDaprdStarts(t *testing.T) {
 	began := time.Now()
 	p.heard(3*time.Minute, 1)
 	t.Logf("heard %v after the broker was back", time.Since(began).Round(time.Second))
-}
-
-// Each part that brings events on, or takes them, is killed in the middle, again and
-// again; so is Postgres. Each event is heard once.
-func TestPartsDieWhileEventsCome(t *testing.T) {
-	own := startOwn(t, asItIs)
-	for _, name := range []string{"audit-log", "analytics", "daprd-audit-log", "daprd-analytics", "daprd", "postgres"} {
-		t.Run(name, func(t *testing.T) {
-			p := newPerson(t, own)
-			const reminders = 30
-			for i := range reminders {
-				p.create(2*time.Second + time.Duration(i)*100*time.Millisecond)
-			}
-			for range 3 {
-				time.Sleep(1200 * time.Millisecond)
-				own.Process(name).Kill()
-			}
-			back(t, own)
-			p.heard(2*time.Minute, reminders)
-			p.quiet(3 * time.Second)
-			p.heard(0, reminders)
-		})
-	}
-}
-
-// What makes no sense on the topic is dropped, be it no CloudEvent at all, and does not
-// hold up what is behind it.
-func TestForeignEvents(t *testing.T) {
-	own := startOwn(t, asItIs)
-	p := newPerson(t, own)
-	publish(t, own, map[string]string{"hello": "world"})
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(own.Broker().Address()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer kafka.Close()
-	for partition := range int32(4) { // all there are
-		if err := kafka.ProduceSync(t.Context(), &kgo.Record{Topic: "task-reminders", Partition: partition, Value: []byte("no JSON")}).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p.create(time.Second)
-	p.create(time.Second)
-	p.heard(30*time.Second, 2)
-}
-
-// A dead letter is told of as an event on the operators' topic, by the same component.
-func TestAlerts(t *testing.T) {
-	own := startOwn(t, asItIs)
-	p := newPerson(t, own)
-	if status, body := p.call("POST", "/job/x", "{", "dapr-api-token", own.Environment()["APP_API_TOKEN"]); status != 200 {
-		t.Fatalf("%d %s", status, body)
-	}
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(own.Broker().Address()), kgo.ConsumeTopics("reminder-alerts"),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer kafka.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	records := kafka.PollFetches(ctx).Records()
-	if len(records) != 1 {
-		t.Fatalf("%d alerts came", len(records))
-	}
-	var alert struct {
-		ID   string
-		Data struct{ ID, State, Error string }
-	}
-	if err := json.Unmarshal(records[0].Value, &alert); err != nil {
-		t.Fatal(err)
-	}
-	if alert.Data.ID != alert.ID || alert.Data.State != "dead" {
-		t.Errorf("%s", records[0].Value)
-	}
-	p.eventually(10*time.Second, "the alert is recorded", func() bool {
-		return p.number(`select count(*) from dead_letters where id = '`+alert.ID+`' and alerted_at is not null and $1 <> ''`) == 1
-	})
 }
 
 // publish publishes an event past the functions.
