@@ -70,7 +70,6 @@ func faults(sys *system.System, noSweep bool) (all []fault) {
 	}
 	all = append(all,
 		invocations("nightly-cleanup", 2),
-		fault{name: "daprd stutters", part: "daprd", lasts: 10 * time.Second, strike: stutter},
 		fault{name: "wipe the scheduler's data", part: "scheduler", lasts: time.Second, strike: wipe},
 		fault{name: "take Postgres's connections", part: "postgres", lasts: 4 * time.Second, strike: takeConnections},
 		fault{name: "one of two daprds leaves", part: "daprd-2", lasts: 8 * time.Second, strike: func(ctx context.Context, run *run) (func(), error) {
@@ -83,9 +82,10 @@ func faults(sys *system.System, noSweep bool) (all []fault) {
 		provider("hangs", 6*time.Second, sandbox.Fault{Delay: 2 * sendTimeout}),
 		provider("accepts and cuts the connection", 3*time.Second, sandbox.Fault{Cut: sandbox.CutAfter}),
 	)
-	// Each twice: they strike only what Dapr calls in that time.
+	// Each twice: they strike only what happens in that time.
 	for range 2 {
 		all = append(all,
+			fault{name: "daprd stutters", part: "daprd", lasts: 12 * time.Second, strike: stutter},
 			callbacks("come again", ingress.Fault{Again: time.Second}),
 			callbacks("come late", ingress.Fault{Delay: 3 * time.Second}),
 			callbacks("come to all instances at once", ingress.Fault{Everywhere: true}),
@@ -148,7 +148,7 @@ func stutter(_ context.Context, run *run) (heal func(), err error) {
 		for {
 			p.Pause()
 			select {
-			case <-time.After(1400 * time.Millisecond):
+			case <-time.After(1800 * time.Millisecond):
 			case <-stop:
 				return
 			}

@@ -425,7 +425,7 @@ func (run *run) joblessNow(ctx context.Context) (missing []jobless, err error) {
 		return nil, err
 	}
 	var noticed time.Time
-	if err := run.db.QueryRow(ctx, `select created_at from sentinel`).Scan(&noticed); err != nil {
+	if err := run.db.QueryRow(ctx, `select coalesce((select created_at from sentinel), 'epoch')`).Scan(&noticed); err != nil {
 		return nil, err
 	}
 	run.mu.Lock()
