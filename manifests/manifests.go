@@ -13,3 +13,9 @@ var Local embed.FS
 //
 //go:embed dapr/configuration.yaml
 var Configuration []byte
+
+// Subscriptions holds who is brought which events, in the folder subscriptions. It is
+// the same everywhere.
+//
+//go:embed subscriptions/*.yaml
+var Subscriptions embed.FS

@@ -35,9 +35,10 @@ const secondTrigger = "trigger-reminder-2"
 // fault is something that can go wrong.
 type fault struct {
 	name string
-	// part is what it strikes; two faults don't strike one part at the same time.
-	part  string
-	lasts time.Duration
+	// part is what it strikes; two faults don't strike one part at the same time, nor
+	// does another one strike what it needs also.
+	part, also string
+	lasts      time.Duration
 	// strike makes it happen, and returns how it ends.
 	strike func(context.Context, *run) (heal func(), err error)
 }
@@ -49,47 +50,77 @@ type struck struct {
 }
 
 // faults are all that there are.
-func faults(sys *system.System) (all []fault) {
+func faults(sys *system.System, noSweep bool) (all []fault) {
 	for _, name := range sys.Processes() {
-		all = append(all, fault{"kill " + name, name, 0, func(_ context.Context, run *run) (func(), error) {
-			run.sys.Process(name).Kill() // it is started again by itself
-			return func() {}, nil
+		all = append(all, fault{name: "kill " + name, part: name, strike: func(ctx context.Context, run *run) (func(), error) {
+			p := run.sys.Process(name)
+			// Once it was ready it is started again by itself.
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			err := p.Ready(ctx)
+			p.Kill()
+			return nil, err
 		}})
 		if name == "postgres" {
 			continue
 		}
-		all = append(all, fault{"pause " + name, name, paused, func(_ context.Context, run *run) (func(), error) {
+		all = append(all, fault{name: "pause " + name, part: name, lasts: paused, strike: func(_ context.Context, run *run) (func(), error) {
 			p := run.sys.Process(name)
 			p.Pause()
 			return p.Continue, nil
 		}})
 	}
-	return append(all,
-		invocations("retry-dlq", 3),
+	if !noSweep {
+		all = append(all, invocations("retry-dlq", 3))
+	}
+	all = append(all,
 		invocations("nightly-cleanup", 2),
-		fault{"wipe the scheduler's data", "scheduler", time.Second, wipe},
-		fault{"take Postgres's connections", "postgres", 4 * time.Second, takeConnections},
-		fault{"one of two daprds leaves", "daprd-2", 8 * time.Second, func(ctx context.Context, run *run) (func(), error) {
+		fault{name: "wipe the scheduler's data", part: "scheduler", lasts: time.Second, strike: wipe},
+		fault{name: "take Postgres's connections", part: "postgres", lasts: 4 * time.Second, strike: takeConnections},
+		fault{name: "one of two daprds leaves", part: "daprd-2", lasts: 8 * time.Second, strike: func(ctx context.Context, run *run) (func(), error) {
 			p := run.sys.Process("daprd-2")
 			return func() { _ = p.Start() }, p.Stop(ctx)
 		}},
 		provider("answers 500", 6*time.Second, sandbox.Fault{Status: 500}),
 		provider("answers 429", 6*time.Second, sandbox.Fault{Status: 429, RetryAfter: 2 * time.Second}),
-		provider("is slow", 8*time.Second, sandbox.Fault{Delay: sendTimeout / 2}), // for its senders to die in mid-send
+		provider("is slow", 8*time.Second, slow), // for its senders to die in mid-send
 		provider("hangs", 6*time.Second, sandbox.Fault{Delay: 2 * sendTimeout}),
 		provider("accepts and cuts the connection", 3*time.Second, sandbox.Fault{Cut: sandbox.CutAfter}),
-		callbacks("come again", ingress.Fault{Again: time.Second}),
-		callbacks("come late", ingress.Fault{Delay: 3 * time.Second}),
-		callbacks("come to all instances at once", ingress.Fault{Everywhere: true}),
-		callbacks("lose their answers", ingress.Fault{Cut: true}),
-		callbacks("are answered 404", ingress.Fault{Status: 404}),
-		callbacks("are answered 500", ingress.Fault{Status: 500}),
 	)
+	// Each twice: they strike only what happens in that time.
+	for range 2 {
+		all = append(all,
+			fault{name: "daprd stutters and dies", part: "daprd", lasts: 12 * time.Second, strike: stutter},
+			callbacks("come again", ingress.Fault{Again: time.Second}),
+			callbacks("come late", ingress.Fault{Delay: 3 * time.Second}),
+			callbacks("come to all instances at once", ingress.Fault{Everywhere: true}),
+			slowly(callbacks("come to all instances at once, and again", ingress.Fault{Everywhere: true, Again: 300 * time.Millisecond})),
+			callbacks("lose their answers", ingress.Fault{Cut: true}),
+			callbacks("are answered 404", ingress.Fault{Status: 404}),
+			callbacks("are answered 500", ingress.Fault{Status: 500}),
+		)
+	}
+	return all
+}
+
+// slow is a provider that answers late, and still in time.
+var slow = sandbox.Fault{Delay: sendTimeout / 2}
+
+// slowly has a fault strike while the provider is slow.
+func slowly(f fault) fault {
+	alone, provider := f.strike, provider("is slow", 0, slow)
+	f.name, f.also = f.name+", while "+provider.name, provider.part
+	f.strike = func(ctx context.Context, run *run) (func(), error) {
+		healProvider, _ := provider.strike(ctx, run)
+		heal, err := alone(ctx, run)
+		return func() { heal(); healProvider() }, err
+	}
+	return f
 }
 
 // invocations is no fault, but several passes of a function at the same time.
 func invocations(name string, times int) fault {
-	return fault{fmt.Sprintf("%s invoked %d times at once", name, times), "", 0, func(ctx context.Context, run *run) (func(), error) {
+	return fault{name: fmt.Sprintf("%s invoked %d times at once", name, times), strike: func(ctx context.Context, run *run) (func(), error) {
 		for range times {
 			go func() { _ = run.sys.Invoke(ctx, name) }() // it may be away
 		}
@@ -99,17 +130,39 @@ func invocations(name string, times int) fault {
 
 func provider(does string, lasts time.Duration, f sandbox.Fault) fault {
 	f.Provider = sandbox.SendGrid
-	return fault{"the provider " + does, "provider", lasts, func(_ context.Context, run *run) (func(), error) {
+	return fault{name: "the provider " + does, part: "provider", lasts: lasts, strike: func(_ context.Context, run *run) (func(), error) {
 		run.sys.Sandbox().Fail(f)
 		return run.sys.Sandbox().Heal, nil
 	}}
 }
 
 func callbacks(do string, f ingress.Fault) fault {
-	return fault{"callbacks " + do, "ingress", 6 * time.Second, func(_ context.Context, run *run) (func(), error) {
+	return fault{name: "callbacks " + do, part: "ingress", lasts: 6 * time.Second, strike: func(_ context.Context, run *run) (func(), error) {
 		run.sys.Ingress().Fail(f)
 		return run.sys.Ingress().Heal, nil
 	}}
+}
+
+// stutter has daprd take calls so slowly that some give up waiting and others don't, and
+// then die with those that it has not taken.
+func stutter(_ context.Context, run *run) (heal func(), err error) {
+	p := run.sys.Process("daprd")
+	stop := make(chan struct{})
+	var stuttering sync.WaitGroup
+	stuttering.Go(func() {
+		defer p.Kill()
+		for {
+			p.Pause()
+			select {
+			case <-time.After(1800 * time.Millisecond):
+			case <-stop:
+				return
+			}
+			p.Continue()
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return func() { close(stop); stuttering.Wait() }, nil
 }
 
 // wipe takes the scheduler's data away.
@@ -118,6 +171,9 @@ func wipe(ctx context.Context, run *run) (heal func(), err error) {
 	if err := p.Stop(ctx); err != nil {
 		return nil, err
 	}
+	run.mu.Lock()
+	run.wiped = time.Now()
+	run.mu.Unlock()
 	heal = func() { _ = p.Start() }
 	dir := filepath.Join(run.dir, "scheduler")
 	if err := os.RemoveAll(dir); err != nil {
@@ -192,7 +248,7 @@ func plan(seed uint64, all []fault, match *regexp.Regexp, span time.Duration) (p
 func (run *run) strike(ctx context.Context, plan []planned) {
 	parts := map[string]*sync.Mutex{}
 	for _, p := range plan {
-		parts[p.part] = &sync.Mutex{}
+		parts[p.part], parts[p.also] = &sync.Mutex{}, &sync.Mutex{}
 	}
 	var striking sync.WaitGroup
 	for _, p := range plan {
@@ -200,6 +256,10 @@ func (run *run) strike(ctx context.Context, plan []planned) {
 			run.wait(ctx, p.at)
 			parts[p.part].Lock()
 			defer parts[p.part].Unlock()
+			if p.also != "" {
+				parts[p.also].Lock()
+				defer parts[p.also].Unlock()
+			}
 			if ctx.Err() != nil {
 				return
 			}

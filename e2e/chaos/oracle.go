@@ -249,8 +249,8 @@ func (t *tally) judgeMails(l *life, mails []told, faults []struck, least, most i
 		}
 	}
 	for id, c := range copies {
-		for _, m := range c[:len(c)-1] {
-			why := cause(m, faults)
+		for i, m := range c[:len(c)-1] {
+			why := cause(m, c[i+1].at.Sub(m.at), faults)
 			if why == "" {
 				t.find(l, "duplicate", "the e-mail %s came %d times; that of %s has no cause", id, len(c), clock(m.at))
 				continue
@@ -268,20 +268,23 @@ func (t *tally) judgeMails(l *life, mails []told, faults []struck, least, most i
 	}
 	for _, m := range mails {
 		begun := m.at.Add(-sendTimeout - time.Second)
-		if begun.After(last.settled) && !m.cut && cause(m, faults) == "" {
+		if begun.After(last.settled) && cause(m, time.Hour, faults) == "" {
 			t.find(l, "cancelled", "the e-mail of %s was sent after a %s that was answered at %s", clock(m.at), last.kind, clock(last.settled))
 		}
 	}
 }
 
 // cause says why the sender of a message may not have learnt that it came: the reason
-// for which it may come again. "" is none.
-func cause(m told, faults []struck) string {
-	if m.cut {
+// for which another copy came a while after it. "" is none. Whoever was not told waits
+// before it tries again, and whoever comes for one that died waits for its lease to end:
+// copies that come closer together are of two senders at once.
+func cause(m told, while time.Duration, faults []struck) string {
+	const firstWait, leaseAfterSend = 750 * time.Millisecond, lease - sendTimeout
+	if m.cut && while > firstWait/2 {
 		return "accepted, and the sender was not told"
 	}
 	for _, f := range faults {
-		if f.isSenderAway() && m.at.After(f.from.Add(-sendTimeout)) && m.at.Before(f.to.Add(time.Second)) {
+		if f.isSenderAway() && m.at.After(f.from.Add(-sendTimeout)) && m.at.Before(f.to.Add(time.Second)) && while > leaseAfterSend/2 {
 			return "the sender was killed or stopped in mid-send"
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/local/issuer"
@@ -40,12 +41,14 @@ type run struct {
 	client      *client
 	databaseURL string
 	db          *pgxpool.Pool
+	dapr        *jobs.Dapr
 	began       time.Time
 	lives       []*life
 
 	mu     sync.Mutex
 	struck []struck
 	read   [][]notification // by users: what someone who reads on from the last one has
+	wiped  time.Time        // when the scheduler's data was last taken away
 }
 
 func (run *run) say(format string, args ...any) {
@@ -63,10 +66,11 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 	}
 	defer func() { err = errors.Join(err, run.sys.Stop(context.WithoutCancel(ctx))) }()
 	defer run.db.Close()
+	defer run.dapr.Close()
 
 	run.began = time.Now()
 	scripts := write(o.seed, o.reminders, o.span)
-	strikes := plan(o.seed, faults(run.sys), o.faults, o.span)
+	strikes := plan(o.seed, faults(run.sys, o.noSweep), o.faults, o.span)
 	run.say("%d tasks of %d users within %v, %d faults, seed %d", len(scripts), users, o.span, len(strikes), o.seed)
 	loadCtx, cancel := context.WithTimeout(ctx, o.span+settling)
 	defer cancel()
@@ -76,6 +80,8 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 		watching.Go(func() { run.follow(watchCtx, user) })
 	}
 	watching.Go(func() { run.report(watchCtx) })
+	jobless := map[jobless]bool{}
+	watching.Go(func() { run.audit(watchCtx, jobless) })
 	for i := 0; i < len(scripts); {
 		n := 1 // those of one import begin together
 		for i+n < len(scripts) && scripts[i].batch != 0 && scripts[i+n].batch == scripts[i].batch {
@@ -104,7 +110,7 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 		return t, context.Cause(ctx)
 	}
 	run.say("comparing")
-	t, err = run.judge(ctx)
+	t, err = run.judge(ctx, jobless)
 	return t, errors.Join(settleErr, err)
 }
 
@@ -146,6 +152,14 @@ func (run *run) start(ctx context.Context) (err error) {
 	}
 	run.databaseURL = run.sys.Environment()["DATABASE_URL"]
 	if run.db, err = pgxpool.New(ctx, run.databaseURL); err != nil {
+		return errors.Join(err, run.sys.Stop(context.WithoutCancel(ctx)))
+	}
+	environment := run.sys.Environment()
+	run.dapr, err = jobs.Open(jobs.Config{
+		Endpoint: environment["DAPR_GRPC_ENDPOINT"], APIToken: config.Secret(environment["DAPR_API_TOKEN"]),
+		RetryInterval: time.Second, MaxRetries: 1,
+	})
+	if err != nil {
 		return errors.Join(err, run.sys.Stop(context.WithoutCancel(ctx)))
 	}
 	tokens := make([]string, users)
@@ -202,7 +216,7 @@ func (run *run) report(ctx context.Context) {
 
 // waiting are what is still to be done, as the database has it.
 const waiting = `
-	select (select count(*) from reminders where state = 'armed' and (fire_at < now() or confirmed_revision is distinct from revision))
+	select (select count(*) from reminders where state = 'armed' and (fire_at < now() + interval '1 hour' or confirmed_revision is distinct from revision))
 	     + (select count(*) from deliveries where state in ('planned', 'sending', 'unknown'))`
 
 // settle waits until nothing is left to do.
@@ -229,7 +243,7 @@ func (run *run) settle(ctx context.Context) error {
 }
 
 // judge reads what came and compares it with what was asked for.
-func (run *run) judge(ctx context.Context) (t tally, err error) {
+func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, err error) {
 	end := time.Now()
 	if err := run.findDoubtful(ctx, end); err != nil {
 		return t, err
@@ -241,7 +255,7 @@ func (run *run) judge(ctx context.Context) (t tally, err error) {
 	for _, l := range run.lives {
 		t.judge(l, came[l.n], run.struck, end)
 	}
-	if err := run.compareJobs(ctx, &t); err != nil {
+	if err := run.compareJobs(ctx, &t, missing); err != nil {
 		return t, err
 	}
 	for i, f := range t.findings {
@@ -318,52 +332,110 @@ func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error
 	return came, nil
 }
 
-// compareJobs looks whether Dapr holds the job of every reminder that lies ahead and is
-// said to be scheduled: without it only the sweep would be left to fire it.
-func (run *run) compareJobs(ctx context.Context, t *tally) error {
-	environment := run.sys.Environment()
-	dapr, err := jobs.Open(jobs.Config{
-		Endpoint: environment["DAPR_GRPC_ENDPOINT"], APIToken: config.Secret(environment["DAPR_API_TOKEN"]),
-		RetryInterval: time.Second, MaxRetries: 1,
-	})
+// compareJobs says which reminders that lie ahead are not with Dapr in the end, and
+// which were not on the way.
+func (run *run) compareJobs(ctx context.Context, t *tally, missing map[jobless]bool) error {
+	byID := map[uuid.UUID]*life{}
+	for _, l := range run.lives {
+		byID[l.id] = l
+	}
+	last, err := run.joblessNow(ctx)
 	if err != nil {
 		return err
 	}
-	defer dapr.Close()
-	names, err := dapr.List(ctx)
+	for _, j := range last {
+		missing[j] = true
+	}
+	for j := range missing {
+		t.find(byID[j.TaskID], "lost", "revision %d of the reminder %s is said to be scheduled, and Dapr does not have its job", j.Revision, j.ReminderID)
+	}
+	rows, err := run.db.Query(ctx, `select task_id, confirmed_revision is not distinct from revision from reminders where state = 'armed'`)
 	if err != nil {
 		return err
+	}
+	var id uuid.UUID
+	var confirmed bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &confirmed}, func() error {
+		t.ahead++
+		if !confirmed {
+			t.find(byID[id], "lost", "a reminder lies ahead and is still pending")
+		}
+		return nil
+	})
+	return err
+}
+
+// jobless is a reminder's revision that is said to be scheduled, and of which Dapr does
+// not have the job: only the sweep would be left to fire it.
+type jobless task.Wake
+
+// audit looks now and then for those, until ctx ends.
+func (run *run) audit(ctx context.Context, found map[jobless]bool) {
+	for {
+		select {
+		case <-time.After(2 * time.Second):
+		case <-ctx.Done():
+			return
+		}
+		missing, err := run.joblessNow(ctx)
+		if err != nil {
+			continue // something is away
+		}
+		for _, j := range missing {
+			found[j] = true
+		}
+	}
+}
+
+// joblessNow returns those that are jobless before and after Dapr was asked. When the
+// scheduler's data was taken away all are, until a sweep has noticed: then there are
+// none to tell of.
+func (run *run) joblessNow(ctx context.Context) (missing []jobless, err error) {
+	confirmed := func() (all map[jobless]bool, err error) {
+		all = map[jobless]bool{}
+		rows, err := run.db.Query(ctx, `
+			select task_id, user_id, id, revision from reminders
+			where state = 'armed' and confirmed_revision = revision and fire_at > now() + interval '5 seconds'`)
+		if err != nil {
+			return nil, err
+		}
+		var j jobless
+		_, err = pgx.ForEachRow(rows, []any{&j.TaskID, &j.UserID, &j.ReminderID, &j.Revision}, func() error {
+			all[j] = true
+			return nil
+		})
+		return all, err
+	}
+	before, err := confirmed()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // daprd may be paused
+	defer cancel()
+	names, err := run.dapr.List(ctx)
+	if err != nil {
+		return nil, err
 	}
 	held := map[string]bool{}
 	for _, name := range names {
 		held[name] = true
 	}
-	byID := map[uuid.UUID]*life{}
-	for _, l := range run.lives {
-		byID[l.id] = l
-	}
-	rows, err := run.db.Query(ctx, `
-		select task_id, id, revision, confirmed_revision is not distinct from revision from reminders
-		where state = 'armed' and fire_at > now() + interval '1 minute'`)
+	after, err := confirmed()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var w task.Wake
-		var confirmed bool
-		if err := rows.Scan(&w.TaskID, &w.ReminderID, &w.Revision, &confirmed); err != nil {
-			return err
-		}
-		t.ahead++
-		switch {
-		case !confirmed:
-			t.find(byID[w.TaskID], "lost", "the reminder %s lies ahead and is still pending", w.ReminderID)
-		case !held[w.JobName()]:
-			t.find(byID[w.TaskID], "lost", "the reminder %s is said to be scheduled, and Dapr does not have its job", w.ReminderID)
+	var noticed time.Time
+	if err := run.db.QueryRow(ctx, `select coalesce((select created_at from sentinel), 'epoch')`).Scan(&noticed); err != nil {
+		return nil, err
+	}
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	for j := range before {
+		if after[j] && !held[task.Wake(j).JobName()] && noticed.After(run.wiped) {
+			missing = append(missing, j)
 		}
 	}
-	return rows.Err()
+	return missing, nil
 }
 
 // history is all that is known of a task, for whoever looks for the cause of a finding.

@@ -119,7 +119,14 @@ func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 			}
 		case n < 51: // overdue when it is created
 			s.steps[0].due = at - between(time.Second, 10*time.Minute)
-		case n < 60: // far ahead, and moved again and again
+		case n < 66: // dragged about
+			at, due := at, max(due, at+15*time.Second)
+			for range 2 + r.IntN(4) {
+				at += between(200*time.Millisecond, 700*time.Millisecond)
+				due += time.Second
+				add(move, at, due)
+			}
+		case n < 75: // far ahead, and moved again and again
 			s.before = s.before[:1]
 			s.steps[0].due = far
 			for i := range 1 + r.IntN(8) {

@@ -3,6 +3,8 @@
 package providers
 
 import (
+	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/notify/event"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/task"
@@ -13,11 +15,12 @@ import (
 type Config struct {
 	SendGrid    sendgrid.Config
 	Unsubscribe unsubscribe.Config
+	Events      event.Config
 }
 
-// Open returns the external channels that there are. Nothing is connected before
-// the first send.
-func Open(cfg Config) (map[task.Channel]reminder.Channel, error) {
+// Open returns the external channels that there are; dapr publishes events. Nothing is
+// connected before the first send.
+func Open(cfg Config, dapr *jobs.Dapr) (map[task.Channel]reminder.Channel, error) {
 	channels := map[task.Channel]reminder.Channel{}
 	if cfg.SendGrid.Enabled() {
 		email, err := sendgrid.New(cfg.SendGrid, cfg.Unsubscribe)
@@ -25,6 +28,9 @@ func Open(cfg Config) (map[task.Channel]reminder.Channel, error) {
 			return nil, err
 		}
 		channels[task.Email] = email
+	}
+	if cfg.Events.Enabled {
+		channels[task.Event] = event.New(dapr)
 	}
 	return channels, nil
 }

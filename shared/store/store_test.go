@@ -236,13 +236,23 @@ func TestMigrationsGoDown(t *testing.T) {
 		values (gen_random_uuid(), $1, 1, $2, 'ada', 'sms', 'failed', now())`, made.Reminders[0].ID, made.ID); err != nil {
 		t.Fatal(err)
 	}
-	sql, err := os.ReadFile("migrate/0003_preferences.sql")
-	if err != nil {
+	if _, err := c.Exec(t.Context(), `update deliveries set channel = 'event'`); err != nil {
 		t.Fatal(err)
 	}
-	up, down, _ := strings.Cut(string(sql), "-- +goose Down")
-	for _, step := range []string{down, up} {
-		if _, err := c.Exec(t.Context(), step); err != nil {
+	var ups []string
+	for _, name := range []string{"0009_events", "0003_preferences"} {
+		sql, err := os.ReadFile("migrate/" + name + ".sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, down, _ := strings.Cut(string(sql), "-- +goose Down")
+		if _, err := c.Exec(t.Context(), down); err != nil {
+			t.Fatal(name, err)
+		}
+		ups = append([]string{up}, ups...)
+	}
+	for _, up := range ups {
+		if _, err := c.Exec(t.Context(), up); err != nil {
 			t.Fatal(err)
 		}
 	}
