@@ -8,11 +8,13 @@ import "embed"
 //go:embed local/*.yaml
 var Local embed.FS
 
-// Configuration is what the daprd that functions share is told, in a cluster and on this
-// machine.
-//
-//go:embed dapr/configuration.yaml
-var Configuration []byte
+// Configuration and Resiliency are what daprd is told, in a cluster and on this machine.
+var (
+	//go:embed dapr/configuration.yaml
+	Configuration []byte
+	//go:embed dapr/resiliency.yaml
+	Resiliency []byte
+)
 
 // Subscriptions holds who is brought which events, in the folder subscriptions. It is
 // the same everywhere.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
+	subscriptions "github.com/dapr/dapr/pkg/apis/subscriptions/v2alpha1"
 	"github.com/dapr/dapr/pkg/injector/patcher"
 	apps "k8s.io/api/apps/v1"
 	batch "k8s.io/api/batch/v1"
@@ -20,6 +21,8 @@ import (
 
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/events"
+	"github.com/duebell/duebell/shared/jobs"
 )
 
 // inCluster ends the host names by which functions are reached in the cluster.
@@ -151,7 +154,7 @@ func (d *deployment) check() {
 	}
 	d.checkSchedules()
 	d.checkRoutes()
-	d.checkDaprd()
+	d.checkDaprds()
 }
 
 // checkService checks that a Knative Service is a function's, and not public.
@@ -311,44 +314,58 @@ func (d *deployment) checkSchedules() {
 	}
 }
 
-// checkDaprd checks that the shared daprd calls trigger-reminder, lets it sleep, and is
-// where the functions look for it.
-func (d *deployment) checkDaprd() {
-	daprd, ok := d.pods["daprd"]
-	if !ok {
-		d.fault("there is no shared daprd")
-		return
-	}
-	i := slices.IndexFunc(daprd.spec.Containers, func(c core.Container) bool { return c.Name == "daprd" })
-	if i < 0 {
-		d.fault("Dapr would add no daprd to Deployment/daprd")
-		return
-	}
-	args := daprd.spec.Containers[i].Args
-	value := func(flag string) string {
-		if n := slices.Index(args, flag); n >= 0 && n+1 < len(args) {
-			return args[n+1]
+// checkDaprds checks that each daprd calls its function, lets it sleep, and that the shared
+// one is where functions look for it.
+func (d *deployment) checkDaprds() {
+	d.checkDaprd("daprd", map[string]string{
+		"--app-id": "duebell", "--app-channel-address": trigger + inCluster, "--dapr-grpc-port": "50001", "--dapr-listen-addresses": "0.0.0.0",
+	})
+	for _, f := range system.Functions {
+		if _, exists := d.functions[f.Name]; !exists || !f.Subscribes {
+			continue
 		}
-		return ""
+		d.checkDaprd("daprd-"+f.Name, map[string]string{
+			"--app-id": f.Name, "--app-channel-address": f.Name + inCluster, "--dapr-listen-addresses": "[::1],127.0.0.1",
+		})
+		subscribes := func(o object) bool {
+			s, ok := o.any.(*subscriptions.Subscription)
+			return ok && slices.Contains(s.Scopes, f.Name) && s.Spec.Pubsubname == jobs.PubSub && s.Spec.Topic == events.Topic &&
+				"POST "+s.Spec.Routes.Default == events.Route
+		}
+		if !slices.ContainsFunc(d.objects, subscribes) {
+			d.fault("%s: no Subscription brings it %s", f.Name, events.Topic)
+		}
 	}
-	for flag, want := range map[string]string{
-		"--app-id": "duebell", "--app-channel-address": trigger + inCluster, "--app-port": "80",
-		"--disable-init-endpoints": "config,subscribe", "--dapr-grpc-port": "50001", "--dapr-listen-addresses": "0.0.0.0",
-	} {
-		if got := value(flag); got != want {
-			d.fault("the shared daprd is started with %s %q, want %q", flag, got, want)
+}
+
+func (d *deployment) checkDaprd(name string, want map[string]string) {
+	pod, ok := d.pods[name]
+	if !ok {
+		d.fault("there is no Deployment/%s", name)
+		return
+	}
+	i := slices.IndexFunc(pod.spec.Containers, func(c core.Container) bool { return c.Name == "daprd" })
+	if i < 0 {
+		d.fault("Dapr would add no daprd to Deployment/%s", name)
+		return
+	}
+	args := pod.spec.Containers[i].Args
+	want["--app-port"], want["--disable-init-endpoints"] = "80", "config,subscribe"
+	for flag, value := range want {
+		got := ""
+		if n := slices.Index(args, flag); n >= 0 && n+1 < len(args) {
+			got = args[n+1]
+		}
+		if got != value {
+			d.fault("Deployment/%s: its daprd is started with %s %q, want %q", name, flag, got, value)
 		}
 	}
 	if slices.Contains(args, "--enable-app-health-check") {
-		d.fault("the shared daprd checks its app's health, which would keep it awake")
+		d.fault("Deployment/%s: its daprd checks its app's health, which would keep it awake", name)
 	}
-	var given []string
-	for _, v := range daprd.spec.Containers[i].Env {
-		given = append(given, v.Name)
-	}
-	for _, name := range []string{"DAPR_API_TOKEN", "APP_API_TOKEN"} {
-		if !slices.Contains(given, name) {
-			d.fault("the shared daprd has no %s", name)
+	for _, token := range []string{"DAPR_API_TOKEN", "APP_API_TOKEN"} {
+		if !slices.ContainsFunc(pod.spec.Containers[i].Env, func(v core.EnvVar) bool { return v.Name == token }) {
+			d.fault("Deployment/%s: its daprd has no %s", name, token)
 		}
 	}
 }

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/dapr/dapr/pkg/apis/common"
+	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
 	core "k8s.io/api/core/v1"
 	serving "knative.dev/serving/pkg/apis/serving/v1"
 
@@ -86,6 +89,8 @@ func TestMistakesAreFound(t *testing.T) {
 		"a daprd that wakes its app":                 {"dapr/daprd.yaml", `enable-app-health-check: "false"`, `enable-app-health-check: "true"`, "keep it awake"},
 		"a daprd that calls somebody else":           {"dapr/daprd.yaml", "app-channel-address: trigger-reminder.", "app-channel-address: retry-dlq.", "--app-channel-address"},
 		"a daprd that nobody adds":                   {"dapr/daprd.yaml", `dapr.io/enabled: "true"`, `dapr.io/enabled: "false"`, "Dapr would add no daprd"},
+		"a subscriber that nobody brings events":     {"dapr/subscribers/kustomization.yaml", ", ../../subscriptions]", "]", "analytics: no Subscription brings it task-reminders"},
+		"a subscriber without a daprd":               {"overlays/knative/kustomization.yaml", "  - ../../dapr/subscribers #", "  #", "there is no Deployment/daprd-audit-log"},
 		"an OpenFunction field that does not exist":  {"openfunction/functions/inbox.yaml", "maxReplicas:", "maxReplica:", `Function/inbox: error unmarshaling JSON: while decoding JSON: json: unknown field "maxReplica"`},
 		"an OpenFunction value that Knative refuses": {"openfunction/functions/inbox.yaml", `target: "1000"`, `target: "-1"`, "autoscaling.knative.dev/target"},
 		"an OpenFunction container by another name":  {"openfunction/functions/inbox.yaml", "name: function", "name: inbox", `called "function"`},
@@ -137,6 +142,26 @@ func TestCopiedOverlay(t *testing.T) {
 	problems, _ := check(copied, functions, all)
 	if found := strings.Join(problems, "\n"); !strings.Contains(found, "overlays/production: create-task: OIDC_ISSUER is missing") || strings.Contains(found, "overlays/knative") {
 		t.Errorf("it says %q", found)
+	}
+}
+
+// The component is, but for its brokers, that of the local system, on which it is tested.
+func TestKafkaIsAsItIsTested(t *testing.T) {
+	settings := func(file string) (others []common.NameValuePair) {
+		objects, problems := decode([]byte(files[file]), all)
+		if len(objects) != 1 || len(problems) > 0 {
+			t.Fatal(file, problems)
+		}
+		c := objects[0].any.(*components.Component)
+		for _, item := range c.Spec.Metadata {
+			if item.Name != "brokers" {
+				others = append(others, common.NameValuePair{Name: item.Name, Value: item.Value})
+			}
+		}
+		return append(others, common.NameValuePair{Name: fmt.Sprint(c.Name, c.Spec.Type, c.Spec.Version, c.Spec.IgnoreErrors)})
+	}
+	if here, there := settings("local/kafka-pubsub.yaml"), settings("dapr/pubsub/kafka/kafka-pubsub.yaml"); !reflect.DeepEqual(here, there) {
+		t.Errorf("here it is %v, there %v", here, there)
 	}
 }
 

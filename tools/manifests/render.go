@@ -18,7 +18,7 @@ func readManifests(root string) (tree, error) {
 	files := tree{}
 	dir := os.DirFS(filepath.Join(root, "manifests"))
 	err := fs.WalkDir(dir, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || filepath.Ext(name) != ".yaml" {
+		if err != nil || entry.IsDir() || filepath.Ext(name) != ".yaml" && filepath.Ext(name) != ".yml" {
 			return err
 		}
 		text, err := fs.ReadFile(dir, name)
