@@ -61,7 +61,7 @@ chaos: ## Break everything at random under load, and see that nothing is lost or
 
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
-	@$(TOOL) golangci-lint run ./...
+	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images; do (cd $$module && $$lint run ./...); done
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -45,8 +45,9 @@ func main() {
 	log.SetOutput(io.Discard) // ko's
 	o.platforms = strings.Split(*platforms, ",")
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o); err != nil {
+	err := run(ctx, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
 		os.Exit(1)
 	}
@@ -156,7 +157,7 @@ func buildOne(ctx context.Context, builder build.Interface, program string) (ima
 
 // base returns an image with nothing in it, or one for each of several platforms.
 func base(platforms []string) (build.Result, error) {
-	var index v1.ImageIndex = mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, text := range platforms {
 		platform, err := v1.ParsePlatform(text)
 		if err != nil {

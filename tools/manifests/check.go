@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
 	subscriptions "github.com/dapr/dapr/pkg/apis/subscriptions/v2alpha1"
@@ -285,21 +286,22 @@ func (d *deployment) checkVariables(function string) {
 func (d *deployment) checkSchedules() {
 	invoked := map[string]string{}
 	for _, o := range d.objects {
-		switch o := o.any.(type) {
-		case *sources.PingSource:
-			name := ""
-			if ref := o.Spec.Sink.Ref; ref != nil && ref.Kind == "Service" && ref.APIVersion == "serving.knative.dev/v1" {
-				name = ref.Name
-			} else if o.Spec.Sink.URI != nil {
-				name = strings.TrimSuffix(o.Spec.Sink.URI.Host, inCluster)
-			}
-			invoked[name] = o.Spec.Timezone + " " + o.Spec.Schedule
+		source, ok := o.any.(*sources.PingSource)
+		if !ok {
+			continue
 		}
+		name := ""
+		if ref := source.Spec.Sink.Ref; ref != nil && ref.Kind == "Service" && ref.APIVersion == "serving.knative.dev/v1" {
+			name = ref.Name
+		} else if source.Spec.Sink.URI != nil {
+			name = strings.TrimSuffix(source.Spec.Sink.URI.Host, inCluster)
+		}
+		invoked[name] = source.Spec.Timezone + " " + source.Spec.Schedule
 	}
 	for _, f := range system.Functions {
 		want := ""
 		switch {
-		case f.Every >= 24*60*60*1e9:
+		case f.Every >= 24*time.Hour:
 			want = "UTC 0 2 * * *"
 		case f.Every > 0:
 			want = "UTC * * * * *"
