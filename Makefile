@@ -34,8 +34,9 @@ test-short: ## Run the tests that need neither Postgres nor Dapr
 	@$(TESTS) -short ./...
 
 .PHONY: manifests-check
-manifests-check: ## Hold the manifests against Kubernetes, Knative, Dapr and the functions
-	@cd tools/manifests && go run . ../.. && go test .
+manifests-check: ## Hold the manifests against Kubernetes, Knative, Dapr, Prometheus and the functions
+	@cd tools/manifests && go run . ../.. && go test -count=1 .
+	@go -C tools/monitoring test -count=1 .
 
 .PHONY: images
 images: ## Build all images without Docker, into build/images (REPO=registry/path publishes them)
@@ -44,7 +45,7 @@ images: ## Build all images without Docker, into build/images (REPO=registry/pat
 
 .PHONY: images-check
 images-check: ## Build an image twice, publish it, and look into it
-	@go -C tools/images test .
+	@go -C tools/images test -count=1 .
 
 .PHONY: fuzz
 fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each)
@@ -61,7 +62,7 @@ chaos: ## Break everything at random under load, and see that nothing is lost or
 
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
-	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images; do (cd $$module && $$lint run ./...); done
+	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/monitoring; do (cd $$module && $$lint run ./...); done
 
 .PHONY: fmt
 fmt: ## Format the code
