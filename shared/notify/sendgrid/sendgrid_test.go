@@ -14,6 +14,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/email"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
 	"github.com/duebell/duebell/shared/unsubscribe"
 )
@@ -32,11 +33,11 @@ func channel(t *testing.T, url string) *sendgrid.Channel {
 
 func channelWithLinks(t *testing.T, url string, links unsubscribe.Config) *sendgrid.Channel {
 	t.Helper()
-	cfg := sendgrid.Config{APIKey: apiKey, URL: url, From: "Duebell <reminders@duebell.example>"}
+	cfg := sendgrid.Config{APIKey: apiKey, URL: url}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := sendgrid.New(cfg, links)
+	c, err := sendgrid.New(cfg, email.Config{From: "Duebell <reminders@duebell.example>", Unsubscribe: links})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +146,8 @@ func TestOutcomes(t *testing.T) {
 		301: {notify.Retry, 7 * time.Second}, 302: {notify.Retry, 7 * time.Second}, // not followed: the key would go along
 		404: {notify.Retry, 7 * time.Second}, 405: {notify.Retry, 7 * time.Second}, 407: {notify.Retry, 7 * time.Second},
 		401: {notify.Retry, 7 * time.Second}, 403: {notify.Retry, 7 * time.Second},
-		408: {notify.Retry, 7 * time.Second}, 429: {notify.Retry, 7 * time.Second},
-		500: {notify.Retry, 7 * time.Second}, 502: {notify.Retry, 7 * time.Second}, 503: {notify.Retry, 7 * time.Second},
+		408: {notify.Unknown, 7 * time.Second}, 429: {notify.Retry, 7 * time.Second},
+		500: {notify.Retry, 7 * time.Second}, 502: {notify.Unknown, 7 * time.Second}, 503: {notify.Retry, 7 * time.Second},
 	}
 	for status, want := range tests {
 		hits := 0
@@ -211,9 +212,9 @@ func TestNoAnswer(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	bad := sendgrid.Config{APIKey: apiKey, URL: "ftp://x", From: "nobody"}
+	bad := sendgrid.Config{APIKey: apiKey, URL: "ftp://x"}
 	err := bad.Validate()
-	if err == nil || !strings.Contains(err.Error(), "SENDGRID_URL") || !strings.Contains(err.Error(), "EMAIL_FROM") || strings.Contains(err.Error(), apiKey) {
+	if err == nil || !strings.Contains(err.Error(), "SENDGRID_URL") || strings.Contains(err.Error(), apiKey) {
 		t.Errorf("got %v", err)
 	}
 	if (sendgrid.Config{}).Enabled() {
