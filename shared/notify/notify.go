@@ -41,7 +41,8 @@ func (m Message) Headline() string {
 	return strings.Join(strings.FieldsFunc(m.Title, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }), " ")
 }
 
-// Text is the message in plain text.
+// Text is the message in plain text, without control characters but for line breaks
+// and tabs.
 func (m Message) Text() string {
 	parts := []string{m.Title}
 	for _, part := range []string{m.Due(), m.Notes} {
@@ -49,7 +50,12 @@ func (m Message) Text() string {
 			parts = append(parts, part)
 		}
 	}
-	return strings.Join(parts, "\n\n")
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) && !strings.ContainsRune("\r\n\t", c) {
+			return -1
+		}
+		return c
+	}, strings.Join(parts, "\n\n"))
 }
 
 // Kind is what a failed send means for the next one.
