@@ -10,6 +10,8 @@ import (
 
 	"github.com/duebell/duebell/shared/notify/email"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
+	"github.com/duebell/duebell/shared/notify/webhook"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -19,6 +21,7 @@ type Config struct {
 	EmailProviders []string `env:"EMAIL_PROVIDERS" help:"which providers carry e-mail, in the order in which they are tried; unset means all that are configured, in the order sendgrid"`
 	Email          email.Config
 	SendGrid       sendgrid.Config
+	Webhook        preferences.Rules
 }
 
 // candidate is a provider that there could be.
@@ -47,7 +50,7 @@ func (c Config) Validate() error {
 // Open returns the external channels that there are. Nothing is connected before
 // the first send.
 func Open(c Config) (reminder.Channels, error) {
-	channels := reminder.Channels{}
+	channels := reminder.Channels{task.Webhook: {{Name: "webhook", Channel: webhook.New(c.Webhook)}}} // which needs no provider
 	for channel, list := range map[task.Channel]struct {
 		variable   string
 		wanted     []string

@@ -38,8 +38,10 @@ type Channel struct {
 }
 
 // New makes the channel.
-func New(rules preferences.Rules) *Channel {
-	dialer := net.Dialer{Control: rules.CheckAddress}
+func New(rules preferences.Rules) *Channel { return open(rules, net.DefaultResolver) }
+
+func open(rules preferences.Rules, names *net.Resolver) *Channel {
+	dialer := net.Dialer{Control: rules.CheckAddress, Resolver: names}
 	return &Channel{rules: rules, client: notify.NewClientOn(&http.Transport{
 		DialContext: dialer.DialContext, MaxIdleConns: 100, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
 	})}
