@@ -32,7 +32,11 @@ const SendGridPath = "/dev/sendgrid"
 const SendGrid = "sendgrid"
 
 // maxMessages bounds the memory that messages take; older ones are forgotten.
-const maxMessages = 100_000
+const maxMessages = 500_000
+
+// deliveryID is what senders call their id of a message, where a provider lets them
+// name things.
+const deliveryID = "delivery_id"
 
 // Message is a message that a provider accepted, one for each recipient.
 type Message struct {
@@ -41,6 +45,12 @@ type Message struct {
 	Subject    string    `json:"subject,omitempty"`
 	Body       string    `json:"body"`
 	ReceivedAt time.Time `json:"received_at"`
+	// DeliveryID is the sender's own id of the message, the same in every try; ""
+	// if it sent none.
+	DeliveryID string `json:"delivery_id,omitempty"`
+	// Cut says that the sender cannot know that the message was accepted: the
+	// connection was cut, or the sender had hung up by then.
+	Cut bool `json:"cut,omitzero"`
 }
 
 // Fault says how a provider fails, or is slow.
@@ -213,11 +223,21 @@ func suffer(w http.ResponseWriter, r *http.Request, f Fault, complain func(statu
 	return true
 }
 
-func (s *Sandbox) accept(messages []Message) {
+// accept keeps the messages that r brought, one for each recipient, and makes f
+// happen as far as it comes after that: then it does not return.
+func (s *Sandbox) accept(r *http.Request, f Fault, messages ...Message) {
+	cut := f.Cut == CutAfter || r.Context().Err() != nil
+	now := time.Now().UTC()
+	for i := range messages {
+		messages[i].ReceivedAt, messages[i].Cut = now, cut
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.messages = append(s.messages, messages...)
 	if extra := len(s.messages) - maxMessages; extra > 0 {
-		s.messages = append([]Message{}, s.messages[extra:]...)
+		s.messages = s.messages[extra:] // append lets go of what is before, in time
+	}
+	s.mu.Unlock()
+	if cut {
+		panic(http.ErrAbortHandler)
 	}
 }

@@ -196,6 +196,22 @@ func TestFaultsComeInTheirOrder(t *testing.T) {
 	if got := send(t, base); got != http.StatusAccepted {
 		t.Errorf("healed, it answers %d", got)
 	}
+	if got := s.Messages(); !got[0].Cut || got[1].Cut {
+		t.Errorf("the one that was cut, and the one that was not, are %v", got)
+	}
+}
+
+func TestDeliveriesAreNamed(t *testing.T) {
+	s, base := serve(t)
+	body := strings.Replace(good, `"a@example.com"}]}]`,
+		`"a@example.com"}]},{"to":[{"email":"b@example.com"}],"custom_args":{"delivery_id":"second"}}],"custom_args":{"delivery_id":"first"}`, 1)
+	if status, _, answer := do(t, http.MethodPost, base+sandbox.SendGridPath+"/v3/mail/send", body); status != http.StatusAccepted {
+		t.Fatalf("the answer is %d %s", status, answer)
+	}
+	got := s.Messages()
+	if len(got) != 2 || got[0].DeliveryID != "first" || got[1].DeliveryID != "second" {
+		t.Errorf("the messages are %v", got)
+	}
 }
 
 func TestSlowProviderAcceptsWhatItsSenderGaveUp(t *testing.T) {
@@ -214,8 +230,8 @@ func TestSlowProviderAcceptsWhatItsSenderGaveUp(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); len(s.Messages()) == 0 && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if got := len(s.Messages()); got != 1 {
-		t.Errorf("there are %d messages", got)
+	if got := s.Messages(); len(got) != 1 || !got[0].Cut {
+		t.Errorf("there are %v", got)
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/mail"
 	"strings"
-	"time"
 )
 
 // What SendGrid publishes about POST /v3/mail/send:
@@ -114,10 +113,7 @@ func (s *Sandbox) serveSendGrid(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, wrong...)
 		return
 	}
-	s.accept(mail.messages(time.Now()))
-	if fault.Cut == CutAfter {
-		panic(http.ErrAbortHandler)
-	}
+	s.accept(r, fault, mail.messages()...)
 	w.Header().Set("X-Message-Id", rand.Text())
 	w.WriteHeader(http.StatusAccepted)
 }
@@ -127,7 +123,7 @@ func (s *Sandbox) isSendGridKey(authorization string) bool {
 }
 
 // messages returns the mail as each of its recipients gets it.
-func (m *sendGridMail) messages(now time.Time) []Message {
+func (m *sendGridMail) messages() []Message {
 	body := ""
 	if len(m.Content) > 0 {
 		body = m.Content[0].Value // the plain one, if there are several
@@ -138,9 +134,13 @@ func (m *sendGridMail) messages(now time.Time) []Message {
 		if p.Subject != "" {
 			subject = p.Subject
 		}
+		id := m.CustomArgs[deliveryID]
+		if own, ok := p.CustomArgs[deliveryID]; ok {
+			id = own
+		}
 		for _, recipients := range [][]sendGridAddress{p.To, p.CC, p.BCC} {
 			for _, recipient := range recipients {
-				messages = append(messages, Message{SendGrid, recipient.Email, subject, body, now.UTC()})
+				messages = append(messages, Message{Provider: SendGrid, To: recipient.Email, Subject: subject, Body: body, DeliveryID: id})
 			}
 		}
 	}
