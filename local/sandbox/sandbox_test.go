@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	key  = "SG.key"
+	key  = "SG.sandbox"
 	good = `{"personalizations":[{"to":[{"email":"a@example.com"}]}],"from":{"email":"me@example.com"},` +
 		`"subject":"Hello","content":[{"type":"text/plain","value":"plain"},{"type":"text/html","value":"<p>html</p>"}]}`
 )
 
 func serve(t *testing.T) (*sandbox.Sandbox, string) {
 	t.Helper()
-	s := sandbox.New(key)
+	s := sandbox.New()
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
 	return s, server.URL

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -40,7 +41,7 @@ func (s *System) start(ctx context.Context) (err error) {
 		}
 	}
 	for name, secret := range map[string]*string{
-		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI, "sendgrid-api-key": &s.secrets.sendGrid,
+		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI,
 		"unsubscribe-key": &s.secrets.unsubscribe,
 	} {
 		kept, err := file.Keep(s.path("secrets", name), func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil })
@@ -79,7 +80,7 @@ func (s *System) serve() (err error) {
 	if s.issuer, err = issuer.New(s.url+"/dev/issuer", s.path("secrets", "issuer-key")); err != nil {
 		return err
 	}
-	s.sandbox = sandbox.New(s.secrets.sendGrid)
+	s.sandbox = sandbox.New()
 	own := http.NewServeMux()
 	own.Handle("/dev/issuer/", s.issuer.Handler())
 	own.Handle("/", s.sandbox.Handler())
@@ -148,20 +149,20 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 
 // variables returns all that functions may need to know.
 func (s *System) variables() map[string]string {
-	return map[string]string{
+	variables := map[string]string{
 		"DATABASE_URL":           s.databaseURL,
 		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprd.GRPC),
 		"DAPR_API_TOKEN":         s.secrets.daprAPI,
 		"APP_API_TOKEN":          s.secrets.appAPI,
 		"OIDC_ISSUER":            s.issuer.URL(),
 		"OIDC_AUDIENCE":          audience,
-		"SENDGRID_API_KEY":       s.secrets.sendGrid,
-		"SENDGRID_URL":           s.url + sandbox.SendGridPath,
 		"EMAIL_FROM":             sender,
 		"PUBLIC_URL":             s.url,
 		"UNSUBSCRIBE_KEY":        s.secrets.unsubscribe,
 		"WEBHOOK_ALLOW_INSECURE": "true", // to receivers on this machine
 	}
+	maps.Copy(variables, s.sandbox.Environment(s.url))
+	return variables
 }
 
 func (s *System) startFunction(ctx context.Context, f Function, variables map[string]string) error {

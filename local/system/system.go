@@ -106,7 +106,7 @@ type System struct {
 	stopSchedules func() // ends what invokes functions by time; nil if nothing does
 }
 
-type secrets struct{ daprAPI, appAPI, sendGrid, unsubscribe string }
+type secrets struct{ daprAPI, appAPI, unsubscribe string }
 
 // Start starts everything and returns when all of it is ready. If something fails,
 // or ctx ends, it stops what it has started; the error says what failed, with the
