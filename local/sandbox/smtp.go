@@ -72,20 +72,14 @@ func (s *smtpSession) Reset() { s.to = nil }
 
 func (s *smtpSession) Logout() error { return nil }
 
-func (s *smtpSession) Mail(from string, _ *smtp.MailOptions) error {
+func (s *smtpSession) Mail(string, *smtp.MailOptions) error {
 	if !s.signedIn {
 		return smtpError(530, smtp.EnhancedCode{5, 7, 0}, "Authentication required")
-	}
-	if !isAddress(from) {
-		return smtpError(553, smtp.EnhancedCode{5, 1, 7}, "The sender's address is not valid")
 	}
 	return nil
 }
 
 func (s *smtpSession) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if !isAddress(to) {
-		return smtpError(553, smtp.EnhancedCode{5, 1, 3}, "The recipient's address is not valid")
-	}
 	s.to = append(s.to, to)
 	return nil
 }
@@ -161,7 +155,7 @@ func readMail(text []byte) (Message, error) {
 	id := strings.Trim(parsed.Header.Get("Message-Id"), "<>")
 	id, domain, _ := strings.Cut(id, "@")
 	if err := errors.Join(dateErr, fromErr, toErr, subjectErr); err != nil || id == "" || domain == "" {
-		return Message{}, errors.New("From, To, Date, Subject and Message-ID must be there, and well-formed")
+		return Message{}, errors.New("the headers From, To, Date, Subject and Message-ID must be there, and well-formed")
 	}
 	body, err := firstPart(parsed.Header.Get("Content-Type"), parsed.Header.Get("Content-Transfer-Encoding"), parsed.Body)
 	return Message{Provider: SMTP, Subject: subject, Body: body, DeliveryID: id}, err

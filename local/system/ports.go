@@ -14,6 +14,7 @@ import (
 // takes the same ones if they are free.
 type ports struct {
 	Gateway   int
+	Mail      int // the sandbox's mail server
 	Postgres  int
 	Scheduler dapr.SchedulerPorts
 	Daprd     dapr.DaprdPorts
@@ -28,7 +29,7 @@ func choosePorts(path string, functions []Function, gateway int) (ports, error) 
 		_ = json.Unmarshal(kept, &p) // they are only a wish
 	}
 	places := []*int{
-		&p.Gateway, &p.Postgres,
+		&p.Gateway, &p.Mail, &p.Postgres,
 		&p.Scheduler.API, &p.Scheduler.Health, &p.Scheduler.EtcdClient, &p.Scheduler.EtcdPeer,
 		&p.Daprd.GRPC, &p.Daprd.HTTP, &p.Daprd.Internal,
 	}

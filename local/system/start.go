@@ -93,12 +93,12 @@ func (s *System) serve() (err error) {
 	if err != nil {
 		return err
 	}
+	if s.mail, err = net.Listen("tcp4", process.Address(s.ports.Mail)); err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	s.server = &http.Server{Handler: s.gateway, ReadHeaderTimeout: 10 * time.Second}
-	s.served = make(chan struct{})
-	go func() {
-		defer close(s.served)
-		_ = s.server.Serve(listener) // ends when it is closed
-	}()
+	s.served.Go(func() { _ = s.server.Serve(listener) }) // both end when they are closed
+	s.served.Go(func() { _ = s.sandbox.ServeSMTP(s.mail, nil) })
 	return nil
 }
 
@@ -162,6 +162,7 @@ func (s *System) variables() map[string]string {
 		"WEBHOOK_ALLOW_INSECURE": "true", // to receivers on this machine
 	}
 	maps.Copy(variables, s.sandbox.Environment(s.url))
+	maps.Copy(variables, sandbox.SMTPEnvironment(process.Address(s.ports.Mail)))
 	return variables
 }
 

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -94,7 +95,8 @@ type System struct {
 	sandbox *sandbox.Sandbox
 	gateway *gateway.Gateway
 	server  *http.Server
-	served  chan struct{} // closed when server has ended
+	mail    net.Listener // the sandbox's
+	served  sync.WaitGroup
 
 	callbacks sync.Mutex // held while Report or OnEvent runs
 
@@ -219,7 +221,8 @@ func (s *System) Stop(ctx context.Context) error {
 		if s.server.Shutdown(shutdown) != nil {
 			_ = s.server.Close() // whoever still waits is cut off
 		}
-		<-s.served
+		_ = s.mail.Close() // its clients have ended
+		s.served.Wait()
 	}
 	if s.gateway != nil {
 		s.gateway.Close()
