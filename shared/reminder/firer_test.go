@@ -213,7 +213,7 @@ func TestLateLeaseIsNotUsed(t *testing.T) {
 	}
 	rules := reminder.FirerRules{SendTimeout: time.Second, Lease: 2 * time.Second, MaxAttempts: 3}
 	slow := &slowChannel{takes: 900 * time.Millisecond}
-	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: slow}, w.clock, rules)
+	w.firer = reminder.NewFirer(w.store, byEmail(slow), w.clock, rules)
 
 	locked := make(chan struct{})
 	var group sync.WaitGroup

@@ -178,7 +178,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	clock := func() time.Time { return l.now }
 	l.dapr.call = func(effect func()) error { return l.call(effect, func() {}, func() bool { return true }) }
 	l.planner = reminder.NewPlanner(w.store, l.dapr, clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Minute})
-	l.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: l}, clock,
+	l.firer = reminder.NewFirer(w.store, byEmail(l), clock,
 		reminder.FirerRules{SendTimeout: sendTimeout, Lease: 20 * time.Second, MaxAttempts: 1000})
 	l.sweeper = reminder.NewSweeper(w.store, l.dapr, l.firer, clock, reminder.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1})
 	rules := cleanupRules
