@@ -29,7 +29,8 @@ const maxRetryAfter = time.Hour
 //	other 4xx                        Permanent: the message is refused
 //
 // The waits that came along in Retry-After count (RFC 9110, section 10.2.3). detail
-// is the provider's explanation; should it repeat one of the secrets, that is masked.
+// is the provider's explanation, if it is for the user; should it repeat one of the
+// secrets, that is masked.
 func FromStatus(status int, header http.Header, detail string, now time.Time, secrets ...config.Secret) error {
 	if status >= 200 && status < 300 {
 		return nil
@@ -42,7 +43,10 @@ func FromStatus(status int, header http.Header, detail string, now time.Time, se
 	failed := &Error{
 		Kind:  kindOfStatus(status),
 		After: retryAfter(header.Get("Retry-After"), now),
-		Err:   fmt.Errorf("the provider answered %d: %.300s", status, detail),
+		Err:   fmt.Errorf("the provider answered %d", status),
+	}
+	if detail != "" {
+		failed.Err = fmt.Errorf("%w: %.300s", failed.Err, detail)
 	}
 	if failed.Kind == Permanent {
 		failed.After = 0

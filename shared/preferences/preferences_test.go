@@ -1,6 +1,7 @@
 package preferences_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,35 @@ func TestWebhookSecret(t *testing.T) {
 		}
 		if err != nil && len(secret) > 6 && strings.Contains(err.Error(), secret) {
 			t.Errorf("the error tells it: %v", err)
+		}
+	}
+}
+
+// The ways to write an address that is none of the public Internet that have got past
+// somebody's checks before, one a line; package webhook connects to them.
+func TestNotPublic(t *testing.T) {
+	list, err := os.ReadFile("testdata/not-public.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := strings.Split(strings.TrimSuffix(string(list), "\n"), "\n")
+	if len(forms) < 200 {
+		t.Fatalf("%d forms", len(forms))
+	}
+	for _, url := range append(forms, "https://[::ffff:8.8.8.8]/", "https://[2606:4700:4700::1111%25eth0]/") { // nobody writes a public one so
+		p := preferences.Default(false)
+		p.Webhook = &preferences.Webhook{URL: url}
+		if err := p.Validate(preferences.Rules{}); err == nil {
+			t.Errorf("%s is taken", url)
+		}
+	}
+	for _, url := range []string{
+		"https://example.com", "https://example.com./", "https://example.com:443/", "https://example.com:8443/", "https://a.b-c.example.co.uk/x?y=z", "https://bücher.example/",
+		"https://xn--bcher-kva.example/", "https://1e100.net/", "https://0x7f.example.com/", "https://1.2.3.4.example.com/", "https://my_hook.example.com/", "https://EXAMPLE.com/",
+		"https://93.184.215.14/", "https://8.8.8.8:1024/", "https://[2606:4700:4700::1111]/", "https://[2a00:1450:4001::200e]:8443/", "https://mylocalhost.com/", "https://internal.example.com/",
+	} {
+		if err := (preferences.Rules{}).CheckWebhook(url); err != nil {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }
