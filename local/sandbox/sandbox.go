@@ -209,7 +209,9 @@ func (s *Sandbox) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", own)
 	for _, p := range providers {
-		mux.Handle(p.path+"/", http.StripPrefix(p.path, s.handler(p)))
+		api := http.StripPrefix(p.path, s.handler(p))
+		mux.Handle(p.path, api)
+		mux.Handle(p.path+"/", api)
 	}
 	return mux
 }

@@ -44,9 +44,9 @@ func (s *Sandbox) ServeSMTP(l net.Listener, config *tls.Config) error {
 }
 
 // SMTPEnvironment returns the variables that make Duebell's functions send through
-// the mail server at an address.
+// the mail server at an address, which speaks no TLS.
 func SMTPEnvironment(address string) map[string]string {
-	return map[string]string{"SMTP_ADDRESS": address, "SMTP_USERNAME": smtpUser, "SMTP_PASSWORD": smtpPassword}
+	return map[string]string{"SMTP_ADDRESS": address, "SMTP_USERNAME": smtpUser, "SMTP_PASSWORD": smtpPassword, "SMTP_TLS": "none"}
 }
 
 type smtpSession struct {

@@ -91,7 +91,7 @@ func snsComplain(w http.ResponseWriter, status int, message string) {
 }
 
 func (s *Sandbox) serveSNS(w http.ResponseWriter, r *http.Request, body []byte, f Fault) {
-	if r.Method != http.MethodPost || r.URL.Path != "/" || !isMedia(r, "application/x-www-form-urlencoded") {
+	if r.Method != http.MethodPost || strings.Trim(r.URL.Path, "/") != "" || !isMedia(r, "application/x-www-form-urlencoded") {
 		snsError(w, http.StatusNotFound, "InvalidAction", "The sandbox takes POST / with a form.")
 		return
 	}

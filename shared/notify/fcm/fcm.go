@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/auth/credentials"
@@ -90,7 +91,7 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 		return &notify.Error{Kind: notify.Retry, Err: errors.New("Google gives us no token for FCM")} //nolint:revive,staticcheck // a name
 	}
 	call := notify.NewCall(c.client)
-	service, err := fcm.NewService(ctx, option.WithHTTPClient(call.Client()), option.WithEndpoint(c.cfg.URL))
+	service, err := fcm.NewService(ctx, option.WithHTTPClient(call.Client()), option.WithEndpoint(strings.TrimRight(c.cfg.URL, "/")+"/"))
 	if err != nil {
 		return &notify.Error{Kind: notify.Retry, Err: errors.New("FCM_URL is wrong")}
 	}
