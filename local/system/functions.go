@@ -26,7 +26,7 @@ var (
 	jobs     = []string{"DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN"}
 	callback = []string{"APP_API_TOKEN"}
 	email    = []string{"SENDGRID_API_KEY", "SENDGRID_URL", "EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY"}
-	choices  = []string{"UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE"}
+	webhooks = []string{"WEBHOOK_ALLOW_INSECURE"}
 )
 
 // Functions are Duebell's functions. Package gateway has their routes.
@@ -37,9 +37,9 @@ var Functions = []Function{
 	{Name: "delete-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database)},
-	{Name: "preferences", Variables: slices.Concat(users, database, choices)},
-	{Name: trigger, Variables: slices.Concat(callback, database, email)},
+	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, []string{"UNSUBSCRIBE_KEY"})},
+	{Name: trigger, Variables: slices.Concat(callback, database, email, webhooks)},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},
-	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, email), Every: 2 * time.Second},
+	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, email, webhooks), Every: 2 * time.Second},
 	{Name: "nightly-cleanup", Variables: slices.Concat(database, jobs), Every: 24 * time.Hour},
 }

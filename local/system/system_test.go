@@ -230,7 +230,7 @@ func TestSystem(t *testing.T) {
 			"POST /api/tasks":        {"DAPR_API_TOKEN", "DAPR_GRPC_ENDPOINT", "DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE"},
 			"GET /api/notifications": {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE"},
 			"GET /api/preferences":   {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE", "UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE"},
-			"POST /api/jobs/trigger": {"APP_API_TOKEN", "DATABASE_URL", "EMAIL_FROM", "HOST", "PORT", "PUBLIC_URL", "SENDGRID_API_KEY", "SENDGRID_URL", "SHUTDOWN_GRACE", "UNSUBSCRIBE_KEY"},
+			"POST /api/jobs/trigger": {"APP_API_TOKEN", "DATABASE_URL", "EMAIL_FROM", "HOST", "PORT", "PUBLIC_URL", "SENDGRID_API_KEY", "SENDGRID_URL", "SHUTDOWN_GRACE", "UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE"},
 		} {
 			method, path, _ := strings.Cut(path, " ")
 			_, a := ask(t, method, s.URL()+path)

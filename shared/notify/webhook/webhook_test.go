@@ -297,7 +297,9 @@ func TestNothingConnectsToWhatIsNotPublic(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := newNames(t)
-	names.answer = func(string, int) []string { return []string{"127.0.0.1", "::1", "169.254.169.254", "::ffff:10.0.0.1", "fd00:ec2::254"} }
+	names.answer = func(string, int) []string {
+		return []string{"127.0.0.1", "::1", "169.254.169.254", "::ffff:10.0.0.1", "fd00:ec2::254"}
+	}
 	client := names.channel(preferences.Rules{}).client
 	refused := 0
 	for _, form := range append(strings.Split(strings.TrimSuffix(string(list), "\n"), "\n"), "https://kubernetes.default/", "https://rebind.example.com/", "https://127.0.0.1.nip.io/") {
