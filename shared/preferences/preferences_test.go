@@ -62,6 +62,78 @@ func TestUnsubscribe(t *testing.T) {
 	}
 }
 
+func TestDrop(t *testing.T) {
+	chosen := func() preferences.Preferences {
+		return preferences.Preferences{
+			Channels: []task.Channel{task.Push, task.SMS, task.Webhook}, Phones: []string{"+15551234567"},
+			Devices: []preferences.Device{{"fcm", "a:b"}, {"onesignal", "a:b"}}, Webhook: &preferences.Webhook{URL: "https://x.org"},
+		}
+	}
+	for name, tt := range map[string]struct {
+		channel task.Channel
+		target  string
+		change  func(*preferences.Preferences) // nil: none
+	}{
+		"a device":            {task.Push, "fcm:a:b", func(p *preferences.Preferences) { p.Devices = p.Devices[1:] }},
+		"no device of theirs": {task.Push, "fcm:c", nil},
+		"the webhook": {task.Webhook, "https://x.org", func(p *preferences.Preferences) {
+			p.Channels, p.Webhook = p.Channels[:2], &preferences.Webhook{URL: "https://x.org", Gone: true}
+		}},
+		"the webhook before": {task.Webhook, "https://y.org", nil},
+		"a number":           {task.SMS, "+15551234567", nil},
+	} {
+		p, want, given := chosen(), chosen(), chosen()
+		before := p
+		if tt.change != nil {
+			tt.change(&want)
+		}
+		if got := p.Drop(tt.channel, tt.target); got != (tt.change != nil) {
+			t.Errorf("%s: changed %v", name, got)
+		}
+		if diff := cmp.Diff(want, p); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff(given, before); diff != "" {
+			t.Errorf("%s changes what others hold:\n%s", name, diff)
+		}
+		if p.Drop(tt.channel, tt.target) {
+			t.Errorf("%s: changed again", name)
+		}
+	}
+}
+
+// What only the user's own switching undoes outlasts their other changes.
+func TestFollow(t *testing.T) {
+	const url = "https://x.org"
+	earlier := preferences.Preferences{Unsubscribed: true, Webhook: &preferences.Webhook{URL: url, Gone: true}, Version: 7}
+	for name, tt := range map[string]struct {
+		channels           []task.Channel
+		url                string
+		unsubscribed, gone bool
+	}{
+		"neither is on":  {[]task.Channel{task.InApp}, url, true, true},
+		"e-mail is on":   {[]task.Channel{task.Email}, url, false, true},
+		"webhook is on":  {[]task.Channel{task.Webhook}, url, true, false},
+		"another URL":    {nil, url + "/", true, false},
+		"both are on":    {[]task.Channel{task.Email, task.Webhook}, url, false, false},
+		"nothing is set": {nil, url, true, true},
+	} {
+		p := preferences.Preferences{Channels: tt.channels, Webhook: &preferences.Webhook{URL: tt.url}}
+		p.Follow(earlier)
+		if p.Unsubscribed != tt.unsubscribed || p.Webhook.Gone != tt.gone || p.Version != 8 {
+			t.Errorf("%s: %+v, %+v", name, p, p.Webhook)
+		}
+	}
+	var without preferences.Preferences
+	without.Follow(earlier)
+	earlier.Webhook = nil
+	with := preferences.Preferences{Webhook: &preferences.Webhook{URL: url}}
+	with.Follow(earlier)
+	if with.Webhook.Gone || without.Webhook != nil {
+		t.Errorf("%+v, %+v", with, without)
+	}
+}
+
 func TestListsAreWithoutRepetition(t *testing.T) {
 	p := preferences.Default(true)
 	p.Emails = []string{"a@x.org", "A@X.org", "b@x.org", "a@x.org"}

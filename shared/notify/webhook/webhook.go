@@ -28,7 +28,7 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-// timeout is how long a receiver may take to answer, from the connection on.
+// timeout is how long a post may take.
 const timeout = 5 * time.Second
 
 // Channel posts to webhooks. It is safe for concurrent use.

@@ -17,8 +17,8 @@ update deliveries set provider = 'sendgrid', provider_fixed = state in ('sending
 where channel = 'email' and attempts > 0;
 
 -- A target may be longer than what an index takes.
-alter table deliveries drop constraint deliveries_reminder_id_revision_channel_target_key;
-create unique index deliveries_once on deliveries (reminder_id, revision, channel, md5(target));
+alter table deliveries drop constraint if exists deliveries_reminder_id_revision_channel_target_key;
+create unique index if not exists deliveries_once on deliveries (reminder_id, revision, channel, md5(target));
 
 alter table preferences
     -- What was the secret before the latest change of it, and until when the posts
@@ -34,7 +34,5 @@ alter table preferences
 
 -- +goose Down
 alter table preferences drop column webhook_old_secret, drop column webhook_old_secret_until, drop column webhook_gone;
-drop index deliveries_once;
-alter table deliveries
-    add constraint deliveries_reminder_id_revision_channel_target_key unique (reminder_id, revision, channel, target),
-    drop column provider, drop column provider_fixed, drop column round;
+-- deliveries_once stays: it says what the constraint before it said.
+alter table deliveries drop column provider, drop column provider_fixed, drop column round;
