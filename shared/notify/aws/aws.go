@@ -4,7 +4,6 @@ package aws
 import (
 	"context"
 	"errors"
-	"net/url"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -49,14 +48,6 @@ func Open(c Config, region, baseURL string) (aws.Config, error) {
 		opened.BaseEndpoint = &baseURL
 	}
 	return opened, nil
-}
-
-// CheckURL reports whether the value of a variable is an http or https URL, or empty.
-func CheckURL(variable, value string) error {
-	if u, err := url.Parse(value); value != "" && (err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http")) {
-		return errors.New(variable + " must be an http or https URL")
-	}
-	return nil
 }
 
 // Outcome says what a call means whose library returned err. Some errors, by their

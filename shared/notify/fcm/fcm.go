@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"cloud.google.com/go/auth"
@@ -40,10 +39,7 @@ func (c Config) Validate() error {
 	if _, _, err := c.open(nil); err != nil {
 		problems = append(problems, err)
 	}
-	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		problems = append(problems, errors.New("FCM_URL must be an http or https URL"))
-	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, notify.CheckURL("FCM_URL", c.URL))...)
 }
 
 // open returns the source of tokens, and the project they are for. Its errors don't

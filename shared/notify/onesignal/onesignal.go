@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/google/uuid"
@@ -42,10 +41,7 @@ func (c Config) Validate() error {
 	if c.APIKey == "" {
 		problems = append(problems, errors.New("ONESIGNAL_API_KEY is missing: the app's API key"))
 	}
-	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		problems = append(problems, errors.New("ONESIGNAL_URL must be an http or https URL"))
-	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, notify.CheckURL("ONESIGNAL_URL", c.URL))...)
 }
 
 // Channel sends push messages. It is safe for concurrent use.

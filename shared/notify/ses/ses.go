@@ -28,7 +28,12 @@ type Config struct {
 func (c Config) Enabled() bool { return c.Region != "" }
 
 // Validate reports what is wrong with the configuration.
-func (c Config) Validate() error { return aws.CheckURL("SES_URL", c.URL) }
+func (c Config) Validate() error {
+	if c.URL == "" {
+		return nil
+	}
+	return notify.CheckURL("SES_URL", c.URL)
+}
 
 // Channel sends e-mail. It is safe for concurrent use.
 type Channel struct {

@@ -32,11 +32,14 @@ func (c Config) Enabled() bool { return c.Region != "" }
 
 // Validate reports what is wrong with the configuration.
 func (c Config) Validate() error {
-	err := aws.CheckURL("SNS_URL", c.URL)
+	var problems []error
 	if c.SenderID != "" && !senderID.MatchString(c.SenderID) {
-		err = errors.Join(err, errors.New("SNS_SENDER_ID must be 1 to 11 letters, digits and hyphens"))
+		problems = append(problems, errors.New("SNS_SENDER_ID must be 1 to 11 letters, digits and hyphens"))
 	}
-	return err
+	if c.URL != "" {
+		problems = append(problems, notify.CheckURL("SNS_URL", c.URL))
+	}
+	return errors.Join(problems...)
 }
 
 // Channel sends SMS. It is safe for concurrent use.

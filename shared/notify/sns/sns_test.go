@@ -45,7 +45,7 @@ func TestConformance(t *testing.T) {
 		Shown: func(_ *http.Request, body []byte) (string, error) {
 			form, err := url.ParseQuery(string(body))
 			if text := form.Get("Message"); err != nil || !sms.Fits(text) || form.Get("PhoneNumber") != "+4915112345678" {
-				return "", fmt.Errorf("%v, %v", form, err)
+				return "", fmt.Errorf("%v, %w", form, err)
 			}
 			return form.Get("Message"), nil
 		},

@@ -52,10 +52,7 @@ func (c Config) Validate() error {
 	if c.From == "" {
 		problems = append(problems, errors.New("TWILIO_FROM is missing: a number, a name, or a messaging service"))
 	}
-	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		problems = append(problems, errors.New("TWILIO_URL must be an http or https URL"))
-	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, notify.CheckURL("TWILIO_URL", c.URL))...)
 }
 
 // Channel sends SMS. It is safe for concurrent use.

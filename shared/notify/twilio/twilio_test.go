@@ -50,7 +50,7 @@ func TestConformance(t *testing.T) {
 		Shown: func(_ *http.Request, body []byte) (string, error) {
 			form, err := url.ParseQuery(string(body))
 			if text := form.Get("Body"); err != nil || !sms.Fits(text) || form.Get("To") != "+4915112345678" || form.Get("From") != "+15005550006" || len(form) != 3 {
-				return "", fmt.Errorf("%v, %v", form, err)
+				return "", fmt.Errorf("%v, %w", form, err)
 			}
 			return form.Get("Body"), nil
 		},
