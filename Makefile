@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PORT  ?= 8080
 FUZZTIME ?= 3s
+N     ?= 5000
+SEED  ?= 0
 TOOL  := go tool -modfile=tools/go.mod
 TESTS := $(TOOL) gotestsum --format pkgname --hide-summary=skipped --
 
@@ -37,6 +39,11 @@ fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each
 		echo "Fuzzing $$package $$target for $(FUZZTIME)"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }; \
 	done
+
+.PHONY: chaos
+chaos: ## Break everything at random under load, and see that nothing is lost or twice (N=5000 SEED=any)
+	@go run ./cmd/duebell runtime
+	@go run ./e2e/chaos -n $(N) -seed $(SEED)
 
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted

@@ -75,7 +75,7 @@ func TestEveryChannelAtOnce(t *testing.T) {
 // The first e-mail provider refuses: the second one carries the e-mail, once.
 func TestFailover(t *testing.T) {
 	t.Parallel()
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SendGrid, Status: 503})
 	p := newPerson(t, own)
 	task := p.create(time.Second)

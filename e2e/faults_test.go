@@ -3,11 +3,15 @@ package e2e
 import (
 	"context"
 	"flag"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/duebell/duebell/local/ingress"
 	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/api"
@@ -18,9 +22,9 @@ import (
 var outage = flag.Duration("outage", 8*time.Second, "how long a part of the system is away in the tests of faults")
 
 // startOwn starts a system that the test may break.
-func startOwn(t *testing.T) *system.System {
+func startOwn(t *testing.T, change func(*system.Options)) *system.System {
 	t.Helper()
-	own, err := start(t.Context(), filepath.Join(t.TempDir(), "data"), asItIs)
+	own, err := start(t.Context(), filepath.Join(t.TempDir(), "data"), change)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +39,7 @@ func startOwn(t *testing.T) *system.System {
 // Each part of the system is away while reminders fall due, and while others are
 // created or moved. When it is back, everything has arrived once, soon.
 func TestPartsAway(t *testing.T) {
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	for _, name := range []string{"trigger-reminder", "daprd", "scheduler", "postgres"} {
 		t.Run(name, func(t *testing.T) {
 			p := newPerson(t, own)
@@ -77,10 +81,39 @@ func TestPartsAway(t *testing.T) {
 	}
 }
 
+// What lies between Dapr and the function answers for it: 404, which is "done" for Dapr,
+// as of an ingress that does not know the route yet, or 500. Whether Dapr has dropped the
+// job or repeats it: everything arrives, once.
+func TestIngressAnswersForTheFunction(t *testing.T) {
+	t.Parallel()
+	own := startOwn(t, func(o *system.Options) { o.Ingress = true })
+	for _, status := range []int{http.StatusNotFound, http.StatusInternalServerError} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			p := newPerson(t, own)
+			tasks := []api.Task{p.create(time.Second), p.create(*outage / 2), p.create(*outage - time.Second), p.create(*outage + 2*time.Second)}
+			struck := own.Ingress().Struck()
+			own.Ingress().Fail(ingress.Fault{Status: status})
+			time.Sleep(*outage)
+			own.Ingress().Heal()
+			if own.Ingress().Struck() == struck {
+				t.Error("no callback came while it answered")
+			}
+			p.told(30*time.Second, len(tasks))
+			p.quiet(6 * time.Second)
+			var worst time.Duration
+			for _, n := range p.inbox() {
+				i := slices.IndexFunc(tasks, func(task api.Task) bool { return task.ID.String() == n.TaskID })
+				worst = max(worst, n.CreatedAt.Sub(*tasks[i].DueDate))
+			}
+			t.Logf("%d for %v: the latest of %d reminders was %v late", status, *outage, len(tasks), worst.Round(time.Millisecond))
+		})
+	}
+}
+
 // Every e-mail provider is away: the reminder is in the inbox at once, the e-mail is
 // a dead letter until one is back, and then it is sent, once.
 func TestProvidersAway(t *testing.T) {
-	own := startOwn(t)
+	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
 	for provider, status := range map[string]int{sandbox.SendGrid: 503, sandbox.SES: 503, sandbox.SMTP: 451} {
 		own.Sandbox().Fail(sandbox.Fault{Provider: provider, Status: status})

@@ -49,11 +49,11 @@ func cleanup(ctx context.Context, args []string) error {
 		return err
 	}
 	defer closeAll()
-	report := c.Cleanup(ctx, *dryRun)
+	err = showReport(newScreen(os.Stdout), c.Cleanup(ctx, *dryRun))
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	return showReport(newScreen(os.Stdout), report)
+	return err
 }
 
 // showReport shows what a cleanup has done. Its error says that a step has failed.

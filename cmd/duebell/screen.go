@@ -92,7 +92,7 @@ func (s *screen) text(heading string, lines ...string) {
 }
 
 func (s *screen) entry(style lipgloss.Style, sign, name, text string) string {
-	return fmt.Sprintf("  %s %-17s %s", s.style(style, sign), name, text)
+	return fmt.Sprintf("  %s %-19s %s", s.style(style, sign), name, text)
 }
 
 func (s *screen) style(style lipgloss.Style, text string) string {

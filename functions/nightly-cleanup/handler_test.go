@@ -30,4 +30,14 @@ func TestOneFailingStepDoesNotStopTheOthers(t *testing.T) {
 		t.Errorf("%d keys are left, want the one that still counts", left)
 	}
 	w.WantProblem(s.Call("GET", "/", nil), 405, "invalid", "POST")
+	w.WantProblem(s.Call("POST", "/?dry_run=maybe", nil), 400, "invalid", "dry_run")
+}
+
+// Without the database no step can be done, and nothing is said to be.
+func TestDatabaseAwayIs503(t *testing.T) {
+	w := functiontest.New(t)
+	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"
+	for _, path := range []string{"/", "/?dry_run=true"} {
+		w.WantProblem(functiontest.Serve(w, New, "CLEANUP_BUDGET=2s").Call("POST", path, nil), 503, "unavailable", "every step of the cleanup has failed")
+	}
 }

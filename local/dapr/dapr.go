@@ -8,6 +8,7 @@
 package dapr
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"os"
@@ -74,6 +75,8 @@ func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 // DaprdOptions says how a daprd runs. All fields but Env, ResourcesPath and OnEvent
 // are needed.
 type DaprdOptions struct {
+	// Name is what its process is called; "" means daprd.
+	Name    string
 	Runtime Runtime
 	// Dir is daprd's own; it holds nothing that has to last.
 	Dir   string
@@ -140,7 +143,7 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		args = append(args, "--resources-path="+o.ResourcesPath)
 	}
 	return process.Start(process.Spec{
-		Name: "daprd",
+		Name: cmp.Or(o.Name, "daprd"),
 		Path: o.Runtime.Daprd,
 		Args: args,
 		Env: append([]string{

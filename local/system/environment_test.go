@@ -27,21 +27,22 @@ func TestShellReadsBackWhatWasWritten(t *testing.T) {
 
 func TestPortsAreKept(t *testing.T) {
 	path := t.TempDir() + "/ports.json"
-	first, err := choosePorts(path, Functions, 0)
+	two := []daprd{{name: "daprd"}, {name: "daprd-2"}}
+	first, err := choosePorts(path, Functions, two, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := first.save(path); err != nil {
 		t.Fatal(err)
 	}
-	second, err := choosePorts(path, Functions[1:], 8080)
+	second, err := choosePorts(path, Functions[1:], two[1:], 8080)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if second.Gateway != 8080 {
 		t.Errorf("the gateway's port is %d", second.Gateway)
 	}
-	if second.Daprd != first.Daprd || second.Scheduler != first.Scheduler || second.Postgres != first.Postgres {
+	if second.Daprds["daprd-2"] != first.Daprds["daprd-2"] || first.Daprds["daprd-2"].GRPC == 0 || second.Scheduler != first.Scheduler || second.Postgres != first.Postgres {
 		t.Errorf("the ports were %+v and are %+v", first, second)
 	}
 	for _, f := range Functions[1:] {

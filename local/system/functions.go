@@ -7,8 +7,10 @@ import (
 
 // Function is a function that the system runs.
 type Function struct {
-	// Name is the function's, and its program's in Options.FunctionsDir.
+	// Name is the function's, or that of a further instance of it.
 	Name string
+	// Program is what runs, in Options.FunctionsDir; "" means the one called Name.
+	Program string
 	// Variables are the environment variables that it is given, besides HOST,
 	// PORT and SHUTDOWN_GRACE: what it needs and nothing else.
 	Variables []string

@@ -14,24 +14,29 @@ import (
 // takes the same ones if they are free.
 type ports struct {
 	Gateway   int
+	Ingress   int
 	Mail      int // the sandbox's mail server
 	Postgres  int
 	Scheduler dapr.SchedulerPorts
-	Daprd     dapr.DaprdPorts
+	Daprds    map[string]dapr.DaprdPorts // by their processes' names
 	Functions map[string]int
 }
 
 // choosePorts returns free ports, preferring those that are kept at path. If gateway
 // is not 0, it is taken as it is.
-func choosePorts(path string, functions []Function, gateway int) (ports, error) {
+func choosePorts(path string, functions []Function, daprds []daprd, gateway int) (ports, error) {
 	var p ports
 	if kept, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(kept, &p) // they are only a wish
 	}
 	places := []*int{
-		&p.Gateway, &p.Mail, &p.Postgres,
+		&p.Gateway, &p.Ingress, &p.Mail, &p.Postgres,
 		&p.Scheduler.API, &p.Scheduler.Health, &p.Scheduler.EtcdClient, &p.Scheduler.EtcdPeer,
-		&p.Daprd.GRPC, &p.Daprd.HTTP, &p.Daprd.Internal,
+	}
+	daprdPorts := make([]dapr.DaprdPorts, len(daprds))
+	for i, d := range daprds {
+		daprdPorts[i] = p.Daprds[d.name]
+		places = append(places, &daprdPorts[i].GRPC, &daprdPorts[i].HTTP, &daprdPorts[i].Internal)
 	}
 	of := make([]int, len(functions))
 	for i, f := range functions {
@@ -48,6 +53,10 @@ func choosePorts(path string, functions []Function, gateway int) (ports, error) 
 	}
 	for i, place := range places {
 		*place = free[i]
+	}
+	p.Daprds = map[string]dapr.DaprdPorts{}
+	for i, d := range daprds {
+		p.Daprds[d.name] = daprdPorts[i]
 	}
 	p.Functions = map[string]int{}
 	for i, f := range functions {

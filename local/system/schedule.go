@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -21,7 +22,7 @@ func (s *System) startSchedules() (stop func()) {
 		running++
 		go func() {
 			defer func() { ended <- struct{}{} }()
-			invokeEvery(ctx, f.Every, "http://"+process.Address(s.ports.Functions[f.Name])+"/")
+			s.invokeEvery(ctx, f.Every, f.Name)
 		}()
 	}
 	return func() {
@@ -32,22 +33,33 @@ func (s *System) startSchedules() (stop func()) {
 	}
 }
 
-// invokeEvery posts to a URL, and again so long after each answer, until ctx ends.
+// invokeEvery invokes a function, and again so long after each answer, until ctx ends.
 // What goes wrong is in the function's log.
-func invokeEvery(ctx context.Context, pause time.Duration, url string) {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+func (s *System) invokeEvery(ctx context.Context, pause time.Duration, name string) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, http.NoBody)
-		if err != nil {
-			return
-		}
-		if resp, err := client.Do(req); err == nil {
-			_ = resp.Body.Close()
-		}
+		_ = s.Invoke(ctx, name)
 	}
+}
+
+// Invoke invokes a function that time invokes, and waits for its answer.
+func (s *System) Invoke(ctx context.Context, name string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+process.Address(s.ports.Functions[name])+"/", http.NoBody)
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %d", name, resp.StatusCode)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +21,7 @@ import (
 	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/file"
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/local/ingress"
 	"github.com/duebell/duebell/local/issuer"
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
@@ -50,7 +53,7 @@ func (s *System) start(ctx context.Context) (err error) {
 		}
 		*secret = string(kept)
 	}
-	if s.ports, err = choosePorts(s.path("ports.json"), s.functions, s.options.Port); err != nil {
+	if s.ports, err = choosePorts(s.path("ports.json"), s.functions, s.daprds(), s.options.Port); err != nil {
 		return err
 	}
 	if err := s.serve(); err != nil {
@@ -86,7 +89,19 @@ func (s *System) serve() (err error) {
 	own.Handle("/", s.sandbox.Handler())
 	s.gateway = gateway.New(s.ports.backends(), own)
 
-	listener, err := net.Listen("tcp4", process.Address(s.ports.Gateway))
+	if s.options.Ingress {
+		var instances []*url.URL
+		for _, f := range s.functions {
+			if cmp.Or(f.Program, f.Name) == trigger {
+				instances = append(instances, s.ports.backends()[f.Name])
+			}
+		}
+		s.ingress = ingress.New(instances...)
+		if err := s.listen(s.ports.Ingress, s.ingress); err != nil {
+			return err
+		}
+	}
+	err = s.listen(s.ports.Gateway, s.gateway)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d of this machine is taken: choose another one, for instance PORT=%d make run", s.ports.Gateway, s.ports.Gateway+1)
 	}
@@ -94,11 +109,21 @@ func (s *System) serve() (err error) {
 		return err
 	}
 	if s.mail, err = net.Listen("tcp4", process.Address(s.ports.Mail)); err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
-	s.server = &http.Server{Handler: s.gateway, ReadHeaderTimeout: 10 * time.Second}
-	s.served.Go(func() { _ = s.server.Serve(listener) }) // both end when they are closed
-	s.served.Go(func() { _ = s.sandbox.ServeSMTP(s.mail, nil) })
+	s.served.Go(func() { _ = s.sandbox.ServeSMTP(s.mail, nil) }) // ends when it is closed
+	return nil
+}
+
+// listen serves on a port until the system stops.
+func (s *System) listen(port int, handler http.Handler) error {
+	listener, err := net.Listen("tcp4", process.Address(port))
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	s.servers = append(s.servers, server)
+	s.served.Go(func() { _ = server.Serve(listener) }) // ends when it is closed
 	return nil
 }
 
@@ -151,7 +176,7 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 func (s *System) variables() map[string]string {
 	variables := map[string]string{
 		"DATABASE_URL":           s.databaseURL,
-		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprd.GRPC),
+		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprds[firstDaprd].GRPC),
 		"DAPR_API_TOKEN":         s.secrets.daprAPI,
 		"APP_API_TOKEN":          s.secrets.appAPI,
 		"OIDC_ISSUER":            s.issuer.URL(),
@@ -210,20 +235,50 @@ func (s *System) startDapr(ctx context.Context) error {
 	if err := os.CopyFS(resources, manifests.Local); err != nil {
 		return err
 	}
-	return s.step(ctx, "daprd", "starting", func(ctx context.Context, say func(string)) (string, error) {
-		err := s.run(ctx, "daprd", func() (*process.Process, error) {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, d := range s.daprds() {
+		group.Go(func() error { return s.startDaprd(ctx, runtime, d, resources) })
+	}
+	return group.Wait()
+}
+
+// daprd is one daprd: its process's name, and where its callbacks go.
+type daprd struct {
+	name, appID string
+	appPort     func(ports) int
+}
+
+// daprds returns those that are to run.
+func (s *System) daprds() []daprd {
+	callbacks := func(p ports) int {
+		if s.options.Ingress {
+			return p.Ingress
+		}
+		return p.Functions[trigger]
+	}
+	daprds := []daprd{{firstDaprd, appID, callbacks}}
+	for n := 2; n <= s.options.Daprds; n++ {
+		daprds = append(daprds, daprd{fmt.Sprintf("%s-%d", firstDaprd, n), appID, callbacks})
+	}
+	return daprds
+}
+
+func (s *System) startDaprd(ctx context.Context, runtime dapr.Runtime, d daprd, resources string) error {
+	return s.step(ctx, d.name, "starting", func(ctx context.Context, say func(string)) (string, error) {
+		own := s.ports.Daprds[d.name]
+		err := s.run(ctx, d.name, func() (*process.Process, error) {
 			return dapr.StartDaprd(dapr.DaprdOptions{
-				Runtime: runtime, Dir: s.path("daprd"), AppID: appID, AppPort: s.ports.Functions[trigger], Ports: s.ports.Daprd,
+				Name: d.name, Runtime: runtime, Dir: s.path(d.name), AppID: d.appID, AppPort: d.appPort(s.ports), Ports: own,
 				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: s.ports.Scheduler.API,
 				ResourcesPath: filepath.Join(resources, "local"),
-				LogFile:       s.log("daprd"), OnEvent: s.event,
+				LogFile:       s.log(d.name), OnEvent: s.event,
 			})
 		})
 		if err != nil {
 			return "", err
 		}
 		say("connecting; if the scheduler was killed, this takes 20 seconds")
-		return process.Address(s.ports.Daprd.GRPC), s.appIsConnected(ctx)
+		return process.Address(own.GRPC), s.appIsConnected(ctx, own)
 	})
 }
 
@@ -241,11 +296,11 @@ func (s *System) run(ctx context.Context, name string, start func() (*process.Pr
 	return p.Ready(ctx)
 }
 
-func (s *System) appIsConnected(ctx context.Context) error {
+func (s *System) appIsConnected(ctx context.Context, daprd dapr.DaprdPorts) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	for {
-		err := s.ports.Daprd.AppIsConnected(ctx)
+		err := daprd.AppIsConnected(ctx)
 		if err == nil {
 			return nil
 		}

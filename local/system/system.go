@@ -12,18 +12,22 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/local/ingress"
 	"github.com/duebell/duebell/local/issuer"
 	"github.com/duebell/duebell/local/lock"
 	"github.com/duebell/duebell/local/process"
@@ -31,9 +35,10 @@ import (
 )
 
 const (
-	appID    = "duebell"
-	audience = "duebell"
-	sender   = "Duebell <reminders@duebell.example>"
+	appID      = "duebell"
+	firstDaprd = "daprd"
+	audience   = "duebell"
+	sender     = "Duebell <reminders@duebell.example>"
 
 	// readyTimeout is for each process; none needs more than some seconds.
 	readyTimeout = time.Minute
@@ -57,6 +62,12 @@ type Options struct {
 	// NoSchedules leaves the functions that time invokes to their own: a test that
 	// shows what happens without them wants that.
 	NoSchedules bool
+	// Ingress has daprd's callbacks go through an ingress, to all instances of the
+	// function that they are for; see System.Ingress. Without it they go straight there.
+	Ingress bool
+	// Daprds is how many daprds serve the functions; 0 means one. Functions call the
+	// first; Dapr calls back through any.
+	Daprds int
 	// DatabaseURL is the database to use; "" means one of its own.
 	DatabaseURL string
 	// Migrate brings the database up to date.
@@ -94,9 +105,10 @@ type System struct {
 	issuer  *issuer.Issuer
 	sandbox *sandbox.Sandbox
 	gateway *gateway.Gateway
-	server  *http.Server
-	mail    net.Listener // the sandbox's
-	served  sync.WaitGroup
+	ingress *ingress.Ingress // nil without Options.Ingress
+	servers []*http.Server
+	mail    net.Listener   // the sandbox's
+	served  sync.WaitGroup // until they have ended
 
 	callbacks sync.Mutex // held while Report or OnEvent runs
 
@@ -153,7 +165,9 @@ func (s *System) path(elements ...string) string {
 	return filepath.Join(append([]string{s.options.Dir}, elements...)...)
 }
 
-func (s *System) program(f Function) string { return filepath.Join(s.options.FunctionsDir, f.Name) }
+func (s *System) program(f Function) string {
+	return filepath.Join(s.options.FunctionsDir, cmp.Or(f.Program, f.Name))
+}
 
 func (s *System) log(name string) string { return s.path("logs", name+".log") }
 
@@ -166,12 +180,22 @@ func (s *System) Issuer() *issuer.Issuer { return s.issuer }
 // Sandbox returns what stands in for the providers.
 func (s *System) Sandbox() *sandbox.Sandbox { return s.sandbox }
 
-// Process returns the process called postgres, scheduler, daprd or like a function:
-// to kill, pause, stop or start it. It is nil if there is none of that name.
+// Ingress returns what daprd's callbacks go through; nil without Options.Ingress.
+func (s *System) Ingress() *ingress.Ingress { return s.ingress }
+
+// Process returns the process called postgres, scheduler, daprd (a second one is
+// called daprd-2) or like a function: to kill, pause, stop or start it. It is nil if there is none of that name.
 func (s *System) Process(name string) *process.Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.processes[name]
+}
+
+// Processes returns the names of all processes there are, in their order.
+func (s *System) Processes() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.processes))
 }
 
 // Ready waits until everything is ready again, after something was killed or
@@ -182,7 +206,12 @@ func (s *System) Ready(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.appIsConnected(ctx)
+	for _, d := range s.daprds() {
+		if err := s.appIsConnected(ctx, s.ports.Daprds[d.name]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *System) all() []*process.Process {
@@ -208,21 +237,30 @@ func (s *System) Stop(ctx context.Context) error {
 	if stopSchedules != nil {
 		stopSchedules()
 	}
-	errs := []error{removeFile(s.path(environmentFile)), s.stopProcesses(ctx, "daprd")}
-	names := []string{"scheduler"}
+	var names []string
+	for _, d := range s.daprds() {
+		names = append(names, d.name)
+	}
+	errs := []error{removeFile(s.path(environmentFile)), s.stopProcesses(ctx, names...)}
+	names = []string{"scheduler"}
 	for _, f := range s.functions {
 		names = append(names, f.Name)
 	}
 	errs = append(errs, s.stopProcesses(ctx, names...))
-	if s.server != nil {
-		// Until here it served the functions themselves: keys, and the sandbox.
-		shutdown, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		if s.server.Shutdown(shutdown) != nil {
-			_ = s.server.Close() // whoever still waits is cut off
+	// Until here they served the functions themselves: keys, and the sandbox.
+	shutdown, cancelShutdown := context.WithTimeout(ctx, time.Second)
+	defer cancelShutdown()
+	for _, server := range s.servers {
+		if server.Shutdown(shutdown) != nil {
+			_ = server.Close() // whoever still waits is cut off
 		}
+	}
+	if s.mail != nil {
 		_ = s.mail.Close() // its clients have ended
-		s.served.Wait()
+	}
+	s.served.Wait()
+	if s.ingress != nil {
+		s.ingress.Close()
 	}
 	if s.gateway != nil {
 		s.gateway.Close()

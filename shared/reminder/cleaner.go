@@ -28,9 +28,9 @@ type Inventory interface {
 // CleanupRules say for how long things are kept, and how much one cleanup does.
 type CleanupRules struct {
 	DeletedTasks      time.Duration `env:"KEEP_DELETED_TASKS" envDefault:"720h" help:"how long a deleted task is kept, with its reminders and deliveries, until its rows are removed"`
-	History           time.Duration `env:"KEEP_HISTORY" envDefault:"2160h" help:"how long deliveries are kept that a reminder's later ones have superseded, and reminders that a task no longer has"`
-	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification stays in the inbox after it was read"`
-	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded"`
+	History           time.Duration `env:"KEEP_HISTORY" envDefault:"2160h" help:"how long deliveries are kept after they were sent, failed or cancelled, and reminders that a task no longer has"`
+	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification stays in the inbox after it was read; the latest one of each user always does"`
+	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded; its delivery may go before it, and take it along"`
 	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
 
 	Budget     time.Duration `env:"CLEANUP_BUDGET" envDefault:"4m" help:"how long one cleanup may take; each step gets its share of what is left"`
@@ -130,11 +130,13 @@ func (c *cleanup) steps() []step {
 		{"unknown_jobs", "jobs that no reminder knows: deleted", c.unknownJobs},
 		{"stale_sentinels", "sentinel jobs of earlier days: deleted", c.staleSentinels},
 		{"vanished_jobs", "reminders of the next 48 hours whose jobs Dapr has lost: scheduled again", c.vanishedJobs},
-		{"deleted_tasks", "tasks deleted long ago: removed with all that is theirs", c.purge(store.DeletedTasks, keep.DeletedTasks)},
-		{"removed_reminders", "reminders that their tasks have not had for long: removed", c.purge(store.RemovedReminders, keep.History)},
-		{"superseded_deliveries", "old deliveries of reminders that were armed anew: removed", c.purge(store.SupersededDeliveries, keep.History)},
-		{"read_notifications", "notifications read long ago: removed", c.purge(store.ReadNotifications, keep.ReadNotifications)},
+		// What belongs to something comes before it: so each row is counted where a
+		// dry run counts it.
 		{"dead_letters", "dead letters settled long ago: removed", c.purge(store.SettledDeadLetters, keep.DeadLetters)},
+		{"finished_deliveries", "deliveries finished long ago: removed", c.purge(store.FinishedDeliveries, keep.History)},
+		{"removed_reminders", "reminders that their tasks have not had for long: removed", c.purge(store.RemovedReminders, keep.History)},
+		{"deleted_tasks", "tasks deleted long ago: removed with all that is theirs", c.purge(store.DeletedTasks, keep.DeletedTasks)},
+		{"read_notifications", "notifications read long ago: removed", c.purge(store.ReadNotifications, keep.ReadNotifications)},
 		{"idempotency_keys", "idempotency keys that have expired: removed", c.purge(store.IdempotencyKeys, keep.IdempotencyKeys)},
 		{"inbox_tickets", "inbox tickets that have expired: removed", c.purge(store.InboxTickets, 0)},
 	}
@@ -153,8 +155,11 @@ const (
 type cleanup struct {
 	*Cleaner
 	dryRun bool
-	// list returns the names of all jobs, which are asked for once.
-	list func() ([]string, error)
+	// names are those of all jobs, which are asked for once.
+	names []string
+	// unlisted is why they could not be had.
+	unlisted error
+	asked    bool
 }
 
 // Cleanup makes one cleanup. A step that fails does not stop the others. In a dry run
@@ -163,11 +168,7 @@ func (c *Cleaner) Cleanup(ctx context.Context, dryRun bool) Report {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.rules.Budget)
 	defer cancel()
-	run := &cleanup{Cleaner: c, dryRun: dryRun, list: sync.OnceValues(func() ([]string, error) {
-		ctx, cancel := context.WithTimeout(ctx, listTime)
-		defer cancel()
-		return c.dapr.List(ctx)
-	})}
+	run := &cleanup{Cleaner: c, dryRun: dryRun}
 	report := Report{DryRun: dryRun, Complete: true}
 	steps := run.steps()
 	for i, s := range steps {
@@ -178,6 +179,35 @@ func (c *Cleaner) Cleanup(ctx context.Context, dryRun bool) Report {
 	}
 	report.TookSeconds = time.Since(began).Seconds()
 	return report
+}
+
+// list returns the names of all jobs. The step that asks first waits for them, with
+// the time that is its own.
+func (c *cleanup) list(ctx context.Context) ([]string, error) {
+	if !c.asked {
+		ctx, cancel := context.WithTimeout(ctx, listTime)
+		defer cancel()
+		c.names, c.unlisted = c.dapr.List(ctx)
+		c.asked = true
+	}
+	return c.names, c.unlisted
+}
+
+// ours returns the names of all jobs, and that of the sentinel, which must be among
+// them: if it isn't, this may be the Dapr of another database, whose jobs are not ours
+// to delete.
+func (c *cleanup) ours(ctx context.Context) (names []string, sentinel string, err error) {
+	if names, err = c.list(ctx); err != nil {
+		return nil, "", err
+	}
+	if sentinel, err = c.store.Sentinel(ctx); err != nil {
+		return nil, "", err
+	}
+	if !slices.Contains(names, sentinel) {
+		return nil, "", errors.New("nothing was deleted, because Dapr does not hold this database's sentinel job: " +
+			"if DATABASE_URL and DAPR_GRPC_ENDPOINT belong together, the next sweep makes a new one")
+	}
+	return names, sentinel, nil
 }
 
 // step makes one step within a time. That its time runs out is no failure.
@@ -243,22 +273,22 @@ func (c *cleanup) leftoverJobs(ctx context.Context) (count int, complete bool, e
 // any row: what a database that was restored does not know, say. A name is never
 // used for two instants, so nothing that counts can be hit.
 func (c *cleanup) unknownJobs(ctx context.Context) (count int, complete bool, err error) {
-	names, err := c.list()
+	names, _, err := c.ours(ctx)
 	if err != nil {
 		return 0, false, err
 	}
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, task.JobPrefix) })
 	for some := range slices.Chunk(names, page) {
-		if ctx.Err() != nil || count >= c.rules.Rows {
+		if ctx.Err() != nil {
 			return count, false, nil
 		}
 		unknown, err := c.unknown(ctx, some)
 		if err != nil {
 			return count, false, err
 		}
-		n, err := c.remove(ctx, unknown[:min(len(unknown), c.rules.Rows-count)])
+		n, all, err := c.remove(ctx, unknown, c.rules.Rows-count)
 		count += n
-		if err != nil {
+		if err != nil || !all {
 			return count, false, err
 		}
 	}
@@ -292,11 +322,7 @@ func jobName(job store.Scheduled) string {
 
 // staleSentinels deletes sentinel jobs that another one has replaced.
 func (c *cleanup) staleSentinels(ctx context.Context) (count int, complete bool, err error) {
-	names, err := c.list()
-	if err != nil {
-		return 0, false, err
-	}
-	current, err := c.store.Sentinel(ctx)
+	names, current, err := c.ours(ctx)
 	if err != nil {
 		return 0, false, err
 	}
@@ -307,8 +333,7 @@ func (c *cleanup) staleSentinels(ctx context.Context) (count int, complete bool,
 			stale = append(stale, name)
 		}
 	}
-	count, err = c.remove(ctx, stale)
-	return count, true, err
+	return c.remove(ctx, stale, c.rules.Rows)
 }
 
 // born is when an ID was made; those that don't say so are of old.
@@ -320,19 +345,23 @@ func born(id string) time.Time {
 	return time.Unix(parsed.Time().UnixTime())
 }
 
-// remove deletes jobs by their names, and returns how many.
-func (c *cleanup) remove(ctx context.Context, names []string) (int, error) {
+// remove deletes jobs by their names, so many at most, and returns how many, and
+// whether that was all.
+func (c *cleanup) remove(ctx context.Context, names []string, limit int) (count int, all bool, err error) {
+	some := names[:min(len(names), limit)]
+	all = len(some) == len(names)
 	if c.dryRun {
-		return len(names), nil
+		return len(some), all, nil
 	}
-	return callAll(ctx, c.rules.Concurrent, names, c.dapr.Remove)
+	count, err = callAll(ctx, c.rules.Concurrent, some, c.dapr.Remove)
+	return count, all, err
 }
 
 // vanishedJobs looks whether the jobs are there that Dapr has confirmed for the next
 // time, and schedules those again that aren't.
 func (c *cleanup) vanishedJobs(ctx context.Context) (count int, complete bool, err error) {
 	listed := map[string]bool{}
-	names, _ := c.list() // without the list each job is asked for
+	names, _ := c.list(ctx) // without the list each job is asked for
 	for _, name := range names {
 		listed[name] = true
 	}
@@ -359,7 +388,9 @@ func (c *cleanup) vanishedJobs(ctx context.Context) (count int, complete bool, e
 	if c.dryRun {
 		return count, complete, nil
 	}
-	return count, complete, c.sweeper.schedulePending(ctx, &Summary{})
+	var sum Summary
+	err = c.sweeper.schedulePending(ctx, &sum)
+	return count, complete && sum.Pending == 0, err
 }
 
 // unconfirmVanished asks Dapr for the jobs of reminders, one by one, makes pending

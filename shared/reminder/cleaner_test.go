@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,11 +31,16 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{world: newWorld(t, time.Now), dapr: &fakeDapr{}}
+	h := &house{world: newWorld(t, time.Now), dapr: &fakeDapr{jobs: map[string]fakeJob{currentSentinel: {}}}}
+	if name, err := h.store.SetSentinel(h.Context(), "", currentSentinel); err != nil || name != currentSentinel {
+		h.Fatal(name, err)
+	}
 	h.planner = reminder.NewPlanner(h.store, h.dapr, h.clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
 	h.cleaner = h.withRules(func(*reminder.CleanupRules) {})
 	return h
 }
+
+const currentSentinel = "sentinel-current"
 
 func (h *house) withRules(change func(*reminder.CleanupRules)) *reminder.Cleaner {
 	rules := cleanupRules
@@ -89,19 +95,24 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 	for _, name := range []string{"somebody-elses", "sentinel-" + uuid.Must(uuid.NewV7()).String()} { // the second may be about to be recorded
 		h.dapr.jobs[name] = fakeJob{}
 	}
-	if name, err := h.store.SetSentinel(h.Context(), "", "sentinel-current"); err != nil || name != "sentinel-current" {
-		h.Fatal(name, err)
-	}
-	h.dapr.jobs["sentinel-current"] = fakeJob{}
 
-	gone := h.add(-time.Minute)
+	// What goes with a task is old enough to go by itself.
+	gone, told := h.add(-time.Minute), h.add(-time.Minute)
 	h.fire(wake(gone))
+	h.fire(wake(told))
 	h.remove(gone.ID)
-	h.exec(`delete from leftover_jobs where reminder_id = '` + gone.Reminders[0].ID.String() + `';
-		update tasks set deleted_at = now() - interval '31 d' where id = '` + gone.ID.String() + `'`)
-	h.exec(`update notifications set read_at = now() - interval '91 d'`)
+	h.settle()
+	id := "'" + gone.ID.String() + "'"
+	h.exec(`update tasks set deleted_at = now() - interval '31 d' where id = ` + id + `;
+		update notifications set read_at = now() - interval '91 d';
+		update deliveries set finished_at = now() - interval '91 d' where task_id = ` + id + `;
+		insert into dead_letters (id, state, job_name, data, error, attempts, delivery_id, updated_at)
+		select id, 'discarded', '', '', '', 1, id, now() - interval '31 d' from deliveries where task_id = ` + id + ` limit 1;
+		insert into reminders (id, task_id, user_id, before, state, revision, removed_at)
+		values (gen_random_uuid(), ` + id + `, 'ada', '1 h', 'cancelled', 1, now() - interval '91 d')`)
 	return untouched, vanished, map[string]int{
-		"leftover_jobs": 1, "unknown_jobs": 3, "stale_sentinels": 1, "vanished_jobs": 1, "deleted_tasks": 1, "read_notifications": 1,
+		"leftover_jobs": 2, "unknown_jobs": 3, "stale_sentinels": 1, "vanished_jobs": 1,
+		"dead_letters": 1, "finished_deliveries": 2, "removed_reminders": 1, "deleted_tasks": 1, "read_notifications": 1,
 	}
 }
 
@@ -140,7 +151,7 @@ func TestCleanup(t *testing.T) {
 			}
 			continue
 		}
-		if got := h.dapr.names(); len(got) != 6 { // three live ones, the sentinel, the next one, somebody else's
+		if got := h.dapr.names(); len(got) != 7 { // four live ones, the sentinel, the next one, somebody else's
 			t.Errorf("left with Dapr: %q", got)
 		}
 		for _, live := range []task.Task{untouched, vanished} {
@@ -164,12 +175,14 @@ func TestCleanupGoesOn(t *testing.T) {
 	if got := failures(r); !slices.Equal(got, []string{"leftover_jobs", "unknown_jobs", "stale_sentinels", "vanished_jobs"}) {
 		t.Errorf("failed: %v", got)
 	}
-	if got := counts(r); got["deleted_tasks"] != 1 || got["read_notifications"] != 1 || len(got) != 2 || r.Complete || r.Failed() != 4 {
-		t.Errorf("counts %v", got)
+	for _, needsDapr := range failures(r) {
+		delete(want, needsDapr)
+	}
+	if got := counts(r); fmt.Sprint(got) != fmt.Sprint(want) || r.Complete {
+		t.Errorf("counts %v, want %v", got, want)
 	}
 	h.dapr.call = nil
-	delete(want, "deleted_tasks")
-	delete(want, "read_notifications")
+	want = map[string]int{"leftover_jobs": 2, "unknown_jobs": 3, "stale_sentinels": 1, "vanished_jobs": 1}
 	if r := h.cleaner.Cleanup(t.Context(), false); fmt.Sprint(counts(r)) != fmt.Sprint(want) || !r.Complete {
 		t.Errorf("when Dapr is back: %+v", r)
 	}
@@ -199,6 +212,278 @@ func TestCleanupIsBounded(t *testing.T) {
 	cancel()
 	if r := h.cleaner.Cleanup(ended, false); r.Complete || len(r.Steps) < 5 {
 		t.Errorf("without any time: %+v", r)
+	}
+}
+
+// Jobs that are deleted by their names are no more than one cleanup may delete, and
+// it says that there are more.
+func TestCleanupOfUnknownJobsIsBounded(t *testing.T) {
+	h := newHouse(t)
+	for range 5 {
+		h.dapr.jobs["sentinel-"+uuid.NewString()] = fakeJob{}
+		h.dapr.jobs[task.Wake{ReminderID: uuid.New(), Revision: 1}.JobName()] = fakeJob{}
+	}
+	cleaner := h.withRules(func(r *reminder.CleanupRules) { r.Rows = 3 })
+	for _, want := range []int{3, 2, 0} {
+		for _, dryRun := range []bool{true, false} {
+			r := cleaner.Cleanup(t.Context(), dryRun)
+			if got := counts(r); got["unknown_jobs"] != want || got["stale_sentinels"] != want || r.Complete != (want < 3) {
+				t.Errorf("dry run %v: %+v, want %d", dryRun, r, want)
+			}
+		}
+	}
+}
+
+// Jobs of which this database knows nothing may be those of another one.
+func TestCleanupLeavesTheDaprOfAnotherDatabaseAlone(t *testing.T) {
+	h := newHouse(t)
+	h.clutter()
+	h.exec(`update leftover_jobs set settled_at = now() + interval '1 h'; update sentinel set name = 'sentinel-of-another'`)
+	jobs := h.dapr.names()
+	for _, dryRun := range []bool{true, false} {
+		r := h.cleaner.Cleanup(t.Context(), dryRun)
+		if got := failures(r); !slices.Equal(got, []string{"unknown_jobs", "stale_sentinels"}) {
+			t.Errorf("dry run %v: failed: %v", dryRun, got)
+		}
+	}
+	for _, name := range jobs {
+		if !slices.Contains(h.dapr.names(), name) {
+			t.Errorf("%s is gone", name)
+		}
+	}
+}
+
+// hanging is a Dapr that answers nothing.
+type hanging struct{ *fakeDapr }
+
+func hang(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (hanging) Schedule(ctx context.Context, _ task.Wake, _ time.Time) error {
+	return hang(ctx)
+}
+
+func (hanging) Delete(ctx context.Context, _ task.Wake) error { return hang(ctx) }
+
+func (hanging) Remove(ctx context.Context, _ string) error { return hang(ctx) }
+
+func (hanging) Keep(ctx context.Context, _ string) error { return hang(ctx) }
+
+func (hanging) Holds(ctx context.Context, _ string) (bool, error) { return false, hang(ctx) }
+
+func (hanging) List(ctx context.Context) ([]string, error) { return nil, hang(ctx) }
+
+// A Dapr that hangs does not take the time of the steps that don't need it.
+func TestCleanupWhileDaprHangs(t *testing.T) {
+	h := newHouse(t)
+	_, _, want := h.clutter()
+	rules := cleanupRules
+	rules.Budget = 5 * time.Second
+	r := reminder.NewCleaner(h.store, hanging{h.dapr}, h.clock, rules).Cleanup(t.Context(), false)
+	for _, needsDapr := range failures(r) {
+		delete(want, needsDapr)
+	}
+	if got := counts(r); fmt.Sprint(got) != fmt.Sprint(want) || r.Failed() != 4 || r.Complete {
+		t.Errorf("counts %v, want %v: %+v", got, want, r)
+	}
+}
+
+// Several cleanups at one time do what one does, and count nothing twice.
+func TestCleanupsAtTheSameTime(t *testing.T) {
+	h := newHouse(t)
+	const tasks = 60
+	for range tasks {
+		gone := h.add(-time.Minute)
+		h.fire(wake(gone))
+		h.remove(gone.ID)
+	}
+	h.settle()
+	h.exec(`update tasks set deleted_at = now() - interval '31 d'; update deliveries set finished_at = now() - interval '91 d'`)
+	reports := make([]reminder.Report, 4)
+	var group sync.WaitGroup
+	for i := range reports {
+		group.Go(func() { reports[i] = h.cleaner.Cleanup(t.Context(), false) })
+	}
+	group.Wait()
+	total := map[string]int{}
+	for _, r := range reports {
+		for step, n := range counts(r) {
+			total[step] += n
+		}
+		if r.Failed() > 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	last := h.cleaner.Cleanup(t.Context(), false)
+	if total["deleted_tasks"] != tasks || total["finished_deliveries"] != 2*tasks || len(counts(last)) > 0 || !last.Complete {
+		t.Errorf("together %v, and then %+v", total, last)
+	}
+	h.want("leftovers", h.leftovers())
+	h.want("jobs", h.dapr.names(), currentSentinel)
+}
+
+// A cleanup that ends anywhere leaves nothing half done: the next one does the rest.
+func TestCleanupEndsInTheMiddle(t *testing.T) {
+	for calls := 0; ; calls++ {
+		h := newHouse(t)
+		untouched, vanished, _ := h.clutter()
+		ctx, end := context.WithCancel(t.Context())
+		left := calls
+		var mu sync.Mutex
+		h.dapr.call = func(effect func()) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if left--; left < 0 {
+				end()
+				return context.Canceled
+			}
+			effect()
+			return nil
+		}
+		h.cleaner.Cleanup(ctx, false)
+		h.dapr.call = nil
+		ended := ctx.Err() != nil
+		end()
+		h.exec(`update reminders set next_schedule_at = null`) // a claim of the one that ended is over
+		h.cleaner.Cleanup(t.Context(), false)
+		if r := h.cleaner.Cleanup(t.Context(), false); len(counts(r)) > 0 || !r.Complete {
+			t.Errorf("ended at call %d: %+v", calls, r)
+		}
+		h.want("leftovers", h.leftovers())
+		for _, live := range []task.Task{untouched, vanished} {
+			if !slices.Contains(h.dapr.names(), wake(live).JobName()) || h.reload(live.ID).Reminders[0].Status() != "scheduled" {
+				t.Errorf("ended at call %d: %+v, %q", calls, h.reload(live.ID).Reminders, h.dapr.names())
+			}
+		}
+		if !ended {
+			return
+		}
+	}
+}
+
+// A reminder that fires or is moved while its job is looked for has not lost it, and
+// one that is about to fire is not looked at.
+func TestVanishedJobsThatAreNot(t *testing.T) {
+	for what, c := range map[string]struct {
+		due    time.Duration
+		change func(*house, task.Task)
+	}{
+		"fires": {time.Hour, func(h *house, soon task.Task) { h.fireNow(soon) }},
+		"moved": {time.Hour, func(h *house, soon task.Task) {
+			h.update(soon.ID, func(d *task.Draft) { d.DueDate = ptr(time.Now().Add(2 * time.Hour)) })
+		}},
+		"about to fire": {50 * time.Second, func(*house, task.Task) {}},
+	} {
+		h := newHouse(t)
+		soon := h.add(c.due)
+		delete(h.dapr.jobs, wake(soon).JobName())
+		h.dapr.tooMany = true // so that it is asked for
+		h.dapr.call = func(effect func()) error {
+			h.dapr.call = nil
+			effect()
+			c.change(h, soon)
+			return nil
+		}
+		r := h.cleaner.Cleanup(t.Context(), false)
+		if now := h.reload(soon.ID).Reminders[0]; counts(r)["vanished_jobs"] != 0 || slices.Contains(h.dapr.names(), wake(soon).JobName()) || now.Status() == "pending" {
+			t.Errorf("%s: %+v, %+v, %q", what, r, now, h.dapr.names())
+		}
+	}
+}
+
+// While Dapr takes no jobs, vanished ones are pending, and the report says that not
+// all is done.
+func TestVanishedJobsThatDaprDoesNotTake(t *testing.T) {
+	h := newHouse(t)
+	soon := h.add(time.Hour)
+	delete(h.dapr.jobs, wake(soon).JobName())
+	r := reminder.NewCleaner(h.store, refusing{h.dapr}, h.clock, cleanupRules).Cleanup(t.Context(), false)
+	if counts(r)["vanished_jobs"] != 1 || r.Complete || h.reload(soon.ID).Reminders[0].Status() != "pending" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// refusing is a Dapr that takes no jobs.
+type refusing struct{ *fakeDapr }
+
+func (refusing) Schedule(context.Context, task.Wake, time.Time) error { return errDown }
+
+// What has fired does not fire again once its deliveries are gone.
+func TestFiredReminderOutlivesItsDeliveries(t *testing.T) {
+	h := newHouse(t)
+	told := h.add(-time.Minute)
+	h.fire(wake(told))
+	h.exec(`update deliveries set finished_at = now() - interval '91 d'; update notifications set read_at = now() - interval '91 d'`)
+	if r := h.cleaner.Cleanup(t.Context(), false); counts(r)["finished_deliveries"] != 2 || len(h.deliveries(told.ID)) != 0 {
+		t.Fatalf("%+v", r)
+	}
+	o := h.fire(wake(told))
+	byHand, err := h.firer.FireTask(t.Context(), ada.ID, told.ID)
+	if o.Reason != reminder.ReasonDelivered || byHand.Status != reminder.Skipped || err != nil {
+		t.Errorf("%+v, %+v, %v", o, byHand, err)
+	}
+	h.sweep()
+	if len(h.inbox()) != 1 || h.mail.count() != 1 {
+		t.Errorf("%d in the inbox, %d e-mails", len(h.inbox()), h.mail.count())
+	}
+	moved := h.update(told.ID, func(d *task.Draft) { d.DueDate = ptr(time.Now().Add(-time.Second)) })
+	h.fire(wake(moved))
+	if len(h.inbox()) != 2 || h.mail.count() != 2 {
+		t.Errorf("moved: %d in the inbox, %d e-mails", len(h.inbox()), h.mail.count())
+	}
+}
+
+func TestReconcileWhileDaprIsAway(t *testing.T) {
+	h := newHouse(t)
+	h.add(time.Hour)
+	rows := h.rows()
+	h.dapr.call = func(func()) error { return errDown }
+	if err := h.cleaner.Reconcile(t.Context(), func(reminder.Progress) {}); !errors.Is(err, errDown) || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Error(err)
+	}
+	if !slices.Equal(rows, h.rows()) {
+		t.Errorf("from\n%v to\n%v", rows, h.rows())
+	}
+}
+
+// A reconciliation can be interrupted at any call, and run again.
+func TestReconcileInterrupted(t *testing.T) {
+	for calls := 0; ; calls++ {
+		h := newHouse(t)
+		live := []task.Task{h.add(time.Hour), h.add(2 * time.Hour), h.add(-time.Minute)}
+		clear(h.dapr.jobs)
+		ctx, interrupt := context.WithCancel(t.Context())
+		left := calls
+		var mu sync.Mutex
+		h.dapr.call = func(effect func()) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if left--; left < 0 {
+				interrupt()
+			}
+			effect()
+			return ctx.Err()
+		}
+		err := h.cleaner.Reconcile(ctx, func(reminder.Progress) {})
+		interrupted := ctx.Err() != nil
+		interrupt()
+		if interrupted == (err == nil) {
+			t.Errorf("interrupted %v at call %d: %v", interrupted, calls, err)
+		}
+		h.dapr.call = nil
+		if err := h.cleaner.Reconcile(t.Context(), func(reminder.Progress) {}); err != nil {
+			t.Error(err)
+		}
+		for _, l := range live {
+			if !slices.Contains(h.dapr.names(), wake(l).JobName()) || h.reload(l.ID).Reminders[0].Status() != "scheduled" {
+				t.Errorf("interrupted at call %d: %+v, %q", calls, h.reload(l.ID).Reminders, h.dapr.names())
+			}
+		}
+		if !interrupted {
+			return
+		}
 	}
 }
 

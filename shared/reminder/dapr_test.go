@@ -26,7 +26,7 @@ type fakeJob struct {
 	At time.Time
 }
 
-var errTooMany = errors.New("received message larger than max")
+var errTooMany = errors.New("trying to send message larger than max")
 
 func (d *fakeDapr) do(effect func()) error {
 	locked := func() {

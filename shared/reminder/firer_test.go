@@ -199,6 +199,21 @@ func TestSenderDiesWhileSending(t *testing.T) {
 	}
 }
 
+// A lease that began long before its holder learns of it is left to run out.
+func TestLeaseAnsweredLateIsNotUsed(t *testing.T) {
+	w := newWorld(t, atNoon)
+	w.exec(`
+		create function late() returns trigger language plpgsql as 'begin perform pg_sleep(1.1); return new; end';
+		create trigger late before update on deliveries for each row when (new.state = 'sending') execute function late()`)
+	w.firer = reminder.NewFirer(w.store, byEmail(w.mail), w.clock,
+		reminder.FirerRules{SendTimeout: time.Second, Lease: 2 * time.Second, MaxAttempts: 3})
+	created := w.create(task.Draft{DueDate: in(0), Channels: []task.Channel{task.Email}})
+	if o, err := w.firer.Fire(t.Context(), wake(created)); fault.CodeOf(err) != fault.CodeUnavailable || w.mail.count() != 0 {
+		t.Errorf("%+v, %v, %d e-mails", o, err, w.mail.count())
+	}
+	w.want("deliveries", w.deliveries(created.ID), "email sending")
+}
+
 // The lease was long in coming, so that little of it is left: a send begun now could
 // still be under way when the next sender takes the delivery.
 func TestLateLeaseIsNotUsed(t *testing.T) {

@@ -155,6 +155,28 @@ func TestLateScheduleIsLeftover(t *testing.T) {
 	}
 }
 
+// A reminder that is pending for long is scheduled along with a change of its task. If
+// it is cancelled meanwhile, its job is left over until that call is surely over.
+func TestScheduledAlongWithAChange(t *testing.T) {
+	w := newWorld(t, atNoon)
+	w.dapr.err = errDown
+	created := w.create(task.Draft{DueDate: in(time.Hour)})
+	w.dapr.err = nil
+	w.settle()
+	w.dapr.onCall = func(context.Context) {
+		w.dapr.onCall = nil
+		w.remove(created.ID)
+		w.sweep()
+		w.want("recorded while the call is under way", w.leftovers(), name(created.Reminders[0].ID, 1))
+	}
+	w.update(created.ID, func(d *task.Draft) { d.Title = "Another" })
+	w.settle()
+	w.dapr.deleted = nil
+	w.sweep()
+	w.want("recorded in the end", w.leftovers())
+	w.want("deleted in the end", w.dapr.deleted, name(created.Reminders[0].ID, 1))
+}
+
 // What is found to be stale is kept, even if a deletion that began before is recorded
 // only now.
 func TestStaleJobOutlivesAnEarlierDeletion(t *testing.T) {

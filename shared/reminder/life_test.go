@@ -29,7 +29,8 @@ import (
 //
 // Time stands still unless a step lets it pass, for the functions and for Postgres. A
 // step is what one process does; it can be stopped at any call to Dapr or to the
-// provider, before or after that takes effect, for a while or for ever.
+// provider, before or after that takes effect, for a while or for ever. Others do their
+// steps meanwhile.
 func TestLife(t *testing.T) {
 	defer slog.SetDefault(slog.Default())
 	slog.SetDefault(slog.New(slog.DiscardHandler))
@@ -113,13 +114,16 @@ type life struct {
 	tasks   []uuid.UUID
 	wakes   []task.Wake // all that were ever possible
 
+	unnoticed bool // Dapr has lost its data before the first sweep
+
 	reminders  map[key]lived
 	held       map[uuid.UUID]row // the reminders as they were last seen
 	deliveries map[uuid.UUID]sending
 
 	mu      sync.Mutex
-	mails   map[uuid.UUID]int // sends that the provider took, by delivery
-	doubted map[uuid.UUID]int // of these, those whose sender may not have learnt it
+	mails   map[uuid.UUID]int       // sends that the provider took, by delivery
+	doubted map[uuid.UUID]int       // of these, those whose sender may not have learnt it
+	senders map[uuid.UUID]time.Time // when the send began that has not ended, by delivery
 
 	faults  []mishap // of the step's next calls
 	stopped []*stop  // steps that wait at a call
@@ -146,6 +150,7 @@ type process struct {
 type stop struct {
 	*process
 	dead bool
+	dies bool      // it will be, once the call has taken effect
 	goOn chan bool // true: go on; false: the call fails
 }
 
@@ -169,7 +174,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l := &life{
 		T: t, timeless: w, now: task.Instant(time.Now()), dapr: &fakeDapr{tooMany: rapid.Bool().Draw(t, "too many jobs to list")},
 		reminders: map[key]lived{}, held: map[uuid.UUID]row{}, deliveries: map[uuid.UUID]sending{},
-		mails: map[uuid.UUID]int{}, doubted: map[uuid.UUID]int{},
+		mails: map[uuid.UUID]int{}, doubted: map[uuid.UUID]int{}, senders: map[uuid.UUID]time.Time{},
 	}
 	l.exec(`
 		delete from sentinel; delete from leftover_jobs; delete from dead_letters; delete from notifications;
@@ -177,14 +182,15 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l.pass(0)
 	clock := func() time.Time { return l.now }
 	l.dapr.call = func(effect func()) error { return l.call(effect, func() {}, func() bool { return true }) }
-	l.planner = reminder.NewPlanner(w.store, l.dapr, clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Minute})
+	dapr := punctual{l.dapr, l}
+	l.planner = reminder.NewPlanner(w.store, dapr, clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Minute})
 	l.firer = reminder.NewFirer(w.store, byEmail(l), clock,
-		reminder.FirerRules{SendTimeout: sendTimeout, Lease: 20 * time.Second, MaxAttempts: 1000})
-	l.sweeper = reminder.NewSweeper(w.store, l.dapr, l.firer, clock, reminder.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1})
+		reminder.FirerRules{SendTimeout: sendTimeout, Lease: lease, MaxAttempts: 1000})
+	l.sweeper = reminder.NewSweeper(w.store, dapr, l.firer, clock, reminder.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1})
 	rules := cleanupRules
 	rules.DeletedTasks, rules.History, rules.DeadLetters = 2*time.Hour, 2*time.Hour, 2*time.Hour
 	rules.Concurrent = 1
-	l.cleaner = reminder.NewCleaner(w.store, l.dapr, clock, rules)
+	l.cleaner = reminder.NewCleaner(w.store, dapr, clock, rules)
 	return l
 }
 
@@ -192,9 +198,36 @@ func (w timeless) newLife(t *rapid.T) *life {
 // stands still, and shorter than the lease.
 const sendTimeout = 10 * time.Second
 
-// slowest is how long a process may be stopped and its calls still take effect: less
-// than leftover jobs take to settle.
-const slowest = 4 * time.Minute
+const lease = 20 * time.Second
+
+const (
+	// slowest is how long a process may be stopped and begin another call that schedules,
+	// or die of one: less than leftover jobs take to settle.
+	slowest = 4 * time.Minute
+	// forgotten is how long a process may be stopped at all: less than rows are kept.
+	forgotten = time.Hour
+)
+
+// punctual is a Dapr that nobody asks too late to schedule a job, as the time for that
+// is over.
+type punctual struct {
+	*fakeDapr
+	life *life
+}
+
+func (p punctual) Schedule(ctx context.Context, w task.Wake, at time.Time) error {
+	if p.life.late() {
+		return errFault
+	}
+	return p.fakeDapr.Schedule(ctx, w, at)
+}
+
+// late reports whether the current process began too long ago.
+func (l *life) late() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current != nil && l.now.Sub(l.current.began) > slowest
+}
 
 func (l *life) exec(sql string, args ...any) {
 	if _, err := l.conn.Exec(context.Background(), sql, args...); err != nil {
@@ -205,8 +238,8 @@ func (l *life) exec(sql string, args ...any) {
 // pass lets time pass. Calls that would be under way for too long are given up.
 func (l *life) pass(d time.Duration) {
 	for _, s := range slices.Clone(l.stopped) {
-		if !s.dead && l.now.Add(d).Sub(s.began) > slowest {
-			l.goOn(s, false)
+		if stopped := l.now.Add(d).Sub(s.began); !s.dead && (stopped > forgotten || s.dies && stopped > slowest) {
+			l.goOn(s, false, nil)
 		}
 	}
 	l.now = l.now.Add(d)
@@ -238,10 +271,10 @@ func (l *life) await(p *process) {
 }
 
 // goOn lets a stopped process go on, or its call fail.
-func (l *life) goOn(s *stop, effect bool) {
+func (l *life) goOn(s *stop, effect bool, faults []mishap) {
 	l.stopped = slices.DeleteFunc(l.stopped, func(other *stop) bool { return other == s })
 	l.mu.Lock()
-	l.current, s.still = s.process, false
+	l.faults, l.current, s.still = faults, s.process, false
 	l.mu.Unlock()
 	s.goOn <- effect
 	l.await(s.process)
@@ -271,22 +304,22 @@ func (l *life) call(effect, doubt func(), inTime func() bool) error {
 		doubt()
 		return errFault
 	case slowBefore, diesBefore:
-		if !l.stop(p, f == diesBefore) || !inTime() {
+		if !l.stop(p, f == diesBefore, false) || !inTime() {
 			return errFault
 		}
 		effect()
 	case slowDies:
-		if !l.stop(p, false) || !inTime() {
+		if !l.stop(p, false, true) || !inTime() {
 			return errFault
 		}
 		effect()
 		doubt()
-		l.stop(p, true)
+		l.stop(p, true, false)
 		return errFault
 	case slowAfter, diesAfter:
 		effect()
 		doubt()
-		if !l.stop(p, f == diesAfter) {
+		if !l.stop(p, f == diesAfter, false) {
 			return errFault
 		}
 	default:
@@ -295,8 +328,8 @@ func (l *life) call(effect, doubt func(), inTime func() bool) error {
 	return nil
 }
 
-func (l *life) stop(p *process, dead bool) bool {
-	s := &stop{process: p, dead: dead, goOn: make(chan bool)}
+func (l *life) stop(p *process, dead, dies bool) bool {
+	s := &stop{process: p, dead: dead, dies: dies, goOn: make(chan bool)}
 	l.mu.Lock()
 	l.stopped = append(l.stopped, s)
 	l.mu.Unlock()
@@ -307,6 +340,19 @@ func (l *life) stop(p *process, dead bool) bool {
 // Send is the e-mail channel.
 func (l *life) Send(_ context.Context, m notify.Message) error {
 	began := l.now
+	l.mu.Lock()
+	if other, there := l.senders[m.ID]; there && began.Sub(other) < lease {
+		l.Errorf("delivery %s is sent while another sender has it, since %v", m.ID, began.Sub(other))
+	}
+	l.senders[m.ID] = began
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.senders[m.ID].Equal(began) {
+			delete(l.senders, m.ID)
+		}
+	}()
 	count := func(in map[uuid.UUID]int) func() {
 		return func() {
 			l.mu.Lock()
@@ -342,13 +388,22 @@ func (l *life) actions() []action {
 			l.pass(rapid.SampledFrom([]time.Duration{time.Second, 8 * time.Second, 30 * time.Second, time.Minute, 6 * time.Minute, time.Hour}).Draw(l.T, "how long"))
 		}},
 		{"sweep", func() { l.step(l.drawFaults(), l.sweep) }},
+		{"a sweep, when all is settled", func() {
+			l.pass(6 * time.Minute)
+			l.step(nil, l.sweep)
+		}},
 		{"cleanup", func() { l.step(l.drawFaults(), l.cleanup) }},
 	}
 	if len(l.tasks) < 3 {
-		list = append(list, action{"create", l.create}, action{"create", l.create})
+		list = append(list, action{"create", func() { l.create(l.drawFaults()) }}, action{"create", func() { l.create(l.drawFaults()) }},
+			action{"a change overtakes a schedule", l.overtake})
 	}
 	if len(l.tasks) > 0 {
-		list = append(list, action{"update", l.update}, action{"update", l.update}, action{"delete", l.remove}, action{"callback", l.callback})
+		change := func(do func(uuid.UUID)) func() {
+			return func() { do(rapid.SampledFrom(l.tasks).Draw(l.T, "task")) }
+		}
+		list = append(list, action{"update", change(l.update)}, action{"update", change(l.update)}, action{"delete", change(l.remove)},
+			action{"callback", l.callback}, action{"senders meet", l.meet})
 	}
 	if due := l.dapr.due(l.now); len(due) > 0 {
 		fire := action{"a job fires", func() { l.fireJob(rapid.SampledFrom(due).Draw(l.T, "job"), l.drawFaults()) }}
@@ -357,10 +412,21 @@ func (l *life) actions() []action {
 		}})
 	}
 	if slow := slices.DeleteFunc(slices.Clone(l.stopped), func(s *stop) bool { return s.dead }); len(slow) > 0 {
-		list = append(list, action{"a stopped process goes on", func() { l.goOn(slow[rapid.IntRange(0, len(slow)-1).Draw(l.T, "which")], true) }})
+		goOn := action{"a stopped process goes on", func() {
+			s := slow[rapid.IntRange(0, len(slow)-1).Draw(l.T, "which")]
+			faults := l.drawFaults()
+			if l.now.Sub(s.began) > slowest {
+				faults = l.drawRefusal()
+			}
+			l.goOn(s, true, faults)
+		}}
+		list = append(list, goOn, goOn, goOn)
 	}
 	if len(l.dapr.jobs) > 0 {
-		list = append(list, action{"Dapr loses its data", func() { clear(l.dapr.jobs) }})
+		list = append(list, action{"Dapr loses its data", func() {
+			l.unnoticed = l.unnoticed || l.count(`sentinel`) == 0
+			clear(l.dapr.jobs)
+		}})
 	}
 	return list
 }
@@ -371,6 +437,11 @@ func (l *life) drawFaults() []mishap {
 		return nil
 	}
 	return rapid.SliceOfN(rapid.SampledFrom([]mishap{none, refused, unanswered, slowBefore, slowAfter, slowDies, diesBefore, diesAfter}), 1, 3).Draw(l.T, "mishaps")
+}
+
+// drawRefusal says whether a step's first call fails.
+func (l *life) drawRefusal() []mishap {
+	return rapid.SampledFrom([][]mishap{nil, {refused}}).Draw(l.T, "refused")
 }
 
 func (l *life) sweep() error {
@@ -390,17 +461,48 @@ func (l *life) draft(d *task.Draft) {
 	d.Before = rapid.SampledFrom([][]time.Duration{{0}, {0, 30 * time.Minute}}).Draw(l.T, "before")
 }
 
-func (l *life) create() {
+func (l *life) create(faults []mishap) {
 	d := task.Draft{Title: "x"}
 	l.draft(&d)
-	l.step(l.drawFaults(), func() error {
+	l.step(faults, func() error {
 		_, err := l.planner.Create(context.Background(), ada, d, nil)
 		return err
 	})
 }
 
-func (l *life) update() {
-	id := rapid.SampledFrom(l.tasks).Draw(l.T, "task")
+// overtake creates a task that is scheduled slowly, at once or by a later sweep, and
+// mostly changes it meanwhile.
+func (l *life) overtake() {
+	before := slices.Clone(l.tasks)
+	slow := rapid.SampledFrom([]mishap{slowBefore, slowAfter, slowDies}).Draw(l.T, "how")
+	if rapid.Bool().Draw(l.T, "at once") {
+		l.create([]mishap{slow})
+	} else {
+		l.create([]mishap{refused, refused})
+		l.pass(6 * time.Minute)
+		l.step([]mishap{none, slow}, l.sweep) // the first call is about the sentinel
+	}
+	l.look()
+	for _, id := range l.tasks {
+		if !slices.Contains(before, id) {
+			rapid.SampledFrom([]func(uuid.UUID){l.update, l.remove, func(uuid.UUID) {}}).Draw(l.T, "then")(id)
+		}
+	}
+}
+
+// meet has a sweep fire what is overdue, and a callback send it, slowly, before the
+// sweep does.
+func (l *life) meet() {
+	l.step([]mishap{slowBefore}, l.sweep) // at the first call after firing
+	l.look()
+	for _, w := range l.wakes {
+		if r := l.held[w.ReminderID]; r.state == "fired" && r.revision == w.Revision {
+			l.step([]mishap{rapid.SampledFrom([]mishap{none, refused, slowBefore, slowAfter}).Draw(l.T, "the send")}, func() error { return l.fire(w) })
+		}
+	}
+}
+
+func (l *life) update(id uuid.UUID) {
 	var change func(*task.Draft)
 	switch rapid.SampledFrom([]string{"move", "complete", "reopen", "no due date", "title"}).Draw(l.T, "change") {
 	case "move":
@@ -425,8 +527,7 @@ func (l *life) update() {
 	})
 }
 
-func (l *life) remove() {
-	id := rapid.SampledFrom(l.tasks).Draw(l.T, "task")
+func (l *life) remove(id uuid.UUID) {
 	l.step(l.drawFaults(), func() error { return l.planner.Delete(context.Background(), ada.ID, id, anyVersion) })
 }
 
@@ -440,10 +541,17 @@ func (l *life) callback() {
 	if r := l.held[w.ReminderID]; r.state == "armed" && r.fireAt.After(l.now) && r.fireAt.Sub(l.now) <= task.EarlyTolerance {
 		return // it would wait, and time stands still
 	}
-	l.step(l.drawFaults(), func() error {
-		_, err := l.firer.Fire(context.Background(), w)
-		return err
-	})
+	l.step(l.drawFaults(), func() error { return l.fire(w) })
+}
+
+// fire makes a wake-up call. One for an old revision does nothing, and is told so.
+func (l *life) fire(w task.Wake) error {
+	r, there := l.held[w.ReminderID]
+	o, err := l.firer.Fire(context.Background(), w)
+	if there && r.revision != w.Revision && (o != reminder.Outcome{Status: reminder.Skipped, Reason: task.ReasonSuperseded} || err != nil) {
+		l.Errorf("a wake-up call for revision %d of %+v: %+v, %v", w.Revision, r, o, err)
+	}
+	return err
 }
 
 // fireJob is what Dapr does with a job that is due: it is done with it if the answer
@@ -453,7 +561,7 @@ func (l *life) fireJob(w task.Wake, faults []mishap) {
 		return
 	}
 	l.step(faults, func() error {
-		_, err := l.firer.Fire(context.Background(), w)
+		err := l.fire(w)
 		if err == nil {
 			l.dapr.mu.Lock()
 			defer l.dapr.mu.Unlock()
@@ -531,17 +639,23 @@ func (l *life) look() {
 func (l *life) settleAll() {
 	for _, s := range slices.Clone(l.stopped) {
 		if !s.dead {
-			l.goOn(s, rapid.Bool().Draw(l.T, "it goes on"))
+			l.goOn(s, rapid.Bool().Draw(l.T, "it goes on"), l.drawRefusal())
 			l.look()
 		}
 	}
 	l.pass(6 * time.Minute)
-	l.step(nil, l.cleanup)
+	l.step(nil, l.sweep) // it needs no list of all jobs
 	l.look()
 	for _, name := range l.dapr.names() {
 		id, revision, ours := task.ParseJobName(name)
 		if r := l.held[id]; ours && (r.revision != revision || r.state != "armed" && r.state != "fired") {
 			l.Errorf("%s means nothing and was left with Dapr: %+v", name, r)
+		}
+	}
+	for id, r := range l.held {
+		w := task.Wake{ReminderID: id, Revision: r.revision}
+		if r.state == "armed" && r.fireAt.After(l.now) && !l.unnoticed && !slices.Contains(l.dapr.names(), w.JobName()) {
+			l.Errorf("%s lies ahead, and is not with Dapr", w.JobName())
 		}
 	}
 	l.pass(73 * time.Hour) // everything is due

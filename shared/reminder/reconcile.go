@@ -26,8 +26,11 @@ const (
 // Reconcile schedules again everything that should be scheduled, whatever Dapr is
 // believed to hold: a job that is there already stays as it is. It tells progress how
 // far it has come, now and then. It can be interrupted at any time and run again; what
-// it has left pending the sweep schedules.
+// it has left pending the sweep schedules. While Dapr is away it changes nothing.
 func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error {
+	if err := c.reach(ctx); err != nil {
+		return fmt.Errorf("nothing was changed, because Dapr does not answer: %w", err)
+	}
 	var p Progress
 	for last, n := uuid.Nil, 1; n > 0; {
 		var err error
@@ -35,6 +38,7 @@ func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error 
 			return err
 		}
 		p.Unconfirmed += n
+		p.Left = p.Unconfirmed
 		progress(p)
 	}
 	left, err := c.store.CountPending(ctx, countUpTo)
@@ -69,4 +73,12 @@ func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error 
 			return ctx.Err()
 		}
 	}
+}
+
+// reach asks Dapr for any job, and reports whether it answers.
+func (c *Cleaner) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, err := c.dapr.Holds(ctx, sentinelPrefix+"of-nobody")
+	return err
 }

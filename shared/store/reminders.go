@@ -113,11 +113,12 @@ func (tx Tx) FireReminder(ctx context.Context, id uuid.UUID, planned []Delivery,
 			d.ID, d.ReminderID, d.Revision, d.TaskID, d.UserID, d.Channel, d.Target, d.State, d.LastError)
 	}
 	if n := inApp; n != nil {
-		// Last, because the user's row is the one that many firings want.
+		// Last, because the user's row is the one that many firings want. Not now(): the
+		// transaction may have begun before the reminder was due, and waited for a lock.
 		batch.Queue(`
 			with next as (update users set last_seq = last_seq + 1 where id = $2 returning last_seq)
-			insert into notifications (id, user_id, seq, task_id, title, body)
-			select $1, $2, last_seq, $3, $4, $5 from next`,
+			insert into notifications (id, user_id, seq, task_id, title, body, created_at)
+			select $1, $2, last_seq, $3, $4, $5, clock_timestamp() from next`,
 			n.ID, n.UserID, n.TaskID, n.Title, n.Body)
 	}
 	return tx.tx.SendBatch(ctx, &batch).Close()

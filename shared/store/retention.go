@@ -23,9 +23,10 @@ type Kept struct {
 	rest func(context.Context, pgx.Tx, []uuid.UUID) ([]uuid.UUID, error)
 }
 
-// open says that something is still to be done for a reminder r.
+// open says that something is still to be done for a reminder r. That a job of it may
+// be left with Dapr does not count: its record outlives the reminder, and should the
+// job come, it finds nothing.
 const open = `(r.state = 'armed'
-	or exists (select from leftover_jobs l where l.reminder_id = r.id)
 	or exists (select from deliveries d where d.reminder_id = r.id and d.state in ('planned', 'sending', 'unknown')))`
 
 // The kinds.
@@ -44,12 +45,19 @@ var (
 		only: `not exists (select from reminders r where r.id = k.id and ` + open + `)`,
 		rest: deleteOfReminders,
 	}
-	// SupersededDeliveries are deliveries of reminders that were armed anew since.
-	// Those of a reminder's latest revision are what keeps it from being told twice:
-	// they stay for as long as the reminder does.
-	SupersededDeliveries = Kept{table: "deliveries", age: "finished_at", only: "superseded"}
-	// ReadNotifications are notifications that their users have read.
-	ReadNotifications = Kept{table: "notifications", age: "read_at", only: "true"}
+	// FinishedDeliveries are what has been told, but for what somebody has yet to
+	// settle. Their reminders stay for as long as their task has them, and it is
+	// those, being fired, that keep anything from being told twice.
+	FinishedDeliveries = Kept{
+		table: "deliveries", age: "finished_at",
+		only: `not exists (select from dead_letters l where l.delivery_id = k.id and l.state in ('retrying', 'dead'))`,
+	}
+	// ReadNotifications are notifications that their users have read, but for the
+	// latest of each user: readers that have seen it go on from there.
+	ReadNotifications = Kept{
+		table: "notifications", age: "read_at",
+		only: `k.seq < (select u.last_seq from users u where u.id = k.user_id)`,
+	}
 	// SettledDeadLetters are dead letters that nobody has to look at any more.
 	SettledDeadLetters = Kept{table: "dead_letters", age: "updated_at", only: "state in ('resolved', 'discarded')"}
 	// IdempotencyKeys are what was answered to requests.
@@ -71,21 +79,9 @@ func (k Kept) deletion() string {
 	return fmt.Sprintf(`delete from %s where ctid = any(array(%s for update of k skip locked))`, k.table, k.selection("ctid"))
 }
 
-// exists reports whether the table is there: not every version of the schema has it.
-func (k Kept) exists(ctx context.Context, q interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-},
-) (there bool, err error) {
-	err = q.QueryRow(ctx, `select to_regclass($1) is not null`, k.table).Scan(&there)
-	return there, err
-}
-
 // CountExpired counts the rows that Purge would delete, up to a limit.
 func (s *Store) CountExpired(ctx context.Context, k Kept, age time.Duration, limit int) (n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		if there, err := k.exists(ctx, c); err != nil || !there {
-			return err
-		}
 		return c.QueryRow(ctx, `select count(*) from (`+k.selection("ctid")+`) as expired`, age, limit).Scan(&n)
 	})
 	return n, err
@@ -97,9 +93,6 @@ func (s *Store) CountExpired(ctx context.Context, k Kept, age time.Duration, lim
 // go with them are not counted.
 func (s *Store) Purge(ctx context.Context, k Kept, age time.Duration, limit int) (n int, err error) {
 	err = s.inTx(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
-		if there, err := k.exists(ctx, tx); err != nil || !there {
-			return err
-		}
 		if k.rest == nil {
 			tag, err := tx.Exec(ctx, k.deletion(), age, limit)
 			n = int(tag.RowsAffected())

@@ -182,7 +182,6 @@ func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) (Leftovers, error) {
 // saveReminders stores what has changed from before, nil for a new task, to t.
 func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task) error {
 	var batch pgx.Batch
-	var armedAnew []task.Reminder
 	for _, r := range t.Reminders {
 		i := slices.IndexFunc(before, func(old task.Reminder) bool { return old.ID == r.ID })
 		switch {
@@ -202,16 +201,10 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 					removed_at = case when $5 then coalesce(removed_at, now()) end
 				where id = $1`,
 				r.ID, r.FireAt, r.State, r.Revision, r.Removed)
-			if old := before[i].Revision; old > 0 && old != r.Revision {
-				armedAnew = append(armedAnew, r)
-			}
 		case r.Pending():
 			// It is scheduled along with the others.
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
-	}
-	for _, r := range armedAnew {
-		batch.Queue(`update deliveries set superseded = true where reminder_id = $1 and revision < $2 and not superseded`, r.ID, r.Revision)
 	}
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }

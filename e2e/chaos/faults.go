@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/local/ingress"
+	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/local/system"
+)
+
+// The system's leases are short, so that a run sees many of them end.
+const (
+	sendTimeout = 2 * time.Second
+	lease       = 7 * time.Second
+	// paused is how long a process is stopped: longer than a lease.
+	paused = 9 * time.Second
+)
+
+// senders are the processes that send external messages.
+var senders = []string{"trigger-reminder", secondTrigger, "retry-dlq"}
+
+const secondTrigger = "trigger-reminder-2"
+
+// fault is something that can go wrong.
+type fault struct {
+	name string
+	// part is what it strikes; two faults don't strike one part at the same time, nor
+	// does another one strike what it needs also.
+	part, also string
+	lasts      time.Duration
+	// strike makes it happen, and returns how it ends.
+	strike func(context.Context, *run) (heal func(), err error)
+}
+
+// struck is a fault that happened.
+type struck struct {
+	name, part string
+	from, to   time.Time
+}
+
+// faults are all that there are.
+func faults(sys *system.System, noSweep bool) (all []fault) {
+	for _, name := range sys.Processes() {
+		all = append(all, fault{name: "kill " + name, part: name, strike: func(ctx context.Context, run *run) (func(), error) {
+			p := run.sys.Process(name)
+			// Once it was ready it is started again by itself.
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			err := p.Ready(ctx)
+			p.Kill()
+			return nil, err
+		}})
+		if name == "postgres" {
+			continue
+		}
+		all = append(all, fault{name: "pause " + name, part: name, lasts: paused, strike: func(_ context.Context, run *run) (func(), error) {
+			p := run.sys.Process(name)
+			p.Pause()
+			return p.Continue, nil
+		}})
+	}
+	if !noSweep {
+		all = append(all, invocations("retry-dlq", 3))
+	}
+	all = append(all,
+		invocations("nightly-cleanup", 2),
+		fault{name: "wipe the scheduler's data", part: "scheduler", lasts: time.Second, strike: wipe},
+		fault{name: "take Postgres's connections", part: "postgres", lasts: 4 * time.Second, strike: takeConnections},
+		fault{name: "one of two daprds leaves", part: "daprd-2", lasts: 8 * time.Second, strike: func(ctx context.Context, run *run) (func(), error) {
+			p := run.sys.Process("daprd-2")
+			return func() { _ = p.Start() }, p.Stop(ctx)
+		}},
+		provider("answers 500", 6*time.Second, sandbox.Fault{Status: 500}),
+		provider("answers 429", 6*time.Second, sandbox.Fault{Status: 429, RetryAfter: 2 * time.Second}),
+		provider("is slow", 8*time.Second, slow), // for its senders to die in mid-send
+		provider("hangs", 6*time.Second, sandbox.Fault{Delay: 2 * sendTimeout}),
+		provider("accepts and cuts the connection", 3*time.Second, sandbox.Fault{Cut: sandbox.CutAfter}),
+	)
+	// Each twice: they strike only what happens in that time.
+	for range 2 {
+		all = append(all,
+			fault{name: "daprd stutters", part: "daprd", lasts: 12 * time.Second, strike: stutter},
+			callbacks("come again", ingress.Fault{Again: time.Second}),
+			callbacks("come late", ingress.Fault{Delay: 3 * time.Second}),
+			callbacks("come to all instances at once", ingress.Fault{Everywhere: true}),
+			slowly(callbacks("come to all instances at once, and again", ingress.Fault{Everywhere: true, Again: 300 * time.Millisecond})),
+			callbacks("lose their answers", ingress.Fault{Cut: true}),
+			callbacks("are answered 404", ingress.Fault{Status: 404}),
+			callbacks("are answered 500", ingress.Fault{Status: 500}),
+		)
+	}
+	return all
+}
+
+// slow is a provider that answers late, and still in time.
+var slow = sandbox.Fault{Delay: sendTimeout / 2}
+
+// slowly has a fault strike while the provider is slow.
+func slowly(f fault) fault {
+	alone, provider := f.strike, provider("is slow", 0, slow)
+	f.name, f.also = f.name+", while "+provider.name, provider.part
+	f.strike = func(ctx context.Context, run *run) (func(), error) {
+		healProvider, _ := provider.strike(ctx, run)
+		heal, err := alone(ctx, run)
+		return func() { heal(); healProvider() }, err
+	}
+	return f
+}
+
+// invocations is no fault, but several passes of a function at the same time.
+func invocations(name string, times int) fault {
+	return fault{name: fmt.Sprintf("%s invoked %d times at once", name, times), strike: func(ctx context.Context, run *run) (func(), error) {
+		for range times {
+			go func() { _ = run.sys.Invoke(ctx, name) }() // it may be away
+		}
+		return nil, nil
+	}}
+}
+
+func provider(does string, lasts time.Duration, f sandbox.Fault) fault {
+	f.Provider = sandbox.SendGrid
+	return fault{name: "the provider " + does, part: "provider", lasts: lasts, strike: func(_ context.Context, run *run) (func(), error) {
+		run.sys.Sandbox().Fail(f)
+		return run.sys.Sandbox().Heal, nil
+	}}
+}
+
+func callbacks(do string, f ingress.Fault) fault {
+	return fault{name: "callbacks " + do, part: "ingress", lasts: 6 * time.Second, strike: func(_ context.Context, run *run) (func(), error) {
+		run.sys.Ingress().Fail(f)
+		return run.sys.Ingress().Heal, nil
+	}}
+}
+
+// stutter has daprd take calls so slowly that some give up waiting, and others don't.
+func stutter(_ context.Context, run *run) (heal func(), err error) {
+	p := run.sys.Process("daprd")
+	stop := make(chan struct{})
+	var stuttering sync.WaitGroup
+	stuttering.Go(func() {
+		defer p.Continue()
+		for {
+			p.Pause()
+			select {
+			case <-time.After(1800 * time.Millisecond):
+			case <-stop:
+				return
+			}
+			p.Continue()
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return func() { close(stop); stuttering.Wait() }, nil
+}
+
+// wipe takes the scheduler's data away.
+func wipe(ctx context.Context, run *run) (heal func(), err error) {
+	p := run.sys.Process("scheduler")
+	if err := p.Stop(ctx); err != nil {
+		return nil, err
+	}
+	run.mu.Lock()
+	run.wiped = time.Now()
+	run.mu.Unlock()
+	heal = func() { _ = p.Start() }
+	dir := filepath.Join(run.dir, "scheduler")
+	if err := os.RemoveAll(dir); err != nil {
+		return heal, err
+	}
+	return heal, os.Mkdir(dir, 0o700)
+}
+
+// takeConnections ends the connections of others and takes all that Postgres has.
+func takeConnections(ctx context.Context, run *run) (heal func(), err error) {
+	var mu sync.Mutex
+	var taken []*pgx.Conn
+	ctx, cancel := context.WithCancel(ctx)
+	var taking sync.WaitGroup
+	for range 8 {
+		taking.Go(func() {
+			for ctx.Err() == nil {
+				c, err := pgx.Connect(ctx, run.databaseURL)
+				if err != nil {
+					time.Sleep(20 * time.Millisecond) // there are none left
+					continue
+				}
+				_, _ = c.Exec(ctx, `
+					select pg_terminate_backend(pid) from pg_stat_activity
+					where application_name = 'duebell' and state = 'idle' and random() < 0.2`)
+				mu.Lock()
+				taken = append(taken, c)
+				mu.Unlock()
+			}
+		})
+	}
+	return func() {
+		cancel()
+		taking.Wait()
+		for _, c := range taken {
+			_ = c.Close(context.Background())
+		}
+	}, nil
+}
+
+// planned is a fault and when it strikes.
+type planned struct {
+	fault
+	at time.Duration
+}
+
+// plan says when which faults strike: each of those whose names match once, and, for
+// as long as there is room, some again. The same seed makes the same plan.
+func plan(seed uint64, all []fault, match *regexp.Regexp, span time.Duration) (plan []planned) {
+	all = slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !match.MatchString(f.name) })
+	if len(all) == 0 {
+		return nil
+	}
+	r := rand.New(rand.NewPCG(seed, 2))
+	// One begins every three seconds or so, of which many last longer; the last of them a
+	// while before the end.
+	room := max(len(all), int(span*8/10/(3*time.Second)))
+	for len(plan) < room {
+		for _, i := range r.Perm(len(all)) {
+			at := span/20 + time.Duration(r.Int64N(int64(span*8/10)))
+			plan = append(plan, planned{all[i], at})
+			if len(plan) >= room {
+				break
+			}
+		}
+	}
+	slices.SortFunc(plan, func(a, b planned) int { return int(a.at - b.at) })
+	return plan
+}
+
+// strike carries out the plan. It returns when all is healed.
+func (run *run) strike(ctx context.Context, plan []planned) {
+	parts := map[string]*sync.Mutex{}
+	for _, p := range plan {
+		parts[p.part], parts[p.also] = &sync.Mutex{}, &sync.Mutex{}
+	}
+	var striking sync.WaitGroup
+	for _, p := range plan {
+		striking.Go(func() {
+			run.wait(ctx, p.at)
+			parts[p.part].Lock()
+			defer parts[p.part].Unlock()
+			if p.also != "" {
+				parts[p.also].Lock()
+				defer parts[p.also].Unlock()
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			from := time.Now()
+			run.say("✗ %s", p.name)
+			heal, err := p.strike(ctx, run)
+			if err != nil {
+				run.say("  %s: %v", p.name, err)
+			}
+			if heal != nil {
+				select {
+				case <-time.After(p.lasts):
+				case <-ctx.Done():
+				}
+				heal()
+			}
+			run.mu.Lock()
+			defer run.mu.Unlock()
+			run.struck = append(run.struck, struck{p.name, p.part, from, time.Now()})
+		})
+	}
+	striking.Wait()
+}
+
+// isSenderAway reports whether a fault killed or stopped a process that sends.
+func (s struck) isSenderAway() bool {
+	return slices.Contains(senders, s.part) && (strings.HasPrefix(s.name, "kill ") || strings.HasPrefix(s.name, "pause "))
+}
+
+func (s struck) String() string {
+	return fmt.Sprintf("%s %s for %v", clock(s.from), s.name, s.to.Sub(s.from).Round(time.Millisecond))
+}
+
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }

@@ -1,0 +1,118 @@
+// chaos runs the whole local system under a stream of requests, breaks its parts at
+// random moments, and compares what came in the inboxes and at the provider with its own
+// record of what was asked for.
+//
+//	script  what clients will ask for          ─┐ made of the seed
+//	faults  what will break, and when          ─┘
+//	life    a script carried out: the record of what was accepted
+//	oracle  the record against what came
+//
+// It ends with status 1 if a reminder was lost, came twice in the inbox, came before its
+// time or after it was cancelled, or if an external message came twice without a fault
+// that explains it.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(command(ctx, os.Args[1:]))
+}
+
+// command makes a run as the arguments say, and returns the exit status: 0, 1 if
+// something was found, 2 if it could not be run.
+func command(ctx context.Context, args []string) int {
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	n := flags.Int("n", 5000, "how many reminders")
+	seed := flags.Uint64("seed", 0, "what requests and faults are made of; 0: any")
+	span := flags.Duration("span", 0, "in which everything falls due, and breaks; 0: 25 reminders a second, at least 90s")
+	match := flags.String("faults", ".", "a regular expression: only the faults with such names strike")
+	broken := flags.String("break", "", "break the system first, to see that it is found: "+strings.Join(breakageNames(), ", "))
+	keep := flags.Bool("keep", false, "keep the data and the logs")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	pattern, err := regexp.Compile(*match)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos: -faults:", err)
+		return 2
+	}
+	dir, err := os.MkdirTemp("", "duebell-chaos-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		return 2
+	}
+	if !*keep {
+		defer os.RemoveAll(dir)
+	}
+	o := options{
+		reminders: *n, seed: *seed, span: *span, faults: pattern,
+		bin: filepath.Join(dir, "bin"), dir: filepath.Join(dir, "data"), say: func(text string) { fmt.Println(text) },
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64() % 1_000_000
+	}
+	if o.span == 0 {
+		o.span = spanOf(o.reminders)
+	}
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the gateway's: that functions are away is no news
+	fmt.Printf("chaos: to repeat this, SEED=%d N=%d\n", o.seed, o.reminders)
+	if err := build(ctx, o.bin, *broken, "github.com/duebell/duebell/functions/..."); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		return 2
+	}
+	o.noSweep = *broken == noSweep
+	t, err := chaos(ctx, o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		return 2
+	}
+	fmt.Print(t)
+	if *keep {
+		fmt.Println("data and logs are in", o.dir)
+	}
+	fmt.Println(t.verdict())
+	if len(t.findings) > 0 {
+		return 1
+	}
+	return 0
+}
+
+// spanOf is how long a run of so many reminders should take.
+func spanOf(reminders int) time.Duration {
+	return max(time.Duration(reminders)*time.Second/25, 90*time.Second)
+}
+
+// build builds packages into bin, broken in the named way if that is not "".
+func build(ctx context.Context, bin, broken string, packages ...string) error {
+	args := []string{"build", "-o", bin + "/"}
+	if b, ok := breakages[broken]; ok {
+		overlay, err := b.overlay(filepath.Dir(bin))
+		if err != nil {
+			return err
+		}
+		args = append(args, "-overlay="+overlay)
+	} else if broken != "" && broken != noSweep {
+		return fmt.Errorf("there is no way to break called %q; choose from %s", broken, strings.Join(breakageNames(), ", "))
+	}
+	out, err := exec.CommandContext(ctx, "go", append(args, packages...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("building: %w\n%s", err, out)
+	}
+	return nil
+}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// told is a message that came, in the inbox or at a provider.
+type told struct {
+	id    uuid.UUID // the delivery's
+	title string
+	at    time.Time
+	cut   bool // its sender cannot know that it came
+}
+
+// arrivals are all messages that came for one task.
+type arrivals struct {
+	inbox []told
+	mails []told // one for each copy
+}
+
+// shot is one instant at which a reminder should be told: a reminder that was armed
+// by one request, and perhaps put out of force by another.
+type shot struct {
+	at      time.Time
+	armed   *op
+	fired   bool // an answer said so
+	never   bool // an answer said that it was cancelled
+	endedBy *op  // nil: nothing put it out of force
+}
+
+// bounds says how often the shot may be told: both are 0 or 1. They differ where it
+// was put out of force at about the time it was due.
+func (s shot) bounds(end time.Time) (least, most int) {
+	switch {
+	case s.fired:
+		return 1, 1
+	case s.never, s.at.After(end), s.endedBy != nil && s.at.After(s.endedBy.settled):
+		return 0, 0
+	case s.endedBy != nil:
+		return 0, 1
+	}
+	return 1, 1
+}
+
+// asked is when the shot should be told: at its instant, or when it was asked for if
+// that was later.
+func (s shot) asked() time.Time {
+	if s.armed.task.UpdatedAt.After(s.at) {
+		return s.armed.task.UpdatedAt
+	}
+	return s.at
+}
+
+// arming is what one request armed, with the titles that the task had while that was
+// in force: no other arming is told under them.
+type arming struct {
+	titles []string
+	shots  []*shot
+}
+
+// armings says what a life's requests armed.
+func (l *life) armings() (all []arming) {
+	current := map[uuid.UUID]*shot{} // by the reminder's id
+	for i := range l.ops {
+		o := &l.ops[i]
+		states := map[uuid.UUID]string{}
+		for _, r := range o.task.Reminders {
+			states[r.ID] = r.State
+			// What was said of the shot before counts unless the request may have
+			// replaced it.
+			if s := current[r.ID]; s != nil && s.endedBy == nil && o.kind != move {
+				s.fired = s.fired || r.State == "fired"
+				s.never = !s.fired && r.State == "cancelled"
+			}
+		}
+		if o.kind == move || o.kind == remove || o.kind == complete {
+			for id, s := range current {
+				if s.endedBy == nil && !(o.kind == complete && states[id] == "fired") {
+					s.endedBy = o
+				}
+			}
+		}
+		switch o.kind {
+		case create, move, reopen:
+			a := arming{titles: []string{o.title}}
+			for _, r := range o.task.Reminders {
+				s := current[r.ID]
+				kept := s != nil && s.endedBy == nil // of a completed task it has fired before
+				if armed := r.State == "pending" || r.State == "scheduled" || r.State == "fired"; armed && !kept {
+					s = &shot{at: *r.FireAt, armed: o, fired: r.State == "fired"}
+					current[r.ID] = s
+					a.shots = append(a.shots, s)
+				}
+			}
+			all = append(all, a)
+		case retitle:
+			last := &all[len(all)-1]
+			last.titles = append(last.titles, o.title)
+		}
+	}
+	return all
+}
+
+// on reports whether the task's reminders are told on a channel.
+func (l *life) on(channel string) bool {
+	return l.channels == nil || slices.Contains(l.channels, channel)
+}
+
+// finding is something that should not be.
+type finding struct {
+	what    string // lost, duplicate, early, cancelled, wrong
+	life    *life  // nil: of no task
+	text    string
+	history string
+}
+
+// tally is the sum of many judgements.
+type tally struct {
+	reminders int // that were asked for
+	shots     int // instants at which a reminder had to be told
+	either    int // instants at which it may have been told or not
+	ahead     int // that lie ahead in the end
+	findings  []finding
+	inboxLate []time.Duration
+	mailLate  []time.Duration
+	copies    map[string]int // external duplicates, by their cause
+}
+
+func (t *tally) find(l *life, what, format string, args ...any) {
+	t.findings = append(t.findings, finding{what: what, life: l, text: fmt.Sprintf(format, args...)})
+}
+
+// judge compares what came for a task with what was asked for until the end of the
+// run.
+func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
+	t.reminders += len(l.before)
+	for _, r := range l.refused {
+		t.find(l, "wrong", "the answer should not have been: %s", r)
+	}
+	if len(l.ops) == 0 {
+		if n := len(came.inbox) + len(came.mails); n > 0 {
+			t.find(l, "wrong", "%d messages came for a task that was never made", n)
+		}
+		return
+	}
+	leastMails, mostMails := 0, 0
+	var shots []*shot
+	known := map[string]bool{}
+	for _, a := range l.armings() {
+		least, most := 0, 0
+		for _, s := range a.shots {
+			low, high := s.bounds(end)
+			least, most = least+low, most+high
+			if high == 1 {
+				shots = append(shots, s)
+			}
+			// What is unsent is cancelled with the task, or when it is moved.
+			if low == 1 && !l.endedAfter(s) {
+				leastMails++
+			}
+			mostMails += high
+		}
+		t.shots += least
+		t.either += most - least
+		var got []told
+		for _, m := range came.inbox {
+			if slices.Contains(a.titles, m.title) {
+				known[m.title] = true
+				got = append(got, m)
+			}
+		}
+		if !l.on("in_app") {
+			least, most = 0, 0
+		}
+		t.judgeInbox(l, a, got, least, most, end)
+	}
+	for _, m := range came.inbox {
+		if !known[m.title] {
+			t.find(l, "wrong", "%s came to the inbox under the title %q, which it never had", clock(m.at), m.title)
+		}
+	}
+	if !l.on("email") {
+		leastMails, mostMails = 0, 0
+	}
+	t.judgeMails(l, came.mails, faults, leastMails, mostMails, shots)
+}
+
+// endedAfter reports whether, after a shot was due, a request came that cancels what
+// is still unsent.
+func (l *life) endedAfter(s *shot) bool {
+	return slices.ContainsFunc(l.ops, func(o op) bool {
+		return o.settled.After(s.armed.settled) && (o.kind == move || o.kind == remove || o.kind == complete)
+	})
+}
+
+func (t *tally) judgeInbox(l *life, a arming, got []told, least, most int, end time.Time) {
+	if len(got) < least {
+		t.find(l, "lost", "%d of %d came to the inbox", len(got), least)
+	}
+	if len(got) > most {
+		t.find(l, "duplicate", "%d came to the inbox, %d at most should", len(got), most)
+	}
+	instants := make([]*shot, 0, len(a.shots))
+	for _, s := range a.shots {
+		if _, high := s.bounds(end); high == 1 {
+			instants = append(instants, s)
+		}
+	}
+	slices.SortFunc(instants, func(a, b *shot) int { return a.at.Compare(b.at) })
+	slices.SortFunc(got, func(a, b told) int { return a.at.Compare(b.at) })
+	for i := range min(len(got), len(instants)) {
+		s, m := instants[i], got[i]
+		if m.at.Before(s.at) {
+			t.find(l, "early", "%s is %v before it was due", clock(m.at), s.at.Sub(m.at))
+		}
+		if s.endedBy != nil && m.at.After(s.endedBy.settled) {
+			t.find(l, "cancelled", "%s came to the inbox after a %s that was answered at %s", clock(m.at), s.endedBy.kind, clock(s.endedBy.settled))
+		}
+		if len(got) == len(instants) {
+			t.inboxLate = append(t.inboxLate, m.at.Sub(s.asked()))
+		}
+	}
+}
+
+func (t *tally) judgeMails(l *life, mails []told, faults []struck, least, most int, shots []*shot) {
+	copies := map[uuid.UUID][]told{}
+	var firsts []told
+	for _, m := range mails {
+		if copies[m.id] == nil {
+			firsts = append(firsts, m)
+		}
+		copies[m.id] = append(copies[m.id], m)
+	}
+	if len(copies) < least {
+		t.find(l, "lost", "%d of %d e-mails came", len(copies), least)
+	}
+	if len(copies) > most {
+		t.find(l, "duplicate", "%d different e-mails came, %d at most should", len(copies), most)
+	}
+	if len(firsts) == len(shots) {
+		slices.SortFunc(shots, func(a, b *shot) int { return a.at.Compare(b.at) })
+		slices.SortFunc(firsts, func(a, b told) int { return a.at.Compare(b.at) })
+		for i, s := range shots {
+			t.mailLate = append(t.mailLate, firsts[i].at.Sub(s.asked()))
+		}
+	}
+	for id, c := range copies {
+		for i, m := range c[:len(c)-1] {
+			why := cause(m, c[i+1].at.Sub(m.at), faults)
+			if why == "" {
+				t.find(l, "duplicate", "the e-mail %s came %d times; that of %s has no cause", id, len(c), clock(m.at))
+				continue
+			}
+			if t.copies == nil {
+				t.copies = map[string]int{}
+			}
+			t.copies[why]++
+		}
+	}
+	// A completed or deleted task is silent; a send that had begun may still arrive.
+	last := l.ops[len(l.ops)-1]
+	if last.kind != complete && last.kind != remove {
+		return
+	}
+	for _, m := range mails {
+		begun := m.at.Add(-sendTimeout - time.Second)
+		if begun.After(last.settled) && cause(m, time.Hour, faults) == "" {
+			t.find(l, "cancelled", "the e-mail of %s was sent after a %s that was answered at %s", clock(m.at), last.kind, clock(last.settled))
+		}
+	}
+}
+
+// cause says why the sender of a message may not have learnt that it came: the reason
+// for which another copy came a while after it. "" is none. Whoever was not told waits
+// before it tries again, and whoever comes for one that died waits for its lease to end:
+// copies that come closer together are of two senders at once.
+func cause(m told, while time.Duration, faults []struck) string {
+	const firstWait, leaseAfterSend = 750 * time.Millisecond, lease - sendTimeout
+	if m.cut && while > firstWait/2 {
+		return "accepted, and the sender was not told"
+	}
+	for _, f := range faults {
+		if f.isSenderAway() && m.at.After(f.from.Add(-sendTimeout)) && m.at.Before(f.to.Add(time.Second)) && while > leaseAfterSend/2 {
+			return "the sender was killed or stopped in mid-send"
+		}
+	}
+	return ""
+}

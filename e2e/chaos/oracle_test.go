@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/api"
+)
+
+var zero = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func second(n float64) time.Time { return zero.Add(time.Duration(n * float64(time.Second))) }
+
+// lifeOf makes a life of one reminder from lines "kind sent settled [due] state". A move
+// or a new title has the title's next number.
+func lifeOf(t *testing.T, lines ...string) *life {
+	t.Helper()
+	l := &life{script: script{n: 1}, id: uuid.New()}
+	reminder, due, step := uuid.New(), 0.0, 0
+	for _, line := range lines {
+		var o op
+		var sent, settled float64
+		var state string
+		if strings.HasPrefix(line, "create") || strings.HasPrefix(line, "move") {
+			fmt.Sscan(line, &o.kind, &sent, &settled, &due, &state)
+		} else {
+			fmt.Sscan(line, &o.kind, &sent, &settled, &state)
+		}
+		if len(l.ops) > 0 && slices.Contains([]kind{move, retitle, reopen}, o.kind) {
+			step++
+		}
+		o.title, o.sent, o.settled = l.title(step), second(sent), second(settled)
+		o.task.UpdatedAt = o.sent
+		if o.kind != remove {
+			at := second(due)
+			o.task.Reminders = []api.Reminder{{ID: reminder, FireAt: &at, State: state}}
+		}
+		l.ops = append(l.ops, o)
+	}
+	return l
+}
+
+func TestOracle(t *testing.T) {
+	type came struct {
+		inbox string // "title at" for each
+		mails string // "delivery at" for each; + after it: cut
+	}
+	killed := []struck{{"kill retry-dlq", "retry-dlq", second(11), second(11)}}
+	for name, test := range map[string]struct {
+		life   []string
+		came   came
+		faults []struck
+		want   []string
+	}{
+		"all is well":           {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.2"}, nil, nil},
+		"nothing came":          {[]string{"create 0 1 10 scheduled"}, came{}, nil, []string{"lost", "lost"}},
+		"no e-mail came":        {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", ""}, nil, []string{"lost"}},
+		"twice in the inbox":    {[]string{"create 0 1 10 scheduled"}, came{"0 10.1 0 10.2", "a 10.1"}, nil, []string{"duplicate"}},
+		"two deliveries":        {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 b 10.2"}, nil, []string{"duplicate"}},
+		"a copy, uncaused":      {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a 18"}, nil, []string{"duplicate"}},
+		"a copy after a cut":    {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a+ 10.1 a 18"}, nil, nil},
+		"a cut, by two at once": {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a+ 10.1 a 10.2"}, nil, []string{"duplicate"}},
+		"the last one is cut":   {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a+ 18"}, nil, []string{"duplicate"}},
+		"a copy of a sender that was killed": {
+			[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a 18"}, killed, nil,
+		},
+		"killed long before": {[]string{"create 0 1 20 scheduled"}, came{"0 20.1", "a 20.1 a 28"}, killed, []string{"duplicate"}},
+		"another was killed": {
+			[]string{"create 0 1 10 scheduled"},
+			came{"0 10.1", "a 10.1 a 18"},
+			[]struck{{"kill inbox", "inbox", second(11), second(11)}},
+			[]string{"duplicate"},
+		},
+		"early":                       {[]string{"create 0 1 10 scheduled"}, came{"0 9.9", "a 10"}, nil, []string{"early"}},
+		"overdue when it was created": {[]string{"create 0 1 -10 pending"}, came{"0 0.5", "a 0.6"}, nil, nil},
+		"missed":                      {[]string{"create 0 1 -90000 missed"}, came{"0 0.5", ""}, nil, []string{"duplicate"}},
+
+		"deleted":                         {[]string{"create 0 1 10 scheduled", "delete 5 6"}, came{}, nil, nil},
+		"deleted, and told":               {[]string{"create 0 1 10 scheduled", "delete 5 6"}, came{"0 10.1", ""}, nil, []string{"duplicate"}},
+		"deleted when it was due":         {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 10.1", "a 10.2"}, nil, nil},
+		"deleted when it was due, silent": {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{}, nil, nil},
+		"told after it was deleted":       {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 11.1", ""}, nil, []string{"cancelled"}},
+		"mailed long after":               {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 10.5", "a 15"}, nil, []string{"cancelled"}},
+		"completed":                       {[]string{"create 0 1 10 scheduled", "complete 5 6 cancelled"}, came{}, nil, nil},
+		"completed late, unfired":         {[]string{"create 0 1 10 scheduled", "complete 12 13 cancelled"}, came{"0 11", ""}, nil, []string{"duplicate"}},
+		"completed late, fired":           {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{"0 11", ""}, nil, nil},
+		"completed late, fired, lost":     {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{}, nil, []string{"lost"}},
+		"reopened": {
+			[]string{"create 0 1 10 scheduled", "complete 2 3 cancelled", "reopen 4 5 scheduled"},
+			came{"1 10.1", "a 10.2"}, nil, nil,
+		},
+		"reopened, told as it was before": {
+			[]string{"create 0 1 10 scheduled", "complete 2 3 cancelled", "reopen 4 5 scheduled"},
+			came{"0 10.1", "a 10.2"}, nil, []string{"duplicate", "lost"},
+		},
+		"moved":                 {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"1 20.1", "a 20.2"}, nil, nil},
+		"moved, told twice":     {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"0 10.1 1 20.1", "a 20.2"}, nil, []string{"duplicate"}},
+		"moved, told early":     {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"1 10.1", "a 20.2"}, nil, []string{"early"}},
+		"moved after it fired":  {[]string{"create 0 1 10 scheduled", "look 11 12 fired", "move 12 13 20 scheduled"}, came{"0 10.1 1 20.1", "a 10.1 b 20.2"}, nil, nil},
+		"moved, the first lost": {[]string{"create 0 1 10 scheduled", "look 11 12 fired", "move 12 13 20 scheduled"}, came{"1 20.1", "b 20.2"}, nil, []string{"lost"}},
+		"moved when it was due": {[]string{"create 0 1 10 scheduled", "move 9 11 20 scheduled"}, came{"1 20.1", "b 20.2"}, nil, nil},
+		"a new title":           {[]string{"create 0 1 10 scheduled", "retitle 2 3 scheduled"}, came{"1 10.1", "a 10.1"}, nil, nil},
+		"a new title, twice":    {[]string{"create 0 1 10 scheduled", "retitle 2 3 scheduled"}, came{"0 10.1 1 10.1", "a 10.1"}, nil, []string{"duplicate"}},
+		"a title of nobody's":   {[]string{"create 0 1 10 scheduled"}, came{"0 10.1 7 10.1", "a 10.1"}, nil, []string{"wrong"}},
+		"far ahead":             {[]string{"create 0 1 9000 scheduled"}, came{}, nil, nil},
+		"far ahead, and told":   {[]string{"create 0 1 9000 scheduled"}, came{"0 10", ""}, nil, []string{"duplicate"}},
+		"never made":            {nil, came{"0 10", ""}, nil, []string{"wrong"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := lifeOf(t, test.life...)
+			var c arrivals
+			words := strings.Fields(test.came.inbox)
+			for i := 0; i < len(words); i += 2 {
+				var step int
+				var at float64
+				fmt.Sscan(words[i]+" "+words[i+1], &step, &at)
+				c.inbox = append(c.inbox, told{id: uuid.New(), title: l.title(step), at: second(at)})
+			}
+			words = strings.Fields(test.came.mails)
+			for i := 0; i < len(words); i += 2 {
+				var at float64
+				fmt.Sscan(words[i+1], &at)
+				name, cut := strings.CutSuffix(words[i], "+")
+				c.mails = append(c.mails, told{id: uuid.NewSHA1(uuid.Nil, []byte(name)), at: second(at), cut: cut})
+			}
+			var tally tally
+			tally.judge(l, c, test.faults, second(60))
+			var got []string
+			for _, f := range tally.findings {
+				got = append(got, f.what)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s%v", diff, tally.findings)
+			}
+		})
+	}
+}
+
+func TestChannelsOfATask(t *testing.T) {
+	for channel, c := range map[string]arrivals{
+		"in_app": {inbox: []told{{title: (&script{n: 1}).title(0), at: second(10)}}},
+		"email":  {mails: []told{{id: uuid.New(), at: second(10)}}},
+	} {
+		l := lifeOf(t, "create 0 1 10 scheduled")
+		l.channels = []string{channel}
+		var right, wrong tally
+		right.judge(l, c, nil, second(60))
+		l.channels = []string{map[string]string{"in_app": "email", "email": "in_app"}[channel]}
+		wrong.judge(l, c, nil, second(60))
+		if len(right.findings) != 0 || len(wrong.findings) != 2 {
+			t.Errorf("%s: %v, on the other %v", channel, right.findings, wrong.findings)
+		}
+	}
+}
+
+func TestSeedRepeats(t *testing.T) {
+	a, b := write(7, 500, time.Minute), write(7, 500, time.Minute)
+	if diff := cmp.Diff(a, b, cmp.AllowUnexported(script{}, step{})); diff != "" {
+		t.Error(diff)
+	}
+	if cmp.Equal(a, write(8, 500, time.Minute), cmp.AllowUnexported(script{}, step{})) {
+		t.Error("another seed makes the same")
+	}
+	reminders := 0
+	for _, s := range a {
+		reminders += len(s.before)
+		for _, step := range s.steps {
+			if step.at < 0 || step.due > time.Minute+20*time.Second && step.due < far {
+				t.Errorf("task %d has a step at %v, due %v", s.n, step.at, step.due)
+			}
+		}
+	}
+	if reminders != 500 {
+		t.Errorf("%d reminders", reminders)
+	}
+	all := []fault{{name: "a"}, {name: "b"}, {name: "c"}}
+	if diff := cmp.Diff(plan(7, all, regexp.MustCompile("a|b"), time.Minute), plan(7, all, regexp.MustCompile("a|b"), time.Minute), cmp.AllowUnexported(planned{}, fault{})); diff != "" {
+		t.Error(diff)
+	}
+	counts := map[string]int{}
+	for _, p := range plan(7, all, regexp.MustCompile("."), 3*time.Second) {
+		counts[p.name]++
+	}
+	if diff := cmp.Diff(map[string]int{"a": 1, "b": 1, "c": 1}, counts); diff != "" {
+		t.Errorf("a short run has not each fault once: %s", diff)
+	}
+}
+
+// What is to be broken is there, and the broken code builds.
+func TestBreakages(t *testing.T) {
+	for name := range breakages {
+		if err := build(t.Context(), t.TempDir()+"/bin", name, "github.com/duebell/duebell/functions/get-tasks"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := build(t.Context(), t.TempDir()+"/bin", "nothing"); err == nil || !strings.Contains(err.Error(), "lease, revision, sweep") {
+		t.Errorf("an unknown one: %v", err)
+	}
+}

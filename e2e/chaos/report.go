@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// String is the whole result but for the verdict: findings, lateness, and external
+// copies with their causes.
+func (t tally) String() string {
+	var b strings.Builder
+	const most = 20
+	for i, f := range t.findings {
+		if i == most {
+			fmt.Fprintf(&b, "and %d more findings\n", len(t.findings)-most)
+			break
+		}
+		name := "the run"
+		if f.life != nil {
+			name = fmt.Sprintf("task %d (%s)", f.life.n, f.life.id)
+		}
+		fmt.Fprintf(&b, "✗ %s: %s: %s\n%s", f.what, name, f.text, f.history)
+	}
+	fmt.Fprintf(&b, "\n%d reminders: %d had to be told, %d more were cancelled or moved just when they were due and may have been; %d lie ahead, scheduled\n", t.reminders, t.shots, t.either, t.ahead)
+	fmt.Fprintf(&b, "late, in the inbox: %s\nlate, by e-mail:    %s\n", quantiles(t.inboxLate), quantiles(t.mailLate))
+	if len(t.copies) == 0 {
+		b.WriteString("no external message came twice\n")
+	}
+	for _, why := range slices.Sorted(maps.Keys(t.copies)) {
+		fmt.Fprintf(&b, "%d external copies: %s\n", t.copies[why], why)
+	}
+	return b.String()
+}
+
+// verdict is the last line.
+func (t tally) verdict() string {
+	count := map[string]int{}
+	for _, f := range t.findings {
+		count[f.what]++
+	}
+	line := fmt.Sprintf("CHAOS reminders=%d lost=%d duplicates=%d", t.reminders, count["lost"], count["duplicate"])
+	for _, what := range []string{"early", "cancelled", "wrong"} {
+		if count[what] > 0 {
+			line = fmt.Sprintf("%d %s\n", count[what], what) + line
+		}
+	}
+	return line
+}
+
+func quantiles(late []time.Duration) string {
+	if len(late) == 0 {
+		return "nothing came"
+	}
+	late = slices.Sorted(slices.Values(late))
+	at := func(q float64) time.Duration { return late[int(q*float64(len(late)-1))].Round(100 * time.Microsecond) }
+	return fmt.Sprintf("p50 %v, p99 %v, max %v (%d)", at(0.5), at(0.99), at(1), len(late))
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// kind is what a client asks for.
+type kind string
+
+const (
+	create   kind = "create"
+	move     kind = "move"
+	retitle  kind = "retitle"
+	complete kind = "complete"
+	reopen   kind = "reopen"
+	remove   kind = "delete"
+	look     kind = "look" // only reads the task
+)
+
+// step is one request in a task's life. Its times count from the beginning of the
+// run.
+type step struct {
+	kind kind
+	at   time.Duration
+	due  time.Duration // of create and move
+}
+
+// script is what a client does with one task.
+type script struct {
+	n        int // which one: its title is made of it
+	user     int
+	before   []time.Duration // offsets of its reminders
+	channels []string        // nil: the user's preferences
+	// unkeyed: it is created without an Idempotency-Key, so that a lost answer is
+	// only settled by a look at the end.
+	unkeyed bool
+	// import groups tasks that are created in one request; 0: by itself.
+	batch int
+	steps []step
+}
+
+// title is the task's title from a step on: it tells which step was the last one when
+// a reminder fired.
+func (s script) title(step int) string { return fmt.Sprintf("t%d.%d <chaos> & ✓", s.n, step) }
+
+const (
+	users = 25
+	// far is a due date that does not come within the run.
+	far = 30 * 24 * time.Hour
+)
+
+// write makes the scripts of tasks with so many reminders, that all happen within span. The same seed makes the same scripts.
+func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	between := func(low, high time.Duration) time.Duration {
+		if high <= low {
+			return low
+		}
+		return low + time.Duration(r.Int64N(int64(high-low)))
+	}
+	batch, left := 0, 0
+	var batchAt time.Duration
+	for have := 0; have < reminders; {
+		s := script{n: len(scripts) + 1, user: r.IntN(users), before: []time.Duration{0}}
+		switch r.IntN(20) {
+		case 0:
+			s.channels = []string{"in_app"}
+		case 1:
+			s.channels = []string{"email"}
+		}
+		at := between(0, span*8/10)
+		switch {
+		case left > 0: // the same import
+			left--
+			s.batch, s.user, at = batch, scripts[len(scripts)-1].user, batchAt
+		case r.IntN(100) == 0:
+			batch++
+			left, batchAt, s.batch = r.IntN(40), at, batch
+		default:
+			s.unkeyed = r.IntN(5) == 0
+		}
+		due := at + between(3*time.Second, min(45*time.Second, span-at))
+		if due-at > 10*time.Second && r.IntN(6) == 0 && have+2 <= reminders {
+			s.before = append(s.before, 4*time.Second)
+		}
+		add := func(k kind, at, due time.Duration) { s.steps = append(s.steps, step{k, at, due}) }
+		early := at + (due-at)*time.Duration(20+r.IntN(40))/100 // a good while before it is due
+		late := due + between(time.Second, 8*time.Second)
+		add(create, at, due)
+		switch n := r.IntN(100); {
+		case n < 12:
+			add(move, early, early+between(2*time.Second, 30*time.Second))
+		case n < 19:
+			add(complete, early, 0)
+		case n < 24:
+			add(complete, early, 0)
+			add(reopen, early+200*time.Millisecond, 0)
+		case n < 31:
+			add(remove, early, 0)
+		case n < 34:
+			add(retitle, early, 0)
+		case n < 38:
+			add(look, late, 0)
+			add(complete, late, 0)
+		case n < 42:
+			add(look, late, 0)
+			add(move, late, late+between(3*time.Second, 15*time.Second))
+		case n < 48: // just when it is due
+			at := due + between(-300*time.Millisecond, 300*time.Millisecond)
+			switch r.IntN(3) {
+			case 0:
+				add(complete, at, 0)
+			case 1:
+				add(remove, at, 0)
+			case 2:
+				add(move, at, at+between(3*time.Second, 15*time.Second))
+			}
+		case n < 51: // overdue when it is created
+			s.steps[0].due = at - between(time.Second, 10*time.Minute)
+		case n < 66: // dragged about
+			at, due := at, max(due, at+15*time.Second)
+			for range 2 + r.IntN(4) {
+				at += between(200*time.Millisecond, 700*time.Millisecond)
+				due += time.Second
+				add(move, at, due)
+			}
+		case n < 75: // far ahead, and moved again and again
+			s.before = s.before[:1]
+			s.steps[0].due = far
+			for i := range 1 + r.IntN(8) {
+				at += between(0, (span-at)/3)
+				add(move, at, far+time.Duration(i+1)*time.Hour)
+			}
+		}
+		have += len(s.before)
+		scripts = append(scripts, s)
+	}
+	return scripts
+}

@@ -1,0 +1,146 @@
+// Package ingress stands between daprd and the function that its callbacks go to,
+// as an ingress does in a cluster. It passes every callback on, unless it is told to
+// do one of the things that an ingress, or the network around it, may do to them.
+package ingress
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Fault says what happens to a callback.
+type Fault struct {
+	// Status, if not zero, is the answer, and the callback is not passed on. 404 is
+	// what an ingress says of a host that it does not know yet.
+	Status int
+	// Delay passes before the callback is passed on.
+	Delay time.Duration
+	// Everywhere has it passed on to all instances at the same time. The caller gets
+	// one of their answers.
+	Everywhere bool
+	// Again, if not zero, has it passed on once more, so long after it was answered.
+	Again time.Duration
+	// Cut breaks the connection instead of passing on the answer.
+	Cut bool
+}
+
+// Ingress passes callbacks on to the instances of one function, in turn. It is safe
+// for concurrent use.
+type Ingress struct {
+	instances []*url.URL
+	client    *http.Client
+	next      atomic.Uint32
+	fault     atomic.Pointer[Fault]
+	struck    atomic.Int64
+
+	ctx    context.Context //nolint:containedctx // ends the copies that come later
+	cancel context.CancelFunc
+	copies sync.WaitGroup
+}
+
+// New makes an Ingress before the instances at the given URLs.
+func New(instances ...*url.URL) *Ingress {
+	i := &Ingress{instances: instances, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}}}
+	i.ctx, i.cancel = context.WithCancel(context.Background())
+	i.Heal()
+	return i
+}
+
+// Fail has f happen to every callback that comes from now on.
+func (i *Ingress) Fail(f Fault) { i.fault.Store(&f) }
+
+// Heal has every callback passed on as it is again.
+func (i *Ingress) Heal() { i.Fail(Fault{}) }
+
+// Struck returns how many callbacks a fault has happened to.
+func (i *Ingress) Struck() int { return int(i.struck.Load()) }
+
+// Close ends what is still to be passed on.
+func (i *Ingress) Close() {
+	i.cancel()
+	i.copies.Wait()
+	i.client.CloseIdleConnections()
+}
+
+// ServeHTTP passes a callback on, and the answer back.
+func (i *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f := *i.fault.Load()
+	if f != (Fault{}) {
+		i.struck.Add(1)
+	}
+	if f.Status != 0 {
+		http.Error(w, http.StatusText(f.Status), f.Status)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	ctx := r.Context()
+	if f.Delay > 0 {
+		ctx = i.ctx // it is under way, and arrives even if its caller dies
+		select {
+		case <-time.After(f.Delay):
+		case <-ctx.Done():
+		}
+	}
+	instance := i.instances[int(i.next.Add(1))%len(i.instances)]
+	if f.Everywhere {
+		for _, other := range i.instances {
+			if other != instance {
+				i.later(0, other, r, body)
+			}
+		}
+	}
+	answer, err := i.pass(ctx, instance, r, body)
+	if f.Again > 0 {
+		i.later(f.Again, instance, r, body)
+	}
+	if err != nil || f.Cut {
+		panic(http.ErrAbortHandler) // as if there were nothing in between
+	}
+	maps.Copy(w.Header(), answer.header)
+	w.WriteHeader(answer.status)
+	_, _ = w.Write(answer.body)
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (i *Ingress) pass(ctx context.Context, to *url.URL, r *http.Request, body []byte) (answer, error) {
+	out, err := http.NewRequestWithContext(ctx, r.Method, to.JoinPath(r.URL.EscapedPath()).String(), bytes.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	out.URL.RawQuery = r.URL.RawQuery
+	out.Header = r.Header.Clone()
+	in, err := i.client.Do(out)
+	if err != nil {
+		return answer{}, err
+	}
+	defer in.Body.Close()
+	content, err := io.ReadAll(in.Body)
+	return answer{in.StatusCode, in.Header, content}, err
+}
+
+// later passes a copy on after a while.
+func (i *Ingress) later(wait time.Duration, to *url.URL, r *http.Request, body []byte) {
+	copied := r.Clone(i.ctx)
+	i.copies.Go(func() {
+		select {
+		case <-time.After(wait):
+			_, _ = i.pass(i.ctx, to, copied, body) // nobody wants its answer
+		case <-i.ctx.Done():
+		}
+	})
+}
