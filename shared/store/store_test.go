@@ -241,7 +241,7 @@ func TestMigrationsGoDown(t *testing.T) {
 		from (values (1), (120)) as lengths (length)`, made.Reminders[0].ID, made.ID); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"0008_providers.sql", "0003_preferences.sql"} {
+	for _, name := range []string{"0009_providers.sql", "0003_preferences.sql"} {
 		sql, err := os.ReadFile("migrate/" + name)
 		if err != nil {
 			t.Fatal(err)
