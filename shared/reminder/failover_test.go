@@ -113,7 +113,12 @@ func TestFailover(t *testing.T) {
 		},
 		"another one has been set up": {
 			{[]string{"a"}, notNow, nil, "a", "a planned 1/1"},
-			{both, notNow, nil, "b", "b sent 2/1"},
+			{both, notNow, nil, "a b", "b sent 3/2"},
+		},
+		"two functions that don't agree on the order": {
+			{both, notNow, notNow, "a b", "b planned 2/1"},
+			{[]string{"b", "a"}, notNow, notNow, "b a", "a planned 4/2"},
+			{both, notNow, notNow, "a b", "b exhausted 6/3"},
 		},
 		"the one that gave no answer is not set up any more": {
 			{both, noAnswer, nil, "a", "a unknown 1/1"},
@@ -149,6 +154,33 @@ func TestFailover(t *testing.T) {
 	}
 }
 
+// planned is a task whose e-mail is planned and not sent.
+func (w *world) planned() (task.Task, uuid.UUID) {
+	w.Helper()
+	w.exec(`create function hold_back() returns trigger as 'begin new.next_attempt_at = now() + interval ''1 hour''; return new; end' language plpgsql;
+		create trigger hold_back before insert on deliveries for each row execute function hold_back()`)
+	created := w.onlyMail()
+	w.fire(wake(created))
+	return created, uuid.MustParse(w.column(`select id::text from deliveries`)[0])
+}
+
+// Two functions with the providers in different orders, taking turns, come to an end
+// all the same: there is no round without one.
+func TestRoundsEnd(t *testing.T) {
+	w := newWorld(t, atNoon)
+	_, id := w.planned()
+	for i := range 12 {
+		w.due()
+		l, err := w.store.Lease(t.Context(), id, time.Minute, map[task.Channel][]string{task.Email: {[]string{"a", "b"}[i%2], []string{"b", "a"}[i%2]}})
+		if err != nil || l == nil || l.Round < i/2 {
+			t.Fatalf("attempt %d: %+v, %v", i, l, err)
+		}
+		if err := w.store.Finish(t.Context(), l, store.Ending{State: store.Planned}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The sender dies at any of the moments: what it left says who may be asked next.
 func TestSenderDiesDuringFailover(t *testing.T) {
 	names := map[task.Channel][]string{task.Email: {"a", "b"}}
@@ -165,12 +197,7 @@ func TestSenderDiesDuringFailover(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, atNoon)
-			created := w.onlyMail()
-			w.firer = reminder.NewFirer(w.store, (&carriers{}).channels("none"), w.clock, settings)
-			w.exec(`create function hold_back() returns trigger as 'begin new.next_attempt_at = now() + interval ''1 hour''; return new; end' language plpgsql;
-				create trigger hold_back before insert on deliveries for each row execute function hold_back()`)
-			w.fire(wake(created)) // planned, and not sent
-			id := uuid.MustParse(w.column(`select id::text from deliveries`)[0])
+			created, id := w.planned()
 			for _, err := range tt.outcomes {
 				w.due()
 				l, leaseErr := w.store.Lease(t.Context(), id, time.Minute, names)

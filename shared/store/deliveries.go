@@ -104,18 +104,18 @@ type Leased struct {
 // clock, and records who will carry it. It returns nil if there is nothing to take:
 // the delivery is finished, is not due yet, or another sender has it.
 //
-// providers are the names of each channel's, in the order in which they are tried.
-// The delivery goes to the one after the last, which has refused it, and after all
-// of them, or for a start, to the first. But once an attempt has ended so that
-// nobody can say whether its provider took it, or with its sender's death, the
-// delivery stays with that provider.
+// providers are the names of each channel's, in the order in which they are tried. A
+// round begins with the first; each further attempt of the round goes to the one after
+// that which has just refused. But once an attempt has ended so that nobody can say
+// whether its provider took it, or with its sender's death, the delivery stays with
+// that provider, and each attempt is a round.
 func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration, providers map[task.Channel][]string) (*Leased, error) {
 	var l Leased
 	var secret, oldSecret *string
 	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
 			with free as materialized (
-				select id, provider, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
+				select id, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list
@@ -123,14 +123,13 @@ func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration, pr
 				where id = $1 and state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 				for no key update
 			), chosen as (
-				select id, fixed, list[array_position(list, provider) + 1] is not null and not fixed as goes_on,
-					case when fixed then provider else coalesce(list[array_position(list, provider) + 1], list[1]) end as provider
-				from free
+				select id, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
+				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
 			)
 			update deliveries d
 			-- Not now(): the statement may have waited for the row's lock.
 			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + $2,
-				provider = chosen.provider, provider_fixed = chosen.fixed, round = d.round + case when goes_on then 0 else 1 end
+				provider = chosen.provider, provider_fixed = chosen.fixed, round = d.round + (not goes_on)::int
 			from chosen, reminders r join tasks t on t.id = r.task_id left join preferences p on p.user_id = t.user_id
 			where d.id = chosen.id and r.id = d.reminder_id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, t.title, t.notes, t.due_date, r.before,
@@ -165,7 +164,7 @@ func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration, pr
 // Ending is how the send of a leased delivery ended.
 type Ending struct {
 	// State is sent, failed, exhausted, or planned or unknown, to be taken again
-	// after Wait.
+	// after Wait. Planned without a wait is the next provider's turn.
 	State DeliveryState
 	Wait  time.Duration
 	Error string
@@ -204,7 +203,9 @@ func finish(ctx context.Context, c interface {
 ) error {
 	_, err := c.Exec(ctx, `
 		with finished as (
-			update deliveries set state = $2, last_error = nullif($5, ''), provider_fixed = provider_fixed or $2 = 'unknown' and provider is not null,
+			update deliveries set state = $2, last_error = nullif($5, ''),
+				provider_fixed  = provider_fixed or $2 = 'unknown' and provider is not null,
+				round_over      = $2 <> 'planned' or $4 > interval '0',
 				next_attempt_at = case when $2 in ('planned', 'unknown') then now() + $4 end,
 				finished_at     = case when $2 in ('planned', 'unknown') then null else now() end
 			where id = $1 and case when $2 = 'sent' then state <> 'sent' else state = 'sending' and attempts = $3 end

@@ -215,8 +215,7 @@ var proxied atomic.Int32
 
 // A proxy would connect to what we refuse to connect to.
 func TestNoProxy(t *testing.T) {
-	names := newNames(t)
-	names.answer = func(string, int) []string { return []string{"127.0.0.1"} }
+	names := newNames(t, func(string, int) []string { return []string{"127.0.0.1"} })
 	channel := names.channel(preferences.Rules{})
 	proxied.Store(0)
 	_ = channel.Send(t.Context(), message("https://hook.example.com/"))
@@ -234,17 +233,18 @@ func TestNoProxy(t *testing.T) {
 // names is a name server that answers what a test wants.
 type names struct {
 	resolver *net.Resolver
-	answer   func(name string, n int) []string // the n-th question for a name, from 1 on
+	answer   func(name string, n int) []string
 }
 
-func newNames(t *testing.T) *names {
+// newNames starts one. It gets a name, and how often that has been asked for.
+func newNames(t *testing.T, answer func(name string, n int) []string) *names {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	s := &names{resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	s := &names{answer: answer, resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "udp", c.LocalAddr().String())
 	}}}
 	go s.serve(c)
@@ -296,10 +296,9 @@ func TestNothingConnectsToWhatIsNotPublic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := newNames(t)
-	names.answer = func(string, int) []string {
+	names := newNames(t, func(string, int) []string {
 		return []string{"127.0.0.1", "::1", "169.254.169.254", "::ffff:10.0.0.1", "fd00:ec2::254"}
-	}
+	})
 	client := names.channel(preferences.Rules{}).client
 	refused := 0
 	for _, form := range append(strings.Split(strings.TrimSuffix(string(list), "\n"), "\n"), "https://kubernetes.default/", "https://rebind.example.com/", "https://127.0.0.1.nip.io/") {
@@ -354,8 +353,7 @@ func TestRebinding(t *testing.T) {
 		"beside a public one": func(string, int) []string { return []string{public, "127.0.0.1", "::1", "::ffff:127.0.0.1"} },
 		"alone":               func(string, int) []string { return []string{"127.0.0.1"} },
 	} {
-		names := newNames(t)
-		names.answer = answer
+		names := newNames(t, answer)
 		channel := names.channel(preferences.Rules{})
 		for range 3 {
 			err := channel.Send(t.Context(), message("https://rebind.example.com:"+port+"/"))
@@ -367,8 +365,7 @@ func TestRebinding(t *testing.T) {
 			t.Errorf("%s: %d connections", what, n)
 		}
 	}
-	names := newNames(t)
-	names.answer = func(string, int) []string { return []string{"127.0.0.1"} }
+	names := newNames(t, func(string, int) []string { return []string{"127.0.0.1"} })
 	if _ = names.channel(insecure).Send(t.Context(), message("http://rebind.example.com:"+port+"/")); connections.Load() == 0 {
 		t.Error("where it is allowed there was no connection either: this test shows nothing")
 	}

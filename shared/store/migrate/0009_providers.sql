@@ -8,8 +8,9 @@ alter table deliveries
     -- other one may be tried, or it could come twice.
     add column provider_fixed boolean not null default false,
     -- Counts the attempts, but those as one that went from provider to provider
-    -- because each before has refused.
+    -- because each before has refused; and whether the latest such round is over.
     add column round int not null default 0 check (round >= 0),
+    add column round_over boolean not null default true,
     add constraint fixed_is_a_provider check (not provider_fixed or provider is not null);
 update deliveries set round = attempts;
 -- Until now each channel had one provider at most.
@@ -35,4 +36,4 @@ alter table preferences
 -- +goose Down
 alter table preferences drop column webhook_old_secret, drop column webhook_old_secret_until, drop column webhook_gone;
 -- deliveries_once stays: it says what the constraint before it said.
-alter table deliveries drop column provider, drop column provider_fixed, drop column round;
+alter table deliveries drop column provider, drop column provider_fixed, drop column round, drop column round_over;
