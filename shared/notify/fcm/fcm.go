@@ -84,7 +84,7 @@ func New(cfg Config) (*Channel, error) {
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	token, err := c.tokens.Token(ctx)
 	if err != nil { // nothing of the message has gone anywhere
-		return &notify.Error{Kind: notify.Retry, Err: errors.New("Google gives us no token for FCM")} //nolint:revive,staticcheck // a name
+		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("no token for FCM: %.300s", why(err))}
 	}
 	call := notify.NewCall(c.client)
 	service, err := fcm.NewService(ctx, option.WithHTTPClient(call.Client()), option.WithEndpoint(strings.TrimRight(c.cfg.URL, "/")+"/"))
@@ -95,6 +95,23 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	send.Header().Set("Authorization", "Bearer "+token.Value)
 	_, _ = send.Do() // the call knows better
 	return outcome(call, config.Secret(token.Value))
+}
+
+// why is what Google says when it gives no token.
+func why(err error) string {
+	var answer struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	failed, answered := errors.AsType[*auth.Error](err)
+	switch {
+	case !answered:
+		return "Google did not answer"
+	case json.Unmarshal(failed.Body, &answer) == nil && answer.Error != "":
+		return fmt.Sprintf("Google answered %d: %s: %s", failed.Response.StatusCode, answer.Error, answer.Description)
+	default:
+		return fmt.Sprintf("Google answered %d", failed.Response.StatusCode)
+	}
 }
 
 // message is what is sent. The delivery's id makes a repeated message take the place

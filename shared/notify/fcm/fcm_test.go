@@ -154,7 +154,7 @@ func TestTokens(t *testing.T) {
 	for _, status := range []int{400, 401, 500, 503} {
 		refused, _ := tokens(t, status)
 		err := channel(t, s.URL, refused).Send(t.Context(), notify.Message{To: device, Title: "Pay rent"})
-		if kind, _ := notify.KindOf(err); kind != notify.Retry || hits != 0 {
+		if kind, _ := notify.KindOf(err); kind != notify.Retry || hits != 0 || !strings.Contains(err.Error(), fmt.Sprint(status, ": invalid_grant: no")) {
 			t.Errorf("%d: %v, %d requests", status, err, hits)
 		}
 	}
