@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -101,6 +102,15 @@ type noConnection struct{ error }
 
 // Unwrap returns the cause.
 func (n *noConnection) Unwrap() error { return n.error }
+
+// CheckURL reports whether the value of a variable, the address of a provider's API,
+// can't be one.
+func CheckURL(variable, value string) error {
+	if u, err := url.Parse(value); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return errors.New(variable + " must be an http or https URL")
+	}
+	return nil
+}
 
 // maxAnswer is how much of an answer is read: all that any provider has to say, and
 // little enough for one that never ends.

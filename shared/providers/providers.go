@@ -9,9 +9,16 @@ import (
 	"strings"
 
 	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/notify/aws"
 	"github.com/duebell/duebell/shared/notify/email"
 	"github.com/duebell/duebell/shared/notify/event"
+	"github.com/duebell/duebell/shared/notify/fcm"
+	"github.com/duebell/duebell/shared/notify/onesignal"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
+	"github.com/duebell/duebell/shared/notify/ses"
+	"github.com/duebell/duebell/shared/notify/smtp"
+	"github.com/duebell/duebell/shared/notify/sns"
+	"github.com/duebell/duebell/shared/notify/twilio"
 	"github.com/duebell/duebell/shared/notify/webhook"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/reminder"
@@ -20,9 +27,17 @@ import (
 
 // Config has the settings of every provider. One that lacks its key is not used.
 type Config struct {
-	EmailProviders []string `env:"EMAIL_PROVIDERS" help:"which providers carry e-mail, in the order in which they are tried; unset means all that are configured, in the order sendgrid"`
+	EmailProviders []string `env:"EMAIL_PROVIDERS" help:"which providers carry e-mail, in the order in which they are tried; unset means all that are configured, in the order sendgrid, ses, smtp"`
+	SMSProviders   []string `env:"SMS_PROVIDERS" help:"the same for SMS; in the order twilio, sns"`
 	Email          email.Config
 	SendGrid       sendgrid.Config
+	AWS            aws.Config
+	SES            ses.Config
+	SMTP           smtp.Config
+	FCM            fcm.Config
+	OneSignal      onesignal.Config
+	Twilio         twilio.Config
+	SNS            sns.Config
 	Webhook        preferences.Rules
 	Events         event.Config
 }
@@ -34,34 +49,53 @@ type candidate struct {
 	open    func() (reminder.Channel, error)
 }
 
-// emails are the providers of e-mail, in the order in which they are tried by default.
-func (c Config) emails() []candidate {
-	return []candidate{
-		{"sendgrid", c.SendGrid.Enabled(), func() (reminder.Channel, error) { return sendgrid.New(c.SendGrid, c.Email) }},
+// list is what may carry a channel: the candidates, in the order in which they are
+// tried by default, and which of them are wanted, by a variable. Without a variable
+// there is nothing to choose.
+type list struct {
+	variable   string
+	wanted     []string
+	candidates []candidate
+}
+
+func (c Config) lists() map[task.Channel]list {
+	return map[task.Channel]list{
+		task.Email: {"EMAIL_PROVIDERS", c.EmailProviders, []candidate{
+			{"sendgrid", c.SendGrid.Enabled(), func() (reminder.Channel, error) { return sendgrid.New(c.SendGrid, c.Email) }},
+			{"ses", c.SES.Enabled(), func() (reminder.Channel, error) { return ses.New(c.SES, c.AWS, c.Email) }},
+			{"smtp", c.SMTP.Enabled(), func() (reminder.Channel, error) { return smtp.New(c.SMTP, c.Email) }},
+		}},
+		task.SMS: {"SMS_PROVIDERS", c.SMSProviders, []candidate{
+			{"twilio", c.Twilio.Enabled(), func() (reminder.Channel, error) { return twilio.New(c.Twilio) }},
+			{"sns", c.SNS.Enabled(), func() (reminder.Channel, error) { return sns.New(c.SNS, c.AWS) }},
+		}},
+		task.Push: {"", nil, []candidate{ // each device belongs to one of them
+			{"fcm", c.FCM.Enabled(), func() (reminder.Channel, error) { return fcm.New(c.FCM) }},
+			{"onesignal", c.OneSignal.Enabled(), func() (reminder.Channel, error) { return onesignal.New(c.OneSignal) }},
+		}},
+		task.Webhook: {"", nil, []candidate{ // which needs no provider
+			{"webhook", true, func() (reminder.Channel, error) { return webhook.New(c.Webhook), nil }},
+		}},
 	}
 }
 
 // Validate reports what is wrong with the configuration.
 func (c Config) Validate() error {
-	emails, err := choose("EMAIL_PROVIDERS", c.EmailProviders, c.emails())
+	lists := c.lists()
+	emails, err := lists[task.Email].choose()
 	if len(emails) > 0 && c.Email.From == "" {
 		err = errors.Join(err, errors.New("EMAIL_FROM is missing: every e-mail provider needs it, like Duebell <reminders@example.com>"))
 	}
-	return err
+	_, smsErr := lists[task.SMS].choose()
+	return errors.Join(err, smsErr)
 }
 
 // Open returns the external channels that there are; dapr publishes events. Nothing is
 // connected before the first send.
 func Open(c Config, dapr *jobs.Dapr) (reminder.Channels, error) {
-	channels := reminder.Channels{task.Webhook: {{Name: "webhook", Channel: webhook.New(c.Webhook)}}} // which needs no provider
-	for channel, list := range map[task.Channel]struct {
-		variable   string
-		wanted     []string
-		candidates []candidate
-	}{
-		task.Email: {"EMAIL_PROVIDERS", c.EmailProviders, c.emails()},
-	} {
-		chosen, err := choose(list.variable, list.wanted, list.candidates)
+	channels := reminder.Channels{}
+	for channel, l := range c.lists() {
+		chosen, err := l.choose()
 		if err != nil {
 			return nil, err
 		}
@@ -79,28 +113,28 @@ func Open(c Config, dapr *jobs.Dapr) (reminder.Channels, error) {
 	return channels, nil
 }
 
-// choose returns the providers that a variable names, in its order, or all that are
-// enabled if it is not set.
-func choose(variable string, wanted []string, candidates []candidate) (chosen []candidate, err error) {
+// choose returns the providers that are wanted, in that order, or all that are enabled
+// if nothing is said.
+func (l list) choose() (chosen []candidate, err error) {
 	var names []string
-	for _, c := range candidates {
+	for _, c := range l.candidates {
 		names = append(names, c.name)
-		if len(wanted) == 0 && c.enabled {
+		if len(l.wanted) == 0 && c.enabled {
 			chosen = append(chosen, c)
 		}
 	}
-	for i, name := range wanted {
+	for i, name := range l.wanted {
 		name = strings.TrimSpace(name)
 		at := slices.Index(names, name)
 		switch {
 		case at < 0:
-			err = errors.Join(err, fmt.Errorf("%s must be a list of %s, separated by commas, not %.40q", variable, strings.Join(names, ", "), name))
-		case slices.Contains(wanted[:i], name):
-			err = errors.Join(err, fmt.Errorf("%s must name %s only once", variable, name))
-		case !candidates[at].enabled:
-			err = errors.Join(err, fmt.Errorf("%s must not name %s: its own settings are missing", variable, name))
+			err = errors.Join(err, fmt.Errorf("%s must be a list of %s, separated by commas, not %.40q", l.variable, strings.Join(names, ", "), name))
+		case slices.Contains(l.wanted[:i], name):
+			err = errors.Join(err, fmt.Errorf("%s must name %s only once", l.variable, name))
+		case !l.candidates[at].enabled:
+			err = errors.Join(err, fmt.Errorf("%s must not name %s: its own settings are missing", l.variable, name))
 		default:
-			chosen = append(chosen, candidates[at])
+			chosen = append(chosen, l.candidates[at])
 		}
 	}
 	return chosen, err

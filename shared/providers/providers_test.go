@@ -10,7 +10,7 @@ import (
 )
 
 func TestOpen(t *testing.T) {
-	const key, from = "SENDGRID_API_KEY=x", "EMAIL_FROM=a@x.org"
+	const key, region, server, from = "SENDGRID_API_KEY=x", "SES_REGION=eu-central-1", "SMTP_ADDRESS=mail.x.org:587", "EMAIL_FROM=a@x.org"
 	for name, tt := range map[string]struct {
 		environ []string
 		email   string // its providers
@@ -18,9 +18,12 @@ func TestOpen(t *testing.T) {
 	}{
 		"nothing":               {nil, "", ""},
 		"all that are there":    {[]string{key, from}, "sendgrid", ""},
+		"in their order":        {[]string{server, region, key, from}, "sendgrid ses smtp", ""},
+		"in another order":      {[]string{server, region, key, from, "EMAIL_PROVIDERS=smtp,sendgrid"}, "smtp sendgrid", ""},
 		"as named":              {[]string{key, from, "EMAIL_PROVIDERS= sendgrid "}, "sendgrid", ""},
 		"no sender":             {[]string{key}, "", "EMAIL_FROM is missing"},
-		"no such provider":      {[]string{key, from, "EMAIL_PROVIDERS=pigeon"}, "", `EMAIL_PROVIDERS must be a list of sendgrid`},
+		"no such provider":      {[]string{key, from, "EMAIL_PROVIDERS=pigeon"}, "", `EMAIL_PROVIDERS must be a list of sendgrid, ses, smtp`},
+		"no such SMS provider":  {[]string{"SMS_PROVIDERS=pigeon"}, "", `SMS_PROVIDERS must be a list of twilio, sns`},
 		"named twice":           {[]string{key, from, "EMAIL_PROVIDERS=sendgrid,sendgrid"}, "", "EMAIL_PROVIDERS must name sendgrid only once"},
 		"named, and not set up": {[]string{from, "EMAIL_PROVIDERS=sendgrid"}, "", "EMAIL_PROVIDERS must not name sendgrid: its own settings are missing"},
 	} {

@@ -5,8 +5,6 @@ package sendgrid
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"net/url"
 	"strings"
 	"time"
 
@@ -31,10 +29,10 @@ func (c Config) Enabled() bool { return c.APIKey != "" }
 
 // Validate reports what is wrong with the configuration.
 func (c Config) Validate() error {
-	if u, err := url.Parse(c.URL); c.Enabled() && (err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http")) {
-		return errors.New("SENDGRID_URL must be an http or https URL")
+	if !c.Enabled() {
+		return nil
 	}
-	return nil
+	return notify.CheckURL("SENDGRID_URL", c.URL)
 }
 
 // Channel sends e-mail. It is safe for concurrent use.
