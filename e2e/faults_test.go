@@ -170,7 +170,12 @@ func TestSchedulerLosesItsData(t *testing.T) {
 	back(t, own)
 	p.told(90*time.Second, 5)
 	p.quiet(3 * time.Second)
-	var worst time.Duration
+	t.Logf("the latest was %v late", worstLateness(p).Round(time.Millisecond))
+}
+
+// worstLateness is how long after its due date the latest of a person's reminders was told.
+func worstLateness(p person) (worst time.Duration) {
+	p.Helper()
 	due := map[string]time.Time{}
 	for _, task := range ask[struct{ Tasks []api.Task }](p, "GET", "/api/tasks", nil).Tasks {
 		due[task.ID.String()] = *task.DueDate
@@ -178,5 +183,5 @@ func TestSchedulerLosesItsData(t *testing.T) {
 	for _, n := range p.inbox() {
 		worst = max(worst, n.CreatedAt.Sub(due[n.TaskID]))
 	}
-	t.Logf("the latest was %v late", worst.Round(time.Millisecond))
+	return worst
 }

@@ -7,3 +7,9 @@ import "embed"
 //
 //go:embed local/*.yaml
 var Local embed.FS
+
+// Subscriptions holds who is brought which events, in the folder subscriptions. It is
+// the same everywhere.
+//
+//go:embed subscriptions/*.yaml
+var Subscriptions embed.FS

@@ -90,7 +90,7 @@ func faults(sys *system.System, noSweep bool) (all []fault) {
 	// Each twice: they strike only what happens in that time.
 	for range 2 {
 		all = append(all,
-			fault{name: "daprd stutters", part: "daprd", lasts: 12 * time.Second, strike: stutter},
+			fault{name: "daprd stutters and dies", part: "daprd", lasts: 12 * time.Second, strike: stutter},
 			callbacks("come again", ingress.Fault{Again: time.Second}),
 			callbacks("come late", ingress.Fault{Delay: 3 * time.Second}),
 			callbacks("come to all instances at once", ingress.Fault{Everywhere: true}),
@@ -143,13 +143,14 @@ func callbacks(do string, f ingress.Fault) fault {
 	}}
 }
 
-// stutter has daprd take calls so slowly that some give up waiting, and others don't.
+// stutter has daprd take calls so slowly that some give up waiting and others don't, and
+// then die with those that it has not taken.
 func stutter(_ context.Context, run *run) (heal func(), err error) {
 	p := run.sys.Process("daprd")
 	stop := make(chan struct{})
 	var stuttering sync.WaitGroup
 	stuttering.Go(func() {
-		defer p.Continue()
+		defer p.Kill()
 		for {
 			p.Pause()
 			select {

@@ -216,7 +216,7 @@ func (run *run) report(ctx context.Context) {
 
 // waiting are what is still to be done, as the database has it.
 const waiting = `
-	select (select count(*) from reminders where state = 'armed' and (fire_at < now() or confirmed_revision is distinct from revision))
+	select (select count(*) from reminders where state = 'armed' and (fire_at < now() + interval '1 hour' or confirmed_revision is distinct from revision))
 	     + (select count(*) from deliveries where state in ('planned', 'sending', 'unknown'))`
 
 // settle waits until nothing is left to do.

@@ -148,7 +148,7 @@ func (bench *clientsBench) commit(i int) {
 	user, title := benchUser(i%benchClients), strconv.Itoa(i)
 	ctx := context.Background()
 	err := bench.Store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		return tx.FireReminder(ctx, uuid.New(), nil, &store.Notification{
+		return tx.FireReminder(ctx, uuid.New(), time.Time{}, nil, &store.Notification{
 			ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title, Body: "Due Mon, 23 Nov 2026 12:00 UTC",
 		})
 	})

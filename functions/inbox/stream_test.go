@@ -39,7 +39,7 @@ func write(w *functiontest.World, user, title string) {
 	err := w.Store.SaveUser(ctx, store.User{ID: user})
 	if err == nil {
 		err = w.Store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-			return tx.FireReminder(ctx, uuid.New(), nil, &store.Notification{
+			return tx.FireReminder(ctx, uuid.New(), time.Time{}, nil, &store.Notification{
 				ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title,
 			})
 		})

@@ -44,7 +44,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	channels, err := providers.Open(cfg.Providers)
+	channels, err := providers.Open(cfg.Providers, dapr)
 	if err != nil {
 		return nil, err
 	}

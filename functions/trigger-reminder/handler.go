@@ -24,6 +24,7 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/providers"
 	"github.com/duebell/duebell/shared/reminder"
@@ -36,6 +37,7 @@ import (
 type Config struct {
 	Caller    auth.AppToken
 	Store     store.Config
+	Dapr      jobs.Config
 	Rules     reminder.FirerRules
 	Providers providers.Config
 }
@@ -52,7 +54,11 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	channels, err := providers.Open(cfg.Providers)
+	dapr, err := jobs.Open(cfg.Dapr)
+	if err != nil {
+		return nil, err
+	}
+	channels, err := providers.Open(cfg.Providers, dapr)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +69,7 @@ func New(cfg Config) (*function.Function, error) {
 			"POST /api/jobs/trigger": h.trigger,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
-		Close: s.Close,
+		Close: func() { dapr.Close(); s.Close() },
 	}, nil
 }
 

@@ -216,7 +216,7 @@ func TestCallbackNames(t *testing.T) {
 // A body that breaks off on its way says nothing about the job.
 func TestTruncatedBodyIsNotMalformed(t *testing.T) {
 	w := functiontest.New(t)
-	cfg, err := config.Parse[Config]([]string{"DATABASE_URL=" + w.DatabaseURL, "APP_API_TOKEN=" + functiontest.AppToken})
+	cfg, err := config.Parse[Config](w.Environ())
 	if err != nil {
 		t.Fatal(err)
 	}

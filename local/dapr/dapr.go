@@ -72,8 +72,8 @@ func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 	}, o.OnEvent)
 }
 
-// DaprdOptions says how a daprd runs. All fields but Env, ResourcesPath and OnEvent
-// are needed.
+// DaprdOptions says how a daprd runs. All fields but SchedulerPort, ResourcesPaths, Env and
+// OnEvent are needed.
 type DaprdOptions struct {
 	// Name is what its process is called; "" means daprd.
 	Name    string
@@ -87,9 +87,10 @@ type DaprdOptions struct {
 	// APIToken is what callers of daprd must show; AppToken is what daprd shows
 	// the app, in the header dapr-api-token.
 	APIToken, AppToken string
-	SchedulerPort      int
-	// ResourcesPath is a folder of components.
-	ResourcesPath string
+	// SchedulerPort is 0 for a daprd that has nothing to do with jobs.
+	SchedulerPort int
+	// ResourcesPaths are folders of components and subscriptions.
+	ResourcesPaths []string
 	// Env is added to daprd's environment, for components.
 	Env     []string
 	LogFile string
@@ -134,13 +135,15 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		"--dapr-internal-grpc-listen-address=127.0.0.1",
 		"--dapr-internal-grpc-port=" + strconv.Itoa(o.Ports.Internal),
 		"--dapr-graceful-shutdown-seconds=2",
-		"--scheduler-host-address=" + process.Address(o.SchedulerPort),
 		"--disable-init-endpoints=config,subscribe",
 		"--enable-metrics=false",
 		"--config=" + config,
 	}
-	if o.ResourcesPath != "" {
-		args = append(args, "--resources-path="+o.ResourcesPath)
+	if o.SchedulerPort != 0 {
+		args = append(args, "--scheduler-host-address="+process.Address(o.SchedulerPort))
+	}
+	for _, path := range o.ResourcesPaths {
+		args = append(args, "--resources-path="+path)
 	}
 	return process.Start(process.Spec{
 		Name: cmp.Or(o.Name, "daprd"),

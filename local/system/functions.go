@@ -17,6 +17,9 @@ type Function struct {
 	// Every, if not 0, is how long after its last answer it is invoked again. A
 	// cluster does so every minute, or once a day.
 	Every time.Duration
+	// Subscribes is true for one that is brought events. It has a daprd of its own, whose
+	// app-id is its name: manifests/subscriptions says what that brings.
+	Subscribes bool
 }
 
 // trigger is the function that Dapr calls.
@@ -47,8 +50,10 @@ var Functions = []Function{
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database)},
 	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, []string{"UNSUBSCRIBE_KEY"})},
-	{Name: trigger, Variables: slices.Concat(callback, database, sending)},
+	{Name: trigger, Variables: slices.Concat(callback, database, jobs, sending)},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},
 	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, sending), Every: 2 * time.Second},
+	{Name: "audit-log", Variables: slices.Concat(callback, database), Subscribes: true},
+	{Name: "analytics", Variables: slices.Concat(callback, users, database), Subscribes: true},
 	{Name: "nightly-cleanup", Variables: slices.Concat(database, jobs), Every: 24 * time.Hour},
 }

@@ -10,6 +10,9 @@ import (
 
 	"github.com/duebell/duebell/local/gateway"
 	"github.com/duebell/duebell/local/system"
+	"github.com/duebell/duebell/manifests"
+	"github.com/duebell/duebell/shared/events"
+	"github.com/duebell/duebell/shared/jobs"
 )
 
 // A function is a folder, and everybody has to know of it: the README, this runner,
@@ -47,8 +50,12 @@ func TestEveryFunctionIsKnown(t *testing.T) {
 			continue
 		}
 		routed := slices.ContainsFunc(gateway.Routes, func(r gateway.Route) bool { return r.Function == name })
-		if !routed && system.Functions[i].Every == 0 {
-			t.Errorf("nothing invokes %s: it has neither a route in local/gateway/routes.go nor a schedule in local/system/functions.go", name)
+		f := system.Functions[i]
+		if !routed && f.Every == 0 && !f.Subscribes {
+			t.Errorf("nothing invokes %s: it has neither a route in local/gateway/routes.go, nor a schedule in local/system/functions.go, nor does it subscribe", name)
+		}
+		if f.Subscribes {
+			checkSubscription(t, name)
 		}
 	}
 	for _, f := range system.Functions {
@@ -59,6 +66,24 @@ func TestEveryFunctionIsKnown(t *testing.T) {
 	for _, row := range regexp.MustCompile(`\(functions/([^/)]+)/`).FindAllStringSubmatch(string(readme), -1) {
 		if !slices.Contains(folders, row[1]) {
 			t.Errorf("the README has %s, which has no folder", row[1])
+		}
+	}
+}
+
+// checkSubscription checks that a subscriber is brought the events, to the path that it
+// serves.
+func checkSubscription(t *testing.T, name string) {
+	t.Helper()
+	manifest, err := manifests.Subscriptions.ReadFile("subscriptions/" + name + ".yaml")
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, want := range []string{
+		"pubsubname: " + jobs.PubSub, "topic: " + events.Topic, "default: " + strings.TrimPrefix(events.Route, "POST "), "scopes: [" + name + "]",
+	} {
+		if !strings.Contains(string(manifest), want+"\n") {
+			t.Errorf("manifests/subscriptions/%s.yaml does not say %q", name, want)
 		}
 	}
 }

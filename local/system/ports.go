@@ -17,6 +17,7 @@ type ports struct {
 	Ingress   int
 	Mail      int // the sandbox's mail server
 	Postgres  int
+	Broker    int
 	Scheduler dapr.SchedulerPorts
 	Daprds    map[string]dapr.DaprdPorts // by their processes' names
 	Functions map[string]int
@@ -30,7 +31,7 @@ func choosePorts(path string, functions []Function, daprds []daprd, gateway int)
 		_ = json.Unmarshal(kept, &p) // they are only a wish
 	}
 	places := []*int{
-		&p.Gateway, &p.Ingress, &p.Mail, &p.Postgres,
+		&p.Gateway, &p.Ingress, &p.Mail, &p.Postgres, &p.Broker,
 		&p.Scheduler.API, &p.Scheduler.Health, &p.Scheduler.EtcdClient, &p.Scheduler.EtcdPeer,
 	}
 	daprdPorts := make([]dapr.DaprdPorts, len(daprds))

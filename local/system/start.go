@@ -26,7 +26,6 @@ import (
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
-	"github.com/duebell/duebell/manifests"
 )
 
 func (s *System) start(ctx context.Context) (err error) {
@@ -57,6 +56,9 @@ func (s *System) start(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.serve(); err != nil {
+		return err
+	}
+	if err := s.startBroker(); err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -228,24 +230,22 @@ func (s *System) startDapr(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	resources := s.path("daprd-resources")
-	if err := os.RemoveAll(resources); err != nil { // those of another version
-		return err
-	}
-	if err := os.CopyFS(resources, manifests.Local); err != nil {
+	if err := s.writeResources(); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, d := range s.daprds() {
-		group.Go(func() error { return s.startDaprd(ctx, runtime, d, resources) })
+		group.Go(func() error { return s.startDaprd(ctx, runtime, d) })
 	}
 	return group.Wait()
 }
 
-// daprd is one daprd: its process's name, and where its callbacks go.
+// daprd is one daprd: its process's name, where its callbacks go, and whether jobs are
+// among them.
 type daprd struct {
 	name, appID string
 	appPort     func(ports) int
+	jobs        bool
 }
 
 // daprds returns those that are to run.
@@ -256,28 +256,38 @@ func (s *System) daprds() []daprd {
 		}
 		return p.Functions[trigger]
 	}
-	daprds := []daprd{{firstDaprd, appID, callbacks}}
+	daprds := []daprd{{firstDaprd, appID, callbacks, true}}
 	for n := 2; n <= s.options.Daprds; n++ {
-		daprds = append(daprds, daprd{fmt.Sprintf("%s-%d", firstDaprd, n), appID, callbacks})
+		daprds = append(daprds, daprd{fmt.Sprintf("%s-%d", firstDaprd, n), appID, callbacks, true})
+	}
+	for _, f := range s.functions {
+		if f.Subscribes {
+			daprds = append(daprds, daprd{firstDaprd + "-" + f.Name, f.Name, func(p ports) int { return p.Functions[f.Name] }, false})
+		}
 	}
 	return daprds
 }
 
-func (s *System) startDaprd(ctx context.Context, runtime dapr.Runtime, d daprd, resources string) error {
+func (s *System) startDaprd(ctx context.Context, runtime dapr.Runtime, d daprd) error {
 	return s.step(ctx, d.name, "starting", func(ctx context.Context, say func(string)) (string, error) {
-		own := s.ports.Daprds[d.name]
+		own, scheduler := s.ports.Daprds[d.name], 0
+		if d.jobs {
+			scheduler = s.ports.Scheduler.API
+		}
 		err := s.run(ctx, d.name, func() (*process.Process, error) {
 			return dapr.StartDaprd(dapr.DaprdOptions{
 				Name: d.name, Runtime: runtime, Dir: s.path(d.name), AppID: d.appID, AppPort: d.appPort(s.ports), Ports: own,
-				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: s.ports.Scheduler.API,
-				ResourcesPath: filepath.Join(resources, "local"),
-				LogFile:       s.log(d.name), OnEvent: s.event,
+				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: scheduler,
+				ResourcesPaths: s.resources(), Env: []string{"KAFKA_BROKERS=" + s.broker.Address()},
+				LogFile: s.log(d.name), OnEvent: s.event,
 			})
 		})
 		if err != nil {
 			return "", err
 		}
-		say("connecting; if the scheduler was killed, this takes 20 seconds")
+		if d.jobs {
+			say("connecting; if the scheduler was killed, this takes 20 seconds")
+		}
 		return process.Address(own.GRPC), s.appIsConnected(ctx, own)
 	})
 }

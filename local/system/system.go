@@ -7,7 +7,11 @@
 //	                         │  ▲
 //	                         ▼  │
 //	                        daprd ── scheduler
+//	                         │
+//	                         ▼
+//	subscribers ◀── daprd ── broker
 //
+// A subscriber is a function that has a daprd of its own. The broker is in this process.
 // All data is in one folder: stop the system, start it again, and it goes on.
 package system
 
@@ -25,6 +29,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/duebell/duebell/local/broker"
 	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/gateway"
 	"github.com/duebell/duebell/local/ingress"
@@ -104,6 +109,7 @@ type System struct {
 
 	issuer  *issuer.Issuer
 	sandbox *sandbox.Sandbox
+	broker  *broker.Broker
 	gateway *gateway.Gateway
 	ingress *ingress.Ingress // nil without Options.Ingress
 	servers []*http.Server
@@ -184,7 +190,8 @@ func (s *System) Sandbox() *sandbox.Sandbox { return s.sandbox }
 func (s *System) Ingress() *ingress.Ingress { return s.ingress }
 
 // Process returns the process called postgres, scheduler, daprd (a second one is
-// called daprd-2) or like a function: to kill, pause, stop or start it. It is nil if there is none of that name.
+// called daprd-2, a subscriber's own daprd-audit-log, say) or like a function: to kill,
+// pause, stop or start it. It is nil if there is none of that name.
 func (s *System) Process(name string) *process.Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,6 +271,9 @@ func (s *System) Stop(ctx context.Context) error {
 	}
 	if s.gateway != nil {
 		s.gateway.Close()
+	}
+	if s.broker != nil {
+		s.broker.Stop()
 	}
 	errs = append(errs, s.stopProcesses(ctx, "postgres"))
 	s.mu.Lock()

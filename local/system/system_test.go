@@ -124,7 +124,7 @@ func pids(s *system.System) map[string]int {
 }
 
 func names() []string {
-	names := []string{"postgres", "scheduler", "daprd"}
+	names := []string{"postgres", "scheduler", "daprd", "daprd-audit-log", "daprd-analytics"}
 	for _, f := range system.Functions {
 		names = append(names, f.Name)
 	}
@@ -231,7 +231,7 @@ func TestSystem(t *testing.T) {
 			"GET /api/notifications": {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE"},
 			"GET /api/preferences":   {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE", "UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE"},
 			"POST /api/jobs/trigger": {
-				"APP_API_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "EMAIL_FROM", "FCM_CREDENTIALS", "FCM_URL", "HOST",
+				"APP_API_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DAPR_API_TOKEN", "DAPR_GRPC_ENDPOINT", "DATABASE_URL", "EMAIL_FROM", "FCM_CREDENTIALS", "FCM_URL", "HOST",
 				"ONESIGNAL_API_KEY", "ONESIGNAL_APP_ID", "ONESIGNAL_URL", "PORT", "PUBLIC_URL", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
 				"SHUTDOWN_GRACE", "SMTP_ADDRESS", "SMTP_PASSWORD", "SMTP_TLS", "SMTP_USERNAME", "SNS_REGION", "SNS_URL",
 				"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM", "TWILIO_URL", "UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE",

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -162,16 +164,36 @@ func (d *Dapr) Holds(ctx context.Context, name string) (bool, error) {
 // PubSub is the name of the pub/sub component that events are published to.
 const PubSub = "kafka-pubsub"
 
+// ErrNotPublished is why Publish failed if the event can't have reached the broker: daprd
+// could not be reached, or refused it. After any other error it may have.
+var ErrNotPublished = errors.New("the event was not published")
+
 // Publish publishes an event, as a CloudEvent with the given id, on a topic of the
 // component PubSub. data is sent as JSON.
 func (d *Dapr) Publish(ctx context.Context, topic, id string, data any) error {
-	err := d.client.PublishEvent(ctx, PubSub, topic, data,
-		dapr.PublishEventWithContentType("application/json"),
-		dapr.PublishEventWithMetadata(map[string]string{"cloudevent.id": id}))
+	content, err := json.Marshal(data)
 	if err != nil {
+		return fmt.Errorf("encode event %s: %w: %w", id, ErrNotPublished, err)
+	}
+	var reached peer.Peer
+	_, err = runtime.NewDaprClient(d.conn).PublishEvent(ctx, &runtime.PublishEventRequest{
+		PubsubName: PubSub, Topic: topic, Data: content, DataContentType: "application/json",
+		Metadata: map[string]string{"cloudevent.id": id},
+	}, grpc.Peer(&reached))
+	switch code := status.Code(err); {
+	case err == nil:
+		return nil
+	case reached.Addr == nil, slices.Contains(refusals, code):
+		return fmt.Errorf("publish on %s: %w: %w", topic, ErrNotPublished, err)
+	default:
 		return fmt.Errorf("publish on %s: %w", topic, err)
 	}
-	return nil
+}
+
+// refusals are what daprd answers before it asks the broker: there is no such component,
+// or we may not use it.
+var refusals = []codes.Code{
+	codes.InvalidArgument, codes.FailedPrecondition, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented,
 }
 
 // Delete takes a wake-up call back. One that isn't there is no error.

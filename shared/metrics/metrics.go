@@ -65,6 +65,8 @@ var (
 		"Dead letters, by state, as the last sweep found them.", "state")
 	dataLosses = counter("duebell_scheduler_data_losses_total",
 		"How often Dapr's scheduler was found to have lost its data.")
+	received = counters("duebell_events_received_total",
+		"Events brought to a subscriber, by outcome: taken, repeated, malformed or failed.", "outcome")
 	served = counters("duebell_http_requests_total",
 		"HTTP requests answered, by route, method and class of status. The probes and /metrics are not counted.", "route", "method", "status")
 	serveTook = histograms("duebell_http_request_duration_seconds",
@@ -81,7 +83,7 @@ func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
 		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, sweepTook, swept, oldestWaiting, deadLetters,
-		dataLosses, served, serveTook, rateLimited, build, pools,
+		dataLosses, received, served, serveTook, rateLimited, build, pools,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	for _, outcome := range []string{"taken", "refused"} {
@@ -206,6 +208,10 @@ func SetDeadLetters(counts map[string]int) {
 
 // SchedulerLostData counts a time that Dapr's scheduler had lost its data.
 func SchedulerLostData() { dataLosses.Inc() }
+
+// EventReceived counts an event that was brought to a subscriber, by what came of it:
+// taken, repeated (it had it already), malformed (dropped), or failed (it comes again).
+func EventReceived(outcome string) { received.WithLabelValues(outcome).Inc() }
 
 // RateLimited counts a request refused because its user made too many.
 func RateLimited() { rateLimited.Inc() }

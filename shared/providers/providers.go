@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/notify/aws"
 	"github.com/duebell/duebell/shared/notify/email"
+	"github.com/duebell/duebell/shared/notify/event"
 	"github.com/duebell/duebell/shared/notify/fcm"
 	"github.com/duebell/duebell/shared/notify/onesignal"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
@@ -37,6 +39,7 @@ type Config struct {
 	Twilio         twilio.Config
 	SNS            sns.Config
 	Webhook        preferences.Rules
+	Events         event.Config
 }
 
 // candidate is a provider that there could be.
@@ -87,9 +90,9 @@ func (c Config) Validate() error {
 	return errors.Join(err, smsErr)
 }
 
-// Open returns the external channels that there are. Nothing is connected before
-// the first send.
-func Open(c Config) (reminder.Channels, error) {
+// Open returns the external channels that there are; dapr publishes events. Nothing is
+// connected before the first send.
+func Open(c Config, dapr *jobs.Dapr) (reminder.Channels, error) {
 	channels := reminder.Channels{}
 	for channel, l := range c.lists() {
 		chosen, err := l.choose()
@@ -103,6 +106,9 @@ func Open(c Config) (reminder.Channels, error) {
 			}
 			channels[channel] = append(channels[channel], reminder.Provider{Name: p.name, Channel: opened})
 		}
+	}
+	if c.Events.Enabled {
+		channels[task.Event] = []reminder.Provider{{Name: "dapr", Channel: event.New(dapr)}}
 	}
 	return channels, nil
 }

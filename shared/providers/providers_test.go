@@ -38,7 +38,7 @@ func TestOpen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			channels, err := providers.Open(cfg)
+			channels, err := providers.Open(cfg, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -31,6 +31,7 @@ type CleanupRules struct {
 	History           time.Duration `env:"KEEP_HISTORY" envDefault:"2160h" help:"how long deliveries are kept after they were sent, failed or cancelled, and reminders that a task no longer has"`
 	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification stays in the inbox after it was read; the latest one of each user always does"`
 	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded; its delivery may go before it, and take it along"`
+	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long the audit log keeps an event, and analytics remembers that it was counted: longer than the broker keeps it"`
 	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
 
 	Budget     time.Duration `env:"CLEANUP_BUDGET" envDefault:"4m" help:"how long one cleanup may take; each step gets its share of what is left"`
@@ -47,6 +48,9 @@ func (r CleanupRules) Validate() error {
 		if keep < time.Hour {
 			problems = append(problems, fmt.Errorf("%s must be at least 1h", name))
 		}
+	}
+	if r.AuditEvents < leastAudit {
+		problems = append(problems, fmt.Errorf("KEEP_AUDIT_EVENTS must be at least %v: an event that comes again after that is taken for a new one", leastAudit))
 	}
 	if r.IdempotencyKeys < store.KeysKept {
 		problems = append(problems, fmt.Errorf("KEEP_IDEMPOTENCY_KEYS must be at least %v: for that long they count", store.KeysKept))
@@ -137,12 +141,17 @@ func (c *cleanup) steps() []step {
 		{"removed_reminders", "reminders that their tasks have not had for long: removed", c.purge(store.RemovedReminders, keep.History)},
 		{"deleted_tasks", "tasks deleted long ago: removed with all that is theirs", c.purge(store.DeletedTasks, keep.DeletedTasks)},
 		{"read_notifications", "notifications read long ago: removed", c.purge(store.ReadNotifications, keep.ReadNotifications)},
+		{"audit_events", "events heard of long ago: removed from the audit log", c.purge(store.AuditEvents, keep.AuditEvents)},
+		{"counted_events", "that events were counted long ago: forgotten, and the counts stay", c.purge(store.CountedEvents, keep.AuditEvents)},
 		{"idempotency_keys", "idempotency keys that have expired: removed", c.purge(store.IdempotencyKeys, keep.IdempotencyKeys)},
 		{"inbox_tickets", "inbox tickets that have expired: removed", c.purge(store.InboxTickets, 0)},
 	}
 }
 
 const (
+	// leastAudit is as long as brokers keep events unless they are told otherwise.
+	leastAudit = 7 * 24 * time.Hour
+
 	batchTime = 15 * time.Second // for one batch of rows
 	listTime  = 30 * time.Second // for the list of all jobs
 	lookAhead = 48 * time.Hour   // longer than until the next cleanup has looked

@@ -18,7 +18,7 @@ import (
 
 var cleanupRules = reminder.CleanupRules{
 	DeletedTasks: 30 * 24 * time.Hour, History: 90 * 24 * time.Hour, ReadNotifications: 90 * 24 * time.Hour,
-	DeadLetters: 30 * 24 * time.Hour, IdempotencyKeys: 24 * time.Hour,
+	DeadLetters: 30 * 24 * time.Hour, AuditEvents: 365 * 24 * time.Hour, IdempotencyKeys: 24 * time.Hour,
 	Budget: time.Minute, Rows: 100_000, Concurrent: 8,
 }
 
@@ -105,6 +105,8 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 	id := "'" + gone.ID.String() + "'"
 	h.exec(`update tasks set deleted_at = now() - interval '31 d' where id = ` + id + `;
 		update notifications set read_at = now() - interval '91 d';
+		insert into audit_events (event_id, task_id, user_id, task_title, recorded_at)
+		select gen_random_uuid(), gen_random_uuid(), 'ada', '', now() - n * interval '1 d' from generate_series(364, 366) n;
 		update deliveries set finished_at = now() - interval '91 d' where task_id = ` + id + `;
 		insert into dead_letters (id, state, job_name, data, error, attempts, delivery_id, updated_at)
 		select id, 'discarded', '', '', '', 1, id, now() - interval '31 d' from deliveries where task_id = ` + id + ` limit 1;
@@ -112,7 +114,7 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 		values (gen_random_uuid(), ` + id + `, 'ada', '1 h', 'cancelled', 1, now() - interval '91 d')`)
 	return untouched, vanished, map[string]int{
 		"leftover_jobs": 2, "unknown_jobs": 3, "stale_sentinels": 1, "vanished_jobs": 1,
-		"dead_letters": 1, "finished_deliveries": 2, "removed_reminders": 1, "deleted_tasks": 1, "read_notifications": 1,
+		"dead_letters": 1, "finished_deliveries": 2, "removed_reminders": 1, "deleted_tasks": 1, "read_notifications": 1, "audit_events": 2,
 	}
 }
 
@@ -120,7 +122,7 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 func (h *house) rows() []string {
 	h.Helper()
 	var out []string
-	for _, table := range []string{"tasks", "reminders", "deliveries", "notifications", "leftover_jobs", "sentinel", "dead_letters"} {
+	for _, table := range []string{"tasks", "reminders", "deliveries", "notifications", "leftover_jobs", "sentinel", "dead_letters", "audit_events"} {
 		out = append(out, h.column(fmt.Sprintf(`select '%s ' || to_jsonb(x)::text from %[1]s x order by 1`, table))...)
 	}
 	return out
@@ -533,7 +535,7 @@ func TestCleanupRules(t *testing.T) {
 		t.Error(err)
 	}
 	err := reminder.CleanupRules{}.Validate()
-	for _, name := range []string{"KEEP_DELETED_TASKS", "KEEP_HISTORY", "KEEP_READ_NOTIFICATIONS", "KEEP_DEAD_LETTERS", "KEEP_IDEMPOTENCY_KEYS", "CLEANUP_BUDGET", "CLEANUP_ROWS", "CLEANUP_CONCURRENCY"} {
+	for _, name := range []string{"KEEP_DELETED_TASKS", "KEEP_HISTORY", "KEEP_READ_NOTIFICATIONS", "KEEP_DEAD_LETTERS", "KEEP_AUDIT_EVENTS", "KEEP_IDEMPOTENCY_KEYS", "CLEANUP_BUDGET", "CLEANUP_ROWS", "CLEANUP_CONCURRENCY"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("nothing about %s: %v", name, err)
 		}

@@ -221,7 +221,7 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 				planned = append(planned, store.OpenDelivery{ID: d.ID})
 			}
 		}
-		return tx.FireReminder(ctx, r.ID, deliveries, inApp)
+		return tx.FireReminder(ctx, r.ID, due, deliveries, inApp)
 	})
 	if err == nil && verdict == task.Fire {
 		countFired(f.now().Sub(due), deliveries)
@@ -236,7 +236,8 @@ func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, re
 // in-app notification. The channels are the task's own, or else those that are on
 // in the user's preferences. What can't be used is recorded as failed, so that the
 // delivery log says why nothing came. If nothing else is left the reminder is told
-// in-app: one that tells nobody would be lost.
+// in-app: one that tells nobody would be lost. Besides, it is published as an event,
+// where that is set up, which tells no user.
 func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient) (deliveries []store.Delivery, inApp *store.Notification) {
 	add := func(c task.Channel, target string, state store.DeliveryState, problem string) {
 		deliveries = append(deliveries, store.Delivery{
@@ -269,6 +270,9 @@ func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient) (deliveri
 	}
 	if !told {
 		tellInApp()
+	}
+	if f.channels[task.Event] != nil {
+		add(task.Event, "", store.Planned, "")
 	}
 	return deliveries, inApp
 }

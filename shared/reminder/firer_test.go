@@ -419,6 +419,101 @@ func TestChannelsOfATask(t *testing.T) {
 
 // The channels and addresses are those of the preferences, unless the task names
 // channels of its own; what can't be used is on record, and somebody is told.
+// Where events are set up, each fired reminder is one, whatever its user has chosen. It
+// tells no user: one who can't be told otherwise is told in-app.
+func TestEveryFiredReminderIsAnEvent(t *testing.T) {
+	for name, tt := range map[string]struct {
+		channels []task.Channel
+		owner    store.User
+		want     []string
+	}{
+		"preferences":             {nil, ada, []string{"email sent", "event sent", "in_app sent"}},
+		"e-mail only":             {[]task.Channel{task.Email}, ada, []string{"email sent", "event sent"}},
+		"e-mail only, no address": {[]task.Channel{task.Email}, store.User{ID: "ada"}, []string{"email failed", "event sent", "in_app sent"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, atNoon)
+			broker := &mailbox{}
+			w.firer = reminder.NewFirer(w.store, reminder.Channels{task.Email: {{Name: "sendgrid", Channel: w.mail}}, task.Event: {{Name: "dapr", Channel: broker}}}, w.clock, settings)
+			created, err := w.planner.Create(t.Context(), tt.owner, task.Draft{Title: "Pay rent", DueDate: in(0), Before: task.DefaultBefore(), Channels: tt.channels}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o := w.fire(wake(created)); o.Status != reminder.Success {
+				t.Errorf("outcome %+v", o)
+			}
+			if diff := cmp.Diff(tt.want, w.deliveries(created.ID)); diff != "" {
+				t.Error(diff)
+			}
+			m := broker.messages[0]
+			if broker.count() != 1 || m.TaskID != created.ID || m.UserID != "ada" || m.To != "" || m.Title != "Pay rent" || !m.DueDate.Equal(*created.DueDate) {
+				t.Errorf("published %+v", broker.messages)
+			}
+			if id := w.column(`select id::text from deliveries where channel = 'event' and due_at = '` + created.DueDate.Format(time.RFC3339Nano) + `'`); len(id) != 1 || id[0] != m.ID.String() {
+				t.Errorf("the event's id is %s, the delivery's %v", m.ID, id)
+			}
+		})
+	}
+}
+
+// A broker that is away stops nothing else: the user is told, and the event waits for it.
+func TestBrokerAway(t *testing.T) {
+	w := newWorld(t, atNoon)
+	away := true
+	broker := &mailbox{answer: func(notify.Message) error {
+		if away {
+			return &notify.Error{Kind: notify.Unknown, Err: errors.New("no answer")}
+		}
+		return nil
+	}}
+	w.firer = reminder.NewFirer(w.store, reminder.Channels{task.Email: {{Name: "sendgrid", Channel: w.mail}}, task.Event: {{Name: "dapr", Channel: broker}}}, w.clock, settings)
+	created := w.create(task.Draft{DueDate: in(0)})
+	if _, err := w.firer.Fire(t.Context(), wake(created)); err == nil {
+		t.Error("nothing asks Dapr to come again")
+	}
+	if diff := cmp.Diff([]string{"email sent", "event unknown", "in_app sent"}, w.deliveries(created.ID)); diff != "" {
+		t.Error(diff)
+	}
+	away = false
+	w.exec(`update deliveries set next_attempt_at = now() where channel = 'event'`)
+	if o := w.fire(wake(created)); o.Status != reminder.Success {
+		t.Errorf("outcome %+v", o)
+	}
+	if broker.count() != 2 || broker.messages[0].ID != broker.messages[1].ID || w.mail.count() != 1 || len(w.inbox()) != 1 {
+		t.Errorf("published %d times, %d e-mails, %d in the inbox", broker.count(), w.mail.count(), len(w.inbox()))
+	}
+}
+
+// What becomes of a task afterwards does not undo that its reminder has fired: an event
+// that waits for the broker is published all the same.
+func TestEventOutlivesItsReminder(t *testing.T) {
+	for what, change := range map[string]func(*world, task.Task){
+		"completed": func(w *world, t task.Task) { w.update(t.ID, func(d *task.Draft) { d.Completed = true }) },
+		"moved":     func(w *world, t task.Task) { w.update(t.ID, func(d *task.Draft) { d.DueDate = in(time.Hour) }) },
+		"deleted":   func(w *world, t task.Task) { w.remove(t.ID) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t, atNoon)
+			broker := &mailbox{answer: func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }}
+			w.mail.answer = broker.answer
+			w.firer = reminder.NewFirer(w.store, reminder.Channels{task.Email: {{Name: "sendgrid", Channel: w.mail}}, task.Event: {{Name: "dapr", Channel: broker}}}, w.clock, settings)
+			created := w.create(task.Draft{DueDate: in(0)})
+			_, _ = w.firer.Fire(t.Context(), wake(created))
+			change(w, created)
+			broker.answer = nil
+			w.exec(`update deliveries set next_attempt_at = now() where state = 'planned'`)
+			id := uuid.MustParse(w.column(`select id::text from deliveries where channel = 'event'`)[0])
+			if r, err := w.firer.Send(t.Context(), id); err != nil || r.State != store.Sent {
+				t.Errorf("%+v, %v", r, err)
+			}
+			w.want("deliveries", w.column(`select channel || ' ' || state from deliveries order by 1`), "email cancelled", "event sent", "in_app sent")
+			if n := broker.count(); n != 2 {
+				t.Errorf("published %d times", n)
+			}
+		})
+	}
+}
+
 func TestPlanHonoursPreferences(t *testing.T) {
 	on := func(channels ...task.Channel) func(*preferences.Preferences) {
 		return func(p *preferences.Preferences) { p.Channels = channels }

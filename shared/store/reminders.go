@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -101,16 +102,17 @@ type Notification struct {
 	Body   string
 }
 
-// FireReminder marks a locked reminder fired and stores the deliveries that it
-// sets off, with the in-app notification, if there is one, delivered at once.
-func (tx Tx) FireReminder(ctx context.Context, id uuid.UUID, planned []Delivery, inApp *Notification) error {
+// FireReminder marks a locked reminder fired, which was due then, and stores the
+// deliveries that it sets off, with the in-app notification, if there is one, delivered
+// at once.
+func (tx Tx) FireReminder(ctx context.Context, id uuid.UUID, due time.Time, planned []Delivery, inApp *Notification) error {
 	var batch pgx.Batch
 	batch.Queue(`update reminders set state = 'fired', fired_at = now() where id = $1`, id)
 	for _, d := range planned {
 		batch.Queue(`
-			insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, next_attempt_at, finished_at)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''), case when $8 = 'planned' then now() end, case when $8 <> 'planned' then now() end)`,
-			d.ID, d.ReminderID, d.Revision, d.TaskID, d.UserID, d.Channel, d.Target, d.State, d.LastError)
+			insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, next_attempt_at, finished_at)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''), $10, case when $8 = 'planned' then now() end, case when $8 <> 'planned' then now() end)`,
+			d.ID, d.ReminderID, d.Revision, d.TaskID, d.UserID, d.Channel, d.Target, d.State, d.LastError, due)
 	}
 	if n := inApp; n != nil {
 		// Last, because the user's row is the one that many firings want. Not now(): the

@@ -21,6 +21,8 @@ type Kept struct {
 	// rest, if set, deletes what goes together with rows: it gets the IDs of those
 	// that are locked, and returns those that can go.
 	rest func(context.Context, pgx.Tx, []uuid.UUID) ([]uuid.UUID, error)
+	// first, if set, is what the database wants to hear before it deletes any.
+	first string
 }
 
 // open says that something is still to be done for a reminder r. That a job of it may
@@ -60,6 +62,10 @@ var (
 	}
 	// SettledDeadLetters are dead letters that nobody has to look at any more.
 	SettledDeadLetters = Kept{table: "dead_letters", age: "updated_at", only: "state in ('resolved', 'discarded')"}
+	// AuditEvents are the audit log, from which nothing else can be deleted.
+	AuditEvents = Kept{table: "audit_events", age: "recorded_at", only: "true", first: `set local duebell.retention = 'on'`}
+	// CountedEvents are what keeps events from being counted twice.
+	CountedEvents = Kept{table: "counted_events", age: "counted_at", only: "true"}
 	// IdempotencyKeys are what was answered to requests.
 	IdempotencyKeys = Kept{table: "idempotency_keys", age: "created_at", only: "true"}
 	// InboxTickets are tickets that were never used, since they expired.
@@ -93,6 +99,11 @@ func (s *Store) CountExpired(ctx context.Context, k Kept, age time.Duration, lim
 // go with them are not counted.
 func (s *Store) Purge(ctx context.Context, k Kept, age time.Duration, limit int) (n int, err error) {
 	err = s.inTx(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
+		if k.first != "" {
+			if _, err := tx.Exec(ctx, k.first); err != nil {
+				return err
+			}
+		}
 		if k.rest == nil {
 			tag, err := tx.Exec(ctx, k.deletion(), age, limit)
 			n = int(tag.RowsAffected())

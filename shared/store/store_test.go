@@ -241,16 +241,24 @@ func TestMigrationsGoDown(t *testing.T) {
 		from (values (1), (120)) as lengths (length)`, made.Reminders[0].ID, made.ID); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"0009_providers.sql", "0003_preferences.sql"} {
-		sql, err := os.ReadFile("migrate/" + name)
+	if _, err := c.Exec(t.Context(), `update deliveries set channel = 'event'`); err != nil {
+		t.Fatal(err)
+	}
+	var ups []string
+	for _, name := range []string{"0010_providers", "0009_events", "0003_preferences"} {
+		sql, err := os.ReadFile("migrate/" + name + ".sql")
 		if err != nil {
 			t.Fatal(err)
 		}
 		up, down, _ := strings.Cut(string(sql), "-- +goose Down")
-		for _, step := range []string{down, up} {
-			if _, err := c.Exec(t.Context(), step); err != nil {
-				t.Fatal(name, err)
-			}
+		if _, err := c.Exec(t.Context(), down); err != nil {
+			t.Fatal(name, err)
+		}
+		ups = append([]string{up}, ups...)
+	}
+	for _, up := range ups {
+		if _, err := c.Exec(t.Context(), up); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

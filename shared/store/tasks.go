@@ -209,13 +209,15 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
+// cancelDeliveries cancels what is unsent of a task: all, or what is of reminders that
+// have been cancelled or armed anew. Events stay: it remains true that the reminder fired.
 func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID, all bool) error {
 	_, err := tx.tx.Exec(ctx, `
 		with cancelled as (
 			update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
 			where id in (
 				select d.id from deliveries d join reminders r on r.id = d.reminder_id
-				where d.task_id = $1 and d.state in ('planned', 'sending', 'unknown')
+				where d.task_id = $1 and d.state in ('planned', 'sending', 'unknown') and d.channel <> 'event'
 				  and ($2 or r.state <> 'fired' or r.revision <> d.revision or r.removed_at is not null)
 				order by d.id for update of d)
 			returning id

@@ -53,9 +53,12 @@ const (
 	Push    Channel = "push"
 	SMS     Channel = "sms"
 	Webhook Channel = "webhook"
+	// Event tells programs, not the user: each fired reminder is published as one,
+	// where that is set up. Nobody chooses it.
+	Event Channel = "event"
 )
 
-// Channels lists every channel there is. Which of them can be used depends on
+// Channels lists every channel that users choose from. Which of them can be used depends on
 // what is set up; one that can't be is recorded as failed when a reminder fires.
 var Channels = []Channel{InApp, Email, Push, SMS, Webhook}
 

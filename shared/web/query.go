@@ -80,6 +80,21 @@ func (p *Parameters) Time(name string) *time.Time {
 	return &t
 }
 
+// Date returns a parameter that is a day, as its first instant in UTC, nil if it is not
+// given.
+func (p *Parameters) Date(name string) *time.Time {
+	s := p.String(name)
+	if s == "" {
+		return nil
+	}
+	t, err := time.Parse(time.DateOnly, s)
+	if err != nil {
+		p.refuse("%s must be a day such as 2026-11-23, not %.40q", name, s)
+		return nil
+	}
+	return &t
+}
+
 // Int returns a parameter that is a whole number from least to most, and
 // otherwise if it is not given.
 func (p *Parameters) Int(name string, otherwise, least, most int) int {

@@ -69,7 +69,7 @@ func Start(t testing.TB, dir string, app net.Addr) *Dapr {
 	}
 	t.Cleanup(func() { _ = d.Scheduler.Stop(context.Background()) })
 	d.Daprd, err = dapr.StartDaprd(dapr.DaprdOptions{
-		Runtime: runtime, Dir: filepath.Join(dir, "daprd"), AppID: "duebell",
+		Name: "daprd", Runtime: runtime, Dir: filepath.Join(dir, "daprd"), AppID: "duebell",
 		AppPort: app.(*net.TCPAddr).Port, Ports: d.DaprdPorts,
 		APIToken: APIToken, AppToken: AppToken, SchedulerPort: d.SchedulerPorts.API,
 		LogFile: filepath.Join(dir, "daprd.log"),

@@ -126,7 +126,7 @@ func (away) Delete(context.Context, task.Wake) error              { return errAw
 func (w *World) Environ() []string {
 	return []string{
 		"DATABASE_URL=" + w.DatabaseURL,
-		"DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused",
+		"DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused", "EVENTS_ENABLED=false",
 		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
 		"APP_API_TOKEN=" + AppToken,
 	}

@@ -1,0 +1,120 @@
+// analytics counts the reminders that have fired: it subscribes to the topic
+// task-reminders, and counts each event once, however often it is brought, as a reminder
+// of its day; and with it the deliveries that were planned then, by channel and by how
+// late that was. Dapr calls it with the app API token. GET /api/analytics answers the
+// counts of some days, to operators (scope admin).
+//
+// What makes no sense is dropped, and counted; while the database is away, Dapr brings
+// events again until they are counted.
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/events"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Config is the function's configuration.
+type Config struct {
+	Caller auth.AppToken
+	SignIn auth.Config
+	Store  store.Config
+}
+
+type handler struct {
+	signIn *auth.Verifier
+	store  *store.Store
+	now    func() time.Time
+}
+
+// New makes the function. Nothing is connected before the first request.
+func New(cfg Config) (*function.Function, error) {
+	s, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s, now: time.Now}
+	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, e events.Event) (bool, error) {
+		return s.CountEvent(ctx, e.ID)
+	}}
+	return &function.Function{
+		Handler: web.NewMux(web.Routes{
+			events.Route:         subscriber.Receive,
+			"GET /api/analytics": h.counts,
+		}),
+		Ready: []function.Check{{Name: "database", Func: s.Ping}},
+		Close: s.Close,
+	}, nil
+}
+
+// response is the counts of the days, in UTC, that have any.
+type response struct {
+	Days []day `json:"days"`
+}
+
+type day struct {
+	Day        string  `json:"day"`
+	Reminders  int64   `json:"reminders"`
+	Deliveries []count `json:"deliveries"`
+}
+
+type count struct {
+	Channel  task.Channel `json:"channel"`
+	Lateness string       `json:"lateness"`
+	Count    int64        `json:"count"`
+}
+
+const (
+	defaultDays = 30
+	maxDays     = 366
+)
+
+func (h handler) counts(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
+	if err != nil {
+		return err
+	}
+	if !user.HasScope("admin") {
+		return fault.Forbidden("this is for operators: your token lacks the scope admin")
+	}
+	q := web.Query(r)
+	from, to := q.Date("from"), q.Date("to")
+	if err := q.Err(); err != nil {
+		return err
+	}
+	if to == nil {
+		today := h.now().UTC()
+		to = &today
+	}
+	if from == nil {
+		first := to.AddDate(0, 0, 1-defaultDays)
+		from = &first
+	}
+	switch days := to.Sub(*from).Hours()/24 + 1; {
+	case days < 1:
+		return fault.Invalid("from must not be after to")
+	case days > maxDays:
+		return fault.Invalid("from and to must not be more than %d days apart: ask for one year after the other", maxDays)
+	}
+	counts, err := h.store.Analytics(r.Context(), *from, *to)
+	if err != nil {
+		return err
+	}
+	out := response{Days: make([]day, 0, len(counts))}
+	for _, c := range counts {
+		d := day{Day: c.Day.Format(time.DateOnly), Reminders: c.Reminders, Deliveries: make([]count, 0, len(c.Deliveries))}
+		for _, n := range c.Deliveries {
+			d.Deliveries = append(d.Deliveries, count(n))
+		}
+		out.Days = append(out.Days, d)
+	}
+	return web.WriteJSON(w, http.StatusOK, out)
+}

@@ -1,0 +1,89 @@
+// Package broker is a Kafka broker in this process, for the local system: it speaks
+// Kafka's protocol, so that Dapr's own Kafka component is what talks to it, and keeps
+// topics and offsets in a folder.
+package broker
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/duebell/duebell/local/process"
+)
+
+const (
+	// partitions is how many a topic has: so many events a subscriber works on at a time.
+	partitions = 4
+	// rebalanceTimeout is how long a group waits for its members when one is new.
+	rebalanceTimeout = 6 * time.Second
+)
+
+// Options says how a broker runs. All fields are needed.
+type Options struct {
+	// Dir holds what is published, and how far each subscriber is. Only one broker
+	// may use a Dir.
+	Dir  string
+	Port int
+	// Topics are made when Dir is new. Others are made when they are first used.
+	Topics []string
+}
+
+// Broker is a broker that can be stopped and started again. It is safe for
+// concurrent use.
+type Broker struct {
+	options Options
+
+	mu      sync.Mutex
+	cluster *kfake.Cluster // nil while it is stopped
+}
+
+// Start starts a broker. It can be used at once.
+func Start(o Options) (*Broker, error) {
+	b := &Broker{options: o}
+	return b, b.Start()
+}
+
+// Address returns where it listens.
+func (b *Broker) Address() string { return process.Address(b.options.Port) }
+
+// Start starts a broker that was stopped, on the same port, with all that it had.
+// It does nothing to one that runs.
+func (b *Broker) Start() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cluster != nil {
+		return nil
+	}
+	cluster, err := kfake.NewCluster(
+		kfake.Ports(b.options.Port), kfake.DataDir(b.options.Dir),
+		kfake.SeedTopics(partitions, b.options.Topics...), kfake.DefaultNumPartitions(partitions), kfake.AllowAutoTopicCreation(),
+	)
+	if err != nil {
+		return fmt.Errorf("the broker on %s, which keeps its data in %s: %w", b.Address(), b.options.Dir, err)
+	}
+	// A consumer that is killed while its group waits for others is forgotten only when
+	// that time is over, by this broker. daprd's client would give it a minute, does not
+	// wait for that long itself, and would be the next to be waited for: for ever.
+	cluster.ControlKey(int16(kmsg.JoinGroup), func(request kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // its order
+		if join, ok := request.(*kmsg.JoinGroupRequest); ok {
+			join.RebalanceTimeoutMillis = min(join.RebalanceTimeoutMillis, int32(rebalanceTimeout.Milliseconds()))
+		}
+		return nil, nil, false // and the broker answers it
+	})
+	b.cluster = cluster
+	return nil
+}
+
+// Stop stops the broker and cuts off whoever is connected. It may be called more
+// than once.
+func (b *Broker) Stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cluster != nil {
+		b.cluster.Close()
+		b.cluster = nil
+	}
+}

@@ -1,0 +1,36 @@
+package system
+
+import (
+	"os"
+
+	"github.com/duebell/duebell/local/broker"
+	"github.com/duebell/duebell/manifests"
+	"github.com/duebell/duebell/shared/events"
+	"github.com/duebell/duebell/shared/reminder"
+)
+
+// Broker returns the broker that events go through: to stop and start it.
+func (s *System) Broker() *broker.Broker { return s.broker }
+
+func (s *System) startBroker() (err error) {
+	s.broker, err = broker.Start(broker.Options{
+		Dir: s.path("kafka"), Port: s.ports.Broker, Topics: []string{events.Topic, reminder.AlertTopic},
+	})
+	return err
+}
+
+// writeResources writes what every daprd reads: the component, and who is brought what.
+func (s *System) writeResources() error {
+	dir := s.path("daprd-resources")
+	if err := os.RemoveAll(dir); err != nil { // those of another version
+		return err
+	}
+	if err := os.CopyFS(dir, manifests.Local); err != nil {
+		return err
+	}
+	return os.CopyFS(dir, manifests.Subscriptions)
+}
+
+func (s *System) resources() []string {
+	return []string{s.path("daprd-resources", "local"), s.path("daprd-resources", "subscriptions")}
+}

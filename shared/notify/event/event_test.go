@@ -1,0 +1,158 @@
+package event_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	runtime "github.com/dapr/dapr/pkg/proto/runtime/v1"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/event"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// daprd answers what is published as it is told.
+type daprd struct {
+	runtime.UnimplementedDaprServer
+	published []*runtime.PublishEventRequest
+	answer    func(context.Context) error
+}
+
+func (d *daprd) PublishEvent(ctx context.Context, r *runtime.PublishEventRequest) (*emptypb.Empty, error) {
+	d.published = append(d.published, r)
+	return &emptypb.Empty{}, d.answer(ctx)
+}
+
+func serve(t *testing.T, answer func(context.Context) error) (*daprd, *grpc.Server, *event.Channel) {
+	t.Helper()
+	d, server := &daprd{answer: answer}, grpc.NewServer()
+	runtime.RegisterDaprServer(server, d)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return d, server, open(t, listener.Addr().String())
+}
+
+func open(t *testing.T, address string) *event.Channel {
+	t.Helper()
+	client, err := jobs.Open(jobs.Config{Endpoint: address, APIToken: "x", RetryInterval: time.Second, MaxRetries: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return event.New(client)
+}
+
+func message() notify.Message {
+	due := time.Date(2026, 11, 23, 14, 30, 0, 123456000, time.UTC)
+	return notify.Message{
+		ID: uuid.MustParse("0197a3c2-7f00-7000-8000-000000000001"), TaskID: uuid.MustParse("0197a3c2-7f00-7000-8000-000000000002"),
+		UserID: "ada", Title: "Pay \"rent\" é", Notes: "private", DueDate: &due,
+	}
+}
+
+func TestPublishes(t *testing.T) {
+	d, _, channel := serve(t, func(context.Context) error { return nil })
+	dateless := message()
+	dateless.DueDate = nil
+	for _, m := range []notify.Message{message(), dateless} {
+		if err := channel.Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, due := range []string{`"2026-11-23T14:30:00.123456Z"`, "null"} {
+		got := d.published[i]
+		want := `{"task_id":"0197a3c2-7f00-7000-8000-000000000002","user_id":"ada","task_title":"Pay \"rent\" é","due_date":` + due + `}`
+		if diff := cmp.Diff(want, string(got.GetData())); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if got.GetPubsubName() != "kafka-pubsub" || got.GetTopic() != "task-reminders" || got.GetDataContentType() != "application/json" ||
+			got.GetMetadata()["cloudevent.id"] != "0197a3c2-7f00-7000-8000-000000000001" {
+			t.Errorf("published %v", got)
+		}
+	}
+}
+
+// What failed before the broker can have had the event is tried again as if nothing had
+// been; after that nobody knows. Nothing is ever given up for good.
+func TestFailures(t *testing.T) {
+	const secret = "dial tcp 10.1.2.3:9092"
+	fail := func(code codes.Code) func(context.Context) error {
+		return func(context.Context) error { return status.Error(code, secret) }
+	}
+	for name, tt := range map[string]struct {
+		answer func(context.Context) error
+		want   notify.Kind
+	}{
+		"no such component":    {fail(codes.InvalidArgument), notify.Retry},
+		"no component at all":  {fail(codes.FailedPrecondition), notify.Retry},
+		"not for this app":     {fail(codes.PermissionDenied), notify.Retry},
+		"wrong API token":      {fail(codes.Unauthenticated), notify.Retry},
+		"component gone since": {fail(codes.NotFound), notify.Retry},
+		"the broker's failure": {fail(codes.Internal), notify.Unknown},
+		"daprd going away":     {fail(codes.Unavailable), notify.Unknown},
+		"no answer in time":    {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, notify.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, channel := serve(t, tt.answer)
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			defer cancel()
+			check(t, channel.Send(ctx, message()), tt.want, secret)
+		})
+	}
+	t.Run("daprd dies with the event", func(t *testing.T) {
+		began := make(chan struct{})
+		_, server, channel := serve(t, func(ctx context.Context) error {
+			close(began)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		go func() {
+			<-began
+			server.Stop()
+		}()
+		check(t, channel.Send(t.Context(), message()), notify.Unknown, secret)
+	})
+	t.Run("daprd is away", func(t *testing.T) {
+		check(t, open(t, "127.0.0.1:1").Send(t.Context(), message()), notify.Retry, secret)
+	})
+	t.Run("daprd hangs before it takes the connection", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		check(t, open(t, listener.Addr().String()).Send(ctx, message()), notify.Retry, secret)
+	})
+}
+
+func check(t *testing.T, err error, want notify.Kind, secret string) {
+	t.Helper()
+	if _, typed := errors.AsType[*notify.Error](err); !typed {
+		t.Fatalf("%T: %v", err, err)
+	}
+	if kind, _ := notify.KindOf(err); kind != want {
+		t.Errorf("%s, want %s: %v", kind, want, err)
+	}
+	if strings.Contains(err.Error(), secret) {
+		t.Errorf("it tells users of the operator's network: %v", err)
+	}
+}

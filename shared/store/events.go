@@ -1,0 +1,115 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duebell/duebell/shared/task"
+)
+
+// Event is a fired reminder, as it was published. Its ID is the delivery's.
+type Event struct {
+	ID        uuid.UUID
+	TaskID    uuid.UUID
+	UserID    string
+	TaskTitle string
+	DueDate   *time.Time
+}
+
+// RecordEvent adds an event to the audit log, and reports whether it was new: one that
+// is there already stays as it is.
+func (s *Store) RecordEvent(ctx context.Context, e Event) (added bool, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		tag, err := c.Exec(ctx, `
+			insert into audit_events (event_id, task_id, user_id, task_title, due_date) values ($1, $2, $3, $4, $5)
+			on conflict (event_id) do nothing`, e.ID, e.TaskID, e.UserID, e.TaskTitle, e.DueDate)
+		added = tag.RowsAffected() == 1
+		return err
+	})
+	return added, err
+}
+
+// CountEvent counts an event, and reports whether it was new: one that was counted
+// before is not counted again. It is counted as a reminder of the day on which it was
+// fired, and with it the other deliveries that were planned by that, by their channel
+// and by how late they were planned. An event that is of no delivery, or of one whose
+// rows are gone, is a reminder of today.
+func (s *Store) CountEvent(ctx context.Context, id uuid.UUID) (counted bool, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `
+			with counted as (
+				insert into counted_events (event_id) values ($1) on conflict (event_id) do nothing returning event_id
+			), fired as (
+				select d.reminder_id, d.revision, (coalesce(d.created_at, now()) at time zone 'UTC')::date as day
+				from counted c left join deliveries d on d.id = c.event_id and d.channel = 'event'
+			), others as (
+				select f.day, d.channel, d.created_at - d.due_at as late
+				from fired f join deliveries d on d.reminder_id = f.reminder_id and d.revision = f.revision
+				-- Those that failed without a try could not be used: they told nobody.
+				where d.channel <> 'event' and not (d.state = 'failed' and d.attempts = 0)
+			), reminders as (
+				insert into analytics_reminders as a (day, count) select day, 1 from fired
+				on conflict (day) do update set count = a.count + 1
+			), deliveries as (
+				insert into analytics_deliveries as a (day, channel, lateness, count)
+				select day, channel, case
+					when late is null then 'unknown'
+					when late < '1 s' then 'under_1s'
+					when late < '10 s' then 'under_10s'
+					when late < '1 min' then 'under_1m'
+					when late < '10 min' then 'under_10m'
+					else 'over_10m' end as bucket, count(*)
+				from others group by 1, 2, 3 order by 1, 2, 3 -- whoever counts the same takes the rows in this order
+				on conflict (day, channel, lateness) do update set count = a.count + excluded.count
+			)
+			select exists (select from counted)`, id).Scan(&counted)
+	})
+	return counted, err
+}
+
+// DayCounts are the counts of one day in UTC.
+type DayCounts struct {
+	Day        time.Time
+	Reminders  int64
+	Deliveries []DeliveryCount
+}
+
+// DeliveryCount is how many deliveries of a channel were planned so late.
+type DeliveryCount struct {
+	Channel  task.Channel
+	Lateness string
+	Count    int64
+}
+
+// Analytics returns the counts of the days from the first to the last of which there
+// are any, in order.
+func (s *Store) Analytics(ctx context.Context, from, to time.Time) (days []DayCounts, err error) {
+	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `select day, count from analytics_reminders where day between $1 and $2 order by day`, from, to)
+		days, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d DayCounts, err error) {
+			return d, row.Scan(&d.Day, &d.Reminders)
+		})
+		if err != nil {
+			return err
+		}
+		var day time.Time
+		var n DeliveryCount
+		i := 0
+		rows, _ = tx.Query(ctx, `
+			select day, channel, lateness, count from analytics_deliveries where day between $1 and $2
+			order by day, channel, array_position(array['under_1s', 'under_10s', 'under_1m', 'under_10m', 'over_10m', 'unknown'], lateness)`, from, to)
+		_, err = pgx.ForEachRow(rows, []any{&day, &n.Channel, &n.Lateness, &n.Count}, func() error {
+			for days[i].Day.Before(day) { // each day that has deliveries has reminders
+				i++
+			}
+			days[i].Deliveries = append(days[i].Deliveries, n)
+			return nil
+		})
+		return err
+	})
+	return days, err
+}
