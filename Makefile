@@ -24,7 +24,8 @@ build: ## Build the functions and the duebell program into build/bin
 	@go build -o build/bin/ ./cmd/... ./functions/...
 
 .PHONY: test
-test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr
+test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr (needs Node 20 and npm, too)
+	@npm ci --prefix tools/peers --silent
 	@go run ./cmd/duebell runtime
 	@$(TESTS) -count=1 ./...
 	@$(MAKE) --no-print-directory manifests-check images-check fuzz

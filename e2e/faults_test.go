@@ -110,12 +110,14 @@ func TestIngressAnswersForTheFunction(t *testing.T) {
 	}
 }
 
-// The e-mail provider is away: the reminder is in the inbox at once, the e-mail is
-// a dead letter until the provider is back, and then it is sent, once.
-func TestProviderAway(t *testing.T) {
+// Every e-mail provider is away: the reminder is in the inbox at once, the e-mail is
+// a dead letter until one is back, and then it is sent, once.
+func TestProvidersAway(t *testing.T) {
 	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
-	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SendGrid, Status: 503})
+	for provider, status := range map[string]int{sandbox.SendGrid: 503, sandbox.SES: 503, sandbox.SMTP: 451} {
+		own.Sandbox().Fail(sandbox.Fault{Provider: provider, Status: status})
+	}
 	p.create(time.Second)
 	letters := func(state string) int {
 		admin := p

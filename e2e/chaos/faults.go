@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -81,9 +82,14 @@ func faults(sys *system.System, noSweep bool) (all []fault) {
 			p := run.sys.Process("daprd-2")
 			return func() { _ = p.Start() }, p.Stop(ctx)
 		}},
+		fault{name: "the broker is away", part: "broker", lasts: 8 * time.Second, strike: func(_ context.Context, run *run) (func(), error) {
+			run.sys.Broker().Stop()
+			return func() { _ = run.sys.Broker().Start() }, nil
+		}},
 		provider("answers 500", 6*time.Second, sandbox.Fault{Status: 500}),
 		provider("answers 429", 6*time.Second, sandbox.Fault{Status: 429, RetryAfter: 2 * time.Second}),
 		provider("is slow", 8*time.Second, slow), // for its senders to die in mid-send
+		providersDo("one of several providers answers 503", 8*time.Second, sandbox.Fault{Status: 503}, sandbox.SendGrid, sandbox.Twilio),
 		provider("hangs", 6*time.Second, sandbox.Fault{Delay: 2 * sendTimeout}),
 		provider("accepts and cuts the connection", 3*time.Second, sandbox.Fault{Cut: sandbox.CutAfter}),
 	)
@@ -128,10 +134,16 @@ func invocations(name string, times int) fault {
 	}}
 }
 
+// provider is a fault of all providers at the same time.
 func provider(does string, lasts time.Duration, f sandbox.Fault) fault {
-	f.Provider = sandbox.SendGrid
-	return fault{name: "the provider " + does, part: "provider", lasts: lasts, strike: func(_ context.Context, run *run) (func(), error) {
-		run.sys.Sandbox().Fail(f)
+	return providersDo("every provider "+does, lasts, f, slices.Collect(maps.Keys(channelOf))...)
+}
+
+func providersDo(name string, lasts time.Duration, f sandbox.Fault, providers ...string) fault {
+	return fault{name: name, part: "provider", lasts: lasts, strike: func(_ context.Context, run *run) (func(), error) {
+		for _, f.Provider = range providers {
+			run.sys.Sandbox().Fail(f)
+		}
 		return run.sys.Sandbox().Heal, nil
 	}}
 }

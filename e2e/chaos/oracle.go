@@ -8,18 +8,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// told is a message that came, in the inbox or at a provider.
+// told is a message that came, in the inbox, at a provider or in the audit log.
 type told struct {
-	id    uuid.UUID // the delivery's
-	title string
-	at    time.Time
-	cut   bool // its sender cannot know that it came
+	id       uuid.UUID // the delivery's
+	provider string
+	title    string
+	at       time.Time
+	cut      bool // its sender cannot know that it came
 }
 
 // arrivals are all messages that came for one task.
 type arrivals struct {
-	inbox []told
-	mails []told // one for each copy
+	inbox    []told
+	external map[string][]told // by channels; one for each copy
+	events   []told            // as the audit log has them
 }
 
 // shot is one instant at which a reminder should be told: a reminder that was armed
@@ -105,9 +107,24 @@ func (l *life) armings() (all []arming) {
 	return all
 }
 
-// on reports whether the task's reminders are told on a channel.
+// on reports whether the task's reminders are told on a channel: its own ones, or else
+// those of its user.
 func (l *life) on(channel string) bool {
-	return l.channels == nil || slices.Contains(l.channels, channel)
+	if l.channels != nil {
+		return slices.Contains(l.channels, channel)
+	}
+	return slices.Contains(channelsOf(l.user), channel)
+}
+
+// external are the channels that go through providers.
+var external = []string{"email", "push", "sms", "webhook"}
+
+// channelsOf are the channels that a user has on: some have all, most the usual ones.
+func channelsOf(user int) []string {
+	if user%5 == 0 {
+		return append([]string{"in_app"}, external...)
+	}
+	return []string{"in_app", "email"}
 }
 
 // finding is something that should not be.
@@ -125,9 +142,8 @@ type tally struct {
 	either    int // instants at which it may have been told or not
 	ahead     int // that lie ahead in the end
 	findings  []finding
-	inboxLate []time.Duration
-	mailLate  []time.Duration
-	copies    map[string]int // external duplicates, by their cause
+	late      map[string][]time.Duration // by channels
+	copies    map[string]int             // external duplicates, by their cause
 }
 
 func (t *tally) find(l *life, what, format string, args ...any) {
@@ -142,30 +158,32 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 		t.find(l, "wrong", "the answer should not have been: %s", r)
 	}
 	if len(l.ops) == 0 {
-		if n := len(came.inbox) + len(came.mails); n > 0 {
-			t.find(l, "wrong", "%d messages came for a task that was never made", n)
+		if len(came.inbox) > 0 || len(came.external) > 0 || len(came.events) > 0 {
+			t.find(l, "wrong", "messages came for a task that was never made: %v", came)
 		}
 		return
 	}
-	leastMails, mostMails := 0, 0
+	leastSent, leastEvents, most := 0, 0, 0
 	var shots []*shot
 	known := map[string]bool{}
-	for _, a := range l.armings() {
-		least, most := 0, 0
+	armings := l.armings()
+	for _, a := range armings {
+		leastHere, mostHere := 0, 0
 		for _, s := range a.shots {
 			low, high := s.bounds(end)
-			least, most = least+low, most+high
+			leastHere, mostHere = leastHere+low, mostHere+high
 			if high == 1 {
 				shots = append(shots, s)
 			}
-			// What is unsent is cancelled with the task, or when it is moved.
+			// What is unsent is cancelled with the task, or when it is moved; but
+			// not an event.
 			if low == 1 && !l.endedAfter(s) {
-				leastMails++
+				leastSent++
 			}
-			mostMails += high
 		}
-		t.shots += least
-		t.either += most - least
+		leastEvents, most = leastEvents+leastHere, most+mostHere
+		t.shots += leastHere
+		t.either += mostHere - leastHere
 		var got []told
 		for _, m := range came.inbox {
 			if slices.Contains(a.titles, m.title) {
@@ -174,19 +192,47 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 			}
 		}
 		if !l.on("in_app") {
-			least, most = 0, 0
+			leastHere, mostHere = 0, 0
 		}
-		t.judgeInbox(l, a, got, least, most, end)
+		t.judgeInbox(l, a, got, leastHere, mostHere, end)
 	}
 	for _, m := range came.inbox {
 		if !known[m.title] {
 			t.find(l, "wrong", "%s came to the inbox under the title %q, which it never had", clock(m.at), m.title)
 		}
 	}
-	if !l.on("email") {
-		leastMails, mostMails = 0, 0
+	for _, channel := range external {
+		messages := slices.Clone(came.external[channel])
+		for i, m := range messages {
+			if m.id == uuid.Nil { // it has no room for that; its text tells
+				messages[i].id = deliveryOf(l, armings, m.title)
+			}
+		}
+		if l.on(channel) {
+			t.judgeExternal(l, channel, messages, faults, leastSent, most, shots)
+		} else {
+			t.judgeExternal(l, channel, messages, faults, 0, 0, nil)
+		}
 	}
-	t.judgeMails(l, came.mails, faults, leastMails, mostMails, shots)
+	if l.on("in_app") { // then it is certain how many have fired
+		leastEvents, most = len(came.inbox), len(came.inbox)
+	}
+	if n := len(came.events); n < leastEvents {
+		t.find(l, "lost", "the audit log has %d of %d events", n, leastEvents)
+	} else if n > most {
+		t.find(l, "duplicate", "the audit log has %d events, %d at most should be", n, most)
+	}
+}
+
+// deliveryOf makes an id of the delivery that a message must be of: that of the arming
+// which is told under its title. The task has one reminder only.
+func deliveryOf(l *life, armings []arming, title string) uuid.UUID {
+	for i, a := range armings {
+		if slices.Contains(a.titles, title) {
+			return uuid.NewSHA1(l.id, []byte{byte(i)})
+		}
+	}
+	return uuid.NewSHA1(l.id, []byte(title))
 }
 
 // endedAfter reports whether, after a shot was due, a request came that cancels what
@@ -221,38 +267,49 @@ func (t *tally) judgeInbox(l *life, a arming, got []told, least, most int, end t
 			t.find(l, "cancelled", "%s came to the inbox after a %s that was answered at %s", clock(m.at), s.endedBy.kind, clock(s.endedBy.settled))
 		}
 		if len(got) == len(instants) {
-			t.inboxLate = append(t.inboxLate, m.at.Sub(s.asked()))
+			t.tooLate("in_app", m.at.Sub(s.asked()))
 		}
 	}
 }
 
-func (t *tally) judgeMails(l *life, mails []told, faults []struck, least, most int, shots []*shot) {
+func (t *tally) tooLate(channel string, by time.Duration) {
+	if t.late == nil {
+		t.late = map[string][]time.Duration{}
+	}
+	t.late[channel] = append(t.late[channel], by)
+}
+
+func (t *tally) judgeExternal(l *life, channel string, came []told, faults []struck, least, most int, shots []*shot) {
 	copies := map[uuid.UUID][]told{}
 	var firsts []told
-	for _, m := range mails {
+	for _, m := range came {
 		if copies[m.id] == nil {
 			firsts = append(firsts, m)
 		}
 		copies[m.id] = append(copies[m.id], m)
 	}
 	if len(copies) < least {
-		t.find(l, "lost", "%d of %d e-mails came", len(copies), least)
+		t.find(l, "lost", "%d of %d came by %s", len(copies), least, channel)
 	}
 	if len(copies) > most {
-		t.find(l, "duplicate", "%d different e-mails came, %d at most should", len(copies), most)
+		t.find(l, "duplicate", "%d different ones came by %s, %d at most should", len(copies), channel, most)
 	}
 	if len(firsts) == len(shots) {
 		slices.SortFunc(shots, func(a, b *shot) int { return a.at.Compare(b.at) })
 		slices.SortFunc(firsts, func(a, b told) int { return a.at.Compare(b.at) })
 		for i, s := range shots {
-			t.mailLate = append(t.mailLate, firsts[i].at.Sub(s.asked()))
+			t.tooLate(channel, firsts[i].at.Sub(s.asked()))
 		}
 	}
 	for id, c := range copies {
 		for i, m := range c[:len(c)-1] {
 			why := cause(m, c[i+1].at.Sub(m.at), faults)
 			if why == "" {
-				t.find(l, "duplicate", "the e-mail %s came %d times; that of %s has no cause", id, len(c), clock(m.at))
+				t.find(l, "duplicate", "%s came %d times by %s; the copy of %s has no cause", id, len(c), channel, clock(m.at))
+				continue
+			}
+			if c[i+1].provider != m.provider {
+				t.find(l, "duplicate", "%s was taken by %s, and then by %s", id, m.provider, c[i+1].provider)
 				continue
 			}
 			if t.copies == nil {
@@ -266,10 +323,10 @@ func (t *tally) judgeMails(l *life, mails []told, faults []struck, least, most i
 	if last.kind != complete && last.kind != remove {
 		return
 	}
-	for _, m := range mails {
+	for _, m := range came {
 		begun := m.at.Add(-sendTimeout - time.Second)
 		if begun.After(last.settled) && cause(m, time.Hour, faults) == "" {
-			t.find(l, "cancelled", "the e-mail of %s was sent after a %s that was answered at %s", clock(m.at), last.kind, clock(last.settled))
+			t.find(l, "cancelled", "that of %s by %s was sent after a %s that was answered at %s", clock(m.at), channel, last.kind, clock(last.settled))
 		}
 	}
 }

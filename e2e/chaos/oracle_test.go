@@ -22,7 +22,7 @@ func second(n float64) time.Time { return zero.Add(time.Duration(n * float64(tim
 // or a new title has the title's next number.
 func lifeOf(t *testing.T, lines ...string) *life {
 	t.Helper()
-	l := &life{script: script{n: 1}, id: uuid.New()}
+	l := &life{script: script{n: 1, user: 1}, id: uuid.New()}
 	reminder, due, step := uuid.New(), 0.0, 0
 	for _, line := range lines {
 		var o op
@@ -58,60 +58,64 @@ func TestOracle(t *testing.T) {
 		came   came
 		faults []struck
 		want   []string
+		events int // more in the audit log than in the inbox
 	}{
-		"all is well":           {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.2"}, nil, nil},
-		"nothing came":          {[]string{"create 0 1 10 scheduled"}, came{}, nil, []string{"lost", "lost"}},
-		"no e-mail came":        {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", ""}, nil, []string{"lost"}},
-		"twice in the inbox":    {[]string{"create 0 1 10 scheduled"}, came{"0 10.1 0 10.2", "a 10.1"}, nil, []string{"duplicate"}},
-		"two deliveries":        {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 b 10.2"}, nil, []string{"duplicate"}},
-		"a copy, uncaused":      {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a 18"}, nil, []string{"duplicate"}},
-		"a copy after a cut":    {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a+ 10.1 a 18"}, nil, nil},
-		"a cut, by two at once": {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a+ 10.1 a 10.2"}, nil, []string{"duplicate"}},
-		"the last one is cut":   {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a+ 18"}, nil, []string{"duplicate"}},
+		"all is well":           {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.2"}, nil, nil, 0},
+		"nothing came":          {[]string{"create 0 1 10 scheduled"}, came{}, nil, []string{"lost", "lost"}, 0},
+		"no e-mail came":        {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", ""}, nil, []string{"lost"}, 0},
+		"twice in the inbox":    {[]string{"create 0 1 10 scheduled"}, came{"0 10.1 0 10.2", "a 10.1"}, nil, []string{"duplicate"}, 0},
+		"two deliveries":        {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 b 10.2"}, nil, []string{"duplicate"}, 0},
+		"a copy, uncaused":      {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a 18"}, nil, []string{"duplicate"}, 0},
+		"a copy after a cut":    {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a+ 10.1 a 18"}, nil, nil, 0},
+		"a cut, by two at once": {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a+ 10.1 a 10.2"}, nil, []string{"duplicate"}, 0},
+		"the last one is cut":   {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a+ 18"}, nil, []string{"duplicate"}, 0},
 		"a copy of a sender that was killed": {
-			[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a 18"}, killed, nil,
+			[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a 18"}, killed, nil, 0,
 		},
-		"killed long before": {[]string{"create 0 1 20 scheduled"}, came{"0 20.1", "a 20.1 a 28"}, killed, []string{"duplicate"}},
+		"killed long before": {[]string{"create 0 1 20 scheduled"}, came{"0 20.1", "a 20.1 a 28"}, killed, []string{"duplicate"}, 0},
 		"another was killed": {
 			[]string{"create 0 1 10 scheduled"},
 			came{"0 10.1", "a 10.1 a 18"},
 			[]struck{{"kill inbox", "inbox", second(11), second(11)}},
-			[]string{"duplicate"},
+			[]string{"duplicate"}, 0,
 		},
-		"early":                       {[]string{"create 0 1 10 scheduled"}, came{"0 9.9", "a 10"}, nil, []string{"early"}},
-		"overdue when it was created": {[]string{"create 0 1 -10 pending"}, came{"0 0.5", "a 0.6"}, nil, nil},
-		"missed":                      {[]string{"create 0 1 -90000 missed"}, came{"0 0.5", ""}, nil, []string{"duplicate"}},
+		"early":                       {[]string{"create 0 1 10 scheduled"}, came{"0 9.9", "a 10"}, nil, []string{"early"}, 0},
+		"overdue when it was created": {[]string{"create 0 1 -10 pending"}, came{"0 0.5", "a 0.6"}, nil, nil, 0},
+		"missed":                      {[]string{"create 0 1 -90000 missed"}, came{"0 0.5", ""}, nil, []string{"duplicate"}, 0},
 
-		"deleted":                         {[]string{"create 0 1 10 scheduled", "delete 5 6"}, came{}, nil, nil},
-		"deleted, and told":               {[]string{"create 0 1 10 scheduled", "delete 5 6"}, came{"0 10.1", ""}, nil, []string{"duplicate"}},
-		"deleted when it was due":         {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 10.1", "a 10.2"}, nil, nil},
-		"deleted when it was due, silent": {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{}, nil, nil},
-		"told after it was deleted":       {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 11.1", ""}, nil, []string{"cancelled"}},
-		"mailed long after":               {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 10.5", "a 15"}, nil, []string{"cancelled"}},
-		"completed":                       {[]string{"create 0 1 10 scheduled", "complete 5 6 cancelled"}, came{}, nil, nil},
-		"completed late, unfired":         {[]string{"create 0 1 10 scheduled", "complete 12 13 cancelled"}, came{"0 11", ""}, nil, []string{"duplicate"}},
-		"completed late, fired":           {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{"0 11", ""}, nil, nil},
-		"completed late, fired, lost":     {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{}, nil, []string{"lost"}},
+		"deleted":                         {[]string{"create 0 1 10 scheduled", "delete 5 6"}, came{}, nil, nil, 0},
+		"deleted, and told":               {[]string{"create 0 1 10 scheduled", "delete 5 6"}, came{"0 10.1", ""}, nil, []string{"duplicate"}, 0},
+		"deleted when it was due":         {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 10.1", "a 10.2"}, nil, nil, 0},
+		"deleted when it was due, silent": {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{}, nil, nil, 0},
+		"told after it was deleted":       {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 11.1", ""}, nil, []string{"cancelled"}, 0},
+		"mailed long after":               {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 10.5", "a 15"}, nil, []string{"cancelled"}, 0},
+		"completed":                       {[]string{"create 0 1 10 scheduled", "complete 5 6 cancelled"}, came{}, nil, nil, 0},
+		"completed late, unfired":         {[]string{"create 0 1 10 scheduled", "complete 12 13 cancelled"}, came{"0 11", ""}, nil, []string{"duplicate"}, 0},
+		"completed late, fired":           {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{"0 11", ""}, nil, nil, 0},
+		"completed late, fired, lost":     {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{}, nil, []string{"lost"}, 0},
 		"reopened": {
 			[]string{"create 0 1 10 scheduled", "complete 2 3 cancelled", "reopen 4 5 scheduled"},
-			came{"1 10.1", "a 10.2"}, nil, nil,
+			came{"1 10.1", "a 10.2"}, nil, nil, 0,
 		},
 		"reopened, told as it was before": {
 			[]string{"create 0 1 10 scheduled", "complete 2 3 cancelled", "reopen 4 5 scheduled"},
-			came{"0 10.1", "a 10.2"}, nil, []string{"duplicate", "lost"},
+			came{"0 10.1", "a 10.2"}, nil, []string{"duplicate", "lost"}, 0,
 		},
-		"moved":                 {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"1 20.1", "a 20.2"}, nil, nil},
-		"moved, told twice":     {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"0 10.1 1 20.1", "a 20.2"}, nil, []string{"duplicate"}},
-		"moved, told early":     {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"1 10.1", "a 20.2"}, nil, []string{"early"}},
-		"moved after it fired":  {[]string{"create 0 1 10 scheduled", "look 11 12 fired", "move 12 13 20 scheduled"}, came{"0 10.1 1 20.1", "a 10.1 b 20.2"}, nil, nil},
-		"moved, the first lost": {[]string{"create 0 1 10 scheduled", "look 11 12 fired", "move 12 13 20 scheduled"}, came{"1 20.1", "b 20.2"}, nil, []string{"lost"}},
-		"moved when it was due": {[]string{"create 0 1 10 scheduled", "move 9 11 20 scheduled"}, came{"1 20.1", "b 20.2"}, nil, nil},
-		"a new title":           {[]string{"create 0 1 10 scheduled", "retitle 2 3 scheduled"}, came{"1 10.1", "a 10.1"}, nil, nil},
-		"a new title, twice":    {[]string{"create 0 1 10 scheduled", "retitle 2 3 scheduled"}, came{"0 10.1 1 10.1", "a 10.1"}, nil, []string{"duplicate"}},
-		"a title of nobody's":   {[]string{"create 0 1 10 scheduled"}, came{"0 10.1 7 10.1", "a 10.1"}, nil, []string{"wrong"}},
-		"far ahead":             {[]string{"create 0 1 9000 scheduled"}, came{}, nil, nil},
-		"far ahead, and told":   {[]string{"create 0 1 9000 scheduled"}, came{"0 10", ""}, nil, []string{"duplicate"}},
-		"never made":            {nil, came{"0 10", ""}, nil, []string{"wrong"}},
+		"moved":                 {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"1 20.1", "a 20.2"}, nil, nil, 0},
+		"moved, told twice":     {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"0 10.1 1 20.1", "a 20.2"}, nil, []string{"duplicate"}, 0},
+		"moved, told early":     {[]string{"create 0 1 10 scheduled", "move 2 3 20 scheduled"}, came{"1 10.1", "a 20.2"}, nil, []string{"early"}, 0},
+		"moved after it fired":  {[]string{"create 0 1 10 scheduled", "look 11 12 fired", "move 12 13 20 scheduled"}, came{"0 10.1 1 20.1", "a 10.1 b 20.2"}, nil, nil, 0},
+		"moved, the first lost": {[]string{"create 0 1 10 scheduled", "look 11 12 fired", "move 12 13 20 scheduled"}, came{"1 20.1", "b 20.2"}, nil, []string{"lost"}, 0},
+		"moved when it was due": {[]string{"create 0 1 10 scheduled", "move 9 11 20 scheduled"}, came{"1 20.1", "b 20.2"}, nil, nil, 0},
+		"a new title":           {[]string{"create 0 1 10 scheduled", "retitle 2 3 scheduled"}, came{"1 10.1", "a 10.1"}, nil, nil, 0},
+		"a new title, twice":    {[]string{"create 0 1 10 scheduled", "retitle 2 3 scheduled"}, came{"0 10.1 1 10.1", "a 10.1"}, nil, []string{"duplicate"}, 0},
+		"no event":              {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1"}, nil, []string{"lost"}, -1},
+		"two events":            {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1"}, nil, []string{"duplicate"}, 1},
+		"by two providers":      {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a@ses+ 10.1 a@sendgrid 18"}, nil, []string{"duplicate"}, 0},
+		"a title of nobody's":   {[]string{"create 0 1 10 scheduled"}, came{"0 10.1 7 10.1", "a 10.1"}, nil, []string{"wrong"}, 0},
+		"far ahead":             {[]string{"create 0 1 9000 scheduled"}, came{}, nil, nil, 0},
+		"far ahead, and told":   {[]string{"create 0 1 9000 scheduled"}, came{"0 10", ""}, nil, []string{"duplicate"}, 0},
+		"never made":            {nil, came{"0 10", ""}, nil, []string{"wrong"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := lifeOf(t, test.life...)
@@ -128,8 +132,13 @@ func TestOracle(t *testing.T) {
 				var at float64
 				fmt.Sscan(words[i+1], &at)
 				name, cut := strings.CutSuffix(words[i], "+")
-				c.mails = append(c.mails, told{id: uuid.NewSHA1(uuid.Nil, []byte(name)), at: second(at), cut: cut})
+				name, by, _ := strings.Cut(name, "@")
+				if c.external == nil {
+					c.external = map[string][]told{}
+				}
+				c.external["email"] = append(c.external["email"], told{id: uuid.NewSHA1(uuid.Nil, []byte(name)), provider: by, at: second(at), cut: cut})
 			}
+			c.events = make([]told, len(c.inbox)+test.events)
 			var tally tally
 			tally.judge(l, c, test.faults, second(60))
 			var got []string
@@ -146,15 +155,15 @@ func TestOracle(t *testing.T) {
 
 func TestChannelsOfATask(t *testing.T) {
 	for channel, c := range map[string]arrivals{
-		"in_app": {inbox: []told{{title: (&script{n: 1}).title(0), at: second(10)}}},
-		"email":  {mails: []told{{id: uuid.New(), at: second(10)}}},
+		"in_app": {inbox: []told{{title: (&script{n: 1}).title(0), at: second(10)}}, events: make([]told, 1)},
+		"email":  {external: map[string][]told{"email": {{id: uuid.New(), at: second(10)}}}, events: make([]told, 1)},
 	} {
 		l := lifeOf(t, "create 0 1 10 scheduled")
 		l.channels = []string{channel}
 		var right, wrong tally
 		right.judge(l, c, nil, second(60))
 		l.channels = []string{map[string]string{"in_app": "email", "email": "in_app"}[channel]}
-		wrong.judge(l, c, nil, second(60))
+		wrong.judge(l, arrivals{inbox: c.inbox, external: c.external, events: c.events[:len(c.inbox)]}, nil, second(60))
 		if len(right.findings) != 0 || len(wrong.findings) != 2 {
 			t.Errorf("%s: %v, on the other %v", channel, right.findings, wrong.findings)
 		}

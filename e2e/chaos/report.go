@@ -13,7 +13,11 @@ import (
 func (t tally) String() string {
 	var b strings.Builder
 	const most = 20
-	for i, f := range t.findings {
+	worst := []string{"lost", "duplicate", "early", "cancelled", "wrong"}
+	findings := slices.SortedStableFunc(slices.Values(t.findings), func(a, b finding) int {
+		return slices.Index(worst, a.what) - slices.Index(worst, b.what)
+	})
+	for i, f := range findings {
 		if i == most {
 			fmt.Fprintf(&b, "and %d more findings\n", len(t.findings)-most)
 			break
@@ -25,7 +29,9 @@ func (t tally) String() string {
 		fmt.Fprintf(&b, "✗ %s: %s: %s\n%s", f.what, name, f.text, f.history)
 	}
 	fmt.Fprintf(&b, "\n%d reminders: %d had to be told, %d more were cancelled or moved just when they were due and may have been; %d lie ahead, scheduled\n", t.reminders, t.shots, t.either, t.ahead)
-	fmt.Fprintf(&b, "late, in the inbox: %s\nlate, by e-mail:    %s\n", quantiles(t.inboxLate), quantiles(t.mailLate))
+	for _, channel := range append([]string{"in_app"}, external...) {
+		fmt.Fprintf(&b, "late, %-8s %s\n", channel+":", quantiles(t.late[channel]))
+	}
 	if len(t.copies) == 0 {
 		b.WriteString("no external message came twice\n")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/duebell/duebell/local/issuer"
 	"github.com/duebell/duebell/local/process"
+	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/jobs"
@@ -56,7 +58,7 @@ func (run *run) say(format string, args ...any) {
 }
 
 // settling is how long everything may take to come to its end after the last fault.
-const settling = 150 * time.Second
+const settling = 4 * time.Minute
 
 // chaos makes a run, and returns what is to be said of it.
 func chaos(ctx context.Context, o options) (t tally, err error) {
@@ -170,7 +172,34 @@ func (run *run) start(ctx context.Context) (err error) {
 		}
 	}
 	run.client = newClient(run.sys.URL(), tokens)
+	for user := range users {
+		if err := run.choose(ctx, user); err != nil {
+			return errors.Join(err, run.sys.Stop(context.WithoutCancel(ctx)))
+		}
+	}
 	return nil
+}
+
+// choose switches a user's channels on.
+func (run *run) choose(ctx context.Context, user int) error {
+	on := map[string]bool{}
+	for _, channel := range channelsOf(user) {
+		on[channel] = true
+	}
+	device := map[string]string{"provider": "fcm", "token": fmt.Sprintf("token:of-user-%d", user)}
+	if user%10 == 0 {
+		device = map[string]string{"provider": "onesignal", "token": uuid.NewSHA1(uuid.Nil, fmt.Append(nil, user)).String()}
+	}
+	a, err := run.client.settled(ctx, user, "PUT", "/api/preferences", map[string]any{
+		"time_zone": "Europe/Paris", "language": []string{"en", "de"}[user%2], "channels": on,
+		"phones":  []string{fmt.Sprintf("+1555010%04d", user)},
+		"devices": []map[string]string{device},
+		"webhook": map[string]any{"url": fmt.Sprintf("%s%s/user%d", run.sys.URL(), sandbox.WebhookPath, user)},
+	})
+	if err == nil && a.status != http.StatusOK {
+		err = fmt.Errorf("choosing channels: %d %s", a.status, a.body)
+	}
+	return err
 }
 
 // follow reads a user's inbox on and on, as a client does that keeps the last id.
@@ -217,7 +246,9 @@ func (run *run) report(ctx context.Context) {
 // waiting are what is still to be done, as the database has it.
 const waiting = `
 	select (select count(*) from reminders where state = 'armed' and (fire_at < now() + interval '1 hour' or confirmed_revision is distinct from revision))
-	     + (select count(*) from deliveries where state in ('planned', 'sending', 'unknown'))`
+	     + (select count(*) from deliveries where state in ('planned', 'sending', 'unknown'))
+	     + (select count(*) from deliveries d where channel = 'event' and state = 'sent'
+	        and (not exists (select from audit_events where event_id = d.id) or not exists (select from counted_events where event_id = d.id)))`
 
 // settle waits until nothing is left to do.
 func (run *run) settle(ctx context.Context) error {
@@ -288,23 +319,30 @@ func (run *run) findDoubtful(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-var number = regexp.MustCompile(`\bt([0-9]+)\.[0-9]+ <chaos> & ✓`)
+var number = regexp.MustCompile(`\bt([0-9]+)\.([0-9]+) (<|\\u003c)chaos`)
+
+// channelOf are the channels of the sandbox's providers.
+var channelOf = map[string]string{
+	sandbox.SendGrid: "email", sandbox.SES: "email", sandbox.SMTP: "email", sandbox.FCM: "push", sandbox.OneSignal: "push",
+	sandbox.Twilio: "sms", sandbox.SNS: "sms", sandbox.Webhook: "webhook",
+}
 
 // arrivals returns what came, by the number of the task.
 func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error) {
 	came := map[int]arrivals{}
-	add := func(text string, put func(*arrivals, string)) {
-		found := number.FindStringSubmatch(text)
-		n := 0
-		if found != nil {
+	add := func(text string, put func(a *arrivals, title string)) {
+		n, step := 0, 0
+		if found := number.FindStringSubmatch(text); found != nil {
 			_, _ = fmt.Sscan(found[1], &n)
-			a := came[n]
-			put(&a, found[0])
-			came[n] = a
+			_, _ = fmt.Sscan(found[2], &step)
 		}
 		if n == 0 {
 			t.find(nil, "wrong", "a message came that says %q", text)
+			return
 		}
+		a := came[n]
+		put(&a, script{n: n}.title(step))
+		came[n] = a
 	}
 	for user := range users {
 		all, err := run.client.inbox(ctx, user, uuid.Nil)
@@ -321,15 +359,34 @@ func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error
 		}
 	}
 	for _, m := range run.sys.Sandbox().Messages() {
-		add(m.Subject, func(a *arrivals, title string) {
-			id, err := uuid.Parse(m.DeliveryID)
-			if err != nil {
-				t.find(nil, "wrong", "a message does not say which delivery it is: %+v", m)
+		add(m.Subject+" "+m.Body, func(a *arrivals, title string) {
+			id, _ := uuid.Parse(m.DeliveryID)
+			if a.external == nil {
+				a.external = map[string][]told{}
 			}
-			a.mails = append(a.mails, told{id: id, title: title, at: m.ReceivedAt, cut: m.Cut})
+			channel := channelOf[m.Provider]
+			a.external[channel] = append(a.external[channel], told{id: id, provider: m.Provider, title: title, at: m.ReceivedAt, cut: m.Cut})
 		})
 	}
-	return came, nil
+	rows, err := run.db.Query(ctx, `select event_id, task_title, recorded_at from audit_events`)
+	if err != nil {
+		return nil, err
+	}
+	var e told
+	var text string
+	_, err = pgx.ForEachRow(rows, []any{&e.id, &text, &e.at}, func() error {
+		add(text, func(a *arrivals, title string) { e.title = title; a.events = append(a.events, e) })
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var recorded, counted int
+	err = run.db.QueryRow(ctx, `select (select count(*) from audit_events), (select coalesce(sum(count), 0) from analytics_reminders)`).Scan(&recorded, &counted)
+	if recorded != counted {
+		t.find(nil, "wrong", "the audit log has %d events, and analytics has counted %d", recorded, counted)
+	}
+	return came, err
 }
 
 // compareJobs says which reminders that lie ahead are not with Dapr in the end, and
@@ -458,8 +515,13 @@ func (run *run) history(ctx context.Context, l *life, came arrivals) string {
 	for _, m := range came.inbox {
 		add(m.at, "in the inbox: %s %q", m.id, m.title)
 	}
-	for _, m := range came.mails {
-		add(m.at, "e-mail accepted: %s %q, cut %v", m.id, m.title, m.cut)
+	for _, messages := range came.external {
+		for _, m := range messages {
+			add(m.at, "%s accepted: %s %q, cut %v", m.provider, m.id, m.title, m.cut)
+		}
+	}
+	for _, m := range came.events {
+		add(m.at, "audited: %s", m.id)
 	}
 	for _, q := range []string{
 		`select coalesce(fired_at, last_scheduling_at), 'reminder ' || to_jsonb(r)::text from reminders r where task_id = $1`,

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -82,7 +83,8 @@ func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 			s.unkeyed = r.IntN(5) == 0
 		}
 		due := at + between(3*time.Second, min(45*time.Second, span-at))
-		if due-at > 10*time.Second && r.IntN(6) == 0 && have+2 <= reminders {
+		// One reminder only where an SMS will come, which has no room to say which it is.
+		if due-at > 10*time.Second && r.IntN(6) == 0 && have+2 <= reminders && !slices.Contains(channelsOf(s.user), "sms") {
 			s.before = append(s.before, 4*time.Second)
 		}
 		add := func(k kind, at, due time.Duration) { s.steps = append(s.steps, step{k, at, due}) }

@@ -125,6 +125,7 @@ type delivery struct {
 	Channel       task.Channel        `json:"channel"`
 	Target        string              `json:"target"`
 	State         store.DeliveryState `json:"state"`
+	Provider      string              `json:"provider"` // of the latest attempt; empty before the first
 	Attempts      int                 `json:"attempts"`
 	LastError     string              `json:"last_error"`
 	NextAttemptAt *time.Time          `json:"next_attempt_at"`
@@ -148,7 +149,7 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 	out := deliveryLog{Deliveries: make([]delivery, 0, len(log))}
 	for _, d := range log {
 		out.Deliveries = append(out.Deliveries, delivery{
-			ID: d.ID, ReminderID: d.ReminderID, Channel: d.Channel, Target: d.Target, State: d.State, Attempts: d.Attempts,
+			ID: d.ID, ReminderID: d.ReminderID, Channel: d.Channel, Target: d.Target, State: d.State, Provider: d.Provider, Attempts: d.Attempts,
 			LastError: d.LastError, NextAttemptAt: d.NextAttemptAt, CreatedAt: d.CreatedAt, FinishedAt: d.FinishedAt,
 		})
 	}

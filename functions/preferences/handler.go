@@ -3,9 +3,11 @@
 //
 // PUT replaces the whole: what is left out gets its default. The webhook's secret
 // is the exception: it is never shown, so that what GET gave can be sent back, and
-// left out it stays as long as the URL does. Without a secret a webhook is not
-// signed. With If-Match a change is made only to the version that the caller has
-// read. Preferences hold for reminders that fire from then on.
+// left out it stays as long as the URL does. Another secret for the same URL leaves
+// the one before valid for a day: posts are signed with both. Without a secret a
+// webhook is not signed. With If-Match a change is made only to the version that the
+// caller has read. Preferences hold for reminders that fire from then on; to a number,
+// device or webhook that is taken out, nothing more is sent at all.
 package main
 
 import (
@@ -17,7 +19,6 @@ import (
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
-	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/unsubscribe"
 	"github.com/duebell/duebell/shared/web"
 )
@@ -94,8 +95,7 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		next.Channels = in.Channels.on(preferences.DefaultChannels(email != nil))
-		next.Unsubscribed = current.Unsubscribed && !next.On(task.Email)
-		next.Version = current.Version + 1
+		next.Follow(current)
 		return tx.SavePreferences(ctx, owner.ID, next)
 	})
 	if err != nil {

@@ -99,7 +99,7 @@ func TestUnsubscribeHoldsForTasks(t *testing.T) {
 	due := task.Instant(time.Now().Add(-time.Minute))
 	draft := task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.Email}}
 	mail := &mailbox{err: errDown}
-	firer := reminder.NewFirer(w.Store, map[task.Channel]reminder.Channel{task.Email: mail}, time.Now, reminder.FirerRules{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3})
+	firer := reminder.NewFirer(w.Store, reminder.Channels{task.Email: {{Name: "sendgrid", Channel: mail}}}, time.Now, reminder.FirerRules{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3})
 	fire := func(t task.Task) []string {
 		_, _ = firer.Fire(w.Context(), task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: t.Reminders[0].ID, Revision: 1})
 		log, err := w.Store.ListDeliveries(w.Context(), t.UserID, t.ID)

@@ -1,21 +1,36 @@
-// Package sandbox stands in for the providers of messages: it speaks their HTTP
-// APIs as they are published, keeps what it is sent instead of delivering it, and
-// fails when it is told to.
+// Package sandbox stands in for the providers of messages: it speaks their APIs as
+// they are published, keeps what it is sent instead of delivering it, and fails when
+// it is told to. What a provider would refuse, it refuses: unknown fields, wrong
+// types, what is missing, too long, or signed with another key.
 //
 // Its handler serves
 //
-//	POST   /dev/sendgrid/v3/mail/send   SendGrid's API
+//	POST   /dev/sendgrid/v3/mail/send                             SendGrid
+//	POST   /dev/ses/v2/email/outbound-emails                      Amazon SES, API v2
+//	POST   /dev/sns/                                              Amazon SNS, Publish to a phone
+//	POST   /dev/twilio/2010-04-01/Accounts/{sid}/Messages.json    Twilio
+//	POST   /dev/fcm/v1/projects/{project}/messages:send           Firebase Cloud Messaging
+//	POST   /dev/google/token                                      Google's tokens for service accounts
+//	POST   /dev/onesignal/notifications                           OneSignal
+//	POST   /dev/webhooks/{anything}                               a webhook that takes everything
 //	GET    /dev/messages                what was sent, newest last
 //	POST   /dev/faults                  fail from now on: {"provider", "status", "retry_after",
 //	                                    "delay", "cut", "times"}, see Fault
 //	DELETE /dev/faults                  never fail again
+//
+// and ServeSMTP is a mail server.
 package sandbox
 
 import (
+	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -24,12 +39,53 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// SendGridPath is below what SendGrid's API is served: what its own clients have
-// https://api.sendgrid.com for.
-const SendGridPath = "/dev/sendgrid"
+// The providers' names, as faults and messages have them.
+const (
+	SendGrid  = "sendgrid"
+	SES       = "ses"
+	SNS       = "sns"
+	Twilio    = "twilio"
+	FCM       = "fcm"
+	Google    = "google" // only its tokens
+	OneSignal = "onesignal"
+	Webhook   = "webhook"
+	SMTP      = "smtp"
+)
 
-// SendGrid is the name of the one provider there is.
-const SendGrid = "sendgrid"
+// Below these paths the providers' APIs are served: they are what the providers' own
+// clients have https://api.sendgrid.com and the like for.
+const (
+	SendGridPath  = "/dev/sendgrid"
+	SESPath       = "/dev/ses"
+	SNSPath       = "/dev/sns"
+	TwilioPath    = "/dev/twilio"
+	FCMPath       = "/dev/fcm"
+	GooglePath    = "/dev/google"
+	OneSignalPath = "/dev/onesignal"
+	WebhookPath   = "/dev/webhooks"
+)
+
+// provider is a provider's HTTP API.
+type provider struct {
+	name, path string
+	maxBytes   int64
+	// complain says in the provider's way what is wrong.
+	complain func(w http.ResponseWriter, status int, message string)
+	// serve answers a request, which may be anything below the path, and gives what
+	// it accepts to Sandbox.accept before it answers.
+	serve func(s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte, f Fault)
+}
+
+var providers = []provider{
+	{SendGrid, SendGridPath, 30 << 20, sendGridComplain, (*Sandbox).serveSendGrid},
+	{SES, SESPath, 40 << 20, sesComplain, (*Sandbox).serveSES},
+	{SNS, SNSPath, 256 << 10, snsComplain, (*Sandbox).serveSNS},
+	{Twilio, TwilioPath, 64 << 10, twilioComplain, (*Sandbox).serveTwilio},
+	{FCM, FCMPath, 64 << 10, fcmComplain, (*Sandbox).serveFCM},
+	{Google, GooglePath, 64 << 10, googleComplain, (*Sandbox).serveGoogle},
+	{OneSignal, OneSignalPath, 1 << 20, oneSignalComplain, (*Sandbox).serveOneSignal},
+	{Webhook, WebhookPath, 1 << 20, webhookComplain, (*Sandbox).serveWebhook},
+}
 
 // maxMessages bounds the memory that messages take; older ones are forgotten.
 const maxMessages = 500_000
@@ -79,17 +135,48 @@ const (
 	CutAfter  Cut = "after"
 )
 
+// The keys that the providers' APIs ask for. They open nothing but a sandbox.
+const (
+	sendGridKey    = "SG.sandbox"
+	awsID          = "AKIAIOSFODNN7EXAMPLE" // Amazon's own example
+	awsSecret      = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+	twilioAccount  = "AC00000000000000000000000000000000"
+	twilioSecret   = "11111111111111111111111111111111"
+	googleProject  = "duebell-sandbox"
+	googleAccount  = "sender@duebell-sandbox.iam.gserviceaccount.com"
+	oneSignalApp   = "4f0cf79e-5a3e-4c58-8a4c-5a5b2a1d7c1e"
+	oneSignalKey   = "os_v2_app_sandbox"
+	smtpUser       = "duebell"
+	smtpPassword   = "sandbox"
+	twilioGoodFrom = "+15005550006" // Twilio's own example
+)
+
 // Sandbox is safe for concurrent use.
 type Sandbox struct {
-	sendGridKey string
-
 	mu       sync.Mutex
 	messages []Message
-	faults   []Fault // the first one that is of the provider counts
+	faults   []Fault           // the first one that is of the provider counts
+	tokens   map[string]bool   // Google's, that FCM accepts
+	sent     map[string]string // OneSignal's notifications, by their idempotency keys
 }
 
-// New returns a sandbox that accepts sendGridKey as the key of SendGrid's API.
-func New(sendGridKey string) *Sandbox { return &Sandbox{sendGridKey: sendGridKey} }
+// New returns a sandbox. Environment tells how to send to it.
+func New() *Sandbox { return &Sandbox{tokens: map[string]bool{}, sent: map[string]string{}} }
+
+// Environment returns the variables that make Duebell's functions send to this
+// sandbox, whose handler is served at the URL base. The variables of its mail server
+// are missing.
+func (s *Sandbox) Environment(base string) map[string]string {
+	return map[string]string{
+		"SENDGRID_API_KEY": sendGridKey, "SENDGRID_URL": base + SendGridPath,
+		"AWS_ACCESS_KEY_ID": awsID, "AWS_SECRET_ACCESS_KEY": awsSecret,
+		"SES_REGION": "eu-central-1", "SES_URL": base + SESPath,
+		"SNS_REGION": "eu-central-1", "SNS_URL": base + SNSPath,
+		"TWILIO_ACCOUNT_SID": twilioAccount, "TWILIO_AUTH_TOKEN": twilioSecret, "TWILIO_FROM": twilioGoodFrom, "TWILIO_URL": base + TwilioPath,
+		"FCM_CREDENTIALS": googleCredentials(base), "FCM_URL": base + FCMPath,
+		"ONESIGNAL_APP_ID": oneSignalApp, "ONESIGNAL_API_KEY": oneSignalKey, "ONESIGNAL_URL": base + OneSignalPath,
+	}
+}
 
 // Messages returns what was accepted, newest last.
 func (s *Sandbox) Messages() []Message {
@@ -121,8 +208,32 @@ func (s *Sandbox) Handler() http.Handler {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", own)
-	mux.Handle(SendGridPath+"/", http.StripPrefix(SendGridPath, http.HandlerFunc(s.serveSendGrid)))
+	for _, p := range providers {
+		api := http.StripPrefix(p.path, s.handler(p))
+		mux.Handle(p.path, api)
+		mux.Handle(p.path+"/", api)
+	}
 	return mux
+}
+
+// handler reads a request whole, makes what is to go wrong go wrong, and leaves the
+// rest to the provider.
+func (s *Sandbox) handler(p provider) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, p.maxBytes))
+		f := s.next(p.name)
+		if suffer(w, r, f, p.complain) {
+			return
+		}
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			p.complain(w, http.StatusRequestEntityTooLarge, "The request is too large.")
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) // the sender hung up
+		}
+		p.serve(s, w, r, body, f)
+	})
 }
 
 func (s *Sandbox) list(w http.ResponseWriter, _ *http.Request) error {
@@ -151,8 +262,8 @@ func (s *Sandbox) fail(w http.ResponseWriter, r *http.Request) error {
 	retryAfter, retryErr := duration(wanted.RetryAfter)
 	delay, delayErr := duration(wanted.Delay)
 	switch {
-	case wanted.Provider != SendGrid:
-		return fault.Invalid("provider must be %q", SendGrid)
+	case wanted.Provider != SMTP && !slices.ContainsFunc(providers, func(p provider) bool { return p.name == wanted.Provider }):
+		return fault.Invalid("provider must be one of %s", names())
 	case wanted.Status != 0 && (wanted.Status < 400 || wanted.Status > 599):
 		return fault.Invalid("status must be from 400 to 599")
 	case retryErr != nil || delayErr != nil:
@@ -201,7 +312,7 @@ func (s *Sandbox) next(provider string) Fault {
 // suffer makes f happen as far as it comes before a message is accepted, and reports
 // whether that was all: then the request is answered. complain writes the provider's
 // way of saying what is wrong.
-func suffer(w http.ResponseWriter, r *http.Request, f Fault, complain func(status int, message string)) bool {
+func suffer(w http.ResponseWriter, r *http.Request, f Fault, complain func(w http.ResponseWriter, status int, message string)) bool {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
@@ -219,7 +330,7 @@ func suffer(w http.ResponseWriter, r *http.Request, f Fault, complain func(statu
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.FormatFloat(math.Ceil(f.RetryAfter.Seconds()), 'f', 0, 64))
 	}
-	complain(f.Status, fmt.Sprintf("the sandbox was told to answer %d", f.Status))
+	complain(w, f.Status, fmt.Sprintf("the sandbox was told to answer %d", f.Status))
 	return true
 }
 
@@ -227,17 +338,59 @@ func suffer(w http.ResponseWriter, r *http.Request, f Fault, complain func(statu
 // happen as far as it comes after that: then it does not return.
 func (s *Sandbox) accept(r *http.Request, f Fault, messages ...Message) {
 	cut := f.Cut == CutAfter || r.Context().Err() != nil
+	s.keep(cut, messages...)
+	if cut {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (s *Sandbox) keep(cut bool, messages ...Message) {
 	now := time.Now().UTC()
 	for i := range messages {
 		messages[i].ReceivedAt, messages[i].Cut = now, cut
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.messages = append(s.messages, messages...)
 	if extra := len(s.messages) - maxMessages; extra > 0 {
 		s.messages = s.messages[extra:] // append lets go of what is before, in time
 	}
-	s.mu.Unlock()
-	if cut {
-		panic(http.ErrAbortHandler)
+}
+
+func names() string {
+	text := fmt.Sprintf("%q", SMTP)
+	for _, p := range providers {
+		text += fmt.Sprintf(", %q", p.name)
 	}
+	return text
+}
+
+// answer writes a provider's answer in JSON.
+func answer(w http.ResponseWriter, status int, contentType string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // it is nothing but strings and numbers
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // whoever asked has gone
+}
+
+// isSecret compares in constant time.
+func isSecret(got, want string) bool {
+	return subtle.ConstantTimeCompare([]byte(got), []byte(want)) == 1
+}
+
+// isMedia reports whether the request's body says to be of a media type.
+func isMedia(r *http.Request, want string) bool {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && media == want
+}
+
+// check decodes the body strictly and returns what is wrong with it, or "".
+func check(body []byte, dst any) string {
+	if e, ok := errors.AsType[*fault.Error](web.DecodeJSON(body, dst)); ok {
+		return e.Message
+	}
+	return ""
 }

@@ -20,14 +20,14 @@ import (
 )
 
 const (
-	key  = "SG.key"
+	key  = "SG.sandbox"
 	good = `{"personalizations":[{"to":[{"email":"a@example.com"}]}],"from":{"email":"me@example.com"},` +
 		`"subject":"Hello","content":[{"type":"text/plain","value":"plain"},{"type":"text/html","value":"<p>html</p>"}]}`
 )
 
 func serve(t *testing.T) (*sandbox.Sandbox, string) {
 	t.Helper()
-	s := sandbox.New(key)
+	s := sandbox.New()
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
 	return s, server.URL
@@ -56,6 +56,28 @@ func do(t *testing.T, method, url, body string, headers ...string) (int, http.He
 		t.Fatal(err)
 	}
 	return response.StatusCode, response.Header, string(answer)
+}
+
+// replace replaces what must be there.
+func replace(t *testing.T, in, old, new string) string {
+	t.Helper()
+	if !strings.Contains(in, old) {
+		t.Fatalf("there is no %s to replace", old)
+	}
+	return strings.Replace(in, old, new, 1)
+}
+
+// one checks that there is one message, and which; its time does not matter.
+func one(t *testing.T, s *sandbox.Sandbox, want sandbox.Message) {
+	t.Helper()
+	got := s.Messages()
+	if len(got) != 1 {
+		t.Fatalf("there are %v", got)
+	}
+	want.ReceivedAt = got[0].ReceivedAt
+	if diff := cmp.Diff(want, got[0]); diff != "" {
+		t.Errorf("the message is (-want +got):\n%s", diff)
+	}
 }
 
 func send(t *testing.T, base string) int {
@@ -118,13 +140,7 @@ func TestEveryRecipientGetsAMessage(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	s, base := serve(t)
-	replace := func(old, new string) string {
-		changed := strings.Replace(good, old, new, 1)
-		if changed == good {
-			t.Fatalf("there is no %s to replace", old)
-		}
-		return changed
-	}
+	replace := func(old, new string) string { return replace(t, good, old, new) }
 	for name, test := range map[string]struct {
 		body   string
 		header []string
@@ -135,6 +151,7 @@ func TestRefusals(t *testing.T) {
 		"no key":                {good, []string{"Authorization", ""}, 401, nil, "authorization grant is invalid"},
 		"another key":           {good, []string{"Authorization", "Bearer SG.other"}, 401, nil, "authorization grant is invalid"},
 		"not JSON by name":      {good, []string{"Content-Type", "text/plain"}, 415, nil, "application/json"},
+		"unknown field":         {replace(`"subject"`, `"title"`), nil, 400, nil, "title is not allowed"},
 		"not JSON":              {"{", nil, 400, nil, "Bad Request"},
 		"of another type":       {replace(`{"email":"me@example.com"}`, `"me@example.com"`), nil, 400, "from", "Invalid type. Expected"},
 		"no personalizations":   {replace(`[{"to":[{"email":"a@example.com"}]}]`, `[]`), nil, 400, "personalizations", "at least one personalization"},

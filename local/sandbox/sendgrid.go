@@ -1,12 +1,11 @@
 package sandbox
 
 import (
+	"bytes"
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/mail"
@@ -17,7 +16,6 @@ import (
 // https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send and
 // https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors
 const (
-	sendGridMaxBytes            = 30 << 20
 	sendGridMaxPersonalizations = 1000
 	sendGridMaxRecipients       = 1000
 	sendGridMaxCustomArgs       = 10_000
@@ -29,22 +27,39 @@ type sendGridAddress struct {
 	Name  string `json:"name"`
 }
 
+// sendGridMail has every field there is; some are not looked into.
 type sendGridMail struct {
 	Personalizations []struct {
-		To, CC, BCC []sendGridAddress
-		Subject     string
-		CustomArgs  map[string]string `json:"custom_args"`
+		From                *sendGridAddress  `json:"from"`
+		To                  []sendGridAddress `json:"to"`
+		CC                  []sendGridAddress `json:"cc"`
+		BCC                 []sendGridAddress `json:"bcc"`
+		Subject             string            `json:"subject"`
+		Headers             map[string]string `json:"headers"`
+		Substitutions       map[string]string `json:"substitutions"`
+		DynamicTemplateData map[string]any    `json:"dynamic_template_data"`
+		CustomArgs          map[string]string `json:"custom_args"`
+		SendAt              int64             `json:"send_at"`
 	} `json:"personalizations"`
-	From    *sendGridAddress `json:"from"`
-	ReplyTo *sendGridAddress `json:"reply_to"`
-	Subject string           `json:"subject"`
-	Content []struct {
+	From        *sendGridAddress  `json:"from"`
+	ReplyTo     *sendGridAddress  `json:"reply_to"`
+	ReplyToList []sendGridAddress `json:"reply_to_list"`
+	Subject     string            `json:"subject"`
+	Content     []struct {
 		Type  string `json:"type"`
 		Value string `json:"value"`
 	} `json:"content"`
-	TemplateID string            `json:"template_id"`
-	Headers    map[string]string `json:"headers"`
-	CustomArgs map[string]string `json:"custom_args"`
+	Attachments      []any             `json:"attachments"`
+	TemplateID       string            `json:"template_id"`
+	Headers          map[string]string `json:"headers"`
+	Categories       []string          `json:"categories"`
+	CustomArgs       map[string]string `json:"custom_args"`
+	SendAt           int64             `json:"send_at"`
+	BatchID          string            `json:"batch_id"`
+	ASM              map[string]any    `json:"asm"`
+	IPPoolName       string            `json:"ip_pool_name"`
+	MailSettings     map[string]any    `json:"mail_settings"`
+	TrackingSettings map[string]any    `json:"tracking_settings"`
 }
 
 // sendGridError is one of the errors in an answer; what is "" is null there.
@@ -60,66 +75,51 @@ func (e sendGridError) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]any{"message": e.message, "field": orNull(e.field), "help": orNull(e.help)})
 }
 
-func (s *Sandbox) serveSendGrid(w http.ResponseWriter, r *http.Request) {
-	refuse := func(status int, errors ...sendGridError) {
-		body, err := json.Marshal(map[string]any{"errors": errors})
-		if err != nil {
-			panic(err) // it is nothing but strings
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_, _ = w.Write(body) // whoever asked has gone
-	}
-	complain := func(status int, message string) { refuse(status, sendGridError{message: message}) }
+func sendGridRefuse(w http.ResponseWriter, status int, errors ...sendGridError) {
+	answer(w, status, "application/json", map[string]any{"errors": errors})
+}
 
-	if r.URL.Path != "/v3/mail/send" {
-		complain(http.StatusNotFound, "not found")
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, sendGridMaxBytes))
-	fault := s.next(SendGrid)
-	if suffer(w, r, fault, complain) {
-		return
-	}
-	media, _, mediaErr := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	var mail sendGridMail
+func sendGridComplain(w http.ResponseWriter, status int, message string) {
+	sendGridRefuse(w, status, sendGridError{message: message})
+}
+
+func (s *Sandbox) serveSendGrid(w http.ResponseWriter, r *http.Request, body []byte, f Fault) {
 	switch {
+	case r.URL.Path != "/v3/mail/send":
+		sendGridComplain(w, http.StatusNotFound, "not found")
+		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		complain(http.StatusMethodNotAllowed, "POST method allowed only")
+		sendGridComplain(w, http.StatusMethodNotAllowed, "POST method allowed only")
 		return
-	case !s.isSendGridKey(r.Header.Get("Authorization")):
-		complain(http.StatusUnauthorized, "The provided authorization grant is invalid, expired, or revoked")
+	case !isSecret(r.Header.Get("Authorization"), "Bearer "+sendGridKey):
+		sendGridComplain(w, http.StatusUnauthorized, "The provided authorization grant is invalid, expired, or revoked")
 		return
-	case mediaErr != nil || media != "application/json":
-		complain(http.StatusUnsupportedMediaType, "Content-Type should be application/json.")
+	case !isMedia(r, "application/json"):
+		sendGridComplain(w, http.StatusUnsupportedMediaType, "Content-Type should be application/json.")
 		return
-	case err != nil:
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			complain(http.StatusRequestEntityTooLarge, "The JSON payload you have included in your request is too large.")
-			return
-		}
-		panic(http.ErrAbortHandler) // the sender hung up
 	}
-	if err := json.Unmarshal(body, &mail); err != nil {
+	var mail sendGridMail
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&mail); err != nil {
 		wrong := sendGridError{message: "Bad Request"}
+		if _, name, unknown := strings.Cut(err.Error(), "unknown field "); unknown {
+			wrong.message = "Additional property " + strings.Trim(name, `"`) + " is not allowed"
+		}
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			wrong = sendGridError{message: fmt.Sprintf("Invalid type. Expected: %s, given: %s.", e.Type.Kind(), e.Value), field: e.Field}
 		}
-		refuse(http.StatusBadRequest, wrong)
+		sendGridRefuse(w, http.StatusBadRequest, wrong)
 		return
 	}
 	if wrong := mail.check(); wrong != nil {
-		refuse(http.StatusBadRequest, wrong...)
+		sendGridRefuse(w, http.StatusBadRequest, wrong...)
 		return
 	}
-	s.accept(r, fault, mail.messages()...)
+	s.accept(r, f, mail.messages()...)
 	w.Header().Set("X-Message-Id", rand.Text())
 	w.WriteHeader(http.StatusAccepted)
-}
-
-func (s *Sandbox) isSendGridKey(authorization string) bool {
-	return subtle.ConstantTimeCompare([]byte(authorization), []byte("Bearer "+s.sendGridKey)) == 1
 }
 
 // messages returns the mail as each of its recipients gets it.

@@ -30,8 +30,15 @@ var (
 	database = []string{"DATABASE_URL"}
 	jobs     = []string{"DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN"}
 	callback = []string{"APP_API_TOKEN"}
-	email    = []string{"SENDGRID_API_KEY", "SENDGRID_URL", "EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY"}
-	choices  = []string{"UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE"}
+	webhooks = []string{"WEBHOOK_ALLOW_INSECURE"}
+	email    = []string{
+		"EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
+		"SMTP_ADDRESS", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_TLS",
+	}
+	push    = []string{"FCM_CREDENTIALS", "FCM_URL", "ONESIGNAL_APP_ID", "ONESIGNAL_API_KEY", "ONESIGNAL_URL"}
+	sms     = []string{"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM", "TWILIO_URL", "SNS_REGION", "SNS_URL"}
+	amazon  = []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+	sending = slices.Concat(email, push, sms, amazon, webhooks)
 )
 
 // Functions are Duebell's functions. Package gateway has their routes.
@@ -42,10 +49,10 @@ var Functions = []Function{
 	{Name: "delete-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database)},
-	{Name: "preferences", Variables: slices.Concat(users, database, choices)},
-	{Name: trigger, Variables: slices.Concat(callback, database, jobs, email)},
+	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, []string{"UNSUBSCRIBE_KEY"})},
+	{Name: trigger, Variables: slices.Concat(callback, database, jobs, sending)},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},
-	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, email), Every: 2 * time.Second},
+	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, sending), Every: 2 * time.Second},
 	{Name: "audit-log", Variables: slices.Concat(callback, database), Subscribes: true},
 	{Name: "analytics", Variables: slices.Concat(callback, users, database), Subscribes: true},
 	{Name: "nightly-cleanup", Variables: slices.Concat(database, jobs), Every: 24 * time.Hour},

@@ -15,6 +15,7 @@ import (
 type ports struct {
 	Gateway   int
 	Ingress   int
+	Mail      int // the sandbox's mail server
 	Postgres  int
 	Broker    int
 	Scheduler dapr.SchedulerPorts
@@ -30,7 +31,7 @@ func choosePorts(path string, functions []Function, daprds []daprd, gateway int)
 		_ = json.Unmarshal(kept, &p) // they are only a wish
 	}
 	places := []*int{
-		&p.Gateway, &p.Ingress, &p.Postgres, &p.Broker,
+		&p.Gateway, &p.Ingress, &p.Mail, &p.Postgres, &p.Broker,
 		&p.Scheduler.API, &p.Scheduler.Health, &p.Scheduler.EtcdClient, &p.Scheduler.EtcdPeer,
 	}
 	daprdPorts := make([]dapr.DaprdPorts, len(daprds))

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -42,7 +43,7 @@ func (s *System) start(ctx context.Context) (err error) {
 		}
 	}
 	for name, secret := range map[string]*string{
-		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI, "sendgrid-api-key": &s.secrets.sendGrid,
+		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI,
 		"unsubscribe-key": &s.secrets.unsubscribe,
 	} {
 		kept, err := file.Keep(s.path("secrets", name), func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil })
@@ -84,7 +85,7 @@ func (s *System) serve() (err error) {
 	if s.issuer, err = issuer.New(s.url+"/dev/issuer", s.path("secrets", "issuer-key")); err != nil {
 		return err
 	}
-	s.sandbox = sandbox.New(s.secrets.sendGrid)
+	s.sandbox = sandbox.New()
 	own := http.NewServeMux()
 	own.Handle("/dev/issuer/", s.issuer.Handler())
 	own.Handle("/", s.sandbox.Handler())
@@ -106,7 +107,14 @@ func (s *System) serve() (err error) {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d of this machine is taken: choose another one, for instance PORT=%d make run", s.ports.Gateway, s.ports.Gateway+1)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if s.mail, err = net.Listen("tcp4", process.Address(s.ports.Mail)); err != nil {
+		return err
+	}
+	s.served.Go(func() { _ = s.sandbox.ServeSMTP(s.mail, nil) }) // ends when it is closed
+	return nil
 }
 
 // listen serves on a port until the system stops.
@@ -168,20 +176,21 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 
 // variables returns all that functions may need to know.
 func (s *System) variables() map[string]string {
-	return map[string]string{
+	variables := map[string]string{
 		"DATABASE_URL":           s.databaseURL,
 		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprds[firstDaprd].GRPC),
 		"DAPR_API_TOKEN":         s.secrets.daprAPI,
 		"APP_API_TOKEN":          s.secrets.appAPI,
 		"OIDC_ISSUER":            s.issuer.URL(),
 		"OIDC_AUDIENCE":          audience,
-		"SENDGRID_API_KEY":       s.secrets.sendGrid,
-		"SENDGRID_URL":           s.url + sandbox.SendGridPath,
 		"EMAIL_FROM":             sender,
 		"PUBLIC_URL":             s.url,
 		"UNSUBSCRIBE_KEY":        s.secrets.unsubscribe,
 		"WEBHOOK_ALLOW_INSECURE": "true", // to receivers on this machine
 	}
+	maps.Copy(variables, s.sandbox.Environment(s.url))
+	maps.Copy(variables, sandbox.SMTPEnvironment(process.Address(s.ports.Mail)))
+	return variables
 }
 
 func (s *System) startFunction(ctx context.Context, f Function, variables map[string]string) error {

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -112,6 +113,7 @@ type System struct {
 	gateway *gateway.Gateway
 	ingress *ingress.Ingress // nil without Options.Ingress
 	servers []*http.Server
+	mail    net.Listener   // the sandbox's
 	served  sync.WaitGroup // until they have ended
 
 	callbacks sync.Mutex // held while Report or OnEvent runs
@@ -124,7 +126,7 @@ type System struct {
 	stopSchedules func() // ends what invokes functions by time; nil if nothing does
 }
 
-type secrets struct{ daprAPI, appAPI, sendGrid, unsubscribe string }
+type secrets struct{ daprAPI, appAPI, unsubscribe string }
 
 // Start starts everything and returns when all of it is ready. If something fails,
 // or ctx ends, it stops what it has started; the error says what failed, with the
@@ -259,6 +261,9 @@ func (s *System) Stop(ctx context.Context) error {
 		if server.Shutdown(shutdown) != nil {
 			_ = server.Close() // whoever still waits is cut off
 		}
+	}
+	if s.mail != nil {
+		_ = s.mail.Close() // its clients have ended
 	}
 	s.served.Wait()
 	if s.ingress != nil {

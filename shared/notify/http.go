@@ -1,35 +1,77 @@
 package notify
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/duebell/duebell/shared/config"
 )
 
 // maxRetryAfter caps what a provider may ask for: a mistaken header must not
 // keep a reminder for ever.
 const maxRetryAfter = time.Hour
 
-// FromStatus says what a provider's HTTP answer means: nil for 2xx; Retry for
-// 408, 425, 429 and 5xx, with the Retry-After that came along (RFC 9110, section
-// 10.2.3), and for 3xx, 401, 403, 404, 405 and 407, which say that the operator's
-// key or address is wrong and nothing of the message; Permanent for the rest. detail
-// is the provider's explanation, without secrets.
-func FromStatus(status int, header http.Header, detail string, now time.Time) error {
+// FromStatus says what a provider's HTTP answer means:
+//
+//	2xx                              nil: it was taken
+//	408, 502, 504, 520 and above     Unknown: somebody behind the gateway may have taken it
+//	425, 429, other 5xx              Retry: not taken, for now
+//	3xx, 401, 403, 404, 405, 407     Retry: the operator's key or address is wrong, and nothing of the message
+//	other 4xx                        Permanent: the message is refused
+//
+// The waits that came along in Retry-After count (RFC 9110, section 10.2.3). detail
+// is the provider's explanation, if it is for the user; should it repeat one of the
+// secrets, that is masked.
+func FromStatus(status int, header http.Header, detail string, now time.Time, secrets ...config.Secret) error {
 	if status >= 200 && status < 300 {
 		return nil
 	}
-	err := fmt.Errorf("the provider answered %d: %.300s", status, detail)
+	for _, secret := range secrets {
+		if secret != "" {
+			detail = strings.ReplaceAll(detail, secret.Reveal(), secret.String())
+		}
+	}
+	failed := &Error{
+		Kind:  kindOfStatus(status),
+		After: retryAfter(header.Get("Retry-After"), now),
+		Err:   fmt.Errorf("the provider answered %d", status),
+	}
+	if detail != "" {
+		failed.Err = fmt.Errorf("%w: %.300s", failed.Err, detail)
+	}
+	if failed.Kind == Permanent {
+		failed.After = 0
+	}
+	return failed
+}
+
+func kindOfStatus(status int) Kind {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout:
+		return Unknown
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusProxyAuthRequired, http.StatusTooEarly, http.StatusTooManyRequests:
+		return Retry
+	}
 	switch {
-	case status < 400, status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusNotFound,
-		status == http.StatusMethodNotAllowed, status == http.StatusProxyAuthRequired,
-		status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
-		return &Error{Kind: Retry, After: retryAfter(header.Get("Retry-After"), now), Err: err}
+	case status < 400:
+		return Retry
+	case status < 500:
+		return Permanent
+	case status < 520:
+		return Retry
 	default:
-		return &Error{Kind: Permanent, Err: err}
+		return Unknown
 	}
 }
 
@@ -46,8 +88,68 @@ func retryAfter(value string, now time.Time) time.Duration {
 // FromTransport says what it means that no answer came: Retry if the connection
 // was never made, so that nothing can have been sent; Unknown otherwise.
 func FromTransport(err error) error {
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+	_, neverMade := errors.AsType[*noConnection](err)
+	if op, ok := errors.AsType[*net.OpError](err); neverMade || (ok && op.Op == "dial") {
 		return &Error{Kind: Retry, Err: errors.New("the provider can't be reached")}
 	}
 	return &Error{Kind: Unknown, Err: errors.New("the provider did not answer")}
+}
+
+// noConnection says that a request failed before it had a connection to go out on:
+// no such host, nobody listening, a certificate that does not hold, a caller in a
+// hurry.
+type noConnection struct{ error }
+
+// Unwrap returns the cause.
+func (n *noConnection) Unwrap() error { return n.error }
+
+// CheckURL reports whether the value of a variable, the address of a provider's API,
+// can't be one.
+func CheckURL(variable, value string) error {
+	if u, err := url.Parse(value); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return errors.New(variable + " must be an http or https URL")
+	}
+	return nil
+}
+
+// maxAnswer is how much of an answer is read: all that any provider has to say, and
+// little enough for one that never ends.
+const maxAnswer = 64 << 10
+
+// NewClient returns an HTTP client for a provider's API. It follows no redirects,
+// which would take keys elsewhere; it reads no more than the first 64 KiB of an
+// answer, and an answer that breaks off after its status counts all the same;
+// FromTransport understands its errors. The caller's context sets the deadline.
+func NewClient() *http.Client {
+	return NewClientOn(&http.Transport{
+		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true,
+	})
+}
+
+// NewClientOn is NewClient with a transport of the caller's.
+func NewClientOn(t *http.Transport) *http.Client {
+	return &http.Client{
+		Transport:     transport{t},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+type transport struct{ *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	var connected atomic.Bool
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
+	resp, err := t.Transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+	if err != nil {
+		if !connected.Load() {
+			err = &noConnection{err}
+		}
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // the status says it all
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.ContentLength = int64(len(body))
+	return resp, nil
 }

@@ -1,8 +1,14 @@
 package notify
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,6 +31,61 @@ func TestRetryAfter(t *testing.T) {
 		err := FromStatus(http.StatusServiceUnavailable, http.Header{"Retry-After": {value}}, "", now)
 		if kind, after := KindOf(err); kind != Retry || after != want {
 			t.Errorf("%q: got %s after %v, want %v", value, kind, after, want)
+		}
+	}
+}
+
+func TestFromStatus(t *testing.T) {
+	header := http.Header{"Retry-After": {"7"}}
+	for status, want := range map[int]Kind{
+		200: "", 202: "", 204: "", 299: "",
+		101: Retry, 301: Retry, 302: Retry, 307: Retry, 401: Retry, 403: Retry, 404: Retry, 405: Retry, 407: Retry, 425: Retry, 429: Retry,
+		500: Retry, 501: Retry, 503: Retry, 507: Retry, 511: Retry,
+		400: Permanent, 402: Permanent, 406: Permanent, 410: Permanent, 413: Permanent, 422: Permanent, 499: Permanent,
+		408: Unknown, 502: Unknown, 504: Unknown, 520: Unknown, 524: Unknown, 599: Unknown,
+	} {
+		err := FromStatus(status, header, "key is hunter2", time.Now(), "hunter2", "")
+		kind, after := KindOf(err)
+		if err == nil {
+			kind = ""
+		}
+		if kind != want || (after != 0) != (want == Retry || want == Unknown) {
+			t.Errorf("%d: %s after %v, want %s", status, kind, after, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "key is ***") {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
+// What never had a connection was not sent: no such host, a certificate that does not
+// hold, a proxy that refuses. These are beyond the conformance kit's reach.
+func TestFromTransport(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer proxy.Close()
+	for what, client := range map[string]*http.Client{
+		"no such host": NewClientOn(&http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.DNSError{Err: "no such host", Name: "nowhere.example", IsNotFound: true}
+		}}),
+		"a proxy refuses": NewClientOn(&http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }}),
+	} {
+		resp, err := client.Post("https://nowhere.example/", "text/plain", strings.NewReader("x"))
+		if err == nil {
+			resp.Body.Close()
+			t.Fatal(what, resp.Status)
+		}
+		if kind, _ := KindOf(FromTransport(err)); kind != Retry {
+			t.Errorf("%s: %s, %v", what, kind, err)
+		}
+	}
+}
+
+func TestIsGone(t *testing.T) {
+	for err, want := range map[error]bool{
+		&Error{Kind: Permanent, Gone: true}: true, &Error{Kind: Permanent}: false, &Error{Kind: Retry, Gone: true}: false, io.EOF: false, nil: false,
+	} {
+		if IsGone(err) != want {
+			t.Errorf("%#v: %v", err, !want)
 		}
 	}
 }

@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/config"
 )
 
 // Message is what a channel has to tell one recipient.
@@ -20,44 +23,26 @@ type Message struct {
 	ID      uuid.UUID
 	TaskID  uuid.UUID
 	UserID  string
-	To      string // the address, in the channel's own form
+	To      string // the address, number, device's token or URL
 	Title   string // the task's, as its user wrote it
 	Notes   string
 	DueDate *time.Time
 	Zone    *time.Location // the user's; nil: UTC
+	// Language is the user's, a BCP 47 tag. Where Duebell does not speak it, or it
+	// is empty, the message is in English.
+	Language string
+	// Secrets sign a webhook's post, the newest first. None: it is not signed.
+	Secrets []config.Secret
 }
 
-// Headline is the title on one line, for subjects and other places where a line
-// break has a meaning.
-func (m Message) Headline() string { return strings.Join(strings.Fields(m.Title), " ") }
-
-// Due says in words when the task is due, in the user's time zone, and which that
-// is: "Due Mon, 23 Nov 2026 14:30 UTC", "Due Mon, 23 Nov 2026 15:30 CET (UTC+01:00)",
-// or "Due Mon, 23 Nov 2026 20:15 UTC+05:45" where the zone has no short name.
-func (m Message) Due() string {
-	if m.DueDate == nil {
-		return ""
-	}
-	due := m.DueDate.UTC()
-	if m.Zone != nil {
-		due = due.In(m.Zone)
-	}
-	layout := "Due Mon, 2 Jan 2006 15:04"
-	if due.Second() != 0 {
-		layout += ":05"
-	}
-	switch name, _ := due.Zone(); {
-	case name == "UTC":
-		layout += " MST"
-	case strings.HasPrefix(name, "+"), strings.HasPrefix(name, "-"):
-		layout += " UTC-07:00"
-	default: // short names are not unique
-		layout += " MST (UTC-07:00)"
-	}
-	return due.Format(layout)
+// Headline is the title on one line and without control characters, for subjects
+// and other places where these have a meaning.
+func (m Message) Headline() string {
+	return strings.Join(strings.FieldsFunc(m.Title, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }), " ")
 }
 
-// Text is the message in plain text.
+// Text is the message in plain text, without control characters but for line breaks
+// and tabs.
 func (m Message) Text() string {
 	parts := []string{m.Title}
 	for _, part := range []string{m.Due(), m.Notes} {
@@ -65,7 +50,12 @@ func (m Message) Text() string {
 			parts = append(parts, part)
 		}
 	}
-	return strings.Join(parts, "\n\n")
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) && !strings.ContainsRune("\r\n\t", c) {
+			return -1
+		}
+		return c
+	}, strings.Join(parts, "\n\n"))
 }
 
 // Kind is what a failed send means for the next one.
@@ -88,7 +78,11 @@ type Error struct {
 	Kind Kind
 	// After is the least time to wait, if the provider asked for one.
 	After time.Duration
-	Err   error
+	// Gone goes with Permanent: the address itself is no longer there, so nothing
+	// more is to be sent to it. The device is then removed from the user's
+	// preferences, or the webhook switched off.
+	Gone bool
+	Err  error
 }
 
 // Error returns the cause's text.
@@ -96,6 +90,12 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Kind, e.Err) }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// IsGone reports whether err says that the address is no longer there.
+func IsGone(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Kind == Permanent && e.Gone
+}
 
 // KindOf returns what err means for the next send. An error that is no *Error
 // says nothing about the provider, so it is Unknown.

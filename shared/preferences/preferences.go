@@ -40,6 +40,9 @@ type Device struct {
 	Token    string `json:"token"`
 }
 
+// String is the device as a delivery's target: "fcm:token".
+func (d Device) String() string { return d.Provider + ":" + d.Token }
+
 // Webhook is an address that reminders are posted to.
 type Webhook struct {
 	URL string
@@ -49,6 +52,9 @@ type Webhook struct {
 	// KeepSecret is for saving: the secret that is on record for the same URL
 	// stays.
 	KeepSecret bool
+	// Gone says that the address answered that it is no longer there (410). Then tasks
+	// can't ask for it either, until the user switches it on again.
+	Gone bool
 }
 
 // Default returns the preferences of users who have stored none. hasAddress says
@@ -82,7 +88,40 @@ func (p *Preferences) Unsubscribe(address string, signIn *string) (changed bool)
 	if owned || (listed && len(p.Emails) == 0) {
 		changed = !p.Unsubscribed
 		p.Unsubscribed = true
-		p.Channels = slices.DeleteFunc(slices.Clone(p.Channels), func(c task.Channel) bool { return c == task.Email })
+		p.Channels = without(p.Channels, task.Email)
 	}
 	return changed || listed
+}
+
+// Drop takes out a target that turned out to be no longer there, and reports whether
+// that changed anything: a device goes, a webhook is switched off.
+func (p *Preferences) Drop(c task.Channel, target string) (changed bool) {
+	switch {
+	case c == task.Push:
+		before := len(p.Devices)
+		p.Devices = slices.DeleteFunc(slices.Clone(p.Devices), func(d Device) bool { return d.String() == target })
+		return len(p.Devices) < before
+	case c == task.Webhook && p.Webhook != nil && p.Webhook.URL == target && !p.Webhook.Gone:
+		gone := *p.Webhook
+		gone.Gone = true
+		p.Webhook = &gone
+		p.Channels = without(p.Channels, task.Webhook)
+		return true
+	default:
+		return false
+	}
+}
+
+// Follow keeps what only the user's own switching undoes, when preferences replace
+// earlier ones: that e-mail was stopped, and that the webhook is gone.
+func (p *Preferences) Follow(earlier Preferences) {
+	p.Unsubscribed = earlier.Unsubscribed && !p.On(task.Email)
+	if p.Webhook != nil && earlier.Webhook != nil {
+		p.Webhook.Gone = earlier.Webhook.Gone && p.Webhook.URL == earlier.Webhook.URL && !p.On(task.Webhook)
+	}
+	p.Version = earlier.Version + 1
+}
+
+func without(channels []task.Channel, c task.Channel) []task.Channel {
+	return slices.DeleteFunc(slices.Clone(channels), func(other task.Channel) bool { return other == c })
 }

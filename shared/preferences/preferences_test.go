@@ -1,6 +1,7 @@
 package preferences_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +62,78 @@ func TestUnsubscribe(t *testing.T) {
 	}
 }
 
+func TestDrop(t *testing.T) {
+	chosen := func() preferences.Preferences {
+		return preferences.Preferences{
+			Channels: []task.Channel{task.Push, task.SMS, task.Webhook}, Phones: []string{"+15551234567"},
+			Devices: []preferences.Device{{"fcm", "a:b"}, {"onesignal", "a:b"}}, Webhook: &preferences.Webhook{URL: "https://x.org"},
+		}
+	}
+	for name, tt := range map[string]struct {
+		channel task.Channel
+		target  string
+		change  func(*preferences.Preferences) // nil: none
+	}{
+		"a device":            {task.Push, "fcm:a:b", func(p *preferences.Preferences) { p.Devices = p.Devices[1:] }},
+		"no device of theirs": {task.Push, "fcm:c", nil},
+		"the webhook": {task.Webhook, "https://x.org", func(p *preferences.Preferences) {
+			p.Channels, p.Webhook = p.Channels[:2], &preferences.Webhook{URL: "https://x.org", Gone: true}
+		}},
+		"the webhook before": {task.Webhook, "https://y.org", nil},
+		"a number":           {task.SMS, "+15551234567", nil},
+	} {
+		p, want, given := chosen(), chosen(), chosen()
+		before := p
+		if tt.change != nil {
+			tt.change(&want)
+		}
+		if got := p.Drop(tt.channel, tt.target); got != (tt.change != nil) {
+			t.Errorf("%s: changed %v", name, got)
+		}
+		if diff := cmp.Diff(want, p); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if diff := cmp.Diff(given, before); diff != "" {
+			t.Errorf("%s changes what others hold:\n%s", name, diff)
+		}
+		if p.Drop(tt.channel, tt.target) {
+			t.Errorf("%s: changed again", name)
+		}
+	}
+}
+
+// What only the user's own switching undoes outlasts their other changes.
+func TestFollow(t *testing.T) {
+	const url = "https://x.org"
+	earlier := preferences.Preferences{Unsubscribed: true, Webhook: &preferences.Webhook{URL: url, Gone: true}, Version: 7}
+	for name, tt := range map[string]struct {
+		channels           []task.Channel
+		url                string
+		unsubscribed, gone bool
+	}{
+		"neither is on":  {[]task.Channel{task.InApp}, url, true, true},
+		"e-mail is on":   {[]task.Channel{task.Email}, url, false, true},
+		"webhook is on":  {[]task.Channel{task.Webhook}, url, true, false},
+		"another URL":    {nil, url + "/", true, false},
+		"both are on":    {[]task.Channel{task.Email, task.Webhook}, url, false, false},
+		"nothing is set": {nil, url, true, true},
+	} {
+		p := preferences.Preferences{Channels: tt.channels, Webhook: &preferences.Webhook{URL: tt.url}}
+		p.Follow(earlier)
+		if p.Unsubscribed != tt.unsubscribed || p.Webhook.Gone != tt.gone || p.Version != 8 {
+			t.Errorf("%s: %+v, %+v", name, p, p.Webhook)
+		}
+	}
+	var without preferences.Preferences
+	without.Follow(earlier)
+	earlier.Webhook = nil
+	with := preferences.Preferences{Webhook: &preferences.Webhook{URL: url}}
+	with.Follow(earlier)
+	if with.Webhook.Gone || without.Webhook != nil {
+		t.Errorf("%+v, %+v", with, without)
+	}
+}
+
 func TestListsAreWithoutRepetition(t *testing.T) {
 	p := preferences.Default(true)
 	p.Emails = []string{"a@x.org", "A@X.org", "b@x.org", "a@x.org"}
@@ -109,6 +182,35 @@ func TestWebhookSecret(t *testing.T) {
 		}
 		if err != nil && len(secret) > 6 && strings.Contains(err.Error(), secret) {
 			t.Errorf("the error tells it: %v", err)
+		}
+	}
+}
+
+// The ways to write an address that is none of the public Internet that have got past
+// somebody's checks before, one a line; package webhook connects to them.
+func TestNotPublic(t *testing.T) {
+	list, err := os.ReadFile("testdata/not-public.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := strings.Split(strings.TrimSuffix(string(list), "\n"), "\n")
+	if len(forms) < 200 {
+		t.Fatalf("%d forms", len(forms))
+	}
+	for _, url := range append(forms, "https://[::ffff:8.8.8.8]/", "https://[2606:4700:4700::1111%25eth0]/") { // nobody writes a public one so
+		p := preferences.Default(false)
+		p.Webhook = &preferences.Webhook{URL: url}
+		if err := p.Validate(preferences.Rules{}); err == nil {
+			t.Errorf("%s is taken", url)
+		}
+	}
+	for _, url := range []string{
+		"https://example.com", "https://example.com./", "https://example.com:443/", "https://example.com:8443/", "https://a.b-c.example.co.uk/x?y=z", "https://bücher.example/",
+		"https://xn--bcher-kva.example/", "https://1e100.net/", "https://0x7f.example.com/", "https://1.2.3.4.example.com/", "https://my_hook.example.com/", "https://EXAMPLE.com/",
+		"https://93.184.215.14/", "https://8.8.8.8:1024/", "https://[2606:4700:4700::1111]/", "https://[2a00:1450:4001::200e]:8443/", "https://mylocalhost.com/", "https://internal.example.com/",
+	} {
+		if err := (preferences.Rules{}).CheckWebhook(url); err != nil {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

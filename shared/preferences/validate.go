@@ -1,16 +1,11 @@
 package preferences
 
 import (
-	"encoding/base64"
 	"errors"
 	"net/mail"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"golang.org/x/text/language"
 
@@ -30,11 +25,6 @@ const (
 	minSecret      = 24   // bytes; Standard Webhooks
 	maxSecret      = 64
 )
-
-// Rules are the operator's.
-type Rules struct {
-	AllowInsecureWebhooks bool `env:"WEBHOOK_ALLOW_INSECURE" envDefault:"false" help:"true lets webhooks go to http URLs and private addresses; for development"`
-}
 
 // Validate checks preferences, all but the channels, and brings them to the form
 // that is stored: lists without repetition. The error is a fault with code
@@ -124,56 +114,12 @@ func checkDevice(d Device) error {
 	return nil
 }
 
-// check refuses what is plainly wrong. What a name resolves to is checked when
-// the webhook is called, every time.
 func (w *Webhook) check(rules Rules) error {
-	u, err := url.Parse(w.URL)
-	if err != nil || u.Hostname() == "" || !validPort(u) || (u.Scheme != "https" && u.Scheme != "http") {
-		return fault.Invalid("webhook: url must be an absolute URL such as https://example.com/hook")
-	}
-	switch {
-	case utf8.RuneCountInString(w.URL) > maxWebhook:
-		return fault.Invalid("webhook: url has more than the %d characters that are allowed", maxWebhook)
-	case u.User != nil:
-		return fault.Invalid("webhook: url must not hold a user name or password; check the signature instead, with a secret")
-	case u.Fragment != "" || strings.Contains(w.URL, "#"):
-		return fault.Invalid("webhook: url must not have a fragment, the part from # on: it is never sent")
-	case u.Scheme != "https" && !rules.AllowInsecureWebhooks:
-		return fault.Invalid("webhook: url must begin with https://")
-	case isPrivate(u.Hostname()) && !rules.AllowInsecureWebhooks:
-		return fault.Invalid("webhook: url must be one on the public Internet")
+	if err := rules.CheckWebhook(w.URL); err != nil {
+		return err
 	}
 	if w.Secret != "" && !isSecret(w.Secret.Reveal()) {
 		return fault.Invalid("webhook: secret must be \"whsec_\" and the base64 of %d to %d bytes, as Standard Webhooks say; make one with: echo whsec_$(openssl rand -base64 32)", minSecret, maxSecret)
 	}
 	return nil
-}
-
-func validPort(u *url.URL) bool {
-	if u.Port() == "" {
-		return true
-	}
-	n, err := strconv.ParseUint(u.Port(), 10, 16)
-	return err == nil && n > 0
-}
-
-// isPrivate reports whether a host is, by its looks alone, none of the public
-// Internet.
-func isPrivate(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	address = address.Unmap()
-	return !address.IsGlobalUnicast() || address.IsPrivate()
-}
-
-func isSecret(s string) bool {
-	encoded, found := strings.CutPrefix(s, "whsec_")
-	raw, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	return found && err == nil && !strings.ContainsAny(encoded, "\r\n") && len(raw) >= minSecret && len(raw) <= maxSecret
 }

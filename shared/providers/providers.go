@@ -3,34 +3,139 @@
 package providers
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/notify/aws"
+	"github.com/duebell/duebell/shared/notify/email"
 	"github.com/duebell/duebell/shared/notify/event"
+	"github.com/duebell/duebell/shared/notify/fcm"
+	"github.com/duebell/duebell/shared/notify/onesignal"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
+	"github.com/duebell/duebell/shared/notify/ses"
+	"github.com/duebell/duebell/shared/notify/smtp"
+	"github.com/duebell/duebell/shared/notify/sns"
+	"github.com/duebell/duebell/shared/notify/twilio"
+	"github.com/duebell/duebell/shared/notify/webhook"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/task"
-	"github.com/duebell/duebell/shared/unsubscribe"
 )
 
 // Config has the settings of every provider. One that lacks its key is not used.
 type Config struct {
-	SendGrid    sendgrid.Config
-	Unsubscribe unsubscribe.Config
-	Events      event.Config
+	EmailProviders []string `env:"EMAIL_PROVIDERS" help:"which providers carry e-mail, in the order in which they are tried; unset means all that are configured, in the order sendgrid, ses, smtp"`
+	SMSProviders   []string `env:"SMS_PROVIDERS" help:"the same for SMS; in the order twilio, sns"`
+	Email          email.Config
+	SendGrid       sendgrid.Config
+	AWS            aws.Config
+	SES            ses.Config
+	SMTP           smtp.Config
+	FCM            fcm.Config
+	OneSignal      onesignal.Config
+	Twilio         twilio.Config
+	SNS            sns.Config
+	Webhook        preferences.Rules
+	Events         event.Config
+}
+
+// candidate is a provider that there could be.
+type candidate struct {
+	name    string
+	enabled bool
+	open    func() (reminder.Channel, error)
+}
+
+// list is what may carry a channel: the candidates, in the order in which they are
+// tried by default, and which of them are wanted, by a variable. Without a variable
+// there is nothing to choose.
+type list struct {
+	variable   string
+	wanted     []string
+	candidates []candidate
+}
+
+func (c Config) lists() map[task.Channel]list {
+	return map[task.Channel]list{
+		task.Email: {"EMAIL_PROVIDERS", c.EmailProviders, []candidate{
+			{"sendgrid", c.SendGrid.Enabled(), func() (reminder.Channel, error) { return sendgrid.New(c.SendGrid, c.Email) }},
+			{"ses", c.SES.Enabled(), func() (reminder.Channel, error) { return ses.New(c.SES, c.AWS, c.Email) }},
+			{"smtp", c.SMTP.Enabled(), func() (reminder.Channel, error) { return smtp.New(c.SMTP, c.Email) }},
+		}},
+		task.SMS: {"SMS_PROVIDERS", c.SMSProviders, []candidate{
+			{"twilio", c.Twilio.Enabled(), func() (reminder.Channel, error) { return twilio.New(c.Twilio) }},
+			{"sns", c.SNS.Enabled(), func() (reminder.Channel, error) { return sns.New(c.SNS, c.AWS) }},
+		}},
+		task.Push: {"", nil, []candidate{ // each device belongs to one of them
+			{"fcm", c.FCM.Enabled(), func() (reminder.Channel, error) { return fcm.New(c.FCM) }},
+			{"onesignal", c.OneSignal.Enabled(), func() (reminder.Channel, error) { return onesignal.New(c.OneSignal) }},
+		}},
+		task.Webhook: {"", nil, []candidate{ // which needs no provider
+			{"webhook", true, func() (reminder.Channel, error) { return webhook.New(c.Webhook), nil }},
+		}},
+	}
+}
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error {
+	lists := c.lists()
+	emails, err := lists[task.Email].choose()
+	if len(emails) > 0 && c.Email.From == "" {
+		err = errors.Join(err, errors.New("EMAIL_FROM is missing: every e-mail provider needs it, like Duebell <reminders@example.com>"))
+	}
+	_, smsErr := lists[task.SMS].choose()
+	return errors.Join(err, smsErr)
 }
 
 // Open returns the external channels that there are; dapr publishes events. Nothing is
 // connected before the first send.
-func Open(cfg Config, dapr *jobs.Dapr) (map[task.Channel]reminder.Channel, error) {
-	channels := map[task.Channel]reminder.Channel{}
-	if cfg.SendGrid.Enabled() {
-		email, err := sendgrid.New(cfg.SendGrid, cfg.Unsubscribe)
+func Open(c Config, dapr *jobs.Dapr) (reminder.Channels, error) {
+	channels := reminder.Channels{}
+	for channel, l := range c.lists() {
+		chosen, err := l.choose()
 		if err != nil {
 			return nil, err
 		}
-		channels[task.Email] = email
+		for _, p := range chosen {
+			opened, err := p.open()
+			if err != nil {
+				return nil, fmt.Errorf("open %s: %w", p.name, err)
+			}
+			channels[channel] = append(channels[channel], reminder.Provider{Name: p.name, Channel: opened})
+		}
 	}
-	if cfg.Events.Enabled {
-		channels[task.Event] = event.New(dapr)
+	if c.Events.Enabled {
+		channels[task.Event] = []reminder.Provider{{Name: "dapr", Channel: event.New(dapr)}}
 	}
 	return channels, nil
+}
+
+// choose returns the providers that are wanted, in that order, or all that are enabled
+// if nothing is said.
+func (l list) choose() (chosen []candidate, err error) {
+	var names []string
+	for _, c := range l.candidates {
+		names = append(names, c.name)
+		if len(l.wanted) == 0 && c.enabled {
+			chosen = append(chosen, c)
+		}
+	}
+	for i, name := range l.wanted {
+		name = strings.TrimSpace(name)
+		at := slices.Index(names, name)
+		switch {
+		case at < 0:
+			err = errors.Join(err, fmt.Errorf("%s must be a list of %s, separated by commas, not %.40q", l.variable, strings.Join(names, ", "), name))
+		case slices.Contains(l.wanted[:i], name):
+			err = errors.Join(err, fmt.Errorf("%s must name %s only once", l.variable, name))
+		case !l.candidates[at].enabled:
+			err = errors.Join(err, fmt.Errorf("%s must not name %s: its own settings are missing", l.variable, name))
+		default:
+			chosen = append(chosen, l.candidates[at])
+		}
+	}
+	return chosen, err
 }

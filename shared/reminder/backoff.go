@@ -10,13 +10,13 @@ const (
 	maxWait   = 15 * time.Minute
 )
 
-// Backoff is how long to wait after the attempts-th failure of a delivery: one
+// Backoff is how long to wait after the round-th failure of a delivery: one
 // second, doubled with each further failure up to a quarter of an hour, less a
 // random part of up to a quarter, so that those that failed together don't come
 // back together.
-func Backoff(attempts int) time.Duration {
+func Backoff(round int) time.Duration {
 	wait := maxWait
-	if n := attempts - 1; n < 20 {
+	if n := round - 1; n < 20 {
 		wait = min(firstWait<<max(n, 0), maxWait)
 	}
 	return wait - rand.N(wait/4)

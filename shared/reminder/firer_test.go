@@ -205,7 +205,7 @@ func TestLeaseAnsweredLateIsNotUsed(t *testing.T) {
 	w.exec(`
 		create function late() returns trigger language plpgsql as 'begin perform pg_sleep(1.1); return new; end';
 		create trigger late before update on deliveries for each row when (new.state = 'sending') execute function late()`)
-	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: w.mail}, w.clock,
+	w.firer = reminder.NewFirer(w.store, byEmail(w.mail), w.clock,
 		reminder.FirerRules{SendTimeout: time.Second, Lease: 2 * time.Second, MaxAttempts: 3})
 	created := w.create(task.Draft{DueDate: in(0), Channels: []task.Channel{task.Email}})
 	if o, err := w.firer.Fire(t.Context(), wake(created)); fault.CodeOf(err) != fault.CodeUnavailable || w.mail.count() != 0 {
@@ -228,7 +228,7 @@ func TestLateLeaseIsNotUsed(t *testing.T) {
 	}
 	rules := reminder.FirerRules{SendTimeout: time.Second, Lease: 2 * time.Second, MaxAttempts: 3}
 	slow := &slowChannel{takes: 900 * time.Millisecond}
-	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: slow}, w.clock, rules)
+	w.firer = reminder.NewFirer(w.store, byEmail(slow), w.clock, rules)
 
 	locked := make(chan struct{})
 	var group sync.WaitGroup
@@ -434,7 +434,7 @@ func TestEveryFiredReminderIsAnEvent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, atNoon)
 			broker := &mailbox{}
-			w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: w.mail, task.Event: broker}, w.clock, settings)
+			w.firer = reminder.NewFirer(w.store, reminder.Channels{task.Email: {{Name: "sendgrid", Channel: w.mail}}, task.Event: {{Name: "dapr", Channel: broker}}}, w.clock, settings)
 			created, err := w.planner.Create(t.Context(), tt.owner, task.Draft{Title: "Pay rent", DueDate: in(0), Before: task.DefaultBefore(), Channels: tt.channels}, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -466,7 +466,7 @@ func TestBrokerAway(t *testing.T) {
 		}
 		return nil
 	}}
-	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: w.mail, task.Event: broker}, w.clock, settings)
+	w.firer = reminder.NewFirer(w.store, reminder.Channels{task.Email: {{Name: "sendgrid", Channel: w.mail}}, task.Event: {{Name: "dapr", Channel: broker}}}, w.clock, settings)
 	created := w.create(task.Draft{DueDate: in(0)})
 	if _, err := w.firer.Fire(t.Context(), wake(created)); err == nil {
 		t.Error("nothing asks Dapr to come again")
@@ -496,7 +496,7 @@ func TestEventOutlivesItsReminder(t *testing.T) {
 			w := newWorld(t, atNoon)
 			broker := &mailbox{answer: func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }}
 			w.mail.answer = broker.answer
-			w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: w.mail, task.Event: broker}, w.clock, settings)
+			w.firer = reminder.NewFirer(w.store, reminder.Channels{task.Email: {{Name: "sendgrid", Channel: w.mail}}, task.Event: {{Name: "dapr", Channel: broker}}}, w.clock, settings)
 			created := w.create(task.Draft{DueDate: in(0)})
 			_, _ = w.firer.Fire(t.Context(), wake(created))
 			change(w, created)

@@ -184,7 +184,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l.dapr.call = func(effect func()) error { return l.call(effect, func() {}, func() bool { return true }) }
 	dapr := punctual{l.dapr, l}
 	l.planner = reminder.NewPlanner(w.store, dapr, clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Minute})
-	l.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: l}, clock,
+	l.firer = reminder.NewFirer(w.store, byEmail(l), clock,
 		reminder.FirerRules{SendTimeout: sendTimeout, Lease: lease, MaxAttempts: 1000})
 	l.sweeper = reminder.NewSweeper(w.store, dapr, l.firer, clock, reminder.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1})
 	rules := cleanupRules

@@ -123,7 +123,7 @@ func TestUnrecordedTryIsCounted(t *testing.T) {
 	w := newWorld(t, atNoon)
 	rules := settings
 	rules.SendTimeout, rules.Lease = 100*time.Millisecond, 300*time.Millisecond
-	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: w.mail}, w.clock, rules)
+	w.firer = reminder.NewFirer(w.store, byEmail(w.mail), w.clock, rules)
 	w.mail.answer = func(notify.Message) error {
 		w.exec(`alter table deliveries rename column last_error to last_error_away`)
 		return nil

@@ -123,7 +123,7 @@ func TestCancellingStopsEveryOpenState(t *testing.T) {
 
 func TestSendIsBounded(t *testing.T) {
 	w := newWorld(t, atNoon)
-	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: deaf{}}, w.clock, reminder.FirerRules{SendTimeout: 100 * time.Millisecond, Lease: 10 * time.Second, MaxAttempts: 3})
+	w.firer = reminder.NewFirer(w.store, byEmail(deaf{}), w.clock, reminder.FirerRules{SendTimeout: 100 * time.Millisecond, Lease: 10 * time.Second, MaxAttempts: 3})
 	created := w.create(task.Draft{DueDate: in(0)})
 	began := time.Now()
 	_, _ = w.firer.Fire(t.Context(), wake(created))
@@ -316,7 +316,7 @@ func TestProviderErrorThatCantBeStored(t *testing.T) {
 			w := newWorld(t, atNoon)
 			quick := settings
 			quick.Lease = 3 * time.Second
-			w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: w.mail}, w.clock, quick)
+			w.firer = reminder.NewFirer(w.store, byEmail(w.mail), w.clock, quick)
 			w.mail.answer = func(notify.Message) error {
 				return &notify.Error{Kind: notify.Permanent, Err: errors.New(text)}
 			}
@@ -336,7 +336,7 @@ func TestSendersThatDieExhaustADelivery(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(0)})
 	w.fire(wake(created))
-	w.exec(`update deliveries set state = 'sending', attempts = 1000, next_attempt_at = now(), finished_at = null where channel = 'email'`)
+	w.exec(`update deliveries set state = 'sending', attempts = 1000, round = 1000, next_attempt_at = now(), finished_at = null where channel = 'email'`)
 	w.fire(wake(created))
 	if w.mail.count() != 1 {
 		t.Errorf("tried once more after 1000 attempts of %d", settings.MaxAttempts)
@@ -391,7 +391,7 @@ func TestLeaseBeginsBehindTheLock(t *testing.T) {
 	tx.Exec(t.Context(), `select from deliveries for update`)
 	time.AfterFunc(3*time.Second, func() { _ = tx.Rollback(context.Background()) })
 	open, _ := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
-	l, err := w.store.Lease(t.Context(), open[0].ID, 5*time.Second)
+	l, err := w.store.Lease(t.Context(), open[0].ID, 5*time.Second, nil)
 	if err != nil || l == nil {
 		t.Fatal(l, err)
 	}
@@ -480,25 +480,25 @@ func TestOldLeaseCantFinish(t *testing.T) {
 		_, _ = w.firer.Fire(t.Context(), wake(created))
 		w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
 		open, _ := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
-		first, _ := w.store.Lease(t.Context(), open[0].ID, time.Nanosecond)
+		first, _ := w.store.Lease(t.Context(), open[0].ID, time.Nanosecond, nil)
 		time.Sleep(10 * time.Millisecond)
-		second, _ := w.store.Lease(t.Context(), open[0].ID, time.Minute)
+		second, _ := w.store.Lease(t.Context(), open[0].ID, time.Minute, nil)
 		if first == nil || second == nil {
 			t.Fatal(first, second)
 		}
-		if err := w.store.Finish(t.Context(), first, answer, 0, "x"); err != nil {
+		if err := w.store.Finish(t.Context(), first, store.Ending{State: answer, Error: "x"}); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Contains(w.deliveries(created.ID), "email sending") {
 			t.Error(answer, w.deliveries(created.ID))
 		}
-		if third, _ := w.store.Lease(t.Context(), open[0].ID, time.Minute); third != nil {
+		if third, _ := w.store.Lease(t.Context(), open[0].ID, time.Minute, nil); third != nil {
 			t.Error(answer, "two hold the lease")
 		}
-		if err := w.store.Finish(t.Context(), first, store.Sent, 0, ""); err != nil {
+		if err := w.store.Finish(t.Context(), first, store.Ending{State: store.Sent}); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.store.Finish(t.Context(), second, store.Failed, 0, ""); err != nil {
+		if err := w.store.Finish(t.Context(), second, store.Ending{State: store.Failed}); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Contains(w.deliveries(created.ID), "email sent") {

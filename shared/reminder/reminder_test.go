@@ -124,8 +124,13 @@ func newWorld(t *testing.T, clock func() time.Time) *world {
 func newWorldOn(t *testing.T, s *store.Store, url string, clock func() time.Time) *world {
 	w := &world{T: t, url: url, store: s, dapr: &recorder{}, mail: &mailbox{}, clock: clock}
 	w.planner = reminder.NewPlanner(s, w.dapr, clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
-	w.firer = reminder.NewFirer(s, map[task.Channel]reminder.Channel{task.Email: w.mail}, clock, settings)
+	w.firer = reminder.NewFirer(s, byEmail(w.mail), clock, settings)
 	return w
+}
+
+// byEmail is e-mail with one provider.
+func byEmail(p reminder.Channel) reminder.Channels {
+	return reminder.Channels{task.Email: {{Name: "sendgrid", Channel: p}}}
 }
 
 var ada = store.User{ID: "ada", Email: ptr("ada@example.com")}

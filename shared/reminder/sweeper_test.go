@@ -386,7 +386,7 @@ func TestHangingProviderDoesNotHoldUpTheInbox(t *testing.T) {
 	for range 100 {
 		w.create(task.Draft{DueDate: &due})
 	}
-	w.firer = reminder.NewFirer(w.store, map[task.Channel]reminder.Channel{task.Email: &slowChannel{takes: time.Second}}, w.clock, settings)
+	w.firer = reminder.NewFirer(w.store, byEmail(&slowChannel{takes: time.Second}), w.clock, settings)
 	rules := sweepRules
 	rules.Budget = 3 * time.Second
 	sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())

@@ -141,7 +141,10 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			return fault.Conflict("its provider may have taken it, and it is tried again by itself; force the replay to send it at once")
 		}
 		if _, err := tx.tx.Exec(ctx, `
-			update deliveries set state = 'planned', attempts = 0, next_attempt_at = now(), finished_at = null where id = $1`, *deliveryID); err != nil {
+			update deliveries set state = 'planned', attempts = 0, round = 0, round_over = true, next_attempt_at = now(), finished_at = null,
+				-- Who may have taken it stays the only one who gets it, unless that is forced, too.
+				provider = case when provider_fixed and not $2 then provider end, provider_fixed = provider_fixed and not $2
+			where id = $1`, *deliveryID, force); err != nil {
 			return err
 		}
 		_, err = tx.tx.Exec(ctx, `update dead_letters set state = 'retrying', alerted_at = null, updated_at = now() where id = $1`, id)

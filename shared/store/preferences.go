@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,23 +13,23 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// preferencesColumns are all but the webhook's secret: only what signs with it
-// reads it.
-const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.unsubscribed, p.version`
+// preferencesColumns are all but the webhook's secrets: only what signs with them
+// reads them.
+const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.version`
 
 // scanPreferences reads the columns and what comes after them. Without a row of
 // preferences all columns are null, and ok is false.
 func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bool, err error) {
 	var zone, language, webhook *string
-	var unsubscribed *bool
+	var gone, unsubscribed *bool
 	var version *int64
-	err = row.Scan(append([]any{&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &unsubscribed, &version}, more...)...)
+	err = row.Scan(append([]any{&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &version}, more...)...)
 	if err != nil || version == nil {
 		return preferences.Preferences{}, false, err
 	}
 	p.TimeZone, p.Language, p.Unsubscribed, p.Version = *zone, *language, *unsubscribed, *version
 	if webhook != nil {
-		p.Webhook = &preferences.Webhook{URL: *webhook, KeepSecret: true}
+		p.Webhook = &preferences.Webhook{URL: *webhook, KeepSecret: true, Gone: *gone}
 	}
 	return p, true, nil
 }
@@ -72,30 +73,41 @@ func (tx Tx) LockPreferences(ctx context.Context, userID string) (p preferences.
 	return p, email, err
 }
 
+// oldSecretLasts is for how long a webhook's posts are signed with the secret before
+// the latest change, too, so that its receiver can change over without a gap.
+const oldSecretLasts = 24 * time.Hour
+
 // SavePreferences stores the preferences of a user whom LockPreferences locked,
-// with the version that they are to have.
+// with the version that they are to have. A webhook's secret that another one
+// replaces stays valid for a day.
 func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.Preferences) error {
 	var url, secret *string
-	keep := false
+	keep, gone := false, false
 	if p.Webhook != nil {
-		url, keep = &p.Webhook.URL, p.Webhook.KeepSecret
+		url, keep, gone = &p.Webhook.URL, p.Webhook.KeepSecret, p.Webhook.Gone
 		if given := p.Webhook.Secret.Reveal(); given != "" {
 			secret = &given
 		}
 	}
 	_, err := tx.tx.Exec(ctx, `
-		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, unsubscribed, version)
-		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @unsubscribed, @version)
+		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, version)
+		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @version)
 		on conflict (user_id) do update set
+			(webhook_secret, webhook_old_secret, webhook_old_secret_until) = (
+				select
+					case when kept then preferences.webhook_secret else excluded.webhook_secret end,
+					case when kept then preferences.webhook_old_secret when replaced then preferences.webhook_secret end,
+					case when kept then preferences.webhook_old_secret_until when replaced then now() + @lasts end
+				from (select coalesce(same and (@keep or excluded.webhook_secret = preferences.webhook_secret), false) as kept,
+						coalesce(same and excluded.webhook_secret <> preferences.webhook_secret, false) as replaced
+					from (select preferences.webhook_url = excluded.webhook_url as same) asked) judged),
 			time_zone = excluded.time_zone, language = excluded.language, channels = excluded.channels,
 			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
-			webhook_secret = case when @keep and preferences.webhook_url = excluded.webhook_url
-				then preferences.webhook_secret else excluded.webhook_secret end,
-			unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now()`,
+			webhook_gone = excluded.webhook_gone, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now()`,
 		pgx.NamedArgs{
 			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
 			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
-			"url": url, "secret": secret, "keep": keep, "unsubscribed": p.Unsubscribed, "version": p.Version,
+			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "unsubscribed": p.Unsubscribed, "version": p.Version,
 		})
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -71,23 +72,23 @@ func (tx Tx) LockReminder(ctx context.Context, id, taskID uuid.UUID, userID stri
 
 // Recipient is whom a reminder is for, as far as firing it needs to know.
 type Recipient struct {
-	Email        *string        // the verified address of the sign-in
-	Channels     []task.Channel // nil: the user has chosen nothing
-	Emails       []string
-	Unsubscribed bool   // see preferences.Preferences
-	TimeZone     string // by its IANA name
+	preferences.Preferences
+	SignIn *string // the verified address of the sign-in
 }
 
 // TaskToFire returns a task, without its reminders, and whom to tell, for firing
 // a reminder of it that the transaction has locked. It reads what is committed
 // now.
 func (tx Tx) TaskToFire(ctx context.Context, id uuid.UUID) (t task.Task, to Recipient, err error) {
-	err = tx.tx.QueryRow(ctx, `
-		select `+taskColumns+`, u.email, p.channels, p.emails, coalesce(p.unsubscribed, false), coalesce(p.time_zone, 'UTC')
+	p, ok, err := scanPreferences(tx.tx.QueryRow(ctx, `
+		select `+preferencesColumns+`, `+taskColumns+`, u.email
 		from tasks t join users u on u.id = t.user_id left join preferences p on p.user_id = t.user_id
-		where t.id = $1`, id).
-		Scan(&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt,
-			&to.Email, &to.Channels, &to.Emails, &to.Unsubscribed, &to.TimeZone)
+		where t.id = $1`, id),
+		&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt, &to.SignIn)
+	if err == nil && !ok {
+		p = preferences.Default(to.SignIn != nil)
+	}
+	to.Preferences = p
 	t.DueDate = inUTC(t.DueDate)
 	return t, to, err
 }

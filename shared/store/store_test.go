@@ -94,6 +94,10 @@ func TestSchemaRefuses(t *testing.T) {
 		"a number that is null":                 `update preferences set phones = '{null}'`,
 		"more devices than there may be":        `update preferences set devices = (select jsonb_agg(n) from generate_series(1, 21) n)`,
 		"devices that are no list":              `update preferences set devices = '{}'`,
+		"a delivery that stays with nobody":     `update deliveries set provider_fixed = true`,
+		"an old secret of no webhook":           `update preferences set webhook_old_secret = 'x', webhook_old_secret_until = now()`,
+		"an old secret for ever":                `update preferences set webhook_url = 'https://x.org', webhook_old_secret = 'x'`,
+		"a webhook that is on and gone":         `update preferences set channels = '{webhook}', webhook_gone = true`,
 		"a secret of no webhook":                `update preferences set webhook_secret = 'x'`,
 		"e-mail that is on and unsubscribed":    `update preferences set unsubscribed = true`,
 		"a second row of preferences":           `insert into preferences select * from preferences`,
@@ -232,15 +236,16 @@ func TestMigrationsGoDown(t *testing.T) {
 	s, url := storetest.Open(t)
 	made := insert(t, s)
 	c := connect(t, url)
-	if _, err := c.Exec(t.Context(), `insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, finished_at)
-		values (gen_random_uuid(), $1, 1, $2, 'ada', 'sms', 'failed', now())`, made.Reminders[0].ID, made.ID); err != nil {
+	if _, err := c.Exec(t.Context(), `insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, finished_at)
+		select gen_random_uuid(), $1, 1, $2, 'ada', 'sms', (select string_agg(md5(n::text), '') from generate_series(1, length) n), 'failed', now()
+		from (values (1), (120)) as lengths (length)`, made.Reminders[0].ID, made.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Exec(t.Context(), `update deliveries set channel = 'event'`); err != nil {
 		t.Fatal(err)
 	}
 	var ups []string
-	for _, name := range []string{"0009_events", "0003_preferences"} {
+	for _, name := range []string{"0010_providers", "0009_events", "0003_preferences"} {
 		sql, err := os.ReadFile("migrate/" + name + ".sql")
 		if err != nil {
 			t.Fatal(err)

@@ -268,8 +268,8 @@ func (d *deployment) checkVariables(function string) {
 		d.fault("%s has no entry in local/system/functions.go", function)
 		return
 	}
-	// What has a default may be set in one place only.
-	matters := func(name string) bool { return reads[name].Default == "" }
+	// What has a default may be set in one place only; so may a provider's address.
+	matters := func(name string) bool { return reads[name].Default == "" && !strings.HasSuffix(name, "_URL") || reads[name].Required }
 	for _, name := range system.Functions[i].Variables {
 		if matters(name) && !slices.Contains(given, name) {
 			d.fault("%s: local/system/functions.go gives it %s, and the manifests don't", function, name)

@@ -3,36 +3,28 @@
 package sendgrid
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"html/template"
-	"net/http"
-	"net/mail"
-	"net/url"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/sendgrid/rest"
 	sg "github.com/sendgrid/sendgrid-go"
 	sgmail "github.com/sendgrid/sendgrid-go/helpers/mail"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
-	"github.com/duebell/duebell/shared/unsubscribe"
+	"github.com/duebell/duebell/shared/notify/email"
 )
 
-// Config says how to send through SendGrid. Without an API key there is no
-// e-mail channel.
+// Config says how to send through SendGrid. Without an API key it is not used.
 type Config struct {
-	APIKey config.Secret `env:"SENDGRID_API_KEY" help:"SendGrid's API key; without it there is no e-mail"`
+	APIKey config.Secret `env:"SENDGRID_API_KEY" help:"SendGrid's API key; without it SendGrid is not used"`
 	URL    string        `env:"SENDGRID_URL" envDefault:"https://api.sendgrid.com" help:"SendGrid's API; https://api.eu.sendgrid.com for EU accounts"`
-	From   string        `env:"EMAIL_FROM" help:"the sender of e-mails, like Duebell <reminders@example.com>"`
 }
 
-// Enabled reports whether the channel is configured.
+// Enabled reports whether the provider is configured.
 func (c Config) Enabled() bool { return c.APIKey != "" }
 
 // Validate reports what is wrong with the configuration.
@@ -40,94 +32,47 @@ func (c Config) Validate() error {
 	if !c.Enabled() {
 		return nil
 	}
-	var problems []error
-	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		problems = append(problems, errors.New("SENDGRID_URL must be an http or https URL"))
-	}
-	if _, err := mail.ParseAddress(c.From); err != nil {
-		problems = append(problems, errors.New("EMAIL_FROM must be an address like Duebell <reminders@example.com>"))
-	}
-	return errors.Join(problems...)
+	return notify.CheckURL("SENDGRID_URL", c.URL)
 }
 
 // Channel sends e-mail. It is safe for concurrent use.
 type Channel struct {
 	cfg    Config
-	links  unsubscribe.Config
-	from   *sgmail.Email
+	mail   email.Config
 	client rest.Client
 }
 
 // New makes the channel. Both configurations must be valid.
-func New(cfg Config, links unsubscribe.Config) (*Channel, error) {
-	from, err := mail.ParseAddress(cfg.From)
-	if err != nil {
-		return nil, fmt.Errorf("EMAIL_FROM: %w", err)
-	}
-	return &Channel{
-		cfg:   cfg,
-		links: links,
-		from:  sgmail.NewEmail(from.Name, from.Address),
-		client: rest.Client{HTTPClient: &http.Client{
-			// The caller's context sets the deadline of a send; a redirect would
-			// take the API key elsewhere.
-			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}},
-	}, nil
+func New(cfg Config, mail email.Config) (*Channel, error) {
+	return &Channel{cfg: cfg, mail: mail, client: rest.Client{HTTPClient: notify.NewClient()}}, nil
 }
 
 // Send sends one message to the address in m.To. The error is a *notify.Error.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
-	body, err := c.body(m)
+	mail, err := c.mail.Write(m)
 	if err != nil {
 		return &notify.Error{Kind: notify.Permanent, Err: err}
 	}
 	req := sg.GetRequest(c.cfg.APIKey.Reveal(), "/v3/mail/send", strings.TrimRight(c.cfg.URL, "/"))
-	req.Method, req.Body = rest.Post, body
+	req.Method, req.Body = rest.Post, body(mail, m.ID)
 	resp, err := c.client.SendWithContext(ctx, req)
 	if err != nil {
 		return notify.FromTransport(err)
 	}
-	return notify.FromStatus(resp.StatusCode, resp.Headers, explain(resp.Body), time.Now())
+	return notify.FromStatus(resp.StatusCode, resp.Headers, explain(resp.Body), time.Now(), c.cfg.APIKey)
 }
 
-func (c *Channel) body(m notify.Message) ([]byte, error) {
-	link := c.links.Link(m.UserID, m.To)
-	text := m.Text() + "\n"
-	if link != "" {
-		text += "\n-- \nNo more reminders to this address: " + link + "\n"
-	}
-	var html bytes.Buffer
-	if err := page.Execute(&html, content{m, link}); err != nil {
-		return nil, fmt.Errorf("write the HTML part: %w", err)
-	}
-	msg := sgmail.NewV3MailInit(c.from, "Reminder: "+m.Headline(), sgmail.NewEmail("", m.To),
-		sgmail.NewContent("text/plain", text), sgmail.NewContent("text/html", html.String()))
-	if link != "" { // RFC 2369 and 8058
-		msg.SetHeader("List-Unsubscribe", "<"+link+">")
-		msg.SetHeader("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
+func body(mail email.Mail, id uuid.UUID) []byte {
+	msg := sgmail.NewV3MailInit(sgmail.NewEmail(mail.From.Name, mail.From.Address), mail.Subject, sgmail.NewEmail("", mail.To),
+		sgmail.NewContent("text/plain", mail.Text), sgmail.NewContent("text/html", mail.HTML))
+	for name, value := range mail.Headers {
+		msg.SetHeader(name, value)
 	}
 	// Comes back with SendGrid's events, and tells a repeated send apart from a
 	// second reminder.
-	msg.SetCustomArg("delivery_id", m.ID.String())
-	return sgmail.GetRequestBody(msg), nil
+	msg.SetCustomArg("delivery_id", id.String())
+	return sgmail.GetRequestBody(msg)
 }
-
-// content is what page shows.
-type content struct {
-	notify.Message
-	Unsubscribe string
-}
-
-var page = template.Must(template.New("mail").Parse(`<!doctype html>
-<html lang="en"><body style="font-family:sans-serif">
-<h2>{{.Title}}</h2>
-{{with .Due}}<p>{{.}}</p>
-{{end}}{{with .Notes}}<p style="white-space:pre-wrap">{{.}}</p>
-{{end}}{{with .Unsubscribe}}<p style="font-size:small"><a href="{{.}}">No more reminders to this address</a></p>
-{{end}}</body></html>
-`))
 
 // explain takes the messages out of SendGrid's error body.
 func explain(body string) string {

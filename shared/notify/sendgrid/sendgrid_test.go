@@ -1,8 +1,8 @@
 package sendgrid_test
 
 import (
-	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +14,8 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/email"
+	"github.com/duebell/duebell/shared/notify/notifytest"
 	"github.com/duebell/duebell/shared/notify/sendgrid"
 	"github.com/duebell/duebell/shared/unsubscribe"
 )
@@ -32,11 +34,11 @@ func channel(t *testing.T, url string) *sendgrid.Channel {
 
 func channelWithLinks(t *testing.T, url string, links unsubscribe.Config) *sendgrid.Channel {
 	t.Helper()
-	cfg := sendgrid.Config{APIKey: apiKey, URL: url, From: "Duebell <reminders@duebell.example>"}
+	cfg := sendgrid.Config{APIKey: apiKey, URL: url}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := sendgrid.New(cfg, links)
+	c, err := sendgrid.New(cfg, email.Config{From: "Duebell <reminders@duebell.example>", Unsubscribe: links})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,85 +137,33 @@ func TestUnsubscribeLink(t *testing.T) {
 	}
 }
 
-func TestOutcomes(t *testing.T) {
-	tests := map[int]struct {
-		kind  notify.Kind
-		after time.Duration
-	}{
-		200: {}, 202: {},
-		400: {notify.Permanent, 0}, 413: {notify.Permanent, 0}, 422: {notify.Permanent, 0},
-		301: {notify.Retry, 7 * time.Second}, 302: {notify.Retry, 7 * time.Second}, // not followed: the key would go along
-		404: {notify.Retry, 7 * time.Second}, 405: {notify.Retry, 7 * time.Second}, 407: {notify.Retry, 7 * time.Second},
-		401: {notify.Retry, 7 * time.Second}, 403: {notify.Retry, 7 * time.Second},
-		408: {notify.Retry, 7 * time.Second}, 429: {notify.Retry, 7 * time.Second},
-		500: {notify.Retry, 7 * time.Second}, 502: {notify.Retry, 7 * time.Second}, 503: {notify.Retry, 7 * time.Second},
-	}
-	for status, want := range tests {
-		hits := 0
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			hits++
-			w.Header().Set("Retry-After", "7")
-			w.Header().Set("Location", "/elsewhere")
-			w.WriteHeader(status)
-			_, _ = io.WriteString(w, `{"errors":[{"message":"no good","field":"personalizations.0.to","help":null}]}`)
-		}))
-		err := channel(t, s.URL).Send(t.Context(), message())
-		s.Close()
-		if want.kind == "" {
-			if err != nil {
-				t.Errorf("%d: %v", status, err)
+func TestConformance(t *testing.T) {
+	notifytest.Run(t, notifytest.Provider{
+		Open:    func(t *testing.T, url string) notifytest.Channel { return channel(t, url) },
+		To:      "ada@example.com",
+		Secrets: []string{apiKey},
+		Accept:  func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) },
+		Refusal: func(text string) string {
+			body, _ := json.Marshal(map[string]any{"errors": []any{map[string]any{"message": text, "field": "personalizations.0.to", "help": nil}}})
+			return string(body)
+		},
+		Shown: func(_ *http.Request, body []byte) (string, error) {
+			var m mail
+			if err := json.Unmarshal(body, &m); err != nil {
+				return "", err
 			}
-			continue
-		}
-		kind, after := notify.KindOf(err)
-		if kind != want.kind || after != want.after {
-			t.Errorf("%d: got %s after %v, want %+v", status, kind, after, want)
-		}
-		if !strings.Contains(err.Error(), "personalizations.0.to no good") {
-			t.Errorf("%d: the provider's explanation is lost: %v", status, err)
-		}
-		if strings.Contains(err.Error(), apiKey) {
-			t.Errorf("%d: the error tells the key: %v", status, err)
-		}
-		if hits != 1 {
-			t.Errorf("%d: %d requests", status, hits)
-		}
-	}
-}
-
-func TestNoAnswer(t *testing.T) {
-	var cut http.HandlerFunc = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-	hang := make(chan struct{})
-	tests := map[string]struct {
-		handler http.HandlerFunc
-		want    notify.Kind
-	}{
-		"cut after the request": {cut, notify.Unknown},
-		"time-out":              {func(http.ResponseWriter, *http.Request) { <-hang }, notify.Unknown},
-	}
-	for name, tt := range tests {
-		s := httptest.NewServer(tt.handler)
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		err := channel(t, s.URL).Send(ctx, message())
-		cancel()
-		if kind, _ := notify.KindOf(err); kind != tt.want {
-			t.Errorf("%s: %v", name, err)
-		}
-		if name == "time-out" {
-			close(hang)
-		}
-		s.Close()
-		// The connection was never made: it can't have been taken.
-		if kind, _ := notify.KindOf(channel(t, s.URL).Send(t.Context(), message())); kind != notify.Retry {
-			t.Errorf("refused connection: %s", kind)
-		}
-	}
+			if strings.ContainsAny(m.Subject, "\r\n\x00") || len(m.Personalizations) != 1 || len(m.Personalizations[0].To) != 1 {
+				return "", fmt.Errorf("subject %q to %v", m.Subject, m.Personalizations)
+			}
+			return m.Subject, nil
+		},
+	})
 }
 
 func TestConfig(t *testing.T) {
-	bad := sendgrid.Config{APIKey: apiKey, URL: "ftp://x", From: "nobody"}
+	bad := sendgrid.Config{APIKey: apiKey, URL: "ftp://x"}
 	err := bad.Validate()
-	if err == nil || !strings.Contains(err.Error(), "SENDGRID_URL") || !strings.Contains(err.Error(), "EMAIL_FROM") || strings.Contains(err.Error(), apiKey) {
+	if err == nil || !strings.Contains(err.Error(), "SENDGRID_URL") || strings.Contains(err.Error(), apiKey) {
 		t.Errorf("got %v", err)
 	}
 	if (sendgrid.Config{}).Enabled() {

@@ -1,0 +1,70 @@
+// Package aws opens Amazon Web Services for the channels that run there.
+package aws
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go"
+
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/notify"
+)
+
+// Config says who we are there.
+type Config struct {
+	AccessKeyID     string        `env:"AWS_ACCESS_KEY_ID" help:"the id of the key for Amazon SES and SNS; without it the usual ways are tried: a web identity, or the role of the container or machine"`
+	SecretAccessKey config.Secret `env:"AWS_SECRET_ACCESS_KEY" help:"the key itself"`
+	SessionToken    config.Secret `env:"AWS_SESSION_TOKEN" help:"goes with a key that is temporary"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error {
+	if (c.AccessKeyID == "") != (c.SecretAccessKey == "") {
+		return errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together")
+	}
+	return nil
+}
+
+// Open returns the settings for a service in a region, at its own address unless a
+// URL is given. It connects to nothing. A request is made once: the caller owns the
+// retries.
+func Open(c Config, region, baseURL string) (aws.Config, error) {
+	var opened aws.Config
+	if c.AccessKeyID != "" {
+		opened.Credentials = aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey.Reveal(), c.SessionToken.Reveal()))
+	} else {
+		var err error
+		if opened, err = awsconfig.LoadDefaultConfig(context.Background()); err != nil {
+			return aws.Config{}, err
+		}
+	}
+	opened.Region = region
+	opened.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	if baseURL != "" {
+		opened.BaseEndpoint = &baseURL
+	}
+	return opened, nil
+}
+
+// Outcome says what a call means whose library returned err. Some errors, by their
+// codes, say nothing of the message in spite of their status: they are to be retried.
+func (c Config) Outcome(call *notify.Call, err error, notOfTheMessage func(smithy.APIError) bool) error {
+	detail := "(no explanation)"
+	api, explained := errors.AsType[smithy.APIError](err)
+	if explained && api.ErrorMessage() != "" {
+		detail = api.ErrorCode() + ": " + api.ErrorMessage()
+	}
+	outcome := call.Outcome(detail, c.SecretAccessKey, c.SessionToken)
+	if failed, ok := errors.AsType[*notify.Error](outcome); ok && failed.Kind == notify.Permanent && explained && (throttled[api.ErrorCode()] || notOfTheMessage(api)) {
+		failed.Kind = notify.Retry
+	}
+	return outcome
+}
+
+// throttled are the codes of too many requests, which may come as a 400:
+// https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html
+var throttled = map[string]bool{"Throttling": true, "ThrottlingException": true, "Throttled": true, "TooManyRequestsException": true, "RequestExpired": true, "ExpiredTokenException": true, "ExpiredToken": true, "LimitExceededException": true}

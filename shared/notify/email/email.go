@@ -1,0 +1,82 @@
+// Package email writes the e-mail that a reminder becomes: its subject, the text and
+// the HTML part, and the headers by which its recipient stops it. How it is sent is
+// each provider's own affair. Whatever users wrote is taken for text, never for
+// markup or for a header.
+package email
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/mail"
+
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/unsubscribe"
+)
+
+// Config says who e-mails are from, whoever carries them.
+type Config struct {
+	From        string `env:"EMAIL_FROM" help:"the sender of e-mails, like Duebell <reminders@example.com>; every e-mail provider needs it"`
+	Unsubscribe unsubscribe.Config
+}
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error {
+	if c.From == "" {
+		return nil
+	}
+	if _, err := mail.ParseAddress(c.From); err != nil {
+		return errors.New("EMAIL_FROM must be an address like Duebell <reminders@example.com>")
+	}
+	return nil
+}
+
+// Mail is an e-mail to one recipient.
+type Mail struct {
+	From    mail.Address
+	To      string
+	Subject string // one line
+	Text    string // the text/plain part
+	HTML    string // the text/html part
+	// Headers are those beside From, To and Subject.
+	Headers map[string]string
+}
+
+// Write writes a message as an e-mail. The configuration must be valid.
+func (c Config) Write(m notify.Message) (Mail, error) {
+	from, err := mail.ParseAddress(c.From)
+	if err != nil {
+		return Mail{}, fmt.Errorf("EMAIL_FROM: %w", err)
+	}
+	out := Mail{From: *from, To: m.To, Subject: m.Subject(), Text: m.Text() + "\n", Headers: map[string]string{}}
+	link := c.Unsubscribe.Link(m.UserID, m.To)
+	if link != "" { // RFC 2369 and 8058
+		out.Text += "\n-- \n" + m.UnsubscribeText() + ": " + link + "\n"
+		out.Headers["List-Unsubscribe"] = "<" + link + ">"
+		out.Headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+	}
+	var html bytes.Buffer
+	if err := page.Execute(&html, content{m, link}); err != nil {
+		return Mail{}, fmt.Errorf("write the HTML part: %w", err)
+	}
+	out.HTML = html.String()
+	return out, nil
+}
+
+// content is what page shows.
+type content struct {
+	notify.Message
+	Link string
+}
+
+// What users wrote may be in another language, and run in another direction, than
+// the rest.
+var page = template.Must(template.New("mail").Parse(`<!doctype html>
+<html lang="{{.Lang}}"><body style="font-family:sans-serif">
+<h2 dir="auto">{{.Title}}</h2>
+{{with .Due}}<p>{{.}}</p>
+{{end}}{{with .Notes}}<p dir="auto" style="white-space:pre-wrap">{{.}}</p>
+{{end}}{{with .Link}}<p style="font-size:small"><a href="{{.}}">{{$.UnsubscribeText}}</a></p>
+{{end}}</body></html>
+`))

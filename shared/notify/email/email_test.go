@@ -1,0 +1,117 @@
+package email_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/email"
+	"github.com/duebell/duebell/shared/notify/notifytest"
+	"github.com/duebell/duebell/shared/unsubscribe"
+)
+
+var links = unsubscribe.Config{PublicURL: "https://api.example.com", Keys: unsubscribe.Keys{Keys: []config.Secret{"a-key-of-at-least-32-characters-!!"}}}
+
+func write(t *testing.T, m notify.Message, links unsubscribe.Config) email.Mail {
+	t.Helper()
+	mail, err := email.Config{From: "Duebell <reminders@duebell.example>", Unsubscribe: links}.Write(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mail
+}
+
+func message() notify.Message {
+	due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
+	return notify.Message{UserID: "ada", To: "ada@example.com", Title: "Pay rent", Notes: "Bank transfer", DueDate: &due, Zone: time.FixedZone("CET", 3600)}
+}
+
+func TestWrite(t *testing.T) {
+	link := links.Link("ada", "ada@example.com")
+	for language, want := range map[string]struct{ subject, due, unsubscribe string }{
+		"en": {"Reminder: Pay rent", "Due Mon, 23 Nov 2026 15:30 CET (UTC+01:00)", "No more reminders to this address"},
+		"de": {"Erinnerung: Pay rent", "Fällig am Mo., 23. Nov. 2026, 15:30 CET (UTC+01:00)", "Keine Erinnerungen mehr an diese Adresse"},
+	} {
+		m := message()
+		m.Language = language
+		mail := write(t, m, links)
+		if mail.From.Name != "Duebell" || mail.From.Address != "reminders@duebell.example" || mail.To != "ada@example.com" || mail.Subject != want.subject {
+			t.Errorf("%s: %+v", language, mail)
+		}
+		if text := "Pay rent\n\n" + want.due + "\n\nBank transfer\n\n-- \n" + want.unsubscribe + ": " + link + "\n"; mail.Text != text {
+			t.Errorf("%s: %q, want %q", language, mail.Text, text)
+		}
+		elements, shown := parse(t, mail.HTML)
+		if shown != "Pay rent "+want.due+" Bank transfer "+want.unsubscribe || !slices.Contains(elements, "html lang="+language) || !slices.Contains(elements, "a href="+link) {
+			t.Errorf("%s: %q in %v", language, shown, elements)
+		}
+		if mail.Headers["List-Unsubscribe"] != "<"+link+">" || mail.Headers["List-Unsubscribe-Post"] != "List-Unsubscribe=One-Click" || len(mail.Headers) != 2 {
+			t.Errorf("%s: %v", language, mail.Headers)
+		}
+	}
+	mail := write(t, message(), unsubscribe.Config{})
+	if len(mail.Headers) > 0 || strings.Contains(mail.Text, "--") || strings.Contains(mail.HTML, "<a") {
+		t.Errorf("without links: %+v", mail)
+	}
+}
+
+// Whatever users write, the HTML has no more elements and attributes than it has
+// for a plain text, and shows it as it is.
+func TestHostileTexts(t *testing.T) {
+	plain, _ := parse(t, write(t, message(), links).HTML)
+	for _, text := range notifytest.Texts {
+		m := message()
+		m.Title, m.Notes = text, text
+		mail := write(t, m, links)
+		elements, shown := parse(t, mail.HTML)
+		if !slices.Equal(elements, plain) {
+			t.Errorf("%q: %v, want %v", text, elements, plain)
+		}
+		clean := strings.Join(strings.Fields(strings.ReplaceAll(text, "\x00", "\uFFFD")), " ")
+		if strings.Count(shown, clean) < 2 {
+			t.Errorf("%q: shows %q", text, shown)
+		}
+		if strings.ContainsAny(mail.Subject, "\r\n\x00\u2028\u0085") {
+			t.Errorf("%q: subject %q", text, mail.Subject)
+		}
+		if strings.Contains(mail.Text, "\x00") {
+			t.Errorf("%q: a NUL in the text", text)
+		}
+	}
+}
+
+// parse returns a page's elements with their attributes, and its text.
+func parse(t *testing.T, page string) (elements []string, shown string) {
+	t.Helper()
+	root, err := html.Parse(strings.NewReader(page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for n := range root.Descendants() {
+		switch n.Type {
+		case html.TextNode:
+			words = append(words, strings.Fields(n.Data)...)
+		case html.ElementNode:
+			element := n.Data
+			for _, a := range n.Attr {
+				element += " " + a.Key + "=" + a.Val
+			}
+			elements = append(elements, element)
+		}
+	}
+	return elements, strings.Join(words, " ")
+}
+
+func TestConfig(t *testing.T) {
+	for from, good := range map[string]bool{"": true, "a@x.org": true, "Ada <a@x.org>": true, "nobody": false, "a@x.org, b@x.org": false} {
+		if err := (email.Config{From: from}).Validate(); (err == nil) != good {
+			t.Errorf("%q: %v", from, err)
+		}
+	}
+}

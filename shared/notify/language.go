@@ -1,0 +1,118 @@
+package notify
+
+import (
+	"embed"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"golang.org/x/text/language"
+)
+
+// words are what Duebell itself says in a language. To add a language, add its file
+// to the folder languages, under its BCP 47 tag.
+type words struct {
+	Months      [12]string `json:"months"`
+	Weekdays    [7]string  `json:"weekdays"` // from Sunday on
+	Due         string     `json:"due"`      // with {weekday}, {day}, {month}, {year} and {time}
+	Subject     string     `json:"subject"`  // with {title}
+	Unsubscribe string     `json:"unsubscribe"`
+}
+
+//go:embed languages/*.json
+var files embed.FS
+
+// english is what is spoken to users whose language there is no file for.
+var english = language.English
+
+// tags are the languages there are, English first, and catalogue their words.
+var tags, catalogue = readLanguages()
+
+var matcher = language.NewMatcher(tags)
+
+func readLanguages() (tags []language.Tag, catalogue map[language.Tag]words) {
+	entries, err := files.ReadDir("languages")
+	if err != nil {
+		panic(err)
+	}
+	tags, catalogue = []language.Tag{english}, map[language.Tag]words{}
+	for _, entry := range entries {
+		tag := language.MustParse(strings.TrimSuffix(entry.Name(), ".json"))
+		text, err := files.ReadFile("languages/" + entry.Name())
+		if err != nil {
+			panic(err)
+		}
+		var w words
+		if err := json.Unmarshal(text, &w, json.RejectUnknownMembers(true)); err != nil {
+			panic(fmt.Sprintf("%s: %v", entry.Name(), err))
+		}
+		catalogue[tag] = w
+		if tag != english {
+			tags = append(tags, tag)
+		}
+	}
+	return tags, catalogue
+}
+
+// Lang is the language that the message is worded in, as a BCP 47 tag: the one of
+// Language, or the nearest to it that there is, or English.
+func (m Message) Lang() string { return m.tag().String() }
+
+func (m Message) tag() language.Tag {
+	wanted, err := language.Parse(m.Language)
+	if err != nil {
+		return english
+	}
+	_, i, confidence := matcher.Match(wanted)
+	if confidence < language.High { // related, but another language
+		return english
+	}
+	return tags[i]
+}
+
+func (m Message) words() words { return catalogue[m.tag()] }
+
+// Subject is a subject line: one line, with the title.
+func (m Message) Subject() string {
+	return strings.ReplaceAll(m.words().Subject, "{title}", m.Headline())
+}
+
+// UnsubscribeText is what a link says that stops messages to an address.
+func (m Message) UnsubscribeText() string { return m.words().Unsubscribe }
+
+// Due says in words when the task is due, in the user's language and time zone, and
+// which zone that is: "Due Mon, 23 Nov 2026 14:30 UTC", "Due Mon, 23 Nov 2026 15:30
+// CET (UTC+01:00)", or "Due Mon, 23 Nov 2026 20:15 UTC+05:45" where the zone has no
+// short name.
+func (m Message) Due() string {
+	if m.DueDate == nil {
+		return ""
+	}
+	due := m.DueDate.UTC()
+	if m.Zone != nil {
+		due = due.In(m.Zone)
+	}
+	w := m.words()
+	return strings.NewReplacer(
+		"{weekday}", w.Weekdays[due.Weekday()], "{day}", due.Format("2"), "{month}", w.Months[due.Month()-1],
+		"{year}", due.Format("2006"), "{time}", clock(due),
+	).Replace(w.Due)
+}
+
+// clock is the time of day, with its zone.
+func clock(t time.Time) string {
+	layout := "15:04"
+	if t.Second() != 0 {
+		layout += ":05"
+	}
+	switch name, _ := t.Zone(); {
+	case name == "UTC":
+		layout += " MST"
+	case strings.HasPrefix(name, "+"), strings.HasPrefix(name, "-"):
+		layout += " UTC-07:00"
+	default: // short names are not unique
+		layout += " MST (UTC-07:00)"
+	}
+	return t.Format(layout)
+}

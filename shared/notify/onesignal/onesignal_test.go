@@ -1,0 +1,100 @@
+package onesignal_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/notifytest"
+	"github.com/duebell/duebell/shared/notify/onesignal"
+)
+
+const (
+	secret       = "os_v2_app_very_secret"
+	subscription = "1dd608f2-c6a1-11e3-851d-000c2940e62c"
+)
+
+func channel(t *testing.T, url string) *onesignal.Channel {
+	t.Helper()
+	cfg := onesignal.Config{AppID: uuid.NewString(), APIKey: secret, URL: url}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := onesignal.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestConformance(t *testing.T) {
+	notifytest.Run(t, notifytest.Provider{
+		Open:    func(t *testing.T, url string) notifytest.Channel { return channel(t, url) },
+		To:      subscription,
+		Secrets: []string{secret},
+		Accept:  func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"id":"b6b326a8-40aa-13e5-b91b-bf8bc3fa26f7"}`) },
+		Refusal: func(text string) string {
+			body, _ := json.Marshal(map[string][]string{"errors": {text}})
+			return string(body)
+		},
+		Shown: func(_ *http.Request, body []byte) (string, error) {
+			var n struct {
+				To       []string `json:"include_subscription_ids"`
+				Headings map[string]string
+				Contents map[string]string
+			}
+			if err := json.Unmarshal(body, &n); err != nil {
+				return "", err
+			}
+			for _, text := range []string{n.Headings["en"], n.Contents["en"]} {
+				if text == "" || strings.Contains(text, "{{") || strings.Contains(text, "{%") {
+					return "", fmt.Errorf("%q would be taken for a template", text)
+				}
+			}
+			if len(n.To) != 1 || n.To[0] != subscription {
+				return "", fmt.Errorf("it goes to %v", n.To)
+			}
+			return strings.ReplaceAll(n.Headings["en"], "\u2060", ""), nil // as it looks
+		},
+	})
+}
+
+// A 200 does not always mean that somebody gets it.
+func TestNobodyThere(t *testing.T) {
+	for answer, want := range map[string]struct {
+		kind notify.Kind
+		gone bool
+	}{
+		`{"id":"","errors":["All included players are not subscribed"]}`:           {notify.Permanent, true},
+		`{"id":"","errors":{"invalid_player_ids":["` + subscription + `"]}}`:       {notify.Permanent, true},
+		`{"id":"","errors":{"invalid_subscription_ids":["` + subscription + `"]}}`: {notify.Permanent, true},
+		`{"id":"","errors":["Another reason"]}`:                                    {notify.Permanent, false},
+		`{"id":"b6b326a8-40aa-13e5-b91b-bf8bc3fa26f7","external_id":null}`:         {"", false},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
+		err := channel(t, s.URL).Send(t.Context(), notify.Message{To: subscription, Title: "Pay rent"})
+		if kind, _ := notify.KindOf(err); (err != nil || want.kind != "") && kind != want.kind || notify.IsGone(err) != want.gone {
+			t.Errorf("%s: %v", answer, err)
+		}
+		s.Close()
+	}
+}
+
+func TestConfig(t *testing.T) {
+	err := onesignal.Config{AppID: "one", URL: "x"}.Validate()
+	for _, want := range []string{"ONESIGNAL_APP_ID", "ONESIGNAL_API_KEY", "ONESIGNAL_URL"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is missing in %v", want, err)
+		}
+	}
+	if (onesignal.Config{}).Enabled() {
+		t.Error("enabled without an app")
+	}
+}

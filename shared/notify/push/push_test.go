@@ -1,0 +1,34 @@
+package push_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/push"
+)
+
+func TestBody(t *testing.T) {
+	due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
+	const when = "Due Mon, 23 Nov 2026 14:30 UTC"
+	for notes, want := range map[string]string{
+		"":                                    when,
+		"Bank\ntransfer\x00\r":                when + "\nBank\ntransfer",
+		strings.Repeat("a", 1600-len(when)-1): when + "\n" + strings.Repeat("a", 1600-len(when)-1),
+		strings.Repeat("a", 1600-len(when)):   when + "\n" + strings.Repeat("a", 1600-len(when)-4) + "...",
+		strings.Repeat("👨‍👩‍👧‍👦", 1000): when + "\n" + strings.Repeat("👨‍👩‍👧‍👦", 62) + "...", // 25 bytes each
+	} {
+		m := notify.Message{Title: "Pay\r\nrent", Notes: notes, DueDate: &due}
+		if got := push.Body(m); got != want || len(got) > 1600 || !utf8.ValidString(got) {
+			t.Errorf("got %d bytes, %q, want %q", len(got), got, want)
+		}
+		if got := push.Title(m); got != "Pay rent" {
+			t.Errorf("the title is %q", got)
+		}
+	}
+	if got := push.Body(notify.Message{Title: "Pay rent", Notes: "Bank"}); got != "Bank" {
+		t.Errorf("without a due date: %q", got)
+	}
+}

@@ -1,0 +1,129 @@
+// Package webhook is the channel that posts reminders to an address of the user's
+// own, signed as Standard Webhooks say:
+// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+//
+// The address is the user's choice, so nothing of it is trusted: it has to be on the
+// public Internet when it is connected to, whatever its name led to before; no proxy
+// is used, which would connect on our behalf; redirects are not followed; and what it
+// answers is shown to nobody.
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
+)
+
+// timeout is how long a post may take.
+const timeout = 5 * time.Second
+
+// Channel posts to webhooks. It is safe for concurrent use.
+type Channel struct {
+	rules  preferences.Rules
+	client *http.Client
+}
+
+// New makes the channel.
+func New(rules preferences.Rules) *Channel { return open(rules, net.DefaultResolver) }
+
+func open(rules preferences.Rules, names *net.Resolver) *Channel {
+	dialer := net.Dialer{Control: rules.CheckAddress, Resolver: names}
+	return &Channel{rules: rules, client: notify.NewClientOn(&http.Transport{
+		DialContext: dialer.DialContext, MaxIdleConns: 100, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
+	})}
+}
+
+// event is the body of a post.
+type event struct {
+	Event     string     `json:"event"`
+	TaskID    string     `json:"task_id"`
+	TaskTitle string     `json:"task_title"`
+	DueDate   *time.Time `json:"due_date"`
+	UserID    string     `json:"user_id"`
+}
+
+// Send posts one message to the URL in m.To, signed with each of its secrets. The
+// error is a *notify.Error; it is Gone if the receiver answers 410.
+func (c *Channel) Send(ctx context.Context, m notify.Message) error {
+	if err := c.rules.CheckWebhook(m.To); err != nil {
+		problem := err.Error()
+		if f, ok := errors.AsType[*fault.Error](err); ok {
+			problem = f.Message
+		}
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New(problem)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := request(ctx, m, time.Now())
+	if err != nil {
+		return &notify.Error{Kind: notify.Permanent, Err: err}
+	}
+	resp, err := c.client.Do(req)
+	switch {
+	case errors.Is(err, preferences.ErrNotPublic):
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the webhook's URL leads to an address that is not on the public Internet")}
+	case err != nil:
+		return notify.FromTransport(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode == http.StatusGone {
+		return &notify.Error{Kind: notify.Permanent, Gone: true, Err: errors.New("the webhook has answered that it is gone (410), so it is switched off")}
+	}
+	return notify.FromStatus(resp.StatusCode, resp.Header, "", time.Now())
+}
+
+func request(ctx context.Context, m notify.Message, now time.Time) (*http.Request, error) {
+	body, err := json.Marshal(event{"task_reminder", m.TaskID.String(), m.Title, m.DueDate, m.UserID})
+	if err != nil {
+		return nil, fmt.Errorf("write the body: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.To, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the webhook's URL can't be used")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "Duebell")
+	req.Header.Set(standardwebhooks.HeaderWebhookID, m.ID.String())
+	req.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
+	if len(m.Secrets) == 0 {
+		return req, nil
+	}
+	signatures, err := sign(m.Secrets, m.ID.String(), now, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set(standardwebhooks.HeaderWebhookSignature, signatures)
+	return req, nil
+}
+
+// sign returns the signatures with all secrets, the newest first: a receiver that
+// knows one of them is content.
+func sign(secrets []config.Secret, id string, now time.Time, body []byte) (string, error) {
+	var signatures []string
+	for _, secret := range secrets {
+		key, err := standardwebhooks.NewWebhook(secret.Reveal())
+		if err != nil {
+			return "", errors.New("the webhook's secret can't be used; give another one in your preferences")
+		}
+		signature, err := key.Sign(id, now, body)
+		if err != nil {
+			return "", errors.New("the webhook's post can't be signed")
+		}
+		signatures = append(signatures, signature)
+	}
+	return strings.Join(signatures, " "), nil
+}
