@@ -141,8 +141,13 @@ func provider(does string, lasts time.Duration, f sandbox.Fault) fault {
 
 func providersDo(name string, lasts time.Duration, f sandbox.Fault, providers ...string) fault {
 	return fault{name: name, part: "provider", lasts: lasts, strike: func(_ context.Context, run *run) (func(), error) {
-		for _, f.Provider = range providers {
-			run.sys.Sandbox().Fail(f)
+		for _, name := range providers {
+			own := f
+			own.Provider = name
+			if name == sandbox.SMTP && f.Status != 0 {
+				own.Status = 451 // its own way of saying "not now"
+			}
+			run.sys.Sandbox().Fail(own)
 		}
 		return run.sys.Sandbox().Heal, nil
 	}}

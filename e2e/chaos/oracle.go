@@ -81,7 +81,7 @@ func (l *life) armings() (all []arming) {
 		}
 		if o.kind == move || o.kind == remove || o.kind == complete {
 			for id, s := range current {
-				if s.endedBy == nil && !(o.kind == complete && states[id] == "fired") {
+				if s.endedBy == nil && (o.kind != complete || states[id] != "fired") {
 					s.endedBy = o
 				}
 			}
