@@ -269,7 +269,9 @@ func (d *deployment) checkVariables(function string) {
 		return
 	}
 	// What has a default may be set in one place only; so may a provider's address.
-	matters := func(name string) bool { return reads[name].Default == "" && !strings.HasSuffix(name, "_URL") || reads[name].Required }
+	matters := func(name string) bool {
+		return reads[name].Default == "" && !strings.HasSuffix(name, "_URL") || reads[name].Required
+	}
 	for _, name := range system.Functions[i].Variables {
 		if matters(name) && !slices.Contains(given, name) {
 			d.fault("%s: local/system/functions.go gives it %s, and the manifests don't", function, name)
@@ -326,16 +328,20 @@ func (d *deployment) checkDaprds() {
 		if _, exists := d.functions[f.Name]; !exists || !f.Subscribes {
 			continue
 		}
-		d.checkDaprd("daprd-"+f.Name, map[string]string{
-			"--app-id": f.Name, "--app-channel-address": f.Name + inCluster, "--dapr-listen-addresses": "[::1],127.0.0.1",
-		})
-		subscribes := func(o object) bool {
+		subscribes := slices.ContainsFunc(d.objects, func(o object) bool {
 			s, ok := o.any.(*subscriptions.Subscription)
 			return ok && slices.Contains(s.Scopes, f.Name) && s.Spec.Pubsubname == jobs.PubSub && s.Spec.Topic == events.Topic &&
 				"POST "+s.Spec.Routes.Default == events.Route
-		}
-		if !slices.ContainsFunc(d.objects, subscribes) {
+		})
+		_, has := d.pods["daprd-"+f.Name]
+		switch {
+		case !has && !subscribes: // nobody wants events
+		case !subscribes:
 			d.fault("%s: no Subscription brings it %s", f.Name, events.Topic)
+		default:
+			d.checkDaprd("daprd-"+f.Name, map[string]string{
+				"--app-id": f.Name, "--app-channel-address": f.Name + inCluster, "--dapr-listen-addresses": "[::1],127.0.0.1",
+			})
 		}
 	}
 }

@@ -90,7 +90,7 @@ func TestMistakesAreFound(t *testing.T) {
 		"a daprd that calls somebody else":           {"dapr/daprd.yaml", "app-channel-address: trigger-reminder.", "app-channel-address: retry-dlq.", "--app-channel-address"},
 		"a daprd that nobody adds":                   {"dapr/daprd.yaml", `dapr.io/enabled: "true"`, `dapr.io/enabled: "false"`, "Dapr would add no daprd"},
 		"a subscriber that nobody brings events":     {"dapr/subscribers/kustomization.yaml", ", ../../subscriptions]", "]", "analytics: no Subscription brings it task-reminders"},
-		"a subscriber without a daprd":               {"overlays/knative/kustomization.yaml", "  - ../../dapr/subscribers #", "  #", "there is no Deployment/daprd-audit-log"},
+		"a subscriber without a daprd":               {"dapr/subscribers/kustomization.yaml", "daprd-audit-log.yaml, ", "", "there is no Deployment/daprd-audit-log"},
 		"an OpenFunction field that does not exist":  {"openfunction/functions/inbox.yaml", "maxReplicas:", "maxReplica:", `Function/inbox: error unmarshaling JSON: while decoding JSON: json: unknown field "maxReplica"`},
 		"an OpenFunction value that Knative refuses": {"openfunction/functions/inbox.yaml", `target: "1000"`, `target: "-1"`, "autoscaling.knative.dev/target"},
 		"an OpenFunction container by another name":  {"openfunction/functions/inbox.yaml", "name: function", "name: inbox", `called "function"`},
@@ -201,6 +201,21 @@ func TestConnections(t *testing.T) {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("docs/deploy.md does not say %q", want)
 		}
+	}
+}
+
+// Who wants no events leaves the subscribers out.
+func TestWithoutSubscribers(t *testing.T) {
+	copied := maps.Clone(files)
+	overlay := "overlays/knative/kustomization.yaml"
+	const line = "  - ../../dapr/subscribers # leave it out if nobody wants events\n"
+	if !strings.Contains(copied[overlay], line) {
+		t.Fatal("there are none")
+	}
+	copied[overlay] = strings.ReplaceAll(copied[overlay], line, "")
+	problems, _ := check(copied, functions, all)
+	for _, problem := range problems {
+		t.Error(problem)
 	}
 }
 
