@@ -518,12 +518,12 @@ func TestVariables(t *testing.T) {
 	for _, v := range got {
 		names = append(names, v.Name)
 	}
-	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "TOKEN", "COUNT", "BROKEN", "FAILS"}
+	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "OTEL_EXPORTER_OTLP_ENDPOINT", "TOKEN", "COUNT", "BROKEN", "FAILS"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got[4] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
-		t.Errorf("got %+v", got[4])
+	if got[5] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
+		t.Errorf("got %+v", got[5])
 	}
 }
 

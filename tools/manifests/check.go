@@ -268,17 +268,15 @@ func (d *deployment) checkVariables(function string) {
 		d.fault("%s has no entry in local/system/functions.go", function)
 		return
 	}
-	// What has a default may be set in one place only; so may a provider's address.
-	matters := func(name string) bool {
-		return reads[name].Default == "" && !strings.HasSuffix(name, "_URL") || reads[name].Required
-	}
+	// What has a default, or is a provider's address, may be set here or there only; and a
+	// cluster may set what is optional.
 	for _, name := range system.Functions[i].Variables {
-		if matters(name) && !slices.Contains(given, name) {
+		if reads[name].Default == "" && !strings.HasSuffix(name, "_URL") && !slices.Contains(given, name) {
 			d.fault("%s: local/system/functions.go gives it %s, and the manifests don't", function, name)
 		}
 	}
 	for _, name := range given {
-		if matters(name) && !slices.Contains(system.Functions[i].Variables, name) {
+		if reads[name].Required && !slices.Contains(system.Functions[i].Variables, name) {
 			d.fault("%s: it is given %s, and not so in local/system/functions.go", function, name)
 		}
 	}
