@@ -259,7 +259,7 @@ func (d *deployment) checkVariables(function string) {
 		}
 	}
 	for _, name := range given {
-		if _, ok := reads[name]; !ok {
+		if _, ok := reads[name]; !ok && !strings.HasPrefix(name, "OTEL_") { // those OpenTelemetry reads itself
 			d.fault("%s: it is given %s, which it does not read", function, name)
 		}
 	}
