@@ -27,7 +27,7 @@ build: ## Build the functions and the duebell program into build/bin
 test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr (needs Node 20 and npm, too)
 	@npm ci --prefix tools/peers --silent
 	@go run ./cmd/duebell runtime
-	@$(TESTS) -count=1 ./...
+	@$(TESTS) -count=1 -timeout 30m ./...
 	@$(MAKE) --no-print-directory manifests-check images-check fuzz
 
 .PHONY: test-short

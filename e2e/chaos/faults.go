@@ -16,16 +16,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/local/ingress"
+	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/local/system"
 )
 
-// The system's leases are short, so that a run sees many of them end.
+// The system's leases are short, so that a run sees many of them end; but longer than it
+// takes Postgres to come back, for which a sender waits with its record.
 const (
 	sendTimeout = 2 * time.Second
-	lease       = 7 * time.Second
+	lease       = 12 * time.Second
 	// paused is how long a process is stopped: longer than a lease.
-	paused = 9 * time.Second
+	paused = 14 * time.Second
 )
 
 // senders are the processes that send external messages.
@@ -56,11 +58,9 @@ func faults(sys *system.System, noSweep bool) (all []fault) {
 		all = append(all, fault{name: "kill " + name, part: name, strike: func(ctx context.Context, run *run) (func(), error) {
 			p := run.sys.Process(name)
 			// Once it was ready it is started again by itself.
-			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-			defer cancel()
-			err := p.Ready(ctx)
+			err := ready(ctx, p)
 			p.Kill()
-			return nil, err
+			return func() { _ = ready(ctx, p) }, err
 		}})
 		if name == "postgres" {
 			continue
@@ -124,6 +124,12 @@ func slowly(f fault) fault {
 	return f
 }
 
+func ready(ctx context.Context, p *process.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return p.Ready(ctx)
+}
+
 // invocations is no fault, but several passes of a function at the same time.
 func invocations(name string, times int) fault {
 	return fault{name: fmt.Sprintf("%s invoked %d times at once", name, times), strike: func(ctx context.Context, run *run) (func(), error) {
@@ -176,7 +182,7 @@ func stutter(_ context.Context, run *run) (heal func(), err error) {
 				return
 			}
 			p.Continue()
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond)
 		}
 	})
 	return func() { close(stop); stuttering.Wait() }, nil
@@ -248,13 +254,17 @@ func plan(seed uint64, all []fault, match *regexp.Regexp, span time.Duration) (p
 	// One begins every three seconds or so, of which many last longer; the last of them a
 	// while before the end.
 	room := max(len(all), int(span*8/10/(3*time.Second)))
-	for len(plan) < room {
+	busy := map[string]time.Duration{} // what strikes one part takes its turn
+	for first, more := true, true; more && len(plan) < room; first = false {
+		more = false
 		for _, i := range r.Perm(len(all)) {
-			at := span/20 + time.Duration(r.Int64N(int64(span*8/10)))
-			plan = append(plan, planned{all[i], at})
-			if len(plan) >= room {
-				break
+			f := all[i]
+			if len(plan) == room || !first && busy[f.part]+f.lasts > span*8/10 {
+				continue
 			}
+			more = true
+			busy[f.part] += max(f.lasts, time.Second)
+			plan = append(plan, planned{f, span/20 + time.Duration(r.Int64N(int64(span*8/10)))})
 		}
 	}
 	slices.SortFunc(plan, func(a, b planned) int { return int(a.at - b.at) })
@@ -293,9 +303,13 @@ func (run *run) strike(ctx context.Context, plan []planned) {
 				}
 				heal()
 			}
+			to := time.Now()
+			if p.part == "postgres" {
+				run.wait(ctx, time.Since(run.began)+5*time.Second) // for what waits to be recorded
+			}
 			run.mu.Lock()
 			defer run.mu.Unlock()
-			run.struck = append(run.struck, struck{p.name, p.part, from, time.Now()})
+			run.struck = append(run.struck, struck{p.name, p.part, from, to})
 		})
 	}
 	striking.Wait()

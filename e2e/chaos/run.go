@@ -137,7 +137,8 @@ func (run *run) start(ctx context.Context) (err error) {
 			_, err := migrate.Up(ctx, url)
 			return err
 		},
-		Env: []string{"DELIVERY_SEND_TIMEOUT=" + sendTimeout.String(), "DELIVERY_LEASE=" + lease.String()},
+		// A sweep that does little at a time is long between asking Dapr and marking that.
+		Env: []string{"DELIVERY_SEND_TIMEOUT=" + sendTimeout.String(), "DELIVERY_LEASE=" + lease.String(), "SWEEP_CONCURRENCY=2"},
 		OnEvent: func(e process.Event) {
 			if e.Err != nil && !strings.Contains(e.Err.Error(), "killed") {
 				run.say("  %v", e)
