@@ -14,48 +14,68 @@ import (
 // noSweep is the breakage that is none of the code: nobody invokes the sweep.
 const noSweep = "sweep"
 
-// breakage is a mistake that a run must find, or it finds nothing.
-type breakage struct{ file, right, wrong string }
+// edit is one change of the code.
+type edit struct{ file, right, wrong string }
 
-var breakages = map[string]breakage{
+// breakages are mistakes that a run must find, or it finds nothing.
+var breakages = map[string][]edit{
 	// Two senders may have one delivery.
-	"lease": {
+	"lease": {{
 		"shared/store/deliveries.go",
-		"where id = $1 and state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()",
-		"where id = $1 and state in ('planned', 'sending', 'unknown')",
-	},
-	// What was scheduled before a reminder was moved counts for what it is now.
-	"revision": {
+		"and next_attempt_at <= now()",
+		"",
+	}},
+	// What was scheduled before a reminder was moved counts for what it is now. It takes
+	// a sweep that is slow to mark what it has scheduled for that to happen often.
+	"revision": {slowMark, {
 		"shared/store/reminders.go",
-		"update reminders r set confirmed_revision = a.revision from asked a\n				where r.id = a.id and a.state = 'armed' and a.current = a.revision",
-		"update reminders r set confirmed_revision = r.revision from asked a\n				where r.id = a.id",
-	},
+		"confirmed_revision = a.revision from asked a\n				where r.id = a.id and a.state = 'armed' and a.current = a.revision",
+		"confirmed_revision = r.revision from asked a\n				where r.id = a.id",
+	}},
+	// The same slow sweep, but right: nothing may be found.
+	"slow": {slowMark},
+	// What nobody has asked Dapr for is said to be scheduled.
+	"unasked": {{
+		"shared/reminder/planner.go",
+		"err := p.dapr.Schedule(ctx, w, notBefore(*r.FireAt, p.now()))",
+		"var err error\n	_ = w",
+	}},
+}
+
+var slowMark = edit{
+	"shared/reminder/sweeper.go",
+	"stale, err := s.store.Confirm(ctx, taken)",
+	"time.Sleep(3 * time.Second)\n	stale, err := s.store.Confirm(ctx, taken)",
 }
 
 func breakageNames() []string {
 	return append(slices.Sorted(maps.Keys(breakages)), noSweep)
 }
 
-// overlay writes, in dir, what `go build -overlay` needs to build the broken code, and
-// returns the file's path.
-func (b breakage) overlay(dir string) (string, error) {
+// overlay writes, in dir, what `go build -overlay` needs to build the code with some
+// edits, and returns the file's path.
+func overlay(dir string, edits []edit) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	original := filepath.Join(root, b.file)
-	code, err := os.ReadFile(original)
-	if err != nil {
-		return "", err
+	replace := map[string]string{}
+	for i, e := range edits {
+		original := filepath.Join(root, e.file)
+		code, err := os.ReadFile(original)
+		if err != nil {
+			return "", err
+		}
+		if !strings.Contains(string(code), e.right) {
+			return "", fmt.Errorf("%s no longer has what is to be broken: %s", e.file, e.right)
+		}
+		broken := filepath.Join(dir, fmt.Sprintf("broken%d.go", i))
+		if err := os.WriteFile(broken, []byte(strings.Replace(string(code), e.right, e.wrong, 1)), 0o600); err != nil {
+			return "", err
+		}
+		replace[original] = broken
 	}
-	if strings.Count(string(code), b.right) != 1 {
-		return "", fmt.Errorf("%s no longer has once what is to be broken: %s", b.file, b.right)
-	}
-	broken := filepath.Join(dir, "broken.go")
-	if err := os.WriteFile(broken, []byte(strings.Replace(string(code), b.right, b.wrong, 1)), 0o600); err != nil {
-		return "", err
-	}
-	content, err := json.Marshal(map[string]any{"Replace": map[string]string{original: broken}})
+	content, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}

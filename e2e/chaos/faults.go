@@ -177,12 +177,12 @@ func stutter(_ context.Context, run *run) (heal func(), err error) {
 		for {
 			p.Pause()
 			select {
-			case <-time.After(1800 * time.Millisecond):
+			case <-time.After(1600 * time.Millisecond):
 			case <-stop:
 				return
 			}
 			p.Continue()
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(150 * time.Millisecond)
 		}
 	})
 	return func() { close(stop); stuttering.Wait() }, nil
@@ -216,7 +216,7 @@ func takeConnections(ctx context.Context, run *run) (heal func(), err error) {
 			for ctx.Err() == nil {
 				c, err := pgx.Connect(ctx, run.databaseURL)
 				if err != nil {
-					time.Sleep(20 * time.Millisecond) // there are none left
+					time.Sleep(150 * time.Millisecond) // there are none left
 					continue
 				}
 				_, _ = c.Exec(ctx, `

@@ -101,8 +101,8 @@ func spanOf(reminders int) time.Duration {
 // build builds packages into bin, broken in the named way if that is not "".
 func build(ctx context.Context, bin, broken string, packages ...string) error {
 	args := []string{"build", "-o", bin + "/"}
-	if b, ok := breakages[broken]; ok {
-		overlay, err := b.overlay(filepath.Dir(bin))
+	if edits, ok := breakages[broken]; ok {
+		overlay, err := overlay(filepath.Dir(bin), edits)
 		if err != nil {
 			return err
 		}

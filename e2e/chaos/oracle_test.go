@@ -211,11 +211,11 @@ func TestSeedRepeats(t *testing.T) {
 // What is to be broken is there, and the broken code builds.
 func TestBreakages(t *testing.T) {
 	for name := range breakages {
-		if err := build(t.Context(), t.TempDir()+"/bin", name, "github.com/duebell/duebell/functions/get-tasks"); err != nil {
+		if err := build(t.Context(), t.TempDir()+"/bin", name, "github.com/duebell/duebell/functions/retry-dlq"); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := build(t.Context(), t.TempDir()+"/bin", "nothing"); err == nil || !strings.Contains(err.Error(), "lease, revision, sweep") {
+	if err := build(t.Context(), t.TempDir()+"/bin", "nothing"); err == nil || !strings.Contains(err.Error(), "lease, revision, slow, unasked, sweep") {
 		t.Errorf("an unknown one: %v", err)
 	}
 }
