@@ -6,6 +6,8 @@ PORT  ?= 8080
 FUZZTIME ?= 3s
 N     ?= 5000
 SEED  ?= 0
+PLATFORMS ?= linux/amd64
+REPO  ?=
 TOOL  := go tool -modfile=tools/go.mod
 TESTS := $(TOOL) gotestsum --format pkgname --hide-summary=skipped --
 
@@ -26,11 +28,25 @@ test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr (
 	@npm ci --prefix tools/peers --silent
 	@go run ./cmd/duebell runtime
 	@$(TESTS) -count=1 -timeout 30m ./...
-	@$(MAKE) --no-print-directory fuzz
+	@$(MAKE) --no-print-directory manifests-check images-check fuzz
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither Postgres nor Dapr
 	@$(TESTS) -short ./...
+
+.PHONY: manifests-check
+manifests-check: ## Hold the manifests against Kubernetes, Knative, Dapr, Prometheus and the functions
+	@cd tools/manifests && go run . ../.. && go test -count=1 .
+	@go -C tools/monitoring test -count=1 .
+
+.PHONY: images
+images: ## Build all images without Docker, into build/images (REPO=registry/path publishes them)
+	@go -C tools/images build -o ../../build/bin/images .
+	@build/bin/images -platforms $(PLATFORMS) -repo "$(REPO)"
+
+.PHONY: images-check
+images-check: ## Build an image twice, publish it, and look into it
+	@go -C tools/images test -count=1 .
 
 .PHONY: fuzz
 fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each)
@@ -47,7 +63,7 @@ chaos: ## Break everything at random under load, and see that nothing is lost or
 
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
-	@$(TOOL) golangci-lint run ./...
+	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/monitoring; do (cd $$module && $$lint run ./...); done
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -60,4 +76,4 @@ clean: ## Remove what was built, and the local system's data
 .PHONY: help
 help: ## Show this
 	@echo "Duebell: tells people at the exact moment. Targets:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

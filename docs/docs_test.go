@@ -216,7 +216,7 @@ func checkLine(line, makefile, program string, routes *http.ServeMux) (problem s
 	if m := makeTarget.FindStringSubmatch(line); m != nil && !strings.Contains(makefile, "\n"+m[1]+":") {
 		return "there is no such target"
 	}
-	if m := duebellCommand.FindStringSubmatch(line); m != nil && !strings.Contains(program, `"`+m[1]+`": `) {
+	if m := duebellCommand.FindStringSubmatch(strings.ReplaceAll(line, "-n duebell ", "")); m != nil && !strings.Contains(program, `"`+m[1]+`": `) {
 		return "duebell has no such command"
 	}
 	if m := goCommand.FindStringSubmatch(line); m != nil {

@@ -8,6 +8,14 @@ import "embed"
 //go:embed local/*.yaml
 var Local embed.FS
 
+// Configuration and Resiliency are what daprd is told, in a cluster and on this machine.
+var (
+	//go:embed dapr/configuration.yaml
+	Configuration []byte
+	//go:embed dapr/resiliency.yaml
+	Resiliency []byte
+)
+
 // Subscriptions holds who is brought which events, in the folder subscriptions. It is
 // the same everywhere.
 //

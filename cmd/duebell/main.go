@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	_ "golang.org/x/crypto/x509roots/fallback" // an image may come without certificates
 )
 
 const usage = `duebell tells people at the exact moment.

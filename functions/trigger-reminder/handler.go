@@ -30,6 +30,7 @@ import (
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/trace"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -79,6 +80,7 @@ type wake struct {
 	UserID     string     `json:"user_id"`
 	ReminderID *uuid.UUID `json:"reminder_id"`
 	Revision   *int64     `json:"revision"`
+	Trace      string     `json:"traceparent"` // of the request that asked for it; may be missing
 }
 
 func (wk wake) validate() error {
@@ -126,7 +128,9 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return h.malformed(w, r, body, err)
 	}
-	outcome, err := h.firer.Fire(r.Context(), task.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
+	ctx, end := trace.Continue(r.Context(), call.Trace, "fire reminder")
+	defer end()
+	outcome, err := h.firer.Fire(ctx, task.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
 	if err == nil && outcome.Reason == task.ReasonEarly {
 		// The revision is the current one, so the instant is right, and this clock is
 		// behind Dapr's. Done with, the job would be gone before its time.

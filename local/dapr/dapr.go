@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/local/process"
+	"github.com/duebell/duebell/manifests"
 )
 
 // SchedulerOptions says how a scheduler runs. All fields but OnEvent are needed.
@@ -103,17 +104,6 @@ type DaprdPorts struct {
 	GRPC, HTTP, Internal int
 }
 
-// configuration names services after a pattern, which is of no use here: the default
-// would announce the app to the whole local network.
-const configuration = `apiVersion: dapr.io/v1alpha1
-kind: Configuration
-metadata:
-  name: duebell
-spec:
-  nameResolution:
-    component: kubernetes
-`
-
 // StartDaprd starts a daprd. When it is Ready its API can be used. Callbacks begin
 // when the app listens, too: see AppIsConnected.
 func StartDaprd(o DaprdOptions) (*process.Process, error) {
@@ -121,7 +111,7 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		return nil, err
 	}
 	config := filepath.Join(o.Dir, "config.yaml")
-	if err := os.WriteFile(config, []byte(configuration), 0o600); err != nil {
+	if err := os.WriteFile(config, manifests.Configuration, 0o600); err != nil {
 		return nil, err
 	}
 	args := []string{

@@ -1,6 +1,7 @@
 // Package ingress stands between daprd and the function that its callbacks go to,
 // as an ingress does in a cluster. It passes every callback on, unless it is told to
-// do one of the things that an ingress, or the network around it, may do to them.
+// do one of the things that an ingress, or the network around it, may do to them. It can
+// also start the function when a callback comes, and stop it when none does.
 package ingress
 
 import (
@@ -39,6 +40,7 @@ type Ingress struct {
 	next      atomic.Uint32
 	fault     atomic.Pointer[Fault]
 	struck    atomic.Int64
+	scaler    atomic.Pointer[scaler] // nil if the function always runs
 
 	ctx    context.Context //nolint:containedctx // ends the copies that come later
 	cancel context.CancelFunc
@@ -66,6 +68,9 @@ func (i *Ingress) Struck() int { return int(i.struck.Load()) }
 func (i *Ingress) Close() {
 	i.cancel()
 	i.copies.Wait()
+	if s := i.scaler.Load(); s != nil {
+		s.close()
+	}
 	i.client.CloseIdleConnections()
 }
 
@@ -89,6 +94,13 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-time.After(f.Delay):
 		case <-ctx.Done():
+		}
+	}
+	if s := i.scaler.Load(); s != nil {
+		defer s.leave()
+		if err := s.enter(ctx); err != nil {
+			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+			return
 		}
 	}
 	instance := i.instances[int(i.next.Add(1))%len(i.instances)]

@@ -1,12 +1,15 @@
 package ingress_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,5 +156,76 @@ func TestInstanceThatIsAway(t *testing.T) {
 	w := &world{T: t, url: front.URL}
 	if status, _, _ := w.call(); status != 0 {
 		t.Errorf("the answer is %d", status)
+	}
+}
+
+// The function is started by a callback, which waits until it is ready, and stopped when it
+// has had nothing to do.
+func TestScaleToZero(t *testing.T) {
+	w := newWorld(t, 1)
+	events := make(chan string, 10)
+	ready := make(chan struct{})
+	var broken atomic.Bool
+	err := w.ScaleToZero(t.Context(), ingress.Scale{
+		Start: func(context.Context) error {
+			events <- "start"
+			if broken.Load() {
+				return errors.New("no image")
+			}
+			<-ready
+			return nil
+		},
+		Stop: func(context.Context) error {
+			events <- "stop"
+			return nil
+		},
+		Idle: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func(want string) {
+		t.Helper()
+		select {
+		case got := <-events:
+			if got != want {
+				t.Fatalf("%s, want %s", got, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("no %s", want)
+		}
+	}
+	next("stop")
+
+	broken.Store(true)
+	if status, _, _ := w.call(); status != http.StatusServiceUnavailable {
+		t.Errorf("a function that does not start answers %d", status)
+	}
+	next("start")
+	broken.Store(false)
+
+	answer := make(chan int)
+	go func() {
+		status, _, _ := w.call()
+		answer <- status
+	}()
+	next("start")
+	if len(w.seen) > 0 {
+		t.Error("a callback was passed on before the function was ready")
+	}
+	close(ready)
+	if status := <-answer; status != http.StatusAccepted {
+		t.Errorf("a callback that was held is answered %d", status)
+	}
+	w.reached(1)
+	next("stop")
+	if status, _, _ := w.call(); status != http.StatusAccepted {
+		t.Errorf("started again, it answers %d", status)
+	}
+	w.reached(1)
+	next("start")
+	next("stop")
+	if got := w.Starts(); got != 3 {
+		t.Errorf("it was started %d times", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"sync"
 )
 
 // Ports are taken from below the range that systems hand out for outgoing
@@ -13,6 +14,10 @@ const (
 	lowestPort  = 20000
 	highestPort = 32000
 )
+
+// given holds the ports that this process has been given as any: it may be a while until
+// something listens on them, and nobody else here is to get them meanwhile.
+var given sync.Map
 
 // FreePorts returns ports of 127.0.0.1 that nothing listens on, all different: for
 // each wanted one that port if it is free, else any. 0 wants any.
@@ -41,7 +46,8 @@ func FreePorts(wanted ...int) ([]int, error) {
 			if tries == 1000 {
 				return nil, fmt.Errorf("no port between %d and %d is free", lowestPort, highestPort)
 			}
-			if port := lowestPort + rand.IntN(highestPort-lowestPort); take(port) {
+			port := lowestPort + rand.IntN(highestPort-lowestPort)
+			if _, taken := given.LoadOrStore(port, true); !taken && take(port) {
 				ports[i] = port
 			}
 		}

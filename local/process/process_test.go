@@ -351,3 +351,20 @@ func TestTail(t *testing.T) {
 		t.Errorf("a file that is not there has %q", got)
 	}
 }
+
+// What one caller was given, and does not use yet, no other gets.
+func TestFreePortsAreGivenOnce(t *testing.T) {
+	seen := map[int]bool{}
+	for range 100 {
+		ports, err := process.FreePorts(make([]int, 10)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, port := range ports {
+			if seen[port] {
+				t.Fatalf("%d is given twice", port)
+			}
+			seen[port] = true
+		}
+	}
+}

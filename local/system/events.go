@@ -2,6 +2,7 @@ package system
 
 import (
 	"os"
+	"path/filepath"
 
 	"github.com/duebell/duebell/local/broker"
 	"github.com/duebell/duebell/manifests"
@@ -19,13 +20,17 @@ func (s *System) startBroker() (err error) {
 	return err
 }
 
-// writeResources writes what every daprd reads: the component, and who is brought what.
+// writeResources writes what every daprd reads: the component, how it is used, and who is
+// brought what.
 func (s *System) writeResources() error {
 	dir := s.path("daprd-resources")
 	if err := os.RemoveAll(dir); err != nil { // those of another version
 		return err
 	}
 	if err := os.CopyFS(dir, manifests.Local); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "local", "resiliency.yaml"), manifests.Resiliency, 0o600); err != nil {
 		return err
 	}
 	return os.CopyFS(dir, manifests.Subscriptions)

@@ -19,9 +19,11 @@ import (
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
+	_ "golang.org/x/crypto/x509roots/fallback" // an image may come without certificates
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/trace"
 )
 
 // Function is what a function's New returns: how it serves, what it needs, and
@@ -72,6 +74,7 @@ func Run[C any](name string, build func(C) (*Function, error)) {
 func run[C any](name string, build func(C) (*Function, error)) int {
 	type settings struct {
 		Server   Config
+		Trace    trace.Config
 		Function C
 	}
 	if len(os.Args) == 2 && os.Args[1] == "-variables" {
@@ -87,6 +90,12 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 	}
 	slog.SetDefault(newLogger(os.Stdout, name, cfg.Server.LogLevel))
 	metrics.SetFunction(name)
+	stopTracing, err := trace.Start(cfg.Trace, name)
+	if err != nil {
+		slog.Error("the function can't start", "error", err)
+		return 1
+	}
+	defer stopTracing()
 
 	// From here on a signal is never missed, not even while build runs.
 	signals := make(chan os.Signal, 2)
@@ -124,7 +133,7 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 }
 
 func newLogger(w io.Writer, name string, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})).With("service", name)
+	return slog.New(trace.Handler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))).With("service", name)
 }
 
 // listen serves h with the functions framework, which takes its settings from

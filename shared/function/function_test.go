@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,11 @@ import (
 
 // The tests start this very program again, as a function.
 func TestMain(m *testing.M) {
+	if os.Getenv("TEST_AUTHORITIES") != "" {
+		pool, err := x509.SystemCertPool()
+		fmt.Println(err == nil && !pool.Equal(x509.NewCertPool()))
+		return
+	}
 	if os.Getenv("TEST_AS_FUNCTION") != "" {
 		function.Run("test-function", newFunction)
 	}
@@ -203,6 +209,15 @@ func (p *process) logged(t *testing.T, message string) []map[string]any {
 		}
 	}
 	return found
+}
+
+// In an image with nothing else in it, TLS works: the authorities are in the program.
+func TestAuthoritiesAreThereWithoutFiles(t *testing.T) {
+	program := exec.Command(os.Args[0])
+	program.Env = []string{"TEST_AUTHORITIES=1", "SSL_CERT_FILE=/nowhere", "SSL_CERT_DIR=/nowhere"}
+	if out, err := program.Output(); err != nil || string(out) != "true\n" {
+		t.Errorf("without files it knows authorities: %s (%v)", out, err)
+	}
 }
 
 func TestServing(t *testing.T) {
@@ -503,12 +518,12 @@ func TestVariables(t *testing.T) {
 	for _, v := range got {
 		names = append(names, v.Name)
 	}
-	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "TOKEN", "COUNT", "BROKEN", "FAILS"}
+	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "OTEL_EXPORTER_OTLP_ENDPOINT", "TOKEN", "COUNT", "BROKEN", "FAILS"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got[4] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
-		t.Errorf("got %+v", got[4])
+	if got[5] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
+		t.Errorf("got %+v", got[5])
 	}
 }
 

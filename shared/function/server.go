@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/trace"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -81,13 +82,18 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	start := time.Now()
 	id := requestID(r)
-	ctx := context.WithValue(web.WithRequestID(r.Context(), id), drainingKey{}, s.draining)
+	traced, endSpan := r.Context(), func(string, int) {}
+	if !isProbe(r) {
+		traced, endSpan = trace.Serve(r)
+	}
+	ctx := context.WithValue(web.WithRequestID(traced, id), drainingKey{}, s.draining)
 	r = r.WithContext(ctx)
 	r.Pattern = "" // the framework's; the handler sets its own
 	response := web.Track(w)
 	response.Header().Set(requestIDHeader, id)
 
 	cut := s.serve(response, r)
+	endSpan(r.Pattern, response.Status())
 
 	took := time.Since(start)
 	if !isProbe(r) {

@@ -29,14 +29,17 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/trace"
 )
 
-// payload is what a job carries: IDs only.
+// payload is what a job carries: IDs only, and the trace of the request that asked for it,
+// which no callback of Dapr's has.
 type payload struct {
 	TaskID     uuid.UUID `json:"task_id"`
 	UserID     string    `json:"user_id"`
 	ReminderID uuid.UUID `json:"reminder_id"`
 	Revision   int64     `json:"revision"`
+	Trace      string    `json:"traceparent,omitempty"`
 }
 
 // Name returns the name of a wake-up call's job.
@@ -115,7 +118,7 @@ func (apiToken) RequireTransportSecurity() bool { return false }
 // Schedule has Dapr make a wake-up call at an instant. A job that is there already
 // is left as it is: its name says that it is the same one.
 func (d *Dapr) Schedule(ctx context.Context, w task.Wake, at time.Time) error {
-	data, err := json.Marshal(payload(w))
+	data, err := json.Marshal(payload{w.TaskID, w.UserID, w.ReminderID, w.Revision, trace.Parent(ctx)})
 	if err != nil {
 		return fmt.Errorf("encode job %s: %w", Name(w), err)
 	}

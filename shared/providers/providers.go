@@ -3,12 +3,14 @@
 package providers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/aws"
 	"github.com/duebell/duebell/shared/notify/email"
 	"github.com/duebell/duebell/shared/notify/event"
@@ -23,6 +25,7 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/trace"
 )
 
 // Config has the settings of every provider. One that lacks its key is not used.
@@ -104,13 +107,26 @@ func Open(c Config, dapr *jobs.Dapr) (reminder.Channels, error) {
 			if err != nil {
 				return nil, fmt.Errorf("open %s: %w", p.name, err)
 			}
-			channels[channel] = append(channels[channel], reminder.Provider{Name: p.name, Channel: opened})
+			channels[channel] = append(channels[channel], reminder.Provider{Name: p.name, Channel: traced{opened, channel, p.name}})
 		}
 	}
 	if c.Events.Enabled {
-		channels[task.Event] = []reminder.Provider{{Name: "dapr", Channel: event.New(dapr)}}
+		channels[task.Event] = []reminder.Provider{{Name: "dapr", Channel: traced{event.New(dapr), task.Event, "dapr"}}}
 	}
 	return channels, nil
+}
+
+// traced is a channel each of whose sends is a span.
+type traced struct {
+	reminder.Channel
+	channel  task.Channel
+	provider string
+}
+
+// Send implements reminder.Channel.
+func (t traced) Send(ctx context.Context, m notify.Message) error {
+	about := map[string]string{"duebell.provider": t.provider, "duebell.delivery_id": m.ID.String(), "duebell.task_id": m.TaskID.String()}
+	return trace.Do(ctx, "send "+string(t.channel), about, func(ctx context.Context) error { return t.Channel.Send(ctx, m) })
 }
 
 // choose returns the providers that are wanted, in that order, or all that are enabled

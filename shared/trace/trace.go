@@ -1,0 +1,134 @@
+// Package trace follows a reminder with OpenTelemetry: from the request that asks for it,
+// through Dapr's job, to each delivery. Without an endpoint nothing is recorded or sent.
+package trace
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Config says where traces go.
+type Config struct {
+	// The SDK reads it, too, like the other variables that OpenTelemetry defines.
+	Endpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"where traces are sent, by OTLP over gRPC, like http://collector:4317; without it there are none. OpenTelemetry's other variables hold then, such as OTEL_TRACES_SAMPLER"`
+}
+
+const (
+	name = "github.com/duebell/duebell"
+	// flushTimeout is how long the last spans of a function that stops may take to be sent.
+	flushTimeout = 2 * time.Second
+)
+
+var propagator = propagation.TraceContext{}
+
+func tracer() trace.Tracer { return otel.Tracer(name) }
+
+// Start begins to send the traces of a function. It does not connect before there is
+// something to send. stop sends what is left, and has to be called.
+func Start(cfg Config, function string) (stop func(), err error) {
+	if cfg.Endpoint == "" {
+		return func() {}, nil
+	}
+	ctx := context.Background()
+	exporter, err := otlptracegrpc.New(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+	}
+	about, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", function), attribute.String("service.namespace", "duebell")), resource.WithFromEnv())
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
+	}
+	provider := sdk.NewTracerProvider(sdk.WithBatcher(exporter), sdk.WithResource(about))
+	otel.SetTracerProvider(provider)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		slog.Warn("traces could not be sent", "error", err)
+	}))
+	return func() {
+		ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+		defer cancel()
+		_ = provider.Shutdown(ctx) // nobody waits for a trace
+	}, nil
+}
+
+// Serve begins the span of a request, within the caller's trace if it names one. end is
+// called when the request was answered: then its pattern is known.
+func Serve(r *http.Request) (ctx context.Context, end func(pattern string, status int)) {
+	ctx = propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	ctx, span := tracer().Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
+	return ctx, func(pattern string, status int) {
+		if pattern != "" {
+			span.SetName(pattern)
+		}
+		span.SetAttributes(attribute.String("http.request.method", r.Method), attribute.String("http.route", pattern), attribute.Int("http.response.status_code", status))
+		if status >= http.StatusInternalServerError {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
+	}
+}
+
+// Parent returns what a job has to carry for Continue to go on with the trace in ctx; ""
+// if there is none.
+func Parent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagator.Inject(ctx, carrier)
+	return carrier.Get("traceparent")
+}
+
+// Continue begins a span within the trace that Parent has returned, with a link to the one
+// in ctx; a parent that makes no sense is none.
+func Continue(ctx context.Context, parent, what string) (_ context.Context, end func()) {
+	link := trace.LinkFromContext(ctx)
+	if parent != "" {
+		ctx = propagator.Extract(ctx, propagation.MapCarrier{"traceparent": parent})
+	}
+	ctx, span := tracer().Start(ctx, what, trace.WithLinks(link))
+	return ctx, func() { span.End() }
+}
+
+// Do runs do within a span, and marks it if do fails. What went wrong is for the log.
+func Do(ctx context.Context, what string, about map[string]string, do func(context.Context) error) error {
+	ctx, span := tracer().Start(ctx, what, trace.WithSpanKind(trace.SpanKindClient))
+	defer span.End()
+	for key, value := range about {
+		span.SetAttributes(attribute.String(key, value))
+	}
+	err := do(ctx)
+	if err != nil {
+		span.SetStatus(codes.Error, "")
+	}
+	return err
+}
+
+// Handler adds the trace of their context to log records.
+func Handler(h slog.Handler) slog.Handler { return handler{h} }
+
+type handler struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h handler) Handle(ctx context.Context, r slog.Record) error {
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return handler{h.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (h handler) WithGroup(name string) slog.Handler { return handler{h.Handler.WithGroup(name)} }

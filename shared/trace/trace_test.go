@@ -1,0 +1,95 @@
+package trace_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/duebell/duebell/shared/trace"
+)
+
+const (
+	id     = "0af7651916cd43dd8448eb211c80319c"
+	parent = "00-" + id + "-b7ad6b7169203331-01"
+)
+
+// record has spans recorded while the test runs.
+func record(t *testing.T) *tracetest.SpanRecorder {
+	t.Helper()
+	before, recorder := otel.GetTracerProvider(), tracetest.NewSpanRecorder()
+	otel.SetTracerProvider(sdk.NewTracerProvider(sdk.WithSpanProcessor(recorder)))
+	t.Cleanup(func() { otel.SetTracerProvider(before) })
+	return recorder
+}
+
+// What begins with a caller's request goes on after a job, and its log has the trace.
+func TestOneTrace(t *testing.T) {
+	recorder := record(t)
+	r := httptest.NewRequest("POST", "/api/tasks", nil)
+	r.Header.Set("traceparent", parent)
+	ctx, end := trace.Serve(r)
+	var logged strings.Builder
+	log := slog.New(trace.Handler(slog.NewJSONHandler(&logged, nil))).With("a", 1).WithGroup("g")
+	log.InfoContext(ctx, "hello")
+	carried := trace.Parent(ctx)
+	end("POST /api/tasks", 503)
+
+	ctx, endFire := trace.Continue(context.Background(), carried, "fire")
+	err := trace.Do(ctx, "send", map[string]string{"k": "v"}, func(context.Context) error { return errors.New("the secret") })
+	endFire()
+	if err == nil {
+		t.Error("the error is lost")
+	}
+	var names []string
+	for _, span := range recorder.Ended() {
+		names = append(names, span.Name()+" "+span.Status().Code.String())
+		if span.SpanContext().TraceID().String() != id {
+			t.Errorf("%s is of the trace %s", span.Name(), span.SpanContext().TraceID())
+		}
+		if span.Status().Description != "" {
+			t.Errorf("%s tells %q", span.Name(), span.Status().Description)
+		}
+	}
+	if got := strings.Join(names, ", "); got != "POST /api/tasks Error, send Error, fire Unset" {
+		t.Errorf("the spans are %s", got)
+	}
+	if !strings.Contains(logged.String(), `"trace_id":"`+id+`"`) {
+		t.Errorf("the log is %s", logged.String())
+	}
+}
+
+// What a job carries may make no sense, and a request may come from nowhere.
+func TestNoTrace(t *testing.T) {
+	if got := trace.Parent(context.Background()); got != "" {
+		t.Errorf("without a trace a job carries %q", got)
+	}
+	recorder := record(t)
+	for _, nonsense := range []string{"", "x", strings.Repeat("00-", 100), "00-" + strings.Repeat("0", 32) + "-b7ad6b7169203331-01"} {
+		_, end := trace.Continue(context.Background(), nonsense, "fire")
+		end()
+	}
+	for _, span := range recorder.Ended() {
+		if span.Parent().IsValid() || !span.SpanContext().IsValid() {
+			t.Errorf("a span has the parent %v", span.Parent())
+		}
+	}
+}
+
+func TestOffByDefault(t *testing.T) {
+	before := otel.GetTracerProvider()
+	stop, err := trace.Start(trace.Config{}, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if otel.GetTracerProvider() != before {
+		t.Error("something is recorded")
+	}
+}
