@@ -26,10 +26,15 @@ func TestUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, number, _ := strings.Cut(process.Address(port[0]), ":")
-	var out bytes.Buffer
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	says := func(what string) bool { return bytes.Contains(read(t, out), []byte(what)) }
 	up := exec.Command(filepath.Join(bin, "duebell"), "up")
 	up.Dir, up.Env = dir, append(os.Environ(), "PORT="+number, "DATABASE_URL=")
-	up.Stdout, up.Stderr = &out, &out
+	up.Stdout, up.Stderr = out, out
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +43,7 @@ func TestUp(t *testing.T) {
 	defer func() { _ = up.Process.Kill() }()
 
 	envFile := filepath.Join(dir, ".duebell", "dev.env")
-	wait(t, ended, &out, func() bool { _, err := os.Stat(envFile); return err == nil })
+	wait(t, ended, out, func() bool { return says("until Ctrl-C") })
 	try(t, dir)
 
 	second := exec.Command(filepath.Join(bin, "duebell"), "up")
@@ -62,8 +67,11 @@ func TestUp(t *testing.T) {
 	if _, err := os.Stat(envFile); err == nil {
 		t.Error("dev.env outlived the system")
 	}
-	for _, want := range []string{`"Water the plants" in the inbox`, `"Call the bank" in the inbox`, "nothing came", "stopped"} {
-		if !strings.Contains(out.String(), want) {
+	for _, want := range []string{
+		`"Water the plants" in the inbox`, "through SendGrid", "through FCM", "through OneSignal", "through Twilio", "to a webhook", "audit-log recorded",
+		`"Call the bank" in the inbox`, "sendgrid was told to refuse it, and ses took it", "nothing came", "stopped",
+	} {
+		if !says(want) {
 			t.Errorf("its output lacks %s", want)
 		}
 	}
@@ -71,17 +79,27 @@ func TestUp(t *testing.T) {
 		t.Errorf("left behind: %q", left)
 	}
 	if t.Failed() {
-		t.Log(out.String())
+		t.Logf("%s", read(t, out))
 	}
 }
 
+// read returns all that a file holds.
+func read(t *testing.T, f *os.File) []byte {
+	t.Helper()
+	text, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // wait waits for the system to come up.
-func wait(t *testing.T, ended <-chan error, out *bytes.Buffer, holds func() bool) {
+func wait(t *testing.T, ended <-chan error, out *os.File, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(2 * time.Minute); !holds(); time.Sleep(50 * time.Millisecond) {
 		select {
 		case err := <-ended:
-			t.Fatalf("ended with %v:\n%s", err, out)
+			t.Fatalf("ended with %v:\n%s", err, read(t, out))
 		default:
 		}
 		if time.Now().After(deadline) {

@@ -5,18 +5,26 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/task"
 )
 
-// tour shows real reminders being created, moved, cancelled, fired and received,
-// through the public API, as any user would.
+// tour shows real reminders being created, moved, cancelled, fired and received on
+// every channel, through the public API, as any user would. Only what the audit log
+// has recorded is read from the database: it is no user's business.
 type tour struct {
 	url, token string
+	db         *pgx.Conn
 	out        *screen
 }
 
@@ -24,12 +32,15 @@ const clock = "15:04:05.000"
 
 // run takes about five seconds. The error says what did not arrive as it should.
 func (t tour) run(ctx context.Context) error {
+	if err := t.choose(ctx); err != nil {
+		return err
+	}
 	start := time.Now().Truncate(time.Second).Add(time.Second)
-	fires, err := t.create(ctx, "Water the plants", start.Add(2*time.Second))
+	everywhere, err := t.create(ctx, "Water the plants", start.Add(2*time.Second), task.InApp, task.Email, task.Push, task.SMS, task.Webhook)
 	if err != nil {
 		return err
 	}
-	moved, err := t.create(ctx, "Call the bank", start.Add(time.Second))
+	moved, err := t.create(ctx, "Call the bank", start.Add(time.Second), task.InApp, task.Email)
 	if err != nil {
 		return err
 	}
@@ -37,7 +48,7 @@ func (t tour) run(ctx context.Context) error {
 		return err
 	}
 	t.out.line("moved", "%q to %s", moved.Title, moved.DueDate.Format(clock))
-	deleted, err := t.create(ctx, "Buy milk", start.Add(time.Second))
+	deleted, err := t.create(ctx, "Buy milk", start.Add(time.Second), task.InApp, task.Email)
 	if err != nil {
 		return err
 	}
@@ -46,83 +57,151 @@ func (t tour) run(ctx context.Context) error {
 	}
 	t.out.line("deleted", "%q", deleted.Title)
 
-	for _, task := range []api.Task{fires, moved} {
-		if err := t.arrives(ctx, task); err != nil {
-			return err
-		}
+	if err := t.arrivesEverywhere(ctx, everywhere); err != nil {
+		return err
 	}
-	if n, _, err := t.received(ctx, deleted); err != nil || n != 0 {
-		return fmt.Errorf("%d reminders came for the deleted task (%w)", n, err)
+	if err := t.arrivesInSpiteOf(ctx, sandbox.SendGrid, moved); err != nil {
+		return err
+	}
+	if came, err := t.received(ctx, deleted); err != nil || len(came) != 0 {
+		return fmt.Errorf("reminders came for the deleted task: %v (%w)", came, err)
 	}
 	t.out.line("silent", "%q was deleted, and nothing came", deleted.Title)
 	return nil
 }
 
-func (t tour) create(ctx context.Context, title string, due time.Time) (created api.Task, err error) {
-	if err := t.call(ctx, http.MethodPost, "/api/tasks", map[string]any{"title": title, "due_date": due}, &created); err != nil {
+// choose sets where the channels reach the tour's user.
+func (t tour) choose(ctx context.Context) error {
+	return t.call(ctx, http.MethodPut, "/api/preferences", map[string]any{
+		"phones":  []string{"+12025550143"},
+		"devices": []preferences.Device{{Provider: "fcm", Token: "tour"}, {Provider: "onesignal", Token: "7f1d3f6e-0c53-4f0c-9a43-8f6c3d0f2b10"}},
+		"webhook": map[string]string{"url": t.url + sandbox.WebhookPath + "/tour"},
+	}, nil)
+}
+
+func (t tour) create(ctx context.Context, title string, due time.Time, channels ...task.Channel) (created api.Task, err error) {
+	if err := t.call(ctx, http.MethodPost, "/api/tasks", map[string]any{"title": title, "due_date": due, "channels": channels}, &created); err != nil {
 		return created, err
 	}
 	t.out.line("created", "%q, due at %s, %s", title, due.UTC().Format(clock), created.Reminders[0].State)
 	return created, nil
 }
 
-// arrives waits for a task's reminder, in the inbox and as an e-mail.
-func (t tour) arrives(ctx context.Context, task api.Task) error {
-	ctx, cancel := context.WithDeadline(ctx, task.DueDate.Add(10*time.Second))
+// arrivesEverywhere waits for a reminder that comes on every channel.
+func (t tour) arrivesEverywhere(ctx context.Context, reminded api.Task) error {
+	ways := []struct{ by, text string }{
+		{inbox, fmt.Sprintf("%q in the inbox", reminded.Title)},
+		{sandbox.SendGrid, "... as e-mail, through SendGrid"},
+		{sandbox.FCM, "... as push message, through FCM"},
+		{sandbox.OneSignal, "... as push message, through OneSignal"},
+		{sandbox.Twilio, "... as SMS, through Twilio"},
+		{sandbox.Webhook, "... as a post to a webhook"},
+		{auditLog, "... as an event, which audit-log recorded"},
+	}
+	came, err := t.arrives(ctx, reminded, len(ways))
+	if err != nil {
+		return err
+	}
+	for _, way := range ways {
+		at, there := came[way.by]
+		if !there {
+			return fmt.Errorf("%q came by %v, but not by %s", reminded.Title, slices.Sorted(maps.Keys(came)), way.by)
+		}
+		t.out.line("received", "%-42s %4d ms after its time", way.text, at.Sub(*reminded.DueDate).Milliseconds())
+	}
+	return nil
+}
+
+// arrivesInSpiteOf has an e-mail provider refuse, and waits for a reminder that comes
+// in the inbox, as e-mail and as an event.
+func (t tour) arrivesInSpiteOf(ctx context.Context, provider string, reminded api.Task) error {
+	if err := t.call(ctx, http.MethodPost, "/dev/faults", map[string]any{"provider": provider, "status": http.StatusServiceUnavailable, "times": 1}, nil); err != nil {
+		return err
+	}
+	came, err := t.arrives(ctx, reminded, 3)
+	if err != nil {
+		return err
+	}
+	after := func(by string) int64 { return came[by].Sub(*reminded.DueDate).Milliseconds() }
+	for by := range came {
+		if by != inbox && by != auditLog {
+			t.out.line("received", "%q in the inbox %d ms after its time, as e-mail after %d ms: %s was told to refuse it, and %s took it",
+				reminded.Title, after(inbox), after(by), provider, by)
+		}
+	}
+	return nil
+}
+
+// arrives waits until a task's reminder has come so many ways, and returns when it
+// came by each.
+func (t tour) arrives(ctx context.Context, reminded api.Task, ways int) (map[string]time.Time, error) {
+	ctx, cancel := context.WithDeadline(ctx, reminded.DueDate.Add(10*time.Second))
 	defer cancel()
 	for {
-		n, inboxAt, err := t.received(ctx, task)
-		if err != nil {
-			return err
-		}
-		mails, mailAt, err := t.mailed(ctx, task)
-		if err != nil {
-			return err
-		}
-		if n > 1 || mails > 1 {
-			return fmt.Errorf("%q came %d times to the inbox and %d times as e-mail", task.Title, n, mails)
-		}
-		if n == 1 && mails == 1 {
-			t.out.line("received", "%q in the inbox %d ms after its time, as e-mail after %d ms", task.Title,
-				inboxAt.Sub(*task.DueDate).Milliseconds(), mailAt.Sub(*task.DueDate).Milliseconds())
-			return nil
+		came, err := t.received(ctx, reminded)
+		if err != nil || len(came) >= ways {
+			return came, err
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("%q did not arrive: %d in the inbox, %d e-mails", task.Title, n, mails)
+			return nil, fmt.Errorf("%q came only by %v", reminded.Title, slices.Sorted(maps.Keys(came)))
 		}
 	}
 }
 
-// received counts a task's notifications in the inbox, and says when the last
-// one was written.
-func (t tour) received(ctx context.Context, task api.Task) (n int, at time.Time, err error) {
-	var inbox struct {
+// The ways that a reminder comes by, beside the providers in the sandbox.
+const (
+	inbox    = "inbox"
+	auditLog = "audit-log"
+)
+
+// received says when a task's reminder came by each way. The error says what came
+// twice.
+func (t tour) received(ctx context.Context, reminded api.Task) (map[string]time.Time, error) {
+	came := map[string]time.Time{}
+	var twice error
+	add := func(by string, at time.Time) {
+		if _, before := came[by]; before {
+			twice = fmt.Errorf("%q came twice by %s", reminded.Title, by)
+		}
+		came[by] = at
+	}
+
+	var told struct {
 		Notifications []struct {
 			TaskID    string    `json:"task_id"`
 			CreatedAt time.Time `json:"created_at"`
 		}
 	}
-	err = t.call(ctx, http.MethodGet, "/api/notifications", nil, &inbox)
-	for _, each := range inbox.Notifications {
-		if each.TaskID == task.ID.String() {
-			n, at = n+1, each.CreatedAt
+	if err := t.call(ctx, http.MethodGet, "/api/notifications", nil, &told); err != nil {
+		return nil, err
+	}
+	for _, n := range told.Notifications {
+		if n.TaskID == reminded.ID.String() {
+			add(inbox, n.CreatedAt)
 		}
 	}
-	return n, at, err
-}
 
-// mailed counts the e-mails that the sandbox has caught for a task in this run.
-func (t tour) mailed(ctx context.Context, task api.Task) (n int, at time.Time, err error) {
 	var messages []sandbox.Message
-	err = t.call(ctx, http.MethodGet, "/dev/messages", nil, &messages)
+	if err := t.call(ctx, http.MethodGet, "/dev/messages", nil, &messages); err != nil {
+		return nil, err
+	}
 	for _, m := range messages {
-		if strings.Contains(m.Subject, task.Title) && m.ReceivedAt.After(task.CreatedAt) {
-			n, at = n+1, m.ReceivedAt
+		if strings.Contains(m.Subject+m.Body, reminded.Title) && m.ReceivedAt.After(reminded.CreatedAt) {
+			add(m.Provider, m.ReceivedAt)
 		}
 	}
-	return n, at, err
+
+	rows, _ := t.db.Query(ctx, `select recorded_at from audit_events where task_id = $1`, reminded.ID)
+	recorded, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
+	if err != nil {
+		return nil, fmt.Errorf("read the audit log: %w", err)
+	}
+	for _, at := range recorded {
+		add(auditLog, at)
+	}
+	return came, twice
 }
 
 // call makes a request as the tour's user, and reads the answer into out.

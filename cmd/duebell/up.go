@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/issuer"
 	"github.com/duebell/duebell/local/system"
@@ -84,8 +86,13 @@ func showTour(ctx context.Context, sys *system.System, out *screen) error {
 	if err != nil {
 		return err
 	}
+	db, err := pgx.Connect(ctx, sys.Environment()["DATABASE_URL"])
+	if err != nil {
+		return err
+	}
+	defer db.Close(context.WithoutCancel(ctx))
 	out.text("Reminders, from end to end")
-	return tour{url: sys.URL(), token: token, out: out}.run(ctx)
+	return tour{url: sys.URL(), token: token, db: db, out: out}.run(ctx)
 }
 
 // runtime finds or builds the Dapr runtime.

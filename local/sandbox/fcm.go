@@ -96,7 +96,7 @@ func fcmProblem(m *fcm.Message) (field, wrong string) {
 	case m.Topic != "" || m.Condition != "" || m.Fid != "":
 		return "message", "The sandbox takes messages to one token."
 	case !fcmToken.MatchString(m.Token):
-		return "message.token", "The registration token is not a valid FCM registration token"
+		return "", "The registration token is not a valid FCM registration token" // as published, without a field
 	case m.Notification == nil:
 		return "message", "The sandbox takes messages with a notification."
 	}

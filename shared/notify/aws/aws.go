@@ -59,12 +59,16 @@ func (c Config) Outcome(call *notify.Call, err error, notOfTheMessage func(smith
 		detail = api.ErrorCode() + ": " + api.ErrorMessage()
 	}
 	outcome := call.Outcome(detail, c.SecretAccessKey, c.SessionToken)
-	if failed, ok := errors.AsType[*notify.Error](outcome); ok && failed.Kind == notify.Permanent && explained && (throttled[api.ErrorCode()] || notOfTheMessage(api)) {
+	if failed, ok := errors.AsType[*notify.Error](outcome); ok && failed.Kind == notify.Permanent && explained && (ofNoMessage[api.ErrorCode()] || notOfTheMessage(api)) {
 		failed.Kind = notify.Retry
 	}
 	return outcome
 }
 
-// throttled are the codes of too many requests, which may come as a 400:
-// https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html
-var throttled = map[string]bool{"Throttling": true, "ThrottlingException": true, "Throttled": true, "TooManyRequestsException": true, "RequestExpired": true, "ExpiredTokenException": true, "ExpiredToken": true, "LimitExceededException": true}
+// ofNoMessage are the codes of too many requests, and of keys that are wrong, which may
+// come as a 400: https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html
+var ofNoMessage = map[string]bool{
+	"Throttling": true, "ThrottlingException": true, "Throttled": true, "TooManyRequestsException": true, "LimitExceededException": true,
+	"AccessDeniedException": true, "NotAuthorized": true, "IncompleteSignature": true, "UnrecognizedClientException": true,
+	"RequestExpired": true, "ExpiredTokenException": true, "ExpiredToken": true,
+}

@@ -148,6 +148,8 @@ func outcome(call *notify.Call, secret config.Secret) error {
 	detail, gone := "(no explanation)", false
 	if json.Unmarshal(body, &answer) == nil && answer.Error.Message != "" {
 		detail = answer.Error.Message
+		// For a token that is none there is an example among the error codes that names no field.
+		gone = strings.HasPrefix(detail, "The registration token is not a valid FCM registration token")
 	}
 	for _, d := range answer.Error.Details {
 		if d.ErrorCode != "" {

@@ -127,6 +127,10 @@ func TestWhoIsGone(t *testing.T) {
 			400, `{"error":{"message":"The registration token is not a valid FCM registration token","details":[{"errorCode":"INVALID_ARGUMENT"},{"fieldViolations":[{"field":"message.token"}]}]}}`,
 			notify.Permanent, true,
 		},
+		"no token, without the field": {
+			400, `{"error":{"code":400,"message":"The registration token is not a valid FCM registration token","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"INVALID_ARGUMENT"}]}}`,
+			notify.Permanent, true,
+		},
 		"another field":   {400, `{"error":{"message":"no","details":[{"errorCode":"INVALID_ARGUMENT"},{"fieldViolations":[{"field":"message.data"}]}]}}`, notify.Permanent, false},
 		"another project": {404, `<html>404</html>`, notify.Retry, false},
 		"another sender":  {403, `{"error":{"message":"no","details":[{"errorCode":"SENDER_ID_MISMATCH"}]}}`, notify.Retry, false},

@@ -99,8 +99,8 @@ func plain(text string) string {
 	return strings.NewReplacer("{{", "{\u2060{", "{%", "{\u2060%").Replace(text)
 }
 
-// outcome reads an answer. A message that nobody gets is answered with 200 and
-// without an id: https://documentation.onesignal.com/reference/create-message
+// outcome reads an answer. A message that nobody gets is answered with 200, and with
+// an id that is empty or errors that name its only recipient: https://documentation.onesignal.com/reference/create-message
 func (c *Channel) outcome(call *notify.Call) error {
 	status, body := call.Answer()
 	var answer struct {
@@ -116,9 +116,10 @@ func (c *Channel) outcome(call *notify.Call) error {
 			detail = strings.Join(list, "; ")
 		}
 	}
-	if status == http.StatusOK && readable && answer.ID != nil && *answer.ID == "" {
+	gone := isGone(answer.Errors)
+	if status == http.StatusOK && readable && (gone || answer.ID != nil && *answer.ID == "") {
 		return &notify.Error{
-			Kind: notify.Permanent, Gone: isGone(answer.Errors),
+			Kind: notify.Permanent, Gone: gone,
 			Err: fmt.Errorf("the provider took nothing: %.300s", detail),
 		}
 	}

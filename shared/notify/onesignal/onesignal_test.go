@@ -72,11 +72,15 @@ func TestNobodyThere(t *testing.T) {
 		kind notify.Kind
 		gone bool
 	}{
-		`{"id":"","errors":["All included players are not subscribed"]}`:           {notify.Permanent, true},
-		`{"id":"","errors":{"invalid_player_ids":["` + subscription + `"]}}`:       {notify.Permanent, true},
-		`{"id":"","errors":{"invalid_subscription_ids":["` + subscription + `"]}}`: {notify.Permanent, true},
-		`{"id":"","errors":["Another reason"]}`:                                    {notify.Permanent, false},
-		`{"id":"b6b326a8-40aa-13e5-b91b-bf8bc3fa26f7","external_id":null}`:         {"", false},
+		`{"id":"","errors":["All included players are not subscribed"]}`:                                         {notify.Permanent, true},
+		`{"id":"","errors":{"invalid_player_ids":["` + subscription + `"]}}`:                                     {notify.Permanent, true},
+		`{"id":"","errors":{"invalid_subscription_ids":["` + subscription + `"]}}`:                               {notify.Permanent, true},
+		`{"id":"","errors":["Another reason"]}`:                                                                  {notify.Permanent, false},
+		`{"errors":["All included players are not subscribed"]}`:                                                 {notify.Permanent, true},
+		`{"id":"b6b326a8-40aa-13e5-b91b-bf8bc3fa26f7","errors":{"invalid_player_ids":["` + subscription + `"]}}`: {notify.Permanent, true},
+		`{"id":"b6b326a8-40aa-13e5-b91b-bf8bc3fa26f7","external_id":null}`:                                       {"", false},
+		`{"id":"b6b326a8-40aa-13e5-b91b-bf8bc3fa26f7","errors":null}`:                                            {"", false},
+		`{"id":"b6b326a8-40aa-13e5-b91b-bf8bc3fa26f7","errors":["Something beside"]}`:                            {"", false},
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
 		err := channel(t, s.URL).Send(t.Context(), notify.Message{To: subscription, Title: "Pay rent"})

@@ -74,6 +74,9 @@ func TestErrorsOfTheAccount(t *testing.T) {
 		`"MessageRejected","message":"Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: reminders@duebell.example"`: notify.Retry,
 		`"MessageRejected","message":"Email contains a virus"`: notify.Permanent,
 		`"BadRequestException"`:                                notify.Permanent,
+		`"AccessDeniedException"`:                              notify.Retry,
+		`"NotAuthorized"`:                                      notify.Retry,
+		`"IncompleteSignature"`:                                notify.Retry,
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)

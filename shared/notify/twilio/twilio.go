@@ -110,16 +110,20 @@ func outcome(call *notify.Call, secret config.Secret) error {
 // ofTheAccount are errors about the operator's account and number, and not about the
 // message: https://www.twilio.com/docs/api/errors
 var ofTheAccount = map[int]bool{
+	10001: true, // account is not active
 	20003: true, // wrong credentials, or no money left
 	20429: true, // too many requests
 	21212: true, // wrong sender
+	21267: true, // a name as the sender, on a trial
 	21408: true, // region not enabled
 	21603: true, // no sender
 	21606: true, // sender can't send SMS
+	21608: true, // a trial sends to verified numbers only
 	21611: true, // sender's queue is full
 	21612: true, // sender can't send to this country
 	21659: true, // sender is not Twilio's
 	21660: true, // sender is of another account
+	21661: true, // sender can't send SMS
 	21701: true, // no such messaging service
 	21703: true, // messaging service without senders
 	21704: true, // messaging service without senders that fit

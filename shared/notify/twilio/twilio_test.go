@@ -78,7 +78,10 @@ func TestSend(t *testing.T) {
 		t.Errorf("got %s, from %q, service %q", path, from, service)
 	}
 	// A 400 that is about the operator's account is no reason to give a reminder up.
-	for of, want := range map[int]notify.Kind{21211: notify.Permanent, 21610: notify.Permanent, 21614: notify.Permanent, 21212: notify.Retry, 21408: notify.Retry, 21606: notify.Retry} {
+	for of, want := range map[int]notify.Kind{
+		21211: notify.Permanent, 21610: notify.Permanent, 21614: notify.Permanent, 21635: notify.Permanent,
+		10001: notify.Retry, 21212: notify.Retry, 21267: notify.Retry, 21408: notify.Retry, 21606: notify.Retry, 21608: notify.Retry, 21661: notify.Retry,
+	} {
 		code = of
 		err := channel(t, s.URL, "+15005550006").Send(t.Context(), notify.Message{To: "+4915112345678", Title: "Pay rent"})
 		if kind, _ := notify.KindOf(err); kind != want {
