@@ -172,12 +172,12 @@ func TestTargetTakenOutBeforeSending(t *testing.T) {
 	w.choose(chosen)
 	w.everything()
 	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
-	created := w.create(task.Draft{DueDate: in(0), Channels: []task.Channel{task.Push, task.SMS, task.Webhook}})
+	created := w.create(task.Draft{DueDate: in(0), Channels: []task.Channel{task.Email, task.Push, task.SMS, task.Webhook}})
 	_, _ = w.firer.Fire(t.Context(), wake(created))
 	before := w.mail.count()
 	w.choose(func(p *preferences.Preferences) {
 		p.Channels = []task.Channel{task.InApp} // which is no reason: the task names its own
-		p.Phones, p.Devices = p.Phones[1:], p.Devices[2:]
+		p.Emails, p.Phones, p.Devices = p.Emails[1:], p.Phones[1:], p.Devices[2:]
 		p.Webhook = &preferences.Webhook{URL: hook + "&c=d", Secret: "whsec_b3RoZXI="}
 	})
 	w.mail.answer = nil
@@ -185,13 +185,14 @@ func TestTargetTakenOutBeforeSending(t *testing.T) {
 	w.fire(wake(created))
 	const out = " failed permanent: it is not in your preferences any more"
 	if diff := cmp.Diff([]string{
+		"email a@x.org sendgrid" + out, "email b@x.org sendgrid sent",
 		"push fcm:c1:APA91b fcm" + out, "push fcm:c2 fcm sent", "push onesignal:0198 failed this device's provider is not set up here",
 		"sms +15551234567 twilio" + out, "sms +15557654321 twilio sent", "webhook " + hook + " webhook" + out,
 	}, w.log(created)); diff != "" {
 		t.Error(diff)
 	}
-	if n := w.mail.count() - before; n != 2 {
-		t.Errorf("%d sends to what is left, want 2", n)
+	if n := w.mail.count() - before; n != 3 {
+		t.Errorf("%d sends to what is left, want 3", n)
 	}
 }
 

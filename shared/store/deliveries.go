@@ -135,6 +135,9 @@ func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration, pr
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, t.title, t.notes, t.due_date, r.before,
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
+					-- Without a list it is the address of the sign-in.
+					when 'email'   then p.user_id is not null
+						and (p.unsubscribed or cardinality(p.emails) > 0 and not d.target = any (p.emails))
 					when 'sms'     then not d.target = any (p.phones)
 					when 'push'    then not p.devices @> jsonb_build_array(jsonb_build_object(
 						'provider', split_part(d.target, ':', 1), 'token', substr(d.target, strpos(d.target, ':') + 1)))
