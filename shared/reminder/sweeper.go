@@ -242,7 +242,9 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 	if err != nil || len(pending) == 0 {
 		return 0, 0, err
 	}
-	taken := s.schedule(ctx, pending)
+	inTime, cancel := context.WithTimeout(ctx, scheduling)
+	defer cancel()
+	taken := schedule(inTime, s.dapr, s.rules.Concurrent, s.now, pending)
 	stale, err := s.store.Confirm(ctx, taken)
 	if err != nil {
 		return len(pending), 0, err
@@ -259,24 +261,23 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 // a leftover job to be known as settled when it is.
 const scheduling = time.Minute
 
-// schedule returns those that Dapr has taken.
-func (s *Sweeper) schedule(ctx context.Context, pending []store.Due) (scheduled []store.Scheduled) {
-	ctx, cancel := context.WithTimeout(ctx, scheduling)
-	defer cancel()
+// schedule asks Dapr for wake-up calls, so many at a time, and returns those that it has
+// taken. What is not begun when ctx ends is left.
+func schedule(ctx context.Context, dapr Scheduler, concurrent int, now func() time.Time, pending []store.Due) (scheduled []store.Scheduled) {
 	var mu sync.Mutex
 	var group errgroup.Group
-	group.SetLimit(s.rules.Concurrent)
+	group.SetLimit(concurrent)
 	var taken, refused atomic.Int32
 	for _, d := range pending {
 		group.Go(func() error {
-			if refused.Load() >= 10 && taken.Load() == 0 {
+			if ctx.Err() != nil || refused.Load() >= 10 && taken.Load() == 0 {
 				return nil // it is away: don't wait for it with every one of them
 			}
 			call, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
-			if err := s.dapr.Schedule(call, d.Wake, notBefore(d.FireAt, s.now())); err != nil {
+			if err := dapr.Schedule(call, d.Wake, notBefore(d.FireAt, now())); err != nil {
 				if refused.Add(1) == 1 {
-					slog.Warn("reminders stay pending: Dapr did not take a job", "reminder_id", d.ReminderID, "error", err)
+					slog.Warn("reminders stay pending: Dapr did not take a job", "task_id", d.TaskID, "reminder_id", d.ReminderID, "error", err)
 				}
 				return nil
 			}

@@ -45,7 +45,7 @@ func insert(t *testing.T, s *store.Store) task.Task {
 	d := task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()}
 	newID := func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 	made := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID)}
-	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.InsertTask(ctx, made) }); err != nil {
+	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.InsertTasks(ctx, []task.Task{made}) }); err != nil {
 		t.Fatal(err)
 	}
 	return made

@@ -64,15 +64,21 @@ func inUTC(t *time.Time) *time.Time {
 	return &u
 }
 
-// InsertTask stores a new task with its reminders.
-func (tx Tx) InsertTask(ctx context.Context, t task.Task) error {
-	if _, err := tx.tx.Exec(ctx, `
-		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		t.ID, t.UserID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.CreatedAt, t.UpdatedAt); err != nil {
-		return err
+// InsertTasks stores new tasks with their reminders, in one exchange with the server
+// however many there are.
+func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task) error {
+	var batch pgx.Batch
+	var rows taskRows
+	var reminders reminderRows
+	for _, t := range tasks {
+		rows.add(t)
+		for _, r := range t.Reminders {
+			reminders.add(t, r)
+		}
 	}
-	return tx.saveReminders(ctx, nil, t)
+	rows.queue(&batch)
+	reminders.queue(&batch)
+	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
 // LockTask locks a user's task and all its reminders, removed ones included,
@@ -179,18 +185,16 @@ func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) (Leftovers, error) {
 	return left, tx.cancelDeliveries(ctx, id, true)
 }
 
-// saveReminders stores what has changed from before, nil for a new task, to t.
+// saveReminders stores what has changed from before to t.
 func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task) error {
 	var batch pgx.Batch
+	var added reminderRows
 	var armedAnew []task.Reminder
 	for _, r := range t.Reminders {
 		i := slices.IndexFunc(before, func(old task.Reminder) bool { return old.ID == r.ID })
 		switch {
 		case i < 0:
-			batch.Queue(`
-				insert into reminders (id, task_id, user_id, before, fire_at, state, revision, last_scheduling_at)
-				values ($1, $2, $3, $4, $5, $6, $7, now())`,
-				r.ID, t.ID, t.UserID, r.Before, r.FireAt, r.State, r.Revision)
+			added.add(t, r)
 		case r != before[i]:
 			batch.Queue(`
 				update reminders set fire_at = $2, state = $3,
@@ -210,6 +214,7 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
 	}
+	added.queue(&batch)
 	for _, r := range armedAnew {
 		batch.Queue(`update deliveries set superseded = true where reminder_id = $1 and revision < $2 and not superseded`, r.ID, r.Revision)
 	}
