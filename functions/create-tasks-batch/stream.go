@@ -62,7 +62,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 	if err != nil {
 		return err
 	}
-	in := &reading{records: newRecords(body, mediaType == csvType), key: key, asked: sha256.New()}
+	in := &reading{records: api.NewRecords(body, mediaType == csvType), key: key, asked: sha256.New()}
 	if err := in.begin(mediaType); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 
 // reading is the work on one stream.
 type reading struct {
-	records  *records
+	records  *api.Records
 	columns  api.Columns // nil: lines of JSON
 	imported *reminder.Import
 
@@ -105,12 +105,12 @@ func (in *reading) begin(mediaType string) error {
 	if mediaType != csvType {
 		return nil
 	}
-	header, err := in.records.next()
+	header, err := in.records.Next()
 	switch {
 	case errors.Is(err, io.EOF):
 		return fault.Invalid("the body is empty: send a line that names the columns, and one for each task")
-	case errors.Is(err, errTooLong):
-		return fault.Invalid("the first line, which names the columns, is longer than %d bytes", maxRecord)
+	case errors.Is(err, api.ErrTooLong):
+		return fault.Invalid("the first line, which names the columns, is longer than %d bytes", api.MaxRecord)
 	case err != nil:
 		return err
 	}
@@ -127,14 +127,14 @@ func (in *reading) begin(mediaType string) error {
 func (in *reading) all(ctx context.Context) error {
 	in.asked.Write(in.begun)
 	for {
-		text, err := in.records.next()
+		text, err := in.records.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			if in.index == 0 {
 				return fault.Invalid("the body has no tasks: send a line for each")
 			}
 			return in.store(ctx)
-		case err != nil && !errors.Is(err, errTooLong):
+		case err != nil && !errors.Is(err, api.ErrTooLong):
 			return err
 		case in.index == maxRecords:
 			in.fail(fault.Invalid("a request may have %d tasks: send this one, and all after it, in another request", maxRecords))
@@ -156,7 +156,7 @@ func (in *reading) take(text []byte, err error) {
 	var draft task.Draft
 	switch {
 	case err != nil:
-		err = fault.Invalid("it is longer than %d bytes, or has a quote that is not closed", maxRecord)
+		err = fault.Invalid("it is longer than %d bytes, or has a quote that is not closed", api.MaxRecord)
 	case in.columns == nil:
 		draft, err = readOne(text)
 	default:
@@ -186,7 +186,7 @@ func row(text []byte) ([]string, error) {
 }
 
 func (in *reading) fail(err error) {
-	in.failures.add(streamFailure{Index: in.index, Line: in.records.line, Error: reason(err)})
+	in.failures.add(streamFailure{Index: in.index, Line: in.records.Line, Error: reason(err)})
 }
 
 // store stores the part that was read.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store"
 )
@@ -85,7 +86,7 @@ func TestLinesOfJSON(t *testing.T) {
 		``,
 		`{"title":""}`,
 		`not JSON`,
-		`{"title":"` + strings.Repeat("x", maxRecord) + `"}`,
+		`{"title":"` + strings.Repeat("x", api.MaxRecord) + `"}`,
 		"\t{\"title\":\"b\"}\r",
 		`{"title":"c","id":"x"}`,
 		"{\"title\":\"\xff\"}",
@@ -170,7 +171,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 		{csvType, "notes\nx\n", 400, "title is missing"},
 		{csvType, "title,title\nx,y\n", 400, "comes twice"},
 		{csvType, `"title` + "\nx\n", 400, "not a row of CSV"},
-		{csvType, strings.Repeat("x", maxRecord+1) + "\n", 400, "longer than"},
+		{csvType, strings.Repeat("x", api.MaxRecord+1) + "\n", 400, "longer than"},
 		{csvType + "; charset=latin1", "title\nx\n", 415, "UTF-8"},
 	} {
 		w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", tt.body, "Content-Type", tt.mediaType), tt.status, "invalid", tt.detail)

@@ -1,4 +1,4 @@
-package main
+package api
 
 import (
 	"bufio"
@@ -7,36 +7,39 @@ import (
 	"io"
 )
 
-// maxRecord is how long one task may be, as it is written: longer than the longest
+// MaxRecord is how long one task may be, as it is written: longer than the longest
 // title and notes can be with every character escaped.
-const maxRecord = 128 << 10
+const MaxRecord = 128 << 10
 
-// errTooLong is what records.next returns for a record that is longer. It has been
+// ErrTooLong is what Records.Next returns for a record that is longer. It has been
 // passed over.
-var errTooLong = errors.New("too long")
+var ErrTooLong = errors.New("too long")
 
-// records cuts a body into records, as it comes: lines, and for CSV rows, whose quoted
+// Records cuts a file of tasks into records, as it comes: lines, and for CSV rows, whose quoted
 // cells may have line breaks (RFC 4180). Empty lines are passed over. It holds one
 // record at a time.
-type records struct {
+type Records struct {
+	// Line is where the record begins that was returned last, counted from 1.
+	Line int
+
 	body *bufio.Reader
 	csv  bool
-	line int    // where the record begins that was returned last, counted from 1
-	text []byte // of that record
+	text []byte // of the record
 	ends int    // lines that have ended
 }
 
-func newRecords(body io.Reader, csv bool) *records {
-	r := &records{body: bufio.NewReaderSize(body, 64<<10), csv: csv}
+// NewRecords cuts CSV, or else lines.
+func NewRecords(body io.Reader, csv bool) *Records {
+	r := &Records{body: bufio.NewReaderSize(body, 64<<10), csv: csv}
 	if mark, err := r.body.Peek(3); err == nil && bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
 		_, _ = r.body.Discard(3) // what Excel puts before UTF-8
 	}
 	return r
 }
 
-// next returns the next record, without the line break at its end. It is valid until
+// Next returns the next record, without the line break at its end. It is valid until
 // the next call. io.EOF says that there are no more, and that the body is whole.
-func (r *records) next() ([]byte, error) {
+func (r *Records) Next() ([]byte, error) {
 	for {
 		text, err := r.read()
 		if err != nil || len(text) > 0 {
@@ -45,13 +48,13 @@ func (r *records) next() ([]byte, error) {
 	}
 }
 
-func (r *records) read() ([]byte, error) {
-	r.text, r.line = r.text[:0], r.ends+1
+func (r *Records) read() ([]byte, error) {
+	r.text, r.Line = r.text[:0], r.ends+1
 	long := false
 	var cell quoting
 	for {
 		part, err := r.body.ReadSlice('\n')
-		if !long && len(r.text)+len(part) > maxRecord {
+		if !long && len(r.text)+len(part) > MaxRecord {
 			long, r.text = true, r.text[:0]
 		}
 		if !long {
@@ -71,7 +74,7 @@ func (r *records) read() ([]byte, error) {
 			return nil, err
 		}
 		if long {
-			return nil, errTooLong
+			return nil, ErrTooLong
 		}
 		if r.csv {
 			return bytes.TrimRight(r.text, "\r\n"), nil
