@@ -115,7 +115,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 		if key == nil {
 			return nil
 		}
-		return tx.ClaimKey(ctx, *key, encode(summary(tasks, failed)))
+		return tx.ClaimKey(ctx, *key, encode(h.summary(tasks, failed)))
 	})
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		return web.WriteJSON(w, http.StatusOK, jsontext.Value(before.Answer))
@@ -123,7 +123,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := summary(created, failed)
+	out := h.summary(created, failed)
 	if key != nil {
 		// Claimed was the answer as it is before Dapr is told. It will do if this fails.
 		if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), *key, encode(out)); err != nil {
@@ -166,13 +166,14 @@ func reason(err error) string {
 	return "the task could not be read"
 }
 
-func summary(tasks []task.Task, failed []failure) response {
-	counts := reminder.Count(tasks)
+func (h handler) summary(tasks []task.Task, failed []failure) response {
+	expected := h.planner.Expected()
+	counts := reminder.Count(tasks, expected)
 	out := response{
 		Tasks: make([]api.Task, len(tasks)), ScheduledReminders: counts.Scheduled, PendingReminders: counts.Pending, Failed: failed,
 	}
 	for i, t := range tasks {
-		out.Tasks[i] = api.NewTask(t)
+		out.Tasks[i] = api.NewTask(t, expected)
 	}
 	return out
 }

@@ -33,6 +33,8 @@ type CleanupRules struct {
 	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded"`
 	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
 
+	Horizon task.Horizon
+
 	Budget     time.Duration `env:"CLEANUP_BUDGET" envDefault:"4m" help:"how long one cleanup may take; each step gets its share of what is left"`
 	Rows       int           `env:"CLEANUP_ROWS" envDefault:"200000" help:"how many rows or jobs one step works through at most; the next cleanup goes on"`
 	Concurrent int           `env:"CLEANUP_CONCURRENCY" envDefault:"16" help:"how many calls to Dapr the cleanup makes at a time"`
@@ -80,7 +82,7 @@ type Cleaner struct {
 func NewCleaner(s *store.Store, dapr Inventory, now func() time.Time, rules CleanupRules) *Cleaner {
 	return &Cleaner{
 		store: s, dapr: dapr, now: now, rules: rules,
-		sweeper: NewSweeper(s, dapr, nil, now, SweepRules{Budget: rules.Budget, Concurrent: rules.Concurrent}),
+		sweeper: NewSweeper(s, dapr, nil, now, SweepRules{Budget: rules.Budget, Horizon: rules.Horizon, Concurrent: rules.Concurrent}),
 	}
 }
 
@@ -359,7 +361,7 @@ func (c *cleanup) vanishedJobs(ctx context.Context) (count int, complete bool, e
 	if c.dryRun {
 		return count, complete, nil
 	}
-	return count, complete, c.sweeper.schedulePending(ctx, &Summary{})
+	return count, complete, c.sweeper.schedulePending(ctx, &Summary{}, forever)
 }
 
 // unconfirmVanished asks Dapr for the jobs of reminders, one by one, makes pending

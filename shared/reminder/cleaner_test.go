@@ -144,7 +144,7 @@ func TestCleanup(t *testing.T) {
 			t.Errorf("left with Dapr: %q", got)
 		}
 		for _, live := range []task.Task{untouched, vanished} {
-			if !slices.Contains(h.dapr.names(), wake(live).JobName()) || h.reload(live.ID).Reminders[0].Status() != "scheduled" {
+			if !slices.Contains(h.dapr.names(), wake(live).JobName()) || h.reload(live.ID).Reminders[0].Status(forever) != "scheduled" {
 				t.Errorf("%s: %+v", wake(live).JobName(), h.reload(live.ID).Reminders)
 			}
 		}
@@ -237,7 +237,7 @@ func TestReconcile(t *testing.T) {
 		t.Errorf("%+v", last)
 	}
 	for _, l := range live {
-		if s := h.reload(l.ID).Reminders[0].Status(); s != "scheduled" {
+		if s := h.reload(l.ID).Reminders[0].Status(forever); s != "scheduled" {
 			t.Errorf("%s is %s", l.ID, s)
 		}
 	}

@@ -29,12 +29,13 @@ func (c *Counts) add(more Counts) {
 	c.Pending += more.Pending
 }
 
-// Count counts tasks, and their reminders that are scheduled or pending.
-func Count(tasks []task.Task) (c Counts) {
+// Count counts tasks, and their reminders that are scheduled or pending. expected is up
+// to when they should be with Dapr.
+func Count(tasks []task.Task, expected time.Time) (c Counts) {
 	c.Created = len(tasks)
 	for _, t := range tasks {
 		for _, r := range t.Reminders {
-			switch r.Status() {
+			switch r.Status(expected) {
 			case "scheduled":
 				c.Scheduled++
 			case "pending":
@@ -82,7 +83,7 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 		if key == nil {
 			return nil
 		}
-		return tx.ClaimKey(ctx, *key, encodeCounts(Count(tasks)))
+		return tx.ClaimKey(ctx, *key, encodeCounts(Count(tasks, i.planner.Expected())))
 	})
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		var counts Counts
@@ -103,11 +104,12 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 }
 
 func (i *Import) schedule(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) {
-	before := Count(tasks)
+	expected := i.planner.Expected()
+	before := Count(tasks, expected)
 	if before.Pending > 0 && !i.away.Load() {
 		i.planner.tellDapr(ctx, tasks, store.Leftovers{}, partTime)
 	}
-	counts := Count(tasks)
+	counts := Count(tasks, expected)
 	i.count(counts)
 	if counts == before {
 		i.away.Store(counts.Pending > 0)

@@ -28,6 +28,7 @@ type Scheduler interface {
 // PlannerRules are the rules for changing tasks.
 type PlannerRules struct {
 	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
+	Horizon         task.Horizon
 	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; what is not scheduled by then stays pending"`
 }
 
@@ -111,7 +112,7 @@ func (p *Planner) insert(ctx context.Context, owner store.User, drafts []task.Dr
 		if err := also(ctx, tx, tasks); err != nil {
 			return err
 		}
-		return tx.InsertTasks(ctx, tasks)
+		return tx.InsertTasks(ctx, tasks, p.rules.Horizon.Until(now))
 	})
 	return tasks, err
 }
@@ -137,7 +138,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, newID)
-		left, err = tx.UpdateTask(ctx, before, after)
+		left, err = tx.UpdateTask(ctx, before, after, p.rules.Horizon.Until(now))
 		return err
 	})
 	if err != nil {
@@ -174,6 +175,9 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check
 // Dapr gets no faster (measured).
 const concurrent = 32
 
+// Expected is the instant up to which reminders should be with Dapr, see [task.Horizon].
+func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()) }
+
 // tellDapr schedules what is pending of the tasks and takes back the wake-up calls that
 // are left over, as far as Dapr lets it within a time. It marks in the tasks, as in the
 // database, what Dapr confirmed. It outlives the request: the change is made, whether
@@ -186,7 +190,9 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 	var deleted store.Leftovers
 	var deleteErr error
 	var calls sync.WaitGroup
-	calls.Go(func() { scheduled = schedule(inTime, p.dapr, concurrent, p.now, pendingOf(tasks)) })
+	calls.Go(func() {
+		scheduled = schedule(inTime, p.dapr, concurrent, p.now, pendingOf(tasks, p.rules.Horizon.Until(p.now())))
+	})
 	calls.Go(func() { deleted, deleteErr = deleteJobs(inTime, p.dapr, concurrent, left) })
 	calls.Wait()
 
@@ -207,11 +213,11 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 	}
 }
 
-// pendingOf returns the wake-up calls that are to be asked for.
-func pendingOf(tasks []task.Task) (pending []store.Due) {
+// pendingOf returns the wake-up calls that are to be asked for, up to an instant.
+func pendingOf(tasks []task.Task, until time.Time) (pending []store.Due) {
 	for _, t := range tasks {
 		for _, r := range t.Reminders {
-			if r.Pending() {
+			if r.Pending(until) {
 				w := task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}
 				pending = append(pending, store.Due{Wake: w, FireAt: *r.FireAt})
 			}

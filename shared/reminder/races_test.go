@@ -150,7 +150,7 @@ func TestOffsetBroughtBack(t *testing.T) {
 	w.update(created.ID, func(d *task.Draft) { d.Before = []time.Duration{0} })
 	w.update(created.ID, func(d *task.Draft) { d.Before = []time.Duration{0, time.Minute} })
 	got := w.reload(created.ID)
-	if len(got.Reminders) != 2 || got.Reminders[0].ID != created.Reminders[0].ID || got.Reminders[0].Status() != "scheduled" {
+	if len(got.Reminders) != 2 || got.Reminders[0].ID != created.Reminders[0].ID || got.Reminders[0].Status(forever) != "scheduled" {
 		t.Errorf("%+v", got.Reminders)
 	}
 }
@@ -285,7 +285,7 @@ func TestDaprThatNeverAnswers(t *testing.T) {
 	created := w.create(task.Draft{DueDate: in(time.Hour), Before: []time.Duration{0, time.Minute}})
 	states := map[string]int{}
 	for _, r := range w.reload(created.ID).Reminders {
-		states[r.Status()]++
+		states[r.Status(forever)]++
 	}
 	if states["scheduled"] != 1 || states["pending"] != 1 {
 		t.Errorf("stored: %v", states)
@@ -466,7 +466,7 @@ func TestOvertakenWhileDaprHangs(t *testing.T) {
 	}
 	w.update(created.ID, func(d *task.Draft) { d.DueDate = in(2 * time.Hour) })
 	r := w.reload(created.ID).Reminders[0]
-	if r.Revision != 3 || r.Status() != "scheduled" {
+	if r.Revision != 3 || r.Status(forever) != "scheduled" {
 		t.Error(r)
 	}
 }

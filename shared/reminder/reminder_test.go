@@ -128,6 +128,9 @@ func newWorldOn(t *testing.T, s *store.Store, url string, clock func() time.Time
 	return w
 }
 
+// forever is up to when reminders are with Dapr without a horizon.
+var forever = task.Horizon{}.Until(time.Time{})
+
 var ada = store.User{ID: "ada", Email: ptr("ada@example.com")}
 
 func anyVersion(task.Task) error { return nil }

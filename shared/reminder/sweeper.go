@@ -33,7 +33,8 @@ type Dapr interface {
 type SweepRules struct {
 	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one pass of the sweep may take; less than the time between two"`
 	Grace      time.Duration `env:"SWEEP_GRACE" envDefault:"5s" help:"how long what is due is left to those whose turn it is, before the sweep does it"`
-	Concurrent int           `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many reminders and deliveries the sweep works on at a time"`
+	Horizon    task.Horizon
+	Concurrent int `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many reminders and deliveries the sweep works on at a time"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -113,10 +114,11 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 	err := errors.Join(
 		named("fire what is overdue", fireErr),
 		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
-		named("schedule what is pending", s.schedulePending(ctx, &sum)),
+		named("schedule what is pending", s.schedulePending(ctx, &sum, began.Add(s.rules.Budget/2))),
 		named("delete leftover jobs", s.deleteLeftovers(ctx, &sum)),
 		named("tell of dead letters", s.alert(ctx, &sum)),
-		named("send what is due", s.send(ctx, planned, sum.Deliveries)), // last: providers may be slow
+		named("send what is due", s.send(ctx, planned, sum.Deliveries)),          // late: providers may be slow
+		named("schedule what is pending", s.schedulePending(ctx, &sum, forever)), // what half of the time was not enough for
 	)
 	sum.Complete = ctx.Err() == nil
 	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
@@ -222,10 +224,14 @@ func each[T any](concurrent int, items []T, counts map[string]int, do func(T) st
 	_ = group.Wait()
 }
 
-// schedulePending schedules what Dapr is not known to hold a job for. When Dapr
+// forever is a time that does not come.
+var forever = time.Unix(1<<40, 0)
+
+// schedulePending schedules, until a time, what Dapr is not known to hold a job for:
+// calls that failed, and reminders that have come within the horizon. When Dapr
 // takes none of a page it is away: the rest is left for the next sweep.
-func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) error {
-	for ctx.Err() == nil {
+func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary, until time.Time) error {
+	for ctx.Err() == nil && time.Now().Before(until) {
 		claimed, scheduled, err := s.schedulePage(ctx)
 		sum.Scheduled += scheduled
 		sum.Pending += claimed - scheduled
@@ -238,7 +244,7 @@ func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) error {
 
 // schedulePage claims a page of what is pending and schedules it.
 func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err error) {
-	pending, err := s.store.ClaimPending(ctx, page)
+	pending, err := s.store.ClaimPending(ctx, s.rules.Horizon.Until(s.now()), page)
 	if err != nil || len(pending) == 0 {
 		return 0, 0, err
 	}

@@ -65,9 +65,10 @@ type reminderRows struct {
 	fireAt     []*time.Time
 	states     []string
 	revisions  []int64
+	scheduling []bool // its job is about to be scheduled
 }
 
-func (c *reminderRows) add(t task.Task, r task.Reminder) {
+func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 	c.ids = append(c.ids, r.ID)
 	c.tasks = append(c.tasks, t.ID)
 	c.users = append(c.users, t.UserID)
@@ -75,6 +76,7 @@ func (c *reminderRows) add(t task.Task, r task.Reminder) {
 	c.fireAt = append(c.fireAt, r.FireAt)
 	c.states = append(c.states, string(r.State))
 	c.revisions = append(c.revisions, r.Revision)
+	c.scheduling = append(c.scheduling, r.Pending(until))
 }
 
 func (c *reminderRows) queue(batch *pgx.Batch) {
@@ -83,8 +85,8 @@ func (c *reminderRows) queue(batch *pgx.Batch) {
 	}
 	batch.Queue(`
 		insert into reminders (id, task_id, user_id, before, fire_at, state, revision, last_scheduling_at)
-		select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision, now()
-		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[])
-			as n (id, task_id, user_id, before, fire_at, state, revision)`,
-		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions)
+		select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision, case when n.scheduling then now() else '-infinity' end
+		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::boolean[])
+			as n (id, task_id, user_id, before, fire_at, state, revision, scheduling)`,
+		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.scheduling)
 }

@@ -22,6 +22,9 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
+// forever is up to when reminders are with Dapr without a horizon.
+var forever = task.Horizon{}.Until(time.Time{})
+
 func TestMain(m *testing.M) { storetest.Main(m) }
 
 func connect(t *testing.T, url string) *pgx.Conn {
@@ -45,7 +48,7 @@ func insert(t *testing.T, s *store.Store) task.Task {
 	d := task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()}
 	newID := func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 	made := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID)}
-	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.InsertTasks(ctx, []task.Task{made}) }); err != nil {
+	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.InsertTasks(ctx, []task.Task{made}, forever) }); err != nil {
 		t.Fatal(err)
 	}
 	return made
@@ -131,8 +134,8 @@ func TestConfirmHoldsOnlyForWhatIsScheduled(t *testing.T) {
 			t.Errorf("%s: stale %v, %v", name, stale, err)
 		}
 		stored, err := s.GetTask(t.Context(), "ada", made.ID)
-		if err != nil || stored.Reminders[0].Status() != tt.wantStatus {
-			t.Errorf("%s: stored as %s, %v", name, stored.Reminders[0].Status(), err)
+		if err != nil || stored.Reminders[0].Status(forever) != tt.wantStatus {
+			t.Errorf("%s: stored as %s, %v", name, stored.Reminders[0].Status(forever), err)
 		}
 	}
 }

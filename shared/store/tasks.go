@@ -65,15 +65,15 @@ func inUTC(t *time.Time) *time.Time {
 }
 
 // InsertTasks stores new tasks with their reminders, in one exchange with the server
-// however many there are.
-func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task) error {
+// however many there are. The caller schedules those up to an instant.
+func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time) error {
 	var batch pgx.Batch
 	var rows taskRows
 	var reminders reminderRows
 	for _, t := range tasks {
 		rows.add(t)
 		for _, r := range t.Reminders {
-			reminders.add(t, r)
+			reminders.add(t, r, until)
 		}
 	}
 	rows.queue(&batch)
@@ -123,8 +123,9 @@ func offsets(rs []task.Reminder) []time.Duration {
 // being sent at this moment is cancelled too: its sender can still report it
 // sent, but it is not tried again.
 //
-// It records and returns the jobs that mean nothing after the change.
-func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) (left Leftovers, err error) {
+// It records and returns the jobs that mean nothing after the change. The caller
+// schedules those reminders that are pending up to an instant.
+func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Time) (left Leftovers, err error) {
 	if _, err := tx.tx.Exec(ctx, `
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8
 		where id = $1`,
@@ -136,7 +137,7 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) (left Leftover
 			return Leftovers{}, err
 		}
 	}
-	if err := tx.saveReminders(ctx, before.Reminders, t); err != nil {
+	if err := tx.saveReminders(ctx, before.Reminders, t, until); err != nil {
 		return Leftovers{}, err
 	}
 	if err := tx.cancelDeliveries(ctx, t.ID, !t.Active()); err != nil {
@@ -186,7 +187,7 @@ func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) (Leftovers, error) {
 }
 
 // saveReminders stores what has changed from before to t.
-func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task) error {
+func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task, until time.Time) error {
 	var batch pgx.Batch
 	var added reminderRows
 	var armedAnew []task.Reminder
@@ -194,22 +195,22 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 		i := slices.IndexFunc(before, func(old task.Reminder) bool { return old.ID == r.ID })
 		switch {
 		case i < 0:
-			added.add(t, r)
+			added.add(t, r, until)
 		case r != before[i]:
 			batch.Queue(`
 				update reminders set fire_at = $2, state = $3,
 					schedule_attempts = case when revision = $4 then schedule_attempts else 0 end,
 					next_schedule_at = case when revision = $4 then next_schedule_at end,
-					last_scheduling_at = now(),
+					last_scheduling_at = case when $6 then now() when revision = $4 then last_scheduling_at else '-infinity' end,
 					revision = $4,
 					fired_at = case when $3 = 'fired' then fired_at end,
 					removed_at = case when $5 then coalesce(removed_at, now()) end
 				where id = $1`,
-				r.ID, r.FireAt, r.State, r.Revision, r.Removed)
+				r.ID, r.FireAt, r.State, r.Revision, r.Removed, r.Pending(until))
 			if old := before[i].Revision; old > 0 && old != r.Revision {
 				armedAnew = append(armedAnew, r)
 			}
-		case r.Pending():
+		case r.Pending(until):
 			// It is scheduled along with the others.
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
