@@ -71,9 +71,12 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 		return err
 	}
 	err = in.all(r.Context())
-	counts := in.imported.Wait()
+	counts, storeErr := in.imported.Wait()
+	if storeErr != nil {
+		err = storeErr // the other one, if any, says the same
+	}
 	if err != nil {
-		return in.broken(err)
+		return in.broken(err, counts.Created)
 	}
 	_, _ = io.Copy(io.Discard, body) // beyond the limit; a caller who still sends would not hear the answer
 	return in.answer(w, counts)
@@ -90,8 +93,7 @@ type reading struct {
 	begun []byte                // what each part's hash begins with
 
 	index  int // of the next record
-	parts  int // that are stored
-	stored int // records that are settled with them
+	parts  int // that were read
 	part   []task.Draft
 	inPart int // records in the part, those that failed too
 	bytes  int
@@ -207,21 +209,21 @@ func (in *reading) store(ctx context.Context) error {
 		}
 	}
 	in.parts++
-	in.stored = in.index
 	in.part, in.inPart, in.bytes = in.part[:0], 0, 0
 	in.asked.Reset()
 	in.asked.Write(in.begun)
 	return nil
 }
 
-// broken says what of a request is stored that could not be carried out to its end.
-func (in *reading) broken(err error) error {
+// broken says that tasks of a request are stored that could not be carried out to its
+// end.
+func (in *reading) broken(err error, stored int) error {
 	f, ok := errors.AsType[*fault.Error](err)
-	if !ok || in.stored == 0 {
+	if !ok || stored == 0 {
 		return err
 	}
 	told := *f
-	told.Message += fmt.Sprintf("; the first %d tasks of this request have been read and stored", in.stored)
+	told.Message += fmt.Sprintf("; %d tasks of this request have been stored", stored)
 	if in.key != nil {
 		told.Message += ", and will not be again if it is repeated with its Idempotency-Key"
 	}

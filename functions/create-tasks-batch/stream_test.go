@@ -256,7 +256,7 @@ func TestStreamIsResumed(t *testing.T) {
 	}
 	// The key holds for these lines only, and says how far it came.
 	other := strings.Replace(body, "task 1500", "another", 1)
-	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", other, "Content-Type", ndjson, "Idempotency-Key", "k"), 409, "conflict", "first 1000 tasks")
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", other, "Content-Type", ndjson, "Idempotency-Key", "k"), 409, "conflict", "tasks of this request have been stored")
 	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx\n", "Content-Type", csvType, "Idempotency-Key", "k"), 409, "conflict", "another request")
 	if count() != 3*partRecords+10 {
 		t.Errorf("%d tasks", count())

@@ -170,7 +170,7 @@ func TestImportBeyondTheHorizon(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if c := i.Wait(); c != (reminder.Counts{Created: 30, Scheduled: 30}) || len(w.dapr.scheduled) != 10 {
+	if c, err := i.Wait(); err != nil || c != (reminder.Counts{Created: 30, Scheduled: 30}) || len(w.dapr.scheduled) != 10 {
 		t.Errorf("%+v, %d with Dapr", c, len(w.dapr.scheduled))
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -47,21 +46,22 @@ func Count(tasks []task.Task, expected time.Time) (c Counts) {
 }
 
 // Import stores many tasks of one user, part by part, each in one transaction, and
-// schedules the reminders of a part while the next ones are stored.
+// schedules their reminders, while its caller reads the next ones.
 type Import struct {
 	planner *Planner
 	owner   store.User
-	parts   errgroup.Group // that are being scheduled
+	parts   errgroup.Group // that are being stored or scheduled
 	away    atomic.Bool    // Dapr is: the rest of the import stays pending
 
 	mu     sync.Mutex
 	counts Counts
+	err    error // the first
 }
 
 const (
-	// partsAtOnce is how many parts may be with Dapr while another one is stored. It
-	// also bounds the memory that an import takes.
-	partsAtOnce = 2
+	// partsAtOnce is how many parts may be under way. It also bounds the memory that an
+	// import takes.
+	partsAtOnce = 3
 	// partTime is how long the reminders of one part may be scheduled.
 	partTime = 30 * time.Second
 )
@@ -76,64 +76,73 @@ func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error)
 	return i, nil
 }
 
-// Add stores valid drafts as new tasks, all or none. If key is not nil and a part with
-// the key was stored before, it counts as it did then, and nothing is stored.
+// Add begins to store valid drafts as new tasks, all or none. If key is not nil and a
+// part with the key was stored before, it counts as it did then, and nothing is stored.
+// The error is that of an earlier part; then nothing is begun.
 func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.IdempotencyKey) error {
-	tasks, err := i.planner.insert(ctx, i.owner, drafts, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
+	tasks := i.planner.newTasks(i.owner, drafts)
+	i.parts.Go(func() error {
+		if i.failure() == nil {
+			i.settle(i.part(ctx, tasks, key))
+		}
+		return nil
+	})
+	return i.failure()
+}
+
+// part stores and schedules one part.
+func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) (Counts, error) {
+	expected := i.planner.Expected()
+	stored := Count(tasks, expected)
+	err := i.planner.insert(ctx, tasks, func(ctx context.Context, tx store.Tx, _ []task.Task) error {
 		if key == nil {
 			return nil
 		}
-		return tx.ClaimKey(ctx, *key, encodeCounts(Count(tasks, i.planner.Expected())))
+		return tx.ClaimKey(ctx, *key, encodeCounts(stored))
 	})
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
-		var counts Counts
-		if err := json.Unmarshal([]byte(before.Answer), &counts); err != nil {
-			return fmt.Errorf("read the kept answer: %w", err)
+		err = json.Unmarshal([]byte(before.Answer), &stored)
+		return stored, err
+	}
+	until := i.planner.rules.Horizon.Until(i.planner.now())
+	pending := len(pendingOf(tasks, until))
+	if err != nil || pending == 0 || i.away.Load() {
+		return stored, err
+	}
+	i.planner.tellDapr(ctx, tasks, store.Leftovers{}, partTime)
+	if len(pendingOf(tasks, until)) == pending {
+		i.away.Store(true)
+	}
+	scheduled := Count(tasks, expected)
+	if scheduled != stored && key != nil {
+		if err := i.planner.store.KeepAnswer(context.WithoutCancel(ctx), *key, encodeCounts(scheduled)); err != nil {
+			slog.Warn("a repeated request will be told that its reminders are pending", "error", err)
 		}
-		i.count(counts)
-		return nil
 	}
-	if err != nil {
-		return err
-	}
-	i.parts.Go(func() error {
-		i.schedule(context.WithoutCancel(ctx), tasks, key)
-		return nil
-	})
-	return nil
+	return scheduled, nil
 }
 
-func (i *Import) schedule(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) {
-	expected := i.planner.Expected()
-	before := Count(tasks, expected)
-	if before.Pending > 0 && !i.away.Load() {
-		i.planner.tellDapr(ctx, tasks, store.Leftovers{}, partTime)
-	}
-	counts := Count(tasks, expected)
-	i.count(counts)
-	if counts == before {
-		i.away.Store(counts.Pending > 0)
-		return
-	}
-	if key == nil {
-		return
-	}
-	if err := i.planner.store.KeepAnswer(ctx, *key, encodeCounts(counts)); err != nil {
-		slog.Warn("a repeated request will be told that its reminders are pending", "error", err)
-	}
-}
-
-func (i *Import) count(more Counts) {
+func (i *Import) settle(counts Counts, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.counts.add(more)
+	if err == nil {
+		i.counts.add(counts)
+	} else if i.err == nil {
+		i.err = err
+	}
 }
 
-// Wait returns what the import has come to, once Dapr has been told of all that was
-// added.
-func (i *Import) Wait() Counts {
+func (i *Import) failure() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.err
+}
+
+// Wait waits for all parts, and returns what the import has come to. The error is the
+// first part's that could not be stored.
+func (i *Import) Wait() (Counts, error) {
 	_ = i.parts.Wait()
-	return i.counts
+	return i.counts, i.err
 }
 
 func encodeCounts(c Counts) string {

@@ -55,27 +55,53 @@ type Planner struct {
 	dapr  Scheduler
 	now   func() time.Time
 	rules PlannerRules
+
+	// What comes at the same time is committed at the same time.
+	creates  together[created]
+	confirms together[store.Scheduled]
+}
+
+// created is a new task and whose it is.
+type created struct {
+	owner store.User
+	task  task.Task
 }
 
 // NewPlanner makes a Planner from its parts, which its caller closes. now is its
 // clock, time.Now outside of tests.
 func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules PlannerRules) *Planner {
-	return &Planner{store: s, dapr: dapr, now: now, rules: rules}
+	p := &Planner{store: s, dapr: dapr, now: now, rules: rules}
+	p.creates.call = p.insertTogether
+	p.confirms.call = p.confirmTogether
+	return p
 }
 
 // Create stores a valid draft as a new task and schedules its reminders. What
 // also does, if it is not nil, is part of the transaction that stores the task.
 func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, also func(context.Context, store.Tx, task.Task) error) (task.Task, error) {
-	created, err := p.CreateAll(ctx, owner, []task.Draft{draft}, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
-		if also == nil {
-			return nil
+	if also != nil {
+		all, err := p.CreateAll(ctx, owner, []task.Draft{draft}, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
+			return also(ctx, tx, tasks[0])
+		})
+		if err != nil {
+			return task.Task{}, err
 		}
-		return also(ctx, tx, tasks[0])
-	})
-	if err != nil {
+		return all[0], nil
+	}
+	tasks := p.newTasks(owner, []task.Draft{draft})
+	if err := p.creates.Do(ctx, created{owner, tasks[0]}); err != nil {
 		return task.Task{}, err
 	}
-	return created[0], nil
+	p.tellDapr(ctx, tasks, store.Leftovers{}, p.rules.ScheduleTimeout)
+	return tasks[0], nil
+}
+
+func (p *Planner) insertTogether(ctx context.Context, all []created) error {
+	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
+	for i, c := range all {
+		users[i], tasks[i] = c.owner, c.task
+	}
+	return p.store.InsertTasks(ctx, users, tasks, p.rules.Horizon.Until(p.now()))
 }
 
 // CreateAll stores valid drafts as new tasks, all or none, and schedules their
@@ -85,16 +111,16 @@ func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
-	tasks, err := p.insert(ctx, owner, drafts, also)
-	if err != nil {
+	tasks := p.newTasks(owner, drafts)
+	if err := p.insert(ctx, tasks, also); err != nil {
 		return nil, err
 	}
 	p.tellDapr(ctx, tasks, store.Leftovers{}, p.rules.ScheduleTimeout)
 	return tasks, nil
 }
 
-// insert stores valid drafts as new tasks of a user who is on record.
-func (p *Planner) insert(ctx context.Context, owner store.User, drafts []task.Draft, also func(context.Context, store.Tx, []task.Task) error) ([]task.Task, error) {
+// newTasks makes tasks of valid drafts.
+func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
 	now := task.Instant(p.now())
 	tasks := make([]task.Task, len(drafts))
 	for i, draft := range drafts {
@@ -108,13 +134,17 @@ func (p *Planner) insert(ctx context.Context, owner store.User, drafts []task.Dr
 			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, newID),
 		}
 	}
-	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+	return tasks
+}
+
+// insert stores new tasks of a user who is on record.
+func (p *Planner) insert(ctx context.Context, tasks []task.Task, also func(context.Context, store.Tx, []task.Task) error) error {
+	return p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		if err := also(ctx, tx, tasks); err != nil {
 			return err
 		}
-		return tx.InsertTasks(ctx, tasks, p.rules.Horizon.Until(now))
+		return tx.InsertTasks(ctx, tasks, p.rules.Horizon.Until(p.now()))
 	})
-	return tasks, err
 }
 
 // Update changes a user's task: change gets it as it is now, locked, and returns
@@ -202,15 +232,23 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 	if err := p.store.DropLeftovers(ctx, deleted); err != nil {
 		slog.Warn("leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
 	}
-	stale, err := p.store.Confirm(ctx, scheduled)
-	if err != nil {
+	if len(scheduled) == 0 {
+		return
+	}
+	if err := p.confirms.Do(ctx, scheduled...); err != nil {
 		slog.Warn("reminders stay pending: their schedule could not be recorded", "reminders", len(scheduled), "error", err)
 		return
 	}
 	confirm(tasks, scheduled)
+}
+
+// confirmTogether marks what Dapr holds, and takes back what it is not to hold any more.
+func (p *Planner) confirmTogether(ctx context.Context, scheduled []store.Scheduled) error {
+	stale, err := p.store.Confirm(ctx, scheduled)
 	for _, job := range stale {
-		p.forget(inTime, job)
+		p.forget(ctx, job)
 	}
+	return err
 }
 
 // pendingOf returns the wake-up calls that are to be asked for, up to an instant.
@@ -250,14 +288,15 @@ func notBefore(at, now time.Time) time.Time {
 	return at
 }
 
-// forget takes back a wake-up call that no longer means anything, and reports
-// whether Dapr did. If not, it stays recorded, and is skipped should it come.
-func (p *Planner) forget(ctx context.Context, job store.Scheduled) bool {
+// forget takes back a wake-up call that no longer means anything. If Dapr does not, it
+// stays recorded, and is skipped should it come.
+func (p *Planner) forget(ctx context.Context, job store.Scheduled) {
+	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
+	defer cancel()
 	err := p.dapr.Delete(ctx, task.Wake{ReminderID: job.ReminderID, Revision: job.Revision})
 	if err != nil {
 		slog.Warn("a leftover job stays with Dapr for now", "reminder_id", job.ReminderID, "revision", job.Revision, "error", err)
 	}
-	return err == nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

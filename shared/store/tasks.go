@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/task"
@@ -26,16 +25,7 @@ type User struct {
 
 // SaveUser records the user.
 func (s *Store) SaveUser(ctx context.Context, u User) error {
-	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		// The guard keeps the usual case, nothing new, from locking the row.
-		_, err := c.Exec(ctx, `
-			insert into users (id, email)
-			select $1, $2
-			where not exists (select from users where id = $1 and ($3 or email is not distinct from $2))
-			on conflict (id) do update set email = excluded.email where not $3`,
-			u.ID, u.Email, u.KeepEmail)
-		return err
-	})
+	return s.exchange(ctx, func(batch *pgx.Batch) { queueUsers(batch, []User{u}) })
 }
 
 var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
@@ -68,6 +58,42 @@ func inUTC(t *time.Time) *time.Time {
 // however many there are. The caller schedules those up to an instant.
 func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time) error {
 	var batch pgx.Batch
+	queueTasks(&batch, tasks, until)
+	return tx.tx.SendBatch(ctx, &batch).Close()
+}
+
+// InsertTasks records users and stores new tasks of theirs, all or none, in a single
+// exchange with the server.
+func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task, until time.Time) error {
+	return s.exchange(ctx, func(batch *pgx.Batch) {
+		queueUsers(batch, users)
+		queueTasks(batch, tasks, until)
+	})
+}
+
+// queueUsers records users. The guard keeps the usual case, nothing new, from locking
+// rows.
+func queueUsers(batch *pgx.Batch, users []User) {
+	var ids, keep []string
+	var emails []*string
+	for i, u := range users {
+		if slices.ContainsFunc(users[i+1:], func(later User) bool { return later.ID == u.ID }) {
+			continue
+		}
+		ids, emails = append(ids, u.ID), append(emails, u.Email)
+		if u.KeepEmail {
+			keep = append(keep, u.ID)
+		}
+	}
+	batch.Queue(`
+		insert into users (id, email)
+		select n.id, n.email from unnest($1::text[], $2::text[]) as n (id, email)
+		where not exists (select from users u where u.id = n.id and (n.id = any($3::text[]) or u.email is not distinct from n.email))
+		order by n.id
+		on conflict (id) do update set email = excluded.email where users.id <> all ($3::text[])`, ids, emails, append([]string{}, keep...))
+}
+
+func queueTasks(batch *pgx.Batch, tasks []task.Task, until time.Time) {
 	var rows taskRows
 	var reminders reminderRows
 	for _, t := range tasks {
@@ -76,9 +102,8 @@ func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time
 			reminders.add(t, r, until)
 		}
 	}
-	rows.queue(&batch)
-	reminders.queue(&batch)
-	return tx.tx.SendBatch(ctx, &batch).Close()
+	rows.queue(batch)
+	reminders.queue(batch)
 }
 
 // LockTask locks a user's task and all its reminders, removed ones included,

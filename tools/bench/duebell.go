@@ -74,7 +74,7 @@ func (w *world) imports(ctx context.Context, n int, at func(i int) time.Time) (t
 			}
 			writer.CloseWithError(out.Flush())
 		}()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.sys.URL()+"/api/tasks/batch", reader)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url("create-tasks-batch")+"/api/tasks/batch", reader)
 		if err != nil {
 			return 0, err
 		}
@@ -133,10 +133,12 @@ func (w *world) rates(ctx context.Context, f figures) error {
 			if err := w.raw.deleteAll(ctx); err != nil {
 				return err
 			}
+			cpu := w.cpu()
 			took, err := w.raw.many(ctx, w.Schedule, concurrent, near)
 			if err != nil {
 				return err
 			}
+			w.spent(f, "raw_dapr_schedule", w.Schedule, cpu)
 			rate := float64(w.Schedule) / took.Seconds()
 			if best = max(best, rate); concurrent == 64 {
 				f.add("raw_dapr_schedule_64_per_s", rate)
@@ -148,10 +150,10 @@ func (w *world) rates(ctx context.Context, f figures) error {
 	creates := func(ctx context.Context) error {
 		var mu sync.Mutex
 		var ms []float64
-		began := time.Now()
+		cpu, began := w.cpu(), time.Now()
 		err := parallel(w.Creates, 64, func(int) error {
 			began := time.Now()
-			state, err := w.create(ctx, w.sys.URL(), soon)
+			state, err := w.create(ctx, w.url("create-task"), soon)
 			if err != nil {
 				return err
 			}
@@ -163,15 +165,18 @@ func (w *world) rates(ctx context.Context, f figures) error {
 			return nil
 		})
 		f.rate("create_per_s", len(ms), time.Since(began))
+		w.spent(f, "create", w.Creates, cpu)
 		f.add("create_p50_ms", quantile(ms, 0.5))
 		f.add("create_p99_ms", quantile(ms, 0.99))
 		return err
 	}
 	rate := func(name string, n int, do func(context.Context, int, func(int) time.Time) (time.Duration, error), at func(int) time.Time) func(context.Context) error {
 		return func(ctx context.Context) error {
+			cpu := w.cpu()
 			took, err := do(ctx, n, at)
 			if err == nil {
 				f.rate(name, n, took)
+				w.spent(f, strings.TrimSuffix(name, "_per_s"), n, cpu)
 			}
 			return err
 		}

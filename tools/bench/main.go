@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -44,6 +45,7 @@ var (
 func main() {
 	functions := flag.String("functions", "build/bin", "the folder with the functions' programs")
 	out := flag.String("out", "build/bench.json", "where to write the figures")
+	only := flag.String("only", "", "measure only those parts whose description has this in it")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -52,14 +54,14 @@ func main() {
 	if os.Getenv("BENCH") == "quick" {
 		size = quick
 	}
-	if err := run(ctx, size, *functions, *out); err != nil {
+	if err := run(ctx, size, *functions, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop has been called
 	}
 }
 
-func run(ctx context.Context, size sizes, functions, out string) (err error) {
+func run(ctx context.Context, size sizes, functions, out, only string) (err error) {
 	dir, err := os.MkdirTemp("", "duebell-bench-")
 	if err != nil {
 		return err
@@ -87,6 +89,9 @@ func run(ctx context.Context, size sizes, functions, out string) (err error) {
 		{"a small cleanup", w.smallCleanup},
 		{"a million pending reminders", w.million},
 	} {
+		if !strings.Contains(part.name, only) {
+			continue
+		}
 		fmt.Fprintf(os.Stderr, "%5.0fs %s\n", time.Since(began).Seconds(), part.name)
 		if err := part.run(ctx, f); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)

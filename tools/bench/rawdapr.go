@@ -44,10 +44,6 @@ func startRawDapr(ctx context.Context, w *world) (r *rawDapr, err error) {
 	if err != nil {
 		return nil, err
 	}
-	scheduler, err := w.schedulerPort()
-	if err != nil {
-		return nil, err
-	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -68,7 +64,7 @@ func startRawDapr(ctx context.Context, w *world) (r *rawDapr, err error) {
 	own := dapr.DaprdPorts{GRPC: ports[0], HTTP: ports[1], Internal: ports[2]}
 	r.daprd, err = dapr.StartDaprd(dapr.DaprdOptions{
 		Name: "daprd-raw", Runtime: found, Dir: filepath.Join(w.dir, "daprd-raw"), AppID: "raw", AppPort: l.Addr().(*net.TCPAddr).Port, Ports: own,
-		APIToken: r.token, AppToken: "unused", SchedulerPort: scheduler, LogFile: filepath.Join(w.dir, "daprd-raw.log"),
+		APIToken: r.token, AppToken: "unused", SchedulerPort: w.ports.Scheduler.API, LogFile: filepath.Join(w.dir, "daprd-raw.log"),
 		OnEvent: func(e process.Event) { fmt.Fprintln(os.Stderr, e.Name, e.Err) },
 	})
 	if err != nil {

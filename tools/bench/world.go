@@ -35,6 +35,7 @@ type world struct {
 	environment    map[string]string
 	db             *pgxpool.Pool
 	token          string
+	ports          ports
 	client         http.Client
 	raw            *rawDapr
 	river          *riverJobs
@@ -62,6 +63,9 @@ func start(ctx context.Context, dir, functions string, size sizes) (w *world, er
 	}
 	w.environment = w.sys.Environment()
 	if w.token, err = w.sys.Token(issuer.Claims{Subject: "bench", Lifetime: 24 * time.Hour}); err != nil {
+		return w, err
+	}
+	if err := w.readPorts(); err != nil {
 		return w, err
 	}
 	if err := w.trackCommits(ctx); err != nil {
@@ -123,14 +127,25 @@ func (w *world) reconnect(ctx context.Context) (err error) {
 	return err
 }
 
-// schedulerPort is where the system's scheduler listens.
-func (w *world) schedulerPort() (int, error) {
+// ports are where the system's parts listen. Functions are called there, as Dapr alone
+// and River are called where they are: the gateway, which stands for a cluster's ingress,
+// is not what is measured, and runs in the benchmark's own process.
+type ports struct {
+	Scheduler dapr.SchedulerPorts
+	Functions map[string]int
+}
+
+func (w *world) readPorts() error {
 	text, err := os.ReadFile(filepath.Join(w.dir, "system", "ports.json"))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	var ports struct{ Scheduler dapr.SchedulerPorts }
-	return ports.Scheduler.API, json.Unmarshal(text, &ports)
+	return json.Unmarshal(text, &w.ports)
+}
+
+// url is a function's.
+func (w *world) url(function string) string {
+	return "http://" + process.Address(w.ports.Functions[function])
 }
 
 // clear removes all tasks, and the jobs of Duebell and of Dapr alone, so that one
