@@ -216,12 +216,13 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 	ctx = context.WithoutCancel(ctx)
 	inTime, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	pending := pendingOf(tasks, p.rules.Horizon.Until(p.now()))
 	var scheduled []store.Scheduled
 	var deleted store.Leftovers
 	var deleteErr error
 	var calls sync.WaitGroup
 	calls.Go(func() {
-		scheduled = schedule(inTime, p.dapr, concurrent, p.now, pendingOf(tasks, p.rules.Horizon.Until(p.now())))
+		scheduled = schedule(inTime, p.dapr, concurrent, p.now, pending)
 	})
 	calls.Go(func() { deleted, deleteErr = deleteJobs(inTime, p.dapr, concurrent, left) })
 	calls.Wait()

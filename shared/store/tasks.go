@@ -74,15 +74,18 @@ func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task
 // queueUsers records users. The guard keeps the usual case, nothing new, from locking
 // rows.
 func queueUsers(batch *pgx.Batch, users []User) {
-	var ids, keep []string
-	var emails []*string
-	for i, u := range users {
-		if slices.ContainsFunc(users[i+1:], func(later User) bool { return later.ID == u.ID }) {
-			continue
+	latest := map[string]User{}
+	for _, u := range users {
+		if _, known := latest[u.ID]; !known || !u.KeepEmail {
+			latest[u.ID] = u
 		}
-		ids, emails = append(ids, u.ID), append(emails, u.Email)
+	}
+	ids, keep := []string{}, []string{}
+	var emails []*string
+	for id, u := range latest {
+		ids, emails = append(ids, id), append(emails, u.Email)
 		if u.KeepEmail {
-			keep = append(keep, u.ID)
+			keep = append(keep, id)
 		}
 	}
 	batch.Queue(`
@@ -90,7 +93,7 @@ func queueUsers(batch *pgx.Batch, users []User) {
 		select n.id, n.email from unnest($1::text[], $2::text[]) as n (id, email)
 		where not exists (select from users u where u.id = n.id and (n.id = any($3::text[]) or u.email is not distinct from n.email))
 		order by n.id
-		on conflict (id) do update set email = excluded.email where users.id <> all ($3::text[])`, ids, emails, append([]string{}, keep...))
+		on conflict (id) do update set email = excluded.email where users.id <> all ($3::text[])`, ids, emails, keep)
 }
 
 func queueTasks(batch *pgx.Batch, tasks []task.Task, until time.Time) {
