@@ -53,6 +53,7 @@ bench: build ## Measure Duebell beside Dapr alone, River and the plain loop (BEN
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
 	@$(TOOL) golangci-lint run ./...
+	@cd tools/bench && go tool -modfile=../go.mod golangci-lint run ./...
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -179,7 +179,8 @@ func (i *importer) all(ctx context.Context) error {
 		before := i.read.n
 		r := request{body: bytes.NewBuffer(bytes.Clone(i.header)), at: []int{len(i.header)}}
 		err := i.fill(&r, records)
-		if err != nil && !errors.Is(err, io.EOF) {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return err
 		}
 		if len(r.lines) > 0 {
@@ -187,7 +188,7 @@ func (i *importer) all(ctx context.Context) error {
 				return err
 			}
 		}
-		if err != nil {
+		if last {
 			return nil
 		}
 	}

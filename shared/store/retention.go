@@ -219,7 +219,7 @@ func (s *Store) CountPending(ctx context.Context, until time.Time, limit int) (n
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
 			select count(*) from (
-				select from reminders where state = 'armed' and confirmed_revision is distinct from revision and fire_at <= $2 limit $1) as pending`, limit, until).Scan(&n)
+				select from reminders where pending and fire_at <= $2 limit $1) as pending`, limit, until).Scan(&n)
 	})
 	return n, err
 }

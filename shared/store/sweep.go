@@ -43,7 +43,7 @@ func (s *Store) ClaimPending(ctx context.Context, until time.Time, limit int) (p
 			    next_schedule_at = now() + least($2::interval * 2 ^ least(r.schedule_attempts, 20), $3::interval)
 			where r.id in (
 				select id from reminders
-				where state = 'armed' and confirmed_revision is distinct from revision and fire_at <= $4
+				where pending and fire_at <= $4
 				  and (next_schedule_at is null or next_schedule_at <= now())
 				order by fire_at limit $1 for no key update skip locked)
 			returning r.task_id, r.user_id, r.id, r.revision, r.fire_at`, limit, firstScheduleWait, lastScheduleWait, until)

@@ -194,7 +194,7 @@ func (w *world) rates(ctx context.Context, f figures) error {
 	if err != nil {
 		return err
 	}
-	return w.addRSS(f, "rss_mb_create_task", "create-task")
+	return w.addRSS(f, "rss_mb_create_task_loaded", "create-task")
 }
 
 // arrivals waits until n reminders are in the inbox, and returns for each how late it

@@ -85,7 +85,8 @@ var rows = []struct{ name, what string }{
 	{"cleanup_10k_of_20k_s", "nightly cleanup: 10,000 expired tasks of 20,000, s"},
 	{"cleanup_10k_of_1m_s", "... of a million, s"},
 	{"cold_start_ms", "create-task: from its start to its first answer, ms"},
-	{"rss_mb_create_task", "create-task: memory after the creates, MB"},
+	{"rss_mb_create_task", "create-task: memory after its first answer, MB"},
+	{"rss_mb_create_task_loaded", "... after the creates, 64 at a time"},
 	{"rss_mb_trigger_reminder", "trigger-reminder: memory after the spike, MB"},
 }
 

@@ -83,11 +83,12 @@ func run(ctx context.Context, size sizes, functions, out, only string) (err erro
 		run  func(context.Context, figures) error
 	}{
 		{"cold starts and memory at rest", w.atRest},
+		{"a million pending reminders", w.million},
+		{"a small cleanup", w.smallCleanup},
 		{"creates, imports and what they are compared with", w.rates},
 		{"many reminders in the same second", w.spikes},
 		{"reminders spread over time", w.spreads},
-		{"a small cleanup", w.smallCleanup},
-		{"a million pending reminders", w.million},
+		{"plans of all statements on a million rows", w.plans},
 	} {
 		if !strings.Contains(part.name, only) {
 			continue

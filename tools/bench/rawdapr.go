@@ -105,12 +105,12 @@ func as(ctx context.Context, token string) context.Context {
 // deleteAll deletes all jobs, Duebell's too.
 func (r *rawDapr) deleteAll(ctx context.Context) error {
 	for _, prefix := range []string{"raw-", "loop-"} {
-		if _, err := r.client.DeleteJobsByPrefixAlpha1(as(ctx, r.token), &runtime.DeleteJobsByPrefixRequestAlpha1{NamePrefix: &prefix}); err != nil {
+		if _, err := r.client.DeleteJobsByPrefix(as(ctx, r.token), &runtime.DeleteJobsByPrefixRequest{NamePrefix: &prefix}); err != nil {
 			return fmt.Errorf("delete the jobs: %w", err)
 		}
 	}
 	prefix := "reminder-"
-	_, err := r.sysClient.DeleteJobsByPrefixAlpha1(as(ctx, r.sysToken), &runtime.DeleteJobsByPrefixRequestAlpha1{NamePrefix: &prefix})
+	_, err := r.sysClient.DeleteJobsByPrefix(as(ctx, r.sysToken), &runtime.DeleteJobsByPrefixRequest{NamePrefix: &prefix})
 	return err
 }
 
@@ -141,7 +141,7 @@ func (r *rawDapr) arrivals(ctx context.Context, n int, at func(i int) time.Time)
 			break
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
-			return nil, fmt.Errorf("Dapr has called %d of %d times", got, n)
+			return nil, fmt.Errorf("of %d calls Dapr has made %d", n, got)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

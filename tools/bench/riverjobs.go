@@ -122,7 +122,7 @@ func (r *riverJobs) arrivals(ctx context.Context, n int, at func(i int) time.Tim
 			return nil, err
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("River has worked off %d of %d jobs", got, n)
+			return nil, fmt.Errorf("only %d of %d jobs were worked off", got, n)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}

@@ -161,9 +161,9 @@ func (w *world) clear(ctx context.Context) error {
 // everyTask removes all tasks and what hangs on them.
 const everyTask = `truncate tasks, reminders, deliveries, notifications, leftover_jobs, dead_letters, idempotency_keys`
 
-// rss is how much memory a process holds, in MB.
-func (w *world) rss(name string) (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.sys.Process(name).PID()))
+// memory is how much memory a process holds, in MB.
+func memory(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -173,11 +173,11 @@ func (w *world) rss(name string) (float64, error) {
 			return kb / 1024, err
 		}
 	}
-	return 0, fmt.Errorf("/proc does not say how much memory %s holds", name)
+	return 0, fmt.Errorf("/proc does not say how much memory process %d holds", pid)
 }
 
 func (w *world) addRSS(f figures, figure, name string) error {
-	mb, err := w.rss(name)
+	mb, err := memory(w.sys.Process(name).PID())
 	f.add(figure, mb)
 	return err
 }
@@ -188,21 +188,22 @@ func (w *world) atRest(ctx context.Context, f figures) error {
 		return err
 	}
 	for range w.Rounds + 3 {
-		took, err := w.coldStart(ctx)
+		took, rss, err := w.coldStart(ctx)
 		if err != nil {
 			return err
 		}
 		f.add("cold_start_ms", float64(took.Microseconds())/1000)
+		f.add("rss_mb_create_task", rss)
 	}
 	return nil
 }
 
 // coldStart starts a create-task and returns how long its first task took from there,
-// with everything that it has to connect to.
-func (w *world) coldStart(ctx context.Context) (time.Duration, error) {
+// with everything that it has to connect to, and how much memory it then holds.
+func (w *world) coldStart(ctx context.Context) (took time.Duration, rss float64, err error) {
 	ports, err := process.FreePorts(0)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(w.functions, "create-task"))
 	cmd.Env = []string{
@@ -213,16 +214,18 @@ func (w *world) coldStart(ctx context.Context) (time.Duration, error) {
 	}
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	for {
 		status, err := w.create(ctx, "http://"+process.Address(ports[0]), began.Add(time.Hour))
 		if err == nil {
-			return time.Since(began), want(status, "scheduled")
+			took = time.Since(began)
+			rss, err = memory(cmd.Process.Pid)
+			return took, rss, errors.Join(err, want(status, "scheduled"))
 		}
 		if ctx.Err() != nil || time.Since(began) > 10*time.Second {
-			return 0, fmt.Errorf("create-task does not answer: %w", err)
+			return 0, 0, fmt.Errorf("create-task does not answer: %w", err)
 		}
 		time.Sleep(time.Millisecond)
 	}
