@@ -389,7 +389,9 @@ func TestLeaseBeginsBehindTheLock(t *testing.T) {
 	defer c.Close(context.Background())
 	tx, _ := c.Begin(t.Context())
 	tx.Exec(t.Context(), `select from deliveries for update`)
-	time.AfterFunc(3*time.Second, func() { _ = tx.Rollback(context.Background()) })
+	ended := make(chan struct{})
+	time.AfterFunc(3*time.Second, func() { defer close(ended); _ = tx.Rollback(context.Background()) })
+	defer func() { <-ended }()
 	open, _ := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
 	l, err := w.store.Lease(t.Context(), open[0].ID, 5*time.Second)
 	if err != nil || l == nil {
@@ -418,7 +420,9 @@ func TestConfirmBehindALock(t *testing.T) {
 			if _, err := tx.Exec(t.Context(), sql); err != nil {
 				t.Fatal(err)
 			}
-			time.AfterFunc(500*time.Millisecond, func() { _ = tx.Commit(context.Background()) })
+			committed := make(chan struct{})
+			time.AfterFunc(500*time.Millisecond, func() { defer close(committed); _ = tx.Commit(context.Background()) })
+			defer func() { <-committed }()
 			stale, err := w.store.Confirm(t.Context(), []store.Scheduled{{ReminderID: created.Reminders[0].ID, Revision: 1}, {ReminderID: created.Reminders[1].ID, Revision: 1}})
 			if err != nil {
 				t.Fatal(err)
