@@ -61,9 +61,15 @@ chaos: ## Break everything at random under load, and see that nothing is lost or
 	@go run ./cmd/duebell runtime
 	@go run ./e2e/chaos -n $(N) -seed $(SEED)
 
+.PHONY: bench
+bench: build ## Measure Duebell beside Dapr alone, River and the plain loop (BENCH=quick: within 3 minutes)
+	@go run ./cmd/duebell runtime
+	@cd tools/bench && go build -o ../../build/bench .
+	@build/bench
+
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
-	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/monitoring; do (cd $$module && $$lint run ./...); done
+	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/monitoring tools/bench; do (cd $$module && $$lint run ./...); done
 
 .PHONY: fmt
 fmt: ## Format the code

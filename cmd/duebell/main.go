@@ -1,6 +1,6 @@
 // duebell is the operator's program: it runs the whole system on one machine,
-// migrates the database, settles dead letters, cleans up, and reconciles Dapr with the
-// database.
+// migrates the database, imports tasks, settles dead letters, cleans up, and reconciles
+// Dapr with the database.
 package main
 
 import (
@@ -22,6 +22,7 @@ Usage: duebell COMMAND [FLAGS]
 
   up        run the whole system on this machine, until Ctrl-C
   migrate   bring the database that DATABASE_URL names to the schema of this version
+  import    create the tasks of a file, lines of JSON or CSV, on a server; can be broken off and gone on with
   dlq       list, show, replay and discard dead letters
   cleanup   delete leftover jobs and old rows, as the nightly cleanup does; -dry-run only counts
   reconcile schedule again everything that should be scheduled: after Dapr has lost jobs
@@ -34,7 +35,7 @@ duebell COMMAND -h shows a command's flags.
 // command is one of duebell's commands. Its error is for people, and complete.
 type command func(ctx context.Context, args []string) error
 
-var commands = map[string]command{"up": up, "migrate": migrate, "dlq": dlq, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime}
+var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "dlq": dlq, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime}
 
 func main() {
 	// The first signal asks for an orderly end; a second one ends at once.

@@ -34,9 +34,12 @@ var (
 )
 
 func newScreen(out *os.File) *screen {
+	return &screen{out: out, live: isTerminal(out), doing: map[string]string{}, said: map[string]time.Time{}}
+}
+
+func isTerminal(out *os.File) bool {
 	info, err := out.Stat()
-	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
-	return &screen{out: out, live: terminal, doing: map[string]string{}, said: map[string]time.Time{}}
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 }
 
 // step shows how a part of the start gets on.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,11 +28,11 @@ var breakages = map[string][]edit{
 	}},
 	// What was scheduled before a reminder was moved counts for what it is now. It takes
 	// a sweep that is slow to mark what it has scheduled for that to happen often.
-	"revision": {slowMark, {
-		"shared/store/reminders.go",
-		"confirmed_revision = a.revision from asked a\n				where r.id = a.id and a.state = 'armed' and a.current = a.revision",
-		"confirmed_revision = r.revision from asked a\n				where r.id = a.id",
-	}},
+	"revision": {
+		slowMark,
+		{"shared/store/reminders.go", "set confirmed_revision = a.revision from", "set confirmed_revision = r.revision from"},
+		{"shared/store/reminders.go", "and a.state = 'armed' and a.current = a.revision", ""},
+	},
 	// The same slow sweep, but right: nothing may be found.
 	"slow": {slowMark},
 	// What nobody has asked Dapr for is said to be scheduled.
@@ -59,21 +60,24 @@ func overlay(dir string, edits []edit) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	replace := map[string]string{}
-	for i, e := range edits {
+	replace := map[string]string{} // the broken file of each
+	for _, e := range edits {
 		original := filepath.Join(root, e.file)
-		code, err := os.ReadFile(original)
+		broken := replace[original]
+		code, err := os.ReadFile(cmp.Or(broken, original))
 		if err != nil {
 			return "", err
 		}
 		if !strings.Contains(string(code), e.right) {
 			return "", fmt.Errorf("%s no longer has what is to be broken: %s", e.file, e.right)
 		}
-		broken := filepath.Join(dir, fmt.Sprintf("broken%d.go", i))
+		if broken == "" {
+			broken = filepath.Join(dir, fmt.Sprintf("broken%d.go", len(replace)))
+			replace[original] = broken
+		}
 		if err := os.WriteFile(broken, []byte(strings.Replace(string(code), e.right, e.wrong, 1)), 0o600); err != nil {
 			return "", err
 		}
-		replace[original] = broken
 	}
 	content, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -70,7 +69,6 @@ func command(ctx context.Context, args []string) int {
 	if o.span == 0 {
 		o.span = spanOf(o.reminders)
 	}
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // the gateway's: that functions are away is no news
 	fmt.Printf("chaos: to repeat this, SEED=%d N=%d\n", o.seed, o.reminders)
 	if err := build(ctx, o.bin, *broken, "github.com/duebell/duebell/functions/..."); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"slices"
@@ -62,6 +63,9 @@ const settling = 4 * time.Minute
 
 // chaos makes a run, and returns what is to be said of it.
 func chaos(ctx context.Context, o options) (t tally, err error) {
+	// The gateway's log: that functions are away is no news.
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	run := &run{options: o, began: time.Now(), read: make([][]notification, users)}
 	if err := run.start(ctx); err != nil {
 		return t, err

@@ -88,7 +88,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return answer(w, api.NewTask(created))
+		return answer(w, api.NewTask(created, h.planner.Expected()))
 	}
 	return h.createOnce(w, r, api.Owner(user), draft, *key)
 }
@@ -97,7 +97,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 // answers what was answered to that.
 func (h handler) createOnce(w http.ResponseWriter, r *http.Request, owner store.User, draft task.Draft, key store.IdempotencyKey) error {
 	created, err := h.planner.Create(r.Context(), owner, draft, func(ctx context.Context, tx store.Tx, t task.Task) error {
-		return tx.ClaimKey(ctx, key, encode(api.NewTask(t)))
+		return tx.ClaimKey(ctx, key, encode(api.NewTask(t, h.planner.Expected())))
 	})
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		var t api.Task
@@ -109,7 +109,7 @@ func (h handler) createOnce(w http.ResponseWriter, r *http.Request, owner store.
 	if err != nil {
 		return err
 	}
-	shown := api.NewTask(created)
+	shown := api.NewTask(created, h.planner.Expected())
 	// Claimed was the answer as it is before Dapr is told. It will do if this fails.
 	if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), key, encode(shown)); err != nil {
 		slog.Warn("a repeated request will be told that its reminders are pending", "task_id", created.ID, "error", err)

@@ -1,10 +1,14 @@
-// create-tasks-batch serves POST /api/tasks/batch: it stores up to 1,000 tasks and
-// schedules their reminders.
+// create-tasks-batch serves POST /api/tasks/batch: it stores many tasks and schedules
+// their reminders.
+//
+// As JSON a request has up to 1,000 tasks, which are stored together. As lines of JSON
+// (application/x-ndjson) or as a table (text/csv) it has up to 100,000, which are
+// stored in parts while they come.
 //
 // A task that can't be stored is reported by its index, and does not stop the
-// others, which are stored together. If Dapr is away, or slow, reminders are pending.
-// With an Idempotency-Key the request may be sent again for 24 hours: the tasks are
-// created once, and the answer is the first one's.
+// others. If Dapr is away, or slow, reminders are pending. With an Idempotency-Key the
+// request may be sent again for 24 hours, wherever it broke off: each task is created
+// once, and what is answered is what was answered first.
 package main
 
 import (
@@ -12,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -91,6 +96,9 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if t := web.MediaType(r); t == ndjson || t == csvType {
+		return h.stream(w, r, user)
+	}
 	var in request
 	if err := web.ReadJSON(w, r, &in, web.MaxBytes(maxBody)); err != nil {
 		return err
@@ -107,7 +115,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 		if key == nil {
 			return nil
 		}
-		return tx.ClaimKey(ctx, *key, encode(summary(tasks, failed)))
+		return tx.ClaimKey(ctx, *key, encode(h.summary(tasks, failed)))
 	})
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		return web.WriteJSON(w, http.StatusOK, jsontext.Value(before.Answer))
@@ -115,7 +123,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := summary(created, failed)
+	out := h.summary(created, failed)
 	if key != nil {
 		// Claimed was the answer as it is before Dapr is told. It will do if this fails.
 		if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), *key, encode(out)); err != nil {
@@ -131,11 +139,7 @@ func read(tasks []jsontext.Value) (drafts []task.Draft, failed []failure) {
 	for i, raw := range tasks {
 		draft, err := readOne(raw)
 		if err != nil {
-			message := "the task could not be read"
-			if f, ok := errors.AsType[*fault.Error](err); ok {
-				message = f.Message
-			}
-			failed = append(failed, failure{Index: i, Error: message})
+			failed = append(failed, failure{Index: i, Error: reason(err)})
 			continue
 		}
 		drafts = append(drafts, draft)
@@ -154,19 +158,22 @@ func readOne(raw jsontext.Value) (task.Draft, error) {
 	return in.Draft()
 }
 
-func summary(tasks []task.Task, failed []failure) response {
-	out := response{Tasks: make([]api.Task, 0, len(tasks)), Failed: failed}
-	for _, t := range tasks {
-		shown := api.NewTask(t)
-		for _, r := range shown.Reminders {
-			switch r.State {
-			case "scheduled":
-				out.ScheduledReminders++
-			case "pending":
-				out.PendingReminders++
-			}
-		}
-		out.Tasks = append(out.Tasks, shown)
+// reason says why a task was not stored.
+func reason(err error) string {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return strings.ReplaceAll(f.Message, "the body", "the task") // which is all that its JSON is read from
+	}
+	return "the task could not be read"
+}
+
+func (h handler) summary(tasks []task.Task, failed []failure) response {
+	expected := h.planner.Expected()
+	counts := reminder.Count(tasks, expected)
+	out := response{
+		Tasks: make([]api.Task, len(tasks)), ScheduledReminders: counts.Scheduled, PendingReminders: counts.Pending, Failed: failed,
+	}
+	for i, t := range tasks {
+		out.Tasks[i] = api.NewTask(t, expected)
 	}
 	return out
 }

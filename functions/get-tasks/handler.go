@@ -22,13 +22,15 @@ import (
 
 // Config is the function's configuration.
 type Config struct {
-	SignIn auth.Config
-	Store  store.Config
+	SignIn  auth.Config
+	Store   store.Config
+	Horizon task.Horizon
 }
 
 type handler struct {
-	signIn *auth.Verifier
-	store  *store.Store
+	signIn  *auth.Verifier
+	store   *store.Store
+	horizon task.Horizon
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -37,7 +39,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s, horizon: cfg.Horizon}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/tasks":                      h.list,
@@ -70,7 +72,7 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := page{Tasks: make([]api.Task, 0, len(tasks))}
 	for _, t := range tasks {
-		out.Tasks = append(out.Tasks, api.NewTask(t))
+		out.Tasks = append(out.Tasks, api.NewTask(t, h.horizon.Expected(time.Now())))
 	}
 	if more {
 		cursor := api.FormatCursor(tasks[len(tasks)-1].ID)
@@ -112,7 +114,7 @@ func (h handler) get(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("ETag", api.ETag(t.Version))
-	return web.WriteJSON(w, http.StatusOK, api.NewTask(t))
+	return web.WriteJSON(w, http.StatusOK, api.NewTask(t, h.horizon.Expected(time.Now())))
 }
 
 type deliveryLog struct {

@@ -87,5 +87,5 @@ func (h handler) update(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("ETag", api.ETag(updated.Version))
-	return web.WriteJSON(w, http.StatusOK, api.NewTask(updated))
+	return web.WriteJSON(w, http.StatusOK, api.NewTask(updated, h.planner.Expected()))
 }

@@ -46,8 +46,9 @@ type Reminder struct {
 	State  string     `json:"state"`
 }
 
-// NewTask is how a task is shown.
-func NewTask(t task.Task) Task {
+// NewTask is how a task is shown. expected is up to when its reminders should be with
+// Dapr, see [task.Horizon].
+func NewTask(t task.Task, expected time.Time) Task {
 	out := Task{
 		ID: t.ID, UserID: t.UserID, Title: t.Title, Notes: t.Notes, DueDate: t.DueDate, Completed: t.Completed,
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, Version: t.Version,
@@ -57,7 +58,7 @@ func NewTask(t task.Task) Task {
 		out.Channels = &t.Channels
 	}
 	for _, r := range t.Reminders {
-		out.Reminders = append(out.Reminders, Reminder{ID: r.ID, Before: task.FormatBefore(r.Before), FireAt: r.FireAt, State: r.Status()})
+		out.Reminders = append(out.Reminders, Reminder{ID: r.ID, Before: task.FormatBefore(r.Before), FireAt: r.FireAt, State: r.Status(expected)})
 	}
 	return out
 }

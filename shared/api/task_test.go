@@ -30,7 +30,7 @@ func TestRoundTrip(t *testing.T) {
 		shown, err := json.Marshal(api.NewTask(task.Task{
 			ID: uuid.New(), UserID: "ada", Draft: d, Version: 3, CreatedAt: due, UpdatedAt: due,
 			Reminders: task.Plan(nil, d, due, 0, uuid.New),
-		}))
+		}, due))
 		if err != nil {
 			t.Fatal(err)
 		}

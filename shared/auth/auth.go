@@ -114,6 +114,11 @@ func (v *Verifier) User(r *http.Request) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
+	v.keys.renew()
+	known := v.keys.known.Load()
+	if user, ok := known.good.find(token); ok {
+		return user, v.limiter.take(user.ID)
+	}
 	attempt := attempt{keys: v.keys}
 	verified, err := v.verifier(&attempt).Verify(r.Context(), token)
 	if errors.Is(attempt.err, errAway) {
@@ -126,6 +131,7 @@ func (v *Verifier) User(r *http.Request) (User, error) {
 	if err != nil {
 		return User{}, badToken(err)
 	}
+	known.good.keep(token, user) // if the keys have changed since, nobody looks there any more
 	return user, v.limiter.take(user.ID)
 }
 

@@ -50,6 +50,7 @@ type keySet struct {
 type knownKeys struct {
 	keys    []jose.JSONWebKey
 	fetched time.Time
+	good    remembered // tokens that were checked with these keys
 }
 
 func newKeySet(issuer string, transport http.RoundTripper) *keySet {
@@ -69,7 +70,6 @@ func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	s.renew()
 	if payload, ok := s.verify(signature); ok {
 		return payload, nil
 	}

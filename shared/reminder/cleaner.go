@@ -34,6 +34,8 @@ type CleanupRules struct {
 	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long the audit log keeps an event, and analytics remembers that it was counted: longer than the broker keeps it"`
 	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
 
+	Horizon task.Horizon
+
 	Budget     time.Duration `env:"CLEANUP_BUDGET" envDefault:"4m" help:"how long one cleanup may take; each step gets its share of what is left"`
 	Rows       int           `env:"CLEANUP_ROWS" envDefault:"200000" help:"how many rows or jobs one step works through at most; the next cleanup goes on"`
 	Concurrent int           `env:"CLEANUP_CONCURRENCY" envDefault:"16" help:"how many calls to Dapr the cleanup makes at a time"`
@@ -84,7 +86,7 @@ type Cleaner struct {
 func NewCleaner(s *store.Store, dapr Inventory, now func() time.Time, rules CleanupRules) *Cleaner {
 	return &Cleaner{
 		store: s, dapr: dapr, now: now, rules: rules,
-		sweeper: NewSweeper(s, dapr, nil, now, SweepRules{Budget: rules.Budget, Concurrent: rules.Concurrent}),
+		sweeper: NewSweeper(s, dapr, nil, now, SweepRules{Budget: rules.Budget, Horizon: rules.Horizon, Concurrent: rules.Concurrent}),
 	}
 }
 
@@ -398,7 +400,7 @@ func (c *cleanup) vanishedJobs(ctx context.Context) (count int, complete bool, e
 		return count, complete, nil
 	}
 	var sum Summary
-	err = c.sweeper.schedulePending(ctx, &sum)
+	err = c.sweeper.schedulePending(ctx, &sum, forever)
 	return count, complete && sum.Pending == 0, err
 }
 

@@ -157,7 +157,7 @@ func TestCleanup(t *testing.T) {
 			t.Errorf("left with Dapr: %q", got)
 		}
 		for _, live := range []task.Task{untouched, vanished} {
-			if !slices.Contains(h.dapr.names(), wake(live).JobName()) || h.reload(live.ID).Reminders[0].Status() != "scheduled" {
+			if !slices.Contains(h.dapr.names(), wake(live).JobName()) || h.reload(live.ID).Reminders[0].Status(forever) != "scheduled" {
 				t.Errorf("%s: %+v", wake(live).JobName(), h.reload(live.ID).Reminders)
 			}
 		}
@@ -355,7 +355,7 @@ func TestCleanupEndsInTheMiddle(t *testing.T) {
 		}
 		h.want("leftovers", h.leftovers())
 		for _, live := range []task.Task{untouched, vanished} {
-			if !slices.Contains(h.dapr.names(), wake(live).JobName()) || h.reload(live.ID).Reminders[0].Status() != "scheduled" {
+			if !slices.Contains(h.dapr.names(), wake(live).JobName()) || h.reload(live.ID).Reminders[0].Status(forever) != "scheduled" {
 				t.Errorf("ended at call %d: %+v, %q", calls, h.reload(live.ID).Reminders, h.dapr.names())
 			}
 		}
@@ -389,7 +389,7 @@ func TestVanishedJobsThatAreNot(t *testing.T) {
 			return nil
 		}
 		r := h.cleaner.Cleanup(t.Context(), false)
-		if now := h.reload(soon.ID).Reminders[0]; counts(r)["vanished_jobs"] != 0 || slices.Contains(h.dapr.names(), wake(soon).JobName()) || now.Status() == "pending" {
+		if now := h.reload(soon.ID).Reminders[0]; counts(r)["vanished_jobs"] != 0 || slices.Contains(h.dapr.names(), wake(soon).JobName()) || now.Status(forever) == "pending" {
 			t.Errorf("%s: %+v, %+v, %q", what, r, now, h.dapr.names())
 		}
 	}
@@ -402,7 +402,7 @@ func TestVanishedJobsThatDaprDoesNotTake(t *testing.T) {
 	soon := h.add(time.Hour)
 	delete(h.dapr.jobs, wake(soon).JobName())
 	r := reminder.NewCleaner(h.store, refusing{h.dapr}, h.clock, cleanupRules).Cleanup(t.Context(), false)
-	if counts(r)["vanished_jobs"] != 1 || r.Complete || h.reload(soon.ID).Reminders[0].Status() != "pending" {
+	if counts(r)["vanished_jobs"] != 1 || r.Complete || h.reload(soon.ID).Reminders[0].Status(forever) != "pending" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -479,7 +479,7 @@ func TestReconcileInterrupted(t *testing.T) {
 			t.Error(err)
 		}
 		for _, l := range live {
-			if !slices.Contains(h.dapr.names(), wake(l).JobName()) || h.reload(l.ID).Reminders[0].Status() != "scheduled" {
+			if !slices.Contains(h.dapr.names(), wake(l).JobName()) || h.reload(l.ID).Reminders[0].Status(forever) != "scheduled" {
 				t.Errorf("interrupted at call %d: %+v, %q", calls, h.reload(l.ID).Reminders, h.dapr.names())
 			}
 		}
@@ -524,7 +524,7 @@ func TestReconcile(t *testing.T) {
 		t.Errorf("%+v", last)
 	}
 	for _, l := range live {
-		if s := h.reload(l.ID).Reminders[0].Status(); s != "scheduled" {
+		if s := h.reload(l.ID).Reminders[0].Status(forever); s != "scheduled" {
 			t.Errorf("%s is %s", l.ID, s)
 		}
 	}

@@ -116,7 +116,7 @@ func TestFireTellsEveryChannel(t *testing.T) {
 	if diff := cmp.Diff([]string{"email sent", "in_app sent"}, w.deliveries(created.ID)); diff != "" {
 		t.Error(diff)
 	}
-	if s := w.reload(created.ID).Reminders[0].Status(); s != "fired" {
+	if s := w.reload(created.ID).Reminders[0].Status(forever); s != "fired" {
 		t.Errorf("stored as %s", s)
 	}
 	if o := w.fire(wake(now)); o.Status != reminder.Skipped || o.Reason != reminder.ReasonDelivered {

@@ -8,12 +8,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -30,6 +28,7 @@ type Scheduler interface {
 // PlannerRules are the rules for changing tasks.
 type PlannerRules struct {
 	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
+	Horizon         task.Horizon
 	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; what is not scheduled by then stays pending"`
 }
 
@@ -56,33 +55,72 @@ type Planner struct {
 	dapr  Scheduler
 	now   func() time.Time
 	rules PlannerRules
+
+	// What comes at the same time is committed at the same time.
+	creates  together[created]
+	confirms together[store.Scheduled]
+}
+
+// created is a new task and whose it is.
+type created struct {
+	owner store.User
+	task  task.Task
 }
 
 // NewPlanner makes a Planner from its parts, which its caller closes. now is its
 // clock, time.Now outside of tests.
 func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules PlannerRules) *Planner {
-	return &Planner{store: s, dapr: dapr, now: now, rules: rules}
+	p := &Planner{store: s, dapr: dapr, now: now, rules: rules}
+	p.creates.call = p.insertTogether
+	p.confirms.call = p.confirmTogether
+	return p
 }
 
 // Create stores a valid draft as a new task and schedules its reminders. What
 // also does, if it is not nil, is part of the transaction that stores the task.
 func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, also func(context.Context, store.Tx, task.Task) error) (task.Task, error) {
-	created, err := p.CreateAll(ctx, owner, []task.Draft{draft}, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
-		if also == nil {
-			return nil
+	if also != nil {
+		all, err := p.CreateAll(ctx, owner, []task.Draft{draft}, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
+			return also(ctx, tx, tasks[0])
+		})
+		if err != nil {
+			return task.Task{}, err
 		}
-		return also(ctx, tx, tasks[0])
-	})
-	if err != nil {
+		return all[0], nil
+	}
+	tasks := p.newTasks(owner, []task.Draft{draft})
+	if err := p.creates.Do(ctx, created{owner, tasks[0]}); err != nil {
 		return task.Task{}, err
 	}
-	return created[0], nil
+	p.tellDapr(ctx, tasks, store.Leftovers{}, p.rules.ScheduleTimeout)
+	return tasks[0], nil
+}
+
+func (p *Planner) insertTogether(ctx context.Context, all []created) error {
+	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
+	for i, c := range all {
+		users[i], tasks[i] = c.owner, c.task
+	}
+	return p.store.InsertTasks(ctx, users, tasks, p.rules.Horizon.Until(p.now()))
 }
 
 // CreateAll stores valid drafts as new tasks, all or none, and schedules their
 // reminders, as many as Dapr takes in the time that a request waits for it. What also
 // does is part of the transaction that stores the tasks.
 func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, also func(context.Context, store.Tx, []task.Task) error) ([]task.Task, error) {
+	if err := p.store.SaveUser(ctx, owner); err != nil {
+		return nil, err
+	}
+	tasks := p.newTasks(owner, drafts)
+	if err := p.insert(ctx, tasks, also); err != nil {
+		return nil, err
+	}
+	p.tellDapr(ctx, tasks, store.Leftovers{}, p.rules.ScheduleTimeout)
+	return tasks, nil
+}
+
+// newTasks makes tasks of valid drafts.
+func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
 	now := task.Instant(p.now())
 	tasks := make([]task.Task, len(drafts))
 	for i, draft := range drafts {
@@ -96,37 +134,17 @@ func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task
 			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, newID),
 		}
 	}
-	if err := p.store.SaveUser(ctx, owner); err != nil {
-		return nil, err
-	}
-	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+	return tasks
+}
+
+// insert stores new tasks of a user who is on record.
+func (p *Planner) insert(ctx context.Context, tasks []task.Task, also func(context.Context, store.Tx, []task.Task) error) error {
+	return p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		if err := also(ctx, tx, tasks); err != nil {
 			return err
 		}
-		for _, t := range tasks {
-			if err := tx.InsertTask(ctx, t); err != nil {
-				return err
-			}
-		}
-		return nil
+		return tx.InsertTasks(ctx, tasks, p.rules.Horizon.Until(p.now()))
 	})
-	if err != nil {
-		return nil, err
-	}
-	// What is not begun in half of the time stays pending, so that the rest fits.
-	deadline := time.Now().Add(p.rules.ScheduleTimeout / 2)
-	var group errgroup.Group
-	group.SetLimit(8)
-	for i := range tasks {
-		group.Go(func() error {
-			if i == 0 || time.Now().Before(deadline) {
-				p.tellDapr(ctx, &tasks[i], store.Leftovers{})
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
-	return tasks, nil
 }
 
 // Update changes a user's task: change gets it as it is now, locked, and returns
@@ -150,13 +168,13 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, newID)
-		left, err = tx.UpdateTask(ctx, before, after)
+		left, err = tx.UpdateTask(ctx, before, after, p.rules.Horizon.Until(now))
 		return err
 	})
 	if err != nil {
 		return task.Task{}, err
 	}
-	p.tellDapr(ctx, &after, left)
+	p.tellDapr(ctx, []task.Task{after}, left, p.rules.ScheduleTimeout)
 	after.DropRemoved()
 	return after, nil
 }
@@ -179,73 +197,87 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check
 	if err != nil {
 		return err
 	}
-	p.tellDapr(ctx, &task.Task{ID: id}, left)
+	p.tellDapr(ctx, nil, left, p.rules.ScheduleTimeout)
 	return nil
 }
 
-// tellDapr schedules what is pending of t and takes back the wake-up calls that are
-// left over. It marks in t, as in the database, what Dapr confirmed. It outlives the
-// request: the change is made, whether or not the caller is still there.
-func (p *Planner) tellDapr(ctx context.Context, t *task.Task, left store.Leftovers) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.rules.ScheduleTimeout)
+// concurrent is how many calls to Dapr one request makes at a time. With more than this
+// Dapr gets no faster (measured).
+const concurrent = 32
+
+// Expected is the instant up to which reminders should be with Dapr, see [task.Horizon].
+func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()) }
+
+// tellDapr schedules what is pending of the tasks and takes back the wake-up calls that
+// are left over, as far as Dapr lets it within a time. It marks in the tasks, as in the
+// database, what Dapr confirmed. It outlives the request: the change is made, whether
+// or not the caller is still there.
+func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Leftovers, within time.Duration) {
+	ctx = context.WithoutCancel(ctx)
+	inTime, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	var group errgroup.Group
-	group.SetLimit(8)
-
-	var mu sync.Mutex
+	pending := pendingOf(tasks, p.rules.Horizon.Until(p.now()))
 	var scheduled []store.Scheduled
-	deleted := store.Leftovers{AsOf: left.AsOf}
-	for _, r := range t.Reminders {
-		if !r.Pending() {
-			continue
-		}
-		group.Go(func() error {
-			if p.schedule(ctx, *t, r) {
-				mu.Lock()
-				defer mu.Unlock()
-				scheduled = append(scheduled, store.Scheduled{ReminderID: r.ID, Revision: r.Revision})
-			}
-			return nil
-		})
-	}
-	for _, job := range left.Jobs {
-		group.Go(func() error {
-			if p.forget(ctx, job) {
-				mu.Lock()
-				defer mu.Unlock()
-				deleted.Jobs = append(deleted.Jobs, job)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait()
+	var deleted store.Leftovers
+	var deleteErr error
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		scheduled = schedule(inTime, p.dapr, concurrent, p.now, pending)
+	})
+	calls.Go(func() { deleted, deleteErr = deleteJobs(inTime, p.dapr, concurrent, left) })
+	calls.Wait()
 
-	if err := p.store.DropLeftovers(context.WithoutCancel(ctx), deleted); err != nil {
-		slog.Warn("leftover jobs are deleted once more: that they are gone could not be recorded", "task_id", t.ID, "error", err)
+	if deleteErr != nil && len(deleted.Jobs) < len(left.Jobs) {
+		slog.Warn("leftover jobs stay with Dapr for now", "jobs", len(left.Jobs)-len(deleted.Jobs), "error", deleteErr)
 	}
-	stale, err := p.store.Confirm(context.WithoutCancel(ctx), scheduled)
-	if err != nil {
-		slog.Warn("reminders stay pending: their schedule could not be recorded", "task_id", t.ID, "error", err)
+	if err := p.store.DropLeftovers(ctx, deleted); err != nil {
+		slog.Warn("leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
+	}
+	if len(scheduled) == 0 {
 		return
 	}
-	for i, r := range t.Reminders {
-		if slices.Contains(scheduled, store.Scheduled{ReminderID: r.ID, Revision: r.Revision}) {
-			t.Reminders[i].Confirmed = r.Revision
-		}
+	if err := p.confirms.Do(ctx, scheduled...); err != nil {
+		slog.Warn("reminders stay pending: their schedule could not be recorded", "reminders", len(scheduled), "error", err)
+		return
 	}
+	confirm(tasks, scheduled)
+}
+
+// confirmTogether marks what Dapr holds, and takes back what it is not to hold any more.
+func (p *Planner) confirmTogether(ctx context.Context, scheduled []store.Scheduled) error {
+	stale, err := p.store.Confirm(ctx, scheduled)
 	for _, job := range stale {
 		p.forget(ctx, job)
 	}
+	return err
 }
 
-// schedule reports whether Dapr has taken the wake-up call for an armed reminder.
-func (p *Planner) schedule(ctx context.Context, t task.Task, r task.Reminder) bool {
-	w := task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}
-	err := p.dapr.Schedule(ctx, w, notBefore(*r.FireAt, p.now()))
-	if err != nil {
-		slog.Warn("the reminder stays pending: Dapr did not take its job", "task_id", t.ID, "reminder_id", r.ID, "revision", r.Revision, "error", err)
+// pendingOf returns the wake-up calls that are to be asked for, up to an instant.
+func pendingOf(tasks []task.Task, until time.Time) (pending []store.Due) {
+	for _, t := range tasks {
+		for _, r := range t.Reminders {
+			if r.Pending(until) {
+				w := task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}
+				pending = append(pending, store.Due{Wake: w, FireAt: *r.FireAt})
+			}
+		}
 	}
-	return err == nil
+	return pending
+}
+
+// confirm marks in the tasks what Dapr holds.
+func confirm(tasks []task.Task, scheduled []store.Scheduled) {
+	held := make(map[uuid.UUID]int64, len(scheduled))
+	for _, s := range scheduled {
+		held[s.ReminderID] = s.Revision
+	}
+	for _, t := range tasks {
+		for i, r := range t.Reminders {
+			if revision, ok := held[r.ID]; ok && revision == r.Revision {
+				t.Reminders[i].Confirmed = revision
+			}
+		}
+	}
 }
 
 // notBefore is the later of an instant and now. Dapr counts a job's retries from
@@ -257,14 +289,15 @@ func notBefore(at, now time.Time) time.Time {
 	return at
 }
 
-// forget takes back a wake-up call that no longer means anything, and reports
-// whether Dapr did. If not, it stays recorded, and is skipped should it come.
-func (p *Planner) forget(ctx context.Context, job store.Scheduled) bool {
+// forget takes back a wake-up call that no longer means anything. If Dapr does not, it
+// stays recorded, and is skipped should it come.
+func (p *Planner) forget(ctx context.Context, job store.Scheduled) {
+	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
+	defer cancel()
 	err := p.dapr.Delete(ctx, task.Wake{ReminderID: job.ReminderID, Revision: job.Revision})
 	if err != nil {
 		slog.Warn("a leftover job stays with Dapr for now", "reminder_id", job.ReminderID, "revision", job.Revision, "error", err)
 	}
-	return err == nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -35,8 +35,8 @@ func TestCreateSchedulesOnce(t *testing.T) {
 	if diff := cmp.Diff(want, w.dapr.scheduled); diff != "" {
 		t.Error(diff)
 	}
-	if r.Status() != "scheduled" {
-		t.Errorf("answered %s", r.Status())
+	if r.Status(forever) != "scheduled" {
+		t.Errorf("answered %s", r.Status(forever))
 	}
 	if diff := cmp.Diff(created, w.reload(created.ID)); diff != "" {
 		t.Errorf("answered and stored differ: %s", diff)
@@ -46,11 +46,11 @@ func TestCreateSchedulesOnce(t *testing.T) {
 func TestCreateWithoutDueDateSchedulesNothing(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{})
-	if len(w.dapr.scheduled) > 0 || created.Reminders[0].Status() != "cancelled" {
-		t.Errorf("scheduled %v, answered %s", w.dapr.scheduled, created.Reminders[0].Status())
+	if len(w.dapr.scheduled) > 0 || created.Reminders[0].Status(forever) != "cancelled" {
+		t.Errorf("scheduled %v, answered %s", w.dapr.scheduled, created.Reminders[0].Status(forever))
 	}
 	moved := w.update(created.ID, func(d *task.Draft) { d.DueDate = in(time.Hour) })
-	if len(w.dapr.scheduled) != 1 || !w.dapr.scheduled[0].At.Equal(noon.Add(time.Hour)) || moved.Reminders[0].Status() != "scheduled" {
+	if len(w.dapr.scheduled) != 1 || !w.dapr.scheduled[0].At.Equal(noon.Add(time.Hour)) || moved.Reminders[0].Status(forever) != "scheduled" {
 		t.Errorf("after adding a due date: scheduled %v", w.dapr.scheduled)
 	}
 }
@@ -71,7 +71,7 @@ func TestUpdateReschedules(t *testing.T) {
 
 	for i, r := range updated.Reminders {
 		old := created.Reminders[i]
-		if r.ID != old.ID || r.Revision != 2 || r.Status() != "scheduled" {
+		if r.ID != old.ID || r.Revision != 2 || r.Status(forever) != "scheduled" {
 			t.Errorf("reminder %d became %+v", i, r)
 		}
 		if !slices.Contains(w.dapr.deleted, name(old.ID, 1)) {
@@ -138,7 +138,7 @@ func TestReopeningSchedulesAnew(t *testing.T) {
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
 	w.update(created.ID, func(d *task.Draft) { d.Completed = true })
 	reopened := w.update(created.ID, func(d *task.Draft) { d.Completed = false })
-	if r := reopened.Reminders[0]; r.Revision != 2 || r.Status() != "scheduled" || r.ID != created.Reminders[0].ID {
+	if r := reopened.Reminders[0]; r.Revision != 2 || r.Status(forever) != "scheduled" || r.ID != created.Reminders[0].ID {
 		t.Errorf("reopened: %+v", r)
 	}
 	if o := w.fire(wake(created)); o.Reason != task.ReasonSuperseded {
@@ -150,15 +150,15 @@ func TestDaprAway(t *testing.T) {
 	w := newWorld(t, atNoon)
 	w.dapr.err = errDown
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
-	if s := created.Reminders[0].Status(); s != "pending" {
+	if s := created.Reminders[0].Status(forever); s != "pending" {
 		t.Errorf("answered %s, want pending", s)
 	}
-	if s := w.reload(created.ID).Reminders[0].Status(); s != "pending" {
+	if s := w.reload(created.ID).Reminders[0].Status(forever); s != "pending" {
 		t.Errorf("stored as %s, want pending", s)
 	}
 	// The next change of the task, whatever it is, catches up.
 	w.dapr.err = nil
-	if s := w.update(created.ID, func(d *task.Draft) { d.Title = "x" }).Reminders[0].Status(); s != "scheduled" {
+	if s := w.update(created.ID, func(d *task.Draft) { d.Title = "x" }).Reminders[0].Status(forever); s != "scheduled" {
 		t.Errorf("after Dapr is back: %s", s)
 	}
 }
@@ -176,7 +176,7 @@ func TestRequestOutlivesItsCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := w.reload(created.ID).Reminders[0].Status(); s != "scheduled" {
+	if s := w.reload(created.ID).Reminders[0].Status(forever); s != "scheduled" {
 		t.Errorf("stored as %s, want scheduled", s)
 	}
 }
@@ -198,7 +198,7 @@ func TestOvertakenUpdateTakesItsJobBack(t *testing.T) {
 	if slices.Contains(w.dapr.deleted, name(id, 3)) {
 		t.Error("revision 3, the one that counts, was deleted")
 	}
-	if r := w.reload(created.ID).Reminders[0]; r.Revision != 3 || r.Status() != "scheduled" || !r.FireAt.Equal(noon.Add(3*time.Hour)) {
+	if r := w.reload(created.ID).Reminders[0]; r.Revision != 3 || r.Status(forever) != "scheduled" || !r.FireAt.Equal(noon.Add(3*time.Hour)) {
 		t.Errorf("stored: %+v", r)
 	}
 }
@@ -223,7 +223,7 @@ func TestConcurrentUpdatesLeaveOneReminder(t *testing.T) {
 
 	stored := w.reload(created.ID)
 	r := stored.Reminders[0]
-	if len(stored.Reminders) != 1 || r.Revision != updates+1 || r.Status() != "scheduled" || !r.FireAt.Equal(*stored.DueDate) {
+	if len(stored.Reminders) != 1 || r.Revision != updates+1 || r.Status(forever) != "scheduled" || !r.FireAt.Equal(*stored.DueDate) {
 		t.Fatalf("stored: due %v, %+v", stored.DueDate, stored.Reminders)
 	}
 	left := map[string]call{}

@@ -150,7 +150,7 @@ func TestOffsetBroughtBack(t *testing.T) {
 	w.update(created.ID, func(d *task.Draft) { d.Before = []time.Duration{0} })
 	w.update(created.ID, func(d *task.Draft) { d.Before = []time.Duration{0, time.Minute} })
 	got := w.reload(created.ID)
-	if len(got.Reminders) != 2 || got.Reminders[0].ID != created.Reminders[0].ID || got.Reminders[0].Status() != "scheduled" {
+	if len(got.Reminders) != 2 || got.Reminders[0].ID != created.Reminders[0].ID || got.Reminders[0].Status(forever) != "scheduled" {
 		t.Errorf("%+v", got.Reminders)
 	}
 }
@@ -285,7 +285,7 @@ func TestDaprThatNeverAnswers(t *testing.T) {
 	created := w.create(task.Draft{DueDate: in(time.Hour), Before: []time.Duration{0, time.Minute}})
 	states := map[string]int{}
 	for _, r := range w.reload(created.ID).Reminders {
-		states[r.Status()]++
+		states[r.Status(forever)]++
 	}
 	if states["scheduled"] != 1 || states["pending"] != 1 {
 		t.Errorf("stored: %v", states)
@@ -389,7 +389,9 @@ func TestLeaseBeginsBehindTheLock(t *testing.T) {
 	defer c.Close(context.Background())
 	tx, _ := c.Begin(t.Context())
 	tx.Exec(t.Context(), `select from deliveries for update`)
-	time.AfterFunc(3*time.Second, func() { _ = tx.Rollback(context.Background()) })
+	ended := make(chan struct{})
+	time.AfterFunc(3*time.Second, func() { defer close(ended); _ = tx.Rollback(context.Background()) })
+	defer func() { <-ended }()
 	open, _ := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
 	l, err := w.store.Lease(t.Context(), open[0].ID, 5*time.Second, nil)
 	if err != nil || l == nil {
@@ -418,7 +420,9 @@ func TestConfirmBehindALock(t *testing.T) {
 			if _, err := tx.Exec(t.Context(), sql); err != nil {
 				t.Fatal(err)
 			}
-			time.AfterFunc(500*time.Millisecond, func() { _ = tx.Commit(context.Background()) })
+			committed := make(chan struct{})
+			time.AfterFunc(500*time.Millisecond, func() { defer close(committed); _ = tx.Commit(context.Background()) })
+			defer func() { <-committed }()
 			stale, err := w.store.Confirm(t.Context(), []store.Scheduled{{ReminderID: created.Reminders[0].ID, Revision: 1}, {ReminderID: created.Reminders[1].ID, Revision: 1}})
 			if err != nil {
 				t.Fatal(err)
@@ -466,7 +470,7 @@ func TestOvertakenWhileDaprHangs(t *testing.T) {
 	}
 	w.update(created.ID, func(d *task.Draft) { d.DueDate = in(2 * time.Hour) })
 	r := w.reload(created.ID).Reminders[0]
-	if r.Revision != 3 || r.Status() != "scheduled" {
+	if r.Revision != 3 || r.Status(forever) != "scheduled" {
 		t.Error(r)
 	}
 }

@@ -23,8 +23,8 @@ const (
 	patience = 20 * time.Second
 )
 
-// Reconcile schedules again everything that should be scheduled, whatever Dapr is
-// believed to hold: a job that is there already stays as it is. It tells progress how
+// Reconcile schedules again everything that should be scheduled, up to the horizon,
+// whatever Dapr is believed to hold: a job that is there already stays as it is. It tells progress how
 // far it has come, now and then. It can be interrupted at any time and run again; what
 // it has left pending the sweep schedules. While Dapr is away it changes nothing.
 func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error {
@@ -41,7 +41,7 @@ func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error 
 		p.Left = p.Unconfirmed
 		progress(p)
 	}
-	left, err := c.store.CountPending(ctx, countUpTo)
+	left, err := c.store.CountPending(ctx, c.rules.Horizon.Until(c.now()), countUpTo)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error 
 		}
 		if claimed == 0 {
 			// What was tried a moment ago waits a little.
-			if p.Left, err = c.store.CountPending(ctx, countUpTo); err != nil || p.Left == 0 {
+			if p.Left, err = c.store.CountPending(ctx, c.rules.Horizon.Until(c.now()), countUpTo); err != nil || p.Left == 0 {
 				progress(p)
 				return err
 			}

@@ -133,6 +133,9 @@ func byEmail(p reminder.Channel) reminder.Channels {
 	return reminder.Channels{task.Email: {{Name: "sendgrid", Channel: p}}}
 }
 
+// forever is up to when reminders are with Dapr without a horizon.
+var forever = task.Horizon{}.Until(time.Time{})
+
 var ada = store.User{ID: "ada", Email: ptr("ada@example.com")}
 
 func anyVersion(task.Task) error { return nil }

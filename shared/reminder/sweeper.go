@@ -33,7 +33,8 @@ type Dapr interface {
 type SweepRules struct {
 	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one pass of the sweep may take; less than the time between two"`
 	Grace      time.Duration `env:"SWEEP_GRACE" envDefault:"5s" help:"how long what is due is left to those whose turn it is, before the sweep does it"`
-	Concurrent int           `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many reminders and deliveries the sweep works on at a time"`
+	Horizon    task.Horizon
+	Concurrent int `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many reminders and deliveries the sweep works on at a time"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -113,10 +114,11 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 	err := errors.Join(
 		named("fire what is overdue", fireErr),
 		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
-		named("schedule what is pending", s.schedulePending(ctx, &sum)),
+		named("schedule what is pending", s.schedulePending(ctx, &sum, began.Add(s.rules.Budget/2))),
 		named("delete leftover jobs", s.deleteLeftovers(ctx, &sum)),
 		named("tell of dead letters", s.alert(ctx, &sum)),
-		named("send what is due", s.send(ctx, planned, sum.Deliveries)), // last: providers may be slow
+		named("send what is due", s.send(ctx, planned, sum.Deliveries)),          // late: providers may be slow
+		named("schedule what is pending", s.schedulePending(ctx, &sum, forever)), // what half of the time was not enough for
 	)
 	sum.Complete = ctx.Err() == nil
 	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
@@ -222,10 +224,14 @@ func each[T any](concurrent int, items []T, counts map[string]int, do func(T) st
 	_ = group.Wait()
 }
 
-// schedulePending schedules what Dapr is not known to hold a job for. When Dapr
+// forever is a time that does not come.
+var forever = time.Unix(1<<40, 0)
+
+// schedulePending schedules, until a time, what Dapr is not known to hold a job for:
+// calls that failed, and reminders that have come within the horizon. When Dapr
 // takes none of a page it is away: the rest is left for the next sweep.
-func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) error {
-	for ctx.Err() == nil {
+func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary, until time.Time) error {
+	for ctx.Err() == nil && time.Now().Before(until) {
 		claimed, scheduled, err := s.schedulePage(ctx)
 		sum.Scheduled += scheduled
 		sum.Pending += claimed - scheduled
@@ -238,11 +244,13 @@ func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) error {
 
 // schedulePage claims a page of what is pending and schedules it.
 func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err error) {
-	pending, err := s.store.ClaimPending(ctx, page)
+	pending, err := s.store.ClaimPending(ctx, s.rules.Horizon.Until(s.now()), page)
 	if err != nil || len(pending) == 0 {
 		return 0, 0, err
 	}
-	taken := s.schedule(ctx, pending)
+	inTime, cancel := context.WithTimeout(ctx, scheduling)
+	defer cancel()
+	taken := schedule(inTime, s.dapr, s.rules.Concurrent, s.now, pending)
 	stale, err := s.store.Confirm(ctx, taken)
 	if err != nil {
 		return len(pending), 0, err
@@ -259,24 +267,23 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 // a leftover job to be known as settled when it is.
 const scheduling = time.Minute
 
-// schedule returns those that Dapr has taken.
-func (s *Sweeper) schedule(ctx context.Context, pending []store.Due) (scheduled []store.Scheduled) {
-	ctx, cancel := context.WithTimeout(ctx, scheduling)
-	defer cancel()
+// schedule asks Dapr for wake-up calls, so many at a time, and returns those that it has
+// taken. What is not begun when ctx ends is left.
+func schedule(ctx context.Context, dapr Scheduler, concurrent int, now func() time.Time, pending []store.Due) (scheduled []store.Scheduled) {
 	var mu sync.Mutex
 	var group errgroup.Group
-	group.SetLimit(s.rules.Concurrent)
+	group.SetLimit(concurrent)
 	var taken, refused atomic.Int32
 	for _, d := range pending {
 		group.Go(func() error {
-			if refused.Load() >= 10 && taken.Load() == 0 {
+			if ctx.Err() != nil || refused.Load() >= 10 && taken.Load() == 0 {
 				return nil // it is away: don't wait for it with every one of them
 			}
 			call, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
-			if err := s.dapr.Schedule(call, d.Wake, notBefore(d.FireAt, s.now())); err != nil {
+			if err := dapr.Schedule(call, d.Wake, notBefore(d.FireAt, now())); err != nil {
 				if refused.Add(1) == 1 {
-					slog.Warn("reminders stay pending: Dapr did not take a job", "reminder_id", d.ReminderID, "error", err)
+					slog.Warn("reminders stay pending: Dapr did not take a job", "task_id", d.TaskID, "reminder_id", d.ReminderID, "error", err)
 				}
 				return nil
 			}

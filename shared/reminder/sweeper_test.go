@@ -126,8 +126,8 @@ func TestSweepSchedulesWhatIsPending(t *testing.T) {
 		t.Errorf("Dapr is back: %+v", sum)
 	}
 	for _, r := range w.reload(created.ID).Reminders {
-		if r.Status() != "scheduled" {
-			t.Errorf("%s before is %s", r.Before, r.Status())
+		if r.Status(forever) != "scheduled" {
+			t.Errorf("%s before is %s", r.Before, r.Status(forever))
 		}
 	}
 	if sum := w.sweep(); sum.Scheduled != 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,15 @@ type IdempotencyKey struct {
 	UserID  string
 	Key     string
 	Request [sha256.Size]byte // what was asked, so that the key can't be used for something else
+	// Wait has a claim wait for another request with the key that is running right
+	// now, instead of refusing this one.
+	Wait bool
+}
+
+// Part is the key of the nth part of a request that is carried out in parts, each in a
+// transaction of its own. No user's key is like it.
+func (k IdempotencyKey) Part(n int, asked [sha256.Size]byte) IdempotencyKey {
+	return IdempotencyKey{UserID: k.UserID, Key: fmt.Sprintf("%x %d", sha256.Sum256([]byte(k.Key)), n), Request: asked, Wait: true}
 }
 
 // keysKept is for how long a key counts.
@@ -35,9 +45,15 @@ func (*AnsweredError) Error() string { return "the request was carried out befor
 // conflict: if another request with the key is running right now, or was another
 // request.
 func (tx Tx) ClaimKey(ctx context.Context, k IdempotencyKey, answer string) error {
-	var free bool
+	free := true
+	var err error
 	// Held until the transaction ends, so a second request need not wait for it.
-	if err := tx.tx.QueryRow(ctx, `select pg_try_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 0))`, k.UserID, k.Key).Scan(&free); err != nil {
+	if k.Wait {
+		_, err = tx.tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 0))`, k.UserID, k.Key)
+	} else {
+		err = tx.tx.QueryRow(ctx, `select pg_try_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 0))`, k.UserID, k.Key).Scan(&free)
+	}
+	if err != nil {
 		return err
 	}
 	if !free {
@@ -47,7 +63,7 @@ func (tx Tx) ClaimKey(ctx context.Context, k IdempotencyKey, answer string) erro
 	}
 	var request []byte
 	var before string
-	err := tx.tx.QueryRow(ctx, `
+	err = tx.tx.QueryRow(ctx, `
 		select request, answer from idempotency_keys where user_id = $1 and key = $2 and created_at > now() - $3::interval`,
 		k.UserID, k.Key, keysKept).Scan(&request, &before)
 	switch {

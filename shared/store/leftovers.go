@@ -23,12 +23,13 @@ const settling = 5 * time.Minute
 // recordLeftovers records the jobs of reminders that the transaction has locked and
 // is about to take out of force. Every revision that was ever armed counts, also one
 // that was never confirmed: the call that schedules it may be under way, or its
-// sender have died before it could tell.
+// sender have died before it could tell. Only one that lay beyond the horizon all the
+// time has no job.
 func (tx Tx) recordLeftovers(ctx context.Context, which string, arg any) (Leftovers, error) {
 	rows, _ := tx.tx.Query(ctx, `
 		insert into leftover_jobs as l (reminder_id, revision, settled_at)
 		select id, revision, last_scheduling_at + $2::interval from reminders
-		where state in ('armed', 'fired') and removed_at is null and `+which+` order by id
+		where state in ('armed', 'fired') and removed_at is null and last_scheduling_at > '-infinity' and `+which+` order by id
 		on conflict (reminder_id, revision) do update set settled_at = greatest(l.settled_at, excluded.settled_at)
 		returning reminder_id, revision, now()`, arg, settling)
 	return collectLeftovers(rows)

@@ -28,27 +28,28 @@ func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled) (stale []Sch
 		return nil, nil
 	}
 	ids, revisions := columns(scheduled)
-	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		// The locks are taken in the order of the ids; the rows are read anew
-		// behind them, so what counts is what is committed now.
-		rows, _ := c.Query(ctx, `
-			with asked as materialized (
-				select r.id, a.revision, r.revision as current, r.state
-				from unnest($1::uuid[], $2::bigint[]) as a (id, revision) join reminders r on r.id = a.id
-				order by r.id for no key update of r
-			), marked as (
-				update reminders r set confirmed_revision = a.revision from asked a
-				where r.id = a.id and a.state = 'armed' and a.current = a.revision
-			), stale as (
-				select id, revision from asked where current <> revision or state in ('cancelled', 'missed')
-			), recorded as (
-				insert into leftover_jobs as l (reminder_id, revision, settled_at)
-				select id, revision, now() from stale order by id, revision
-				on conflict (reminder_id, revision) do update set settled_at = greatest(l.settled_at, excluded.settled_at)
-			)
-			select id, revision from stale`, ids, revisions)
-		stale, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Scheduled])
-		return err
+	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		// The locks are taken in the order of the ids; the rows are read anew behind them,
+		// so what counts is what is committed now.
+		batch.Queue(`
+		with asked as materialized (
+			select r.id, a.revision, r.revision as current, r.state
+			from unnest($1::uuid[], $2::bigint[]) as a (id, revision) join reminders r on r.id = a.id
+			order by r.id for no key update of r
+		), marked as (
+			update reminders r set confirmed_revision = a.revision from asked a
+			where r.id = a.id and a.state = 'armed' and a.current = a.revision
+		), stale as (
+			select id, revision from asked where current <> revision or state in ('cancelled', 'missed')
+		), recorded as (
+			insert into leftover_jobs as l (reminder_id, revision, settled_at)
+			select id, revision, now() from stale order by id, revision
+			on conflict (reminder_id, revision) do update set settled_at = greatest(l.settled_at, excluded.settled_at)
+		)
+		select id, revision from stale`, ids, revisions).Query(func(rows pgx.Rows) error {
+			stale, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Scheduled])
+			return err
+		})
 	})
 	return stale, err
 }

@@ -217,13 +217,13 @@ func (s *Store) UnconfirmJobs(ctx context.Context, jobs []Scheduled) (n int, err
 	return n, err
 }
 
-// CountPending counts the reminders that Dapr is not known to hold a job for, up to a
-// limit.
-func (s *Store) CountPending(ctx context.Context, limit int) (n int, err error) {
+// CountPending counts the reminders, due up to an instant, that Dapr is not known to
+// hold a job for, up to a limit.
+func (s *Store) CountPending(ctx context.Context, until time.Time, limit int) (n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
 			select count(*) from (
-				select from reminders where state = 'armed' and confirmed_revision is distinct from revision limit $1) as pending`, limit).Scan(&n)
+				select from reminders where pending and fire_at <= $2 limit $1) as pending`, limit, until).Scan(&n)
 	})
 	return n, err
 }

@@ -123,6 +123,22 @@ func (s *Store) InTx(ctx context.Context, fn func(context.Context, Tx) error) er
 	}
 }
 
+// exchange runs the statements that fill queues in one exchange with the server, as one
+// transaction. It tries again as InTx does.
+func (s *Store) exchange(ctx context.Context, fill func(*pgx.Batch)) error {
+	const tries = 3
+	for try := 1; ; try++ {
+		err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+			var batch pgx.Batch
+			fill(&batch)
+			return c.SendBatch(ctx, &batch).Close()
+		})
+		if try == tries || !isRollback(err) {
+			return err
+		}
+	}
+}
+
 // snapshot runs fn, which only reads, on one consistent state of the database.
 func (s *Store) snapshot(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
 	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)

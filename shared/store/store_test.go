@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,9 @@ import (
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )
+
+// forever is up to when reminders are with Dapr without a horizon.
+var forever = task.Horizon{}.Until(time.Time{})
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
@@ -45,7 +49,7 @@ func insert(t *testing.T, s *store.Store) task.Task {
 	d := task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()}
 	newID := func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 	made := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID)}
-	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.InsertTask(ctx, made) }); err != nil {
+	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.InsertTasks(ctx, []task.Task{made}, forever) }); err != nil {
 		t.Fatal(err)
 	}
 	return made
@@ -135,8 +139,8 @@ func TestConfirmHoldsOnlyForWhatIsScheduled(t *testing.T) {
 			t.Errorf("%s: stale %v, %v", name, stale, err)
 		}
 		stored, err := s.GetTask(t.Context(), "ada", made.ID)
-		if err != nil || stored.Reminders[0].Status() != tt.wantStatus {
-			t.Errorf("%s: stored as %s, %v", name, stored.Reminders[0].Status(), err)
+		if err != nil || stored.Reminders[0].Status(forever) != tt.wantStatus {
+			t.Errorf("%s: stored as %s, %v", name, stored.Reminders[0].Status(forever), err)
 		}
 	}
 }
@@ -260,5 +264,44 @@ func TestMigrationsGoDown(t *testing.T) {
 		if _, err := c.Exec(t.Context(), up); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Users are recorded along with their tasks: the latest address of each, unless the
+// sign-in said nothing about one.
+func TestInsertTasksRecordsUsers(t *testing.T) {
+	s, url := storetest.Open(t)
+	address := func(text string) *string { return &text }
+	insert := func(users ...store.User) {
+		t.Helper()
+		var tasks []task.Task
+		for _, u := range users {
+			tasks = append(tasks, task.Task{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, Draft: task.Draft{Title: "x"}, Version: 1})
+		}
+		if err := s.InsertTasks(t.Context(), users, tasks, forever); err != nil {
+			t.Fatal(err)
+		}
+	}
+	insert(store.User{ID: "new"}, store.User{ID: "kept", Email: address("k@example.com")}, store.User{ID: "twice", Email: address("1@example.com")},
+		store.User{ID: "twice", Email: address("2@example.com")}, store.User{ID: "twice", KeepEmail: true}, store.User{ID: "gone", Email: address("g@example.com")}, store.User{ID: "unknown", KeepEmail: true})
+	insert(store.User{ID: "kept", KeepEmail: true}, store.User{ID: "gone"}, store.User{ID: "new", Email: address("n@example.com")})
+
+	c := connect(t, url)
+	rows, _ := c.Query(t.Context(), `select id || ' ' || coalesce(email, '-') from users order by id`)
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"gone -", "kept k@example.com", "new n@example.com", "twice 2@example.com", "unknown -"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	bad := task.Task{ID: uuid.Must(uuid.NewV7()), UserID: "late", Version: 1} // without a title
+	if err := s.InsertTasks(t.Context(), []store.User{{ID: "late"}}, []task.Task{bad}, forever); err == nil {
+		t.Error("a task without a title is stored")
+	}
+	var there bool
+	if err := c.QueryRow(t.Context(), `select exists (select from users where id = 'late')`).Scan(&there); err != nil || there {
+		t.Errorf("its user is recorded: %v, %v", there, err)
 	}
 }

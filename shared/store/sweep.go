@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,10 +32,10 @@ const (
 	lastScheduleWait  = 10 * time.Second
 )
 
-// ClaimPending returns pending reminders that may be tried now, the earliest
-// first, and sets for each when it may be tried again. Two callers at one time get
-// different ones.
-func (s *Store) ClaimPending(ctx context.Context, limit int) (pending []Due, err error) {
+// ClaimPending returns pending reminders, due up to an instant, that may be tried now,
+// the earliest first, and sets for each when it may be tried again. Two callers at one
+// time get different ones.
+func (s *Store) ClaimPending(ctx context.Context, until time.Time, limit int) (pending []Due, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
 			update reminders r
@@ -42,11 +43,12 @@ func (s *Store) ClaimPending(ctx context.Context, limit int) (pending []Due, err
 			    next_schedule_at = now() + least($2::interval * 2 ^ least(r.schedule_attempts, 20), $3::interval)
 			where r.id in (
 				select id from reminders
-				where state = 'armed' and confirmed_revision is distinct from revision
+				where pending and fire_at <= $4
 				  and (next_schedule_at is null or next_schedule_at <= now())
 				order by fire_at limit $1 for no key update skip locked)
-			returning r.task_id, r.user_id, r.id, r.revision, r.fire_at`, limit, firstScheduleWait, lastScheduleWait)
+			returning r.task_id, r.user_id, r.id, r.revision, r.fire_at`, limit, firstScheduleWait, lastScheduleWait, until)
 		pending, err = pgx.CollectRows(rows, scanDue)
+		slices.SortFunc(pending, func(a, b Due) int { return a.FireAt.Compare(b.FireAt) }) // they are returned as they were updated
 		return err
 	})
 	return pending, err

@@ -50,7 +50,7 @@ func TestUnconfirmedIsPendingAtOnce(t *testing.T) {
 		if n, err := unconfirm(); err != nil || n != 1 {
 			t.Fatalf("%s: %d, %v", what, n, err)
 		}
-		if pending, err := s.ClaimPending(t.Context(), 10); err != nil || len(pending) != 1 || pending[0].ReminderID != job.ReminderID {
+		if pending, err := s.ClaimPending(t.Context(), forever, 10); err != nil || len(pending) != 1 || pending[0].ReminderID != job.ReminderID {
 			t.Errorf("%s: %+v, %v", what, pending, err)
 		}
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/task"
@@ -26,16 +25,7 @@ type User struct {
 
 // SaveUser records the user.
 func (s *Store) SaveUser(ctx context.Context, u User) error {
-	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		// The guard keeps the usual case, nothing new, from locking the row.
-		_, err := c.Exec(ctx, `
-			insert into users (id, email)
-			select $1, $2
-			where not exists (select from users where id = $1 and ($3 or email is not distinct from $2))
-			on conflict (id) do update set email = excluded.email where not $3`,
-			u.ID, u.Email, u.KeepEmail)
-		return err
-	})
+	return s.exchange(ctx, func(batch *pgx.Batch) { queueUsers(batch, []User{u}) })
 }
 
 var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
@@ -64,15 +54,59 @@ func inUTC(t *time.Time) *time.Time {
 	return &u
 }
 
-// InsertTask stores a new task with its reminders.
-func (tx Tx) InsertTask(ctx context.Context, t task.Task) error {
-	if _, err := tx.tx.Exec(ctx, `
-		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		t.ID, t.UserID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.CreatedAt, t.UpdatedAt); err != nil {
-		return err
+// InsertTasks stores new tasks with their reminders, in one exchange with the server
+// however many there are. The caller schedules those up to an instant.
+func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time) error {
+	var batch pgx.Batch
+	queueTasks(&batch, tasks, until)
+	return tx.tx.SendBatch(ctx, &batch).Close()
+}
+
+// InsertTasks records users and stores new tasks of theirs, all or none, in a single
+// exchange with the server.
+func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task, until time.Time) error {
+	return s.exchange(ctx, func(batch *pgx.Batch) {
+		queueUsers(batch, users)
+		queueTasks(batch, tasks, until)
+	})
+}
+
+// queueUsers records users. The guard keeps the usual case, nothing new, from locking
+// rows.
+func queueUsers(batch *pgx.Batch, users []User) {
+	latest := map[string]User{}
+	for _, u := range users {
+		if _, known := latest[u.ID]; !known || !u.KeepEmail {
+			latest[u.ID] = u
+		}
 	}
-	return tx.saveReminders(ctx, nil, t)
+	ids, keep := []string{}, []string{}
+	var emails []*string
+	for id, u := range latest {
+		ids, emails = append(ids, id), append(emails, u.Email)
+		if u.KeepEmail {
+			keep = append(keep, id)
+		}
+	}
+	batch.Queue(`
+		insert into users (id, email)
+		select n.id, n.email from unnest($1::text[], $2::text[]) as n (id, email)
+		where not exists (select from users u where u.id = n.id and (n.id = any($3::text[]) or u.email is not distinct from n.email))
+		order by n.id
+		on conflict (id) do update set email = excluded.email where users.id <> all ($3::text[])`, ids, emails, keep)
+}
+
+func queueTasks(batch *pgx.Batch, tasks []task.Task, until time.Time) {
+	var rows taskRows
+	var reminders reminderRows
+	for _, t := range tasks {
+		rows.add(t)
+		for _, r := range t.Reminders {
+			reminders.add(t, r, until)
+		}
+	}
+	rows.queue(batch)
+	reminders.queue(batch)
 }
 
 // LockTask locks a user's task and all its reminders, removed ones included,
@@ -117,8 +151,9 @@ func offsets(rs []task.Reminder) []time.Duration {
 // being sent at this moment is cancelled too: its sender can still report it
 // sent, but it is not tried again.
 //
-// It records and returns the jobs that mean nothing after the change.
-func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) (left Leftovers, err error) {
+// It records and returns the jobs that mean nothing after the change. The caller
+// schedules those reminders that are pending up to an instant.
+func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Time) (left Leftovers, err error) {
 	if _, err := tx.tx.Exec(ctx, `
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8
 		where id = $1`,
@@ -130,7 +165,7 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task) (left Leftover
 			return Leftovers{}, err
 		}
 	}
-	if err := tx.saveReminders(ctx, before.Reminders, t); err != nil {
+	if err := tx.saveReminders(ctx, before.Reminders, t, until); err != nil {
 		return Leftovers{}, err
 	}
 	if err := tx.cancelDeliveries(ctx, t.ID, !t.Active()); err != nil {
@@ -179,33 +214,32 @@ func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) (Leftovers, error) {
 	return left, tx.cancelDeliveries(ctx, id, true)
 }
 
-// saveReminders stores what has changed from before, nil for a new task, to t.
-func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task) error {
+// saveReminders stores what has changed from before to t.
+func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task, until time.Time) error {
 	var batch pgx.Batch
+	var added reminderRows
 	for _, r := range t.Reminders {
 		i := slices.IndexFunc(before, func(old task.Reminder) bool { return old.ID == r.ID })
 		switch {
 		case i < 0:
-			batch.Queue(`
-				insert into reminders (id, task_id, user_id, before, fire_at, state, revision, last_scheduling_at)
-				values ($1, $2, $3, $4, $5, $6, $7, now())`,
-				r.ID, t.ID, t.UserID, r.Before, r.FireAt, r.State, r.Revision)
+			added.add(t, r, until)
 		case r != before[i]:
 			batch.Queue(`
 				update reminders set fire_at = $2, state = $3,
 					schedule_attempts = case when revision = $4 then schedule_attempts else 0 end,
 					next_schedule_at = case when revision = $4 then next_schedule_at end,
-					last_scheduling_at = now(),
+					last_scheduling_at = case when $6 then now() when revision = $4 then last_scheduling_at else '-infinity' end,
 					revision = $4,
 					fired_at = case when $3 = 'fired' then fired_at end,
 					removed_at = case when $5 then coalesce(removed_at, now()) end
 				where id = $1`,
-				r.ID, r.FireAt, r.State, r.Revision, r.Removed)
-		case r.Pending():
+				r.ID, r.FireAt, r.State, r.Revision, r.Removed, r.Pending(until))
+		case r.Pending(until):
 			// It is scheduled along with the others.
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
 	}
+	added.queue(&batch)
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 

@@ -92,16 +92,20 @@ const (
 	Missed    State = "missed" // already too old when it was asked for
 )
 
-// Pending reports whether the reminder still has to be scheduled with Dapr.
-func (r Reminder) Pending() bool { return r.State == Armed && r.Confirmed != r.Revision }
+// Pending reports whether the reminder still has to be scheduled with Dapr, which
+// holds those up to an instant.
+func (r Reminder) Pending(until time.Time) bool {
+	return r.State == Armed && r.Confirmed != r.Revision && !r.FireAt.After(until)
+}
 
-// Status is the reminder's state as users see it: armed shows as "pending" until
-// Dapr holds its job, and as "scheduled" from then on.
-func (r Reminder) Status() string {
+// Status is the reminder's state as users see it: armed shows as "pending" while Dapr
+// should hold its job and does not, and else as "scheduled". expected is the instant up
+// to which it should, see [Horizon].
+func (r Reminder) Status(expected time.Time) string {
 	switch {
 	case r.State != Armed:
 		return string(r.State)
-	case r.Pending():
+	case r.Pending(expected):
 		return "pending"
 	default:
 		return "scheduled"

@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"os"
 	"reflect"
 	"strings"
 	"time"
@@ -84,11 +83,8 @@ func parseMediaType(r *http.Request) (mediaType, charset string) {
 // Accept-Patch (RFC 5789), Accept-Post, Accept and Accept-Encoding (RFC 9110,
 // sections 12.5.1 and 12.5.3).
 func checkJSONType(w http.ResponseWriter, r *http.Request) error {
-	for _, encoding := range r.Header.Values("Content-Encoding") {
-		if encoding != "" && !strings.EqualFold(encoding, "identity") {
-			w.Header().Set("Accept-Encoding", "identity")
-			return WithStatus(fault.Invalid("send the body without a Content-Encoding"), http.StatusUnsupportedMediaType)
-		}
+	if err := checkPlain(w, r); err != nil {
+		return err
 	}
 	mediaType, charset := parseMediaType(r)
 	header, accepted := "Accept", "application/json"
@@ -108,11 +104,20 @@ func checkJSONType(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// checkPlain refuses a body that is compressed.
+func checkPlain(w http.ResponseWriter, r *http.Request) error {
+	for _, encoding := range r.Header.Values("Content-Encoding") {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			w.Header().Set("Accept-Encoding", "identity")
+			return WithStatus(fault.Invalid("send the body without a Content-Encoding"), http.StatusUnsupportedMediaType)
+		}
+	}
+	return nil
+}
+
 func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
-	tooLarge := WithStatus(fault.Invalid("the body is larger than the %d bytes that are read here", maxBytes),
-		http.StatusRequestEntityTooLarge)
 	if r.ContentLength > maxBytes {
-		return nil, tooLarge
+		return nil, tooLarge(maxBytes)
 	}
 	control := http.NewResponseController(w)
 	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
@@ -124,15 +129,7 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, e
 	if err == nil {
 		return data, nil
 	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, WithStatus(fault.Invalid("the body did not come within %v", bodyTimeout), http.StatusRequestTimeout)
-	}
-	e := fault.Invalid("the body could not be read to its end")
-	e.Err = err
-	return nil, e
+	return nil, unread(err, maxBytes)
 }
 
 // DecodeJSON decodes data, one JSON value, into dst, strictly: it refuses

@@ -98,15 +98,24 @@ func (d *description) check(method, path string, status int, header http.Header,
 	if !strings.HasSuffix(mediaType, "json") || content["schema"] == nil {
 		return nil
 	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
 	schema, err := d.schema(place + "/content/" + escape(mediaType) + "/schema")
 	if err != nil {
 		return err
 	}
-	return schema.Validate(value)
+	values := [][]byte{body}
+	if strings.HasSuffix(mediaType, "ndjson") {
+		values = bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n")) // the schema is each line's
+	}
+	for _, text := range values {
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			return err
+		}
+		if err := schema.Validate(value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // template returns the description's path for a real one; one without parameters

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/local/postgres/pgtest"
+	"github.com/duebell/duebell/shared/auth/authtest"
+	migrations "github.com/duebell/duebell/shared/store/migrate"
+)
+
+// importWorld is a real server that tasks are imported on, and the program.
+type importWorld struct {
+	*testing.T
+	dir, bin, database, address string
+	issuer                      *authtest.Issuer
+	server                      *exec.Cmd
+}
+
+func newImportWorld(t *testing.T) *importWorld {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs PostgreSQL")
+	}
+	w := &importWorld{T: t, dir: t.TempDir(), bin: t.TempDir(), database: pgtest.URL(t), issuer: authtest.NewIssuer(t)}
+	if _, err := migrations.Up(t.Context(), w.database); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "build", "-o", w.bin+"/", ".", "../../functions/create-tasks-batch").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.address = l.Addr().String()
+	l.Close()
+	return w
+}
+
+// serve starts the server, whose address stays the same.
+func (w *importWorld) serve() {
+	w.Helper()
+	_, port, _ := net.SplitHostPort(w.address)
+	w.server = exec.Command(filepath.Join(w.bin, "create-tasks-batch"))
+	w.server.Env = []string{
+		"HOST=127.0.0.1", "PORT=" + port, "DATABASE_URL=" + w.database, "DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused",
+		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
+	}
+	if err := w.server.Start(); err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(w.kill)
+}
+
+func (w *importWorld) kill() {
+	_ = w.server.Process.Kill()
+	_ = w.server.Wait()
+}
+
+// run begins an import; wait ends it.
+func (w *importWorld) run(args ...string) *exec.Cmd {
+	w.Helper()
+	cmd := exec.Command(filepath.Join(w.bin, "duebell"), append([]string{"import"}, args...)...)
+	cmd.Dir = w.dir
+	cmd.Env = []string{"DUEBELL_URL=http://" + w.address, "DUEBELL_TOKEN=" + w.issuer.Token(w, "ada", nil)}
+	cmd.Stdout, cmd.Stderr = &bytes.Buffer{}, &bytes.Buffer{}
+	if err := cmd.Start(); err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd
+}
+
+func (w *importWorld) wait(cmd *exec.Cmd) (status int, stdout, stderr string) {
+	_ = cmd.Wait()
+	return cmd.ProcessState.ExitCode(), fmt.Sprint(cmd.Stdout), fmt.Sprint(cmd.Stderr)
+}
+
+func (w *importWorld) count(sql string) (n int) {
+	w.Helper()
+	c, err := pgx.Connect(context.Background(), w.database)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	if err := c.QueryRow(context.Background(), sql).Scan(&n); err != nil {
+		w.Fatal(err)
+	}
+	return n
+}
+
+// until waits for so many tasks.
+func (w *importWorld) until(n int) {
+	w.Helper()
+	for w.count(`select count(*) from tasks`) < n {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (w *importWorld) write(name, text string) {
+	w.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// Whatever breaks in the middle, each task is created once, and what failed is told.
+func TestImportGoesOn(t *testing.T) {
+	w := newImportWorld(t)
+	const tasks = 25_000
+	var file strings.Builder
+	for i := range tasks {
+		if i == 12_345 {
+			file.WriteString("not a task\n")
+		}
+		fmt.Fprintf(&file, `{"title":"task %d","due_date":"2099-01-01T00:00:00Z"}`+"\n", i)
+	}
+	w.write("tasks.ndjson", file.String())
+
+	w.serve()
+	first := w.run("tasks.ndjson")
+	w.until(3000)
+	w.kill() // the server dies, and comes back
+	w.serve()
+	w.until(8000)
+	_ = first.Process.Signal(os.Interrupt)
+	if status, out, errs := w.wait(first); status != 130 || !strings.Contains(errs, "goes on") {
+		t.Fatalf("interrupted: %d %s%s", status, out, errs)
+	}
+	second := w.run("tasks.ndjson")
+	w.until(15_000)
+	_ = second.Process.Kill()
+	_, _, _ = w.wait(second)
+	if n := w.count(`select count(*) from tasks`); n == tasks {
+		t.Fatal("it was not killed in the middle")
+	}
+	for range 2 {
+		status, out, errs := w.wait(w.run("tasks.ndjson"))
+		if status != 1 || !strings.HasPrefix(out, "25000 tasks created; 0 reminders scheduled, 25000 pending; 1 tasks failed\n") || !strings.Contains(errs, "line 12346: the task is not valid JSON") {
+			t.Errorf("%d %s%s", status, out, errs)
+		}
+		if n, different := w.count(`select count(*) from tasks`), w.count(`select count(distinct title) from tasks`); n != tasks || different != tasks {
+			t.Errorf("%d tasks with %d titles", n, different)
+		}
+	}
+	list, err := os.ReadFile(filepath.Join(w.dir, "tasks.ndjson.failures.ndjson"))
+	var failed struct {
+		Line          int
+		Error, Record string
+	}
+	if err != nil || json.Unmarshal(list, &failed) != nil || failed.Line != 12_346 || failed.Record != "not a task" || failed.Error == "" {
+		t.Errorf("%s %v", list, err)
+	}
+	w.write("few.ndjson", `{"title":"once"}`)
+	for _, name := range []string{"", "again", "again"} {
+		if status, out, errs := w.wait(w.run("few.ndjson", "-name", name)); status != 0 {
+			t.Errorf("%q: %d %s%s", name, status, out, errs)
+		}
+	}
+	if n := w.count(`select count(*) from tasks where title = 'once'`); n != 2 {
+		t.Errorf("%d tasks of an import under two names", n)
+	}
+}
+
+func TestImportTable(t *testing.T) {
+	w := newImportWorld(t)
+	w.serve()
+	cmd := exec.Command(filepath.Join(w.bin, "duebell"), "import", "-format", "csv", "-failures", "bad.ndjson", "-")
+	cmd.Dir, cmd.Stdin = w.dir, strings.NewReader("title,notes\na,\"two\nlines\"\n\nb,c,d\n\"e\"\"\",\n"+strings.Repeat("x", 200_000)+"\nlast,\n")
+	cmd.Env = []string{"DUEBELL_URL=http://" + w.address + "/", "DUEBELL_TOKEN=" + w.issuer.Token(w, "ada", nil)}
+	out, err := cmd.CombinedOutput()
+	for _, part := range []string{"3 tasks created", "2 tasks failed", "line 5: has 3 cells, and the header has 2", "line 7: it is too long"} {
+		if !strings.Contains(string(out), part) {
+			t.Errorf("no %q in %s (%v)", part, out, err)
+		}
+	}
+	bad, err := os.ReadFile(filepath.Join(w.dir, "bad.ndjson"))
+	if err != nil || !strings.Contains(string(bad), `"record":"b,c,d"`) {
+		t.Errorf("%s %v", bad, err)
+	}
+	if n := w.count(`select count(*) from tasks where (title, notes) in (('a', E'two\nlines'), ('e"', ''), ('last', ''))`); n != 3 {
+		t.Errorf("%d tasks", n)
+	}
+}
+
+// What can't be mended by trying again is told at once.
+func TestImportThatIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	answer := func(http.ResponseWriter, *http.Request) {}
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); answer(w, r) }))
+	defer server.Close()
+	if err := errors.Join(os.WriteFile("tasks.ndjson", []byte("{}\n"), 0o600), os.WriteFile("empty.csv", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DUEBELL_URL", server.URL)
+	t.Setenv("DUEBELL_TOKEN", "secret-token")
+	for _, tt := range []struct {
+		args   string
+		status int
+		body   string // the server's
+		want   int
+		out    string
+	}{
+		{"", 0, "", 2, ""},
+		{"-h", 0, "", 0, ""},
+		{"-x", 0, "", 2, ""},
+		{"tasks.ndjson more", 0, "", 2, ""},
+		{"tasks.txt", 0, "", 1, "-format"},
+		{"nothing.csv", 0, "", 1, "no such file"},
+		{"empty.csv", 0, "", 1, "names the columns"},
+		{"tasks.ndjson -url nowhere", 0, "", 1, "DUEBELL_URL"},
+		{"tasks.ndjson", 401, `{"detail":"the token has expired"}`, 1, "the token has expired"},
+		{"tasks.ndjson", 500, "oh\x1b[31m", 1, "500 Internal Server Error: oh [31m"},
+		{"tasks.ndjson", 200, `{"index":7,"error":"x"}`, 1, "task 7 failed, of 1"},
+		{"tasks.ndjson", 200, "", 1, "no summary"},
+	} {
+		answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status); fmt.Fprint(w, tt.body) }
+		asked.Store(0)
+		var out bytes.Buffer
+		if got := run(t.Context(), append([]string{"import"}, strings.Fields(tt.args)...), &out, &out); got != tt.want || !strings.Contains(out.String(), tt.out) || strings.Contains(out.String(), "secret") {
+			t.Errorf("%s: %d %s", tt.args, got, &out)
+		}
+		if n := asked.Load(); n > 1 || (n == 1) != (tt.status > 0) {
+			t.Errorf("%s: asked %d times", tt.args, n)
+		}
+	}
+	t.Setenv("DUEBELL_TOKEN", "")
+	var out bytes.Buffer
+	if got := run(t.Context(), []string{"import", "tasks.ndjson"}, &out, &out); got != 1 || !strings.Contains(out.String(), "DUEBELL_TOKEN") {
+		t.Errorf("without a token: %d %s", got, &out)
+	}
+}
+
+// A server that says so is asked again.
+func TestImportTriesAgain(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	keys := map[string]int{}
+	statuses := []int{503, 502, 408, 429, 200}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys[r.Header.Get("Idempotency-Key")]++
+		status := statuses[0]
+		statuses = statuses[1:]
+		if status == 503 || status == 429 {
+			w.Header().Set("Retry-After", strconv.Itoa(1))
+		}
+		w.WriteHeader(status)
+		if status == 200 {
+			fmt.Fprintln(w, `{"created":1,"scheduled_reminders":1,"pending_reminders":0,"failed":0}`)
+		}
+	}))
+	defer server.Close()
+	if err := os.WriteFile("tasks.jsonl", []byte(`{"title":"x"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DUEBELL_URL", server.URL)
+	t.Setenv("DUEBELL_TOKEN", "t")
+	var out bytes.Buffer
+	if got := run(t.Context(), []string{"import", "tasks.jsonl"}, &out, &out); got != 0 || len(statuses) > 0 || len(keys) != 1 {
+		t.Errorf("%d %s; %v left, keys %v", got, &out, statuses, keys)
+	}
+}

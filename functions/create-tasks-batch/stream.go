@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"crypto/sha256"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
+)
+
+const (
+	ndjson  = "application/x-ndjson"
+	csvType = "text/csv"
+
+	maxRecords = 100_000
+	maxStream  = 128 << 20
+	// A part ends after so many records or bytes, whichever is first. Where it ends
+	// depends on the content alone, so a repeated request has the same parts.
+	partRecords = 1000
+	partBytes   = 1 << 20
+)
+
+// streamed is the last line of the answer to a stream.
+type streamed struct {
+	reminder.Counts
+	Failed int `json:"failed"`
+}
+
+// streamFailure says which record of a stream was not stored.
+type streamFailure struct {
+	Index int `json:"index"`
+	// Line is where the record begins in the body, counted from 1.
+	Line  int    `json:"line"`
+	Error string `json:"error"`
+}
+
+// stream stores the tasks of a body while it comes. It answers only when it has read
+// all of it: what is in between may not be able to carry both ways at once, and so an
+// error still has its status.
+func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) error {
+	body, mediaType, err := web.Stream(w, r, maxStream, ndjson, csvType)
+	if err != nil {
+		return err
+	}
+	key, err := api.IdempotencyKey(r, user.ID, nil)
+	if err != nil {
+		return err
+	}
+	in := &reading{records: api.NewRecords(body, mediaType == csvType), key: key, asked: sha256.New()}
+	if err := in.begin(mediaType); err != nil {
+		return err
+	}
+	in.imported, err = h.planner.Import(r.Context(), api.Owner(user))
+	if err != nil {
+		return err
+	}
+	err = in.all(r.Context())
+	counts, storeErr := in.imported.Wait()
+	if storeErr != nil {
+		err = storeErr // the other one, if any, says the same
+	}
+	if err != nil {
+		return in.broken(err, counts.Created)
+	}
+	_, _ = io.Copy(io.Discard, body) // beyond the limit; a caller who still sends would not hear the answer
+	return in.answer(w, counts)
+}
+
+// reading is the work on one stream.
+type reading struct {
+	records  *api.Records
+	columns  api.Columns // nil: lines of JSON
+	imported *reminder.Import
+
+	key   *store.IdempotencyKey // of the request, or nil
+	asked hash.Hash             // of the part
+	begun []byte                // what each part's hash begins with
+
+	index  int // of the next record
+	parts  int // that were read
+	part   []task.Draft
+	inPart int // records in the part, those that failed too
+	bytes  int
+
+	failures failures
+}
+
+// begin reads the header of a table.
+func (in *reading) begin(mediaType string) error {
+	in.begun = []byte(mediaType)
+	if mediaType != csvType {
+		return nil
+	}
+	header, err := in.records.Next()
+	switch {
+	case errors.Is(err, io.EOF):
+		return fault.Invalid("the body is empty: send a line that names the columns, and one for each task")
+	case errors.Is(err, api.ErrTooLong):
+		return fault.Invalid("the first line, which names the columns, is longer than %d bytes", api.MaxRecord)
+	case err != nil:
+		return err
+	}
+	in.begun = append(in.begun, header...)
+	names, err := row(header)
+	if err != nil {
+		return err
+	}
+	in.columns, err = api.ReadColumns(names)
+	return err
+}
+
+// all reads and stores everything.
+func (in *reading) all(ctx context.Context) error {
+	in.asked.Write(in.begun)
+	for {
+		text, err := in.records.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			if in.index == 0 {
+				return fault.Invalid("the body has no tasks: send a line for each")
+			}
+			return in.store(ctx)
+		case err != nil && !errors.Is(err, api.ErrTooLong):
+			return err
+		case in.index == maxRecords:
+			in.fail(fault.Invalid("a request may have %d tasks: send this one, and all after it, in another request", maxRecords))
+			return in.store(ctx)
+		}
+		in.take(text, err)
+		if in.inPart == partRecords || in.bytes >= partBytes {
+			if err := in.store(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take makes a record a task of the part, or reports why it can't.
+func (in *reading) take(text []byte, err error) {
+	fmt.Fprintf(in.asked, "%d:", len(text))
+	in.asked.Write(text)
+	var draft task.Draft
+	switch {
+	case err != nil:
+		err = fault.Invalid("it is longer than %d bytes, or has a quote that is not closed", api.MaxRecord)
+	case in.columns == nil:
+		draft, err = readOne(text)
+	default:
+		var cells []string
+		if cells, err = row(text); err == nil {
+			draft, err = in.columns.Draft(cells)
+		}
+	}
+	if err != nil {
+		in.fail(err)
+	} else {
+		in.part = append(in.part, draft)
+	}
+	in.index++
+	in.inPart++
+	in.bytes += len(text)
+}
+
+// row reads one row of CSV.
+func row(text []byte) ([]string, error) {
+	reader := csv.NewReader(bytes.NewReader(text))
+	cells, err := reader.Read()
+	if e, ok := errors.AsType[*csv.ParseError](err); ok {
+		return nil, fault.Invalid("it is not a row of CSV: %v", e.Err)
+	}
+	return cells, err
+}
+
+func (in *reading) fail(err error) {
+	in.failures.add(streamFailure{Index: in.index, Line: in.records.Line, Error: reason(err)})
+}
+
+// store stores the part that was read.
+func (in *reading) store(ctx context.Context) error {
+	select {
+	case <-function.Draining(ctx):
+		return fault.Unavailable(nil, "the function is about to stop; try again")
+	default:
+	}
+	if len(in.part) > 0 {
+		var key *store.IdempotencyKey
+		if in.key != nil {
+			part := in.key.Part(in.parts, [sha256.Size]byte(in.asked.Sum(nil)))
+			key = &part
+		}
+		if err := in.imported.Add(ctx, in.part, key); err != nil {
+			return err
+		}
+	}
+	in.parts++
+	in.part, in.inPart, in.bytes = in.part[:0], 0, 0
+	in.asked.Reset()
+	in.asked.Write(in.begun)
+	return nil
+}
+
+// broken says that tasks of a request are stored that could not be carried out to its
+// end.
+func (in *reading) broken(err error, stored int) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || stored == 0 {
+		return err
+	}
+	told := *f
+	told.Message += fmt.Sprintf("; %d tasks of this request have been stored", stored)
+	if in.key != nil {
+		told.Message += ", and will not be again if it is repeated with its Idempotency-Key"
+	}
+	return web.WithStatus(&told, web.Status(err))
+}
+
+func (in *reading) answer(w http.ResponseWriter, counts reminder.Counts) error {
+	h := w.Header()
+	h.Set("Content-Type", ndjson)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	if err := in.failures.writeTo(w); err != nil {
+		return err
+	}
+	last, err := json.Marshal(streamed{Counts: counts, Failed: in.failures.n})
+	if err != nil {
+		return err
+	}
+	_, _ = w.Write(append(last, '\n')) // a caller who has hung up is no error
+	return nil
+}
+
+// failures are the lines of the answer, kept until it may begin. A hundred thousand of
+// them are much alike, so they are kept small.
+type failures struct {
+	n      int
+	packed bytes.Buffer
+	packer *flate.Writer
+}
+
+func (f *failures) add(failed streamFailure) {
+	if f.packer == nil {
+		f.packer, _ = flate.NewWriter(&f.packed, flate.BestSpeed) // the level is right
+	}
+	line, err := json.Marshal(failed)
+	if err != nil {
+		panic(err) // no value of the type fails
+	}
+	f.n++
+	_, _ = f.packer.Write(append(line, '\n')) // to memory
+}
+
+func (f *failures) writeTo(w io.Writer) error {
+	if f.packer == nil {
+		return nil
+	}
+	if err := f.packer.Close(); err != nil {
+		return err
+	}
+	_, err := io.Copy(w, flate.NewReader(&f.packed))
+	return err
+}

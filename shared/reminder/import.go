@@ -1,0 +1,154 @@
+package reminder
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// Counts say what has become of many tasks.
+type Counts struct {
+	Created   int `json:"created"`
+	Scheduled int `json:"scheduled_reminders"`
+	Pending   int `json:"pending_reminders"`
+}
+
+func (c *Counts) add(more Counts) {
+	c.Created += more.Created
+	c.Scheduled += more.Scheduled
+	c.Pending += more.Pending
+}
+
+// Count counts tasks, and their reminders that are scheduled or pending. expected is up
+// to when they should be with Dapr.
+func Count(tasks []task.Task, expected time.Time) (c Counts) {
+	c.Created = len(tasks)
+	for _, t := range tasks {
+		for _, r := range t.Reminders {
+			switch r.Status(expected) {
+			case "scheduled":
+				c.Scheduled++
+			case "pending":
+				c.Pending++
+			}
+		}
+	}
+	return c
+}
+
+// Import stores many tasks of one user, part by part, each in one transaction, and
+// schedules their reminders, while its caller reads the next ones.
+type Import struct {
+	planner *Planner
+	owner   store.User
+	parts   errgroup.Group // that are being stored or scheduled
+	away    atomic.Bool    // Dapr is: the rest of the import stays pending
+
+	mu     sync.Mutex
+	counts Counts
+	err    error // the first
+}
+
+const (
+	// partsAtOnce is how many parts may be under way. It also bounds the memory that an
+	// import takes.
+	partsAtOnce = 3
+	// partTime is how long the reminders of one part may be scheduled.
+	partTime = 30 * time.Second
+)
+
+// Import begins an import. Its caller must Wait for its end.
+func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error) {
+	if err := p.store.SaveUser(ctx, owner); err != nil {
+		return nil, err
+	}
+	i := &Import{planner: p, owner: owner}
+	i.parts.SetLimit(partsAtOnce)
+	return i, nil
+}
+
+// Add begins to store valid drafts as new tasks, all or none. If key is not nil and a
+// part with the key was stored before, it counts as it did then, and nothing is stored.
+// The error is that of an earlier part; then nothing is begun.
+func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.IdempotencyKey) error {
+	tasks := i.planner.newTasks(i.owner, drafts)
+	i.parts.Go(func() error {
+		if i.failure() == nil {
+			i.settle(i.part(ctx, tasks, key))
+		}
+		return nil
+	})
+	return i.failure()
+}
+
+// part stores and schedules one part.
+func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) (Counts, error) {
+	expected := i.planner.Expected()
+	stored := Count(tasks, expected)
+	err := i.planner.insert(ctx, tasks, func(ctx context.Context, tx store.Tx, _ []task.Task) error {
+		if key == nil {
+			return nil
+		}
+		return tx.ClaimKey(ctx, *key, encodeCounts(stored))
+	})
+	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
+		err = json.Unmarshal([]byte(before.Answer), &stored)
+		return stored, err
+	}
+	until := i.planner.rules.Horizon.Until(i.planner.now())
+	pending := len(pendingOf(tasks, until))
+	if err != nil || pending == 0 || i.away.Load() {
+		return stored, err
+	}
+	i.planner.tellDapr(ctx, tasks, store.Leftovers{}, partTime)
+	if len(pendingOf(tasks, until)) == pending {
+		i.away.Store(true)
+	}
+	scheduled := Count(tasks, expected)
+	if scheduled != stored && key != nil {
+		if err := i.planner.store.KeepAnswer(context.WithoutCancel(ctx), *key, encodeCounts(scheduled)); err != nil {
+			slog.Warn("a repeated request will be told that its reminders are pending", "error", err)
+		}
+	}
+	return scheduled, nil
+}
+
+func (i *Import) settle(counts Counts, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err == nil {
+		i.counts.add(counts)
+	} else if i.err == nil {
+		i.err = err
+	}
+}
+
+func (i *Import) failure() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.err
+}
+
+// Wait waits for all parts, and returns what the import has come to. The error is the
+// first part's that could not be stored.
+func (i *Import) Wait() (Counts, error) {
+	_ = i.parts.Wait()
+	return i.counts, i.err
+}
+
+func encodeCounts(c Counts) string {
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(err) // no value of the type fails
+	}
+	return string(text)
+}

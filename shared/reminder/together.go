@@ -1,0 +1,72 @@
+package reminder
+
+import (
+	"context"
+	"sync"
+
+	"github.com/duebell/duebell/shared/fault"
+)
+
+// together carries out at once what many ask for at the same time: what comes while a
+// call is being made waits for the next one. Who comes alone waits for nobody.
+type together[T any] struct {
+	// call carries out all items or none. Its context is nobody's in particular.
+	call func(context.Context, []T) error
+
+	mu      sync.Mutex
+	busy    bool
+	waiting []asked[T]
+}
+
+type asked[T any] struct {
+	items []T
+	done  chan error
+}
+
+// Do carries items out, with those of others, and returns when that is done.
+func (g *together[T]) Do(ctx context.Context, items ...T) error {
+	a := asked[T]{items: items, done: make(chan error, 1)}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, a)
+	begin := !g.busy
+	g.busy = true
+	g.mu.Unlock()
+	if begin {
+		go g.run(context.WithoutCancel(ctx))
+	}
+	return <-a.done
+}
+
+// run makes calls until nobody waits.
+func (g *together[T]) run(ctx context.Context) {
+	for {
+		g.mu.Lock()
+		all := g.waiting
+		g.waiting = nil
+		g.busy = len(all) > 0
+		g.mu.Unlock()
+		if len(all) == 0 {
+			return
+		}
+		g.carryOut(ctx, all)
+	}
+}
+
+// carryOut makes one call for all. If something in one of them is the trouble, it makes
+// a call for each, so that the others have none.
+func (g *together[T]) carryOut(ctx context.Context, all []asked[T]) {
+	var items []T
+	for _, a := range all {
+		items = append(items, a.items...)
+	}
+	err := g.call(ctx, items)
+	if err == nil || len(all) == 1 || fault.CodeOf(err) == fault.CodeUnavailable {
+		for _, a := range all {
+			a.done <- err
+		}
+		return
+	}
+	for _, a := range all {
+		a.done <- g.call(ctx, a.items)
+	}
+}
