@@ -112,7 +112,7 @@ func (h handler) createOnce(w http.ResponseWriter, r *http.Request, owner store.
 	shown := api.NewTask(created, h.planner.Expected())
 	// Claimed was the answer as it is before Dapr is told. It will do if this fails.
 	if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), key, encode(shown)); err != nil {
-		slog.Warn("a repeated request will be told that its reminders are pending", "task_id", created.ID, "error", err)
+		slog.WarnContext(r.Context(), "a repeated request will be told that its reminders are pending", "task_id", created.ID, "error", err)
 	}
 	return answer(w, shown)
 }

@@ -127,7 +127,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if key != nil {
 		// Claimed was the answer as it is before Dapr is told. It will do if this fails.
 		if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), *key, encode(out)); err != nil {
-			slog.Warn("a repeated request will be told that its reminders are pending", "error", err)
+			slog.WarnContext(r.Context(), "a repeated request will be told that its reminders are pending", "error", err)
 		}
 	}
 	return web.WriteJSON(w, http.StatusOK, out)

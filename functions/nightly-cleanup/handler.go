@@ -60,7 +60,7 @@ func (h handler) clean(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	report := h.cleaner.Cleanup(r.Context(), dryRun != nil && *dryRun)
-	slog.Info("cleaned up", "report", report)
+	slog.InfoContext(r.Context(), "cleaned up", "report", report)
 	if report.Failed() == len(report.Steps) {
 		return fault.Unavailable(errors.New(report.Steps[0].Error), "every step of the cleanup has failed; the log says why")
 	}

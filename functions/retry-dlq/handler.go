@@ -68,13 +68,13 @@ type response struct {
 func (h handler) sweep(w http.ResponseWriter, r *http.Request) error {
 	began := time.Now()
 	summary, err := h.sweeper.Sweep(r.Context())
-	slog.Info("swept", "summary", summary, "took", time.Since(began).String())
+	slog.InfoContext(r.Context(), "swept", "summary", summary, "took", time.Since(began).String())
 	if fault.CodeOf(err) == fault.CodeUnavailable {
 		return err
 	}
 	out := response{Summary: summary}
 	if err != nil {
-		slog.Warn("the sweep could not do everything", "error", err)
+		slog.WarnContext(r.Context(), "the sweep could not do everything", "error", err)
 		out.Problem = err.Error()
 	}
 	return web.WriteJSON(w, http.StatusOK, out)

@@ -146,7 +146,7 @@ const maxBody = 1 << 20
 // to look at, and has done with it.
 func (h handler) malformed(w http.ResponseWriter, r *http.Request, body []byte, reason error) error {
 	metrics.Skipped("malformed")
-	slog.Warn("malformed callback", "job", r.PathValue("name"), "error", reason)
+	slog.WarnContext(r.Context(), "malformed callback", "job", r.PathValue("name"), "error", reason)
 	if err := h.store.KeepMalformed(r.Context(), r.PathValue("name"), body, message(reason)); err != nil {
 		return web.WithStatus(err, http.StatusInternalServerError) // it comes again
 	}

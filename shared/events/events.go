@@ -76,7 +76,7 @@ func (s Subscriber) Receive(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		metrics.EventReceived("malformed")
-		slog.Warn("an event that makes no sense is dropped", "error", err)
+		slog.WarnContext(r.Context(), "an event that makes no sense is dropped", "error", err)
 		return web.WriteJSON(w, http.StatusOK, response{"DROP"})
 	}
 	fresh, err := s.Take(r.Context(), e)

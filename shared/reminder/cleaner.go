@@ -230,7 +230,7 @@ func (c *cleanup) step(ctx context.Context, s step, within time.Duration) StepRe
 	r := StepReport{Name: s.name, Does: s.does, Count: count, Complete: complete && err == nil}
 	if err != nil && (stepCtx.Err() == nil || count == 0) {
 		r.Error = err.Error()
-		slog.Warn("a step of the cleanup has failed", "step", s.name, "error", err)
+		slog.WarnContext(ctx, "a step of the cleanup has failed", "step", s.name, "error", err)
 	}
 	r.TookSeconds = time.Since(began).Seconds()
 	return r

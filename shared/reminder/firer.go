@@ -451,7 +451,7 @@ func (f *Firer) attempt(ctx context.Context, id uuid.UUID, asked *[]time.Duratio
 	if sendErr != nil {
 		ending.Error = fmt.Sprintf("%.500s", sendErr.Error())
 	}
-	slog.Info("delivery tried", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "provider", l.Provider,
+	slog.InfoContext(ctx, "delivery tried", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "provider", l.Provider,
 		"attempt", l.Attempts, "state", ending.State, "error", ending.Error)
 
 	// What was sent and is not recorded will be sent again, so recording goes on

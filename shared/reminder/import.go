@@ -116,7 +116,7 @@ func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.Idempot
 	scheduled := Count(tasks, expected)
 	if scheduled != stored && key != nil {
 		if err := i.planner.store.KeepAnswer(context.WithoutCancel(ctx), *key, encodeCounts(scheduled)); err != nil {
-			slog.Warn("a repeated request will be told that its reminders are pending", "error", err)
+			slog.WarnContext(ctx, "a repeated request will be told that its reminders are pending", "error", err)
 		}
 	}
 	return scheduled, nil

@@ -228,16 +228,16 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 	calls.Wait()
 
 	if deleteErr != nil && len(deleted.Jobs) < len(left.Jobs) {
-		slog.Warn("leftover jobs stay with Dapr for now", "jobs", len(left.Jobs)-len(deleted.Jobs), "error", deleteErr)
+		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", len(left.Jobs)-len(deleted.Jobs), "error", deleteErr)
 	}
 	if err := p.store.DropLeftovers(ctx, deleted); err != nil {
-		slog.Warn("leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
+		slog.WarnContext(ctx, "leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
 	}
 	if len(scheduled) == 0 {
 		return
 	}
 	if err := p.confirms.Do(ctx, scheduled...); err != nil {
-		slog.Warn("reminders stay pending: their schedule could not be recorded", "reminders", len(scheduled), "error", err)
+		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(scheduled), "error", err)
 		return
 	}
 	confirm(tasks, scheduled)
@@ -296,7 +296,7 @@ func (p *Planner) forget(ctx context.Context, job store.Scheduled) {
 	defer cancel()
 	err := p.dapr.Delete(ctx, task.Wake{ReminderID: job.ReminderID, Revision: job.Revision})
 	if err != nil {
-		slog.Warn("a leftover job stays with Dapr for now", "reminder_id", job.ReminderID, "revision", job.Revision, "error", err)
+		slog.WarnContext(ctx, "a leftover job stays with Dapr for now", "reminder_id", job.ReminderID, "revision", job.Revision, "error", err)
 	}
 }
 

@@ -158,7 +158,7 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (plann
 			case errors.Is(err, store.ErrNoReminder), err == nil && verdict != task.Fire:
 				return string(Skipped) // somebody was faster
 			case err != nil:
-				slog.Warn("an overdue reminder is left for the next sweep", "reminder_id", d.ReminderID, "error", err)
+				slog.WarnContext(ctx, "an overdue reminder is left for the next sweep", "reminder_id", d.ReminderID, "error", err)
 				return "error"
 			}
 			mu.Lock()
@@ -197,7 +197,7 @@ func (s *Sweeper) sendOne(ctx context.Context, id uuid.UUID) string {
 	result, err := s.firer.Send(ctx, id)
 	switch {
 	case err != nil:
-		slog.Warn("a delivery is left for the next sweep", "delivery_id", id, "error", err)
+		slog.WarnContext(ctx, "a delivery is left for the next sweep", "delivery_id", id, "error", err)
 		return "error"
 	case !result.Taken:
 		return "taken"
@@ -257,7 +257,7 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 	}
 	for _, st := range stale {
 		if err := s.dapr.Delete(ctx, task.Wake{ReminderID: st.ReminderID, Revision: st.Revision}); err != nil {
-			slog.Warn("a leftover job stays with Dapr for now", "reminder_id", st.ReminderID, "error", err)
+			slog.WarnContext(ctx, "a leftover job stays with Dapr for now", "reminder_id", st.ReminderID, "error", err)
 		}
 	}
 	return len(pending), len(taken), nil
@@ -283,7 +283,7 @@ func schedule(ctx context.Context, dapr Scheduler, concurrent int, now func() ti
 			defer cancel()
 			if err := dapr.Schedule(call, d.Wake, notBefore(d.FireAt, now())); err != nil {
 				if refused.Add(1) == 1 {
-					slog.Warn("reminders stay pending: Dapr did not take a job", "task_id", d.TaskID, "reminder_id", d.ReminderID, "error", err)
+					slog.WarnContext(ctx, "reminders stay pending: Dapr did not take a job", "task_id", d.TaskID, "reminder_id", d.ReminderID, "error", err)
 				}
 				return nil
 			}
@@ -385,7 +385,7 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 			return nil
 		}
 		sum.Sentinel = "lost"
-		slog.Error("Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
+		slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
 		for last, n := uuid.Nil, 1; n > 0; {
 			if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
 				return err
@@ -424,10 +424,10 @@ func (s *Sweeper) alert(ctx context.Context, sum *Summary) error {
 		cancel()
 		if published != nil {
 			sum.FailedAlerts = len(letters) - sum.Alerts
-			slog.Warn("dead letters wait to be told of: an event could not be published", "topic", AlertTopic, "waiting", sum.FailedAlerts, "error", published)
+			slog.WarnContext(ctx, "dead letters wait to be told of: an event could not be published", "topic", AlertTopic, "waiting", sum.FailedAlerts, "error", published)
 			return nil
 		}
-		slog.Error("a dead letter needs an operator", "dead_letter_id", l.ID, "job_name", l.JobName, "attempts", l.Attempts, "reason", l.Error)
+		slog.ErrorContext(ctx, "a dead letter needs an operator", "dead_letter_id", l.ID, "job_name", l.JobName, "attempts", l.Attempts, "reason", l.Error)
 		if err := s.store.MarkAlerted(ctx, l.ID); err != nil {
 			return err
 		}
