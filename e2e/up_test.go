@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -45,6 +46,7 @@ func TestUp(t *testing.T) {
 	envFile := filepath.Join(dir, ".duebell", "dev.env")
 	wait(t, ended, out, func() bool { return says("until Ctrl-C") })
 	try(t, dir)
+	tryImport(t, dir)
 
 	second := exec.Command(filepath.Join(bin, "duebell"), "up")
 	second.Dir, second.Env = dir, append(os.Environ(), "PORT=0")
@@ -108,7 +110,10 @@ func wait(t *testing.T, ended <-chan error, out *os.File, holds func() bool) {
 	}
 }
 
-var firstExample = regexp.MustCompile("(?s)```sh\n(source .*?)```")
+var (
+	firstExample  = regexp.MustCompile("(?s)```sh\n(source .*?)```")
+	importExample = regexp.MustCompile("(?s)```sh\n(build/bin/duebell import .*?)```")
+)
 
 // try runs the README's example.
 func try(t *testing.T, dir string) {
@@ -142,6 +147,31 @@ func try(t *testing.T, dir string) {
 		if n := bytes.Count(answers[i], []byte("Stretch")); n == 0 || i == 1 && n != 1 {
 			t.Errorf("%s has it %d times: %s", what, n, answers[i])
 		}
+	}
+}
+
+// tryImport runs the README's example of an import.
+func tryImport(t *testing.T, dir string) {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := importExample.FindSubmatch(readme)
+	if example == nil {
+		t.Fatal("the README has no example of an import")
+	}
+	if err := errors.Join(
+		os.MkdirAll(filepath.Join(dir, "build"), 0o755), os.Symlink(bin, filepath.Join(dir, "build", "bin")),
+		os.WriteFile(filepath.Join(dir, "tasks.csv"), []byte("title,due_date\nRead,2099-12-01T09:00:00+01:00\nWrite,\n"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.Command("bash", "-euo", "pipefail", "-c", "source .duebell/dev.env\n"+string(example[1]))
+	shell.Dir = dir
+	out, err := shell.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte(`"failed":0`)) {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
