@@ -107,7 +107,7 @@ type life struct {
 	timeless
 	now     time.Time
 	dapr    *fakeDapr
-	planner *reminder.Planner
+	planner func() *reminder.Planner
 	firer   *reminder.Firer
 	sweeper *reminder.Sweeper
 	cleaner *reminder.Cleaner
@@ -183,7 +183,10 @@ func (w timeless) newLife(t *rapid.T) *life {
 	clock := func() time.Time { return l.now }
 	l.dapr.call = func(effect func()) error { return l.call(effect, func() {}, func() bool { return true }) }
 	dapr := punctual{l.dapr, l}
-	l.planner = reminder.NewPlanner(w.store, dapr, clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Minute})
+	// Each step is a process of its own, which shares nothing with others.
+	l.planner = func() *reminder.Planner {
+		return reminder.NewPlanner(w.store, dapr, clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Minute})
+	}
 	l.firer = reminder.NewFirer(w.store, byEmail(l), clock,
 		reminder.FirerRules{SendTimeout: sendTimeout, Lease: lease, MaxAttempts: 1000})
 	l.sweeper = reminder.NewSweeper(w.store, dapr, l.firer, clock, reminder.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1})
@@ -465,7 +468,7 @@ func (l *life) create(faults []mishap) {
 	d := task.Draft{Title: "x"}
 	l.draft(&d)
 	l.step(faults, func() error {
-		_, err := l.planner.Create(context.Background(), ada, d, nil)
+		_, err := l.planner().Create(context.Background(), ada, d, nil)
 		return err
 	})
 }
@@ -519,7 +522,7 @@ func (l *life) update(id uuid.UUID) {
 		change = func(d *task.Draft) { d.Title += "x" }
 	}
 	l.step(l.drawFaults(), func() error {
-		_, err := l.planner.Update(context.Background(), ada, id, func(t task.Task) (task.Draft, error) {
+		_, err := l.planner().Update(context.Background(), ada, id, func(t task.Task) (task.Draft, error) {
 			change(&t.Draft)
 			return t.Draft, nil
 		})
@@ -528,7 +531,7 @@ func (l *life) update(id uuid.UUID) {
 }
 
 func (l *life) remove(id uuid.UUID) {
-	l.step(l.drawFaults(), func() error { return l.planner.Delete(context.Background(), ada.ID, id, anyVersion) })
+	l.step(l.drawFaults(), func() error { return l.planner().Delete(context.Background(), ada.ID, id, anyVersion) })
 }
 
 // callback is a wake-up call that Dapr should not make: a second one, one that is

@@ -246,8 +246,10 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 // confirmTogether marks what Dapr holds, and takes back what it is not to hold any more.
 func (p *Planner) confirmTogether(ctx context.Context, scheduled []store.Scheduled) error {
 	stale, err := p.store.Confirm(ctx, scheduled)
-	for _, job := range stale {
-		p.forget(ctx, job)
+	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
+	defer cancel()
+	if _, deleteErr := deleteJobs(ctx, p.dapr, concurrent, store.Leftovers{Jobs: stale}); deleteErr != nil && len(stale) > 0 {
+		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", len(stale), "error", deleteErr)
 	}
 	return err
 }
@@ -287,17 +289,6 @@ func notBefore(at, now time.Time) time.Time {
 		return now
 	}
 	return at
-}
-
-// forget takes back a wake-up call that no longer means anything. If Dapr does not, it
-// stays recorded, and is skipped should it come.
-func (p *Planner) forget(ctx context.Context, job store.Scheduled) {
-	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
-	defer cancel()
-	err := p.dapr.Delete(ctx, task.Wake{ReminderID: job.ReminderID, Revision: job.Revision})
-	if err != nil {
-		slog.WarnContext(ctx, "a leftover job stays with Dapr for now", "reminder_id", job.ReminderID, "revision", job.Revision, "error", err)
-	}
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
