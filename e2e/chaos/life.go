@@ -88,7 +88,7 @@ func (run *run) create(ctx context.Context, l *life) {
 		run.created(l, sent, a)
 		return
 	}
-	a, err := run.client.settled(ctx, l.user, "POST", "/api/tasks", run.input(l), "Idempotency-Key", l.title(0)[:len(l.title(0))-len(" <chaos> & ✓")])
+	a, err := run.client.settled(ctx, l.user, "POST", "/api/tasks", run.input(l), "Idempotency-Key", fmt.Sprintf("task%d", l.n))
 	if err != nil {
 		l.refused = append(l.refused, err.Error())
 		return

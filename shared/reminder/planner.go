@@ -248,9 +248,7 @@ func (p *Planner) confirmTogether(ctx context.Context, scheduled []store.Schedul
 	stale, err := p.store.Confirm(ctx, scheduled)
 	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
 	defer cancel()
-	if _, deleteErr := deleteJobs(ctx, p.dapr, concurrent, store.Leftovers{Jobs: stale}); deleteErr != nil && len(stale) > 0 {
-		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", len(stale), "error", deleteErr)
-	}
+	takeBack(ctx, p.dapr, concurrent, stale)
 	return err
 }
 

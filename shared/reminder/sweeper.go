@@ -255,11 +255,7 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 	if err != nil {
 		return len(pending), 0, err
 	}
-	for _, st := range stale {
-		if err := s.dapr.Delete(ctx, task.Wake{ReminderID: st.ReminderID, Revision: st.Revision}); err != nil {
-			slog.WarnContext(ctx, "a leftover job stays with Dapr for now", "reminder_id", st.ReminderID, "error", err)
-		}
-	}
+	takeBack(ctx, s.dapr, s.rules.Concurrent, stale)
 	return len(pending), len(taken), nil
 }
 
@@ -308,6 +304,15 @@ func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) error {
 	deleted, err := deleteJobs(ctx, s.dapr, s.rules.Concurrent, left)
 	sum.LeftoverJobs = len(deleted.Jobs)
 	return errors.Join(err, s.store.DropLeftovers(ctx, deleted))
+}
+
+// takeBack deletes the jobs that a confirmation has found to mean nothing any more. What
+// Dapr does not delete stays on record, and is skipped should it come.
+func takeBack(ctx context.Context, dapr Scheduler, concurrent int, stale []store.Scheduled) {
+	deleted, err := deleteJobs(ctx, dapr, concurrent, store.Leftovers{Jobs: stale})
+	if left := len(stale) - len(deleted.Jobs); left > 0 {
+		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", left, "error", err)
+	}
 }
 
 // deleteJobs returns those that Dapr has deleted.
