@@ -109,17 +109,30 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.rules.Budget)
 	defer cancel()
-	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}}
-	planned, fireErr := s.fireOverdue(ctx, sum.Fired)
-	err := errors.Join(
-		named("fire what is overdue", fireErr),
-		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
-		named("schedule what is pending", s.schedulePending(ctx, &sum, began.Add(s.rules.Budget/2))),
-		named("delete leftover jobs", s.deleteLeftovers(ctx, &sum)),
-		named("tell of dead letters", s.alert(ctx, &sum)),
-		named("send what is due", s.send(ctx, planned, sum.Deliveries)),          // late: providers may be slow
-		named("schedule what is pending", s.schedulePending(ctx, &sum, forever)), // what half of the time was not enough for
-	)
+	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}, Sentinel: "unknown"}
+	var planned []uuid.UUID
+	var err error
+	for _, part := range []struct {
+		what string
+		do   func() error
+	}{
+		{"fire what is overdue", func() (err error) { planned, err = s.fireOverdue(ctx, sum.Fired); return err }},
+		{"look for the sentinel", func() error { return s.checkSentinel(ctx, &sum) }},
+		{"schedule what is pending", func() error { return s.schedulePending(ctx, &sum, began.Add(s.rules.Budget/2)) }},
+		{"delete leftover jobs", func() error { return s.deleteLeftovers(ctx, &sum) }},
+		{"tell of dead letters", func() error { return s.alert(ctx, &sum) }},
+		{"send what is due", func() error { return s.send(ctx, planned, sum.Deliveries) }},          // late: providers may be slow
+		{"schedule what is pending", func() error { return s.schedulePending(ctx, &sum, forever) }}, // what half of the time was not enough for
+	} {
+		if ctx.Err() != nil {
+			break
+		}
+		partErr := part.do()
+		if ctx.Err() != nil && errors.Is(partErr, ctx.Err()) {
+			break // that the time is up is no failure: the sweep is not complete
+		}
+		err = errors.Join(err, named(part.what, partErr))
+	}
 	sum.Complete = ctx.Err() == nil
 	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
 	sum.OldestWaitingSeconds = oldest.Seconds()
@@ -153,6 +166,9 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (plann
 			return planned, err
 		}
 		each(s.rules.Concurrent, overdue, counts, func(d store.Due) string {
+			if ctx.Err() != nil {
+				return "left"
+			}
 			verdict, _, _, deliveries, err := s.firer.fire(ctx, d.Wake)
 			switch {
 			case errors.Is(err, store.ErrNoReminder), err == nil && verdict != task.Fire:
@@ -251,7 +267,7 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 	inTime, cancel := context.WithTimeout(ctx, scheduling)
 	defer cancel()
 	taken := schedule(inTime, s.dapr, s.rules.Concurrent, s.now, pending)
-	stale, err := s.store.Confirm(ctx, taken)
+	stale, err := s.store.Confirm(context.WithoutCancel(ctx), taken) // also when the time is up
 	if err != nil {
 		return len(pending), 0, err
 	}
@@ -375,7 +391,6 @@ func callAll[T any](ctx context.Context, concurrent int, items []T, call func(co
 // only then is a new sentinel set, so that a sweep that dies in between is repeated
 // by the next.
 func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
-	sum.Sentinel = "unknown"
 	name, err := s.store.Sentinel(ctx)
 	if err != nil {
 		return err
