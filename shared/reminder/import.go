@@ -92,9 +92,9 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 
 // part stores and schedules one part.
 func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) (Counts, error) {
-	expected := i.planner.Expected()
+	expected, until := i.planner.Expected(), i.planner.until()
 	stored := Count(tasks, expected)
-	err := i.planner.insert(ctx, tasks, func(ctx context.Context, tx store.Tx, _ []task.Task) error {
+	err := i.planner.insert(ctx, tasks, until, func(ctx context.Context, tx store.Tx, _ []task.Task) error {
 		if key == nil {
 			return nil
 		}
@@ -104,12 +104,11 @@ func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.Idempot
 		err = json.Unmarshal([]byte(before.Answer), &stored)
 		return stored, err
 	}
-	until := i.planner.rules.Horizon.Until(i.planner.now())
 	pending := len(pendingOf(tasks, until))
 	if err != nil || pending == 0 || i.away.Load() {
 		return stored, err
 	}
-	i.planner.tellDapr(ctx, tasks, store.Leftovers{}, partTime)
+	i.planner.tellDapr(ctx, tasks, until, store.Leftovers{}, partTime)
 	if len(pendingOf(tasks, until)) == pending {
 		i.away.Store(true)
 	}
