@@ -76,6 +76,7 @@ func importFile(ctx context.Context, args []string) error {
 	i := importer{
 		url: strings.TrimSuffix(*address, "/") + "/api/tasks/batch", token: strings.TrimSpace(cmp.Or(*token, cfg.Token.Reveal())), name: *name,
 		failures: failureFile{path: cmp.Or(*report, strings.TrimPrefix(file, "-")+".failures.ndjson")},
+		tryTime:  10 * time.Minute, // for which Knative lets the function work
 		client: http.Client{
 			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 2 * time.Minute},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // they would lose the body
@@ -133,6 +134,7 @@ type importer struct {
 	url, token, name, mediaType string
 
 	client   http.Client
+	tryTime  time.Duration // for one try
 	bar      *progressbar.ProgressBar
 	read     counting
 	header   []byte // of a table, with its line break
@@ -261,6 +263,8 @@ const giveUpAfter = 5 * time.Minute
 
 // try sends a request once. Its error is permanent unless another try may succeed.
 func (i *importer) try(ctx context.Context, r *request, key string, before int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, i.tryTime, fmt.Errorf("the server has taken no request within %v", i.tryTime))
+	defer cancel()
 	size, whole := int64(r.body.Len()), i.read.n-before
 	body := &counting{Reader: bytes.NewReader(r.body.Bytes()), report: func(n int64) { _ = i.bar.Set64(before + whole*n/size) }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.url, body)

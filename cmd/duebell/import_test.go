@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/schollz/progressbar/v3"
 
 	"github.com/duebell/duebell/local/postgres/pgtest"
 	"github.com/duebell/duebell/shared/auth/authtest"
@@ -291,5 +292,19 @@ func TestImportTriesAgain(t *testing.T) {
 	statuses, after = []int{503}, []string{"86400"}
 	if got := run(t.Context(), []string{"import", "tasks.jsonl"}, &out, &out); got != 1 || !strings.Contains(out.String(), "503 Service Unavailable") {
 		t.Errorf("%d %s", got, &out)
+	}
+}
+
+// A server that takes a connection and then nothing does not hold up an import for ever.
+func TestImportThatIsNotTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	i := importer{url: "http://" + l.Addr().String(), tryTime: 100 * time.Millisecond, bar: progressbar.NewOptions(1, progressbar.OptionSetVisibility(false))}
+	r := request{body: bytes.NewBuffer(make([]byte, 16<<20))}
+	if _, err := i.try(t.Context(), &r, "key", 0); err == nil || !strings.Contains(err.Error(), "no request within 100ms") {
+		t.Error(err)
 	}
 }
