@@ -58,13 +58,19 @@ type Planner struct {
 
 	// What comes at the same time is committed at the same time.
 	creates  together[created]
-	confirms together[store.Scheduled]
+	confirms together[scheduled]
 }
 
 // created is a new task and whose it is.
 type created struct {
 	owner store.User
 	task  task.Task
+}
+
+// scheduled is a job that Dapr has taken, and when it may have been asked for it.
+type scheduled struct {
+	store.Scheduled
+	asked time.Time
 }
 
 // NewPlanner makes a Planner from its parts, which its caller closes. now is its
@@ -221,13 +227,14 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Ti
 	ctx = context.WithoutCancel(ctx)
 	inTime, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	asked := p.now()
 	pending := pendingOf(tasks, until)
-	var scheduled []store.Scheduled
+	var taken []store.Scheduled
 	var deleted store.Leftovers
 	var deleteErr error
 	var calls sync.WaitGroup
 	calls.Go(func() {
-		scheduled = schedule(inTime, p.dapr, concurrent, p.now, pending)
+		taken = schedule(inTime, p.dapr, concurrent, p.now, pending)
 	})
 	calls.Go(func() { deleted, deleteErr = deleteJobs(inTime, p.dapr, concurrent, left) })
 	calls.Wait()
@@ -238,19 +245,30 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Ti
 	if err := p.store.DropLeftovers(ctx, deleted); err != nil {
 		slog.WarnContext(ctx, "leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
 	}
-	if len(scheduled) == 0 {
+	if len(taken) == 0 {
 		return
 	}
-	if err := p.confirms.Do(ctx, scheduled...); err != nil {
-		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(scheduled), "error", err)
+	marks := make([]scheduled, len(taken))
+	for i, job := range taken {
+		marks[i] = scheduled{job, asked}
+	}
+	if err := p.confirms.Do(ctx, marks...); err != nil {
+		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(taken), "error", err)
 		return
 	}
-	confirm(tasks, scheduled)
+	confirm(tasks, taken)
 }
 
 // confirmTogether marks what Dapr holds, and takes back what it is not to hold any more.
-func (p *Planner) confirmTogether(ctx context.Context, scheduled []store.Scheduled) error {
-	stale, err := p.store.Confirm(ctx, scheduled)
+func (p *Planner) confirmTogether(ctx context.Context, marks []scheduled) error {
+	jobs, first := make([]store.Scheduled, len(marks)), marks[0].asked
+	for i, m := range marks {
+		jobs[i] = m.Scheduled
+		if m.asked.Before(first) {
+			first = m.asked
+		}
+	}
+	stale, err := p.store.Confirm(ctx, jobs, p.now().Sub(first))
 	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
 	defer cancel()
 	takeBack(ctx, p.dapr, concurrent, stale)

@@ -260,6 +260,7 @@ func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary, until time.
 
 // schedulePage claims a page of what is pending and schedules it.
 func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err error) {
+	asked := s.now()
 	pending, err := s.store.ClaimPending(ctx, s.rules.Horizon.Until(s.now()), page)
 	if err != nil || len(pending) == 0 {
 		return 0, 0, err
@@ -267,7 +268,7 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 	inTime, cancel := context.WithTimeout(ctx, scheduling)
 	defer cancel()
 	taken := schedule(inTime, s.dapr, s.rules.Concurrent, s.now, pending)
-	stale, err := s.store.Confirm(context.WithoutCancel(ctx), taken) // also when the time is up
+	stale, err := s.store.Confirm(context.WithoutCancel(ctx), taken, s.now().Sub(asked)) // also when the time is up
 	if err != nil {
 		return len(pending), 0, err
 	}
@@ -406,11 +407,8 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 		}
 		sum.Sentinel = "lost"
 		slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
-		for last, n := uuid.Nil, 1; n > 0; {
-			if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
-				return err
-			}
-			sum.Unconfirmed += n
+		if err := s.unconfirm(ctx, sum); err != nil {
+			return err
 		}
 	}
 	next := sentinelPrefix + uuid.Must(uuid.NewV7()).String() // it tells its age
@@ -426,6 +424,18 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	}
 	if name == "" {
 		sum.Sentinel = "made"
+		return nil
+	}
+	return s.unconfirm(ctx, sum) // what was marked meanwhile by those who had asked before; from now on they can't
+}
+
+// unconfirm takes every confirmation back.
+func (s *Sweeper) unconfirm(ctx context.Context, sum *Summary) error {
+	for last, n, err := uuid.Nil, 1, error(nil); n > 0; {
+		if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
+			return err
+		}
+		sum.Unconfirmed += n
 	}
 	return nil
 }

@@ -187,6 +187,33 @@ func TestSweepEndsInTheMiddleOfALoss(t *testing.T) {
 	}
 }
 
+// Who had asked Dapr before the loss, and marks that while all marks are being taken
+// back, is not believed either.
+func TestMarkInTheMiddleOfALoss(t *testing.T) {
+	w := newWorld(t, time.Now)
+	later := task.Instant(time.Now().Add(time.Hour))
+	created := w.create(task.Draft{DueDate: &later})
+	w.sweep()
+	w.dapr.kept, w.dapr.scheduled = nil, nil
+	dapr := markedMeanwhile{w.dapr, func() { w.exec(`update reminders set confirmed_revision = revision`) }}
+	sum, err := reminder.NewSweeper(w.store, dapr, w.firer, w.clock, sweepRules).Sweep(t.Context())
+	if err != nil || sum.Sentinel != "lost" || sum.Scheduled != 1 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	w.want("scheduled again", w.calls(), name(created.Reminders[0].ID, 1))
+}
+
+// markedMeanwhile does something while a new sentinel is set.
+type markedMeanwhile struct {
+	*recorder
+	meanwhile func()
+}
+
+func (d markedMeanwhile) Keep(ctx context.Context, name string) error {
+	d.meanwhile()
+	return d.recorder.Keep(ctx, name)
+}
+
 // Several sweeps at once, while the callbacks come too: each message once.
 func TestSweepsAtTheSameTime(t *testing.T) {
 	w := newWorld(t, time.Now)

@@ -134,7 +134,7 @@ func TestConfirmHoldsOnlyForWhatIsScheduled(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: r.ID, Revision: 1}})
+		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: r.ID, Revision: 1}}, 0)
 		if err != nil || (len(stale) == 1) != tt.stale {
 			t.Errorf("%s: stale %v, %v", name, stale, err)
 		}
