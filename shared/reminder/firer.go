@@ -92,12 +92,21 @@ type Firer struct {
 	now      func() time.Time
 	cfg      FirerRules
 	inboxes  *hinter
+
+	fires together[*firing] // wake-up calls that come at the same time are judged together
+	fired memory            // what they have fired besides
 }
 
 // NewFirer makes a Firer with the external channels that are configured. now is
 // its clock, time.Now outside of tests.
 func NewFirer(s *store.Store, channels Channels, now func() time.Time, cfg FirerRules) *Firer {
-	return &Firer{store: s, channels: channels, names: channels.names(), now: now, cfg: cfg, inboxes: newHinter(s.Hint)}
+	f := &Firer{store: s, channels: channels, names: channels.names(), now: now, cfg: cfg, inboxes: newHinter(s.Hint)}
+	f.fires.most = mostTogether
+	f.fires.call = func(ctx context.Context, calls []*firing) error {
+		f.fireTogether(ctx, calls, mostNeighbours)
+		return nil
+	}
+	return f
 }
 
 // Status is how a wake-up call ended.
@@ -132,33 +141,42 @@ func (f *Firer) Fire(ctx context.Context, w task.Wake) (outcome Outcome, err err
 		}
 	}()
 	for {
-		verdict, reason, ahead, planned, err := f.fire(ctx, w)
-		switch {
-		case errors.Is(err, store.ErrNoReminder):
-			return Outcome{Skipped, string(fault.CodeNotFound)}, nil
-		case err != nil:
-			return Outcome{}, err
-		case verdict == task.Skip:
-			return Outcome{Skipped, reason}, nil
-		case verdict == task.Fire:
-			return f.sendAll(ctx, planned)
-		case verdict == task.Deliver:
-			open, err := f.store.OpenDeliveries(ctx, w.ReminderID, w.Revision)
-			if err != nil {
+		call := &firing{wake: w}
+		if !f.fired.recall(call) {
+			if err := errors.Join(f.fires.Do(ctx, call), call.err); err != nil {
 				return Outcome{}, err
 			}
-			if len(open) == 0 {
-				return Outcome{Skipped, ReasonDelivered}, nil
-			}
-			return f.sendAll(ctx, open)
 		}
-		// A little early, by this clock.
-		select {
-		case <-time.After(ahead):
-		case <-ctx.Done():
-			return Outcome{}, ctx.Err()
+		if call.verdict == task.Wait { // a little early, by this clock
+			select {
+			case <-time.After(call.ahead):
+				continue
+			case <-ctx.Done():
+				return Outcome{}, ctx.Err()
+			}
+		}
+		outcome, err := f.follow(ctx, call)
+		call.awaitHint()
+		return outcome, err
+	}
+}
+
+// follow does what is left to do after the verdict.
+func (f *Firer) follow(ctx context.Context, call *firing) (Outcome, error) {
+	if call.verdict == task.Skip {
+		return Outcome{Skipped, call.reason}, nil
+	}
+	open := call.planned
+	if call.verdict == task.Deliver && !call.known {
+		var err error
+		if open, err = f.store.OpenDeliveries(ctx, call.wake.ReminderID, call.wake.Revision); err != nil {
+			return Outcome{}, err
 		}
 	}
+	if call.verdict == task.Deliver && len(open) == 0 {
+		return Outcome{Skipped, ReasonDelivered}, nil
+	}
+	return f.sendAll(ctx, open)
 }
 
 // FireTask does the same for every reminder of a user's task that is due, or
@@ -183,53 +201,6 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 		}
 	}
 	return total, failed
-}
-
-// fire judges a wake-up call under the reminder's lock and, if it is due, fires
-// the reminder. It returns how far ahead of its instant the call came, and what
-// is to be sent now.
-func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, reason string, ahead time.Duration, planned []store.OpenDelivery, err error) {
-	told := false
-	var due time.Time
-	var deliveries []store.Delivery
-	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		planned, told = nil, false
-		r, err := tx.LockReminder(ctx, w.ReminderID, w.TaskID, w.UserID)
-		if err != nil {
-			return err
-		}
-		now := f.now()
-		if verdict, reason = task.Judge(r, w.Revision, now); verdict != task.Fire {
-			if verdict == task.Wait {
-				ahead = r.FireAt.Sub(now)
-			}
-			return nil
-		}
-		t, to, err := tx.TaskToFire(ctx, w.TaskID)
-		if err != nil {
-			return err
-		}
-		due = *r.FireAt
-		if t.UpdatedAt.After(due) {
-			due = t.UpdatedAt // it was asked for late
-		}
-		var inApp *store.Notification
-		deliveries, inApp = f.plan(r, t, to)
-		told = inApp != nil
-		for _, d := range deliveries {
-			if d.State == store.Planned {
-				planned = append(planned, store.OpenDelivery{ID: d.ID})
-			}
-		}
-		return tx.FireReminder(ctx, r.ID, due, deliveries, inApp)
-	})
-	if err == nil && verdict == task.Fire {
-		countFired(f.now().Sub(due), deliveries)
-	}
-	if err == nil && told {
-		f.inboxes.hint(ctx, w.UserID)
-	}
-	return verdict, reason, ahead, planned, err
 }
 
 // plan says on which channels a reminder is told and where to, and writes the

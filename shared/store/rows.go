@@ -90,3 +90,72 @@ func (c *reminderRows) queue(batch *pgx.Batch) {
 			as n (id, task_id, user_id, before, fire_at, state, revision, scheduling)`,
 		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.scheduling)
 }
+
+// deliveryRows are new rows of the table deliveries, column by column.
+type deliveryRows struct {
+	ids, reminders           []uuid.UUID
+	revisions                []int64
+	tasks                    []uuid.UUID
+	users, channels, targets []string
+	states, problems         []string
+	due                      []time.Time
+}
+
+func (c *deliveryRows) add(d Delivery, due time.Time) {
+	c.ids = append(c.ids, d.ID)
+	c.reminders = append(c.reminders, d.ReminderID)
+	c.revisions = append(c.revisions, d.Revision)
+	c.tasks = append(c.tasks, d.TaskID)
+	c.users = append(c.users, d.UserID)
+	c.channels = append(c.channels, string(d.Channel))
+	c.targets = append(c.targets, d.Target)
+	c.states = append(c.states, string(d.State))
+	c.problems = append(c.problems, d.LastError)
+	c.due = append(c.due, due)
+}
+
+func (c *deliveryRows) queue(batch *pgx.Batch) {
+	batch.Queue(`
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, next_attempt_at, finished_at)
+		select n.id, n.reminder_id, n.revision, n.task_id, n.user_id, n.channel, n.target, n.state, nullif(n.last_error, ''), n.due_at,
+			case when n.state = 'planned' then now() end, case when n.state <> 'planned' then now() end
+		from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
+			as n (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at)`,
+		c.ids, c.reminders, c.revisions, c.tasks, c.users, c.channels, c.targets, c.states, c.problems, c.due)
+}
+
+// notificationRows are new rows of the table notifications, column by column.
+type notificationRows struct {
+	ids, tasks            []uuid.UUID
+	users, titles, bodies []string
+}
+
+func (c *notificationRows) add(n Notification) {
+	c.ids = append(c.ids, n.ID)
+	c.tasks = append(c.tasks, n.TaskID)
+	c.users = append(c.users, n.UserID)
+	c.titles = append(c.titles, n.Title)
+	c.bodies = append(c.bodies, n.Body)
+}
+
+func (c *notificationRows) queue(batch *pgx.Batch) {
+	if len(c.ids) == 0 {
+		return
+	}
+	// Locked before they are counted up, in the order of their ids.
+	batch.Queue(`select from users where id = any($1) order by id for no key update`, c.users)
+	// Not now(): the transaction may have begun before the reminder was due, and waited
+	// for a lock.
+	batch.Queue(`
+		with new as (
+			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[]) with ordinality as n (id, user_id, task_id, title, body, place)
+		), next as (
+			update users u set last_seq = u.last_seq + c.count
+			from (select user_id, count(*) from new group by user_id) c where u.id = c.user_id
+			returning u.id, u.last_seq - c.count as last_seq
+		)
+		insert into notifications (id, user_id, seq, task_id, title, body, created_at)
+		select n.id, n.user_id, next.last_seq + row_number() over (partition by n.user_id order by n.place), n.task_id, n.title, n.body, clock_timestamp()
+		from new n join next on next.id = n.user_id`,
+		c.ids, c.users, c.tasks, c.titles, c.bodies)
+}
