@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// mostTogether is how many wake-up calls are judged in one transaction.
+	// mostTogether is how many wake-up calls, or sends, share a transaction.
 	mostTogether = 500
 	// mostNeighbours is how many reminders are fired with them before anybody asks: in a
 	// spike, those whose calls are on their way.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -93,19 +94,25 @@ type Firer struct {
 	cfg      FirerRules
 	inboxes  *hinter
 
-	fires together[*firing] // wake-up calls that come at the same time are judged together
-	fired memory            // what they have fired besides
+	// What comes at the same time is carried out at the same time.
+	fires   together[*firing]
+	leases  together[*leasing]
+	endings together[store.Ending]
+
+	fired memory // ahead of their wake-up calls
 }
 
 // NewFirer makes a Firer with the external channels that are configured. now is
 // its clock, time.Now outside of tests.
 func NewFirer(s *store.Store, channels Channels, now func() time.Time, cfg FirerRules) *Firer {
 	f := &Firer{store: s, channels: channels, names: channels.names(), now: now, cfg: cfg, inboxes: newHinter(s.Hint)}
-	f.fires.most = mostTogether
+	f.fires.most, f.leases.most, f.endings.most = mostTogether, mostTogether, mostTogether
 	f.fires.call = func(ctx context.Context, calls []*firing) error {
 		f.fireTogether(ctx, calls, mostNeighbours)
 		return nil
 	}
+	f.leases.call = f.leaseTogether
+	f.endings.call = func(ctx context.Context, endings []store.Ending) error { return s.Finish(ctx, endings...) }
 	return f
 }
 
@@ -398,14 +405,37 @@ func (f *Firer) sendQuickly(ctx context.Context, id uuid.UUID) (Result, error) {
 	}
 }
 
+// leasing is the wish to send a delivery.
+type leasing struct {
+	id     uuid.UUID
+	leased *store.Leased // nil if there is nothing to take
+}
+
+// leaseTogether gives each delivery to one of those who want it.
+func (f *Firer) leaseTogether(ctx context.Context, all []*leasing) error {
+	wanted := make(map[uuid.UUID]*leasing, len(all))
+	for _, l := range all {
+		wanted[l.id] = l
+	}
+	leased, err := f.store.Lease(ctx, f.cfg.Lease, f.names, slices.Collect(maps.Keys(wanted))...)
+	if err != nil {
+		return err
+	}
+	for _, l := range leased {
+		wanted[l.ID].leased = l
+	}
+	return nil
+}
+
 // attempt makes one attempt with one provider. asked has what those before have asked
 // for in this round, and gets what this one does.
 func (f *Firer) attempt(ctx context.Context, id uuid.UUID, asked *[]time.Duration) (Result, error) {
 	began := time.Now() // the database counts from then, or a little later
-	l, err := f.store.Lease(ctx, id, f.cfg.Lease, f.names)
-	if err != nil || l == nil {
+	taking := &leasing{id: id}
+	if err := f.leases.Do(ctx, taking); err != nil || taking.leased == nil {
 		return Result{}, err
 	}
+	l := taking.leased
 	leased := time.Now()
 	// A lease that would not outlast the send is left to run out: another sender could
 	// have the delivery before the send ends.
@@ -417,7 +447,7 @@ func (f *Firer) attempt(ctx context.Context, id uuid.UUID, asked *[]time.Duratio
 	metrics.SendTook(string(l.Channel), time.Since(leased))
 	_, after := notify.KindOf(sendErr)
 	*asked = append(*asked, after)
-	ending := store.Ending{Gone: notify.IsGone(sendErr)}
+	ending := store.Ending{Of: l, Gone: notify.IsGone(sendErr)}
 	ending.State, ending.Wait = next(sendErr, f.standing(l), slices.Min(*asked))
 	if sendErr != nil {
 		ending.Error = fmt.Sprintf("%.500s", sendErr.Error())
@@ -427,8 +457,8 @@ func (f *Firer) attempt(ctx context.Context, id uuid.UUID, asked *[]time.Duratio
 
 	// What was sent and is not recorded will be sent again, so recording goes on
 	// for as long as the lease keeps others away.
-	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		err := f.store.Finish(ctx, l, ending)
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := f.endings.Do(ctx, ending)
 		if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
 			err = backoff.Permanent(err)
 		}

@@ -159,3 +159,52 @@ func (c *notificationRows) queue(batch *pgx.Batch) {
 		from new n join next on next.id = n.user_id`,
 		c.ids, c.users, c.tasks, c.titles, c.bodies)
 }
+
+// endingRows are how sends of different deliveries ended, column by column.
+type endingRows struct {
+	ids         []uuid.UUID
+	states      []string
+	attempts    []int
+	waits       []time.Duration
+	errors      []string
+	deadLetters []uuid.UUID // the ids of those that may become necessary
+}
+
+func (c *endingRows) add(e Ending) {
+	c.ids = append(c.ids, e.Of.ID)
+	c.states = append(c.states, string(e.State))
+	c.attempts = append(c.attempts, e.Of.Attempts)
+	c.waits = append(c.waits, e.Wait)
+	c.errors = append(c.errors, storable(e.Error, 2000))
+	c.deadLetters = append(c.deadLetters, uuid.Must(uuid.NewV7()))
+}
+
+func (c *endingRows) queue(batch *pgx.Batch) {
+	// Locked in the order of their ids; the next statement then sees them as they are.
+	batch.Queue(`select from deliveries where id = any($1) order by id for no key update`, c.ids)
+	batch.Queue(`
+		with endings as (
+			select * from unnest($1::uuid[], $2::text[], $3::int[], $4::interval[], $5::text[], $6::uuid[]) as e (id, state, attempts, wait, error, dead_letter_id)
+		), finished as (
+			update deliveries d set state = e.state, last_error = nullif(e.error, ''),
+				provider_fixed  = d.provider_fixed or e.state = 'unknown' and d.provider is not null,
+				round_over      = e.state <> 'planned' or e.wait > interval '0',
+				next_attempt_at = case when e.state in ('planned', 'unknown') then now() + e.wait end,
+				finished_at     = case when e.state in ('planned', 'unknown') then null else now() end
+			from endings e
+			where d.id = e.id and case when e.state = 'sent' then d.state <> 'sent' else d.state = 'sending' and d.attempts = e.attempts end
+			returning d.*, e.dead_letter_id
+		), settled as (
+			update dead_letters l set state = 'resolved', updated_at = now()
+			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed') and l.state in ('retrying', 'dead')
+		)
+		insert into dead_letters as l (id, state, job_name, data, error, attempts, delivery_id)
+		select f.dead_letter_id, case f.state when 'exhausted' then 'dead' else 'retrying' end,
+			format('reminder-%s-%s', f.reminder_id, f.revision),
+			json_build_object('task_id', f.task_id, 'user_id', f.user_id, 'reminder_id', f.reminder_id, 'revision', f.revision, 'channel', f.channel),
+			coalesce(f.last_error, ''), f.attempts, f.id
+		from finished f where f.state in ('planned', 'unknown', 'exhausted') order by f.id
+		on conflict (delivery_id) do update
+		set state = excluded.state, error = excluded.error, attempts = excluded.attempts, updated_at = now()`,
+		c.ids, c.states, c.attempts, c.waits, c.errors, c.deadLetters)
+}
