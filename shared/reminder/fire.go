@@ -22,6 +22,8 @@ const (
 	// neighbour. What has waited for longer may be what can't be fired: it is tried by
 	// its own call and by the sweep, so that it does not spoil others' transactions.
 	neighbourhood = time.Minute
+	// spike is for how long calls wait at most while more and more neighbours are fired.
+	spike = 5 * time.Second
 )
 
 // firing is a wake-up call, and what came of it.
@@ -31,9 +33,7 @@ type firing struct {
 	reason  string        // why it is skipped
 	ahead   time.Duration // how long it has to wait
 	err     error         // nobody could judge it
-	// planned is what is to be sent, unless the verdict is Deliver and it is not known.
-	planned []store.OpenDelivery
-	known   bool
+	open    []store.OpenDelivery
 	hinted  <-chan struct{} // closed when those who wait for what was fired are told; nil if nobody is
 }
 
@@ -45,39 +45,48 @@ func (c *firing) awaitHint() {
 	}
 }
 
-// fireTogether judges wake-up calls and fires what is due of them, and of their
-// neighbours, in one transaction. If one of them is the trouble, each is judged on its
-// own.
+// fireTogether judges wake-up calls, and fires what is due of them and of their
+// neighbours. While there are more of these than one transaction takes, it goes on: in a
+// spike, everybody's inbox comes before anybody's e-mail.
 func (f *Firer) fireTogether(ctx context.Context, calls []*firing, neighbours int) {
 	calls = slices.DeleteFunc(calls, f.fired.recall)
 	if len(calls) == 0 {
 		return
 	}
-	err := f.fire(ctx, calls, neighbours)
-	alone := err == nil || fault.CodeOf(err) == fault.CodeUnavailable || len(calls) == 1 && neighbours == 0
-	for _, c := range calls {
-		if c.err = err; !alone {
-			c.err = f.fire(ctx, []*firing{c}, 0)
+	n, err := f.fire(ctx, calls, neighbours)
+	if err != nil && fault.CodeOf(err) != fault.CodeUnavailable && len(calls)+neighbours > 1 {
+		// One of them is the trouble: each on its own.
+		for _, c := range calls {
+			_, c.err = f.fire(ctx, []*firing{c}, 0)
 		}
+		return
+	}
+	for _, c := range calls {
+		c.err = err
+	}
+	for end := time.Now().Add(spike); err == nil && n > 0 && n == neighbours && time.Now().Before(end); {
+		n, err = f.fire(ctx, nil, neighbours)
 	}
 }
 
-// fire does so, all or nothing.
-func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) error {
+// fire judges and fires in one transaction, all or nothing. It returns how many
+// neighbours it has fired.
+func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unasked int, err error) {
 	ids := make([]uuid.UUID, len(calls))
 	for i, c := range calls {
 		ids[i] = c.wake.ReminderID
 	}
 	var due []dueCall
 	var fired []store.Firing
-	err := f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		since := f.now().Add(-neighbourhood)
 		locked, err := tx.LockReminders(ctx, ids, store.Neighbours{After: since, Until: since.Add(neighbourhood), Most: neighbours})
 		if err != nil {
 			return err
 		}
-		if due = judge(calls, locked, f.now()); len(due) == 0 {
-			return nil
+		due = judge(calls, locked, f.now())
+		if err := findOpen(ctx, tx, calls); err != nil || len(due) == 0 {
+			return err
 		}
 		if fired, err = f.firings(ctx, tx, due); err != nil {
 			return err
@@ -85,7 +94,7 @@ func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) error
 		return tx.FireReminders(ctx, fired)
 	})
 	if err != nil || len(due) == 0 {
-		return err
+		return 0, err
 	}
 
 	now := f.now()
@@ -94,13 +103,14 @@ func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) error
 	for i, d := range due {
 		for _, delivery := range fired[i].Deliveries {
 			if delivery.State == store.Planned {
-				d.planned = append(d.planned, store.OpenDelivery{ID: delivery.ID})
+				d.open = append(d.open, store.OpenDelivery{ID: delivery.ID})
 			}
 		}
 		if fired[i].InApp != nil {
 			told = append(told, d.wake.UserID)
 		}
 		if d.hinted = hinted; d.neighbour {
+			unasked++
 			f.fired.remember(d.firing)
 		}
 		countFired(now.Sub(fired[i].Due), fired[i].Deliveries)
@@ -110,7 +120,27 @@ func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) error
 		defer close(hinted)
 		f.inboxes.hint(ctx, slices.Compact(told))
 	}()
-	return nil
+	return unasked, nil
+}
+
+// findOpen finds what is still to be sent of those that had fired before.
+func findOpen(ctx context.Context, tx store.Tx, calls []*firing) error {
+	var ids []uuid.UUID
+	for _, c := range calls {
+		if c.verdict == task.Deliver {
+			ids = append(ids, c.wake.ReminderID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	open, err := tx.OpenDeliveries(ctx, ids)
+	for _, c := range calls {
+		if c.verdict == task.Deliver {
+			c.open = open[c.wake.ReminderID]
+		}
+	}
+	return err
 }
 
 // dueCall is a reminder to be fired, locked.
@@ -125,7 +155,7 @@ type dueCall struct {
 func judge(calls []*firing, locked []store.LockedReminder, now time.Time) (due []dueCall) {
 	asked := map[uuid.UUID][]*firing{}
 	for _, c := range calls {
-		c.verdict, c.reason, c.planned, c.known, c.hinted = task.Skip, string(fault.CodeNotFound), nil, false, nil
+		*c = firing{wake: c.wake, verdict: task.Skip, reason: string(fault.CodeNotFound)}
 		asked[c.wake.ReminderID] = append(asked[c.wake.ReminderID], c)
 	}
 	for _, r := range locked {

@@ -162,28 +162,16 @@ func (f *Firer) Fire(ctx context.Context, w task.Wake) (outcome Outcome, err err
 				return Outcome{}, ctx.Err()
 			}
 		}
-		outcome, err := f.follow(ctx, call)
-		call.awaitHint()
-		return outcome, err
-	}
-}
-
-// follow does what is left to do after the verdict.
-func (f *Firer) follow(ctx context.Context, call *firing) (Outcome, error) {
-	if call.verdict == task.Skip {
-		return Outcome{Skipped, call.reason}, nil
-	}
-	open := call.planned
-	if call.verdict == task.Deliver && !call.known {
-		var err error
-		if open, err = f.store.OpenDeliveries(ctx, call.wake.ReminderID, call.wake.Revision); err != nil {
-			return Outcome{}, err
+		defer call.awaitHint()
+		switch {
+		case call.verdict == task.Skip:
+			return Outcome{Skipped, call.reason}, nil
+		case call.verdict == task.Deliver && len(call.open) == 0:
+			return Outcome{Skipped, ReasonDelivered}, nil
+		default:
+			return f.sendAll(ctx, call.open)
 		}
 	}
-	if call.verdict == task.Deliver && len(open) == 0 {
-		return Outcome{Skipped, ReasonDelivered}, nil
-	}
-	return f.sendAll(ctx, open)
 }
 
 // FireTask does the same for every reminder of a user's task that is due, or

@@ -32,7 +32,7 @@ func (m *memory) remember(c *firing) {
 	if now := time.Now(); m.recent == nil || now.Sub(m.turned) > memoryLasts || len(m.recent) >= memoryHolds {
 		m.older, m.recent, m.turned = m.recent, map[task.Wake][]store.OpenDelivery{}, now
 	}
-	m.recent[c.wake] = c.planned
+	m.recent[c.wake] = c.open
 }
 
 // recall judges a call if it is remembered, and forgets it.
@@ -40,9 +40,9 @@ func (m *memory) recall(c *firing) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, fired := range []map[task.Wake][]store.OpenDelivery{m.recent, m.older} {
-		if planned, ok := fired[c.wake]; ok {
+		if open, ok := fired[c.wake]; ok {
 			delete(fired, c.wake)
-			c.verdict, c.planned, c.known = task.Deliver, planned, true
+			c.verdict, c.open = task.Deliver, open
 			return true
 		}
 	}

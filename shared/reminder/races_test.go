@@ -392,7 +392,7 @@ func TestLeaseBeginsBehindTheLock(t *testing.T) {
 	ended := make(chan struct{})
 	time.AfterFunc(3*time.Second, func() { defer close(ended); _ = tx.Rollback(context.Background()) })
 	defer func() { <-ended }()
-	open, _ := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
+	open, _ := w.open(created.Reminders[0].ID)
 	l, err := w.lease(open[0].ID, 5*time.Second, nil)
 	if err != nil || l == nil {
 		t.Fatal(l, err)
@@ -483,7 +483,7 @@ func TestOldLeaseCantFinish(t *testing.T) {
 		created := w.create(task.Draft{DueDate: in(0)})
 		_, _ = w.firer.Fire(t.Context(), wake(created))
 		w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
-		open, _ := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
+		open, _ := w.open(created.Reminders[0].ID)
 		first, _ := w.lease(open[0].ID, time.Nanosecond, nil)
 		time.Sleep(10 * time.Millisecond)
 		second, _ := w.lease(open[0].ID, time.Minute, nil)

@@ -154,7 +154,7 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (plann
 		}
 		each(s.rules.Concurrent, overdue, counts, func(d store.Due) string {
 			call := firing{wake: d.Wake}
-			err := s.firer.fire(ctx, []*firing{&call}, 0)
+			_, err := s.firer.fire(ctx, []*firing{&call}, 0)
 			call.awaitHint()
 			switch {
 			case err != nil:
@@ -165,7 +165,7 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (plann
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, delivery := range call.planned {
+			for _, delivery := range call.open {
 				planned = append(planned, delivery.ID)
 			}
 			return string(Success)
