@@ -34,7 +34,7 @@ type sizes struct {
 var (
 	full = sizes{
 		Rounds: 5, Schedule: 10_000, Creates: 5000, Sequential: 500, Near: 10_000, Far: 100_000, River: 100_000,
-		Spike: 20_000, Spread: 20_000, Lead: 60 * time.Second, Pending: 1_000_000, CleanupSmall: 20_000, Expired: 10_000,
+		Spike: 20_000, Spread: 20_000, Lead: 30 * time.Second, Pending: 1_000_000, CleanupSmall: 20_000, Expired: 10_000,
 	}
 	quick = sizes{
 		Rounds: 2, Schedule: 2000, Creates: 1000, Sequential: 100, Near: 2000, Far: 10_000, River: 10_000,
@@ -46,6 +46,7 @@ func main() {
 	functions := flag.String("functions", "build/bin", "the folder with the functions' programs")
 	out := flag.String("out", "build/bench.json", "where to write the figures")
 	only := flag.String("only", "", "measure only those parts whose description has this in it")
+	rounds := flag.Int("rounds", 0, "how often everything is measured (0: as the size has it)")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -53,6 +54,9 @@ func main() {
 	size := full
 	if os.Getenv("BENCH") == "quick" {
 		size = quick
+	}
+	if *rounds > 0 {
+		size.Rounds = *rounds
 	}
 	if err := run(ctx, size, *functions, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
