@@ -50,6 +50,7 @@ func Count(tasks []task.Task, expected time.Time) (c Counts) {
 type Import struct {
 	planner *Planner
 	owner   store.User
+	until   time.Time      // when Dapr is asked no more
 	parts   errgroup.Group // that are being stored or scheduled
 	away    atomic.Bool    // Dapr is: the rest of the import stays pending
 
@@ -64,6 +65,10 @@ const (
 	partsAtOnce = 3
 	// partTime is how long the reminders of one part may be scheduled.
 	partTime = 30 * time.Second
+	// importTime is how long the reminders of an import may be scheduled while it is
+	// stored. A Dapr that is slow must not keep the request from being answered in the
+	// 10 minutes that it has; what is left is pending.
+	importTime = 4 * time.Minute
 )
 
 // Import begins an import. Its caller must Wait for its end.
@@ -71,7 +76,7 @@ func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error)
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
-	i := &Import{planner: p, owner: owner}
+	i := &Import{planner: p, owner: owner, until: p.now().Add(importTime)}
 	i.parts.SetLimit(partsAtOnce)
 	return i, nil
 }
@@ -92,9 +97,9 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 
 // part stores and schedules one part.
 func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) (Counts, error) {
-	expected := i.planner.Expected()
+	expected, until := i.planner.Expected(), i.planner.until()
 	stored := Count(tasks, expected)
-	err := i.planner.insert(ctx, tasks, func(ctx context.Context, tx store.Tx, _ []task.Task) error {
+	err := i.planner.insert(ctx, tasks, until, func(ctx context.Context, tx store.Tx, _ []task.Task) error {
 		if key == nil {
 			return nil
 		}
@@ -104,12 +109,11 @@ func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.Idempot
 		err = json.Unmarshal([]byte(before.Answer), &stored)
 		return stored, err
 	}
-	until := i.planner.rules.Horizon.Until(i.planner.now())
 	pending := len(pendingOf(tasks, until))
-	if err != nil || pending == 0 || i.away.Load() {
+	if err != nil || pending == 0 || i.away.Load() || i.planner.now().After(i.until) {
 		return stored, err
 	}
-	i.planner.tellDapr(ctx, tasks, store.Leftovers{}, partTime)
+	i.planner.tellDapr(ctx, tasks, until, store.Leftovers{}, partTime)
 	if len(pendingOf(tasks, until)) == pending {
 		i.away.Store(true)
 	}

@@ -58,13 +58,19 @@ type Planner struct {
 
 	// What comes at the same time is committed at the same time.
 	creates  together[created]
-	confirms together[store.Scheduled]
+	confirms together[scheduled]
 }
 
 // created is a new task and whose it is.
 type created struct {
 	owner store.User
 	task  task.Task
+}
+
+// scheduled is a job that Dapr has taken, and when it may have been asked for it.
+type scheduled struct {
+	store.Scheduled
+	asked time.Time
 }
 
 // NewPlanner makes a Planner from its parts, which its caller closes. now is its
@@ -88,11 +94,11 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 		}
 		return all[0], nil
 	}
-	tasks := p.newTasks(owner, []task.Draft{draft})
+	tasks, until := p.newTasks(owner, []task.Draft{draft}), p.until()
 	if err := p.creates.Do(ctx, created{owner, tasks[0]}); err != nil {
 		return task.Task{}, err
 	}
-	p.tellDapr(ctx, tasks, store.Leftovers{}, p.rules.ScheduleTimeout)
+	p.tellDapr(ctx, tasks, until, store.Leftovers{}, p.rules.ScheduleTimeout)
 	return tasks[0], nil
 }
 
@@ -101,7 +107,7 @@ func (p *Planner) insertTogether(ctx context.Context, all []created) error {
 	for i, c := range all {
 		users[i], tasks[i] = c.owner, c.task
 	}
-	return p.store.InsertTasks(ctx, users, tasks, p.rules.Horizon.Until(p.now()))
+	return p.store.InsertTasks(ctx, users, tasks, p.until())
 }
 
 // CreateAll stores valid drafts as new tasks, all or none, and schedules their
@@ -111,11 +117,11 @@ func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
-	tasks := p.newTasks(owner, drafts)
-	if err := p.insert(ctx, tasks, also); err != nil {
+	tasks, until := p.newTasks(owner, drafts), p.until()
+	if err := p.insert(ctx, tasks, until, also); err != nil {
 		return nil, err
 	}
-	p.tellDapr(ctx, tasks, store.Leftovers{}, p.rules.ScheduleTimeout)
+	p.tellDapr(ctx, tasks, until, store.Leftovers{}, p.rules.ScheduleTimeout)
 	return tasks, nil
 }
 
@@ -138,12 +144,12 @@ func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
 }
 
 // insert stores new tasks of a user who is on record.
-func (p *Planner) insert(ctx context.Context, tasks []task.Task, also func(context.Context, store.Tx, []task.Task) error) error {
+func (p *Planner) insert(ctx context.Context, tasks []task.Task, until time.Time, also func(context.Context, store.Tx, []task.Task) error) error {
 	return p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		if err := also(ctx, tx, tasks); err != nil {
 			return err
 		}
-		return tx.InsertTasks(ctx, tasks, p.rules.Horizon.Until(p.now()))
+		return tx.InsertTasks(ctx, tasks, until)
 	})
 }
 
@@ -156,6 +162,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 	}
 	var before, after task.Task
 	var left store.Leftovers
+	until := p.until()
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
 		if before, err = tx.LockTask(ctx, owner.ID, id); err != nil {
 			return err
@@ -168,13 +175,13 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, newID)
-		left, err = tx.UpdateTask(ctx, before, after, p.rules.Horizon.Until(now))
+		left, err = tx.UpdateTask(ctx, before, after, until)
 		return err
 	})
 	if err != nil {
 		return task.Task{}, err
 	}
-	p.tellDapr(ctx, []task.Task{after}, left, p.rules.ScheduleTimeout)
+	p.tellDapr(ctx, []task.Task{after}, until, left, p.rules.ScheduleTimeout)
 	after.DropRemoved()
 	return after, nil
 }
@@ -197,7 +204,7 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check
 	if err != nil {
 		return err
 	}
-	p.tellDapr(ctx, nil, left, p.rules.ScheduleTimeout)
+	p.tellDapr(ctx, nil, time.Time{}, left, p.rules.ScheduleTimeout)
 	return nil
 }
 
@@ -208,21 +215,26 @@ const concurrent = 32
 // Expected is the instant up to which reminders should be with Dapr, see [task.Horizon].
 func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()) }
 
-// tellDapr schedules what is pending of the tasks and takes back the wake-up calls that
+// until is the instant up to which a change asks Dapr for reminders. It is the same for
+// the rows, which say what Dapr may have been asked for, and for asking.
+func (p *Planner) until() time.Time { return p.rules.Horizon.Until(p.now()) }
+
+// tellDapr schedules what is pending of the tasks, up to an instant, and takes back the wake-up calls that
 // are left over, as far as Dapr lets it within a time. It marks in the tasks, as in the
 // database, what Dapr confirmed. It outlives the request: the change is made, whether
 // or not the caller is still there.
-func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Leftovers, within time.Duration) {
+func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Time, left store.Leftovers, within time.Duration) {
 	ctx = context.WithoutCancel(ctx)
 	inTime, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	pending := pendingOf(tasks, p.rules.Horizon.Until(p.now()))
-	var scheduled []store.Scheduled
+	asked := p.now()
+	pending := pendingOf(tasks, until)
+	var taken []store.Scheduled
 	var deleted store.Leftovers
 	var deleteErr error
 	var calls sync.WaitGroup
 	calls.Go(func() {
-		scheduled = schedule(inTime, p.dapr, concurrent, p.now, pending)
+		taken = schedule(inTime, p.dapr, concurrent, p.now, pending)
 	})
 	calls.Go(func() { deleted, deleteErr = deleteJobs(inTime, p.dapr, concurrent, left) })
 	calls.Wait()
@@ -233,19 +245,30 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 	if err := p.store.DropLeftovers(ctx, deleted); err != nil {
 		slog.WarnContext(ctx, "leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
 	}
-	if len(scheduled) == 0 {
+	if len(taken) == 0 {
 		return
 	}
-	if err := p.confirms.Do(ctx, scheduled...); err != nil {
-		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(scheduled), "error", err)
+	marks := make([]scheduled, len(taken))
+	for i, job := range taken {
+		marks[i] = scheduled{job, asked}
+	}
+	if err := p.confirms.Do(ctx, marks...); err != nil {
+		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(taken), "error", err)
 		return
 	}
-	confirm(tasks, scheduled)
+	confirm(tasks, taken)
 }
 
 // confirmTogether marks what Dapr holds, and takes back what it is not to hold any more.
-func (p *Planner) confirmTogether(ctx context.Context, scheduled []store.Scheduled) error {
-	stale, err := p.store.Confirm(ctx, scheduled)
+func (p *Planner) confirmTogether(ctx context.Context, marks []scheduled) error {
+	jobs, first := make([]store.Scheduled, len(marks)), marks[0].asked
+	for i, m := range marks {
+		jobs[i] = m.Scheduled
+		if m.asked.Before(first) {
+			first = m.asked
+		}
+	}
+	stale, err := p.store.Confirm(ctx, jobs, p.now().Sub(first))
 	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
 	defer cancel()
 	takeBack(ctx, p.dapr, concurrent, stale)

@@ -109,17 +109,30 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.rules.Budget)
 	defer cancel()
-	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}}
-	planned, fireErr := s.fireOverdue(ctx, sum.Fired)
-	err := errors.Join(
-		named("fire what is overdue", fireErr),
-		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
-		named("schedule what is pending", s.schedulePending(ctx, &sum, began.Add(s.rules.Budget/2))),
-		named("delete leftover jobs", s.deleteLeftovers(ctx, &sum)),
-		named("tell of dead letters", s.alert(ctx, &sum)),
-		named("send what is due", s.send(ctx, planned, sum.Deliveries)),          // late: providers may be slow
-		named("schedule what is pending", s.schedulePending(ctx, &sum, forever)), // what half of the time was not enough for
-	)
+	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}, Sentinel: "unknown"}
+	var planned []uuid.UUID
+	var err error
+	for _, part := range []struct {
+		what string
+		do   func() error
+	}{
+		{"fire what is overdue", func() (err error) { planned, err = s.fireOverdue(ctx, sum.Fired); return err }},
+		{"look for the sentinel", func() error { return s.checkSentinel(ctx, &sum) }},
+		{"schedule what is pending", func() error { return s.schedulePending(ctx, &sum, began.Add(s.rules.Budget/2)) }},
+		{"delete leftover jobs", func() error { return s.deleteLeftovers(ctx, &sum) }},
+		{"tell of dead letters", func() error { return s.alert(ctx, &sum) }},
+		{"send what is due", func() error { return s.send(ctx, planned, sum.Deliveries) }},          // late: providers may be slow
+		{"schedule what is pending", func() error { return s.schedulePending(ctx, &sum, forever) }}, // what half of the time was not enough for
+	} {
+		if ctx.Err() != nil {
+			break
+		}
+		partErr := part.do()
+		if ctx.Err() != nil && errors.Is(partErr, ctx.Err()) {
+			break // that the time is up is no failure: the sweep is not complete
+		}
+		err = errors.Join(err, named(part.what, partErr))
+	}
 	sum.Complete = ctx.Err() == nil
 	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
 	sum.OldestWaitingSeconds = oldest.Seconds()
@@ -153,6 +166,9 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (plann
 			return planned, err
 		}
 		each(s.rules.Concurrent, overdue, counts, func(d store.Due) string {
+			if ctx.Err() != nil {
+				return "left"
+			}
 			call := firing{wake: d.Wake}
 			_, err := s.firer.fire(ctx, []*firing{&call}, 0)
 			call.awaitHint()
@@ -246,6 +262,7 @@ func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary, until time.
 
 // schedulePage claims a page of what is pending and schedules it.
 func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err error) {
+	asked := s.now()
 	pending, err := s.store.ClaimPending(ctx, s.rules.Horizon.Until(s.now()), page)
 	if err != nil || len(pending) == 0 {
 		return 0, 0, err
@@ -253,7 +270,7 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 	inTime, cancel := context.WithTimeout(ctx, scheduling)
 	defer cancel()
 	taken := schedule(inTime, s.dapr, s.rules.Concurrent, s.now, pending)
-	stale, err := s.store.Confirm(ctx, taken)
+	stale, err := s.store.Confirm(context.WithoutCancel(ctx), taken, s.now().Sub(asked)) // also when the time is up
 	if err != nil {
 		return len(pending), 0, err
 	}
@@ -377,7 +394,6 @@ func callAll[T any](ctx context.Context, concurrent int, items []T, call func(co
 // only then is a new sentinel set, so that a sweep that dies in between is repeated
 // by the next.
 func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
-	sum.Sentinel = "unknown"
 	name, err := s.store.Sentinel(ctx)
 	if err != nil {
 		return err
@@ -393,11 +409,8 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 		}
 		sum.Sentinel = "lost"
 		slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
-		for last, n := uuid.Nil, 1; n > 0; {
-			if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
-				return err
-			}
-			sum.Unconfirmed += n
+		if err := s.unconfirm(ctx, sum); err != nil {
+			return err
 		}
 	}
 	next := sentinelPrefix + uuid.Must(uuid.NewV7()).String() // it tells its age
@@ -413,6 +426,18 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	}
 	if name == "" {
 		sum.Sentinel = "made"
+		return nil
+	}
+	return s.unconfirm(ctx, sum) // what was marked meanwhile by those who had asked before; from now on they can't
+}
+
+// unconfirm takes every confirmation back.
+func (s *Sweeper) unconfirm(ctx context.Context, sum *Summary) error {
+	for last, n, err := uuid.Nil, 1, error(nil); n > 0; {
+		if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
+			return err
+		}
+		sum.Unconfirmed += n
 	}
 	return nil
 }

@@ -187,6 +187,33 @@ func TestSweepEndsInTheMiddleOfALoss(t *testing.T) {
 	}
 }
 
+// Who had asked Dapr before the loss, and marks that while all marks are being taken
+// back, is not believed either.
+func TestMarkInTheMiddleOfALoss(t *testing.T) {
+	w := newWorld(t, time.Now)
+	later := task.Instant(time.Now().Add(time.Hour))
+	created := w.create(task.Draft{DueDate: &later})
+	w.sweep()
+	w.dapr.kept, w.dapr.scheduled = nil, nil
+	dapr := markedMeanwhile{w.dapr, func() { w.exec(`update reminders set confirmed_revision = revision`) }}
+	sum, err := reminder.NewSweeper(w.store, dapr, w.firer, w.clock, sweepRules).Sweep(t.Context())
+	if err != nil || sum.Sentinel != "lost" || sum.Scheduled != 1 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	w.want("scheduled again", w.calls(), name(created.Reminders[0].ID, 1))
+}
+
+// markedMeanwhile does something while a new sentinel is set.
+type markedMeanwhile struct {
+	*recorder
+	meanwhile func()
+}
+
+func (d markedMeanwhile) Keep(ctx context.Context, name string) error {
+	d.meanwhile()
+	return d.recorder.Keep(ctx, name)
+}
+
 // Several sweeps at once, while the callbacks come too: each message once.
 func TestSweepsAtTheSameTime(t *testing.T) {
 	w := newWorld(t, time.Now)
@@ -392,5 +419,34 @@ func TestHangingProviderDoesNotHoldUpTheInbox(t *testing.T) {
 	sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
 	if n := len(w.inbox()); n != 100 {
 		t.Errorf("%d of 100 in the inbox after a sweep of %v: %+v %v", n, rules.Budget, sum, err)
+	}
+}
+
+// A sweep whose time is up has not failed. What Dapr has taken by then is marked.
+func TestSweepRunsOutOfTime(t *testing.T) {
+	w := newWorld(t, time.Now)
+	w.dapr.err = errDown
+	due := time.Now().Add(time.Hour)
+	for range 40 {
+		w.create(task.Draft{DueDate: &due})
+	}
+	w.dapr.err, w.dapr.scheduled = nil, nil
+	w.dapr.onCall = func(context.Context) { time.Sleep(300 * time.Millisecond) }
+	rules := sweepRules
+	rules.Budget, rules.Concurrent = time.Second, 1
+	sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
+	if err != nil || sum.Complete || sum.Scheduled == 0 || sum.Scheduled+sum.Pending != 40 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	marked := w.column(`select count(*)::text from reminders where confirmed_revision = revision`)
+	if n := fmt.Sprint(len(w.calls())); marked[0] != n || fmt.Sprint(sum.Scheduled) != n {
+		t.Errorf("Dapr has taken %s, of which %s are marked, and the summary says %d", n, marked[0], sum.Scheduled)
+	}
+
+	// Nor has one whose time is up before it begins.
+	ended, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	if sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(ended); err != nil || sum.Complete || sum.Sentinel != "unknown" {
+		t.Errorf("%+v, %v", sum, err)
 	}
 }

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -134,7 +135,7 @@ func TestConfirmHoldsOnlyForWhatIsScheduled(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: r.ID, Revision: 1}})
+		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: r.ID, Revision: 1}}, 0)
 		if err != nil || (len(stale) == 1) != tt.stale {
 			t.Errorf("%s: stale %v, %v", name, stale, err)
 		}
@@ -303,5 +304,24 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 	var there bool
 	if err := c.QueryRow(t.Context(), `select exists (select from users where id = 'late')`).Scan(&there); err != nil || there {
 		t.Errorf("its user is recorded: %v, %v", there, err)
+	}
+}
+
+// Whatever a server says to a new connection, it may be away just now: no caller can
+// mend it, and all may try again.
+func TestServerThatTakesNoConnections(t *testing.T) {
+	_, address := storetest.Open(t)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "template0" // which never does
+	s, err := store.Open(store.Config{URL: config.Secret(u.String()), MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Ping(t.Context()); fault.CodeOf(err) != fault.CodeUnavailable {
+		t.Error(err)
 	}
 }

@@ -68,3 +68,25 @@ func TestSetSentinel(t *testing.T) {
 		}
 	}
 }
+
+// A job that Dapr was asked for before its scheduler was found to have lost its data may
+// have been lost along: that it was taken counts no more.
+func TestConfirmAfterALoss(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	made := insert(t, s)
+	if _, err := s.SetSentinel(t.Context(), "", "new"); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, c, `update sentinel set created_at = now() - interval '1 min'`)
+	for _, tt := range []struct {
+		ago  time.Duration
+		want string
+	}{{2 * time.Minute, "pending"}, {30 * time.Second, "scheduled"}} {
+		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: made.Reminders[0].ID, Revision: 1}}, tt.ago)
+		stored, readErr := s.GetTask(t.Context(), "ada", made.ID)
+		if got := stored.Reminders[0].Status(forever); err != nil || readErr != nil || len(stale) != 0 || got != tt.want {
+			t.Errorf("asked %v ago: %s, %v, %v, %v", tt.ago, got, stale, err, readErr)
+		}
+	}
+}
