@@ -75,13 +75,18 @@ func (g *together[T]) carryOut(ctx context.Context, all []asked[T]) {
 	}
 }
 
-// try makes a call. That it panics is an error for who asked for it, as in a handler,
-// and not the end of the process, with what all others are doing.
-func (g *together[T]) try(ctx context.Context, items []T) (err error) {
+// try makes a call.
+func (g *together[T]) try(ctx context.Context, items []T) error {
+	return caught(func() error { return g.call(ctx, items) })
+}
+
+// caught calls a function whose panic is an error for who asked for the call, as in a
+// handler, and not the end of the process, with what all others are doing.
+func caught(call func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = fmt.Errorf("panic: %v\n%s", value, debug.Stack())
 		}
 	}()
-	return g.call(ctx, items)
+	return call()
 }
