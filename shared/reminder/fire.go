@@ -2,6 +2,7 @@ package reminder
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -203,7 +204,10 @@ func (f *Firer) firings(ctx context.Context, tx store.Tx, due []dueCall) ([]stor
 	}
 	all := make([]store.Firing, len(due))
 	for i, d := range due {
-		t := tasks[d.TaskID]
+		t, ok := tasks[d.TaskID]
+		if !ok {
+			return nil, fmt.Errorf("reminder %s has no task", d.ID)
+		}
 		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt}
 		if t.UpdatedAt.After(*d.FireAt) {
 			all[i].Due = t.UpdatedAt // it was asked for late
