@@ -266,7 +266,7 @@ func (w *world) spikes(ctx context.Context, f figures) error {
 	if err != nil {
 		return err
 	}
-	return w.addRSS(f, "rss_mb_trigger_reminder", "trigger-reminder")
+	return w.addRSS(f, "rss_mb_trigger_reminder_loaded", "trigger-reminder")
 }
 
 func (w *world) spreads(ctx context.Context, f figures) error {
