@@ -75,9 +75,10 @@ const (
 	// told otherwise: a mebibyte, in base64. The entries of a bulk are read one after the
 	// other, so a bulk of such messages takes no more memory than one.
 	maxEntry = 4 << 20
-	// maxEntries is more than a Subscription should ask for at a time.
-	maxEntries = 1000
 )
+
+// MaxBulk is how many events Receive takes at a time: as many as a Subscription may ask for.
+const MaxBulk = 1000
 
 // Receive serves Route: one event, or a bulk of them. What makes no sense is dropped: it
 // would make no more when it comes again, and hold up what is behind it. The others of its
@@ -88,6 +89,7 @@ func (s Subscriber) Receive(w http.ResponseWriter, r *http.Request) error {
 	}
 	brought, bulk, err := read(r.Body)
 	if err != nil {
+		slog.WarnContext(r.Context(), "events can't be read, and come again", "error", err) // daprd does not log the answer
 		return err
 	}
 	events := make([]Event, 0, len(brought))
@@ -156,8 +158,8 @@ func read(body io.Reader) (events []brought, bulk bool, err error) {
 			return err
 		}
 		for dec.PeekKind() != jsontext.KindEndArray {
-			if len(*to) == maxEntries {
-				return fmt.Errorf("a bulk has more than %d entries: lower maxMessagesCount in the Subscription", maxEntries)
+			if len(*to) == MaxBulk {
+				return fmt.Errorf("a bulk has more than %d entries: lower maxMessagesCount in the Subscription", MaxBulk)
 			}
 			in.left = maxEntry
 			var entry struct {
