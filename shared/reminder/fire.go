@@ -18,7 +18,7 @@ const (
 	mostTogether = 500
 	// betweenSends is how long there is between two transactions that lease what is to be
 	// sent, or record what was: a send itself takes longer.
-	betweenSends = 5 * time.Millisecond
+	betweenSends = 10 * time.Millisecond
 	// mostNeighbours is how many reminders are fired with them before anybody asks: in a
 	// spike, those whose calls are on their way.
 	mostNeighbours = 500
