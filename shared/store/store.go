@@ -58,6 +58,18 @@ const (
 	operationTimeout = 15 * time.Second
 )
 
+// session is how every connection of the pool begins. It is said once there is a
+// connection, and not with the parameters that it starts with: of these a pooler in
+// between, such as PgBouncer, knows few, and refuses the others.
+var session = fmt.Sprintf(`
+	set statement_timeout = %d;
+	set idle_in_transaction_session_timeout = %d;
+	-- Every statement has its index. Before Postgres has counted the rows of tables that
+	-- have just begun to grow, it takes them for tiny, and would read them from end to end.
+	set enable_seqscan = off;
+	-- Compiling a statement takes longer than any of ours runs.
+	set jit = off`, statementTimeout.Milliseconds(), idleInTxTimeout.Milliseconds())
+
 // Store is a pool of connections to Duebell's database. It is safe for
 // concurrent use.
 type Store struct {
@@ -76,13 +88,10 @@ func Open(cfg Config) (*Store, error) {
 	pc.MaxConnIdleTime = 5 * time.Minute
 	pc.ConnConfig.ConnectTimeout = 2 * time.Second
 	pc.ConnConfig.RuntimeParams["application_name"] = "duebell"
-	pc.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
-	pc.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(idleInTxTimeout.Milliseconds())
-	// Every statement has its index. Before Postgres has counted the rows of tables that
-	// have just begun to grow, it takes them for tiny, and would read them from end to end.
-	// Compiling a statement takes longer than any of ours runs.
-	pc.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
-	pc.ConnConfig.RuntimeParams["jit"] = "off"
+	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, session, pgx.QueryExecModeSimpleProtocol)
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
