@@ -84,7 +84,8 @@ func (c FirerRules) Validate() error {
 // use, also by many processes on one reminder.
 //
 // Firing is one transaction: the reminder is marked, its deliveries are planned,
-// and the in-app one is written, of which those who wait for it are then told.
+// and the in-app one is written, of which those who wait for it are then told. Reminders
+// whose calls come at the same time share it, and so does what else is due.
 // Sending comes after, each delivery leased just before; whoever comes next (Dapr's retry, a sweep) sends what is left.
 type Firer struct {
 	store    *store.Store
