@@ -8,11 +8,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -50,6 +53,12 @@ func (c PlannerRules) Validate() error {
 // Each change is one transaction. What follows it, telling Dapr, is best effort:
 // if it fails, or the process dies, the reminder is pending, which the database
 // says by itself, and is scheduled later.
+//
+// New tasks are told to Dapr before they are stored, unless one is due soon: so that
+// Dapr has their jobs is stored along with them, and needs no transaction of its own. If
+// the process dies in between, a job is left that names nothing: it finds no reminder when it
+// fires, and the nightly cleanup deletes it. If the scheduler is found in between to have lost
+// its data, the sentinel has another name by then, and the tasks are scheduled once more.
 type Planner struct {
 	store *store.Store
 	dapr  Scheduler
@@ -59,63 +68,92 @@ type Planner struct {
 	// What comes at the same time is committed at the same time.
 	creates  together[created]
 	confirms together[store.Scheduled]
+	// away says that the database was, when it was last asked to store new tasks.
+	away atomic.Bool
+	// sentinel is the sentinel's name, as far as is known here.
+	sentinel atomic.Pointer[string]
+	newID    func() uuid.UUID
 }
 
-// created is a new task and whose it is.
+// created is a new task, whose it is, and the sentinel's name before Dapr was told of it.
 type created struct {
-	owner store.User
-	task  task.Task
+	owner    store.User
+	task     task.Task
+	sentinel string
 }
 
 // NewPlanner makes a Planner from its parts, which its caller closes. now is its
 // clock, time.Now outside of tests.
 func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules PlannerRules) *Planner {
-	p := &Planner{store: s, dapr: dapr, now: now, rules: rules}
+	p := &Planner{store: s, dapr: dapr, now: now, rules: rules, newID: newID}
 	p.creates.call = p.insertTogether
 	p.confirms.call = p.confirmTogether
 	return p
 }
 
-// Create stores a valid draft as a new task and schedules its reminders. What
-// also does, if it is not nil, is part of the transaction that stores the task.
-func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, also func(context.Context, store.Tx, task.Task) error) (task.Task, error) {
-	if also != nil {
-		all, err := p.CreateAll(ctx, owner, []task.Draft{draft}, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
-			return also(ctx, tx, tasks[0])
-		})
+// Once makes a request be carried out once, however often it comes.
+type Once struct {
+	Key store.IdempotencyKey
+	// Answer is what to answer once the tasks are stored: it is kept, and whoever comes
+	// again gets it, as a [*store.AnsweredError].
+	Answer func([]task.Task) string
+}
+
+// Create stores a valid draft as a new task and schedules its reminders. once may be nil.
+func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, once *Once) (task.Task, error) {
+	if once != nil {
+		all, err := p.CreateAll(ctx, owner, []task.Draft{draft}, once)
 		if err != nil {
 			return task.Task{}, err
 		}
 		return all[0], nil
 	}
 	tasks := p.newTasks(owner, []task.Draft{draft})
-	if err := p.creates.Do(ctx, created{owner, tasks[0]}); err != nil {
-		return task.Task{}, err
-	}
-	p.tellDapr(ctx, tasks, store.Leftovers{}, p.rules.ScheduleTimeout)
-	return tasks[0], nil
+	err := p.add(ctx, tasks, p.rules.ScheduleTimeout, func(ctx context.Context, sentinel string) error {
+		return p.creates.Do(ctx, created{owner, tasks[0], sentinel})
+	})
+	return tasks[0], err
 }
 
 func (p *Planner) insertTogether(ctx context.Context, all []created) error {
 	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
+	sentinel := all[len(all)-1].sentinel
 	for i, c := range all {
 		users[i], tasks[i] = c.owner, c.task
+		if c.sentinel != sentinel {
+			unconfirm(tasks[i : i+1])
+		}
 	}
-	return p.store.InsertTasks(ctx, users, tasks, p.rules.Horizon.Until(p.now()))
+	return p.insert(ctx, users, tasks, sentinel)
+}
+
+// insert stores new tasks, in which it takes back what Dapr may not hold any more.
+func (p *Planner) insert(ctx context.Context, users []store.User, tasks []task.Task, sentinel string) error {
+	now, err := p.store.InsertTasks(ctx, users, tasks, p.rules.Horizon.Until(p.now()), sentinel)
+	if err == nil {
+		p.learn(tasks, sentinel, now)
+	}
+	return err
+}
+
+// learn notes what the sentinel's name is now that tasks are stored.
+func (p *Planner) learn(tasks []task.Task, before, now string) {
+	p.sentinel.Store(&now)
+	if now != before {
+		unconfirm(tasks)
+	}
 }
 
 // CreateAll stores valid drafts as new tasks, all or none, and schedules their
-// reminders, as many as Dapr takes in the time that a request waits for it. What also
-// does is part of the transaction that stores the tasks.
-func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, also func(context.Context, store.Tx, []task.Task) error) ([]task.Task, error) {
+// reminders, as many as Dapr takes in the time that a request waits for it. once may be nil.
+func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, once *Once) ([]task.Task, error) {
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
 	tasks := p.newTasks(owner, drafts)
-	if err := p.insert(ctx, tasks, also); err != nil {
+	if err := p.addOnce(ctx, tasks, p.rules.ScheduleTimeout, once); err != nil {
 		return nil, err
 	}
-	p.tellDapr(ctx, tasks, store.Leftovers{}, p.rules.ScheduleTimeout)
 	return tasks, nil
 }
 
@@ -125,26 +163,90 @@ func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
 	tasks := make([]task.Task, len(drafts))
 	for i, draft := range drafts {
 		tasks[i] = task.Task{
-			ID:        newID(),
+			ID:        p.newID(),
 			UserID:    owner.ID,
 			Draft:     draft,
 			Version:   1,
 			CreatedAt: now,
 			UpdatedAt: now,
-			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, newID),
+			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, p.newID),
 		}
 	}
 	return tasks
 }
 
-// insert stores new tasks of a user who is on record.
-func (p *Planner) insert(ctx context.Context, tasks []task.Task, also func(context.Context, store.Tx, []task.Task) error) error {
-	return p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		if err := also(ctx, tx, tasks); err != nil {
+// addOnce stores new tasks of a user who is on record, and schedules their reminders, as
+// add does. once may be nil.
+func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, within time.Duration, once *Once) error {
+	if once == nil {
+		return p.add(ctx, tasks, within, func(ctx context.Context, sentinel string) error { return p.insert(ctx, nil, tasks, sentinel) })
+	}
+	if err := p.store.Answered(ctx, once.Key); err != nil {
+		return err
+	}
+	var kept string
+	err := p.add(ctx, tasks, within, func(ctx context.Context, sentinel string) error {
+		kept = once.Answer(tasks)
+		var now string
+		err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
+			if err := tx.ClaimKey(ctx, once.Key, kept); err != nil {
+				return err
+			}
+			now, err = tx.InsertTasks(ctx, tasks, p.rules.Horizon.Until(p.now()), sentinel)
 			return err
+		})
+		if err == nil {
+			p.learn(tasks, sentinel, now)
 		}
-		return tx.InsertTasks(ctx, tasks, p.rules.Horizon.Until(p.now()))
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	if answer := once.Answer(tasks); answer != kept {
+		// What is kept will do if this fails.
+		if err := p.store.KeepAnswer(context.WithoutCancel(ctx), once.Key, answer); err != nil {
+			slog.WarnContext(ctx, "a repeated request will be told that its reminders are pending", "error", err)
+		}
+	}
+	return nil
+}
+
+// headStart is how far ahead new reminders must be for Dapr to be told before they are
+// stored: longer than that may take. One that fired before would find nothing, and wait for the
+// sweep.
+const headStart = time.Minute
+
+// add has insert store new tasks, and schedules their reminders, for as long as within
+// lets it. Either may come first.
+func (p *Planner) add(ctx context.Context, tasks []task.Task, within time.Duration, insert func(ctx context.Context, sentinel string) error) error {
+	pending := pendingOf(tasks, p.rules.Horizon.Until(p.now()))
+	early := p.now().Add(headStart)
+	soon := slices.ContainsFunc(pending, func(d store.Due) bool { return d.FireAt.Before(early) })
+	tell := within > 0 && len(pending) > 0
+	var sentinel string
+	var held []store.Scheduled
+	known := p.sentinel.Load()
+	// While the database is away, Dapr is not to gather jobs of tasks that will not be there.
+	first := tell && !soon && known != nil && !p.away.Load()
+	if first {
+		ctx = context.WithoutCancel(ctx) // what Dapr has taken is carried to its end
+		sentinel = *known
+		held = p.schedule(ctx, pending, within)
+		confirm(tasks, held)
+	}
+	err := insert(ctx, sentinel)
+	p.away.Store(fault.CodeOf(err) == fault.CodeUnavailable)
+	switch {
+	case err == nil && tell && (!first || confirmed(tasks) < len(held)):
+		p.tellDapr(ctx, tasks, store.Leftovers{}, within)
+	case err != nil && len(held) > 0 && fault.CodeOf(err) != fault.CodeUnavailable:
+		// The tasks are not stored: if that weren't certain, their jobs would have to stay.
+		ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
+		defer cancel()
+		takeBack(ctx, p.dapr, concurrent, held)
+	}
+	return err
 }
 
 // Update changes a user's task: change gets it as it is now, locked, and returns
@@ -167,7 +269,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		now := task.Instant(p.now())
 		after.Version++
 		after.UpdatedAt = now
-		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, newID)
+		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, p.newID)
 		left, err = tx.UpdateTask(ctx, before, after, p.rules.Horizon.Until(now))
 		return err
 	})
@@ -214,17 +316,13 @@ func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()
 // or not the caller is still there.
 func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Leftovers, within time.Duration) {
 	ctx = context.WithoutCancel(ctx)
-	inTime, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
 	pending := pendingOf(tasks, p.rules.Horizon.Until(p.now()))
 	var scheduled []store.Scheduled
-	var deleted store.Leftovers
-	var deleteErr error
 	var calls sync.WaitGroup
-	calls.Go(func() {
-		scheduled = schedule(inTime, p.dapr, concurrent, p.now, pending)
-	})
-	calls.Go(func() { deleted, deleteErr = deleteJobs(inTime, p.dapr, concurrent, left) })
+	calls.Go(func() { scheduled = p.schedule(ctx, pending, within) })
+	inTime, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	deleted, deleteErr := deleteJobs(inTime, p.dapr, concurrent, left)
 	calls.Wait()
 
 	if deleteErr != nil && len(deleted.Jobs) < len(left.Jobs) {
@@ -241,6 +339,13 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 		return
 	}
 	confirm(tasks, scheduled)
+}
+
+// schedule has Dapr take jobs, as many as it does within a time, and returns which.
+func (p *Planner) schedule(ctx context.Context, pending []store.Due, within time.Duration) []store.Scheduled {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return schedule(ctx, p.dapr, concurrent, p.now, pending)
 }
 
 // confirmTogether marks what Dapr holds, and takes back what it is not to hold any more.
@@ -278,6 +383,27 @@ func confirm(tasks []task.Task, scheduled []store.Scheduled) {
 			}
 		}
 	}
+}
+
+// unconfirm marks in new tasks that Dapr may not hold them.
+func unconfirm(tasks []task.Task) {
+	for _, t := range tasks {
+		for i := range t.Reminders {
+			t.Reminders[i].Confirmed = 0
+		}
+	}
+}
+
+// confirmed counts the reminders of new tasks that Dapr holds.
+func confirmed(tasks []task.Task) (n int) {
+	for _, t := range tasks {
+		for _, r := range t.Reminders {
+			if r.Confirmed > 0 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // notBefore is the later of an instant and now. Dapr counts a job's retries from

@@ -266,6 +266,7 @@ const scheduling = time.Minute
 // schedule asks Dapr for wake-up calls, so many at a time, and returns those that it has
 // taken. What is not begun when ctx ends is left.
 func schedule(ctx context.Context, dapr Scheduler, concurrent int, now func() time.Time, pending []store.Due) (scheduled []store.Scheduled) {
+	scheduled = make([]store.Scheduled, 0, len(pending))
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(concurrent)
@@ -371,47 +372,51 @@ func callAll[T any](ctx context.Context, concurrent int, items []T, call func(co
 }
 
 // checkSentinel looks whether the job that should be in Dapr for ever is there. If
-// it isn't, the scheduler has lost its data: every confirmation is taken back, and
-// only then is a new sentinel set, so that a sweep that dies in between is repeated
-// by the next.
+// it isn't, the scheduler has lost its data: another name is recorded, so that tasks which are
+// being stored are not taken for scheduled, every confirmation is taken back, and
+// only then is there a sentinel of that name. So a sweep that dies in between is
+// repeated by the next.
 func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	sum.Sentinel = "unknown"
 	name, err := s.store.Sentinel(ctx)
 	if err != nil {
 		return err
 	}
-	if name != "" {
-		there, err := s.dapr.Holds(ctx, name)
-		if err != nil {
+	made := sentinelPrefix + uuid.Must(uuid.NewV7()).String() // it tells its age
+	if name == "" {
+		if err := s.dapr.Keep(ctx, made); err != nil {
 			return err
 		}
-		if there {
-			sum.Sentinel = "present"
-			return nil
+		if _, err := s.store.SetSentinel(ctx, "", made); err != nil {
+			return err
 		}
-		sum.Sentinel = "lost"
-		slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
-		for last, n := uuid.Nil, 1; n > 0; {
-			if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
-				return err
-			}
-			sum.Unconfirmed += n
-		}
+		sum.Sentinel = "made"
+		return nil
 	}
-	next := sentinelPrefix + uuid.Must(uuid.NewV7()).String() // it tells its age
-	if err := s.dapr.Keep(ctx, next); err != nil {
-		return err
-	}
-	recorded, err := s.store.SetSentinel(ctx, name, next)
+	there, err := s.dapr.Holds(ctx, name)
 	if err != nil {
 		return err
 	}
-	if name != "" && recorded == next {
-		metrics.SchedulerLostData() // of several sweeps that found it, by one
+	if there {
+		sum.Sentinel = "present"
+		return nil
 	}
-	if name == "" {
-		sum.Sentinel = "made"
+	sum.Sentinel = "lost"
+	slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
+	now, err := s.store.SetSentinel(ctx, name, made)
+	if err != nil || now != made {
+		return err // another sweep was first; if it dies, the next one finds the loss again
 	}
+	for last, n := uuid.Nil, 1; n > 0; {
+		if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
+			return err
+		}
+		sum.Unconfirmed += n
+	}
+	if err := s.dapr.Keep(ctx, made); err != nil {
+		return err
+	}
+	metrics.SchedulerLostData() // of several sweeps that found it, by one
 	return nil
 }
 

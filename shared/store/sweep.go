@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -101,15 +100,13 @@ func (s *Store) Waiting(ctx context.Context) (oldest time.Duration, err error) {
 	return max(oldest, 0), err
 }
 
+const sentinelName = `coalesce((select name from sentinel), '')`
+
 // Sentinel returns the name of the job that should be in Dapr for ever, "" if there
 // is none yet.
 func (s *Store) Sentinel(ctx context.Context) (name string, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		err := c.QueryRow(ctx, `select name from sentinel`).Scan(&name)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		return err
+		return c.QueryRow(ctx, `select `+sentinelName).Scan(&name)
 	})
 	return name, err
 }

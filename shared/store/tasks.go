@@ -55,20 +55,26 @@ func inUTC(t *time.Time) *time.Time {
 }
 
 // InsertTasks stores new tasks with their reminders, in one exchange with the server
-// however many there are. The caller schedules those up to an instant.
-func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time) error {
+// however many there are. Those that are confirmed were scheduled while the sentinel had a
+// name, and are stored as confirmed only if it still has, which it returns. The caller
+// schedules the others up to an instant.
+func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time, sentinel string) (now string, err error) {
 	var batch pgx.Batch
-	queueTasks(&batch, tasks, until)
-	return tx.tx.SendBatch(ctx, &batch).Close()
+	queueTasks(&batch, tasks, until, sentinel, &now)
+	err = tx.tx.SendBatch(ctx, &batch).Close()
+	return now, err
 }
 
-// InsertTasks records users and stores new tasks of theirs, all or none, in a single
-// exchange with the server.
-func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task, until time.Time) error {
-	return s.exchange(ctx, func(batch *pgx.Batch) {
-		queueUsers(batch, users)
-		queueTasks(batch, tasks, until)
+// InsertTasks records users, and stores new tasks of theirs or of others who are on
+// record, all or none, in a single exchange with the server. See [Tx.InsertTasks].
+func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task, until time.Time, sentinel string) (now string, err error) {
+	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		if len(users) > 0 {
+			queueUsers(batch, users)
+		}
+		queueTasks(batch, tasks, until, sentinel, &now)
 	})
+	return now, err
 }
 
 // queueUsers records users. The guard keeps the usual case, nothing new, from locking
@@ -96,7 +102,7 @@ func queueUsers(batch *pgx.Batch, users []User) {
 		on conflict (id) do update set email = excluded.email where users.id <> all ($3::text[])`, ids, emails, keep)
 }
 
-func queueTasks(batch *pgx.Batch, tasks []task.Task, until time.Time) {
+func queueTasks(batch *pgx.Batch, tasks []task.Task, until time.Time, sentinel string, now *string) {
 	var rows taskRows
 	var reminders reminderRows
 	for _, t := range tasks {
@@ -106,7 +112,9 @@ func queueTasks(batch *pgx.Batch, tasks []task.Task, until time.Time) {
 		}
 	}
 	rows.queue(batch)
-	reminders.queue(batch)
+	reminders.queue(batch, sentinel)
+	// Asked for last: if it is the name now, it was so before. No name comes back.
+	batch.Queue(`select ` + sentinelName).QueryRow(func(row pgx.Row) error { return row.Scan(now) })
 }
 
 // LockTask locks a user's task and all its reminders, removed ones included,
@@ -239,7 +247,7 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
 	}
-	added.queue(&batch)
+	added.queue(&batch, "")
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
