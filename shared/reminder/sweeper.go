@@ -268,30 +268,36 @@ const scheduling = time.Minute
 func schedule(ctx context.Context, dapr Scheduler, concurrent int, now func() time.Time, pending []store.Due) (scheduled []store.Scheduled) {
 	scheduled = make([]store.Scheduled, 0, len(pending))
 	var mu sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(concurrent)
 	var taken, refused atomic.Int32
-	for _, d := range pending {
-		group.Go(func() error {
+	var begun atomic.Int64
+	// The callers are few: a new one for each call would have to grow its stack each time.
+	some := func() {
+		for i := begun.Add(1) - 1; int(i) < len(pending); i = begun.Add(1) - 1 {
 			if ctx.Err() != nil || refused.Load() >= 10 && taken.Load() == 0 {
-				return nil // it is away: don't wait for it with every one of them
+				return // it is away: don't wait for it with every one of them
 			}
+			d := pending[i]
 			call, cancel := context.WithTimeout(ctx, 2*time.Second)
-			defer cancel()
-			if err := dapr.Schedule(call, d.Wake, notBefore(d.FireAt, now())); err != nil {
+			err := dapr.Schedule(call, d.Wake, notBefore(d.FireAt, now()))
+			cancel()
+			if err != nil {
 				if refused.Add(1) == 1 {
 					slog.WarnContext(ctx, "reminders stay pending: Dapr did not take a job", "task_id", d.TaskID, "reminder_id", d.ReminderID, "error", err)
 				}
-				return nil
+				continue
 			}
 			taken.Add(1)
 			mu.Lock()
-			defer mu.Unlock()
 			scheduled = append(scheduled, store.Scheduled{ReminderID: d.ReminderID, Revision: d.Revision})
-			return nil
-		})
+			mu.Unlock()
+		}
 	}
-	_ = group.Wait()
+	var others sync.WaitGroup
+	for range min(concurrent, len(pending)) - 1 {
+		others.Go(some)
+	}
+	some()
+	others.Wait()
 	return scheduled
 }
 
