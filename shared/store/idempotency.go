@@ -61,7 +61,7 @@ func (tx Tx) ClaimKey(ctx context.Context, k IdempotencyKey, answer string) erro
 		running.RetryAfter = time.Second
 		return running
 	}
-	err = answered(ctx, tx.tx, k)
+	err = k.answered(tx.tx.QueryRow(ctx, answeredSQL, k.UserID, k.Key, keysKept))
 	if err == nil {
 		_, err = tx.tx.Exec(ctx, `
 			insert into idempotency_keys as k (user_id, key, request, answer) values ($1, $2, $3, $4)
@@ -74,17 +74,17 @@ func (tx Tx) ClaimKey(ctx context.Context, k IdempotencyKey, answer string) erro
 // Answered looks whether a key was taken before. If so the error is as ClaimKey's, which
 // alone is certain: a request with the key may be running right now.
 func (s *Store) Answered(ctx context.Context, k IdempotencyKey) error {
-	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error { return answered(ctx, c, k) })
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return k.answered(c.QueryRow(ctx, answeredSQL, k.UserID, k.Key, keysKept))
+	})
 }
 
-func answered(ctx context.Context, c interface {
-	QueryRow(context.Context, string, ...any) pgx.Row
-}, k IdempotencyKey) error {
+const answeredSQL = `select request, answer from idempotency_keys where user_id = $1 and key = $2 and created_at > now() - $3::interval`
+
+func (k IdempotencyKey) answered(row pgx.Row) error {
 	var request []byte
 	var before string
-	err := c.QueryRow(ctx, `
-		select request, answer from idempotency_keys where user_id = $1 and key = $2 and created_at > now() - $3::interval`,
-		k.UserID, k.Key, keysKept).Scan(&request, &before)
+	err := row.Scan(&request, &before)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil
