@@ -148,9 +148,9 @@ func (bench *clientsBench) commit(i int) {
 	user, title := benchUser(i%benchClients), strconv.Itoa(i)
 	ctx := context.Background()
 	err := bench.Store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		return tx.FireReminder(ctx, uuid.New(), time.Time{}, nil, &store.Notification{
+		return tx.FireReminders(ctx, []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{
 			ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title, Body: "Due Mon, 23 Nov 2026 12:00 UTC",
-		})
+		}}})
 	})
 	committed := time.Now()
 	if err == nil {

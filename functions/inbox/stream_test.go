@@ -39,9 +39,9 @@ func write(w *functiontest.World, user, title string) {
 	err := w.Store.SaveUser(ctx, store.User{ID: user})
 	if err == nil {
 		err = w.Store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-			return tx.FireReminder(ctx, uuid.New(), time.Time{}, nil, &store.Notification{
+			return tx.FireReminders(ctx, []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{
 				ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title,
-			})
+			}}})
 		})
 	}
 	if err != nil {

@@ -171,11 +171,11 @@ func TestRoundsEnd(t *testing.T) {
 	_, id := w.planned()
 	for i := range 12 {
 		w.due()
-		l, err := w.store.Lease(t.Context(), id, time.Minute, map[task.Channel][]string{task.Email: {[]string{"a", "b"}[i%2], []string{"b", "a"}[i%2]}})
+		l, err := w.lease(id, time.Minute, map[task.Channel][]string{task.Email: {[]string{"a", "b"}[i%2], []string{"b", "a"}[i%2]}})
 		if err != nil || l == nil || l.Round < i/2 {
 			t.Fatalf("attempt %d: %+v, %v", i, l, err)
 		}
-		if err := w.store.Finish(t.Context(), l, store.Ending{State: store.Planned}); err != nil {
+		if err := w.store.Finish(t.Context(), store.Ending{Of: l, State: store.Planned}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -200,12 +200,12 @@ func TestSenderDiesDuringFailover(t *testing.T) {
 			created, id := w.planned()
 			for _, err := range tt.outcomes {
 				w.due()
-				l, leaseErr := w.store.Lease(t.Context(), id, time.Minute, names)
+				l, leaseErr := w.lease(id, time.Minute, names)
 				if leaseErr != nil || l == nil {
 					t.Fatal(l, leaseErr)
 				}
 				if err != nil {
-					if err := w.store.Finish(t.Context(), l, store.Ending{State: store.Planned, Error: err.Error()}); err != nil {
+					if err := w.store.Finish(t.Context(), store.Ending{Of: l, State: store.Planned, Error: err.Error()}); err != nil {
 						t.Fatal(err)
 					}
 				}

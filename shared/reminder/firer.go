@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -92,12 +93,27 @@ type Firer struct {
 	now      func() time.Time
 	cfg      FirerRules
 	inboxes  *hinter
+
+	// What comes at the same time is carried out at the same time.
+	fires   together[*firing]
+	leases  together[*leasing]
+	endings together[store.Ending]
+
+	fired memory // ahead of their wake-up calls
 }
 
 // NewFirer makes a Firer with the external channels that are configured. now is
 // its clock, time.Now outside of tests.
 func NewFirer(s *store.Store, channels Channels, now func() time.Time, cfg FirerRules) *Firer {
-	return &Firer{store: s, channels: channels, names: channels.names(), now: now, cfg: cfg, inboxes: newHinter(s.Hint)}
+	f := &Firer{store: s, channels: channels, names: channels.names(), now: now, cfg: cfg, inboxes: newHinter(s.Hint)}
+	f.fires.most, f.leases.most, f.endings.most = mostTogether, mostTogether, mostTogether
+	f.fires.call = func(ctx context.Context, calls []*firing) error {
+		f.fireTogether(ctx, calls, mostNeighbours)
+		return nil
+	}
+	f.leases.call = f.leaseTogether
+	f.endings.call = func(ctx context.Context, endings []store.Ending) error { return s.Finish(ctx, endings...) }
+	return f
 }
 
 // Status is how a wake-up call ended.
@@ -132,31 +148,28 @@ func (f *Firer) Fire(ctx context.Context, w task.Wake) (outcome Outcome, err err
 		}
 	}()
 	for {
-		verdict, reason, ahead, planned, err := f.fire(ctx, w)
-		switch {
-		case errors.Is(err, store.ErrNoReminder):
-			return Outcome{Skipped, string(fault.CodeNotFound)}, nil
-		case err != nil:
-			return Outcome{}, err
-		case verdict == task.Skip:
-			return Outcome{Skipped, reason}, nil
-		case verdict == task.Fire:
-			return f.sendAll(ctx, planned)
-		case verdict == task.Deliver:
-			open, err := f.store.OpenDeliveries(ctx, w.ReminderID, w.Revision)
-			if err != nil {
+		call := &firing{wake: w}
+		if !f.fired.recall(call) {
+			if err := errors.Join(f.fires.Do(ctx, call), call.err); err != nil {
 				return Outcome{}, err
 			}
-			if len(open) == 0 {
-				return Outcome{Skipped, ReasonDelivered}, nil
-			}
-			return f.sendAll(ctx, open)
 		}
-		// A little early, by this clock.
-		select {
-		case <-time.After(ahead):
-		case <-ctx.Done():
-			return Outcome{}, ctx.Err()
+		if call.verdict == task.Wait { // a little early, by this clock
+			select {
+			case <-time.After(call.ahead):
+				continue
+			case <-ctx.Done():
+				return Outcome{}, ctx.Err()
+			}
+		}
+		defer call.awaitHint()
+		switch {
+		case call.verdict == task.Skip:
+			return Outcome{Skipped, call.reason}, nil
+		case call.verdict == task.Deliver && len(call.open) == 0:
+			return Outcome{Skipped, ReasonDelivered}, nil
+		default:
+			return f.sendAll(ctx, call.open)
 		}
 	}
 }
@@ -183,53 +196,6 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 		}
 	}
 	return total, failed
-}
-
-// fire judges a wake-up call under the reminder's lock and, if it is due, fires
-// the reminder. It returns how far ahead of its instant the call came, and what
-// is to be sent now.
-func (f *Firer) fire(ctx context.Context, w task.Wake) (verdict task.Verdict, reason string, ahead time.Duration, planned []store.OpenDelivery, err error) {
-	told := false
-	var due time.Time
-	var deliveries []store.Delivery
-	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		planned, told = nil, false
-		r, err := tx.LockReminder(ctx, w.ReminderID, w.TaskID, w.UserID)
-		if err != nil {
-			return err
-		}
-		now := f.now()
-		if verdict, reason = task.Judge(r, w.Revision, now); verdict != task.Fire {
-			if verdict == task.Wait {
-				ahead = r.FireAt.Sub(now)
-			}
-			return nil
-		}
-		t, to, err := tx.TaskToFire(ctx, w.TaskID)
-		if err != nil {
-			return err
-		}
-		due = *r.FireAt
-		if t.UpdatedAt.After(due) {
-			due = t.UpdatedAt // it was asked for late
-		}
-		var inApp *store.Notification
-		deliveries, inApp = f.plan(r, t, to)
-		told = inApp != nil
-		for _, d := range deliveries {
-			if d.State == store.Planned {
-				planned = append(planned, store.OpenDelivery{ID: d.ID})
-			}
-		}
-		return tx.FireReminder(ctx, r.ID, due, deliveries, inApp)
-	})
-	if err == nil && verdict == task.Fire {
-		countFired(f.now().Sub(due), deliveries)
-	}
-	if err == nil && told {
-		f.inboxes.hint(ctx, w.UserID)
-	}
-	return verdict, reason, ahead, planned, err
 }
 
 // plan says on which channels a reminder is told and where to, and writes the
@@ -427,14 +393,37 @@ func (f *Firer) sendQuickly(ctx context.Context, id uuid.UUID) (Result, error) {
 	}
 }
 
+// leasing is the wish to send a delivery.
+type leasing struct {
+	id     uuid.UUID
+	leased *store.Leased // nil if there is nothing to take
+}
+
+// leaseTogether gives each delivery to one of those who want it.
+func (f *Firer) leaseTogether(ctx context.Context, all []*leasing) error {
+	wanted := make(map[uuid.UUID]*leasing, len(all))
+	for _, l := range all {
+		wanted[l.id] = l
+	}
+	leased, err := f.store.Lease(ctx, f.cfg.Lease, f.names, slices.Collect(maps.Keys(wanted))...)
+	if err != nil {
+		return err
+	}
+	for _, l := range leased {
+		wanted[l.ID].leased = l
+	}
+	return nil
+}
+
 // attempt makes one attempt with one provider. asked has what those before have asked
 // for in this round, and gets what this one does.
 func (f *Firer) attempt(ctx context.Context, id uuid.UUID, asked *[]time.Duration) (Result, error) {
 	began := time.Now() // the database counts from then, or a little later
-	l, err := f.store.Lease(ctx, id, f.cfg.Lease, f.names)
-	if err != nil || l == nil {
+	taking := &leasing{id: id}
+	if err := f.leases.Do(ctx, taking); err != nil || taking.leased == nil {
 		return Result{}, err
 	}
+	l := taking.leased
 	leased := time.Now()
 	// A lease that would not outlast the send is left to run out: another sender could
 	// have the delivery before the send ends.
@@ -446,7 +435,7 @@ func (f *Firer) attempt(ctx context.Context, id uuid.UUID, asked *[]time.Duratio
 	metrics.SendTook(string(l.Channel), time.Since(leased))
 	_, after := notify.KindOf(sendErr)
 	*asked = append(*asked, after)
-	ending := store.Ending{Gone: notify.IsGone(sendErr)}
+	ending := store.Ending{Of: l, Gone: notify.IsGone(sendErr)}
 	ending.State, ending.Wait = next(sendErr, f.standing(l), slices.Min(*asked))
 	if sendErr != nil {
 		ending.Error = fmt.Sprintf("%.500s", sendErr.Error())
@@ -456,8 +445,8 @@ func (f *Firer) attempt(ctx context.Context, id uuid.UUID, asked *[]time.Duratio
 
 	// What was sent and is not recorded will be sent again, so recording goes on
 	// for as long as the lease keeps others away.
-	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		err := f.store.Finish(ctx, l, ending)
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := f.endings.Do(ctx, ending)
 		if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
 			err = backoff.Permanent(err)
 		}

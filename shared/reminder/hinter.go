@@ -34,7 +34,7 @@ func newHinter(send func(context.Context, []string) error) *hinter {
 }
 
 // hint returns when the notice is on its way, or when that takes too long.
-func (h *hinter) hint(ctx context.Context, user string) {
+func (h *hinter) hint(ctx context.Context, users []string) {
 	h.mu.Lock()
 	call := h.next
 	first := call == nil
@@ -42,7 +42,7 @@ func (h *hinter) hint(ctx context.Context, user string) {
 		call = &hints{sent: make(chan struct{})}
 		h.next = call
 	}
-	call.users = append(call.users, user)
+	call.users = append(call.users, users...)
 	h.mu.Unlock()
 	if !first {
 		select {

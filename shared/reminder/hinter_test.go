@@ -29,7 +29,7 @@ func TestHintsAreShared(t *testing.T) {
 		for i := range 1000 {
 			group.Go(func() {
 				time.Sleep(time.Duration(i%2) * 100 * time.Microsecond)
-				h.hint(t.Context(), fmt.Sprint(i))
+				h.hint(t.Context(), []string{fmt.Sprint(i)})
 			})
 		}
 		group.Wait()
@@ -55,8 +55,8 @@ func TestHintsDoNotHoldUp(t *testing.T) {
 		start := time.Now()
 		var group sync.WaitGroup
 		for range 10 {
-			group.Go(func() { h.hint(t.Context(), "ada") })
-			group.Go(func() { h.hint(gone, "ada") })
+			group.Go(func() { h.hint(t.Context(), []string{"ada"}) })
+			group.Go(func() { h.hint(gone, []string{"ada"}) })
 		}
 		group.Wait()
 		if took := time.Since(start); took > 2*hintTimeout {

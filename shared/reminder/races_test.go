@@ -392,8 +392,8 @@ func TestLeaseBeginsBehindTheLock(t *testing.T) {
 	ended := make(chan struct{})
 	time.AfterFunc(3*time.Second, func() { defer close(ended); _ = tx.Rollback(context.Background()) })
 	defer func() { <-ended }()
-	open, _ := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
-	l, err := w.store.Lease(t.Context(), open[0].ID, 5*time.Second, nil)
+	open, _ := w.open(created.Reminders[0].ID)
+	l, err := w.lease(open[0].ID, 5*time.Second, nil)
 	if err != nil || l == nil {
 		t.Fatal(l, err)
 	}
@@ -483,26 +483,26 @@ func TestOldLeaseCantFinish(t *testing.T) {
 		created := w.create(task.Draft{DueDate: in(0)})
 		_, _ = w.firer.Fire(t.Context(), wake(created))
 		w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
-		open, _ := w.store.OpenDeliveries(t.Context(), created.Reminders[0].ID, 1)
-		first, _ := w.store.Lease(t.Context(), open[0].ID, time.Nanosecond, nil)
+		open, _ := w.open(created.Reminders[0].ID)
+		first, _ := w.lease(open[0].ID, time.Nanosecond, nil)
 		time.Sleep(10 * time.Millisecond)
-		second, _ := w.store.Lease(t.Context(), open[0].ID, time.Minute, nil)
+		second, _ := w.lease(open[0].ID, time.Minute, nil)
 		if first == nil || second == nil {
 			t.Fatal(first, second)
 		}
-		if err := w.store.Finish(t.Context(), first, store.Ending{State: answer, Error: "x"}); err != nil {
+		if err := w.store.Finish(t.Context(), store.Ending{Of: first, State: answer, Error: "x"}); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Contains(w.deliveries(created.ID), "email sending") {
 			t.Error(answer, w.deliveries(created.ID))
 		}
-		if third, _ := w.store.Lease(t.Context(), open[0].ID, time.Minute, nil); third != nil {
+		if third, _ := w.lease(open[0].ID, time.Minute, nil); third != nil {
 			t.Error(answer, "two hold the lease")
 		}
-		if err := w.store.Finish(t.Context(), first, store.Ending{State: store.Sent}); err != nil {
+		if err := w.store.Finish(t.Context(), store.Ending{Of: first, State: store.Sent}); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.store.Finish(t.Context(), second, store.Ending{State: store.Failed}); err != nil {
+		if err := w.store.Finish(t.Context(), store.Ending{Of: second, State: store.Failed}); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Contains(w.deliveries(created.ID), "email sent") {

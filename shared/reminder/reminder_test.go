@@ -178,6 +178,25 @@ func wake(t task.Task) task.Wake {
 	return task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Revision: r.Revision}
 }
 
+// open returns what is still to be sent for a reminder.
+func (w *world) open(id uuid.UUID) (open []store.OpenDelivery, err error) {
+	err = w.store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error {
+		all, err := tx.OpenDeliveries(ctx, []uuid.UUID{id})
+		open = all[id]
+		return err
+	})
+	return open, err
+}
+
+// lease takes a delivery, nil if there is nothing to take.
+func (w *world) lease(id uuid.UUID, d time.Duration, providers map[task.Channel][]string) (*store.Leased, error) {
+	leased, err := w.store.Lease(w.Context(), d, providers, id)
+	if err != nil || len(leased) == 0 {
+		return nil, err
+	}
+	return leased[0], nil
+}
+
 func (w *world) fire(wake task.Wake) reminder.Outcome {
 	w.Helper()
 	o, err := w.firer.Fire(w.Context(), wake)

@@ -153,17 +153,19 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (plann
 			return planned, err
 		}
 		each(s.rules.Concurrent, overdue, counts, func(d store.Due) string {
-			verdict, _, _, deliveries, err := s.firer.fire(ctx, d.Wake)
+			call := firing{wake: d.Wake}
+			_, err := s.firer.fire(ctx, []*firing{&call}, 0)
+			call.awaitHint()
 			switch {
-			case errors.Is(err, store.ErrNoReminder), err == nil && verdict != task.Fire:
-				return string(Skipped) // somebody was faster
 			case err != nil:
 				slog.WarnContext(ctx, "an overdue reminder is left for the next sweep", "reminder_id", d.ReminderID, "error", err)
 				return "error"
+			case call.verdict != task.Fire:
+				return string(Skipped) // somebody was faster
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, delivery := range deliveries {
+			for _, delivery := range call.open {
 				planned = append(planned, delivery.ID)
 			}
 			return string(Success)

@@ -12,6 +12,7 @@ import (
 type together[T any] struct {
 	// call carries out all items or none. Its context is nobody's in particular.
 	call func(context.Context, []T) error
+	most int // who may share a call at most; 0 means all
 
 	mu      sync.Mutex
 	busy    bool
@@ -42,7 +43,10 @@ func (g *together[T]) run(ctx context.Context) {
 	for {
 		g.mu.Lock()
 		all := g.waiting
-		g.waiting = nil
+		if g.most > 0 && len(all) > g.most {
+			all = all[:g.most]
+		}
+		g.waiting = g.waiting[len(all):]
 		g.busy = len(all) > 0
 		g.mu.Unlock()
 		if len(all) == 0 {

@@ -1,14 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/task"
@@ -66,15 +65,20 @@ type OpenDelivery struct {
 	Sending bool // another sender holds its lease
 }
 
-// OpenDeliveries returns what is still to be sent for a reminder's revision.
-func (s *Store) OpenDeliveries(ctx context.Context, reminderID uuid.UUID, revision int64) (open []OpenDelivery, err error) {
-	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		rows, _ := c.Query(ctx, `
-			select d.id, d.next_attempt_at - now(), d.state = 'sending' from deliveries d
-			where d.reminder_id = $1 and d.revision = $2 and d.state in ('planned', 'sending', 'unknown')
-			order by d.id`, reminderID, revision)
-		open, err = pgx.CollectRows(rows, pgx.RowToStructByPos[OpenDelivery])
-		return err
+// OpenDeliveries returns what is still to be sent for reminders' current revisions, by
+// the reminders' ids.
+func (tx Tx) OpenDeliveries(ctx context.Context, reminderIDs []uuid.UUID) (map[uuid.UUID][]OpenDelivery, error) {
+	rows, _ := tx.tx.Query(ctx, `
+		select r.id, d.id, d.next_attempt_at - now(), d.state = 'sending'
+		from reminders r join deliveries d on d.reminder_id = r.id and d.revision = r.revision
+		where r.id = any($1) and d.state in ('planned', 'sending', 'unknown')
+		order by d.id`, reminderIDs)
+	open := map[uuid.UUID][]OpenDelivery{}
+	var reminderID uuid.UUID
+	var d OpenDelivery
+	_, err := pgx.ForEachRow(rows, []any{&reminderID, &d.ID, &d.Wait, &d.Sending}, func() error {
+		open[reminderID] = append(open[reminderID], d)
+		return nil
 	})
 	return open, err
 }
@@ -100,28 +104,26 @@ type Leased struct {
 	Secrets   []config.Secret // a webhook's, the newest first
 }
 
-// Lease takes a delivery for sending, for as long as it says, by the database's
-// clock, and records who will carry it. It returns nil if there is nothing to take:
-// the delivery is finished, is not due yet, or another sender has it.
+// Lease takes deliveries for sending, for as long as it says, by the database's
+// clock, and records who will carry each. Those of which there is nothing to take are
+// left out: they are finished, not due yet, or another sender has them.
 //
 // providers are the names of each channel's, in the order in which they are tried. A
 // round begins with the first; each further attempt of the round goes to the one after
 // that which has just refused. But once an attempt has ended so that nobody can say
 // whether its provider took it, or with its sender's death, the delivery stays with
 // that provider, and each attempt is a round.
-func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration, providers map[task.Channel][]string) (*Leased, error) {
-	var l Leased
-	var secret, oldSecret *string
-	err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		return c.QueryRow(ctx, `
+func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[task.Channel][]string, ids ...uuid.UUID) (leased []*Leased, err error) {
+	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		batch.Queue(`
 			with free as materialized (
 				select id, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list
 				from deliveries
-				where id = $1 and state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
-				for no key update
+				where id = any($1) and state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
+				order by id for no key update
 			), chosen as (
 				select id, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
 				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
@@ -144,28 +146,33 @@ func (s *Store) Lease(ctx context.Context, id uuid.UUID, lease time.Duration, pr
 					when 'webhook' then p.webhook_gone or p.webhook_url is distinct from d.target
 					else false
 				end, true),
-				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end`, id, lease, providers).
-			Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
-				&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Round, &l.ProviderFixed, &l.Title, &l.Notes, &l.DueDate, &l.Before,
-				&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret)
+				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end`, ids, lease, providers).
+			Query(func(rows pgx.Rows) error {
+				leased, err = pgx.CollectRows(rows, scanLeased)
+				return err
+			})
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
+	return leased, err
+}
+
+func scanLeased(row pgx.CollectableRow) (*Leased, error) {
+	var l Leased
+	var secret, oldSecret *string
+	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
+		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Round, &l.ProviderFixed, &l.Title, &l.Notes, &l.DueDate, &l.Before,
+		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret)
 	l.DueDate = inUTC(l.DueDate)
 	for _, s := range []*string{secret, oldSecret} {
 		if l.Channel == task.Webhook && s != nil {
 			l.Secrets = append(l.Secrets, config.Secret(*s))
 		}
 	}
-	return &l, nil
+	return &l, err
 }
 
 // Ending is how the send of a leased delivery ended.
 type Ending struct {
+	Of *Leased
 	// State is sent, failed, exhausted, or planned or unknown, to be taken again
 	// after Wait. Planned without a wait is the next provider's turn.
 	State DeliveryState
@@ -176,57 +183,58 @@ type Ending struct {
 	Gone bool
 }
 
-// Finish records how the send of a leased delivery ended.
+// Finish records how sends of leased deliveries ended, all or none.
 //
 // That it was sent is recorded whatever has happened since, unless it is
 // recorded already: it is the truth, and stops a further try. Anything else
 // counts only while the lease is the latest one and the delivery was not
 // cancelled. A delivery that failed and is not refused for good has a dead letter
 // from then on, which its success resolves.
-func (s *Store) Finish(ctx context.Context, l *Leased, e Ending) error {
-	if !e.Gone {
-		return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error { return finish(ctx, c, l, e) })
+func (s *Store) Finish(ctx context.Context, endings ...Ending) error {
+	isGone := func(e Ending) bool { return e.Gone }
+	if !slices.ContainsFunc(endings, isGone) {
+		return s.exchange(ctx, func(batch *pgx.Batch) { queueEndings(batch, endings) })
 	}
 	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
-		if err := finish(ctx, tx.tx, l, e); err != nil {
+		var batch pgx.Batch
+		queueEndings(&batch, endings)
+		if err := tx.tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return err
 		}
-		p, _, err := tx.LockPreferences(ctx, l.UserID)
-		if err != nil || !p.Drop(l.Channel, l.Target) {
-			return err
+		gone := slices.DeleteFunc(slices.Clone(endings), func(e Ending) bool { return !e.Gone })
+		slices.SortStableFunc(gone, func(a, b Ending) int { return cmp.Compare(a.Of.UserID, b.Of.UserID) }) // the order of locks
+		for _, e := range gone {
+			p, _, err := tx.LockPreferences(ctx, e.Of.UserID)
+			if err != nil {
+				return err
+			}
+			if !p.Drop(e.Of.Channel, e.Of.Target) {
+				continue
+			}
+			p.Version++
+			if err := tx.SavePreferences(ctx, e.Of.UserID, p); err != nil {
+				return err
+			}
 		}
-		p.Version++
-		return tx.SavePreferences(ctx, l.UserID, p)
+		return nil
 	})
 }
 
-func finish(ctx context.Context, c interface {
-	Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error)
-}, l *Leased, e Ending,
-) error {
-	_, err := c.Exec(ctx, `
-		with finished as (
-			update deliveries set state = $2, last_error = nullif($5, ''),
-				provider_fixed  = provider_fixed or $2 = 'unknown' and provider is not null,
-				round_over      = $2 <> 'planned' or $4 > interval '0',
-				next_attempt_at = case when $2 in ('planned', 'unknown') then now() + $4 end,
-				finished_at     = case when $2 in ('planned', 'unknown') then null else now() end
-			where id = $1 and case when $2 = 'sent' then state <> 'sent' else state = 'sending' and attempts = $3 end
-			returning *
-		), settled as (
-			update dead_letters l set state = 'resolved', updated_at = now()
-			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed') and l.state in ('retrying', 'dead')
-		)
-		insert into dead_letters as l (id, state, job_name, data, error, attempts, delivery_id)
-		select $6, case f.state when 'exhausted' then 'dead' else 'retrying' end,
-			format('reminder-%s-%s', f.reminder_id, f.revision),
-			json_build_object('task_id', f.task_id, 'user_id', f.user_id, 'reminder_id', f.reminder_id, 'revision', f.revision, 'channel', f.channel),
-			coalesce(f.last_error, ''), f.attempts, f.id
-		from finished f where f.state in ('planned', 'unknown', 'exhausted')
-		on conflict (delivery_id) do update
-		set state = excluded.state, error = excluded.error, attempts = excluded.attempts, updated_at = now()`,
-		l.ID, e.State, l.Attempts, e.Wait, storable(e.Error, 2000), uuid.Must(uuid.NewV7()))
-	return err
+// queueEndings records endings, those of one delivery one after the other.
+func queueEndings(batch *pgx.Batch, endings []Ending) {
+	var rows endingRows
+	var later []Ending
+	for _, e := range endings {
+		if slices.Contains(rows.ids, e.Of.ID) {
+			later = append(later, e)
+			continue
+		}
+		rows.add(e)
+	}
+	rows.queue(batch)
+	if len(later) > 0 {
+		queueEndings(batch, later)
+	}
 }
 
 // ListDeliveries returns the delivery log of a user's task, the oldest first.

@@ -26,7 +26,7 @@ func tell(t *testing.T, s *store.Store, user string, n int) (list []store.Receiv
 	}
 	for i := range n {
 		err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
-			return tx.FireReminder(ctx, uuid.New(), time.Time{}, nil, &store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: fmt.Sprint(user, i)})
+			return tx.FireReminders(ctx, []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: fmt.Sprint(user, i)}}})
 		})
 		if err != nil {
 			t.Fatal(err)

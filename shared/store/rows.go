@@ -106,3 +106,121 @@ func (c *reminderRows) queue(batch *pgx.Batch, sentinel string) {
 			as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling)`,
 		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, sentinel)
 }
+
+// deliveryRows are new rows of the table deliveries, column by column.
+type deliveryRows struct {
+	ids, reminders           []uuid.UUID
+	revisions                []int64
+	tasks                    []uuid.UUID
+	users, channels, targets []string
+	states, problems         []string
+	due                      []time.Time
+}
+
+func (c *deliveryRows) add(d Delivery, due time.Time) {
+	c.ids = append(c.ids, d.ID)
+	c.reminders = append(c.reminders, d.ReminderID)
+	c.revisions = append(c.revisions, d.Revision)
+	c.tasks = append(c.tasks, d.TaskID)
+	c.users = append(c.users, d.UserID)
+	c.channels = append(c.channels, string(d.Channel))
+	c.targets = append(c.targets, d.Target)
+	c.states = append(c.states, string(d.State))
+	c.problems = append(c.problems, d.LastError)
+	c.due = append(c.due, due)
+}
+
+func (c *deliveryRows) queue(batch *pgx.Batch) {
+	batch.Queue(`
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, next_attempt_at, finished_at)
+		select n.id, n.reminder_id, n.revision, n.task_id, n.user_id, n.channel, n.target, n.state, nullif(n.last_error, ''), n.due_at,
+			case when n.state = 'planned' then now() end, case when n.state <> 'planned' then now() end
+		from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
+			as n (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at)`,
+		c.ids, c.reminders, c.revisions, c.tasks, c.users, c.channels, c.targets, c.states, c.problems, c.due)
+}
+
+// notificationRows are new rows of the table notifications, column by column.
+type notificationRows struct {
+	ids, tasks            []uuid.UUID
+	users, titles, bodies []string
+}
+
+func (c *notificationRows) add(n Notification) {
+	c.ids = append(c.ids, n.ID)
+	c.tasks = append(c.tasks, n.TaskID)
+	c.users = append(c.users, n.UserID)
+	c.titles = append(c.titles, n.Title)
+	c.bodies = append(c.bodies, n.Body)
+}
+
+func (c *notificationRows) queue(batch *pgx.Batch) {
+	if len(c.ids) == 0 {
+		return
+	}
+	// Locked before they are counted up, in the order of their ids.
+	batch.Queue(`select from users where id = any($1) order by id for no key update`, c.users)
+	// Not now(): the transaction may have begun before the reminder was due, and waited
+	// for a lock.
+	batch.Queue(`
+		with new as (
+			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[]) with ordinality as n (id, user_id, task_id, title, body, place)
+		), next as (
+			update users u set last_seq = u.last_seq + c.count
+			from (select user_id, count(*) from new group by user_id) c where u.id = c.user_id
+			returning u.id, u.last_seq - c.count as last_seq
+		)
+		insert into notifications (id, user_id, seq, task_id, title, body, created_at)
+		select n.id, n.user_id, next.last_seq + row_number() over (partition by n.user_id order by n.place), n.task_id, n.title, n.body, clock_timestamp()
+		from new n join next on next.id = n.user_id`,
+		c.ids, c.users, c.tasks, c.titles, c.bodies)
+}
+
+// endingRows are how sends of different deliveries ended, column by column.
+type endingRows struct {
+	ids         []uuid.UUID
+	states      []string
+	attempts    []int
+	waits       []time.Duration
+	errors      []string
+	deadLetters []uuid.UUID // the ids of those that may become necessary
+}
+
+func (c *endingRows) add(e Ending) {
+	c.ids = append(c.ids, e.Of.ID)
+	c.states = append(c.states, string(e.State))
+	c.attempts = append(c.attempts, e.Of.Attempts)
+	c.waits = append(c.waits, e.Wait)
+	c.errors = append(c.errors, storable(e.Error, 2000))
+	c.deadLetters = append(c.deadLetters, uuid.Must(uuid.NewV7()))
+}
+
+func (c *endingRows) queue(batch *pgx.Batch) {
+	// Locked in the order of their ids; the next statement then sees them as they are.
+	batch.Queue(`select from deliveries where id = any($1) order by id for no key update`, c.ids)
+	batch.Queue(`
+		with endings as (
+			select * from unnest($1::uuid[], $2::text[], $3::int[], $4::interval[], $5::text[], $6::uuid[]) as e (id, state, attempts, wait, error, dead_letter_id)
+		), finished as (
+			update deliveries d set state = e.state, last_error = nullif(e.error, ''),
+				provider_fixed  = d.provider_fixed or e.state = 'unknown' and d.provider is not null,
+				round_over      = e.state <> 'planned' or e.wait > interval '0',
+				next_attempt_at = case when e.state in ('planned', 'unknown') then now() + e.wait end,
+				finished_at     = case when e.state in ('planned', 'unknown') then null else now() end
+			from endings e
+			where d.id = e.id and case when e.state = 'sent' then d.state <> 'sent' else d.state = 'sending' and d.attempts = e.attempts end
+			returning d.*, e.dead_letter_id
+		), settled as (
+			update dead_letters l set state = 'resolved', updated_at = now()
+			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed') and l.state in ('retrying', 'dead')
+		)
+		insert into dead_letters as l (id, state, job_name, data, error, attempts, delivery_id)
+		select f.dead_letter_id, case f.state when 'exhausted' then 'dead' else 'retrying' end,
+			format('reminder-%s-%s', f.reminder_id, f.revision),
+			json_build_object('task_id', f.task_id, 'user_id', f.user_id, 'reminder_id', f.reminder_id, 'revision', f.revision, 'channel', f.channel),
+			coalesce(f.last_error, ''), f.attempts, f.id
+		from finished f where f.state in ('planned', 'unknown', 'exhausted') order by f.id
+		on conflict (delivery_id) do update
+		set state = excluded.state, error = excluded.error, attempts = excluded.attempts, updated_at = now()`,
+		c.ids, c.states, c.attempts, c.waits, c.errors, c.deadLetters)
+}

@@ -237,7 +237,7 @@ func (w *world) contenders() []contender {
 
 // race has each contender bring n reminders, which it is given a while before the
 // first is due.
-func (w *world) race(ctx context.Context, n int, every time.Duration, result func(name string, late []float64)) error {
+func (w *world) race(ctx context.Context, f figures, what string, n int, every time.Duration, result func(name string, late []float64)) error {
 	var measure []func(context.Context) error
 	for _, c := range w.contenders() {
 		measure = append(measure, func(ctx context.Context) error {
@@ -249,9 +249,11 @@ func (w *world) race(ctx context.Context, n int, every time.Duration, result fun
 			if time.Now().After(first) {
 				return fmt.Errorf("%d reminders could not be put in %v: the machine is too slow", n, w.Lead)
 			}
+			cpu := w.cpu()
 			late, err := c.arrivals(ctx, n, at)
 			if err == nil {
 				result(c.name, late)
+				w.spent(f, c.name+what, n, cpu)
 			}
 			return err
 		})
@@ -260,7 +262,7 @@ func (w *world) race(ctx context.Context, n int, every time.Duration, result fun
 }
 
 func (w *world) spikes(ctx context.Context, f figures) error {
-	err := w.race(ctx, w.Spike, 0, func(name string, late []float64) { f.add(name+"spike_s", quantile(late, 1)) })
+	err := w.race(ctx, f, "spike", w.Spike, 0, func(name string, late []float64) { f.add(name+"spike_s", quantile(late, 1)) })
 	if err != nil {
 		return err
 	}
@@ -268,7 +270,7 @@ func (w *world) spikes(ctx context.Context, f figures) error {
 }
 
 func (w *world) spreads(ctx context.Context, f figures) error {
-	return w.race(ctx, w.Spread, time.Millisecond, func(name string, late []float64) {
+	return w.race(ctx, f, "spread", w.Spread, time.Millisecond, func(name string, late []float64) {
 		f.add(name+"spread_p50_ms", quantile(late, 0.5)*1000)
 		f.add(name+"spread_p99_ms", quantile(late, 0.99)*1000)
 	})

@@ -35,7 +35,7 @@ type sizes struct {
 var (
 	full = sizes{
 		Rounds: 5, Schedule: 10_000, Creates: 5000, Sequential: 500, Near: 10_000, Far: 100_000, River: 100_000,
-		Spike: 20_000, Spread: 20_000, Lead: 60 * time.Second, Pending: 1_000_000, CleanupSmall: 20_000, Expired: 10_000,
+		Spike: 20_000, Spread: 20_000, Lead: 30 * time.Second, Pending: 1_000_000, CleanupSmall: 20_000, Expired: 10_000,
 	}
 	quick = sizes{
 		Rounds: 2, Schedule: 2000, Creates: 1000, Sequential: 100, Near: 2000, Far: 10_000, River: 10_000,
@@ -48,6 +48,7 @@ func main() {
 	out := flag.String("out", "build/bench.json", "where to write the figures")
 	only := flag.String("only", "", "measure only those parts whose description has this in it")
 	sizes := flag.String("sizes", "{}", `sizes other than the usual ones, as JSON: {"Near": 10000}`)
+	rounds := flag.Int("rounds", 0, "how often everything is measured (0: as the size has it)")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -59,6 +60,9 @@ func main() {
 	if err := json.Unmarshal([]byte(*sizes), &size); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: -sizes:", err)
 		os.Exit(2) //nolint:gocritic // nothing has been started
+	}
+	if *rounds > 0 {
+		size.Rounds = *rounds
 	}
 	if err := run(ctx, size, *functions, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

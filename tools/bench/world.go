@@ -154,8 +154,30 @@ func (w *world) clear(ctx context.Context) error {
 	if err := w.raw.deleteAll(ctx); err != nil {
 		return err
 	}
+	if err := w.quiet(ctx); err != nil {
+		return err
+	}
 	_, err := w.db.Exec(ctx, everyTask)
 	return err
+}
+
+// quiet waits until nothing is left to be sent and subscribers have heard it, so that
+// what one contender has left behind is not the next one's load.
+func (w *world) quiet(ctx context.Context) error {
+	heard := -1
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(300 * time.Millisecond) {
+		var open, now int
+		err := w.db.QueryRow(ctx, `select (select count(*) from deliveries where finished_at is null), (select count(*) from audit_events)`).Scan(&open, &now)
+		switch {
+		case err != nil:
+			return err
+		case open == 0 && now == heard:
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("%d deliveries are still to be sent", open)
+		}
+		heard = now
+	}
 }
 
 // everyTask removes all tasks and what hangs on them.

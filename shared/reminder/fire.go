@@ -1,0 +1,205 @@
+package reminder
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+const (
+	// mostTogether is how many wake-up calls, or sends, share a transaction.
+	mostTogether = 500
+	// mostNeighbours is how many reminders are fired with them before anybody asks: in a
+	// spike, those whose calls are on their way.
+	mostNeighbours = 500
+	// neighbourhood is for how long a reminder has been due at most to be fired as a
+	// neighbour. What has waited for longer may be what can't be fired: it is tried by
+	// its own call and by the sweep, so that it does not spoil others' transactions.
+	neighbourhood = time.Minute
+	// spike is for how long calls wait at most while more and more neighbours are fired.
+	spike = 5 * time.Second
+)
+
+// firing is a wake-up call, and what came of it.
+type firing struct {
+	wake    task.Wake
+	verdict task.Verdict
+	reason  string        // why it is skipped
+	ahead   time.Duration // how long it has to wait
+	err     error         // nobody could judge it
+	open    []store.OpenDelivery
+	hinted  <-chan struct{} // closed when those who wait for what was fired are told; nil if nobody is
+}
+
+// awaitHint returns when those who wait for what was fired are told. Once a call is
+// answered its function may be stopped.
+func (c *firing) awaitHint() {
+	if c.hinted != nil {
+		<-c.hinted
+	}
+}
+
+// fireTogether judges wake-up calls, and fires what is due of them and of their
+// neighbours. While there are more of these than one transaction takes, it goes on: in a
+// spike, everybody's inbox comes before anybody's e-mail.
+func (f *Firer) fireTogether(ctx context.Context, calls []*firing, neighbours int) {
+	calls = slices.DeleteFunc(calls, f.fired.recall)
+	if len(calls) == 0 {
+		return
+	}
+	n, err := f.fire(ctx, calls, neighbours)
+	if err != nil && fault.CodeOf(err) != fault.CodeUnavailable && len(calls)+neighbours > 1 {
+		// One of them is the trouble: each on its own.
+		for _, c := range calls {
+			_, c.err = f.fire(ctx, []*firing{c}, 0)
+		}
+		return
+	}
+	for _, c := range calls {
+		c.err = err
+	}
+	for end := time.Now().Add(spike); err == nil && n > 0 && n == neighbours && time.Now().Before(end); {
+		n, err = f.fire(ctx, nil, neighbours)
+	}
+}
+
+// fire judges and fires in one transaction, all or nothing. It returns how many
+// neighbours it has fired.
+func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unasked int, err error) {
+	ids := make([]uuid.UUID, len(calls))
+	for i, c := range calls {
+		ids[i] = c.wake.ReminderID
+	}
+	var due []dueCall
+	var fired []store.Firing
+	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+		since := f.now().Add(-neighbourhood)
+		locked, err := tx.LockReminders(ctx, ids, store.Neighbours{After: since, Until: since.Add(neighbourhood), Most: neighbours})
+		if err != nil {
+			return err
+		}
+		due = judge(calls, locked, f.now())
+		if err := findOpen(ctx, tx, calls); err != nil || len(due) == 0 {
+			return err
+		}
+		if fired, err = f.firings(ctx, tx, due); err != nil {
+			return err
+		}
+		return tx.FireReminders(ctx, fired)
+	})
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+
+	now := f.now()
+	hinted := make(chan struct{})
+	var told []string
+	for i, d := range due {
+		for _, delivery := range fired[i].Deliveries {
+			if delivery.State == store.Planned {
+				d.open = append(d.open, store.OpenDelivery{ID: delivery.ID})
+			}
+		}
+		if fired[i].InApp != nil {
+			told = append(told, d.wake.UserID)
+		}
+		if d.hinted = hinted; d.neighbour {
+			unasked++
+			f.fired.remember(d.firing)
+		}
+		countFired(now.Sub(fired[i].Due), fired[i].Deliveries)
+	}
+	slices.Sort(told)
+	go func() {
+		defer close(hinted)
+		f.inboxes.hint(ctx, slices.Compact(told))
+	}()
+	return unasked, nil
+}
+
+// findOpen finds what is still to be sent of those that had fired before.
+func findOpen(ctx context.Context, tx store.Tx, calls []*firing) error {
+	var ids []uuid.UUID
+	for _, c := range calls {
+		if c.verdict == task.Deliver {
+			ids = append(ids, c.wake.ReminderID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	open, err := tx.OpenDeliveries(ctx, ids)
+	for _, c := range calls {
+		if c.verdict == task.Deliver {
+			c.open = open[c.wake.ReminderID]
+		}
+	}
+	return err
+}
+
+// dueCall is a reminder to be fired, locked.
+type dueCall struct {
+	*firing
+	store.LockedReminder
+	neighbour bool // nobody has asked for it
+}
+
+// judge gives each call its verdict and returns those that are due, and the neighbours
+// that are, the earliest first.
+func judge(calls []*firing, locked []store.LockedReminder, now time.Time) (due []dueCall) {
+	asked := map[uuid.UUID][]*firing{}
+	for _, c := range calls {
+		*c = firing{wake: c.wake, verdict: task.Skip, reason: string(fault.CodeNotFound)}
+		asked[c.wake.ReminderID] = append(asked[c.wake.ReminderID], c)
+	}
+	for _, r := range locked {
+		reminderCalls, ok := asked[r.ID]
+		if !ok {
+			neighbour := &firing{wake: task.Wake{TaskID: r.TaskID, UserID: r.UserID, ReminderID: r.ID, Revision: r.Revision}}
+			reminderCalls = []*firing{neighbour}
+		}
+		for _, c := range reminderCalls {
+			if c.wake.TaskID != r.TaskID || c.wake.UserID != r.UserID {
+				continue // as if it didn't exist
+			}
+			c.verdict, c.reason = task.Judge(r.Reminder, c.wake.Revision, now)
+			switch c.verdict {
+			case task.Fire:
+				due = append(due, dueCall{c, r, !ok})
+				r.State = task.Fired // for those that ask for the same
+			case task.Wait:
+				c.ahead = r.FireAt.Sub(now)
+			}
+		}
+	}
+	slices.SortStableFunc(due, func(a, b dueCall) int { return a.FireAt.Compare(*b.FireAt) })
+	return due
+}
+
+// firings says what firing each sets off.
+func (f *Firer) firings(ctx context.Context, tx store.Tx, due []dueCall) ([]store.Firing, error) {
+	var ids []uuid.UUID
+	for _, d := range due {
+		ids = append(ids, d.TaskID)
+	}
+	tasks, err := tx.TasksToFire(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]store.Firing, len(due))
+	for i, d := range due {
+		t := tasks[d.TaskID]
+		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt}
+		if t.UpdatedAt.After(*d.FireAt) {
+			all[i].Due = t.UpdatedAt // it was asked for late
+		}
+		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, t.Task, t.To)
+	}
+	return all, nil
+}
