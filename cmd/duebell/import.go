@@ -74,15 +74,22 @@ func importFile(ctx context.Context, args []string) error {
 		return errUsage
 	}
 	i := importer{
-		url: strings.TrimSuffix(*address, "/") + "/api/tasks/batch", token: cmp.Or(*token, cfg.Token.Reveal()), name: *name,
+		url: strings.TrimSuffix(*address, "/") + "/api/tasks/batch", token: strings.TrimSpace(cmp.Or(*token, cfg.Token.Reveal())), name: *name,
 		failures: failureFile{path: cmp.Or(*report, strings.TrimPrefix(file, "-")+".failures.ndjson")},
-		client:   http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 2 * time.Minute}},
+		tryTime:  10 * time.Minute, // for which Knative lets the function work
+		client: http.Client{
+			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 2 * time.Minute},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // they would lose the body
+		},
 	}
-	if u, err := url.Parse(i.url); err != nil || u.Host == "" {
+	if u, err := url.Parse(i.url); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return errors.New("which server? Set DUEBELL_URL, or -url, to its address, such as https://duebell.example")
 	}
 	if i.token == "" {
 		return errors.New("who are you? Set DUEBELL_TOKEN to the user's token")
+	}
+	if strings.ContainsFunc(i.token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return errors.New("the token is not whole, or has something that is not part of it: set DUEBELL_TOKEN once more")
 	}
 	if i.mediaType, err = mediaTypeOf(file, *format); err != nil {
 		return err
@@ -95,6 +102,9 @@ func importFile(ctx context.Context, args []string) error {
 		defer in.Close()
 		if info, err := in.Stat(); err == nil && info.Mode().IsRegular() {
 			size = info.Size()
+			if report, err := os.Stat(i.failures.path); err == nil && os.SameFile(info, report) {
+				return errors.New("what failed would be written over FILE itself: name another file with -failures")
+			}
 		}
 	}
 	return i.run(ctx, in, size)
@@ -124,6 +134,7 @@ type importer struct {
 	url, token, name, mediaType string
 
 	client   http.Client
+	tryTime  time.Duration // for one try
 	bar      *progressbar.ProgressBar
 	read     counting
 	header   []byte // of a table, with its line break
@@ -252,6 +263,8 @@ const giveUpAfter = 5 * time.Minute
 
 // try sends a request once. Its error is permanent unless another try may succeed.
 func (i *importer) try(ctx context.Context, r *request, key string, before int64) ([]byte, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, i.tryTime, fmt.Errorf("the server has taken no request within %v", i.tryTime))
+	defer cancel()
 	size, whole := int64(r.body.Len()), i.read.n-before
 	body := &counting{Reader: bytes.NewReader(r.body.Bytes()), report: func(n int64) { _ = i.bar.Set64(before + whole*n/size) }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.url, body)
@@ -263,6 +276,9 @@ func (i *importer) try(ctx context.Context, r *request, key string, before int64
 		req.Header.Set(name, value)
 	}
 	resp, err := i.client.Do(req)
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the address, which would hide what matters
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -273,13 +289,17 @@ func (i *importer) try(ctx context.Context, r *request, key string, before int64
 	}
 	err = fmt.Errorf("the server answers %s: %s", resp.Status, detail(answer))
 	after, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-	switch {
-	case after > 1:
-		return nil, backoff.RetryAfter(after)
-	case after == 1, resp.StatusCode == http.StatusRequestTimeout, resp.StatusCode == http.StatusBadGateway, resp.StatusCode == http.StatusGatewayTimeout:
-		return nil, err
+	switch resp.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	default:
+		if after == 0 {
+			return nil, backoff.Permanent(err)
+		}
 	}
-	return nil, backoff.Permanent(err)
+	if after > 1 {
+		err = fmt.Errorf("%w (%w)", err, backoff.RetryAfter(after))
+	}
+	return nil, err
 }
 
 // detail is what a problem says, on one line.

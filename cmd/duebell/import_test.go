@@ -12,13 +12,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/schollz/progressbar/v3"
 
 	"github.com/duebell/duebell/local/postgres/pgtest"
 	"github.com/duebell/duebell/shared/auth/authtest"
@@ -228,12 +228,20 @@ func TestImportThatIsRefused(t *testing.T) {
 		{"nothing.csv", 0, "", 1, "no such file"},
 		{"empty.csv", 0, "", 1, "names the columns"},
 		{"tasks.ndjson -url nowhere", 0, "", 1, "DUEBELL_URL"},
+		{"tasks.ndjson -url ftp://localhost", 0, "", 1, "DUEBELL_URL"},
+		{"tasks.ndjson -token secret\x00", 0, "", 1, "DUEBELL_TOKEN once more"},
+		{"tasks.ndjson -failures ../" + filepath.Base(dir) + "/tasks.ndjson", 0, "", 1, "another file"},
+		{"tasks.ndjson", 302, "moved", 1, "302 Found: moved"},
 		{"tasks.ndjson", 401, `{"detail":"the token has expired"}`, 1, "the token has expired"},
 		{"tasks.ndjson", 500, "oh\x1b[31m", 1, "500 Internal Server Error: oh [31m"},
 		{"tasks.ndjson", 200, `{"index":7,"error":"x"}`, 1, "task 7 failed, of 1"},
 		{"tasks.ndjson", 200, "", 1, "no summary"},
 	} {
-		answer = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status); fmt.Fprint(w, tt.body) }
+		answer = func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "/")
+			w.WriteHeader(tt.status)
+			fmt.Fprint(w, tt.body)
+		}
 		asked.Store(0)
 		var out bytes.Buffer
 		if got := run(t.Context(), append([]string{"import"}, strings.Fields(tt.args)...), &out, &out); got != tt.want || !strings.Contains(out.String(), tt.out) || strings.Contains(out.String(), "secret") {
@@ -255,14 +263,15 @@ func TestImportTriesAgain(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	keys := map[string]int{}
-	statuses := []int{503, 502, 408, 429, 200}
+	statuses := []int{503, 502, 408, 429, 409, 503, 200}
+	after := []string{"1", "", "", "", "1", "2", ""}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		keys[r.Header.Get("Idempotency-Key")]++
 		status := statuses[0]
-		statuses = statuses[1:]
-		if status == 503 || status == 429 {
-			w.Header().Set("Retry-After", strconv.Itoa(1))
+		if after[0] != "" {
+			w.Header().Set("Retry-After", after[0])
 		}
+		statuses, after = statuses[1:], after[1:]
 		w.WriteHeader(status)
 		if status == 200 {
 			fmt.Fprintln(w, `{"created":1,"scheduled_reminders":1,"pending_reminders":0,"failed":0}`)
@@ -277,5 +286,25 @@ func TestImportTriesAgain(t *testing.T) {
 	var out bytes.Buffer
 	if got := run(t.Context(), []string{"import", "tasks.jsonl"}, &out, &out); got != 0 || len(statuses) > 0 || len(keys) != 1 {
 		t.Errorf("%d %s; %v left, keys %v", got, &out, statuses, keys)
+	}
+
+	// One that asks for more patience than there is has its own words told.
+	statuses, after = []int{503}, []string{"86400"}
+	if got := run(t.Context(), []string{"import", "tasks.jsonl"}, &out, &out); got != 1 || !strings.Contains(out.String(), "503 Service Unavailable") {
+		t.Errorf("%d %s", got, &out)
+	}
+}
+
+// A server that takes a connection and then nothing does not hold up an import for ever.
+func TestImportThatIsNotTaken(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	i := importer{url: "http://" + l.Addr().String(), tryTime: 100 * time.Millisecond, bar: progressbar.NewOptions(1, progressbar.OptionSetVisibility(false))}
+	r := request{body: bytes.NewBuffer(make([]byte, 16<<20))}
+	if _, err := i.try(t.Context(), &r, "key", 0); err == nil || !strings.Contains(err.Error(), "no request within 100ms") {
+		t.Error(err)
 	}
 }

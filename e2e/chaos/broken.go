@@ -45,8 +45,8 @@ var breakages = map[string][]edit{
 
 var slowMark = edit{
 	"shared/reminder/sweeper.go",
-	"stale, err := s.store.Confirm(ctx, taken)",
-	"time.Sleep(3 * time.Second)\n	stale, err := s.store.Confirm(ctx, taken)",
+	"stale, err := s.store.Confirm(",
+	"time.Sleep(3 * time.Second)\n	stale, err := s.store.Confirm(",
 }
 
 func breakageNames() []string {

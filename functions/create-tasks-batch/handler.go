@@ -71,7 +71,32 @@ const (
 )
 
 type request struct {
-	Tasks []jsontext.Value `json:"tasks"`
+	Tasks entries `json:"tasks"`
+}
+
+// entries are read only as far as there may be of them: a body of 16 MB has room for
+// eight million, which would take 800 MB of memory.
+type entries []jsontext.Value
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (e *entries) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '[' {
+		return json.UnmarshalDecode(d, (*[]jsontext.Value)(e)) // which says what is wrong
+	}
+	_, err := d.ReadToken()
+	for err == nil && d.PeekKind() != ']' {
+		if len(*e) == maxTasks {
+			return fault.Invalid("has more than %d entries", maxTasks)
+		}
+		var one jsontext.Value
+		if one, err = d.ReadValue(); err == nil {
+			*e = append(*e, one.Clone())
+		}
+	}
+	if err == nil {
+		_, err = d.ReadToken()
+	}
+	return err
 }
 
 type response struct {
@@ -99,8 +124,8 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadJSON(w, r, &in, web.MaxBytes(maxBody)); err != nil {
 		return err
 	}
-	if n := len(in.Tasks); n == 0 || n > maxTasks {
-		return fault.Invalid("tasks has %d entries: send 1 to %d", n, maxTasks)
+	if len(in.Tasks) == 0 {
+		return fault.Invalid("tasks has no entries: send 1 to %d", maxTasks)
 	}
 	drafts, failed := read(in.Tasks)
 	key, err := api.IdempotencyKey(r, user.ID, in.Tasks)

@@ -59,8 +59,8 @@ func TestBatchLimits(t *testing.T) {
 	if got := functiontest.Decode[response](w, s.As("ada", "POST", "/api/tasks/batch", many(maxTasks)), 200); len(got.Tasks) != maxTasks {
 		t.Errorf("%d created", len(got.Tasks))
 	}
-	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", many(maxTasks+1)), 400, "invalid", "1001 entries")
-	for body, detail := range map[string]string{`{"tasks":[]}`: "0 entries", `{}`: "0 entries", `[]`: "must be an object", `{"tasks":7}`: "/tasks"} {
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", many(maxTasks+1)), 400, "invalid", "more than 1000 entries")
+	for body, detail := range map[string]string{`{"tasks":[]}`: "no entries", `{}`: "no entries", `{"tasks":null}`: "no entries", `{"tasks":[{]}`: "not valid JSON", `[]`: "must be an object", `{"tasks":7}`: "/tasks"} {
 		w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", body), 400, "invalid", detail)
 	}
 	w.WantProblem(s.Call("POST", "/api/tasks/batch", many(1)), 401, "unauthenticated", "")

@@ -23,7 +23,7 @@ func newV7() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 // nothing.
 func TestDaprIsToldBeforeATaskIsStored(t *testing.T) {
 	w := newWorld(t, atNoon)
-	w.planner.Knows("", newV7)
+	w.planner.Like(true, newV7)
 	stored := -1
 	w.dapr.onCall = func(ctx context.Context) {
 		tasks, _, err := w.store.ListTasks(ctx, "ada", store.Filter{Limit: 10})
@@ -51,7 +51,7 @@ func TestDaprIsToldBeforeATaskIsStored(t *testing.T) {
 func TestSchedulerLosesItsDataWhileATaskIsStored(t *testing.T) {
 	for _, again := range []error{nil, errFault} {
 		w := newWorld(t, atNoon)
-		w.planner.Knows("", newV7)
+		w.planner.Like(true, newV7)
 		calls := 0
 		w.dapr.onCall = func(ctx context.Context) {
 			if calls++; calls > 1 {
@@ -73,10 +73,30 @@ func TestSchedulerLosesItsDataWhileATaskIsStored(t *testing.T) {
 	}
 }
 
+// A function stands still after it has told Dapr, until after the due time: its job has
+// found nothing. A sweep fires the reminder.
+func TestStoredTooLate(t *testing.T) {
+	w := newWorld(t, time.Now)
+	w.planner.Like(true, newV7)
+	w.dapr.onCall = func(context.Context) {
+		w.clock = func() time.Time { return time.Now().Add(2 * time.Minute) }
+	}
+	due := task.Instant(time.Now().Add(61 * time.Second))
+	created := w.create(task.Draft{DueDate: &due})
+	w.exec(`update reminders set fire_at = fire_at - interval '2 min'`) // for Postgres's clock as well
+	if r := w.reload(created.ID).Reminders[0]; r.Confirmed != 1 {
+		t.Errorf("%+v", r)
+	}
+	w.sweep()
+	if n := len(w.inbox()); n != 1 {
+		t.Errorf("%d in the inbox", n)
+	}
+}
+
 // What is refused after Dapr was told leaves no job.
 func TestRefusedTaskLeavesNoJob(t *testing.T) {
 	w := newWorld(t, atNoon)
-	w.planner.Knows("", newV7)
+	w.planner.Like(true, newV7)
 	d := task.Draft{Title: "x", DueDate: in(time.Hour), Before: task.DefaultBefore()}
 	once := &reminder.Once{Key: store.IdempotencyKey{UserID: "ada", Key: "k"}, Answer: func([]task.Task) string { return "the answer" }}
 	var other sync.Once
@@ -109,7 +129,7 @@ func TestDatabaseAwayLeavesDaprAlone(t *testing.T) {
 	}
 	defer s.Close()
 	w := newWorldOn(t, s, "", atNoon)
-	w.planner.Knows("", newV7)
+	w.planner.Like(true, newV7)
 	for range 2 {
 		_, err := w.planner.Create(t.Context(), ada, task.Draft{Title: "x", DueDate: in(time.Hour), Before: task.DefaultBefore()}, nil)
 		if fault.CodeOf(err) != fault.CodeUnavailable {

@@ -2,9 +2,8 @@ package reminder
 
 import "github.com/google/uuid"
 
-// Knows has the planner know the sentinel's name, as one does that has stored tasks
-// before, and make its IDs so.
-func (p *Planner) Knows(sentinel string, newID func() uuid.UUID) {
-	p.sentinel.Store(&sentinel)
+// Like has the planner be like one that has stored tasks before, or not, and make its IDs so.
+func (p *Planner) Like(stored bool, newID func() uuid.UUID) {
+	p.storing.Store(stored)
 	p.newID = newID
 }

@@ -72,26 +72,13 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*firing, neighbours in
 // fire judges and fires in one transaction, all or nothing. It returns how many
 // neighbours it has fired.
 func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unasked int, err error) {
-	ids := make([]uuid.UUID, len(calls))
-	for i, c := range calls {
-		ids[i] = c.wake.ReminderID
-	}
 	var due []dueCall
 	var fired []store.Firing
-	err = f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		since := f.now().Add(-neighbourhood)
-		locked, err := tx.LockReminders(ctx, ids, store.Neighbours{After: since, Until: since.Add(neighbourhood), Most: neighbours})
-		if err != nil {
+	err = caught(func() error {
+		return f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
+			due, fired, err = f.fireIn(ctx, tx, calls, neighbours)
 			return err
-		}
-		due = judge(calls, locked, f.now())
-		if err := findOpen(ctx, tx, calls); err != nil || len(due) == 0 {
-			return err
-		}
-		if fired, err = f.firings(ctx, tx, due); err != nil {
-			return err
-		}
-		return tx.FireReminders(ctx, fired)
+		})
 	})
 	if err != nil || len(due) == 0 {
 		return 0, err
@@ -121,6 +108,28 @@ func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unas
 		f.inboxes.hint(ctx, slices.Compact(told))
 	}()
 	return unasked, nil
+}
+
+// fireIn is the transaction. It returns what is due, and what firing each of these sets
+// off.
+func (f *Firer) fireIn(ctx context.Context, tx store.Tx, calls []*firing, neighbours int) (due []dueCall, fired []store.Firing, err error) {
+	ids := make([]uuid.UUID, len(calls))
+	for i, c := range calls {
+		ids[i] = c.wake.ReminderID
+	}
+	since := f.now().Add(-neighbourhood)
+	locked, err := tx.LockReminders(ctx, ids, store.Neighbours{After: since, Until: since.Add(neighbourhood), Most: neighbours})
+	if err != nil {
+		return nil, nil, err
+	}
+	due = judge(calls, locked, f.now())
+	if err := findOpen(ctx, tx, calls); err != nil || len(due) == 0 {
+		return nil, nil, err
+	}
+	if fired, err = f.firings(ctx, tx, due); err != nil {
+		return nil, nil, err
+	}
+	return due, fired, tx.FireReminders(ctx, fired)
 }
 
 // findOpen finds what is still to be sent of those that had fired before.

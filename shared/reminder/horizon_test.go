@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -172,5 +173,54 @@ func TestImportBeyondTheHorizon(t *testing.T) {
 	}
 	if c, err := i.Wait(); err != nil || c != (reminder.Counts{Created: 30, Scheduled: 30}) || len(w.dapr.scheduled) != 10 {
 		t.Errorf("%+v, %d with Dapr", c, len(w.dapr.scheduled))
+	}
+}
+
+// Time passes between storing a reminder and telling Dapr of it. One that comes within
+// the horizon in between is left to the sweep: that Dapr has a job is always on record.
+func TestEdgeOfTheHorizon(t *testing.T) {
+	w, now := withHorizon(t)
+	w.clock = func() time.Time { *now = now.Add(time.Microsecond); return *now }
+	w.planner = reminder.NewPlanner(w.store, w.dapr, w.clock, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second, Horizon: day})
+	stored := map[string]func(due time.Time) task.Task{
+		"created": func(due time.Time) task.Task { return w.create(task.Draft{DueDate: &due}) },
+		"moved": func(due time.Time) task.Task {
+			return w.update(w.create(task.Draft{}).ID, func(d *task.Draft) { d.DueDate = &due })
+		},
+		"imported": func(due time.Time) task.Task {
+			w.exec(`delete from reminders; delete from tasks`)
+			i, err := w.planner.Import(t.Context(), ada)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := i.Add(t.Context(), []task.Draft{{Title: "x", DueDate: &due, Before: task.DefaultBefore()}}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if c, err := i.Wait(); err != nil || c.Created != 1 {
+				t.Fatal(c, err)
+			}
+			tasks, _, err := w.store.ListTasks(t.Context(), ada.ID, store.Filter{Limit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return tasks[0]
+		},
+	}
+	for how, put := range stored {
+		asked := 0
+		for ahead := range 12 {
+			w.dapr.scheduled, w.dapr.deleted = nil, nil
+			done := put(now.Add(24*time.Hour + time.Duration(ahead)*time.Microsecond))
+			if err := w.planner.Delete(t.Context(), ada.ID, done.ID, anyVersion); err != nil {
+				t.Fatal(err)
+			}
+			asked += len(w.calls())
+			if len(w.dapr.deleted) < len(w.calls()) {
+				t.Errorf("%s %d µs beyond the horizon: scheduled, and left over without a record", how, ahead)
+			}
+		}
+		if asked == 0 || asked == 12 {
+			t.Errorf("%s: %d of 12 were scheduled, which shows nothing", how, asked)
+		}
 	}
 }

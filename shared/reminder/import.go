@@ -49,6 +49,7 @@ func Count(tasks []task.Task, expected time.Time) (c Counts) {
 type Import struct {
 	planner *Planner
 	owner   store.User
+	until   time.Time      // when Dapr is asked no more
 	parts   errgroup.Group // that are being stored or scheduled
 	away    atomic.Bool    // Dapr is: the rest of the import stays pending
 
@@ -63,6 +64,10 @@ const (
 	partsAtOnce = 3
 	// partTime is how long the reminders of one part may be scheduled.
 	partTime = 30 * time.Second
+	// importTime is how long the reminders of an import may be scheduled while it is
+	// stored. A Dapr that is slow must not keep the request from being answered in the
+	// 10 minutes that it has; what is left is pending.
+	importTime = 4 * time.Minute
 )
 
 // Import begins an import. Its caller must Wait for its end.
@@ -70,7 +75,7 @@ func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error)
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
-	i := &Import{planner: p, owner: owner}
+	i := &Import{planner: p, owner: owner, until: p.now().Add(importTime)}
 	i.parts.SetLimit(partsAtOnce)
 	return i, nil
 }
@@ -91,17 +96,17 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 
 // part stores and schedules one part.
 func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) (counts Counts, err error) {
-	expected, until := i.planner.Expected(), i.planner.rules.Horizon.Until(i.planner.now())
+	expected, until := i.planner.Expected(), i.planner.until()
 	var once *Once
 	if key != nil {
 		once = &Once{*key, func(tasks []task.Task) string { return encodeCounts(Count(tasks, expected)) }}
 	}
 	within := partTime
-	if i.away.Load() {
+	if i.away.Load() || i.planner.now().After(i.until) {
 		within = 0
 	}
 	pending := len(pendingOf(tasks, until))
-	err = i.planner.addOnce(ctx, tasks, within, once)
+	err = i.planner.addOnce(ctx, tasks, until, within, once)
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		err = json.Unmarshal([]byte(before.Answer), &counts)
 		return counts, err

@@ -189,7 +189,7 @@ func TestStaleJobOutlivesAnEarlierDeletion(t *testing.T) {
 	if err != nil || len(left.Jobs) != 1 {
 		t.Fatalf("%+v, %v", left, err)
 	}
-	if stale, err := w.store.Confirm(t.Context(), left.Jobs); err != nil || len(stale) != 1 {
+	if stale, err := w.store.Confirm(t.Context(), left.Jobs, 0); err != nil || len(stale) != 1 {
 		t.Fatalf("%+v, %v", stale, err)
 	}
 	if err := w.store.DropLeftovers(t.Context(), left); err != nil {

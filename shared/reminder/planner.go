@@ -58,7 +58,7 @@ func (c PlannerRules) Validate() error {
 // Dapr has their jobs is stored along with them, and needs no transaction of its own. If
 // the process dies in between, a job is left that names nothing: it finds no reminder when it
 // fires, and the nightly cleanup deletes it. If the scheduler is found in between to have lost
-// its data, the sentinel has another name by then, and the tasks are scheduled once more.
+// its data, the tasks are stored as pending, and scheduled once more.
 type Planner struct {
 	store *store.Store
 	dapr  Scheduler
@@ -67,19 +67,23 @@ type Planner struct {
 
 	// What comes at the same time is committed at the same time.
 	creates  together[created]
-	confirms together[store.Scheduled]
-	// away says that the database was, when it was last asked to store new tasks.
-	away atomic.Bool
-	// sentinel is the sentinel's name, as far as is known here.
-	sentinel atomic.Pointer[string]
-	newID    func() uuid.UUID
+	confirms together[scheduled]
+	// storing says that the database was there when it was last asked to store new tasks.
+	storing atomic.Bool
+	newID   func() uuid.UUID
 }
 
-// created is a new task, whose it is, and the sentinel's name before Dapr was told of it.
+// created is a new task, whose it is, and when Dapr may have been asked for its jobs.
 type created struct {
-	owner    store.User
-	task     task.Task
-	sentinel string
+	owner store.User
+	task  task.Task
+	asked time.Time
+}
+
+// scheduled is a job that Dapr has taken, and when it may have been asked for it.
+type scheduled struct {
+	store.Scheduled
+	asked time.Time
 }
 
 // NewPlanner makes a Planner from its parts, which its caller closes. now is its
@@ -108,40 +112,26 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 		}
 		return all[0], nil
 	}
-	tasks := p.newTasks(owner, []task.Draft{draft})
-	err := p.add(ctx, tasks, p.rules.ScheduleTimeout, func(ctx context.Context, sentinel string) error {
-		return p.creates.Do(ctx, created{owner, tasks[0], sentinel})
+	tasks, until := p.newTasks(owner, []task.Draft{draft}), p.until()
+	err := p.add(ctx, tasks, until, p.rules.ScheduleTimeout, func(ctx context.Context, asked time.Time) error {
+		return p.creates.Do(ctx, created{owner, tasks[0], asked})
 	})
 	return tasks[0], err
 }
 
 func (p *Planner) insertTogether(ctx context.Context, all []created) error {
-	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
-	sentinel := all[len(all)-1].sentinel
+	users, tasks, first := make([]store.User, len(all)), make([]task.Task, len(all)), all[0].asked
 	for i, c := range all {
 		users[i], tasks[i] = c.owner, c.task
-		if c.sentinel != sentinel {
-			unconfirm(tasks[i : i+1])
+		if c.asked.Before(first) {
+			first = c.asked
 		}
 	}
-	return p.insert(ctx, users, tasks, sentinel)
-}
-
-// insert stores new tasks, in which it takes back what Dapr may not hold any more.
-func (p *Planner) insert(ctx context.Context, users []store.User, tasks []task.Task, sentinel string) error {
-	now, err := p.store.InsertTasks(ctx, users, tasks, p.rules.Horizon.Until(p.now()), sentinel)
-	if err == nil {
-		p.learn(tasks, sentinel, now)
-	}
-	return err
-}
-
-// learn notes what the sentinel's name is now that tasks are stored.
-func (p *Planner) learn(tasks []task.Task, before, now string) {
-	p.sentinel.Store(&now)
-	if now != before {
+	kept, err := p.store.InsertTasks(ctx, users, tasks, p.until(), p.now().Sub(first))
+	if err == nil && !kept {
 		unconfirm(tasks)
 	}
+	return err
 }
 
 // CreateAll stores valid drafts as new tasks, all or none, and schedules their
@@ -150,8 +140,8 @@ func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
-	tasks := p.newTasks(owner, drafts)
-	if err := p.addOnce(ctx, tasks, p.rules.ScheduleTimeout, once); err != nil {
+	tasks, until := p.newTasks(owner, drafts), p.until()
+	if err := p.addOnce(ctx, tasks, until, p.rules.ScheduleTimeout, once); err != nil {
 		return nil, err
 	}
 	return tasks, nil
@@ -177,74 +167,75 @@ func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
 
 // addOnce stores new tasks of a user who is on record, and schedules their reminders, as
 // add does. once may be nil.
-func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, within time.Duration, once *Once) error {
-	if once == nil {
-		return p.add(ctx, tasks, within, func(ctx context.Context, sentinel string) error { return p.insert(ctx, nil, tasks, sentinel) })
+func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, once *Once) error {
+	if once != nil {
+		if err := p.store.Answered(ctx, once.Key); err != nil {
+			return err // without a word to Dapr
+		}
 	}
-	if err := p.store.Answered(ctx, once.Key); err != nil {
-		return err
-	}
-	var kept string
-	err := p.add(ctx, tasks, within, func(ctx context.Context, sentinel string) error {
-		kept = once.Answer(tasks)
-		var now string
+	var claimed string
+	err := p.add(ctx, tasks, until, within, func(ctx context.Context, asked time.Time) error {
+		var kept bool
 		err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
-			if err := tx.ClaimKey(ctx, once.Key, kept); err != nil {
-				return err
+			if once != nil {
+				claimed = once.Answer(tasks)
+				if err := tx.ClaimKey(ctx, once.Key, claimed); err != nil {
+					return err
+				}
 			}
-			now, err = tx.InsertTasks(ctx, tasks, p.rules.Horizon.Until(p.now()), sentinel)
+			kept, err = tx.InsertTasks(ctx, tasks, until, p.now().Sub(asked))
 			return err
 		})
-		if err == nil {
-			p.learn(tasks, sentinel, now)
+		if err == nil && !kept {
+			unconfirm(tasks)
 		}
 		return err
 	})
-	if err != nil {
+	if err != nil || once == nil {
 		return err
 	}
-	if answer := once.Answer(tasks); answer != kept {
-		// What is kept will do if this fails.
+	if answer := once.Answer(tasks); answer != claimed {
+		// What was claimed will do if this fails.
 		if err := p.store.KeepAnswer(context.WithoutCancel(ctx), once.Key, answer); err != nil {
-			slog.WarnContext(ctx, "a repeated request will be told that its reminders are pending", "error", err)
+			slog.WarnContext(ctx, "a repeated request will not be told how many of its reminders are pending", "error", err)
 		}
 	}
 	return nil
 }
 
 // headStart is how far ahead new reminders must be for Dapr to be told before they are
-// stored: longer than that may take. One that fired before would find nothing, and wait for the
-// sweep.
+// stored: longer than telling it and storing them take. One that fired before would find
+// nothing, and wait for the sweep.
 const headStart = time.Minute
 
-// add has insert store new tasks, and schedules their reminders, for as long as within
-// lets it. Either may come first.
-func (p *Planner) add(ctx context.Context, tasks []task.Task, within time.Duration, insert func(ctx context.Context, sentinel string) error) error {
-	pending := pendingOf(tasks, p.rules.Horizon.Until(p.now()))
-	early := p.now().Add(headStart)
-	soon := slices.ContainsFunc(pending, func(d store.Due) bool { return d.FireAt.Before(early) })
+// add has insert store new tasks, and schedules their reminders up to an instant, for as
+// long as within lets it. Either may come first. insert gets when Dapr may have been asked, and
+// takes back in the tasks what it could not store as confirmed.
+func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, insert func(ctx context.Context, asked time.Time) error) error {
+	asked := p.now()
+	pending := pendingOf(tasks, until)
+	soon := slices.ContainsFunc(pending, func(d store.Due) bool { return d.FireAt.Before(asked.Add(headStart)) })
 	tell := within > 0 && len(pending) > 0
-	var sentinel string
-	var held []store.Scheduled
-	known := p.sentinel.Load()
 	// While the database is away, Dapr is not to gather jobs of tasks that will not be there.
-	first := tell && !soon && known != nil && !p.away.Load()
+	first := tell && !soon && p.storing.Load()
+	var held []store.Scheduled
 	if first {
 		ctx = context.WithoutCancel(ctx) // what Dapr has taken is carried to its end
-		sentinel = *known
-		held = p.schedule(ctx, pending, within)
+		inTime, cancel := context.WithTimeout(ctx, within)
+		held = schedule(inTime, p.dapr, concurrent, p.now, pending)
+		cancel()
 		confirm(tasks, held)
 	}
-	err := insert(ctx, sentinel)
-	p.away.Store(fault.CodeOf(err) == fault.CodeUnavailable)
+	err := insert(ctx, asked)
+	p.storing.Store(fault.CodeOf(err) != fault.CodeUnavailable)
 	switch {
 	case err == nil && tell && (!first || confirmed(tasks) < len(held)):
-		p.tellDapr(ctx, tasks, store.Leftovers{}, within)
+		p.tellDapr(ctx, tasks, until, store.Leftovers{}, within)
 	case err != nil && len(held) > 0 && fault.CodeOf(err) != fault.CodeUnavailable:
 		// The tasks are not stored: if that weren't certain, their jobs would have to stay.
-		ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
-		defer cancel()
-		takeBack(ctx, p.dapr, concurrent, held)
+		inTime, cancel := context.WithTimeout(ctx, within)
+		takeBack(inTime, p.dapr, concurrent, held)
+		cancel()
 	}
 	return err
 }
@@ -258,6 +249,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 	}
 	var before, after task.Task
 	var left store.Leftovers
+	until := p.until()
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
 		if before, err = tx.LockTask(ctx, owner.ID, id); err != nil {
 			return err
@@ -270,13 +262,13 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, p.newID)
-		left, err = tx.UpdateTask(ctx, before, after, p.rules.Horizon.Until(now))
+		left, err = tx.UpdateTask(ctx, before, after, until)
 		return err
 	})
 	if err != nil {
 		return task.Task{}, err
 	}
-	p.tellDapr(ctx, []task.Task{after}, left, p.rules.ScheduleTimeout)
+	p.tellDapr(ctx, []task.Task{after}, until, left, p.rules.ScheduleTimeout)
 	after.DropRemoved()
 	return after, nil
 }
@@ -299,7 +291,7 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check
 	if err != nil {
 		return err
 	}
-	p.tellDapr(ctx, nil, left, p.rules.ScheduleTimeout)
+	p.tellDapr(ctx, nil, time.Time{}, left, p.rules.ScheduleTimeout)
 	return nil
 }
 
@@ -310,18 +302,23 @@ const concurrent = 32
 // Expected is the instant up to which reminders should be with Dapr, see [task.Horizon].
 func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()) }
 
-// tellDapr schedules what is pending of the tasks and takes back the wake-up calls that
+// until is the instant up to which a change asks Dapr for reminders. It is the same for
+// the rows, which say what Dapr may have been asked for, and for asking.
+func (p *Planner) until() time.Time { return p.rules.Horizon.Until(p.now()) }
+
+// tellDapr schedules what is pending of the tasks, up to an instant, and takes back the wake-up calls that
 // are left over, as far as Dapr lets it within a time. It marks in the tasks, as in the
 // database, what Dapr confirmed. It outlives the request: the change is made, whether
 // or not the caller is still there.
-func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Leftovers, within time.Duration) {
+func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Time, left store.Leftovers, within time.Duration) {
 	ctx = context.WithoutCancel(ctx)
-	pending := pendingOf(tasks, p.rules.Horizon.Until(p.now()))
-	var scheduled []store.Scheduled
-	var calls sync.WaitGroup
-	calls.Go(func() { scheduled = p.schedule(ctx, pending, within) })
 	inTime, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
+	asked := p.now()
+	pending := pendingOf(tasks, until)
+	var taken []store.Scheduled
+	var calls sync.WaitGroup
+	calls.Go(func() { taken = schedule(inTime, p.dapr, concurrent, p.now, pending) })
 	deleted, deleteErr := deleteJobs(inTime, p.dapr, concurrent, left)
 	calls.Wait()
 
@@ -331,26 +328,30 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, left store.Le
 	if err := p.store.DropLeftovers(ctx, deleted); err != nil {
 		slog.WarnContext(ctx, "leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
 	}
-	if len(scheduled) == 0 {
+	if len(taken) == 0 {
 		return
 	}
-	if err := p.confirms.Do(ctx, scheduled...); err != nil {
-		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(scheduled), "error", err)
+	marks := make([]scheduled, len(taken))
+	for i, job := range taken {
+		marks[i] = scheduled{job, asked}
+	}
+	if err := p.confirms.Do(ctx, marks...); err != nil {
+		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(taken), "error", err)
 		return
 	}
-	confirm(tasks, scheduled)
-}
-
-// schedule has Dapr take jobs, as many as it does within a time, and returns which.
-func (p *Planner) schedule(ctx context.Context, pending []store.Due, within time.Duration) []store.Scheduled {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	return schedule(ctx, p.dapr, concurrent, p.now, pending)
+	confirm(tasks, taken)
 }
 
 // confirmTogether marks what Dapr holds, and takes back what it is not to hold any more.
-func (p *Planner) confirmTogether(ctx context.Context, scheduled []store.Scheduled) error {
-	stale, err := p.store.Confirm(ctx, scheduled)
+func (p *Planner) confirmTogether(ctx context.Context, marks []scheduled) error {
+	jobs, first := make([]store.Scheduled, len(marks)), marks[0].asked
+	for i, m := range marks {
+		jobs[i] = m.Scheduled
+		if m.asked.Before(first) {
+			first = m.asked
+		}
+	}
+	stale, err := p.store.Confirm(ctx, jobs, p.now().Sub(first))
 	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
 	defer cancel()
 	takeBack(ctx, p.dapr, concurrent, stale)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,6 +161,26 @@ func TestDaprAway(t *testing.T) {
 	w.dapr.err = nil
 	if s := w.update(created.ID, func(d *task.Draft) { d.Title = "x" }).Reminders[0].Status(forever); s != "scheduled" {
 		t.Errorf("after Dapr is back: %s", s)
+	}
+}
+
+// A Dapr that is slow holds an import up for a while, not for ever.
+func TestImportWithSlowDapr(t *testing.T) {
+	var passed atomic.Int64
+	w := newWorld(t, func() time.Time { return time.Now().Add(time.Duration(passed.Load())) })
+	w.dapr.onCall = func(context.Context) { passed.Add(int64(time.Minute)) }
+	i, err := w.planner.Import(t.Context(), ada)
+	if err != nil {
+		t.Fatal(err)
+	}
+	due := task.Instant(time.Now().Add(24 * time.Hour))
+	for range 20 {
+		if err := i.Add(t.Context(), []task.Draft{{Title: "x", DueDate: &due, Before: task.DefaultBefore()}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c, err := i.Wait(); err != nil || c.Created != 20 || c.Scheduled+c.Pending != 20 || c.Scheduled < 4 || c.Pending < 10 {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 

@@ -423,7 +423,7 @@ func TestConfirmBehindALock(t *testing.T) {
 			committed := make(chan struct{})
 			time.AfterFunc(500*time.Millisecond, func() { defer close(committed); _ = tx.Commit(context.Background()) })
 			defer func() { <-committed }()
-			stale, err := w.store.Confirm(t.Context(), []store.Scheduled{{ReminderID: created.Reminders[0].ID, Revision: 1}, {ReminderID: created.Reminders[1].ID, Revision: 1}})
+			stale, err := w.store.Confirm(t.Context(), []store.Scheduled{{ReminderID: created.Reminders[0].ID, Revision: 1}, {ReminderID: created.Reminders[1].ID, Revision: 1}}, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

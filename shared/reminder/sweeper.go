@@ -109,17 +109,30 @@ func (s *Sweeper) Sweep(ctx context.Context) (Summary, error) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.rules.Budget)
 	defer cancel()
-	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}}
-	planned, fireErr := s.fireOverdue(ctx, sum.Fired)
-	err := errors.Join(
-		named("fire what is overdue", fireErr),
-		named("look for the sentinel", s.checkSentinel(ctx, &sum)),
-		named("schedule what is pending", s.schedulePending(ctx, &sum, began.Add(s.rules.Budget/2))),
-		named("delete leftover jobs", s.deleteLeftovers(ctx, &sum)),
-		named("tell of dead letters", s.alert(ctx, &sum)),
-		named("send what is due", s.send(ctx, planned, sum.Deliveries)),          // late: providers may be slow
-		named("schedule what is pending", s.schedulePending(ctx, &sum, forever)), // what half of the time was not enough for
-	)
+	sum := Summary{Fired: map[string]int{}, Deliveries: map[string]int{}, Sentinel: "unknown"}
+	var planned []uuid.UUID
+	var err error
+	for _, part := range []struct {
+		what string
+		do   func() error
+	}{
+		{"fire what is overdue", func() (err error) { planned, err = s.fireOverdue(ctx, sum.Fired); return err }},
+		{"look for the sentinel", func() error { return s.checkSentinel(ctx, &sum) }},
+		{"schedule what is pending", func() error { return s.schedulePending(ctx, &sum, began.Add(s.rules.Budget/2)) }},
+		{"delete leftover jobs", func() error { return s.deleteLeftovers(ctx, &sum) }},
+		{"tell of dead letters", func() error { return s.alert(ctx, &sum) }},
+		{"send what is due", func() error { return s.send(ctx, planned, sum.Deliveries) }},          // late: providers may be slow
+		{"schedule what is pending", func() error { return s.schedulePending(ctx, &sum, forever) }}, // what half of the time was not enough for
+	} {
+		if ctx.Err() != nil {
+			break
+		}
+		partErr := part.do()
+		if ctx.Err() != nil && errors.Is(partErr, ctx.Err()) {
+			break // that the time is up is no failure: the sweep is not complete
+		}
+		err = errors.Join(err, named(part.what, partErr))
+	}
 	sum.Complete = ctx.Err() == nil
 	oldest, waitingErr := s.store.Waiting(context.WithoutCancel(ctx))
 	sum.OldestWaitingSeconds = oldest.Seconds()
@@ -153,6 +166,9 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (plann
 			return planned, err
 		}
 		each(s.rules.Concurrent, overdue, counts, func(d store.Due) string {
+			if ctx.Err() != nil {
+				return "left"
+			}
 			call := firing{wake: d.Wake}
 			_, err := s.firer.fire(ctx, []*firing{&call}, 0)
 			call.awaitHint()
@@ -246,6 +262,7 @@ func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary, until time.
 
 // schedulePage claims a page of what is pending and schedules it.
 func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err error) {
+	asked := s.now()
 	pending, err := s.store.ClaimPending(ctx, s.rules.Horizon.Until(s.now()), page)
 	if err != nil || len(pending) == 0 {
 		return 0, 0, err
@@ -253,7 +270,7 @@ func (s *Sweeper) schedulePage(ctx context.Context) (claimed, scheduled int, err
 	inTime, cancel := context.WithTimeout(ctx, scheduling)
 	defer cancel()
 	taken := schedule(inTime, s.dapr, s.rules.Concurrent, s.now, pending)
-	stale, err := s.store.Confirm(ctx, taken)
+	stale, err := s.store.Confirm(context.WithoutCancel(ctx), taken, s.now().Sub(asked)) // also when the time is up
 	if err != nil {
 		return len(pending), 0, err
 	}
@@ -380,39 +397,41 @@ func callAll[T any](ctx context.Context, concurrent int, items []T, call func(co
 }
 
 // checkSentinel looks whether the job that should be in Dapr for ever is there. If
-// it isn't, the scheduler has lost its data: another name is recorded, so that tasks which are
-// being stored are not taken for scheduled, every confirmation is taken back, and
-// only then is there a sentinel of that name. So a sweep that dies in between is
-// repeated by the next.
+// it isn't, the scheduler has lost its data, and every confirmation is taken back. Before that a
+// name is recorded that Dapr does not hold: so nobody can mark any more what was lost, and a sweep
+// that dies is repeated by the next. The new sentinel is recorded last, and is with Dapr
+// before anything: if the scheduler loses its data once more meanwhile, it shows.
 func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
-	sum.Sentinel = "unknown"
 	name, err := s.store.Sentinel(ctx)
 	if err != nil {
 		return err
 	}
-	made := sentinelPrefix + uuid.Must(uuid.NewV7()).String() // it tells its age
-	if name == "" {
-		if err := s.dapr.Keep(ctx, made); err != nil {
+	if name != "" {
+		there, err := s.dapr.Holds(ctx, name)
+		if err != nil {
 			return err
 		}
-		if _, err := s.store.SetSentinel(ctx, "", made); err != nil {
-			return err
+		if there {
+			sum.Sentinel = "present"
+			return nil
 		}
-		sum.Sentinel = "made"
-		return nil
+		sum.Sentinel = "lost"
+		slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
 	}
-	there, err := s.dapr.Holds(ctx, name)
-	if err != nil {
+	id := uuid.Must(uuid.NewV7()).String() // it tells its age
+	next := sentinelPrefix + id
+	if err := s.dapr.Keep(ctx, next); err != nil {
 		return err
 	}
-	if there {
-		sum.Sentinel = "present"
-		return nil
+	if name == "" {
+		_, err := s.store.SetSentinel(ctx, "", next)
+		if err == nil {
+			sum.Sentinel = "made"
+		}
+		return err
 	}
-	sum.Sentinel = "lost"
-	slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
-	now, err := s.store.SetSentinel(ctx, name, made)
-	if err != nil || now != made {
+	none := sentinelPrefix + "none-" + id
+	if now, err := s.store.SetSentinel(ctx, name, none); err != nil || now != none {
 		return err // another sweep was first; if it dies, the next one finds the loss again
 	}
 	for last, n := uuid.Nil, 1; n > 0; {
@@ -421,11 +440,11 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 		}
 		sum.Unconfirmed += n
 	}
-	if err := s.dapr.Keep(ctx, made); err != nil {
-		return err
+	now, err := s.store.SetSentinel(ctx, none, next)
+	if err == nil && now == next {
+		metrics.SchedulerLostData() // of several sweeps that found it, by one
 	}
-	metrics.SchedulerLostData() // of several sweeps that found it, by one
-	return nil
+	return err
 }
 
 // AlertTopic is the topic on which operators are told of dead letters.

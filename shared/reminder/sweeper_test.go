@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/notify"
@@ -159,32 +160,73 @@ func TestSweepNoticesThatTheSchedulerLostItsData(t *testing.T) {
 	}
 }
 
-// noKeeping is a Dapr that holds what it holds and takes no sentinel.
-type noKeeping struct{ *recorder }
-
-func (noKeeping) Keep(context.Context, string) error { return errDown }
-
-// A sweep that ends between taking the confirmations back and setting a new sentinel
-// is repeated by the next.
+// A sweep that ends while it takes the confirmations back is repeated by the next.
 func TestSweepEndsInTheMiddleOfALoss(t *testing.T) {
 	w := newWorld(t, time.Now)
 	later := task.Instant(time.Now().Add(time.Hour))
-	w.create(task.Draft{DueDate: &later})
+	created := w.create(task.Draft{DueDate: &later})
 	w.sweep()
-	w.dapr.kept, w.dapr.scheduled = nil, nil
-	sum, err := reminder.NewSweeper(w.store, noKeeping{w.dapr}, w.firer, w.clock, sweepRules).Sweep(t.Context())
-	if err == nil || sum.Sentinel != "lost" || sum.Unconfirmed != 1 {
-		t.Errorf("without a new sentinel: %+v, %v", sum, err)
+	before, err := w.store.Sentinel(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if sum := w.sweep(); sum.Sentinel != "lost" {
+	w.dapr.kept, w.dapr.scheduled = nil, nil
+	conn, err := pgx.Connect(t.Context(), w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for _, sql := range []string{`begin`, `select from reminders for update`} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rules := sweepRules
+	rules.Budget = time.Second
+	sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
+	if now, readErr := w.store.Sentinel(t.Context()); err != nil || readErr != nil || sum.Sentinel != "lost" || sum.Complete || sum.Unconfirmed != 0 || now == before {
+		t.Errorf("held up: %+v, %v; %s, %v", sum, err, now, readErr)
+	}
+	if _, err := conn.Exec(t.Context(), `rollback`); err != nil {
+		t.Fatal(err)
+	}
+	if sum := w.sweep(); sum.Sentinel != "lost" || sum.Unconfirmed != 1 || sum.Scheduled != 1 {
 		t.Errorf("the next: %+v", sum)
 	}
 	if sum := w.sweep(); sum.Sentinel != "present" {
 		t.Errorf("after that: %+v", sum)
 	}
-	if len(w.dapr.scheduled) == 0 || w.dapr.scheduled[0].TaskID == uuid.Nil {
-		t.Errorf("scheduled again: %v", w.dapr.scheduled)
+	w.want("scheduled again", w.calls(), name(created.Reminders[0].ID, 1))
+}
+
+// The scheduler loses its data once more while the loss is being dealt with, and with it
+// what was scheduled after it was found: that shows, too.
+func TestLossInTheMiddleOfALoss(t *testing.T) {
+	w := newWorld(t, time.Now)
+	later := task.Instant(time.Now().Add(time.Hour))
+	w.sweep()
+	w.dapr.kept = nil
+	var created task.Task
+	dapr := markedMeanwhile{w.dapr, func() { // before the new sentinel is there
+		created = w.create(task.Draft{DueDate: &later})
+		w.dapr.kept, w.dapr.scheduled = nil, nil
+	}}
+	if _, err := reminder.NewSweeper(w.store, dapr, w.firer, w.clock, sweepRules).Sweep(t.Context()); err != nil {
+		t.Fatal(err)
 	}
+	w.sweep()
+	w.want("scheduled again", w.calls(), name(created.Reminders[0].ID, 1))
+}
+
+// markedMeanwhile does something while a new sentinel is set.
+type markedMeanwhile struct {
+	*recorder
+	meanwhile func()
+}
+
+func (d markedMeanwhile) Keep(ctx context.Context, name string) error {
+	d.meanwhile()
+	return d.recorder.Keep(ctx, name)
 }
 
 // Several sweeps at once, while the callbacks come too: each message once.
@@ -392,5 +434,34 @@ func TestHangingProviderDoesNotHoldUpTheInbox(t *testing.T) {
 	sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
 	if n := len(w.inbox()); n != 100 {
 		t.Errorf("%d of 100 in the inbox after a sweep of %v: %+v %v", n, rules.Budget, sum, err)
+	}
+}
+
+// A sweep whose time is up has not failed. What Dapr has taken by then is marked.
+func TestSweepRunsOutOfTime(t *testing.T) {
+	w := newWorld(t, time.Now)
+	w.dapr.err = errDown
+	due := time.Now().Add(time.Hour)
+	for range 40 {
+		w.create(task.Draft{DueDate: &due})
+	}
+	w.dapr.err, w.dapr.scheduled = nil, nil
+	w.dapr.onCall = func(context.Context) { time.Sleep(300 * time.Millisecond) }
+	rules := sweepRules
+	rules.Budget, rules.Concurrent = time.Second, 1
+	sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
+	if err != nil || sum.Complete || sum.Scheduled == 0 || sum.Scheduled+sum.Pending != 40 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	marked := w.column(`select count(*)::text from reminders where confirmed_revision = revision`)
+	if n := fmt.Sprint(len(w.calls())); marked[0] != n || fmt.Sprint(sum.Scheduled) != n {
+		t.Errorf("Dapr has taken %s, of which %s are marked, and the summary says %d", n, marked[0], sum.Scheduled)
+	}
+
+	// Nor has one whose time is up before it begins.
+	ended, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	if sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(ended); err != nil || sum.Complete || sum.Sentinel != "unknown" {
+		t.Errorf("%+v, %v", sum, err)
 	}
 }

@@ -2,6 +2,8 @@ package reminder
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"github.com/duebell/duebell/shared/fault"
@@ -57,20 +59,34 @@ func (g *together[T]) run(ctx context.Context) {
 }
 
 // carryOut makes one call for all. If something in one of them is the trouble, it makes
-// a call for each, so that the others have none.
+// a call for each, so that the others have none, until the trouble is another one.
 func (g *together[T]) carryOut(ctx context.Context, all []asked[T]) {
 	var items []T
 	for _, a := range all {
 		items = append(items, a.items...)
 	}
-	err := g.call(ctx, items)
-	if err == nil || len(all) == 1 || fault.CodeOf(err) == fault.CodeUnavailable {
-		for _, a := range all {
-			a.done <- err
-		}
-		return
-	}
+	err := g.try(ctx, items)
+	each := err != nil && len(all) > 1
 	for _, a := range all {
-		a.done <- g.call(ctx, a.items)
+		if each && fault.CodeOf(err) != fault.CodeUnavailable {
+			err = g.try(ctx, a.items)
+		}
+		a.done <- err
 	}
+}
+
+// try makes a call.
+func (g *together[T]) try(ctx context.Context, items []T) error {
+	return caught(func() error { return g.call(ctx, items) })
+}
+
+// caught calls a function whose panic is an error for who asked for the call, as in a
+// handler, and not the end of the process, with what all others are doing.
+func caught(call func() error) (err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = fmt.Errorf("panic: %v\n%s", value, debug.Stack())
+		}
+	}()
+	return call()
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -17,12 +18,17 @@ type Scheduled struct {
 // Confirm marks revisions as held by Dapr, and records and returns those that no
 // longer count: the reminder was cancelled or armed anew in the meantime, so that
 // the job is a leftover. One that has fired already is neither marked nor returned.
-func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled) (stale []Scheduled, err error) {
+//
+// ago is when Dapr was first asked for one of them. If its scheduler was found to have
+// lost its data since, nothing is marked: the jobs may have been lost along.
+func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled, ago time.Duration) (stale []Scheduled, err error) {
 	if len(scheduled) == 0 {
 		return nil, nil
 	}
 	ids, revisions := columns(scheduled)
+	began := time.Now()
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		batch.Queue(lockToMark, sentinelLock)
 		// The locks are taken in the order of the ids; the rows are read anew behind them,
 		// so what counts is what is committed now.
 		batch.Queue(`
@@ -33,6 +39,7 @@ func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled) (stale []Sch
 		), marked as (
 			update reminders r set confirmed_revision = a.revision from asked a
 			where r.id = a.id and a.state = 'armed' and a.current = a.revision
+			  and not exists (select from sentinel where created_at >= now() - $3::interval)
 		), stale as (
 			select id, revision from asked where current <> revision or state in ('cancelled', 'missed')
 		), recorded as (
@@ -40,7 +47,7 @@ func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled) (stale []Sch
 			select id, revision, now() from stale order by id, revision
 			on conflict (reminder_id, revision) do update set settled_at = greatest(l.settled_at, excluded.settled_at)
 		)
-		select id, revision from stale`, ids, revisions).Query(func(rows pgx.Rows) error {
+		select id, revision from stale`, ids, revisions, ago+time.Since(began)).Query(func(rows pgx.Rows) error {
 			stale, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Scheduled])
 			return err
 		})

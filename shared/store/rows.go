@@ -69,6 +69,10 @@ func pgInstant(t *time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: *t, Valid: true}
 }
 
+func pgInterval(d time.Duration) pgtype.Interval {
+	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
+}
+
 // reminderRows are new rows of the table reminders, column by column.
 type reminderRows struct {
 	ids, tasks pgtype.FlatArray[pgtype.UUID]
@@ -85,7 +89,7 @@ func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 	c.ids = append(c.ids, pgUUID(r.ID))
 	c.tasks = append(c.tasks, pgUUID(t.ID))
 	c.users = append(c.users, t.UserID)
-	c.before = append(c.before, pgtype.Interval{Microseconds: r.Before.Microseconds(), Valid: true})
+	c.before = append(c.before, pgInterval(r.Before))
 	c.fireAt = append(c.fireAt, pgInstant(r.FireAt))
 	c.states = append(c.states, string(r.State))
 	c.revisions = append(c.revisions, r.Revision)
@@ -93,35 +97,37 @@ func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 	c.scheduling = append(c.scheduling, r.Confirmed > 0 || r.Pending(until))
 }
 
-// queue stores the rows. Those that are confirmed stay so only if the sentinel has a name: a
-// scheduler that was found to have lost its data may not have their jobs any more.
-func (c *reminderRows) queue(batch *pgx.Batch, sentinel string) {
+// queue stores the rows. Those that are confirmed stay so only if no sentinel was recorded
+// since an instant as long ago as ago.
+func (c *reminderRows) queue(batch *pgx.Batch, ago time.Duration) {
 	if len(c.ids) == 0 {
 		return
 	}
 	batch.Queue(`
 		insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at)
-		select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision, case when `+sentinelName+` = $10 then n.confirmed end, case when n.scheduling then now() else '-infinity' end
+		select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision,
+			case when not exists (select from sentinel where created_at >= now() - $10::interval) then n.confirmed end,
+			case when n.scheduling then now() else '-infinity' end
 		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[])
 			as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling)`,
-		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, sentinel)
+		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago)
 }
 
 // deliveryRows are new rows of the table deliveries, column by column.
 type deliveryRows struct {
-	ids, reminders           []uuid.UUID
-	revisions                []int64
-	tasks                    []uuid.UUID
-	users, channels, targets []string
-	states, problems         []string
-	due                      []time.Time
+	ids, reminders           pgtype.FlatArray[pgtype.UUID]
+	revisions                pgtype.FlatArray[int64]
+	tasks                    pgtype.FlatArray[pgtype.UUID]
+	users, channels, targets pgtype.FlatArray[string]
+	states, problems         pgtype.FlatArray[string]
+	due                      pgtype.FlatArray[time.Time]
 }
 
 func (c *deliveryRows) add(d Delivery, due time.Time) {
-	c.ids = append(c.ids, d.ID)
-	c.reminders = append(c.reminders, d.ReminderID)
+	c.ids = append(c.ids, pgUUID(d.ID))
+	c.reminders = append(c.reminders, pgUUID(d.ReminderID))
 	c.revisions = append(c.revisions, d.Revision)
-	c.tasks = append(c.tasks, d.TaskID)
+	c.tasks = append(c.tasks, pgUUID(d.TaskID))
 	c.users = append(c.users, d.UserID)
 	c.channels = append(c.channels, string(d.Channel))
 	c.targets = append(c.targets, d.Target)
@@ -142,13 +148,13 @@ func (c *deliveryRows) queue(batch *pgx.Batch) {
 
 // notificationRows are new rows of the table notifications, column by column.
 type notificationRows struct {
-	ids, tasks            []uuid.UUID
-	users, titles, bodies []string
+	ids, tasks            pgtype.FlatArray[pgtype.UUID]
+	users, titles, bodies pgtype.FlatArray[string]
 }
 
 func (c *notificationRows) add(n Notification) {
-	c.ids = append(c.ids, n.ID)
-	c.tasks = append(c.tasks, n.TaskID)
+	c.ids = append(c.ids, pgUUID(n.ID))
+	c.tasks = append(c.tasks, pgUUID(n.TaskID))
 	c.users = append(c.users, n.UserID)
 	c.titles = append(c.titles, n.Title)
 	c.bodies = append(c.bodies, n.Body)
@@ -178,21 +184,21 @@ func (c *notificationRows) queue(batch *pgx.Batch) {
 
 // endingRows are how sends of different deliveries ended, column by column.
 type endingRows struct {
-	ids         []uuid.UUID
-	states      []string
-	attempts    []int
-	waits       []time.Duration
-	errors      []string
-	deadLetters []uuid.UUID // the ids of those that may become necessary
+	ids         pgtype.FlatArray[pgtype.UUID]
+	states      pgtype.FlatArray[string]
+	attempts    pgtype.FlatArray[int32]
+	waits       pgtype.FlatArray[pgtype.Interval]
+	errors      pgtype.FlatArray[string]
+	deadLetters pgtype.FlatArray[pgtype.UUID] // the ids of those that may become necessary
 }
 
 func (c *endingRows) add(e Ending) {
-	c.ids = append(c.ids, e.Of.ID)
+	c.ids = append(c.ids, pgUUID(e.Of.ID))
 	c.states = append(c.states, string(e.State))
-	c.attempts = append(c.attempts, e.Of.Attempts)
-	c.waits = append(c.waits, e.Wait)
+	c.attempts = append(c.attempts, int32(e.Of.Attempts)) //nolint:gosec // as Postgres has it
+	c.waits = append(c.waits, pgInterval(e.Wait))
 	c.errors = append(c.errors, storable(e.Error, 2000))
-	c.deadLetters = append(c.deadLetters, uuid.Must(uuid.NewV7()))
+	c.deadLetters = append(c.deadLetters, pgUUID(uuid.Must(uuid.NewV7())))
 }
 
 func (c *endingRows) queue(batch *pgx.Batch) {

@@ -78,6 +78,9 @@ func Open(cfg Config) (*Store, error) {
 	pc.ConnConfig.RuntimeParams["application_name"] = "duebell"
 	pc.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 	pc.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(idleInTxTimeout.Milliseconds())
+	// Every statement has its index. Before Postgres has counted the rows of tables that
+	// have just begun to grow, it takes them for tiny, and would read them from end to end.
+	pc.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
 	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
@@ -212,20 +215,21 @@ func asFault(err error) error {
 	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && !unconnected {
 		switch {
 		case pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "3F000": // undefined table, column, schema
 			return fault.Unavailable(err, "the database lacks Duebell's tables; run `duebell migrate`")
 		case pg.Code[:2] == "08", pg.Code[:2] == "53", pg.Code[:2] == "57", // connection, resources, operator intervention
-			isRollback(err), pg.Code == "25P03", pg.Code == "3D000", pg.Code == "28P01": // idle in transaction; no such database; password
+			isRollback(err), pg.Code == "25P03": // idle in transaction
 			return fault.Unavailable(err, "the database is not available; try again")
 		}
 		return err
 	}
 	// What is neither the server's answer nor ours comes from the way there: no
-	// connection, one that broke, or a time limit.
+	// connection, whatever the server says to that, one that broke, or a time limit.
 	var network net.Error
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || errors.As(err, &network) || pgconn.Timeout(err) ||
+	if unconnected || errors.As(err, &network) || pgconn.Timeout(err) ||
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) {
 		return fault.Unavailable(err, "the database is not available; try again")

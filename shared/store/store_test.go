@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func insert(t *testing.T, s *store.Store) task.Task {
 	newID := func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 	made := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID)}
 	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
-		_, err := tx.InsertTasks(ctx, []task.Task{made}, forever, "")
+		_, err := tx.InsertTasks(ctx, []task.Task{made}, forever, 0)
 		return err
 	}); err != nil {
 		t.Fatal(err)
@@ -137,7 +138,7 @@ func TestConfirmHoldsOnlyForWhatIsScheduled(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: r.ID, Revision: 1}})
+		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: r.ID, Revision: 1}}, 0)
 		if err != nil || (len(stale) == 1) != tt.stale {
 			t.Errorf("%s: stale %v, %v", name, stale, err)
 		}
@@ -281,7 +282,7 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 		for _, u := range users {
 			tasks = append(tasks, task.Task{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, Draft: task.Draft{Title: "x"}, Version: 1})
 		}
-		if _, err := s.InsertTasks(t.Context(), users, tasks, forever, ""); err != nil {
+		if _, err := s.InsertTasks(t.Context(), users, tasks, forever, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -300,11 +301,30 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	bad := task.Task{ID: uuid.Must(uuid.NewV7()), UserID: "late", Version: 1} // without a title
-	if _, err := s.InsertTasks(t.Context(), []store.User{{ID: "late"}}, []task.Task{bad}, forever, ""); err == nil {
+	if _, err := s.InsertTasks(t.Context(), []store.User{{ID: "late"}}, []task.Task{bad}, forever, 0); err == nil {
 		t.Error("a task without a title is stored")
 	}
 	var there bool
 	if err := c.QueryRow(t.Context(), `select exists (select from users where id = 'late')`).Scan(&there); err != nil || there {
 		t.Errorf("its user is recorded: %v, %v", there, err)
+	}
+}
+
+// Whatever a server says to a new connection, it may be away just now: no caller can
+// mend it, and all may try again.
+func TestServerThatTakesNoConnections(t *testing.T) {
+	_, address := storetest.Open(t)
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "template0" // which never does
+	s, err := store.Open(store.Config{URL: config.Secret(u.String()), MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Ping(t.Context()); fault.CodeOf(err) != fault.CodeUnavailable {
+		t.Error(err)
 	}
 }

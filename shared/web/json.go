@@ -23,6 +23,7 @@ const (
 	defaultMaxBytes = 1 << 20
 	bodyTimeout     = 30 * time.Second
 	maxDepth        = 100
+	maxMembers      = 1000 // of one object; each name is remembered, to see whether it comes twice
 )
 
 // ReadOption changes how [ReadJSON] reads.
@@ -135,7 +136,7 @@ func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, e
 // DecodeJSON decodes data, one JSON value, into dst, strictly: it refuses
 // members that dst does not know or that come twice, names in another case,
 // invalid UTF-8, NUL characters, which Postgres can't store, more than 100
-// levels, and anything after the value. The error is invalid and names the
+// levels or 1,000 members, and anything after the value. The error is invalid and names the
 // place by its JSON pointer (RFC 6901).
 //
 // An UnmarshalJSON, UnmarshalJSONFrom or UnmarshalText method may return a
@@ -160,8 +161,8 @@ func DecodeJSON(data []byte, dst any) error {
 	return e
 }
 
-// scan refuses what is valid JSON and yet nowhere wanted: NUL and bottomless
-// nesting.
+// scan refuses what is valid JSON and yet nowhere wanted: NUL, bottomless nesting and
+// endless objects.
 func scan(data []byte) error {
 	mayHoldNUL := bytes.Contains(data, []byte(`\u0000`)) // or an escaped backslash and u0000
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(data))
@@ -179,6 +180,9 @@ func scan(data []byte) error {
 			}
 		case decoder.StackDepth() > maxDepth:
 			return &json.SemanticError{Err: fault.Invalid("is nested more than %d levels deep", maxDepth)}
+		}
+		if kind, tokens := decoder.StackIndex(decoder.StackDepth()); kind == '{' && tokens > 2*maxMembers {
+			return &json.SemanticError{Err: fault.Invalid("has an object with more than %d members", maxMembers)}
 		}
 	}
 }

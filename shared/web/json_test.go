@@ -100,6 +100,7 @@ func TestReadJSONRefuses(t *testing.T) {
 		"not UTF-8":         {"{\"title\":\"\xff\"}", "the body is not valid JSON: invalid UTF-8, at byte 10, in /title"},
 		"half a surrogate":  {`{"title":"\ud83d"}`, "the body is not valid JSON: invalid surrogate pair `\\ud83d\"}` in string, at byte 10, in /title"},
 		"deep":              {`{"extra":` + strings.Repeat("[", 200), "the body is nested more than 100 levels deep"},
+		"wide":              {`{"extra":{"":0` + members(1000), "the body has an object with more than 1000 members"},
 		"NaN":               {`{"weight":NaN}`, "the body is not valid JSON: invalid character 'N' at start of value, at byte 10, in /weight"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -390,4 +391,13 @@ func FuzzReadJSON(f *testing.F) {
 			t.Fatalf("(-first +second):\n%s", diff)
 		}
 	})
+}
+
+// members are so many of an object that has begun.
+func members(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"%d":0`, i)
+	}
+	return b.String()
 }

@@ -49,6 +49,7 @@ func main() {
 	only := flag.String("only", "", "measure only those parts whose description has this in it")
 	sizes := flag.String("sizes", "{}", `sizes other than the usual ones, as JSON: {"Near": 10000}`)
 	rounds := flag.Int("rounds", 0, "how often everything is measured (0: as the size has it)")
+	statements := flag.Bool("statements", false, "print after each part which statements have taken Postgres longest")
 	flag.Parse()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -64,20 +65,20 @@ func main() {
 	if *rounds > 0 {
 		size.Rounds = *rounds
 	}
-	if err := run(ctx, size, *functions, *out, *only); err != nil {
+	if err := run(ctx, size, *functions, *out, *only, *statements); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop has been called
 	}
 }
 
-func run(ctx context.Context, size sizes, functions, out, only string) (err error) {
+func run(ctx context.Context, size sizes, functions, out, only string, statements bool) (err error) {
 	dir, err := os.MkdirTemp("", "duebell-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w, err := start(ctx, dir, functions, size)
+	w, err := start(ctx, dir, functions, size, statements)
 	if err != nil {
 		return err
 	}
@@ -106,6 +107,11 @@ func run(ctx context.Context, size sizes, functions, out, only string) (err erro
 		fmt.Fprintf(os.Stderr, "%5.0fs %s\n", time.Since(began).Seconds(), part.name)
 		if err := part.run(ctx, f); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
+		}
+		if statements {
+			if err := w.printStatements(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	fmt.Fprintf(os.Stderr, "%5.0fs done\n", time.Since(began).Seconds())

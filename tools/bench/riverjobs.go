@@ -72,7 +72,7 @@ func (r *riverJobs) newClient() (*river.Client[pgx.Tx], error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &remindWorker{pool: r.pool})
 	return river.NewClient(riverpgxv5.New(r.pool), &river.Config{
-		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 100}}, Workers: workers,
+		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 5000}}, Workers: workers,
 	})
 }
 

@@ -41,7 +41,7 @@ type world struct {
 	river          *riverJobs
 }
 
-func start(ctx context.Context, dir, functions string, size sizes) (w *world, err error) {
+func start(ctx context.Context, dir, functions string, size sizes, statements bool) (w *world, err error) {
 	w = &world{sizes: size, dir: dir, functions: functions}
 	w.client.Transport = &http.Transport{MaxIdleConnsPerHost: 100}
 	defer func() {
@@ -67,6 +67,11 @@ func start(ctx context.Context, dir, functions string, size sizes) (w *world, er
 	}
 	if err := w.readPorts(); err != nil {
 		return w, err
+	}
+	if statements {
+		if err := w.countStatements(ctx); err != nil {
+			return w, err
+		}
 	}
 	if err := w.trackCommits(ctx); err != nil {
 		return w, err
