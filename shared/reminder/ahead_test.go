@@ -50,7 +50,7 @@ func TestDaprIsToldBeforeATaskIsStored(t *testing.T) {
 // stored: it is asked again, and if it does not answer the reminder is pending.
 func TestSchedulerLosesItsDataWhileATaskIsStored(t *testing.T) {
 	for _, again := range []error{nil, errFault} {
-		w := newWorld(t, atNoon)
+		w := newWorld(t, time.Now)
 		w.planner.Like(true, newV7)
 		calls := 0
 		w.dapr.onCall = func(ctx context.Context) {
@@ -62,7 +62,8 @@ func TestSchedulerLosesItsDataWhileATaskIsStored(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		created := w.create(task.Draft{DueDate: in(time.Hour)})
+		due := task.Instant(time.Now().Add(time.Hour))
+		created := w.create(task.Draft{DueDate: &due})
 		want := int64(1)
 		if again != nil {
 			want = 0
