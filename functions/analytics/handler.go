@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/events"
 	"github.com/duebell/duebell/shared/fault"
@@ -42,8 +44,12 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s, now: time.Now}
-	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, e events.Event) (bool, error) {
-		return s.CountEvent(ctx, e.ID)
+	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, error) {
+		ids := make([]uuid.UUID, len(es))
+		for i, e := range es {
+			ids[i] = e.ID
+		}
+		return s.CountEvents(ctx, ids)
 	}}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{

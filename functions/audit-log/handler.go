@@ -29,8 +29,12 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, e events.Event) (bool, error) {
-		return s.RecordEvent(ctx, store.Event{ID: e.ID, TaskID: e.TaskID, UserID: e.UserID, TaskTitle: e.TaskTitle, DueDate: e.DueDate})
+	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, error) {
+		records := make([]store.Event, len(es))
+		for i, e := range es {
+			records[i] = store.Event{ID: e.ID, TaskID: e.TaskID, UserID: e.UserID, TaskTitle: e.TaskTitle, DueDate: e.DueDate}
+		}
+		return s.RecordEvents(ctx, records)
 	}}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{events.Route: subscriber.Receive}),

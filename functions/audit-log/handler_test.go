@@ -66,6 +66,55 @@ func TestEachEventIsRecordedOnce(t *testing.T) {
 	}
 }
 
+// bulk is how daprd brings several at a time.
+func bulk(messages ...string) string {
+	entries := make([]string, len(messages))
+	for i, m := range messages {
+		entries[i] = fmt.Sprintf(`{"entryId":"%d","event":%q,"metadata":{},"contentType":"application/octet-stream"}`, i, base64.StdEncoding.EncodeToString([]byte(m)))
+	}
+	return `{"entries":[` + strings.Join(entries, ",") + `],"id":"` + uuid.NewString() + `","metadata":{},"pubsubname":"kafka-pubsub","topic":"task-reminders","type":"com.dapr.event.sent.bulk"}`
+}
+
+// Of a bulk, what makes no sense is dropped by itself, and the rest is recorded once; with
+// the database away, all of it comes again.
+func TestBulk(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	before := metricstest.Read(t)
+	first, second := event(uuid.NewString(), "Pay rent"), event(uuid.NewString(), "Stretch")
+	body := bulk(first, "no JSON", second, first, "", event("17", "x"))
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			const want = `{"statuses":[{"entryId":"0","status":"SUCCESS"},{"entryId":"1","status":"DROP"},{"entryId":"2","status":"SUCCESS"},` +
+				`{"entryId":"3","status":"SUCCESS"},{"entryId":"4","status":"DROP"},{"entryId":"5","status":"DROP"}]}`
+			if a := bring(s, body); a.Status != 200 || strings.TrimSpace(a.Body) != want {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		})
+	}
+	group.Wait()
+	if n := w.Count(`select count(*) from audit_events`); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+	grown := metricstest.Since(t, before, "duebell_events_received_total")
+	for outcome, want := range map[string]float64{"taken": 2, "repeated": 58, "malformed": 60} {
+		if got := grown[`duebell_events_received_total{outcome="`+outcome+`"}`]; got != want {
+			t.Errorf("%v %s, want %v", got, outcome, want)
+		}
+	}
+	if a := bring(s, bulk("no JSON")); a.Status != 200 || !strings.Contains(a.Body, "DROP") {
+		t.Errorf("nothing but garbage: %d %s", a.Status, a.Body)
+	}
+	w.WantProblem(bring(s, body[:len(body)-3]), 400, "invalid", "bulk")
+	w.WantProblem(s.Call("POST", path, body, "dapr-api-token", "wrong-token-of-some-length"), 401, "unauthenticated", "dapr-api-token")
+	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"
+	w.WantProblem(bring(functiontest.Serve(w, New), body), 503, "unavailable", "database")
+	if got := metricstest.Since(t, before, "duebell_events_received_total")[`duebell_events_received_total{outcome="failed"}`]; got != 3 {
+		t.Errorf("%v failed", got)
+	}
+}
+
 // What makes no sense is dropped: it must not come again for ever.
 func TestMalformedEventsAreDropped(t *testing.T) {
 	w := functiontest.New(t)

@@ -5,6 +5,7 @@ package events
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/auth"
@@ -47,75 +49,208 @@ type Event struct {
 // Subscriber takes events. It may be brought one more than once, and several at a time.
 type Subscriber struct {
 	Caller auth.AppToken
-	// Take does what there is to do for an event, and reports whether it was new. If it
-	// fails, the event comes again.
-	Take func(context.Context, Event) (fresh bool, err error)
+	// Take does what there is to do for some events, for all of them or for none, and
+	// reports how many were new. It may be given one twice. If it fails, all come again.
+	Take func(context.Context, []Event) (fresh int, err error)
 }
 
-// response is what Dapr wants to hear.
-type response struct {
-	Status string `json:"status"`
-}
+// What Dapr wants to hear, of one event and of those of a bulk.
+type (
+	response struct {
+		Status string `json:"status"`
+	}
+	bulkResponse struct {
+		Statuses []entryStatus `json:"statuses"`
+	}
+	entryStatus struct {
+		EntryID string `json:"entryId"`
+		Status  string `json:"status"`
+	}
+)
 
-// maxBody is more than any event of ours has.
-const maxBody = 1 << 20
+const (
+	// maxEvent is more than any event of ours has, however it is wrapped.
+	maxEvent = 1 << 20
+	// maxEntry is more than daprd makes of the largest message that a broker takes unless
+	// told otherwise: a mebibyte, in base64. The entries of a bulk are read one after the
+	// other, so a bulk of such messages takes no more memory than one.
+	maxEntry = 4 << 20
+)
 
-// Receive serves Route. What makes no sense is dropped: it would make no more when it
-// comes again, and hold up what is behind it.
+// MaxBulk is how many events Receive takes at a time: as many as a Subscription may ask for.
+const MaxBulk = 1000
+
+// Receive serves Route: one event, or a bulk of them. What makes no sense is dropped: it
+// would make no more when it comes again, and hold up what is behind it. The others of its
+// bulk are taken.
 func (s Subscriber) Receive(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Caller.Check(r); err != nil {
 		return err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); err != nil && !tooLarge {
-		return fault.Unavailable(err, "the event broke off on its way") // it comes again, whole
-	}
-	var e Event
-	if err == nil {
-		e, err = parse(body)
-	}
+	brought, bulk, err := read(r.Body)
 	if err != nil {
-		metrics.EventReceived("malformed")
-		slog.WarnContext(r.Context(), "an event that makes no sense is dropped", "error", err)
-		return web.WriteJSON(w, http.StatusOK, response{"DROP"})
-	}
-	fresh, err := s.Take(r.Context(), e)
-	switch {
-	case err != nil:
-		metrics.EventReceived("failed")
+		slog.WarnContext(r.Context(), "events can't be read, and come again", "error", err) // daprd does not log the answer
 		return err
-	case fresh:
-		metrics.EventReceived("taken")
-	default:
-		metrics.EventReceived("repeated")
 	}
-	return web.WriteJSON(w, http.StatusOK, response{"SUCCESS"})
+	events := make([]Event, 0, len(brought))
+	for _, b := range brought {
+		if b.err == nil {
+			events = append(events, b.event)
+		}
+	}
+	fresh := 0
+	if len(events) > 0 {
+		if fresh, err = s.Take(r.Context(), events); err != nil {
+			metrics.EventsReceived("failed", len(events))
+			return err
+		}
+	}
+	statuses := make([]entryStatus, 0, len(brought))
+	for _, b := range brought {
+		status := "SUCCESS"
+		if b.err != nil {
+			status = "DROP"
+			slog.WarnContext(r.Context(), "an event that makes no sense is dropped", "error", b.err)
+		}
+		statuses = append(statuses, entryStatus{b.entry, status})
+	}
+	metrics.EventsReceived("taken", fresh)
+	metrics.EventsReceived("repeated", len(events)-fresh)
+	metrics.EventsReceived("malformed", len(brought)-len(events))
+	if bulk {
+		return web.WriteJSON(w, http.StatusOK, bulkResponse{statuses})
+	}
+	return web.WriteJSON(w, http.StatusOK, response{statuses[0].Status})
+}
+
+// brought is an event as Dapr brought it.
+type brought struct {
+	entry string // its name in the bulk
+	event Event
+	err   error // why it makes no sense
 }
 
 // cloudEvent is what counts of a CloudEvent in JSON. daprd wraps what it brings: then the
 // event is what data_base64 holds.
 type cloudEvent struct {
-	ID     uuid.UUID `json:"id"`
-	Data   Reminder  `json:"data"`
-	Base64 []byte    `json:"data_base64"`
+	ID     string   `json:"id"`
+	Data   Reminder `json:"data"`
+	Base64 []byte   `json:"data_base64"`
 }
 
-// parse reads an event. What it has besides is of a later version, and nobody's concern
-// here.
-func parse(body []byte) (Event, error) {
-	var outer cloudEvent
-	if err := json.Unmarshal(body, &outer); err != nil {
+// entries are those of a bulk.
+type entries []brought
+
+// read reads what Dapr has brought. Its error is for what can't be answered event by
+// event: a bulk that breaks off or is too large comes again.
+func read(body io.Reader) (events []brought, bulk bool, err error) {
+	in := allowance{body: body, left: maxEvent}
+	var outer struct {
+		cloudEvent
+		Entries entries `json:"entries"`
+	}
+	err = json.UnmarshalRead(&in, &outer, json.WithUnmarshalers(json.UnmarshalFromFunc(func(dec *jsontext.Decoder, to *entries) error {
+		if dec.PeekKind() != jsontext.KindBeginArray {
+			return errors.New("entries must be an array")
+		}
+		bulk = true
+		if _, err := dec.ReadToken(); err != nil {
+			return err
+		}
+		for dec.PeekKind() != jsontext.KindEndArray {
+			if len(*to) == MaxBulk {
+				return fmt.Errorf("a bulk has more than %d entries: lower maxMessagesCount in the Subscription", MaxBulk)
+			}
+			in.left = maxEntry
+			var entry struct {
+				ID    string         `json:"entryId"`
+				Event jsontext.Value `json:"event"`
+			}
+			if err := json.UnmarshalDecode(dec, &entry); err != nil {
+				return err
+			}
+			event, err := parseEntry(entry.Event)
+			*to = append(*to, brought{entry.ID, event, err})
+		}
+		in.left = maxEvent
+		_, err := dec.ReadToken()
+		return err
+	})))
+	switch {
+	case in.broke != nil:
+		return nil, bulk, fault.Unavailable(in.broke, "the events broke off on their way") // they come again, whole
+	case bulk && err != nil:
+		return nil, bulk, fault.Invalid("the bulk can't be read: %v", err)
+	case bulk:
+		return outer.Entries, bulk, nil
+	}
+	one := brought{err: err}
+	if err == nil {
+		one.event, one.err = outer.event()
+	} else if _, err := io.Copy(io.Discard, body); err != nil { // who has not sent all does not hear the answer
+		return nil, bulk, fault.Unavailable(err, "the event broke off on its way")
+	}
+	return []brought{one}, bulk, nil
+}
+
+// parseEntry reads the event of an entry: in base64 as it was published, or as the
+// CloudEvent that daprd has read (without rawPayload).
+func parseEntry(value jsontext.Value) (Event, error) {
+	if len(value) > maxEvent {
+		return Event{}, errTooLarge
+	}
+	if value.Kind() != jsontext.KindString {
+		return parse(value)
+	}
+	var message []byte
+	if err := json.Unmarshal(value, &message); err != nil {
 		return Event{}, err
 	}
-	event := outer
-	if outer.Base64 != nil {
-		event = cloudEvent{}
-		if err := json.Unmarshal(outer.Base64, &event); err != nil {
-			return Event{}, err
-		}
+	return parse(message)
+}
+
+// parse reads an event as it was published. What it has besides is of a later version, and
+// nobody's concern here.
+func parse(message []byte) (Event, error) {
+	var c cloudEvent
+	if err := json.Unmarshal(message, &c); err != nil {
+		return Event{}, err
 	}
-	e := Event{event.ID, event.Data}
+	c.Base64 = nil // only daprd wraps
+	return c.event()
+}
+
+func (c cloudEvent) event() (Event, error) {
+	if c.Base64 != nil {
+		return parse(c.Base64)
+	}
+	id, err := uuid.Parse(c.ID)
+	if err != nil {
+		return Event{}, fmt.Errorf("its id: %w", err)
+	}
+	e := Event{id, c.Data}
 	return e, e.validate()
+}
+
+// allowance lets so many bytes be read.
+type allowance struct {
+	body  io.Reader
+	left  int
+	broke error // why the body can't be read
+}
+
+var errTooLarge = errors.New("it is too large")
+
+func (a *allowance) Read(p []byte) (n int, err error) {
+	if a.left <= 0 {
+		return 0, errTooLarge
+	}
+	n, err = a.body.Read(p[:min(len(p), a.left)])
+	a.left -= n
+	if err != nil && err != io.EOF { //nolint:errorlint // a Reader's is never wrapped
+		a.broke = err
+	}
+	return n, err
 }
 
 // validate refuses what could not be stored.

@@ -209,9 +209,9 @@ func SetDeadLetters(counts map[string]int) {
 // SchedulerLostData counts a time that Dapr's scheduler had lost its data.
 func SchedulerLostData() { dataLosses.Inc() }
 
-// EventReceived counts an event that was brought to a subscriber, by what came of it:
-// taken, repeated (it had it already), malformed (dropped), or failed (it comes again).
-func EventReceived(outcome string) { received.WithLabelValues(outcome).Inc() }
+// EventsReceived counts events that were brought to a subscriber, by what came of them:
+// taken, repeated (it had them already), malformed (dropped), or failed (they come again).
+func EventsReceived(outcome string, n int) { received.WithLabelValues(outcome).Add(float64(n)) }
 
 // RateLimited counts a request refused because its user made too many.
 func RateLimited() { rateLimited.Inc() }

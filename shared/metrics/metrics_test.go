@@ -29,7 +29,7 @@ func touchAll(t *testing.T) {
 	metrics.SetOldestWaiting(time.Minute)
 	metrics.SetDeadLetters(map[string]int{"open": 1})
 	metrics.SchedulerLostData()
-	metrics.EventReceived("taken")
+	metrics.EventsReceived("taken", 1)
 	metrics.Served(metrics.Request{Pattern: "GET /api/tasks", Method: "GET", Status: 200, Took: time.Millisecond})
 	metrics.RateLimited()
 	t.Cleanup(metrics.WatchPool(func() metrics.Pool { return metrics.Pool{Acquired: 1, Idle: 2, Max: 8} }))

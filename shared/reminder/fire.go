@@ -2,6 +2,7 @@ package reminder
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 const (
 	// mostTogether is how many wake-up calls, or sends, share a transaction.
 	mostTogether = 500
+	// betweenSends is how long there is between two transactions that lease what is to be
+	// sent, or record what was: a send itself takes longer.
+	betweenSends = 10 * time.Millisecond
 	// mostNeighbours is how many reminders are fired with them before anybody asks: in a
 	// spike, those whose calls are on their way.
 	mostNeighbours = 500
@@ -203,7 +207,10 @@ func (f *Firer) firings(ctx context.Context, tx store.Tx, due []dueCall) ([]stor
 	}
 	all := make([]store.Firing, len(due))
 	for i, d := range due {
-		t := tasks[d.TaskID]
+		t, ok := tasks[d.TaskID]
+		if !ok {
+			return nil, fmt.Errorf("reminder %s has no task", d.ID)
+		}
 		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt}
 		if t.UpdatedAt.After(*d.FireAt) {
 			all[i].Due = t.UpdatedAt // it was asked for late

@@ -107,6 +107,7 @@ type Firer struct {
 func NewFirer(s *store.Store, channels Channels, now func() time.Time, cfg FirerRules) *Firer {
 	f := &Firer{store: s, channels: channels, names: channels.names(), now: now, cfg: cfg, inboxes: newHinter(s.Hint)}
 	f.fires.most, f.leases.most, f.endings.most = mostTogether, mostTogether, mostTogether
+	f.leases.pause, f.endings.pause = betweenSends, betweenSends
 	f.fires.call = func(ctx context.Context, calls []*firing) error {
 		f.fireTogether(ctx, calls, mostNeighbours)
 		return nil

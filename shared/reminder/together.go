@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/duebell/duebell/shared/fault"
 )
@@ -15,6 +16,9 @@ type together[T any] struct {
 	// call carries out all items or none. Its context is nobody's in particular.
 	call func(context.Context, []T) error
 	most int // who may share a call at most; 0 means all
+	// pause is how long there is between two calls, so that more of those for whom time
+	// matters less share one.
+	pause time.Duration
 
 	mu      sync.Mutex
 	busy    bool
@@ -55,6 +59,7 @@ func (g *together[T]) run(ctx context.Context) {
 			return
 		}
 		g.carryOut(ctx, all)
+		time.Sleep(g.pause)
 	}
 }
 

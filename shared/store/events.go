@@ -20,29 +20,39 @@ type Event struct {
 	DueDate   *time.Time
 }
 
-// RecordEvent adds an event to the audit log, and reports whether it was new: one that
-// is there already stays as it is.
-func (s *Store) RecordEvent(ctx context.Context, e Event) (added bool, err error) {
+// RecordEvents adds events to the audit log, and returns how many were new: one that is
+// there already stays as it is, and of several with one ID the first is added.
+func (s *Store) RecordEvents(ctx context.Context, events []Event) (added int, err error) {
+	n := len(events)
+	ids, tasks, users, titles, dates := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n), make([]string, n), make([]*time.Time, n)
+	for i, e := range events {
+		ids[i], tasks[i], users[i], titles[i], dates[i] = e.ID, e.TaskID, e.UserID, e.TaskTitle, e.DueDate
+	}
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		tag, err := c.Exec(ctx, `
-			insert into audit_events (event_id, task_id, user_id, task_title, due_date) values ($1, $2, $3, $4, $5)
-			on conflict (event_id) do nothing`, e.ID, e.TaskID, e.UserID, e.TaskTitle, e.DueDate)
-		added = tag.RowsAffected() == 1
+			insert into audit_events (event_id, task_id, user_id, task_title, due_date)
+			select id, task, person, title, due
+			from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) with ordinality as e (id, task, person, title, due, n)
+			order by id, n -- whoever adds the same takes the ids in this order
+			on conflict (event_id) do nothing`, ids, tasks, users, titles, dates)
+		added = int(tag.RowsAffected())
 		return err
 	})
 	return added, err
 }
 
-// CountEvent counts an event, and reports whether it was new: one that was counted
-// before is not counted again. It is counted as a reminder of the day on which it was
-// fired, and with it the other deliveries that were planned by that, by their channel
-// and by how late they were planned. An event that is of no delivery, or of one whose
-// rows are gone, is a reminder of today.
-func (s *Store) CountEvent(ctx context.Context, id uuid.UUID) (counted bool, err error) {
+// CountEvents counts events, and returns how many were new: one that was counted before
+// is not counted again. Each is counted as a reminder of the day on which it was fired, and
+// with it the other deliveries that were planned by that, by their channel and by how late
+// they were planned. An event that is of no delivery, or of one whose rows are gone, is a
+// reminder of today.
+func (s *Store) CountEvents(ctx context.Context, ids []uuid.UUID) (counted int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
 			with counted as (
-				insert into counted_events (event_id) values ($1) on conflict (event_id) do nothing returning event_id
+				-- Whoever counts the same takes the ids, and below the rows, in this order.
+				insert into counted_events (event_id) select distinct id from unnest($1::uuid[]) as e (id) order by id
+				on conflict (event_id) do nothing returning event_id
 			), fired as (
 				select d.reminder_id, d.revision, (coalesce(d.created_at, now()) at time zone 'UTC')::date as day
 				from counted c left join deliveries d on d.id = c.event_id and d.channel = 'event'
@@ -52,8 +62,8 @@ func (s *Store) CountEvent(ctx context.Context, id uuid.UUID) (counted bool, err
 				-- Those that failed without a try could not be used: they told nobody.
 				where d.channel <> 'event' and not (d.state = 'failed' and d.attempts = 0)
 			), reminders as (
-				insert into analytics_reminders as a (day, count) select day, 1 from fired
-				on conflict (day) do update set count = a.count + 1
+				insert into analytics_reminders as a (day, count) select day, count(*) from fired group by 1 order by 1
+				on conflict (day) do update set count = a.count + excluded.count
 			), deliveries as (
 				insert into analytics_deliveries as a (day, channel, lateness, count)
 				select day, channel, case
@@ -63,10 +73,10 @@ func (s *Store) CountEvent(ctx context.Context, id uuid.UUID) (counted bool, err
 					when late < '1 min' then 'under_1m'
 					when late < '10 min' then 'under_10m'
 					else 'over_10m' end as bucket, count(*)
-				from others group by 1, 2, 3 order by 1, 2, 3 -- whoever counts the same takes the rows in this order
+				from others group by 1, 2, 3 order by 1, 2, 3
 				on conflict (day, channel, lateness) do update set count = a.count + excluded.count
 			)
-			select exists (select from counted)`, id).Scan(&counted)
+			select count(*) from counted`, ids).Scan(&counted)
 	})
 	return counted, err
 }

@@ -2,7 +2,11 @@ package store_test
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,45 +15,45 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )
 
-// atOnce does something fifty times at one time and returns how often it reported true.
-func atOnce(t *testing.T, do func() (bool, error)) (times int) {
+// atOnce does something fifty times at one time and returns the sum of what it reported.
+func atOnce(t *testing.T, do func() (int, error)) (sum int) {
 	t.Helper()
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	for range 50 {
 		group.Go(func() {
-			yes, err := do()
+			n, err := do()
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				t.Error(err)
 			}
-			if yes {
-				times++
-			}
+			sum += n
 		})
 	}
 	group.Wait()
-	return times
+	return sum
 }
 
 // An event is recorded once, and stays what it was.
-func TestRecordEvent(t *testing.T) {
+func TestRecordEvents(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
 	due := task.Instant(time.Now())
 	e := store.Event{ID: uuid.New(), TaskID: uuid.New(), UserID: "ada", TaskTitle: "Pay rent", DueDate: &due}
-	if n := atOnce(t, func() (bool, error) { return s.RecordEvent(t.Context(), e) }); n != 1 {
+	record := func(events ...store.Event) (int, error) { return s.RecordEvents(t.Context(), events) }
+	if n := atOnce(t, func() (int, error) { return record(e) }); n != 1 {
 		t.Errorf("it was new %d times", n)
 	}
 	changed := e
 	changed.TaskTitle = "Something else"
-	if added, err := s.RecordEvent(t.Context(), changed); added || err != nil {
+	if added, err := record(changed); added != 0 || err != nil {
 		t.Errorf("it was added again: %v, %v", added, err)
 	}
 	if n := count(t, c, `audit_events where event_id = $1 and task_id = $2 and user_id = 'ada' and task_title = 'Pay rent' and due_date = $3`, e.ID, e.TaskID, due); n != 1 {
@@ -62,7 +66,7 @@ func TestAuditLogIsAppendOnly(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
 	for range 3 {
-		if _, err := s.RecordEvent(t.Context(), store.Event{ID: uuid.New(), TaskID: uuid.New(), UserID: "ada", TaskTitle: "x"}); err != nil {
+		if _, err := s.RecordEvents(t.Context(), []store.Event{{ID: uuid.New(), TaskID: uuid.New(), UserID: "ada", TaskTitle: "x"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,7 +117,7 @@ func fireEvent(t *testing.T, s *store.Store, c *pgx.Conn, at string, late time.D
 
 // Each event is counted once, however often and however many at once it comes: with the
 // day on which its reminder was fired, and the deliveries that told somebody.
-func TestCountEvent(t *testing.T) {
+func TestCountEvents(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
 	const sent, tried, unused = `'in_app', 'sent', 0`, `'email', 'failed', 1`, `'sms', 'failed', 0`
@@ -128,7 +132,7 @@ func TestCountEvent(t *testing.T) {
 	byOlder := fireEvent(t, s, c, "2025-11-25T00:00:00Z", 0, sent)
 	exec(t, c, `update deliveries set due_at = null where created_at = '2025-11-25T00:00:00Z'`)
 	for _, id := range append(events, byOlder) {
-		if n := atOnce(t, func() (bool, error) { return s.CountEvent(t.Context(), id) }); n != 1 {
+		if n := atOnce(t, func() (int, error) { return s.CountEvents(t.Context(), []uuid.UUID{id}) }); n != 1 {
 			t.Errorf("it was new %d times", n)
 		}
 	}
@@ -152,7 +156,7 @@ func TestCountEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []uuid.UUID{uuid.New(), email} {
-		if n := atOnce(t, func() (bool, error) { return s.CountEvent(t.Context(), id) }); n != 1 {
+		if n := atOnce(t, func() (int, error) { return s.CountEvents(t.Context(), []uuid.UUID{id}) }); n != 1 {
 			t.Errorf("it was new %d times", n)
 		}
 	}
@@ -181,7 +185,7 @@ func TestCountEventsAtTheSameTime(t *testing.T) {
 	var group sync.WaitGroup
 	for _, id := range events {
 		group.Go(func() {
-			if counted, err := s.CountEvent(t.Context(), id); !counted || err != nil {
+			if counted, err := s.CountEvents(t.Context(), []uuid.UUID{id}); counted != 1 || err != nil {
 				t.Error(counted, err)
 			}
 		})
@@ -191,6 +195,146 @@ func TestCountEventsAtTheSameTime(t *testing.T) {
 		var sum int
 		if err := c.QueryRow(t.Context(), `select sum(count) from `+table).Scan(&sum); err != nil || sum != want {
 			t.Errorf("%s counts %d, %v, want %d", table, sum, err, want)
+		}
+	}
+}
+
+// regroup returns what is given in groups of any size and order, some of it more than once.
+func regroup[T any](random *rand.Rand, all []T) (groups [][]T) {
+	left := slices.Concat(all, all[:random.IntN(len(all)+1)])
+	random.Shuffle(len(left), func(i, j int) { left[i], left[j] = left[j], left[i] })
+	for len(left) > 0 {
+		n := 1 + random.IntN(len(left))
+		groups = append(groups, left[:n])
+		left = left[n:]
+	}
+	return append(groups, nil, slices.Clone(groups[0]))
+}
+
+// takeAtOnce has all groups taken at the same time, by two processes, and returns how many
+// of them were new.
+func takeAtOnce[T any](t *testing.T, stores [2]*store.Store, groups [][]T, take func(*store.Store, []T) (int, error)) (fresh int) {
+	t.Helper()
+	var sum atomic.Int64
+	var group sync.WaitGroup
+	for i, g := range groups {
+		group.Go(func() {
+			n, err := take(stores[i%2], g)
+			if err != nil {
+				t.Error(err)
+			}
+			sum.Add(int64(n))
+		})
+	}
+	group.Wait()
+	return int(sum.Load())
+}
+
+// twoStores are two processes on one database.
+func twoStores(t *testing.T) (stores [2]*store.Store, c *pgx.Conn) {
+	t.Helper()
+	s, url := storetest.Open(t)
+	other, err := store.Open(store.Config{URL: config.Secret(url), MaxConns: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	return [2]*store.Store{s, other}, connect(t, url)
+}
+
+// dump returns what a query gives, as JSON.
+func dump(t *testing.T, c *pgx.Conn, sql string) (rows string) {
+	t.Helper()
+	if err := c.QueryRow(t.Context(), `select coalesce(json_agg(r), '[]')::text from (`+sql+`) r`).Scan(&rows); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// In whatever groups, how often and with how many at the same time events come: what is
+// recorded is what is recorded when each comes once and by itself.
+func TestRecordEventsInAnyGroups(t *testing.T) {
+	grouped, groupedConn := twoStores(t)
+	single, singleConn := twoStores(t)
+	const recorded = `select event_id, task_id, user_id, task_title, due_date from audit_events order by 1`
+	for seed := range uint64(30) {
+		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's
+		var events []store.Event
+		for range 1 + random.IntN(300) {
+			e := store.Event{ID: uuid.New(), TaskID: uuid.New(), UserID: fmt.Sprint("user", random.IntN(3)), TaskTitle: strings.Repeat("\U0001F514", 1+random.IntN(500))}
+			if random.IntN(2) == 0 {
+				due := time.Date(1970+random.IntN(8030), 12, 31, 23, 59, 59, 999999000, time.UTC)
+				e.DueDate = &due
+			}
+			events = append(events, e)
+		}
+		for _, e := range events {
+			if n, err := single[0].RecordEvents(t.Context(), []store.Event{e}); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		n := takeAtOnce(t, grouped, regroup(random, events), func(s *store.Store, es []store.Event) (int, error) { return s.RecordEvents(t.Context(), es) })
+		if n != len(events) {
+			t.Errorf("seed %d: %d of %d were new", seed, n, len(events))
+		}
+	}
+	if diff := cmp.Diff(dump(t, singleConn, recorded), dump(t, groupedConn, recorded)); diff != "" {
+		t.Errorf("one by one and in groups are not the same: %s", diff)
+	}
+	// Of several that have one ID the first is recorded.
+	id, task := uuid.New(), uuid.New()
+	if n, err := grouped[0].RecordEvents(t.Context(), []store.Event{
+		{ID: id, TaskID: task, UserID: "ada", TaskTitle: "first"}, {ID: id, TaskID: task, UserID: "ada", TaskTitle: "a second one"},
+	}); n != 1 || err != nil {
+		t.Errorf("%d were new, %v", n, err)
+	}
+	if n := count(t, groupedConn, `audit_events where event_id = $1 and task_title = 'first'`, id); n != 1 {
+		t.Error("the first is not what is recorded")
+	}
+}
+
+// In whatever groups, how often and with how many at the same time events come: the counts
+// are those of each coming once and by itself, to either side of midnight too.
+func TestCountEventsInAnyGroups(t *testing.T) {
+	grouped, groupedConn := twoStores(t)
+	single, singleConn := twoStores(t)
+	for seed := range uint64(12) {
+		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's
+		type pair struct{ grouped, single uuid.UUID }
+		var pairs []pair
+		for range 1 + random.IntN(60) {
+			at := time.Date(2025, 11, 23, 23, 59, 59, 999999000, time.UTC).Add(time.Duration(random.IntN(3)) * time.Microsecond).Format(time.RFC3339Nano)
+			late := time.Duration(random.IntN(20000)) * 100 * time.Millisecond
+			all := []string{`'in_app', 'sent', 0`, `'email', 'planned', 0`, `'push', 'sent', 1`, `'sms', 'failed', 0`, `'email', 'failed', 1`}
+			random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+			all = all[:random.IntN(len(all)+1)]
+			p := pair{fireEvent(t, grouped[0], groupedConn, at, late, all...), fireEvent(t, single[0], singleConn, at, late, all...)}
+			if random.IntN(10) == 0 {
+				p = pair{uuid.New(), uuid.New()} // nothing is known of its delivery
+			}
+			pairs = append(pairs, p)
+		}
+		var ids []uuid.UUID
+		for _, p := range pairs {
+			ids = append(ids, p.grouped)
+			if n, err := single[0].CountEvents(t.Context(), []uuid.UUID{p.single}); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		n := takeAtOnce(t, grouped, regroup(random, ids), func(s *store.Store, ids []uuid.UUID) (int, error) { return s.CountEvents(t.Context(), ids) })
+		if n != len(ids) {
+			t.Errorf("seed %d: %d of %d were new", seed, n, len(ids))
+		}
+	}
+	for _, sql := range []string{
+		// What nothing is known of is of today, which may have changed meanwhile.
+		`select least(day, '2025-12-01'::date) as day, sum(count) from analytics_reminders group by 1 order by 1`,
+		`select day, channel, lateness, count from analytics_deliveries order by 1, 2, 3`,
+		`select count(*) from counted_events`,
+	} {
+		one, many := dump(t, singleConn, sql), dump(t, groupedConn, sql)
+		if one == "[]" || one != many {
+			t.Errorf("one by one and in groups are not the same:\n%s\n%s", one, many)
 		}
 	}
 }

@@ -80,7 +80,9 @@ func Open(cfg Config) (*Store, error) {
 	pc.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(idleInTxTimeout.Milliseconds())
 	// Every statement has its index. Before Postgres has counted the rows of tables that
 	// have just begun to grow, it takes them for tiny, and would read them from end to end.
+	// Compiling a statement takes longer than any of ours runs.
 	pc.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	pc.ConnConfig.RuntimeParams["jit"] = "off"
 	pool, err := pgxpool.NewWithConfig(context.Background(), pc)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -215,28 +216,60 @@ func (w *world) atRest(ctx context.Context, f figures) error {
 		return err
 	}
 	for range w.Rounds + 3 {
-		took, rss, err := w.coldStart(ctx)
+		took, rss, err := w.coldStart(ctx, "create-task", func(url string) error {
+			status, err := w.create(ctx, url, time.Now().Add(time.Hour))
+			if err == nil && status != "scheduled" {
+				err = fmt.Errorf("a reminder is %s, not scheduled", status)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
 		f.add("cold_start_ms", float64(took.Microseconds())/1000)
 		f.add("rss_mb_create_task", rss)
+		took, rss, err = w.coldStart(ctx, "trigger-reminder", func(url string) error { return w.wake(ctx, url) })
+		if err != nil {
+			return err
+		}
+		f.add("cold_start_trigger_reminder_ms", float64(took.Microseconds())/1000)
+		f.add("rss_mb_trigger_reminder", rss)
 	}
 	return nil
 }
 
-// coldStart starts a create-task and returns how long its first task took from there,
+// wake makes a wake-up call for a reminder that is not there.
+func (w *world) wake(ctx context.Context, url string) error {
+	const nobodys = `{"task_id":"01a20dd0-b585-7d53-8b12-7a2c1c952027","user_id":"bench","reminder_id":"01a20dd0-b585-7d5c-a9c3-b669dfb18640","revision":1}`
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/job/reminder-01a20dd0-b585-7d5c-a9c3-b669dfb18640-1", strings.NewReader(nobodys))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("dapr-api-token", w.environment["APP_API_TOKEN"])
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && !strings.Contains(string(answer), "not_found") {
+		err = fmt.Errorf("%s: %s", resp.Status, answer)
+	}
+	return err
+}
+
+// coldStart starts a function and returns how long its first answer took from there,
 // with everything that it has to connect to, and how much memory it then holds.
-func (w *world) coldStart(ctx context.Context) (took time.Duration, rss float64, err error) {
+func (w *world) coldStart(ctx context.Context, name string, ask func(url string) error) (took time.Duration, rss float64, err error) {
 	ports, err := process.FreePorts(0)
 	if err != nil {
 		return 0, 0, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(w.functions, "create-task"))
+	cmd := exec.CommandContext(ctx, filepath.Join(w.functions, name))
 	cmd.Env = []string{
 		"HOST=127.0.0.1", fmt.Sprint("PORT=", ports[0]), "OIDC_ISSUER=" + w.sys.URL() + "/dev/issuer", "OIDC_AUDIENCE=duebell", "LOG_LEVEL=error",
 	}
-	for _, name := range []string{"DATABASE_URL", "DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN"} {
+	for _, name := range []string{"DATABASE_URL", "DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN", "APP_API_TOKEN"} {
 		cmd.Env = append(cmd.Env, name+"="+w.environment[name])
 	}
 	began := time.Now()
@@ -245,24 +278,17 @@ func (w *world) coldStart(ctx context.Context) (took time.Duration, rss float64,
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	for {
-		status, err := w.create(ctx, "http://"+process.Address(ports[0]), began.Add(time.Hour))
+		err := ask("http://" + process.Address(ports[0]))
 		if err == nil {
 			took = time.Since(began)
 			rss, err = memory(cmd.Process.Pid)
-			return took, rss, errors.Join(err, want(status, "scheduled"))
+			return took, rss, err
 		}
 		if ctx.Err() != nil || time.Since(began) > 10*time.Second {
-			return 0, 0, fmt.Errorf("create-task does not answer: %w", err)
+			return 0, 0, fmt.Errorf("%s does not answer: %w", name, err)
 		}
 		time.Sleep(time.Millisecond)
 	}
-}
-
-func want(got, wanted string) error {
-	if got != wanted {
-		return fmt.Errorf("a reminder is %s, not %s", got, wanted)
-	}
-	return nil
 }
 
 // interleaved calls each function once a round, each time in another order, so that what

@@ -329,13 +329,13 @@ func (d *deployment) checkDaprds() {
 		subscribes := slices.ContainsFunc(d.objects, func(o object) bool {
 			s, ok := o.any.(*subscriptions.Subscription)
 			return ok && slices.Contains(s.Scopes, f.Name) && s.Spec.Pubsubname == jobs.PubSub && s.Spec.Topic == events.Topic &&
-				"POST "+s.Spec.Routes.Default == events.Route
+				"POST "+s.Spec.Routes.Default == events.Route && s.Spec.BulkSubscribe.MaxMessagesCount <= events.MaxBulk
 		})
 		_, has := d.pods["daprd-"+f.Name]
 		switch {
 		case !has && !subscribes: // nobody wants events
 		case !subscribes:
-			d.fault("%s: no Subscription brings it %s", f.Name, events.Topic)
+			d.fault("%s: no Subscription brings it %s, %d at a time at most", f.Name, events.Topic, events.MaxBulk)
 		default:
 			d.checkDaprd("daprd-"+f.Name, map[string]string{
 				"--app-id": f.Name, "--app-channel-address": f.Name + inCluster, "--dapr-listen-addresses": "[::1],127.0.0.1",
