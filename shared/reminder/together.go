@@ -21,8 +21,9 @@ type together[T any] struct {
 	pause time.Duration
 
 	mu      sync.Mutex
-	busy    bool
+	busy    bool // calls are being made
 	waiting []asked[T]
+	ended   time.Time // the latest call; whoever makes calls has it
 }
 
 type asked[T any] struct {
@@ -47,19 +48,24 @@ func (g *together[T]) Do(ctx context.Context, items ...T) error {
 // run makes calls until nobody waits.
 func (g *together[T]) run(ctx context.Context) {
 	for {
+		time.Sleep(time.Until(g.ended.Add(g.pause)))
 		g.mu.Lock()
 		all := g.waiting
 		if g.most > 0 && len(all) > g.most {
 			all = all[:g.most]
 		}
 		g.waiting = g.waiting[len(all):]
-		g.busy = len(all) > 0
 		g.mu.Unlock()
-		if len(all) == 0 {
+		g.carryOut(ctx, all)
+
+		g.mu.Lock()
+		g.ended = time.Now()
+		g.busy = len(g.waiting) > 0
+		more := g.busy
+		g.mu.Unlock()
+		if !more {
 			return
 		}
-		g.carryOut(ctx, all)
-		time.Sleep(g.pause)
 	}
 }
 
