@@ -8,11 +8,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -37,7 +35,6 @@ type Config struct {
 
 type handler struct {
 	signIn  *auth.Verifier
-	store   *store.Store
 	planner *reminder.Planner
 }
 
@@ -53,7 +50,6 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	h := handler{
 		signIn:  auth.NewVerifier(cfg.SignIn),
-		store:   s,
 		planner: reminder.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
@@ -83,22 +79,11 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if key == nil {
-		created, err := h.planner.Create(r.Context(), api.Owner(user), draft, nil)
-		if err != nil {
-			return err
-		}
-		return answer(w, api.NewTask(created, h.planner.Expected()))
+	var once *reminder.Once
+	if key != nil {
+		once = &reminder.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(api.NewTask(tasks[0], h.planner.Expected())) }}
 	}
-	return h.createOnce(w, r, api.Owner(user), draft, *key)
-}
-
-// createOnce creates a task, unless a request with the key did so before: then it
-// answers what was answered to that.
-func (h handler) createOnce(w http.ResponseWriter, r *http.Request, owner store.User, draft task.Draft, key store.IdempotencyKey) error {
-	created, err := h.planner.Create(r.Context(), owner, draft, func(ctx context.Context, tx store.Tx, t task.Task) error {
-		return tx.ClaimKey(ctx, key, encode(api.NewTask(t, h.planner.Expected())))
-	})
+	created, err := h.planner.Create(r.Context(), api.Owner(user), draft, once)
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		var t api.Task
 		if err := json.Unmarshal([]byte(before.Answer), &t); err != nil {
@@ -109,12 +94,7 @@ func (h handler) createOnce(w http.ResponseWriter, r *http.Request, owner store.
 	if err != nil {
 		return err
 	}
-	shown := api.NewTask(created, h.planner.Expected())
-	// Claimed was the answer as it is before Dapr is told. It will do if this fails.
-	if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), key, encode(shown)); err != nil {
-		slog.WarnContext(r.Context(), "a repeated request will be told that its reminders are pending", "task_id", created.ID, "error", err)
-	}
-	return answer(w, shown)
+	return answer(w, api.NewTask(created, h.planner.Expected()))
 }
 
 func encode(t api.Task) string {

@@ -12,9 +12,7 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -43,7 +41,6 @@ type Config struct {
 
 type handler struct {
 	signIn  *auth.Verifier
-	store   *store.Store
 	planner *reminder.Planner
 }
 
@@ -59,7 +56,6 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	h := handler{
 		signIn:  auth.NewVerifier(cfg.SignIn),
-		store:   s,
 		planner: reminder.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
@@ -136,26 +132,18 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	created, err := h.planner.CreateAll(r.Context(), api.Owner(user), drafts, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
-		if key == nil {
-			return nil
-		}
-		return tx.ClaimKey(ctx, *key, encode(h.summary(tasks, failed)))
-	})
+	var once *reminder.Once
+	if key != nil {
+		once = &reminder.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(h.summary(tasks, failed)) }}
+	}
+	created, err := h.planner.CreateAll(r.Context(), api.Owner(user), drafts, once)
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		return web.WriteJSON(w, http.StatusOK, jsontext.Value(before.Answer))
 	}
 	if err != nil {
 		return err
 	}
-	out := h.summary(created, failed)
-	if key != nil {
-		// Claimed was the answer as it is before Dapr is told. It will do if this fails.
-		if err := h.store.KeepAnswer(context.WithoutCancel(r.Context()), *key, encode(out)); err != nil {
-			slog.WarnContext(r.Context(), "a repeated request will be told that its reminders are pending", "error", err)
-		}
-	}
-	return web.WriteJSON(w, http.StatusOK, out)
+	return web.WriteJSON(w, http.StatusOK, h.summary(created, failed))
 }
 
 // read returns the tasks that are right, and why the others are not.

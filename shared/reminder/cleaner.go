@@ -160,6 +160,9 @@ const (
 	// sentinelAge is how old a sentinel job must be to be deleted: a younger one may
 	// be about to become the current one.
 	sentinelAge = time.Hour
+	// unstoredAge is how old a reminder must be for its job to be deleted if no row knows
+	// it: a younger one may be about to be stored.
+	unstoredAge = 2 * time.Hour
 )
 
 // cleanup is one run of a Cleaner.
@@ -306,16 +309,20 @@ func (c *cleanup) unknownJobs(ctx context.Context) (count int, complete bool, er
 	return count, true, nil
 }
 
-// unknown returns the names that mean nothing to any row.
+// unknown returns the names that mean nothing to any row, nor to one that may be about
+// to be stored.
 func (c *cleanup) unknown(ctx context.Context, names []string) (unknown []string, err error) {
+	known := make(map[string]bool, len(names))
 	var asked []store.Scheduled
 	for _, name := range names {
-		if id, revision, ok := task.ParseJobName(name); ok {
+		id, revision, ok := task.ParseJobName(name)
+		if ok && revision == 1 && c.now().Sub(born(id)) < unstoredAge {
+			known[name] = true
+		} else if ok {
 			asked = append(asked, store.Scheduled{ReminderID: id, Revision: revision})
 		}
 	}
 	jobs, err := c.store.KnownJobs(ctx, asked)
-	known := make(map[string]bool, len(jobs))
 	for _, job := range jobs {
 		known[jobName(job)] = true
 	}
@@ -340,7 +347,8 @@ func (c *cleanup) staleSentinels(ctx context.Context) (count int, complete bool,
 	var stale []string
 	for _, name := range names {
 		rest, ok := strings.CutPrefix(name, sentinelPrefix)
-		if ok && name != current && c.now().Sub(born(rest)) > sentinelAge {
+		id, _ := uuid.Parse(rest)
+		if ok && name != current && c.now().Sub(born(id)) > sentinelAge {
 			stale = append(stale, name)
 		}
 	}
@@ -348,12 +356,11 @@ func (c *cleanup) staleSentinels(ctx context.Context) (count int, complete bool,
 }
 
 // born is when an ID was made; those that don't say so are of old.
-func born(id string) time.Time {
-	parsed, err := uuid.Parse(id)
-	if err != nil || parsed.Version() != 7 {
+func born(id uuid.UUID) time.Time {
+	if id.Version() != 7 {
 		return time.Time{}
 	}
-	return time.Unix(parsed.Time().UnixTime())
+	return time.Unix(id.Time().UnixTime())
 }
 
 // remove deletes jobs by their names, so many at most, and returns how many, and

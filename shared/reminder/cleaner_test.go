@@ -92,7 +92,8 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 	for _, name := range []string{superseded.JobName(), task.Wake{ReminderID: uuid.New(), Revision: 1}.JobName(), "reminder-of-nobody", "sentinel-" + uuid.NewString()} {
 		h.dapr.jobs[name] = fakeJob{}
 	}
-	for _, name := range []string{"somebody-elses", "sentinel-" + uuid.Must(uuid.NewV7()).String()} { // the second may be about to be recorded
+	young := uuid.Must(uuid.NewV7()) // that may be about to be recorded, or stored
+	for _, name := range []string{"somebody-elses", "sentinel-" + young.String(), task.Wake{ReminderID: young, Revision: 1}.JobName()} {
 		h.dapr.jobs[name] = fakeJob{}
 	}
 
@@ -153,7 +154,7 @@ func TestCleanup(t *testing.T) {
 			}
 			continue
 		}
-		if got := h.dapr.names(); len(got) != 7 { // four live ones, the sentinel, the next one, somebody else's
+		if got := h.dapr.names(); len(got) != 8 { // four live ones, a young one, the sentinel, the next one, somebody else's
 			t.Errorf("left with Dapr: %q", got)
 		}
 		for _, live := range []task.Task{untouched, vanished} {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,34 +95,26 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 }
 
 // part stores and schedules one part.
-func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) (Counts, error) {
+func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) (counts Counts, err error) {
 	expected, until := i.planner.Expected(), i.planner.until()
-	stored := Count(tasks, expected)
-	err := i.planner.insert(ctx, tasks, until, func(ctx context.Context, tx store.Tx, _ []task.Task) error {
-		if key == nil {
-			return nil
-		}
-		return tx.ClaimKey(ctx, *key, encodeCounts(stored))
-	})
-	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
-		err = json.Unmarshal([]byte(before.Answer), &stored)
-		return stored, err
+	var once *Once
+	if key != nil {
+		once = &Once{*key, func(tasks []task.Task) string { return encodeCounts(Count(tasks, expected)) }}
+	}
+	within := partTime
+	if i.away.Load() || i.planner.now().After(i.until) {
+		within = 0
 	}
 	pending := len(pendingOf(tasks, until))
-	if err != nil || pending == 0 || i.away.Load() || i.planner.now().After(i.until) {
-		return stored, err
+	err = i.planner.addOnce(ctx, tasks, until, within, once)
+	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
+		err = json.Unmarshal([]byte(before.Answer), &counts)
+		return counts, err
 	}
-	i.planner.tellDapr(ctx, tasks, until, store.Leftovers{}, partTime)
-	if len(pendingOf(tasks, until)) == pending {
+	if pending > 0 && len(pendingOf(tasks, until)) == pending {
 		i.away.Store(true)
 	}
-	scheduled := Count(tasks, expected)
-	if scheduled != stored && key != nil {
-		if err := i.planner.store.KeepAnswer(context.WithoutCancel(ctx), *key, encodeCounts(scheduled)); err != nil {
-			slog.WarnContext(ctx, "a repeated request will be told that its reminders are pending", "error", err)
-		}
-	}
-	return scheduled, nil
+	return Count(tasks, expected), err
 }
 
 func (i *Import) settle(counts Counts, err error) {

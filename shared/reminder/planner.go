@@ -8,11 +8,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -50,6 +53,12 @@ func (c PlannerRules) Validate() error {
 // Each change is one transaction. What follows it, telling Dapr, is best effort:
 // if it fails, or the process dies, the reminder is pending, which the database
 // says by itself, and is scheduled later.
+//
+// New tasks are told to Dapr before they are stored, unless one is due soon: so that
+// Dapr has their jobs is stored along with them, and needs no transaction of its own. If
+// the process dies in between, a job is left that names nothing: it finds no reminder when it
+// fires, and the nightly cleanup deletes it. If the scheduler is found in between to have lost
+// its data, the tasks are stored as pending, and scheduled once more.
 type Planner struct {
 	store *store.Store
 	dapr  Scheduler
@@ -59,12 +68,16 @@ type Planner struct {
 	// What comes at the same time is committed at the same time.
 	creates  together[created]
 	confirms together[scheduled]
+	// storing says that the database was there when it was last asked to store new tasks.
+	storing atomic.Bool
+	newID   func() uuid.UUID
 }
 
-// created is a new task and whose it is.
+// created is a new task, whose it is, and when Dapr may have been asked for its jobs.
 type created struct {
 	owner store.User
 	task  task.Task
+	asked time.Time
 }
 
 // scheduled is a job that Dapr has taken, and when it may have been asked for it.
@@ -76,52 +89,61 @@ type scheduled struct {
 // NewPlanner makes a Planner from its parts, which its caller closes. now is its
 // clock, time.Now outside of tests.
 func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules PlannerRules) *Planner {
-	p := &Planner{store: s, dapr: dapr, now: now, rules: rules}
+	p := &Planner{store: s, dapr: dapr, now: now, rules: rules, newID: newID}
 	p.creates.call = p.insertTogether
 	p.confirms.call = p.confirmTogether
 	return p
 }
 
-// Create stores a valid draft as a new task and schedules its reminders. What
-// also does, if it is not nil, is part of the transaction that stores the task.
-func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, also func(context.Context, store.Tx, task.Task) error) (task.Task, error) {
-	if also != nil {
-		all, err := p.CreateAll(ctx, owner, []task.Draft{draft}, func(ctx context.Context, tx store.Tx, tasks []task.Task) error {
-			return also(ctx, tx, tasks[0])
-		})
+// Once makes a request be carried out once, however often it comes.
+type Once struct {
+	Key store.IdempotencyKey
+	// Answer is what to answer once the tasks are stored: it is kept, and whoever comes
+	// again gets it, as a [*store.AnsweredError].
+	Answer func([]task.Task) string
+}
+
+// Create stores a valid draft as a new task and schedules its reminders. once may be nil.
+func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, once *Once) (task.Task, error) {
+	if once != nil {
+		all, err := p.CreateAll(ctx, owner, []task.Draft{draft}, once)
 		if err != nil {
 			return task.Task{}, err
 		}
 		return all[0], nil
 	}
 	tasks, until := p.newTasks(owner, []task.Draft{draft}), p.until()
-	if err := p.creates.Do(ctx, created{owner, tasks[0]}); err != nil {
-		return task.Task{}, err
-	}
-	p.tellDapr(ctx, tasks, until, store.Leftovers{}, p.rules.ScheduleTimeout)
-	return tasks[0], nil
+	err := p.add(ctx, tasks, until, p.rules.ScheduleTimeout, func(ctx context.Context, asked time.Time) error {
+		return p.creates.Do(ctx, created{owner, tasks[0], asked})
+	})
+	return tasks[0], err
 }
 
 func (p *Planner) insertTogether(ctx context.Context, all []created) error {
-	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
+	users, tasks, first := make([]store.User, len(all)), make([]task.Task, len(all)), all[0].asked
 	for i, c := range all {
 		users[i], tasks[i] = c.owner, c.task
+		if c.asked.Before(first) {
+			first = c.asked
+		}
 	}
-	return p.store.InsertTasks(ctx, users, tasks, p.until())
+	kept, err := p.store.InsertTasks(ctx, users, tasks, p.until(), p.now().Sub(first))
+	if err == nil && !kept {
+		unconfirm(tasks)
+	}
+	return err
 }
 
 // CreateAll stores valid drafts as new tasks, all or none, and schedules their
-// reminders, as many as Dapr takes in the time that a request waits for it. What also
-// does is part of the transaction that stores the tasks.
-func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, also func(context.Context, store.Tx, []task.Task) error) ([]task.Task, error) {
+// reminders, as many as Dapr takes in the time that a request waits for it. once may be nil.
+func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, once *Once) ([]task.Task, error) {
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
 	tasks, until := p.newTasks(owner, drafts), p.until()
-	if err := p.insert(ctx, tasks, until, also); err != nil {
+	if err := p.addOnce(ctx, tasks, until, p.rules.ScheduleTimeout, once); err != nil {
 		return nil, err
 	}
-	p.tellDapr(ctx, tasks, until, store.Leftovers{}, p.rules.ScheduleTimeout)
 	return tasks, nil
 }
 
@@ -131,26 +153,91 @@ func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
 	tasks := make([]task.Task, len(drafts))
 	for i, draft := range drafts {
 		tasks[i] = task.Task{
-			ID:        newID(),
+			ID:        p.newID(),
 			UserID:    owner.ID,
 			Draft:     draft,
 			Version:   1,
 			CreatedAt: now,
 			UpdatedAt: now,
-			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, newID),
+			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, p.newID),
 		}
 	}
 	return tasks
 }
 
-// insert stores new tasks of a user who is on record.
-func (p *Planner) insert(ctx context.Context, tasks []task.Task, until time.Time, also func(context.Context, store.Tx, []task.Task) error) error {
-	return p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		if err := also(ctx, tx, tasks); err != nil {
-			return err
+// addOnce stores new tasks of a user who is on record, and schedules their reminders, as
+// add does. once may be nil.
+func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, once *Once) error {
+	if once != nil {
+		if err := p.store.Answered(ctx, once.Key); err != nil {
+			return err // without a word to Dapr
 		}
-		return tx.InsertTasks(ctx, tasks, until)
+	}
+	var claimed string
+	err := p.add(ctx, tasks, until, within, func(ctx context.Context, asked time.Time) error {
+		var kept bool
+		err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
+			if once != nil {
+				claimed = once.Answer(tasks)
+				if err := tx.ClaimKey(ctx, once.Key, claimed); err != nil {
+					return err
+				}
+			}
+			kept, err = tx.InsertTasks(ctx, tasks, until, p.now().Sub(asked))
+			return err
+		})
+		if err == nil && !kept {
+			unconfirm(tasks)
+		}
+		return err
 	})
+	if err != nil || once == nil {
+		return err
+	}
+	if answer := once.Answer(tasks); answer != claimed {
+		// What was claimed will do if this fails.
+		if err := p.store.KeepAnswer(context.WithoutCancel(ctx), once.Key, answer); err != nil {
+			slog.WarnContext(ctx, "a repeated request will not be told how many of its reminders are pending", "error", err)
+		}
+	}
+	return nil
+}
+
+// headStart is how far ahead new reminders must be for Dapr to be told before they are
+// stored: longer than telling it and storing them take. One that fired before would find
+// nothing, and wait for the sweep.
+const headStart = time.Minute
+
+// add has insert store new tasks, and schedules their reminders up to an instant, for as
+// long as within lets it. Either may come first. insert gets when Dapr may have been asked, and
+// takes back in the tasks what it could not store as confirmed.
+func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, insert func(ctx context.Context, asked time.Time) error) error {
+	asked := p.now()
+	pending := pendingOf(tasks, until)
+	soon := slices.ContainsFunc(pending, func(d store.Due) bool { return d.FireAt.Before(asked.Add(headStart)) })
+	tell := within > 0 && len(pending) > 0
+	// While the database is away, Dapr is not to gather jobs of tasks that will not be there.
+	first := tell && !soon && p.storing.Load()
+	var held []store.Scheduled
+	if first {
+		ctx = context.WithoutCancel(ctx) // what Dapr has taken is carried to its end
+		inTime, cancel := context.WithTimeout(ctx, within)
+		held = schedule(inTime, p.dapr, concurrent, p.now, pending)
+		cancel()
+		confirm(tasks, held)
+	}
+	err := insert(ctx, asked)
+	p.storing.Store(fault.CodeOf(err) != fault.CodeUnavailable)
+	switch {
+	case err == nil && tell && (!first || confirmed(tasks) < len(held)):
+		p.tellDapr(ctx, tasks, until, store.Leftovers{}, within)
+	case err != nil && len(held) > 0 && fault.CodeOf(err) != fault.CodeUnavailable:
+		// The tasks are not stored: if that weren't certain, their jobs would have to stay.
+		inTime, cancel := context.WithTimeout(ctx, within)
+		takeBack(inTime, p.dapr, concurrent, held)
+		cancel()
+	}
+	return err
 }
 
 // Update changes a user's task: change gets it as it is now, locked, and returns
@@ -174,7 +261,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		now := task.Instant(p.now())
 		after.Version++
 		after.UpdatedAt = now
-		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, newID)
+		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, p.newID)
 		left, err = tx.UpdateTask(ctx, before, after, until)
 		return err
 	})
@@ -230,13 +317,9 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Ti
 	asked := p.now()
 	pending := pendingOf(tasks, until)
 	var taken []store.Scheduled
-	var deleted store.Leftovers
-	var deleteErr error
 	var calls sync.WaitGroup
-	calls.Go(func() {
-		taken = schedule(inTime, p.dapr, concurrent, p.now, pending)
-	})
-	calls.Go(func() { deleted, deleteErr = deleteJobs(inTime, p.dapr, concurrent, left) })
+	calls.Go(func() { taken = schedule(inTime, p.dapr, concurrent, p.now, pending) })
+	deleted, deleteErr := deleteJobs(inTime, p.dapr, concurrent, left)
 	calls.Wait()
 
 	if deleteErr != nil && len(deleted.Jobs) < len(left.Jobs) {
@@ -301,6 +384,27 @@ func confirm(tasks []task.Task, scheduled []store.Scheduled) {
 			}
 		}
 	}
+}
+
+// unconfirm marks in new tasks that Dapr may not hold them.
+func unconfirm(tasks []task.Task) {
+	for _, t := range tasks {
+		for i := range t.Reminders {
+			t.Reminders[i].Confirmed = 0
+		}
+	}
+}
+
+// confirmed counts the reminders of new tasks that Dapr holds.
+func confirmed(tasks []task.Task) (n int) {
+	for _, t := range tasks {
+		for _, r := range t.Reminders {
+			if r.Confirmed > 0 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // notBefore is the later of an instant and now. Dapr counts a job's retries from

@@ -285,31 +285,38 @@ const scheduling = time.Minute
 // schedule asks Dapr for wake-up calls, so many at a time, and returns those that it has
 // taken. What is not begun when ctx ends is left.
 func schedule(ctx context.Context, dapr Scheduler, concurrent int, now func() time.Time, pending []store.Due) (scheduled []store.Scheduled) {
+	scheduled = make([]store.Scheduled, 0, len(pending))
 	var mu sync.Mutex
-	var group errgroup.Group
-	group.SetLimit(concurrent)
 	var taken, refused atomic.Int32
-	for _, d := range pending {
-		group.Go(func() error {
+	var begun atomic.Int64
+	// The callers are few: a new one for each call would have to grow its stack each time.
+	some := func() {
+		for i := begun.Add(1) - 1; int(i) < len(pending); i = begun.Add(1) - 1 {
 			if ctx.Err() != nil || refused.Load() >= 10 && taken.Load() == 0 {
-				return nil // it is away: don't wait for it with every one of them
+				return // it is away: don't wait for it with every one of them
 			}
+			d := pending[i]
 			call, cancel := context.WithTimeout(ctx, 2*time.Second)
-			defer cancel()
-			if err := dapr.Schedule(call, d.Wake, notBefore(d.FireAt, now())); err != nil {
+			err := dapr.Schedule(call, d.Wake, notBefore(d.FireAt, now()))
+			cancel()
+			if err != nil {
 				if refused.Add(1) == 1 {
 					slog.WarnContext(ctx, "reminders stay pending: Dapr did not take a job", "task_id", d.TaskID, "reminder_id", d.ReminderID, "error", err)
 				}
-				return nil
+				continue
 			}
 			taken.Add(1)
 			mu.Lock()
-			defer mu.Unlock()
 			scheduled = append(scheduled, store.Scheduled{ReminderID: d.ReminderID, Revision: d.Revision})
-			return nil
-		})
+			mu.Unlock()
+		}
 	}
-	_ = group.Wait()
+	var others sync.WaitGroup
+	for range min(concurrent, len(pending)) - 1 {
+		others.Go(some)
+	}
+	some()
+	others.Wait()
 	return scheduled
 }
 
@@ -390,9 +397,10 @@ func callAll[T any](ctx context.Context, concurrent int, items []T, call func(co
 }
 
 // checkSentinel looks whether the job that should be in Dapr for ever is there. If
-// it isn't, the scheduler has lost its data: every confirmation is taken back, and
-// only then is a new sentinel set, so that a sweep that dies in between is repeated
-// by the next.
+// it isn't, the scheduler has lost its data, and every confirmation is taken back. Before that a
+// name is recorded that Dapr does not hold: so nobody can mark any more what was lost, and a sweep
+// that dies is repeated by the next. The new sentinel is recorded last, and is with Dapr
+// before anything: if the scheduler loses its data once more meanwhile, it shows.
 func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	name, err := s.store.Sentinel(ctx)
 	if err != nil {
@@ -409,37 +417,34 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 		}
 		sum.Sentinel = "lost"
 		slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
-		if err := s.unconfirm(ctx, sum); err != nil {
-			return err
-		}
 	}
-	next := sentinelPrefix + uuid.Must(uuid.NewV7()).String() // it tells its age
+	id := uuid.Must(uuid.NewV7()).String() // it tells its age
+	next := sentinelPrefix + id
 	if err := s.dapr.Keep(ctx, next); err != nil {
 		return err
 	}
-	recorded, err := s.store.SetSentinel(ctx, name, next)
-	if err != nil {
+	if name == "" {
+		_, err := s.store.SetSentinel(ctx, "", next)
+		if err == nil {
+			sum.Sentinel = "made"
+		}
 		return err
 	}
-	if name != "" && recorded == next {
-		metrics.SchedulerLostData() // of several sweeps that found it, by one
+	none := sentinelPrefix + "none-" + id
+	if now, err := s.store.SetSentinel(ctx, name, none); err != nil || now != none {
+		return err // another sweep was first; if it dies, the next one finds the loss again
 	}
-	if name == "" {
-		sum.Sentinel = "made"
-		return nil
-	}
-	return s.unconfirm(ctx, sum) // what was marked meanwhile by those who had asked before; from now on they can't
-}
-
-// unconfirm takes every confirmation back.
-func (s *Sweeper) unconfirm(ctx context.Context, sum *Summary) error {
-	for last, n, err := uuid.Nil, 1, error(nil); n > 0; {
+	for last, n := uuid.Nil, 1; n > 0; {
 		if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
 			return err
 		}
 		sum.Unconfirmed += n
 	}
-	return nil
+	now, err := s.store.SetSentinel(ctx, none, next)
+	if err == nil && now == next {
+		metrics.SchedulerLostData() // of several sweeps that found it, by one
+	}
+	return err
 }
 
 // AlertTopic is the topic on which operators are told of dead letters.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/notify"
@@ -159,47 +160,61 @@ func TestSweepNoticesThatTheSchedulerLostItsData(t *testing.T) {
 	}
 }
 
-// noKeeping is a Dapr that holds what it holds and takes no sentinel.
-type noKeeping struct{ *recorder }
-
-func (noKeeping) Keep(context.Context, string) error { return errDown }
-
-// A sweep that ends between taking the confirmations back and setting a new sentinel
-// is repeated by the next.
+// A sweep that ends while it takes the confirmations back is repeated by the next.
 func TestSweepEndsInTheMiddleOfALoss(t *testing.T) {
 	w := newWorld(t, time.Now)
 	later := task.Instant(time.Now().Add(time.Hour))
-	w.create(task.Draft{DueDate: &later})
+	created := w.create(task.Draft{DueDate: &later})
 	w.sweep()
-	w.dapr.kept, w.dapr.scheduled = nil, nil
-	sum, err := reminder.NewSweeper(w.store, noKeeping{w.dapr}, w.firer, w.clock, sweepRules).Sweep(t.Context())
-	if err == nil || sum.Sentinel != "lost" || sum.Unconfirmed != 1 {
-		t.Errorf("without a new sentinel: %+v, %v", sum, err)
+	before, err := w.store.Sentinel(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if sum := w.sweep(); sum.Sentinel != "lost" {
+	w.dapr.kept, w.dapr.scheduled = nil, nil
+	conn, err := pgx.Connect(t.Context(), w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for _, sql := range []string{`begin`, `select from reminders for update`} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rules := sweepRules
+	rules.Budget = time.Second
+	sum, err := reminder.NewSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
+	if now, readErr := w.store.Sentinel(t.Context()); err != nil || readErr != nil || sum.Sentinel != "lost" || sum.Complete || sum.Unconfirmed != 0 || now == before {
+		t.Errorf("held up: %+v, %v; %s, %v", sum, err, now, readErr)
+	}
+	if _, err := conn.Exec(t.Context(), `rollback`); err != nil {
+		t.Fatal(err)
+	}
+	if sum := w.sweep(); sum.Sentinel != "lost" || sum.Unconfirmed != 1 || sum.Scheduled != 1 {
 		t.Errorf("the next: %+v", sum)
 	}
 	if sum := w.sweep(); sum.Sentinel != "present" {
 		t.Errorf("after that: %+v", sum)
 	}
-	if len(w.dapr.scheduled) == 0 || w.dapr.scheduled[0].TaskID == uuid.Nil {
-		t.Errorf("scheduled again: %v", w.dapr.scheduled)
-	}
+	w.want("scheduled again", w.calls(), name(created.Reminders[0].ID, 1))
 }
 
-// Who had asked Dapr before the loss, and marks that while all marks are being taken
-// back, is not believed either.
-func TestMarkInTheMiddleOfALoss(t *testing.T) {
+// The scheduler loses its data once more while the loss is being dealt with, and with it
+// what was scheduled after it was found: that shows, too.
+func TestLossInTheMiddleOfALoss(t *testing.T) {
 	w := newWorld(t, time.Now)
 	later := task.Instant(time.Now().Add(time.Hour))
-	created := w.create(task.Draft{DueDate: &later})
 	w.sweep()
-	w.dapr.kept, w.dapr.scheduled = nil, nil
-	dapr := markedMeanwhile{w.dapr, func() { w.exec(`update reminders set confirmed_revision = revision`) }}
-	sum, err := reminder.NewSweeper(w.store, dapr, w.firer, w.clock, sweepRules).Sweep(t.Context())
-	if err != nil || sum.Sentinel != "lost" || sum.Scheduled != 1 {
-		t.Errorf("%+v, %v", sum, err)
+	w.dapr.kept = nil
+	var created task.Task
+	dapr := markedMeanwhile{w.dapr, func() { // before the new sentinel is there
+		created = w.create(task.Draft{DueDate: &later})
+		w.dapr.kept, w.dapr.scheduled = nil, nil
+	}}
+	if _, err := reminder.NewSweeper(w.store, dapr, w.firer, w.clock, sweepRules).Sweep(t.Context()); err != nil {
+		t.Fatal(err)
 	}
+	w.sweep()
 	w.want("scheduled again", w.calls(), name(created.Reminders[0].ID, 1))
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/task"
@@ -225,7 +226,7 @@ func queueEndings(batch *pgx.Batch, endings []Ending) {
 	var rows endingRows
 	var later []Ending
 	for _, e := range endings {
-		if slices.Contains(rows.ids, e.Of.ID) {
+		if slices.Contains([]pgtype.UUID(rows.ids), pgUUID(e.Of.ID)) {
 			later = append(later, e)
 			continue
 		}

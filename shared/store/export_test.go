@@ -10,3 +10,6 @@ func (k Kept) Statements() (selection, deletion string) {
 
 // Table is where a kind of rows is kept.
 func (k Kept) Table() string { return k.table }
+
+// SentinelLock is held alone by who records another sentinel.
+const SentinelLock = sentinelLock

@@ -61,18 +61,33 @@ func (tx Tx) ClaimKey(ctx context.Context, k IdempotencyKey, answer string) erro
 		running.RetryAfter = time.Second
 		return running
 	}
-	var request []byte
-	var before string
-	err = tx.tx.QueryRow(ctx, `
-		select request, answer from idempotency_keys where user_id = $1 and key = $2 and created_at > now() - $3::interval`,
-		k.UserID, k.Key, keysKept).Scan(&request, &before)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
+	err = k.answered(tx.tx.QueryRow(ctx, answeredSQL, k.UserID, k.Key, keysKept))
+	if err == nil {
 		_, err = tx.tx.Exec(ctx, `
 			insert into idempotency_keys as k (user_id, key, request, answer) values ($1, $2, $3, $4)
 			on conflict (user_id, key) do update set request = excluded.request, answer = excluded.answer, created_at = now()`,
 			k.UserID, k.Key, k.Request[:], answer)
-		return err
+	}
+	return err
+}
+
+// Answered looks whether a key was taken before. If so the error is as ClaimKey's, which
+// alone is certain: a request with the key may be running right now.
+func (s *Store) Answered(ctx context.Context, k IdempotencyKey) error {
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return k.answered(c.QueryRow(ctx, answeredSQL, k.UserID, k.Key, keysKept))
+	})
+}
+
+const answeredSQL = `select request, answer from idempotency_keys where user_id = $1 and key = $2 and created_at > now() - $3::interval`
+
+func (k IdempotencyKey) answered(row pgx.Row) error {
+	var request []byte
+	var before string
+	err := row.Scan(&request, &before)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
 	case err != nil:
 		return err
 	case !bytes.Equal(request, k.Request[:]):

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -85,9 +85,9 @@ func (s *Store) DropLeftovers(ctx context.Context, deleted Leftovers) error {
 }
 
 // columns are the jobs as Postgres takes a list of them.
-func columns(jobs []Scheduled) (ids []uuid.UUID, revisions []int64) {
+func columns(jobs []Scheduled) (ids pgtype.FlatArray[pgtype.UUID], revisions pgtype.FlatArray[int64]) {
 	for _, j := range jobs {
-		ids, revisions = append(ids, j.ReminderID), append(revisions, j.Revision)
+		ids, revisions = append(ids, pgUUID(j.ReminderID)), append(revisions, j.Revision)
 	}
 	return ids, revisions
 }

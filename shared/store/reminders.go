@@ -26,7 +26,9 @@ func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled, ago time.Dur
 		return nil, nil
 	}
 	ids, revisions := columns(scheduled)
+	began := time.Now()
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		batch.Queue(lockToMark, sentinelLock)
 		// The locks are taken in the order of the ids; the rows are read anew behind them,
 		// so what counts is what is committed now.
 		batch.Queue(`
@@ -45,7 +47,7 @@ func (s *Store) Confirm(ctx context.Context, scheduled []Scheduled, ago time.Dur
 			select id, revision, now() from stale order by id, revision
 			on conflict (reminder_id, revision) do update set settled_at = greatest(l.settled_at, excluded.settled_at)
 		)
-		select id, revision from stale`, ids, revisions, ago).Query(func(rows pgx.Rows) error {
+		select id, revision from stale`, ids, revisions, ago+time.Since(began)).Query(func(rows pgx.Rows) error {
 			stale, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Scheduled])
 			return err
 		})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/duebell/duebell/shared/task"
 )
@@ -14,21 +15,21 @@ import (
 // number of them, and is prepared once. For a thousand rows that is as fast as COPY, for
 // one as fast as a statement of its own.
 type taskRows struct {
-	ids                  []uuid.UUID
-	users, titles, notes []string
-	dueDates             []*time.Time
-	completed            []bool
-	channels             []*string // joined by commas: Postgres has no arrays of different lengths in one
-	versions             []int64
-	created, updated     []time.Time
+	ids                  pgtype.FlatArray[pgtype.UUID]
+	users, titles, notes pgtype.FlatArray[string]
+	dueDates             pgtype.FlatArray[pgtype.Timestamptz]
+	completed            pgtype.FlatArray[bool]
+	channels             pgtype.FlatArray[pgtype.Text] // joined by commas: Postgres has no arrays of different lengths in one
+	versions             pgtype.FlatArray[int64]
+	created, updated     pgtype.FlatArray[time.Time]
 }
 
 func (c *taskRows) add(t task.Task) {
-	c.ids = append(c.ids, t.ID)
+	c.ids = append(c.ids, pgUUID(t.ID))
 	c.users = append(c.users, t.UserID)
 	c.titles = append(c.titles, t.Title)
 	c.notes = append(c.notes, t.Notes)
-	c.dueDates = append(c.dueDates, t.DueDate)
+	c.dueDates = append(c.dueDates, pgInstant(t.DueDate))
 	c.completed = append(c.completed, t.Completed)
 	c.channels = append(c.channels, joined(t.Channels))
 	c.versions = append(c.versions, t.Version)
@@ -36,16 +37,15 @@ func (c *taskRows) add(t task.Task) {
 	c.updated = append(c.updated, t.UpdatedAt)
 }
 
-func joined(channels []task.Channel) *string {
+func joined(channels []task.Channel) pgtype.Text {
 	if channels == nil {
-		return nil
+		return pgtype.Text{}
 	}
 	names := make([]string, len(channels))
 	for i, c := range channels {
 		names[i] = string(c)
 	}
-	all := strings.Join(names, ",")
-	return &all
+	return pgtype.Text{String: strings.Join(names, ","), Valid: true}
 }
 
 func (c *taskRows) queue(batch *pgx.Batch) {
@@ -57,55 +57,77 @@ func (c *taskRows) queue(batch *pgx.Batch) {
 		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated)
 }
 
+// pgx encodes its own types, in arrays of its own, without reflection: for a column of
+// UUIDs that takes a tenth of the time.
+
+func pgUUID(u uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: u, Valid: true} }
+
+func pgInstant(t *time.Time) pgtype.Timestamptz {
+	if t == nil {
+		return pgtype.Timestamptz{}
+	}
+	return pgtype.Timestamptz{Time: *t, Valid: true}
+}
+
+func pgInterval(d time.Duration) pgtype.Interval {
+	return pgtype.Interval{Microseconds: d.Microseconds(), Valid: true}
+}
+
 // reminderRows are new rows of the table reminders, column by column.
 type reminderRows struct {
-	ids, tasks []uuid.UUID
-	users      []string
-	before     []time.Duration
-	fireAt     []*time.Time
-	states     []string
-	revisions  []int64
-	scheduling []bool // its job is about to be scheduled
+	ids, tasks pgtype.FlatArray[pgtype.UUID]
+	users      pgtype.FlatArray[string]
+	before     pgtype.FlatArray[pgtype.Interval]
+	fireAt     pgtype.FlatArray[pgtype.Timestamptz]
+	states     pgtype.FlatArray[string]
+	revisions  pgtype.FlatArray[int64]
+	confirmed  pgtype.FlatArray[pgtype.Int8]
+	scheduling pgtype.FlatArray[bool] // its job may be with Dapr, or is about to be
 }
 
 func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
-	c.ids = append(c.ids, r.ID)
-	c.tasks = append(c.tasks, t.ID)
+	c.ids = append(c.ids, pgUUID(r.ID))
+	c.tasks = append(c.tasks, pgUUID(t.ID))
 	c.users = append(c.users, t.UserID)
-	c.before = append(c.before, r.Before)
-	c.fireAt = append(c.fireAt, r.FireAt)
+	c.before = append(c.before, pgInterval(r.Before))
+	c.fireAt = append(c.fireAt, pgInstant(r.FireAt))
 	c.states = append(c.states, string(r.State))
 	c.revisions = append(c.revisions, r.Revision)
-	c.scheduling = append(c.scheduling, r.Pending(until))
+	c.confirmed = append(c.confirmed, pgtype.Int8{Int64: r.Confirmed, Valid: r.Confirmed > 0})
+	c.scheduling = append(c.scheduling, r.Confirmed > 0 || r.Pending(until))
 }
 
-func (c *reminderRows) queue(batch *pgx.Batch) {
+// queue stores the rows. Those that are confirmed stay so only if no sentinel was recorded
+// since an instant as long ago as ago.
+func (c *reminderRows) queue(batch *pgx.Batch, ago time.Duration) {
 	if len(c.ids) == 0 {
 		return
 	}
 	batch.Queue(`
-		insert into reminders (id, task_id, user_id, before, fire_at, state, revision, last_scheduling_at)
-		select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision, case when n.scheduling then now() else '-infinity' end
-		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::boolean[])
-			as n (id, task_id, user_id, before, fire_at, state, revision, scheduling)`,
-		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.scheduling)
+		insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at)
+		select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision,
+			case when not exists (select from sentinel where created_at >= now() - $10::interval) then n.confirmed end,
+			case when n.scheduling then now() else '-infinity' end
+		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[])
+			as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling)`,
+		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago)
 }
 
 // deliveryRows are new rows of the table deliveries, column by column.
 type deliveryRows struct {
-	ids, reminders           []uuid.UUID
-	revisions                []int64
-	tasks                    []uuid.UUID
-	users, channels, targets []string
-	states, problems         []string
-	due                      []time.Time
+	ids, reminders           pgtype.FlatArray[pgtype.UUID]
+	revisions                pgtype.FlatArray[int64]
+	tasks                    pgtype.FlatArray[pgtype.UUID]
+	users, channels, targets pgtype.FlatArray[string]
+	states, problems         pgtype.FlatArray[string]
+	due                      pgtype.FlatArray[time.Time]
 }
 
 func (c *deliveryRows) add(d Delivery, due time.Time) {
-	c.ids = append(c.ids, d.ID)
-	c.reminders = append(c.reminders, d.ReminderID)
+	c.ids = append(c.ids, pgUUID(d.ID))
+	c.reminders = append(c.reminders, pgUUID(d.ReminderID))
 	c.revisions = append(c.revisions, d.Revision)
-	c.tasks = append(c.tasks, d.TaskID)
+	c.tasks = append(c.tasks, pgUUID(d.TaskID))
 	c.users = append(c.users, d.UserID)
 	c.channels = append(c.channels, string(d.Channel))
 	c.targets = append(c.targets, d.Target)
@@ -126,13 +148,13 @@ func (c *deliveryRows) queue(batch *pgx.Batch) {
 
 // notificationRows are new rows of the table notifications, column by column.
 type notificationRows struct {
-	ids, tasks            []uuid.UUID
-	users, titles, bodies []string
+	ids, tasks            pgtype.FlatArray[pgtype.UUID]
+	users, titles, bodies pgtype.FlatArray[string]
 }
 
 func (c *notificationRows) add(n Notification) {
-	c.ids = append(c.ids, n.ID)
-	c.tasks = append(c.tasks, n.TaskID)
+	c.ids = append(c.ids, pgUUID(n.ID))
+	c.tasks = append(c.tasks, pgUUID(n.TaskID))
 	c.users = append(c.users, n.UserID)
 	c.titles = append(c.titles, n.Title)
 	c.bodies = append(c.bodies, n.Body)
@@ -162,21 +184,21 @@ func (c *notificationRows) queue(batch *pgx.Batch) {
 
 // endingRows are how sends of different deliveries ended, column by column.
 type endingRows struct {
-	ids         []uuid.UUID
-	states      []string
-	attempts    []int
-	waits       []time.Duration
-	errors      []string
-	deadLetters []uuid.UUID // the ids of those that may become necessary
+	ids         pgtype.FlatArray[pgtype.UUID]
+	states      pgtype.FlatArray[string]
+	attempts    pgtype.FlatArray[int32]
+	waits       pgtype.FlatArray[pgtype.Interval]
+	errors      pgtype.FlatArray[string]
+	deadLetters pgtype.FlatArray[pgtype.UUID] // the ids of those that may become necessary
 }
 
 func (c *endingRows) add(e Ending) {
-	c.ids = append(c.ids, e.Of.ID)
+	c.ids = append(c.ids, pgUUID(e.Of.ID))
 	c.states = append(c.states, string(e.State))
-	c.attempts = append(c.attempts, e.Of.Attempts)
-	c.waits = append(c.waits, e.Wait)
+	c.attempts = append(c.attempts, int32(e.Of.Attempts)) //nolint:gosec // as Postgres has it
+	c.waits = append(c.waits, pgInterval(e.Wait))
 	c.errors = append(c.errors, storable(e.Error, 2000))
-	c.deadLetters = append(c.deadLetters, uuid.Must(uuid.NewV7()))
+	c.deadLetters = append(c.deadLetters, pgUUID(uuid.Must(uuid.NewV7())))
 }
 
 func (c *endingRows) queue(batch *pgx.Batch) {

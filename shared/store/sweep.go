@@ -114,16 +114,26 @@ func (s *Store) Sentinel(ctx context.Context) (name string, err error) {
 	return name, err
 }
 
+// Who marks jobs as held by Dapr does so behind a shared lock, and who records another
+// sentinel behind the whole one. So a mark is either committed before, where
+// [Store.Unconfirm] finds it, or sees the sentinel. Each lock is a statement of its own: the
+// next one reads what was committed before the lock was had.
+const (
+	sentinelLock = 0x73656e74696e656c // the word, as a number: Postgres's advisory locks have no names
+	lockToMark   = `select pg_advisory_xact_lock_shared($1)`
+)
+
 // SetSentinel records the name, unless another one has been recorded instead of
 // the one before, and returns the one that is.
 func (s *Store) SetSentinel(ctx context.Context, before, name string) (now string, err error) {
-	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		return c.QueryRow(ctx, `
-			insert into sentinel as s (name) values ($2)
+	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		batch.Queue(`select pg_advisory_xact_lock($1)`, sentinelLock)
+		batch.Queue(`
+			insert into sentinel as s (name, created_at) values ($2, now())
 			on conflict (only_row) do update
 			set name = case when s.name = $1 then $2 else s.name end,
 			    created_at = case when s.name = $1 then now() else s.created_at end
-			returning name`, before, name).Scan(&now)
+			returning name`, before, name).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
 	})
 	return now, err
 }

@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/shared/task"
 )
 
 // What is due is left for a while to those whose turn it is.
@@ -89,4 +92,134 @@ func TestConfirmAfterALoss(t *testing.T) {
 			t.Errorf("asked %v ago: %s, %v, %v, %v", tt.ago, got, stale, err, readErr)
 		}
 	}
+}
+
+// So may that of a task which is stored after that: it is stored as pending, and its
+// caller told so.
+func TestInsertAfterALoss(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	for _, tt := range []struct {
+		sentinel bool
+		ago      time.Duration
+		want     string
+	}{{false, time.Hour, "scheduled"}, {true, 2 * time.Minute, "pending"}, {true, 30 * time.Second, "scheduled"}} {
+		if tt.sentinel {
+			exec(t, c, `insert into sentinel values (true, 'x', now() - interval '1 min') on conflict do nothing`)
+		}
+		told := toldTask()
+		kept, err := s.InsertTasks(t.Context(), []store.User{{ID: "ada"}}, []task.Task{told}, forever, tt.ago)
+		stored, readErr := s.GetTask(t.Context(), "ada", told.ID)
+		if got := stored.Reminders[0].Status(forever); err != nil || readErr != nil || got != tt.want || kept != (got == "scheduled") {
+			t.Errorf("%+v: %s, %v, %v, %v", tt, got, kept, err, readErr)
+		}
+	}
+}
+
+// toldTask is a new task of whose reminder Dapr was told.
+func toldTask() task.Task {
+	now := task.Instant(time.Now())
+	due := now.Add(time.Hour)
+	newID := func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+	d := task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore()}
+	t := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID)}
+	t.Reminders[0].Confirmed = t.Reminders[0].Revision
+	return t
+}
+
+// Of marks that are being made while a loss is found, none outlives it: those that have
+// begun are committed before, and taken back with all others; those that begin see it.
+func TestMarksAndLosses(t *testing.T) {
+	ago := time.Minute
+	for what, mark := range map[string]func(*store.Store, task.Task) error{
+		"insert": func(s *store.Store, t task.Task) error {
+			_, err := s.InsertTasks(context.Background(), []store.User{{ID: "ada"}}, []task.Task{t}, forever, ago)
+			return err
+		},
+		"insert in a transaction": func(s *store.Store, t task.Task) error {
+			return s.InTx(context.Background(), func(ctx context.Context, tx store.Tx) error {
+				_, err := tx.InsertTasks(ctx, []task.Task{t}, forever, ago)
+				return err
+			})
+		},
+		"confirm": func(s *store.Store, t task.Task) error {
+			_, err := s.Confirm(context.Background(), []store.Scheduled{{ReminderID: t.Reminders[0].ID, Revision: 1}}, ago)
+			return err
+		},
+	} {
+		for _, first := range []string{"mark", "loss"} {
+			t.Run(what+", first the "+first, func(t *testing.T) {
+				s, url := storetest.Open(t)
+				c := connect(t, url)
+				if err := s.SaveUser(t.Context(), store.User{ID: "ada"}); err != nil {
+					t.Fatal(err)
+				}
+				told := toldTask()
+				if what == "confirm" {
+					told = insert(t, s)
+				}
+				findLoss := func() {
+					if _, err := s.SetSentinel(t.Context(), "", "new"); err != nil {
+						t.Error(err)
+					}
+					if _, _, err := s.Unconfirm(t.Context(), uuid.Nil, 10); err != nil {
+						t.Error(err)
+					}
+				}
+				tx, err := c.Begin(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				hold := func(sql string, args ...any) {
+					if _, err := tx.Exec(t.Context(), sql, args...); err != nil {
+						t.Error(err)
+					}
+				}
+				var both sync.WaitGroup
+				markIt := func() {
+					if err := mark(s, told); err != nil {
+						t.Error(err)
+					}
+				}
+				if first == "mark" {
+					// It is held up in its last step, having read what sentinel there is.
+					if what == "confirm" {
+						hold(`select from reminders for update`)
+					} else {
+						hold(`insert into reminders (id, task_id, user_id, before, state, revision) values ($1, $2, 'ada', '0', 'cancelled', 1)`, told.Reminders[0].ID, otherTask(t, s))
+					}
+					both.Go(markIt)
+					time.Sleep(300 * time.Millisecond)
+					both.Go(findLoss)
+				} else {
+					hold(`select pg_advisory_xact_lock($1)`, store.SentinelLock)
+					hold(`insert into sentinel values (true, 'new')`)
+					both.Go(markIt)
+				}
+				time.Sleep(300 * time.Millisecond)
+				end := tx.Commit
+				if first == "mark" {
+					end = tx.Rollback
+				}
+				if err := end(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				both.Wait()
+				stored, err := s.GetTask(t.Context(), "ada", told.ID)
+				if err != nil || stored.Reminders[0].Status(forever) != "pending" {
+					t.Errorf("%+v, %v", stored.Reminders, err)
+				}
+			})
+		}
+	}
+}
+
+// otherTask stores a task without reminders.
+func otherTask(t *testing.T, s *store.Store) uuid.UUID {
+	t.Helper()
+	other := task.Task{ID: uuid.Must(uuid.NewV7()), UserID: "ada", Draft: task.Draft{Title: "x"}, Version: 1}
+	if _, err := s.InsertTasks(t.Context(), nil, []task.Task{other}, forever, 0); err != nil {
+		t.Fatal(err)
+	}
+	return other.ID
 }

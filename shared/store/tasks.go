@@ -55,20 +55,25 @@ func inUTC(t *time.Time) *time.Time {
 }
 
 // InsertTasks stores new tasks with their reminders, in one exchange with the server
-// however many there are. The caller schedules those up to an instant.
-func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time) error {
+// however many there are. The caller has scheduled those that are confirmed, ago, and
+// schedules the others up to an instant. If Dapr's scheduler was found to have lost its data
+// since it was asked, none is stored as confirmed: the jobs may have been lost along. kept is
+// false then.
+func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time, ago time.Duration) (kept bool, err error) {
 	var batch pgx.Batch
-	queueTasks(&batch, tasks, until)
-	return tx.tx.SendBatch(ctx, &batch).Close()
+	queueTasks(&batch, nil, tasks, until, ago, &kept)
+	err = tx.tx.SendBatch(ctx, &batch).Close()
+	return kept, err
 }
 
-// InsertTasks records users and stores new tasks of theirs, all or none, in a single
-// exchange with the server.
-func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task, until time.Time) error {
-	return s.exchange(ctx, func(batch *pgx.Batch) {
-		queueUsers(batch, users)
-		queueTasks(batch, tasks, until)
+// InsertTasks records users, and stores new tasks of theirs or of others who are on
+// record, all or none, in a single exchange with the server. See [Tx.InsertTasks].
+func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task, until time.Time, ago time.Duration) (kept bool, err error) {
+	began := time.Now()
+	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		queueTasks(batch, users, tasks, until, ago+time.Since(began), &kept)
 	})
+	return kept, err
 }
 
 // queueUsers records users. The guard keeps the usual case, nothing new, from locking
@@ -96,17 +101,31 @@ func queueUsers(batch *pgx.Batch, users []User) {
 		on conflict (id) do update set email = excluded.email where users.id <> all ($3::text[])`, ids, emails, keep)
 }
 
-func queueTasks(batch *pgx.Batch, tasks []task.Task, until time.Time) {
+func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, until time.Time, ago time.Duration, kept *bool) {
 	var rows taskRows
 	var reminders reminderRows
+	confirmed := false
 	for _, t := range tasks {
 		rows.add(t)
 		for _, r := range t.Reminders {
 			reminders.add(t, r, until)
+			confirmed = confirmed || r.Confirmed > 0
 		}
 	}
+	if confirmed {
+		batch.Queue(lockToMark, sentinelLock)
+	}
+	if len(users) > 0 {
+		queueUsers(batch, users)
+	}
 	rows.queue(batch)
-	reminders.queue(batch)
+	reminders.queue(batch, ago)
+	*kept = true
+	if confirmed {
+		// The lock is held: it is what the reminders saw.
+		batch.Queue(`select not exists (select from sentinel where created_at >= now() - $1::interval)`, ago).
+			QueryRow(func(row pgx.Row) error { return row.Scan(kept) })
+	}
 }
 
 // LockTask locks a user's task and all its reminders, removed ones included,
@@ -239,7 +258,7 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
 	}
-	added.queue(&batch)
+	added.queue(&batch, 0)
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 

@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -46,6 +47,7 @@ func main() {
 	functions := flag.String("functions", "build/bin", "the folder with the functions' programs")
 	out := flag.String("out", "build/bench.json", "where to write the figures")
 	only := flag.String("only", "", "measure only those parts whose description has this in it")
+	sizes := flag.String("sizes", "{}", `sizes other than the usual ones, as JSON: {"Near": 10000}`)
 	rounds := flag.Int("rounds", 0, "how often everything is measured (0: as the size has it)")
 	statements := flag.Bool("statements", false, "print after each part which statements have taken Postgres longest")
 	flag.Parse()
@@ -55,6 +57,10 @@ func main() {
 	size := full
 	if os.Getenv("BENCH") == "quick" {
 		size = quick
+	}
+	if err := json.Unmarshal([]byte(*sizes), &size); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: -sizes:", err)
+		os.Exit(2) //nolint:gocritic // nothing has been started
 	}
 	if *rounds > 0 {
 		size.Rounds = *rounds
