@@ -26,8 +26,9 @@ const (
 	// neighbour. What has waited for longer may be what can't be fired: it is tried by
 	// its own call and by the sweep, so that it does not spoil others' transactions.
 	neighbourhood = time.Minute
-	// spike is for how long calls wait at most while more and more neighbours are fired.
-	spike = 5 * time.Second
+	// spike is for how long calls wait while more and more neighbours are fired. Sends that
+	// come after it must still end in the time that a process has to stop.
+	spike = 500 * time.Millisecond
 )
 
 // firing is a wake-up call, and what came of it.
@@ -121,22 +122,24 @@ func (f *Firer) fireIn(ctx context.Context, tx store.Tx, calls []*firing, neighb
 	for i, c := range calls {
 		ids[i] = c.wake.ReminderID
 	}
-	since := f.now().Add(-neighbourhood)
-	locked, err := tx.LockReminders(ctx, ids, store.Neighbours{After: since, Until: since.Add(neighbourhood), Most: neighbours})
+	now := f.now()
+	locked, err := tx.LockReminders(ctx, ids, store.Neighbours{After: now.Add(-neighbourhood), Until: now, Most: neighbours})
 	if err != nil {
 		return nil, nil, err
 	}
-	due = judge(calls, locked, f.now())
-	if err := findOpen(ctx, tx, calls); err != nil || len(due) == 0 {
-		return nil, nil, err
+	if due = judge(calls, locked, f.now()); len(due) > 0 {
+		if fired, err = f.firings(ctx, tx, due); err == nil {
+			err = tx.FireReminders(ctx, fired)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
 	}
-	if fired, err = f.firings(ctx, tx, due); err != nil {
-		return nil, nil, err
-	}
-	return due, fired, tx.FireReminders(ctx, fired)
+	// Behind that: one may be called twice.
+	return due, fired, findOpen(ctx, tx, calls)
 }
 
-// findOpen finds what is still to be sent of those that had fired before.
+// findOpen finds what is still to be sent of those that have fired already.
 func findOpen(ctx context.Context, tx store.Tx, calls []*firing) error {
 	var ids []uuid.UUID
 	for _, c := range calls {

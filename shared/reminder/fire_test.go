@@ -184,3 +184,47 @@ func TestNeighboursOfAProcessThatDies(t *testing.T) {
 		t.Errorf("%d e-mails after the calls", n)
 	}
 }
+
+// Somebody holds a user's row: others' reminders do not wait for that.
+func TestUserWhoseRowIsHeld(t *testing.T) {
+	w := newWorld(t, atNoon)
+	tasks := w.spike(10, time.Second, task.InApp)
+	locked := make(chan struct{})
+	go w.hold(`select from users where id = 'bob' for update`, locked, 6*time.Second)
+	<-locked
+	w.fire(wake(tasks[0]))
+	select {
+	case <-locked:
+		t.Error("it has waited")
+	default:
+	}
+	w.want("told", w.told(), "ada 1 t")
+	<-locked
+	w.fire(wake(tasks[1]))
+	w.want("told in the end", w.told(), "ada 5 t", "bob 5 t")
+}
+
+// One reminder is called twice at the same time: the second call does not take it for
+// delivered while the first one sends.
+func TestCalledTwiceAtTheSameTime(t *testing.T) {
+	w := newWorld(t, atNoon)
+	slow := &slowChannel{takes: 300 * time.Millisecond}
+	w.firer = reminder.NewFirer(w.store, byEmail(slow), w.clock, settings)
+	held := w.create(task.Draft{DueDate: in(-2 * time.Minute), Channels: []task.Channel{task.InApp}})
+	twice := w.create(task.Draft{DueDate: in(-2 * time.Minute), Channels: []task.Channel{task.Email}})
+	locked := make(chan struct{})
+	go w.hold(fmt.Sprintf(`select from reminders where task_id = '%s' for update`, held.ID), locked, time.Second)
+	<-locked
+	var calls sync.WaitGroup
+	calls.Go(func() { _, _ = w.firer.Fire(t.Context(), wake(held)) }) // the others wait behind it
+	time.Sleep(200 * time.Millisecond)
+	outcomes := make([]reminder.Outcome, 2)
+	for i := range outcomes {
+		calls.Go(func() { outcomes[i], _ = w.firer.Fire(t.Context(), wake(twice)) })
+	}
+	calls.Wait()
+	slices.SortFunc(outcomes, func(a, b reminder.Outcome) int { return len(a.Status) - len(b.Status) })
+	if outcomes[0].Status != reminder.Success || outcomes[1].Status != reminder.InProgress || slow.sent.Load() != 1 {
+		t.Errorf("%+v, sent %d times", outcomes, slow.sent.Load())
+	}
+}

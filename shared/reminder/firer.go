@@ -448,7 +448,11 @@ func (f *Firer) attempt(ctx context.Context, id uuid.UUID, asked *[]time.Duratio
 	// What was sent and is not recorded will be sent again, so recording goes on
 	// for as long as the lease keeps others away.
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := f.endings.Do(ctx, ending)
+		record := f.endings.Do
+		if ending.Gone { // which waits for its user's row, and is not to hold up the others
+			record = func(ctx context.Context, e ...store.Ending) error { return f.store.Finish(ctx, e...) }
+		}
+		err := record(ctx, ending)
 		if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
 			err = backoff.Permanent(err)
 		}

@@ -26,7 +26,8 @@ type Neighbours struct {
 }
 
 // LockReminders locks reminders and returns them, and then their neighbours. Of ids that
-// don't exist there is none.
+// don't exist there is none. From then on the transaction waits two seconds for any lock,
+// and fails then.
 func (tx Tx) LockReminders(ctx context.Context, ids []uuid.UUID, besides Neighbours) (locked []LockedReminder, err error) {
 	collect := func(rows pgx.Rows) error {
 		var r LockedReminder
@@ -39,6 +40,8 @@ func (tx Tx) LockReminders(ctx context.Context, ids []uuid.UUID, besides Neighbo
 	}
 	const columns = `select ` + reminderColumns + `, r.task_id, r.user_id from reminders r `
 	var batch pgx.Batch
+	// Who holds one of many for long is not to hold up the others.
+	batch.Queue(`set local lock_timeout = '2s'`)
 	batch.Queue(columns+`where r.id = any($1) order by r.id for no key update`, ids).Query(collect)
 	if besides.Most > 0 {
 		// It waits for nobody, so it need not keep to the order of locks. And it is not
@@ -48,7 +51,8 @@ func (tx Tx) LockReminders(ctx context.Context, ids []uuid.UUID, besides Neighbo
 			order by r.fire_at limit $4 for no key update skip locked`,
 			besides.After, besides.Until, ids, besides.Most).Query(collect)
 	}
-	return locked, tx.tx.SendBatch(ctx, &batch).Close()
+	err = tx.tx.SendBatch(ctx, &batch).Close()
+	return locked, err
 }
 
 // Recipient is whom a reminder is for, as far as firing it needs to know.
