@@ -213,6 +213,8 @@ func dieWhileEventsCome(p person, names []string) {
 	}
 	back(p.T, p.sys)
 	p.heard(2*time.Minute, reminders)
+	// An e-mail may be later than its event: Dapr or the sweep has it sent.
+	p.eventually(2*time.Minute, "all are told", func() bool { return len(p.inbox()) >= reminders && p.mails() >= reminders })
 	p.quiet(3 * time.Second)
 	p.heard(0, reminders)
 }
