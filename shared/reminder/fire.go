@@ -53,14 +53,14 @@ func (c *firing) awaitHint() {
 // fireTogether judges wake-up calls, and fires what is due of them and of their
 // neighbours. While there are more of these than one transaction takes, it goes on: in a
 // spike, everybody's inbox comes before anybody's e-mail.
-func (f *Firer) fireTogether(ctx context.Context, calls []*firing, neighbours int) {
+func (f *Firer) fireTogether(ctx context.Context, calls []*firing) {
 	calls = slices.DeleteFunc(calls, f.fired.recall)
 	if len(calls) == 0 {
 		return
 	}
-	n, err := f.fire(ctx, calls, neighbours)
-	if err != nil && fault.CodeOf(err) != fault.CodeUnavailable && len(calls)+neighbours > 1 {
-		// One of them is the trouble: each on its own.
+	n, err := f.fire(ctx, calls, mostNeighbours)
+	if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
+		// One of them is the trouble, or a neighbour: each on its own.
 		for _, c := range calls {
 			_, c.err = f.fire(ctx, []*firing{c}, 0)
 		}
@@ -69,8 +69,8 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*firing, neighbours in
 	for _, c := range calls {
 		c.err = err
 	}
-	for end := time.Now().Add(spike); err == nil && n > 0 && n == neighbours && time.Now().Before(end); {
-		n, err = f.fire(ctx, nil, neighbours)
+	for end := time.Now().Add(spike); err == nil && n == mostNeighbours && time.Now().Before(end); {
+		n, err = f.fire(ctx, nil, mostNeighbours)
 	}
 }
 

@@ -110,7 +110,7 @@ func NewFirer(s *store.Store, channels Channels, now func() time.Time, cfg Firer
 	f.fires.most, f.leases.most, f.endings.most = mostTogether, mostTogether, mostTogether
 	f.leases.pause, f.endings.pause = betweenSends, betweenSends
 	f.fires.call = func(ctx context.Context, calls []*firing) error {
-		f.fireTogether(ctx, calls, mostNeighbours)
+		f.fireTogether(ctx, calls)
 		return nil
 	}
 	f.leases.call = f.leaseTogether

@@ -120,14 +120,12 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 }
 
 func (p *Planner) insertTogether(ctx context.Context, all []created) error {
-	users, tasks, first := make([]store.User, len(all)), make([]task.Task, len(all)), all[0].asked
+	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
 	for i, c := range all {
 		users[i], tasks[i] = c.owner, c.task
-		if c.asked.Before(first) {
-			first = c.asked
-		}
 	}
-	kept, err := p.store.InsertTasks(ctx, users, tasks, p.until(), p.now().Sub(first))
+	first := slices.MinFunc(all, func(a, b created) int { return a.asked.Compare(b.asked) })
+	kept, err := p.store.InsertTasks(ctx, users, tasks, p.until(), p.now().Sub(first.asked))
 	if err == nil && !kept {
 		unconfirm(tasks)
 	}
@@ -344,14 +342,12 @@ func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Ti
 
 // confirmTogether marks what Dapr holds, and takes back what it is not to hold any more.
 func (p *Planner) confirmTogether(ctx context.Context, marks []scheduled) error {
-	jobs, first := make([]store.Scheduled, len(marks)), marks[0].asked
+	jobs := make([]store.Scheduled, len(marks))
 	for i, m := range marks {
 		jobs[i] = m.Scheduled
-		if m.asked.Before(first) {
-			first = m.asked
-		}
 	}
-	stale, err := p.store.Confirm(ctx, jobs, p.now().Sub(first))
+	first := slices.MinFunc(marks, func(a, b scheduled) int { return a.asked.Compare(b.asked) })
+	stale, err := p.store.Confirm(ctx, jobs, p.now().Sub(first.asked))
 	ctx, cancel := context.WithTimeout(ctx, p.rules.ScheduleTimeout)
 	defer cancel()
 	takeBack(ctx, p.dapr, concurrent, stale)

@@ -98,19 +98,29 @@ func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 }
 
 // queue stores the rows. Those that are confirmed stay so only if no sentinel was recorded
-// since an instant as long ago as ago.
-func (c *reminderRows) queue(batch *pgx.Batch, ago time.Duration) {
+// since an instant as long ago as ago: stored gets how many are.
+func (c *reminderRows) queue(batch *pgx.Batch, ago time.Duration, stored func(confirmations int)) {
 	if len(c.ids) == 0 {
 		return
 	}
 	batch.Queue(`
-		insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at)
-		select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision,
-			case when not exists (select from sentinel where created_at >= now() - $10::interval) then n.confirmed end,
-			case when n.scheduling then now() else '-infinity' end
-		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[])
-			as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling)`,
-		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago)
+		with stored as (
+			insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at)
+			select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision,
+				case when not exists (select from sentinel where created_at >= now() - $10::interval) then n.confirmed end,
+				case when n.scheduling then now() else '-infinity' end
+			from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[])
+				as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling)
+			returning confirmed_revision
+		)
+		select count(confirmed_revision) from stored`,
+		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago).
+		QueryRow(func(row pgx.Row) error {
+			var confirmations int
+			err := row.Scan(&confirmations)
+			stored(confirmations)
+			return err
+		})
 }
 
 // deliveryRows are new rows of the table deliveries, column by column.

@@ -128,29 +128,32 @@ type Tx struct{ tx pgx.Tx }
 // the transaction as a deadlock's victim, so it must have no effect outside the
 // transaction before it returns.
 func (s *Store) InTx(ctx context.Context, fn func(context.Context, Tx) error) error {
-	const tries = 3
-	for try := 1; ; try++ {
-		err := s.inTx(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, Tx{tx}) })
-		if try == tries || !isRollback(err) {
-			return err
+	return again(func() error {
+		return s.inTx(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, Tx{tx}) })
+	})
+}
+
+// again runs a transaction, and runs it again while the server undoes it for the sake of
+// others, three times in all.
+func again(transaction func() error) (err error) {
+	for range 3 {
+		if err = transaction(); !isRollback(err) {
+			break
 		}
 	}
+	return err
 }
 
 // exchange runs the statements that fill queues in one exchange with the server, as one
 // transaction. It tries again as InTx does.
 func (s *Store) exchange(ctx context.Context, fill func(*pgx.Batch)) error {
-	const tries = 3
-	for try := 1; ; try++ {
-		err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+	return again(func() error {
+		return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 			var batch pgx.Batch
 			fill(&batch)
 			return c.SendBatch(ctx, &batch).Close()
 		})
-		if try == tries || !isRollback(err) {
-			return err
-		}
-	}
+	})
 }
 
 // snapshot runs fn, which only reads, on one consistent state of the database.

@@ -119,13 +119,8 @@ func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, until time.Ti
 		queueUsers(batch, users)
 	}
 	rows.queue(batch)
-	reminders.queue(batch, ago)
 	*kept = true
-	if confirmed {
-		// The lock is held: it is what the reminders saw.
-		batch.Queue(`select not exists (select from sentinel where created_at >= now() - $1::interval)`, ago).
-			QueryRow(func(row pgx.Row) error { return row.Scan(kept) })
-	}
+	reminders.queue(batch, ago, func(confirmations int) { *kept = confirmations > 0 || !confirmed })
 }
 
 // LockTask locks a user's task and all its reminders, removed ones included,
@@ -258,7 +253,7 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
 	}
-	added.queue(&batch, 0)
+	added.queue(&batch, 0, func(int) {})
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
