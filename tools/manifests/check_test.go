@@ -90,7 +90,7 @@ func TestMistakesAreFound(t *testing.T) {
 		"a daprd that calls somebody else":           {"dapr/daprd.yaml", "app-channel-address: trigger-reminder.", "app-channel-address: retry-dlq.", "--app-channel-address"},
 		"a daprd that nobody adds":                   {"dapr/daprd.yaml", `dapr.io/enabled: "true"`, `dapr.io/enabled: "false"`, "Dapr would add no daprd"},
 		"a subscriber that nobody brings events":     {"dapr/subscribers/kustomization.yaml", ", ../../subscriptions]", "]", "analytics: no Subscription brings it task-reminders"},
-		"a bulk that no subscriber takes":            {"subscriptions/analytics.yaml", "maxMessagesCount: 200", "maxMessagesCount: 2000", "1000 at a time"},
+		"a bulk that no subscriber takes":            {"subscriptions/analytics.yaml", "maxMessagesCount: 100", "maxMessagesCount: 2000", "1000 at a time"},
 		"a subscriber without a daprd":               {"dapr/subscribers/kustomization.yaml", "daprd-audit-log.yaml, ", "", "there is no Deployment/daprd-audit-log"},
 		"an OpenFunction field that does not exist":  {"openfunction/functions/inbox.yaml", "maxReplicas:", "maxReplica:", `Function/inbox: error unmarshaling JSON: while decoding JSON: json: unknown field "maxReplica"`},
 		"an OpenFunction value that Knative refuses": {"openfunction/functions/inbox.yaml", `target: "1000"`, `target: "-1"`, "autoscaling.knative.dev/target"},
