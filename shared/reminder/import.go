@@ -50,12 +50,14 @@ type Import struct {
 	planner *Planner
 	owner   store.User
 	until   time.Time      // when Dapr is asked no more
+	begun   int            // parts
 	parts   errgroup.Group // that are being stored or scheduled
 	away    atomic.Bool    // Dapr is: the rest of the import stays pending
 
 	mu     sync.Mutex
 	counts Counts
-	err    error // the first
+	err    error // the earliest part's
+	failed int   // which that was
 }
 
 const (
@@ -82,16 +84,20 @@ func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error)
 
 // Add begins to store valid drafts as new tasks, all or none. If key is not nil and a
 // part with the key was stored before, it counts as it did then, and nothing is stored.
-// The error is that of an earlier part; then nothing is begun.
+// The error is that of an earlier part; then nothing is begun. Those before it are
+// carried out. Add is for one caller at a time.
 func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.IdempotencyKey) error {
 	tasks := i.planner.newTasks(i.owner, drafts)
+	i.begun++
+	n := i.begun
 	i.parts.Go(func() error {
-		if i.failure() == nil {
-			i.settle(i.part(ctx, tasks, key))
+		if i.failure(n) == nil {
+			counts, err := i.part(ctx, tasks, key)
+			i.settle(n, counts, err)
 		}
 		return nil
 	})
-	return i.failure()
+	return i.failure(n)
 }
 
 // part stores and schedules one part.
@@ -117,19 +123,23 @@ func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.Idempot
 	return Count(tasks, expected), err
 }
 
-func (i *Import) settle(counts Counts, err error) {
+func (i *Import) settle(n int, counts Counts, err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if err == nil {
 		i.counts.add(counts)
-	} else if i.err == nil {
-		i.err = err
+	} else if i.err == nil || n < i.failed {
+		i.err, i.failed = err, n
 	}
 }
 
-func (i *Import) failure() error {
+// failure is why the nth part is not to be carried out: it, or one before it, has failed.
+func (i *Import) failure(n int) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.failed > n {
+		return nil
+	}
 	return i.err
 }
 
