@@ -468,6 +468,12 @@ func (run *run) joblessNow(ctx context.Context) (missing []jobless, err error) {
 		})
 		return all, err
 	}
+	// Asked for first: a sweep that has noticed records a name that no job has, takes all
+	// marks back, and then records the new sentinel.
+	var noticed time.Time
+	if err := run.db.QueryRow(ctx, `select coalesce((select created_at from sentinel where name not like 'sentinel-none-%'), 'epoch')`).Scan(&noticed); err != nil {
+		return nil, err
+	}
 	before, err := confirmed()
 	if err != nil {
 		return nil, err
@@ -484,10 +490,6 @@ func (run *run) joblessNow(ctx context.Context) (missing []jobless, err error) {
 	}
 	after, err := confirmed()
 	if err != nil {
-		return nil, err
-	}
-	var noticed time.Time
-	if err := run.db.QueryRow(ctx, `select coalesce((select created_at from sentinel), 'epoch')`).Scan(&noticed); err != nil {
 		return nil, err
 	}
 	run.mu.Lock()
