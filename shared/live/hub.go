@@ -252,6 +252,10 @@ func (h *Hub) readFeeds(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		if ctx.Err() != nil {
+			h.signal() // for the next run, which waits for this one
+			return
+		}
 		feeds, readers := h.dequeue()
 		if len(feeds) == 0 {
 			continue
