@@ -293,9 +293,10 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check
 	return nil
 }
 
-// concurrent is how many calls to Dapr one request makes at a time. With more than this
-// Dapr gets no faster (measured).
-const concurrent = 32
+// concurrent is how many calls to Dapr one request, or one part of an import, makes at a
+// time. The more come together the less each costs Dapr's scheduler, which writes them
+// together: with 32 an import is slower by a tenth; with more than this it is no faster (measured).
+const concurrent = 128
 
 // Expected is the instant up to which reminders should be with Dapr, see [task.Horizon].
 func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()) }
