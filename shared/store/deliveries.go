@@ -73,7 +73,7 @@ func (tx Tx) OpenDeliveries(ctx context.Context, reminderIDs []uuid.UUID) (map[u
 		select r.id, d.id, d.next_attempt_at - now(), d.state = 'sending'
 		from reminders r join deliveries d on d.reminder_id = r.id and d.revision = r.revision
 		where r.id = any($1) and d.state in ('planned', 'sending', 'unknown')
-		order by d.id`, reminderIDs)
+		order by d.id`, pgUUIDs(reminderIDs))
 	open := map[uuid.UUID][]OpenDelivery{}
 	var reminderID uuid.UUID
 	var d OpenDelivery
@@ -117,14 +117,17 @@ type Leased struct {
 func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[task.Channel][]string, ids ...uuid.UUID) (leased []*Leased, err error) {
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		batch.Queue(`
-			with free as materialized (
+			with wanted as materialized (
+				-- By their ids alone: the index of what is due still holds all that was sent since
+				-- it was vacuumed, and reads past that each time.
+				select * from deliveries where id = any($1) order by id for no key update
+			), free as (
 				select id, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list
-				from deliveries
-				where id = any($1) and state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
-				order by id for no key update
+				from wanted
+				where state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 			), chosen as (
 				select id, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
 				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
@@ -147,7 +150,7 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 					when 'webhook' then p.webhook_gone or p.webhook_url is distinct from d.target
 					else false
 				end, true),
-				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end`, ids, lease, providers).
+				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end`, pgUUIDs(ids), lease, providers).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
 				return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/task"
@@ -23,10 +24,13 @@ type Event struct {
 // RecordEvents adds events to the audit log, and returns how many were new: one that is
 // there already stays as it is, and of several with one ID the first is added.
 func (s *Store) RecordEvents(ctx context.Context, events []Event) (added int, err error) {
-	n := len(events)
-	ids, tasks, users, titles, dates := make([]uuid.UUID, n), make([]uuid.UUID, n), make([]string, n), make([]string, n), make([]*time.Time, n)
-	for i, e := range events {
-		ids[i], tasks[i], users[i], titles[i], dates[i] = e.ID, e.TaskID, e.UserID, e.TaskTitle, e.DueDate
+	var ids, tasks pgtype.FlatArray[pgtype.UUID]
+	var users, titles pgtype.FlatArray[string]
+	var dates pgtype.FlatArray[pgtype.Timestamptz]
+	for _, e := range events {
+		ids, tasks = append(ids, pgUUID(e.ID)), append(tasks, pgUUID(e.TaskID))
+		users, titles = append(users, e.UserID), append(titles, e.TaskTitle)
+		dates = append(dates, pgInstant(e.DueDate))
 	}
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		tag, err := c.Exec(ctx, `
@@ -76,7 +80,7 @@ func (s *Store) CountEvents(ctx context.Context, ids []uuid.UUID) (counted int, 
 				from others group by 1, 2, 3 order by 1, 2, 3
 				on conflict (day, channel, lateness) do update set count = a.count + excluded.count
 			)
-			select count(*) from counted`, ids).Scan(&counted)
+			select count(*) from counted`, pgUUIDs(ids)).Scan(&counted)
 	})
 	return counted, err
 }

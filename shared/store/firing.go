@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
@@ -42,14 +43,14 @@ func (tx Tx) LockReminders(ctx context.Context, ids []uuid.UUID, besides Neighbo
 	var batch pgx.Batch
 	// Who holds one of many for long is not to hold up the others.
 	batch.Queue(`set local lock_timeout = '2s'`)
-	batch.Queue(columns+`where r.id = any($1) order by r.id for no key update`, ids).Query(collect)
+	batch.Queue(columns+`where r.id = any($1) order by r.id for no key update`, pgUUIDs(ids)).Query(collect)
 	if besides.Most > 0 {
 		// It waits for nobody, so it need not keep to the order of locks. And it is not
 		// sorted by ids: that would read all of thousands that are due at one instant.
 		batch.Queue(columns+`
 			where r.state = 'armed' and r.fire_at > $1 and r.fire_at <= $2 and r.id <> all ($3)
 			order by r.fire_at limit $4 for no key update skip locked`,
-			besides.After, besides.Until, ids, besides.Most).Query(collect)
+			besides.After, besides.Until, pgUUIDs(ids), besides.Most).Query(collect)
 	}
 	err = tx.tx.SendBatch(ctx, &batch).Close()
 	return locked, err
@@ -73,7 +74,7 @@ func (tx Tx) TasksToFire(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]To
 	rows, _ := tx.tx.Query(ctx, `
 		select `+preferencesColumns+`, `+taskColumns+`, u.email
 		from tasks t join users u on u.id = t.user_id left join preferences p on p.user_id = t.user_id
-		where t.id = any($1)`, ids)
+		where t.id = any($1)`, pgUUIDs(ids))
 	told := make(map[uuid.UUID]Told, len(ids))
 	_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
 		var t Told
@@ -110,11 +111,11 @@ type Firing struct {
 // FireReminders marks locked reminders fired, and stores their deliveries and in-app
 // notifications. A user's are numbered in the order in which they are given.
 func (tx Tx) FireReminders(ctx context.Context, all []Firing) error {
-	var reminders []uuid.UUID
+	var reminders pgtype.FlatArray[pgtype.UUID]
 	var deliveries deliveryRows
 	var inApp notificationRows
 	for _, f := range all {
-		reminders = append(reminders, f.ReminderID)
+		reminders = append(reminders, pgUUID(f.ReminderID))
 		for _, d := range f.Deliveries {
 			deliveries.add(d, f.Due)
 		}

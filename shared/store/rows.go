@@ -62,6 +62,14 @@ func (c *taskRows) queue(batch *pgx.Batch) {
 
 func pgUUID(u uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: u, Valid: true} }
 
+func pgUUIDs(all []uuid.UUID) pgtype.FlatArray[pgtype.UUID] {
+	ids := make(pgtype.FlatArray[pgtype.UUID], len(all))
+	for i, u := range all {
+		ids[i] = pgUUID(u)
+	}
+	return ids
+}
+
 func pgInstant(t *time.Time) pgtype.Timestamptz {
 	if t == nil {
 		return pgtype.Timestamptz{}
