@@ -11,6 +11,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/together"
 )
 
 const (
@@ -79,7 +80,7 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*firing) {
 func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unasked int, err error) {
 	var due []dueCall
 	var fired []store.Firing
-	err = caught(func() error {
+	err = together.Caught(func() error {
 		return f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
 			due, fired, err = f.fireIn(ctx, tx, calls, neighbours)
 			return err

@@ -20,6 +20,7 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/together"
 )
 
 // Channel sends a message once. Its error is judged by notify.KindOf.
@@ -96,9 +97,9 @@ type Firer struct {
 	inboxes  *hinter
 
 	// What comes at the same time is carried out at the same time.
-	fires   together[*firing]
-	leases  together[*leasing]
-	endings together[store.Ending]
+	fires   together.Group[*firing]
+	leases  together.Group[*leasing]
+	endings together.Group[store.Ending]
 
 	fired memory // ahead of their wake-up calls
 }
@@ -107,14 +108,14 @@ type Firer struct {
 // its clock, time.Now outside of tests.
 func NewFirer(s *store.Store, channels Channels, now func() time.Time, cfg FirerRules) *Firer {
 	f := &Firer{store: s, channels: channels, names: channels.names(), now: now, cfg: cfg, inboxes: newHinter(s.Hint)}
-	f.fires.most, f.leases.most, f.endings.most = mostTogether, mostTogether, mostTogether
-	f.leases.pause, f.endings.pause = betweenSends, betweenSends
-	f.fires.call = func(ctx context.Context, calls []*firing) error {
+	f.fires.Most, f.leases.Most, f.endings.Most = mostTogether, mostTogether, mostTogether
+	f.leases.Pause, f.endings.Pause = betweenSends, betweenSends
+	f.fires.Call = func(ctx context.Context, calls []*firing) error {
 		f.fireTogether(ctx, calls)
 		return nil
 	}
-	f.leases.call = f.leaseTogether
-	f.endings.call = func(ctx context.Context, endings []store.Ending) error { return s.Finish(ctx, endings...) }
+	f.leases.Call = f.leaseTogether
+	f.endings.Call = func(ctx context.Context, endings []store.Ending) error { return s.Finish(ctx, endings...) }
 	return f
 }
 
@@ -485,7 +486,7 @@ func (f *Firer) send(ctx context.Context, l *store.Leased, deadline time.Time) e
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	return provider.Send(ctx, notify.Message{
-		ID: l.ID, TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
+		ID: l.ID, Attempt: l.Attempts, TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
 	})
 }

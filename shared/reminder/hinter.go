@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/duebell/duebell/shared/together"
 )
 
 // hintTimeout bounds a notice: it is not worth more, as those who wait for it look
@@ -13,11 +15,11 @@ const hintTimeout = 500 * time.Millisecond
 // hinter says whom something came for, to those who wait for it, after the commit. What
 // comes while a notice is being sent shares the next one: so in a spike a process sends a
 // notice now and then, each for many users, and not thousands at once.
-type hinter struct{ notices together[string] }
+type hinter struct{ notices together.Group[string] }
 
 func newHinter(send func(context.Context, []string) error) *hinter {
 	h := &hinter{}
-	h.notices.call = func(ctx context.Context, users []string) error {
+	h.notices.Call = func(ctx context.Context, users []string) error {
 		ctx, cancel := context.WithTimeout(ctx, hintTimeout)
 		defer cancel()
 		if err := send(ctx, users); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/together"
 )
 
 // Scheduler wakes Duebell up at an instant. Package jobs has the real one.
@@ -66,8 +67,8 @@ type Planner struct {
 	rules PlannerRules
 
 	// What comes at the same time is committed at the same time.
-	creates  together[created]
-	confirms together[scheduled]
+	creates  together.Group[created]
+	confirms together.Group[scheduled]
 	// storing says that the database was there when it was last asked to store new tasks.
 	storing atomic.Bool
 	newID   func() uuid.UUID
@@ -90,8 +91,8 @@ type scheduled struct {
 // clock, time.Now outside of tests.
 func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules PlannerRules) *Planner {
 	p := &Planner{store: s, dapr: dapr, now: now, rules: rules, newID: newID}
-	p.creates.call = p.insertTogether
-	p.confirms.call = p.confirmTogether
+	p.creates.Call = p.insertTogether
+	p.confirms.Call = p.confirmTogether
 	return p
 }
 

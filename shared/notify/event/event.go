@@ -12,6 +12,8 @@ import (
 	"github.com/duebell/duebell/shared/events"
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/together"
+	"github.com/duebell/duebell/shared/trace"
 )
 
 // Config says whether there are events.
@@ -19,25 +21,78 @@ type Config struct {
 	Enabled bool `env:"EVENTS_ENABLED" envDefault:"true" help:"publish every fired reminder as an event, on the topic task-reminders of Dapr's pub/sub component kafka-pubsub; false where there is no such component"`
 }
 
+// mostTogether is how many events go to Dapr in one call: with the longest titles that is
+// a tenth of what it takes.
+const mostTogether = 100
+
 // Channel publishes events. It is safe for concurrent use.
-type Channel struct{ dapr *jobs.Dapr }
+type Channel struct {
+	dapr   *jobs.Dapr
+	firsts together.Group[*sending] // events' first attempts
+}
 
 // New makes the channel. Its caller closes dapr.
-func New(dapr *jobs.Dapr) *Channel { return &Channel{dapr} }
+func New(dapr *jobs.Dapr) *Channel {
+	c := &Channel{dapr: dapr}
+	c.firsts.Call, c.firsts.Most = c.publish, mostTogether
+	return c
+}
 
-// Send publishes one event, whose id is m.ID. The error is a *notify.Error, and never
-// permanent: what is missing may be set up later.
+// sending is the wish to publish an event.
+type sending struct {
+	ctx   context.Context // of who wishes it
+	event jobs.Event
+	err   error // what came of it
+}
+
+// Send publishes one event, whose id is m.ID, in one call with others that are published
+// for the first time now. One that was not goes alone: it may be what the others' failed
+// by. The error is a *notify.Error, and never permanent: what is missing may be set up later.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
-	err := c.dapr.Publish(ctx, events.Topic, m.ID.String(), events.Reminder{
+	s := &sending{ctx: ctx, event: jobs.Event{ID: m.ID.String(), Trace: trace.Parent(ctx), Data: events.Reminder{
 		TaskID: m.TaskID, UserID: m.UserID, TaskTitle: m.Title, DueDate: m.DueDate,
-	})
+	}}}
+	publish := c.firsts.Do
+	if m.Attempt > 1 {
+		publish = func(ctx context.Context, alone ...*sending) error { return c.publish(ctx, alone) }
+	}
+	if err := publish(ctx, s); err != nil {
+		s.err = err
+	}
 	// Users read the text: what daprd says of the operator's network is not for them.
-	switch code := status.Code(err); {
-	case err == nil:
+	switch code := status.Code(s.err); {
+	case s.err == nil:
 		return nil
-	case errors.Is(err, jobs.ErrNotPublished):
+	case errors.Is(s.err, jobs.ErrNotPublished):
 		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("events can't be published at the moment (%s)", code)}
 	default:
 		return &notify.Error{Kind: notify.Unknown, Err: fmt.Errorf("the broker did not say that it has the event (%s)", code)}
 	}
+}
+
+// publish makes one call for all whose time is not over. It may take as long as each of
+// them has.
+func (c *Channel) publish(ctx context.Context, all []*sending) error {
+	var ready []*sending
+	var published []jobs.Event
+	for _, s := range all {
+		if s.ctx.Err() != nil { // while the call before was made
+			s.err = fmt.Errorf("%w: %w", jobs.ErrNotPublished, status.FromContextError(s.ctx.Err()).Err())
+			continue
+		}
+		ready, published = append(ready, s), append(published, s.event)
+		if end, ok := s.ctx.Deadline(); ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, end)
+			defer cancel()
+		}
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	err := c.dapr.PublishAll(ctx, events.Topic, published...)
+	for _, s := range ready {
+		s.err = err
+	}
+	return nil
 }

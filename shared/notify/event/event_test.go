@@ -3,8 +3,11 @@ package event_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,11 +18,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/event"
+	"github.com/duebell/duebell/shared/trace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,13 +30,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // daprd answers what is published as it is told.
 type daprd struct {
 	runtime.UnimplementedDaprServer
-	published []*runtime.PublishEventRequest
+	published []*runtime.BulkPublishRequest
 	answer    func(context.Context) error
 }
 
-func (d *daprd) PublishEvent(ctx context.Context, r *runtime.PublishEventRequest) (*emptypb.Empty, error) {
+// A daprd makes one call at a time, as the channel does.
+func (d *daprd) BulkPublishEvent(ctx context.Context, r *runtime.BulkPublishRequest) (*runtime.BulkPublishResponse, error) {
 	d.published = append(d.published, r)
-	return &emptypb.Empty{}, d.answer(ctx)
+	return &runtime.BulkPublishResponse{}, d.answer(ctx)
 }
 
 func serve(t *testing.T, answer func(context.Context) error) (*daprd, *grpc.Server, *event.Channel) {
@@ -77,15 +81,99 @@ func TestPublishes(t *testing.T) {
 		}
 	}
 	for i, due := range []string{`"2026-11-23T14:30:00.123456Z"`, "null"} {
-		got := d.published[i]
+		call := d.published[i]
+		if len(call.GetEntries()) != 1 {
+			t.Fatalf("published %v", call)
+		}
+		got := call.GetEntries()[0]
 		want := `{"task_id":"0197a3c2-7f00-7000-8000-000000000002","user_id":"ada","task_title":"Pay \"rent\" é","due_date":` + due + `}`
-		if diff := cmp.Diff(want, string(got.GetData())); diff != "" {
+		if diff := cmp.Diff(want, string(got.GetEvent())); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if got.GetPubsubName() != "kafka-pubsub" || got.GetTopic() != "task-reminders" || got.GetDataContentType() != "application/json" ||
-			got.GetMetadata()["cloudevent.id"] != "0197a3c2-7f00-7000-8000-000000000001" {
-			t.Errorf("published %v", got)
+		id := map[string]string{"cloudevent.id": "0197a3c2-7f00-7000-8000-000000000001"}
+		if call.GetPubsubName() != "kafka-pubsub" || call.GetTopic() != "task-reminders" || got.GetContentType() != "application/json" ||
+			!maps.Equal(got.GetMetadata(), id) {
+			t.Errorf("published %v", call)
 		}
+	}
+}
+
+// What is sent while a call is made shares the next one, each event with its own trace. If
+// that fails it fails for all, and then each goes alone: one of them may be the trouble.
+func TestPublishesTogether(t *testing.T) {
+	const n = 150
+	all := make(chan struct{}) // are being sent
+	d, _, channel := serve(t, func(ctx context.Context) error {
+		<-all
+		return status.Error(codes.Internal, "one of them is too large")
+	})
+	traceparent := func(i int) string { return fmt.Sprintf("00-0af7651916cd43dd8448eb211c8%05d-b7ad6b7169203331-01", i) }
+	send := func(i, attempt int) error {
+		ctx, end := trace.Continue(t.Context(), traceparent(i), "fire")
+		defer end()
+		return channel.Send(ctx, notify.Message{ID: uuid.MustParse(fmt.Sprintf("0197a3c2-7f00-7000-8000-%012d", i)), Attempt: attempt})
+	}
+	var began, ended sync.WaitGroup
+	for i := range n {
+		began.Add(1)
+		ended.Go(func() {
+			began.Done()
+			check(t, send(i, 1), notify.Unknown, "one of them")
+		})
+	}
+	began.Wait()
+	close(all)
+	ended.Wait()
+
+	traces := map[string]string{} // by the events' ids
+	for _, call := range d.published {
+		for _, e := range call.GetEntries() {
+			traces[e.GetMetadata()["cloudevent.id"]] = e.GetMetadata()["cloudevent.traceparent"]
+		}
+	}
+	for i := range n {
+		if got := traces[fmt.Sprintf("0197a3c2-7f00-7000-8000-%012d", i)]; got != traceparent(i) {
+			t.Errorf("event %d has the trace %q", i, got)
+		}
+	}
+	if calls := len(d.published); len(traces) != n || calls >= n {
+		t.Errorf("%d events in %d calls", len(traces), calls)
+	}
+
+	d.published = nil
+	for i := range 3 {
+		check(t, send(i, 2), notify.Unknown, "one of them")
+	}
+	for _, call := range d.published {
+		if len(call.GetEntries()) != 1 {
+			t.Errorf("they were published again together: %v", call)
+		}
+	}
+}
+
+// What waits for a call has no more time than it came with: an event whose time is over is
+// not published, and the others are.
+func TestTimeIsOver(t *testing.T) {
+	held, hold := make(chan struct{}, 2), make(chan struct{})
+	d, _, channel := serve(t, func(ctx context.Context) error {
+		held <- struct{}{}
+		<-hold
+		return nil
+	})
+	first := make(chan error)
+	go func() { first <- channel.Send(t.Context(), message()) }()
+	<-held
+	ctx, cancel := context.WithCancel(t.Context())
+	second := make(chan error)
+	go func() { second <- channel.Send(ctx, message()) }()
+	cancel()
+	close(hold)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	check(t, <-second, notify.Retry, "nothing")
+	if len(d.published) != 1 {
+		t.Errorf("published %v", d.published)
 	}
 }
 

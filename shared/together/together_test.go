@@ -1,4 +1,4 @@
-package reminder
+package together
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 // Who comes while a call is made is carried out together. One that is the trouble, even
 // by a panic, has it alone; when everybody has the same, nobody waits for the others'.
-func TestTogether(t *testing.T) {
+func TestGroup(t *testing.T) {
 	for name, tt := range map[string]struct {
 		bad   error // what 7 gets; nil: a panic
 		calls int
@@ -27,7 +27,7 @@ func TestTogether(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var calls int
 				var away error
-				g := together[int]{call: func(_ context.Context, items []int) error {
+				g := Group[int]{Call: func(_ context.Context, items []int) error {
 					time.Sleep(time.Second)
 					calls++
 					for _, item := range items {

@@ -1,4 +1,5 @@
-package reminder
+// Package together carries out at once what many ask for at the same time.
+package together
 
 import (
 	"context"
@@ -10,15 +11,16 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// together carries out at once what many ask for at the same time: what comes while a
-// call is being made waits for the next one. Who comes alone waits for nobody.
-type together[T any] struct {
-	// call carries out all items or none. Its context is nobody's in particular.
-	call func(context.Context, []T) error
-	most int // who may share a call at most; 0 means all
-	// pause is how long there is between two calls, so that more of those for whom time
+// Group makes one call for all that is asked for while the call before is being made. Who
+// comes alone waits for nobody. It is safe for concurrent use, once its fields are set.
+type Group[T any] struct {
+	// Call carries out all items or none. Its context is nobody's in particular, and has
+	// no deadline.
+	Call func(context.Context, []T) error
+	Most int // who may share a call at most; 0 means all
+	// Pause is how long there is between two calls, so that more of those for whom time
 	// matters less share one.
-	pause time.Duration
+	Pause time.Duration
 
 	mu      sync.Mutex
 	busy    bool // calls are being made
@@ -31,8 +33,10 @@ type asked[T any] struct {
 	done  chan error
 }
 
-// Do carries items out, with those of others, and returns when that is done.
-func (g *together[T]) Do(ctx context.Context, items ...T) error {
+// Do carries items out, with those of others, and returns when that is done. If the call
+// for all of them fails, or panics, each one's items have a call of their own, unless the
+// error is an unavailable fault, which is everybody's.
+func (g *Group[T]) Do(ctx context.Context, items ...T) error {
 	a := asked[T]{items: items, done: make(chan error, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, a)
@@ -46,13 +50,13 @@ func (g *together[T]) Do(ctx context.Context, items ...T) error {
 }
 
 // run makes calls until nobody waits.
-func (g *together[T]) run(ctx context.Context) {
+func (g *Group[T]) run(ctx context.Context) {
 	for {
-		time.Sleep(time.Until(g.ended.Add(g.pause)))
+		time.Sleep(time.Until(g.ended.Add(g.Pause)))
 		g.mu.Lock()
 		all := g.waiting
-		if g.most > 0 && len(all) > g.most {
-			all = all[:g.most]
+		if g.Most > 0 && len(all) > g.Most {
+			all = all[:g.Most]
 		}
 		g.waiting = g.waiting[len(all):]
 		g.mu.Unlock()
@@ -71,7 +75,7 @@ func (g *together[T]) run(ctx context.Context) {
 
 // carryOut makes one call for all. If something in one of them is the trouble, it makes
 // a call for each, so that the others have none, until the trouble is another one.
-func (g *together[T]) carryOut(ctx context.Context, all []asked[T]) {
+func (g *Group[T]) carryOut(ctx context.Context, all []asked[T]) {
 	var items []T
 	for _, a := range all {
 		items = append(items, a.items...)
@@ -87,13 +91,13 @@ func (g *together[T]) carryOut(ctx context.Context, all []asked[T]) {
 }
 
 // try makes a call.
-func (g *together[T]) try(ctx context.Context, items []T) error {
-	return caught(func() error { return g.call(ctx, items) })
+func (g *Group[T]) try(ctx context.Context, items []T) error {
+	return Caught(func() error { return g.Call(ctx, items) })
 }
 
-// caught calls a function whose panic is an error for who asked for the call, as in a
+// Caught calls a function whose panic is an error for who asked for the call, as in a
 // handler, and not the end of the process, with what all others are doing.
-func caught(call func() error) (err error) {
+func Caught(call func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = fmt.Errorf("panic: %v\n%s", value, debug.Stack())
