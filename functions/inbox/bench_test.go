@@ -147,10 +147,10 @@ func memory() float64 {
 func (bench *clientsBench) commit(i int) {
 	user, title := benchUser(i%benchClients), strconv.Itoa(i)
 	ctx := context.Background()
-	err := bench.Store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		return tx.FireReminders(ctx, []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{
+	err := bench.Store.Fire(ctx, nil, store.Neighbours{}, func([]store.LockedReminder) ([]store.Firing, error) {
+		return []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{
 			ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title, Body: "Due Mon, 23 Nov 2026 12:00 UTC",
-		}}})
+		}}}, nil
 	})
 	committed := time.Now()
 	if err == nil {

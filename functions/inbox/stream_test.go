@@ -38,10 +38,10 @@ func write(w *functiontest.World, user, title string) {
 	ctx := context.Background()
 	err := w.Store.SaveUser(ctx, store.User{ID: user})
 	if err == nil {
-		err = w.Store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-			return tx.FireReminders(ctx, []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{
+		err = w.Store.Fire(ctx, nil, store.Neighbours{}, func([]store.LockedReminder) ([]store.Firing, error) {
+			return []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{
 				ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title,
-			}}})
+			}}}, nil
 		})
 	}
 	if err != nil {

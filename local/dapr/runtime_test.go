@@ -100,7 +100,7 @@ func TestDaprdServesJobsAndPublishingOnly(t *testing.T) {
 			return err
 		}, codes.OK},
 		"publish": {func(ctx context.Context) error { // allowed, and there is no such component
-			_, err := client.PublishEvent(ctx, &runtime.PublishEventRequest{PubsubName: "none", Topic: "t"})
+			_, err := client.BulkPublishEvent(ctx, &runtime.BulkPublishRequest{PubsubName: "none", Topic: "t"})
 			return err
 		}, codes.InvalidArgument},
 		"invoke an app": {func(ctx context.Context) error {

@@ -63,12 +63,16 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*firing) {
 	if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
 		// One of them is the trouble, or a neighbour: each on its own.
 		for _, c := range calls {
-			_, c.err = f.fire(ctx, []*firing{c}, 0)
+			if _, err := f.fire(ctx, []*firing{c}, 0); err != nil {
+				c.err = err
+			}
 		}
 		return
 	}
-	for _, c := range calls {
-		c.err = err
+	if err != nil {
+		for _, c := range calls {
+			c.err = err
+		}
 	}
 	for end := time.Now().Add(spike); err == nil && n == mostNeighbours && time.Now().Before(end); {
 		n, err = f.fire(ctx, nil, mostNeighbours)
@@ -78,18 +82,34 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*firing) {
 // fire judges and fires in one transaction, all or nothing. It returns how many
 // neighbours it has fired.
 func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unasked int, err error) {
+	ids := make([]uuid.UUID, len(calls))
+	for i, c := range calls {
+		ids[i] = c.wake.ReminderID
+	}
+	began := f.now()
+	besides := store.Neighbours{After: began.Add(-neighbourhood), Until: began, Most: neighbours}
 	var due []dueCall
 	var fired []store.Firing
 	err = together.Caught(func() error {
-		return f.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
-			due, fired, err = f.fireIn(ctx, tx, calls, neighbours)
-			return err
+		return f.store.Fire(ctx, ids, besides, func(locked []store.LockedReminder) (_ []store.Firing, err error) {
+			due = judge(calls, locked, f.now())
+			fired, err = f.firings(due)
+			return fired, err
 		})
 	})
-	if err != nil || len(due) == 0 {
+	if err != nil {
 		return 0, err
 	}
+	if len(due) > 0 {
+		unasked = f.announce(ctx, due, fired)
+	}
+	f.findOpen(ctx, calls) // at last: one may be called twice
+	return unasked, nil
+}
 
+// announce says of what was fired what is to be sent, and tells those who wait for it. It
+// returns how many nobody has asked for.
+func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firing) (unasked int) {
 	now := f.now()
 	hinted := make(chan struct{})
 	var told []string
@@ -113,35 +133,11 @@ func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unas
 		defer close(hinted)
 		f.inboxes.hint(ctx, slices.Compact(told))
 	}()
-	return unasked, nil
-}
-
-// fireIn is the transaction. It returns what is due, and what firing each of these sets
-// off.
-func (f *Firer) fireIn(ctx context.Context, tx store.Tx, calls []*firing, neighbours int) (due []dueCall, fired []store.Firing, err error) {
-	ids := make([]uuid.UUID, len(calls))
-	for i, c := range calls {
-		ids[i] = c.wake.ReminderID
-	}
-	now := f.now()
-	locked, err := tx.LockReminders(ctx, ids, store.Neighbours{After: now.Add(-neighbourhood), Until: now, Most: neighbours})
-	if err != nil {
-		return nil, nil, err
-	}
-	if due = judge(calls, locked, f.now()); len(due) > 0 {
-		if fired, err = f.firings(ctx, tx, due); err == nil {
-			err = tx.FireReminders(ctx, fired)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	// Behind that: one may be called twice.
-	return due, fired, findOpen(ctx, tx, calls)
+	return unasked
 }
 
 // findOpen finds what is still to be sent of those that have fired already.
-func findOpen(ctx context.Context, tx store.Tx, calls []*firing) error {
+func (f *Firer) findOpen(ctx context.Context, calls []*firing) {
 	var ids []uuid.UUID
 	for _, c := range calls {
 		if c.verdict == task.Deliver {
@@ -149,15 +145,14 @@ func findOpen(ctx context.Context, tx store.Tx, calls []*firing) error {
 		}
 	}
 	if len(ids) == 0 {
-		return nil
+		return
 	}
-	open, err := tx.OpenDeliveries(ctx, ids)
+	open, err := f.store.OpenDeliveries(ctx, ids)
 	for _, c := range calls {
 		if c.verdict == task.Deliver {
-			c.open = open[c.wake.ReminderID]
+			c.open, c.err = open[c.wake.ReminderID], err
 		}
 	}
-	return err
 }
 
 // dueCall is a reminder to be fired, locked.
@@ -200,26 +195,17 @@ func judge(calls []*firing, locked []store.LockedReminder, now time.Time) (due [
 }
 
 // firings says what firing each sets off.
-func (f *Firer) firings(ctx context.Context, tx store.Tx, due []dueCall) ([]store.Firing, error) {
-	var ids []uuid.UUID
-	for _, d := range due {
-		ids = append(ids, d.TaskID)
-	}
-	tasks, err := tx.TasksToFire(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
+func (f *Firer) firings(due []dueCall) ([]store.Firing, error) {
 	all := make([]store.Firing, len(due))
 	for i, d := range due {
-		t, ok := tasks[d.TaskID]
-		if !ok {
+		if d.Of == nil {
 			return nil, fmt.Errorf("reminder %s has no task", d.ID)
 		}
 		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt}
-		if t.UpdatedAt.After(*d.FireAt) {
-			all[i].Due = t.UpdatedAt // it was asked for late
+		if d.Of.UpdatedAt.After(*d.FireAt) {
+			all[i].Due = d.Of.UpdatedAt // it was asked for late
 		}
-		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, t.Task, t.To)
+		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, d.Of.Task, d.Of.To)
 	}
 	return all, nil
 }

@@ -179,13 +179,9 @@ func wake(t task.Task) task.Wake {
 }
 
 // open returns what is still to be sent for a reminder.
-func (w *world) open(id uuid.UUID) (open []store.OpenDelivery, err error) {
-	err = w.store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error {
-		all, err := tx.OpenDeliveries(ctx, []uuid.UUID{id})
-		open = all[id]
-		return err
-	})
-	return open, err
+func (w *world) open(id uuid.UUID) ([]store.OpenDelivery, error) {
+	all, err := w.store.OpenDeliveries(w.Context(), []uuid.UUID{id})
+	return all[id], err
 }
 
 // lease takes a delivery, nil if there is nothing to take.

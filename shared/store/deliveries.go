@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/task"
@@ -68,18 +69,21 @@ type OpenDelivery struct {
 
 // OpenDeliveries returns what is still to be sent for reminders' current revisions, by
 // the reminders' ids.
-func (tx Tx) OpenDeliveries(ctx context.Context, reminderIDs []uuid.UUID) (map[uuid.UUID][]OpenDelivery, error) {
-	rows, _ := tx.tx.Query(ctx, `
-		select r.id, d.id, d.next_attempt_at - now(), d.state = 'sending'
-		from reminders r join deliveries d on d.reminder_id = r.id and d.revision = r.revision
-		where r.id = any($1) and d.state in ('planned', 'sending', 'unknown')
-		order by d.id`, pgUUIDs(reminderIDs))
-	open := map[uuid.UUID][]OpenDelivery{}
-	var reminderID uuid.UUID
-	var d OpenDelivery
-	_, err := pgx.ForEachRow(rows, []any{&reminderID, &d.ID, &d.Wait, &d.Sending}, func() error {
-		open[reminderID] = append(open[reminderID], d)
-		return nil
+func (s *Store) OpenDeliveries(ctx context.Context, reminderIDs []uuid.UUID) (open map[uuid.UUID][]OpenDelivery, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `
+			select r.id, d.id, d.next_attempt_at - now(), d.state = 'sending'
+			from reminders r join deliveries d on d.reminder_id = r.id and d.revision = r.revision
+			where r.id = any($1) and d.state in ('planned', 'sending', 'unknown')
+			order by d.id`, pgUUIDs(reminderIDs))
+		open = map[uuid.UUID][]OpenDelivery{}
+		var reminderID uuid.UUID
+		var d OpenDelivery
+		_, err := pgx.ForEachRow(rows, []any{&reminderID, &d.ID, &d.Wait, &d.Sending}, func() error {
+			open[reminderID] = append(open[reminderID], d)
+			return nil
+		})
+		return err
 	})
 	return open, err
 }

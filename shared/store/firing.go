@@ -4,57 +4,15 @@ import (
 	"context"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
 )
-
-// LockedReminder is a reminder that a transaction has locked, and whose it is.
-type LockedReminder struct {
-	task.Reminder
-	TaskID uuid.UUID
-	UserID string
-}
-
-// Neighbours says which reminders are locked besides those that were asked for: armed
-// ones whose instant lies in a span of time and which nobody holds, the earliest first.
-type Neighbours struct {
-	After, Until time.Time
-	Most         int
-}
-
-// LockReminders locks reminders and returns them, and then their neighbours. Of ids that
-// don't exist there is none. From then on the transaction waits two seconds for any lock,
-// and fails then.
-func (tx Tx) LockReminders(ctx context.Context, ids []uuid.UUID, besides Neighbours) (locked []LockedReminder, err error) {
-	collect := func(rows pgx.Rows) error {
-		var r LockedReminder
-		_, err := pgx.ForEachRow(rows, append(reminderFields(&r.Reminder), &r.TaskID, &r.UserID), func() error {
-			r.FireAt = inUTC(r.FireAt)
-			locked = append(locked, r)
-			return nil
-		})
-		return err
-	}
-	const columns = `select ` + reminderColumns + `, r.task_id, r.user_id from reminders r `
-	var batch pgx.Batch
-	// Who holds one of many for long is not to hold up the others.
-	batch.Queue(`set local lock_timeout = '2s'`)
-	batch.Queue(columns+`where r.id = any($1) order by r.id for no key update`, pgUUIDs(ids)).Query(collect)
-	if besides.Most > 0 {
-		// It waits for nobody, so it need not keep to the order of locks. And it is not
-		// sorted by ids: that would read all of thousands that are due at one instant.
-		batch.Queue(columns+`
-			where r.state = 'armed' and r.fire_at > $1 and r.fire_at <= $2 and r.id <> all ($3)
-			order by r.fire_at limit $4 for no key update skip locked`,
-			besides.After, besides.Until, pgUUIDs(ids), besides.Most).Query(collect)
-	}
-	err = tx.tx.SendBatch(ctx, &batch).Close()
-	return locked, err
-}
 
 // Recipient is whom a reminder is for, as far as firing it needs to know.
 type Recipient struct {
@@ -68,27 +26,19 @@ type Told struct {
 	To Recipient
 }
 
-// TasksToFire returns tasks and whom to tell, by the tasks' ids, for firing reminders of
-// theirs that the transaction has locked. It reads what is committed now.
-func (tx Tx) TasksToFire(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]Told, error) {
-	rows, _ := tx.tx.Query(ctx, `
-		select `+preferencesColumns+`, `+taskColumns+`, u.email
-		from tasks t join users u on u.id = t.user_id left join preferences p on p.user_id = t.user_id
-		where t.id = any($1)`, pgUUIDs(ids))
-	told := make(map[uuid.UUID]Told, len(ids))
-	_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		var t Told
-		p, ok, err := scanPreferences(row,
-			&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt, &t.To.SignIn)
-		if err == nil && !ok {
-			p = preferences.Default(t.To.SignIn != nil)
-		}
-		t.To.Preferences = p
-		t.DueDate = inUTC(t.DueDate)
-		told[t.ID] = t
-		return struct{}{}, err
-	})
-	return told, err
+// LockedReminder is a reminder that a transaction has locked, and its task.
+type LockedReminder struct {
+	task.Reminder
+	TaskID uuid.UUID
+	UserID string
+	Of     *Told
+}
+
+// Neighbours says which reminders are locked besides those that are asked for: armed ones
+// whose instant lies in a span of time and which nobody holds, the earliest first.
+type Neighbours struct {
+	After, Until time.Time
+	Most         int
 }
 
 // Notification is a message of the in-app channel.
@@ -108,9 +58,116 @@ type Firing struct {
 	InApp      *Notification // delivered at once; nil if there is none
 }
 
-// FireReminders marks locked reminders fired, and stores their deliveries and in-app
-// notifications. A user's are numbered in the order in which they are given.
-func (tx Tx) FireReminders(ctx context.Context, all []Firing) error {
+// Fire locks reminders, and then their neighbours, and fires those that decide says: it
+// marks them, and stores their deliveries and in-app notifications, of which a user's are
+// numbered in the order in which they are given. It is one transaction, all or nothing, which
+// waits two seconds for any lock, and fails then. Of ids that don't exist decide is told
+// nothing. It runs again if the server chose the transaction as a deadlock's victim, so it
+// must have no effect outside before Fire returns.
+//
+// There are three exchanges with the server: with many processes on few cores each takes
+// about as long as what it is for.
+func (s *Store) Fire(ctx context.Context, ids []uuid.UUID, besides Neighbours, decide func([]LockedReminder) ([]Firing, error)) error {
+	return again(func() error {
+		return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+			defer func() {
+				if c.Conn().PgConn().TxStatus() != 'I' { // it was not committed
+					_, _ = c.Exec(ctx, `rollback`) // or else the pool closes the connection
+				}
+			}()
+			locked, err := lockReminders(ctx, c, ids, besides)
+			if err != nil {
+				return err
+			}
+			if err := readTasks(ctx, c, locked); err != nil {
+				return err
+			}
+			firings, err := decide(locked)
+			if err != nil || len(firings) == 0 {
+				return err
+			}
+			if err := fireReminders(ctx, c, firings); err != nil {
+				// pgx may call a commit that was sent and not answered safe to retry.
+				return backoff.Permanent(err)
+			}
+			return nil
+		})
+	})
+}
+
+// lockReminders begins the transaction.
+func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, besides Neighbours) (locked []LockedReminder, err error) {
+	collect := func(rows pgx.Rows) error {
+		var r LockedReminder
+		_, err := pgx.ForEachRow(rows, append(reminderFields(&r.Reminder), &r.TaskID, &r.UserID), func() error {
+			r.FireAt = inUTC(r.FireAt)
+			locked = append(locked, r)
+			return nil
+		})
+		return err
+	}
+	const columns = `select ` + reminderColumns + `, r.task_id, r.user_id from reminders r `
+	var batch pgx.Batch
+	batch.Queue(`begin`)
+	// Who holds one of many for long is not to hold up the others.
+	batch.Queue(`set local lock_timeout = '2s'`)
+	batch.Queue(columns+`where r.id = any($1) order by r.id for no key update`, pgUUIDs(ids)).Query(collect)
+	if besides.Most > 0 {
+		// It waits for nobody, so it need not keep to the order of locks. And it is not
+		// sorted by ids: that would read all of thousands that are due at one instant.
+		batch.Queue(columns+`
+			where r.state = 'armed' and r.fire_at > $1 and r.fire_at <= $2 and r.id <> all ($3)
+			order by r.fire_at limit $4 for no key update skip locked`,
+			besides.After, besides.Until, pgUUIDs(ids), besides.Most).Query(collect)
+	}
+	results := c.SendBatch(ctx, &batch)
+	if _, err := results.Exec(); err != nil {
+		_ = results.Close()
+		return nil, notBegun{err}
+	}
+	return locked, results.Close()
+}
+
+// readTasks reads the tasks of locked reminders, and whom to tell, as they are committed
+// now.
+func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) error {
+	if len(locked) == 0 {
+		return nil
+	}
+	var ids pgtype.FlatArray[pgtype.UUID]
+	for _, r := range locked {
+		ids = append(ids, pgUUID(r.TaskID))
+	}
+	rows, _ := c.Query(ctx, `
+		select `+preferencesColumns+`, `+taskColumns+`, u.email
+		from tasks t join users u on u.id = t.user_id left join preferences p on p.user_id = t.user_id
+		where t.id = any($1)`, ids)
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Told, error) {
+		var t Told
+		p, ok, err := scanPreferences(row,
+			&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt, &t.To.SignIn)
+		if err == nil && !ok {
+			p = preferences.Default(t.To.SignIn != nil)
+		}
+		t.To.Preferences = p
+		t.DueDate = inUTC(t.DueDate)
+		return &t, err
+	})
+	if err != nil {
+		return err
+	}
+	told := make(map[uuid.UUID]*Told, len(all))
+	for _, t := range all {
+		told[t.ID] = t
+	}
+	for i := range locked {
+		locked[i].Of = told[locked[i].TaskID] // there is one: a lock keeps it from being deleted
+	}
+	return nil
+}
+
+// fireReminders ends the transaction.
+func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	var reminders pgtype.FlatArray[pgtype.UUID]
 	var deliveries deliveryRows
 	var inApp notificationRows
@@ -127,5 +184,6 @@ func (tx Tx) FireReminders(ctx context.Context, all []Firing) error {
 	batch.Queue(`update reminders set state = 'fired', fired_at = now() where id = any($1)`, reminders)
 	deliveries.queue(&batch)
 	inApp.queue(&batch) // last, because users' rows are those that many firings want
-	return tx.tx.SendBatch(ctx, &batch).Close()
+	batch.Queue(`commit`)
+	return c.SendBatch(ctx, &batch).Close()
 }

@@ -25,8 +25,8 @@ func tell(t *testing.T, s *store.Store, user string, n int) (list []store.Receiv
 		t.Fatal(err)
 	}
 	for i := range n {
-		err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
-			return tx.FireReminders(ctx, []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: fmt.Sprint(user, i)}}})
+		err := s.Fire(t.Context(), nil, store.Neighbours{}, func([]store.LockedReminder) ([]store.Firing, error) {
+			return []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: fmt.Sprint(user, i)}}}, nil
 		})
 		if err != nil {
 			t.Fatal(err)
