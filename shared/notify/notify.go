@@ -21,8 +21,8 @@ type Message struct {
 	// ID is the delivery's: the same in every try, for providers that know an
 	// idempotency key.
 	ID uuid.UUID
-	// Attempt counts the sends of the delivery that were begun, with this one.
-	Attempt int
+	// Again says that the delivery was tried before.
+	Again   bool
 	TaskID  uuid.UUID
 	UserID  string
 	To      string // the address, number, device's token or URL

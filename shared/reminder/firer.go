@@ -486,7 +486,7 @@ func (f *Firer) send(ctx context.Context, l *store.Leased, deadline time.Time) e
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	return provider.Send(ctx, notify.Message{
-		ID: l.ID, Attempt: l.Attempts, TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
+		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
 	})
 }

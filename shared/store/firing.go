@@ -2,11 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -123,9 +125,13 @@ func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, beside
 	results := c.SendBatch(ctx, &batch)
 	if _, err := results.Exec(); err != nil {
 		_ = results.Close()
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.SeverityUnlocalized == "ERROR" {
+			return nil, err // pgx prepares the others first, and one makes no sense to this database
+		}
 		return nil, notBegun{err}
 	}
-	return locked, results.Close()
+	err = results.Close()
+	return locked, err
 }
 
 // readTasks reads the tasks of locked reminders, and whom to tell, as they are committed

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/status"
 
@@ -40,20 +41,23 @@ func New(dapr *jobs.Dapr) *Channel {
 
 // sending is the wish to publish an event.
 type sending struct {
-	ctx   context.Context // of who wishes it
-	event jobs.Event
-	err   error // what came of it
+	event     jobs.Event
+	half, end time.Time // of the time that it has; zero: it has all
+	err       error     // what came of it
 }
 
 // Send publishes one event, whose id is m.ID, in one call with others that are published
-// for the first time now. One that was not goes alone: it may be what the others' failed
-// by. The error is a *notify.Error, and never permanent: what is missing may be set up later.
+// for the first time now. One that has failed before goes alone: it may be what the others
+// failed by. The error is a *notify.Error, and never permanent: what is missing may be set up later.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
-	s := &sending{ctx: ctx, event: jobs.Event{ID: m.ID.String(), Trace: trace.Parent(ctx), Data: events.Reminder{
+	s := &sending{event: jobs.Event{ID: m.ID.String(), Trace: trace.Parent(ctx), Data: events.Reminder{
 		TaskID: m.TaskID, UserID: m.UserID, TaskTitle: m.Title, DueDate: m.DueDate,
 	}}}
+	if end, ok := ctx.Deadline(); ok {
+		s.half, s.end = time.Now().Add(time.Until(end)/2), end
+	}
 	publish := c.firsts.Do
-	if m.Attempt > 1 {
+	if m.Again {
 		publish = func(ctx context.Context, alone ...*sending) error { return c.publish(ctx, alone) }
 	}
 	if err := publish(ctx, s); err != nil {
@@ -70,22 +74,22 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	}
 }
 
-// publish makes one call for all whose time is not over. It may take as long as each of
-// them has.
+// publish makes one call for all. It may take as long as each of them has, so those that
+// have waited for half of their time are left out: they would leave the others too little.
 func (c *Channel) publish(ctx context.Context, all []*sending) error {
 	var ready []*sending
 	var published []jobs.Event
 	for _, s := range all {
-		if s.ctx.Err() != nil { // while the call before was made
-			s.err = fmt.Errorf("%w: %w", jobs.ErrNotPublished, status.FromContextError(s.ctx.Err()).Err())
-			continue
-		}
-		ready, published = append(ready, s), append(published, s.event)
-		if end, ok := s.ctx.Deadline(); ok {
+		if !s.end.IsZero() {
+			if time.Now().After(s.half) {
+				s.err = fmt.Errorf("%w: %w", jobs.ErrNotPublished, status.FromContextError(context.DeadlineExceeded).Err())
+				continue
+			}
 			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, end)
+			ctx, cancel = context.WithDeadline(ctx, s.end)
 			defer cancel()
 		}
+		ready, published = append(ready, s), append(published, s.event)
 	}
 	if len(ready) == 0 {
 		return nil

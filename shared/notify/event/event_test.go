@@ -108,17 +108,17 @@ func TestPublishesTogether(t *testing.T) {
 		return status.Error(codes.Internal, "one of them is too large")
 	})
 	traceparent := func(i int) string { return fmt.Sprintf("00-0af7651916cd43dd8448eb211c8%05d-b7ad6b7169203331-01", i) }
-	send := func(i, attempt int) error {
+	send := func(i int, again bool) error {
 		ctx, end := trace.Continue(t.Context(), traceparent(i), "fire")
 		defer end()
-		return channel.Send(ctx, notify.Message{ID: uuid.MustParse(fmt.Sprintf("0197a3c2-7f00-7000-8000-%012d", i)), Attempt: attempt})
+		return channel.Send(ctx, notify.Message{ID: uuid.MustParse(fmt.Sprintf("0197a3c2-7f00-7000-8000-%012d", i)), Again: again})
 	}
 	var began, ended sync.WaitGroup
 	for i := range n {
 		began.Add(1)
 		ended.Go(func() {
 			began.Done()
-			check(t, send(i, 1), notify.Unknown, "one of them")
+			check(t, send(i, false), notify.Unknown, "one of them")
 		})
 	}
 	began.Wait()
@@ -142,7 +142,7 @@ func TestPublishesTogether(t *testing.T) {
 
 	d.published = nil
 	for i := range 3 {
-		check(t, send(i, 2), notify.Unknown, "one of them")
+		check(t, send(i, true), notify.Unknown, "one of them")
 	}
 	for _, call := range d.published {
 		if len(call.GetEntries()) != 1 {
@@ -151,28 +151,46 @@ func TestPublishesTogether(t *testing.T) {
 	}
 }
 
-// What waits for a call has no more time than it came with: an event whose time is over is
-// not published, and the others are.
-func TestTimeIsOver(t *testing.T) {
-	held, hold := make(chan struct{}, 2), make(chan struct{})
+// What has waited for a call until little of its time is left is not published, and leaves
+// the others theirs.
+func TestLate(t *testing.T) {
+	held, hold := make(chan struct{}, 3), make(chan struct{})
 	d, _, channel := serve(t, func(ctx context.Context) error {
 		held <- struct{}{}
-		<-hold
-		return nil
+		select {
+		case <-hold:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	})
-	first := make(chan error)
-	go func() { first <- channel.Send(t.Context(), message()) }()
-	<-held
-	ctx, cancel := context.WithCancel(t.Context())
-	second := make(chan error)
-	go func() { second <- channel.Send(ctx, message()) }()
-	cancel()
-	close(hold)
-	if err := <-first; err != nil {
-		t.Error(err)
+	ended := map[string]chan error{}
+	send := func(ctx context.Context, name string) {
+		result := make(chan error, 1)
+		ended[name] = result
+		go func() { result <- channel.Send(ctx, notify.Message{ID: uuid.New()}) }()
 	}
-	check(t, <-second, notify.Retry, "nothing")
-	if len(d.published) != 1 {
+	send(t.Context(), "first")
+	<-held
+	short, cancelShort := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancelShort()
+	long, cancelLong := context.WithTimeout(t.Context(), time.Minute)
+	defer cancelLong()
+	send(short, "short")
+	send(long, "long")
+	time.Sleep(300 * time.Millisecond) // short has less than half of its time left, or none
+	close(hold)
+	for name, err := range ended {
+		switch err := <-err; name {
+		case "first", "long":
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		default:
+			check(t, err, notify.Retry, "nothing")
+		}
+	}
+	if len(d.published) != 2 {
 		t.Errorf("published %v", d.published)
 	}
 }
