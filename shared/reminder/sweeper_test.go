@@ -290,7 +290,11 @@ func (w *world) dueNow() {
 
 func TestDeadLetterOfADelivery(t *testing.T) {
 	w := newWorld(t, time.Now)
-	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
+	var again []bool
+	w.mail.answer = func(m notify.Message) error {
+		again = append(again, m.Again)
+		return &notify.Error{Kind: notify.Retry, Err: errDown}
+	}
 	due := task.Instant(time.Now().Add(-time.Minute))
 	created := w.create(task.Draft{DueDate: &due})
 	_, _ = w.firer.Fire(t.Context(), wake(created))
@@ -309,7 +313,10 @@ func TestDeadLetterOfADelivery(t *testing.T) {
 		t.Errorf("published %v, want %v", w.dapr.published, want)
 	}
 
-	w.mail.answer = nil
+	w.mail.answer = func(m notify.Message) error {
+		again = append(again, m.Again)
+		return nil
+	}
 	if _, err := w.store.ReplayDeadLetter(t.Context(), l.ID, false); err != nil {
 		t.Fatal(err)
 	}
@@ -318,6 +325,10 @@ func TestDeadLetterOfADelivery(t *testing.T) {
 	if got := w.letters(); !slices.Equal(got, []string{"resolved 3"}) || !slices.Contains(w.deliveries(created.ID), "email sent") {
 		t.Errorf("after the replay: %v, %v", got, w.deliveries(created.ID))
 	}
+	if want := []bool{false, true, true, true}; !slices.Equal(again, want) {
+		t.Errorf("sends again: %v, want %v", again, want)
+	}
+	w.mail.answer = nil
 	sent := w.mail.count()
 	if _, err := w.store.ReplayDeadLetter(t.Context(), l.ID, false); fault.CodeOf(err) != fault.CodeConflict {
 		t.Errorf("replaying what was sent: %v", err)
