@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/status"
@@ -79,20 +80,24 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 func (c *Channel) publish(ctx context.Context, all []*sending) error {
 	var ready []*sending
 	var published []jobs.Event
+	var ends []time.Time
 	for _, s := range all {
 		if !s.end.IsZero() {
 			if time.Now().After(s.half) {
 				s.err = fmt.Errorf("%w: %w", jobs.ErrNotPublished, status.FromContextError(context.DeadlineExceeded).Err())
 				continue
 			}
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithDeadline(ctx, s.end)
-			defer cancel()
+			ends = append(ends, s.end)
 		}
 		ready, published = append(ready, s), append(published, s.event)
 	}
 	if len(ready) == 0 {
 		return nil
+	}
+	if len(ends) > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, slices.MinFunc(ends, time.Time.Compare))
+		defer cancel()
 	}
 	err := c.dapr.PublishAll(ctx, events.Topic, published...)
 	for _, s := range ready {

@@ -172,13 +172,13 @@ func TestLate(t *testing.T) {
 	}
 	send(t.Context(), "first")
 	<-held
-	short, cancelShort := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	short, cancelShort := context.WithTimeout(t.Context(), time.Second)
 	defer cancelShort()
 	long, cancelLong := context.WithTimeout(t.Context(), time.Minute)
 	defer cancelLong()
 	send(short, "short")
 	send(long, "long")
-	time.Sleep(300 * time.Millisecond) // short has less than half of its time left, or none
+	time.Sleep(900 * time.Millisecond) // short has less than half of its time left, or none
 	close(hold)
 	for name, err := range ended {
 		switch err := <-err; name {
