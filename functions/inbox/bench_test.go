@@ -20,6 +20,7 @@ import (
 
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/storetest"
 )
 
 // BenchmarkSSEClients measures one copy of the function with 2,000 clients, each of a
@@ -147,10 +148,8 @@ func memory() float64 {
 func (bench *clientsBench) commit(i int) {
 	user, title := benchUser(i%benchClients), strconv.Itoa(i)
 	ctx := context.Background()
-	err := bench.Store.Fire(ctx, nil, store.Neighbours{}, func([]store.LockedReminder) ([]store.Firing, error) {
-		return []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{
-			ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title, Body: "Due Mon, 23 Nov 2026 12:00 UTC",
-		}}}, nil
+	err := storetest.Notify(ctx, bench.Store, store.Notification{
+		ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title, Body: "Due Mon, 23 Nov 2026 12:00 UTC",
 	})
 	committed := time.Now()
 	if err == nil {

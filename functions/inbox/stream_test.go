@@ -29,6 +29,7 @@ import (
 	"github.com/duebell/duebell/shared/live"
 	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -38,11 +39,7 @@ func write(w *functiontest.World, user, title string) {
 	ctx := context.Background()
 	err := w.Store.SaveUser(ctx, store.User{ID: user})
 	if err == nil {
-		err = w.Store.Fire(ctx, nil, store.Neighbours{}, func([]store.LockedReminder) ([]store.Firing, error) {
-			return []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{
-				ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title,
-			}}}, nil
-		})
+		err = storetest.Notify(ctx, w.Store, store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: title})
 	}
 	if err != nil {
 		w.Fatal(err)

@@ -25,9 +25,7 @@ func tell(t *testing.T, s *store.Store, user string, n int) (list []store.Receiv
 		t.Fatal(err)
 	}
 	for i := range n {
-		err := s.Fire(t.Context(), nil, store.Neighbours{}, func([]store.LockedReminder) ([]store.Firing, error) {
-			return []store.Firing{{ReminderID: uuid.New(), InApp: &store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: fmt.Sprint(user, i)}}}, nil
-		})
+		err := storetest.Notify(t.Context(), s, store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: user, TaskID: uuid.New(), Title: fmt.Sprint(user, i)})
 		if err != nil {
 			t.Fatal(err)
 		}
