@@ -63,24 +63,17 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*firing) {
 	if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
 		// One of them is the trouble, or a neighbour: each on its own.
 		for _, c := range calls {
-			if _, err := f.fire(ctx, []*firing{c}, 0); err != nil {
-				c.err = err
-			}
+			_, _ = f.fire(ctx, []*firing{c}, 0) // its error is the call's
 		}
 		return
-	}
-	if err != nil {
-		for _, c := range calls {
-			c.err = err
-		}
 	}
 	for end := time.Now().Add(spike); err == nil && n == mostNeighbours && time.Now().Before(end); {
 		n, err = f.fire(ctx, nil, mostNeighbours)
 	}
 }
 
-// fire judges and fires in one transaction, all or nothing. It returns how many
-// neighbours it has fired.
+// fire judges and fires in one transaction, all or nothing. Its error is that of each
+// call, too. It returns how many neighbours it has fired.
 func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unasked int, err error) {
 	ids := make([]uuid.UUID, len(calls))
 	for i, c := range calls {
@@ -98,6 +91,9 @@ func (f *Firer) fire(ctx context.Context, calls []*firing, neighbours int) (unas
 		})
 	})
 	if err != nil {
+		for _, c := range calls {
+			c.err = err
+		}
 		return 0, err
 	}
 	if len(due) > 0 {

@@ -2,13 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -28,7 +26,8 @@ type Told struct {
 	To Recipient
 }
 
-// LockedReminder is a reminder that a transaction has locked, and its task.
+// LockedReminder is a reminder that a transaction has locked, and its task, which is read
+// of armed ones only: no other is fired.
 type LockedReminder struct {
 	task.Reminder
 	TaskID uuid.UUID
@@ -125,9 +124,6 @@ func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, beside
 	results := c.SendBatch(ctx, &batch)
 	if _, err := results.Exec(); err != nil {
 		_ = results.Close()
-		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.SeverityUnlocalized == "ERROR" {
-			return nil, err // pgx prepares the others first, and one makes no sense to this database
-		}
 		return nil, notBegun{err}
 	}
 	err = results.Close()
@@ -137,12 +133,14 @@ func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, beside
 // readTasks reads the tasks of locked reminders, and whom to tell, as they are committed
 // now.
 func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) error {
-	if len(locked) == 0 {
-		return nil
-	}
 	var ids pgtype.FlatArray[pgtype.UUID]
 	for _, r := range locked {
-		ids = append(ids, pgUUID(r.TaskID))
+		if r.State == task.Armed {
+			ids = append(ids, pgUUID(r.TaskID))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
 	}
 	rows, _ := c.Query(ctx, `
 		select `+preferencesColumns+`, `+taskColumns+`, u.email
@@ -167,7 +165,7 @@ func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) er
 		told[t.ID] = t
 	}
 	for i := range locked {
-		locked[i].Of = told[locked[i].TaskID] // there is one: a lock keeps it from being deleted
+		locked[i].Of = told[locked[i].TaskID] // a lock keeps it from being deleted
 	}
 	return nil
 }

@@ -184,8 +184,12 @@ func (s *Store) inTx(ctx context.Context, options pgx.TxOptions, fn func(context
 // may be on another one.
 type notBegun struct{ error }
 
-// SafeToRetry is what pgconn.SafeToRetry asks.
-func (notBegun) SafeToRetry() bool { return true }
+// SafeToRetry is what pgconn.SafeToRetry asks. A statement that the server refuses, and
+// the connection with it goes on, it would refuse again.
+func (n notBegun) SafeToRetry() bool {
+	pg, ok := errors.AsType[*pgconn.PgError](n.error)
+	return !ok || pg.SeverityUnlocalized != "ERROR"
+}
 
 // Unwrap returns the cause.
 func (n notBegun) Unwrap() error { return n.error }
