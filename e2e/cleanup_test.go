@@ -24,7 +24,7 @@ import (
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/upkeep"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -57,7 +57,7 @@ func newOperator(t *testing.T) operator {
 	}
 	t.Cleanup(dapr.Close)
 	o := operator{newPerson(t, own), dir, dapr}
-	var swept reminder.Summary
+	var swept upkeep.Summary
 	if o.invoke("retry-dlq", "", &swept); swept.Sentinel != "made" {
 		t.Fatalf("%+v", swept)
 	}
@@ -127,7 +127,7 @@ func (o operator) invoke(function, query string, answer any) {
 // clean makes a cleanup, and returns what it counted.
 func (o operator) clean(query string) map[string]int {
 	o.Helper()
-	var report reminder.Report
+	var report upkeep.Report
 	if o.invoke("nightly-cleanup", query, &report); !report.Complete || report.Failed() > 0 {
 		o.Fatalf("%+v", report)
 	}
@@ -178,7 +178,7 @@ func (o operator) count(sql string) (n int) {
 
 // job is the name of the job of a task's only reminder, at a revision.
 func job(t api.Task, revision int64) string {
-	return task.Wake{ReminderID: t.Reminders[0].ID, Revision: revision}.JobName()
+	return task.Revision{ReminderID: t.Reminders[0].ID, Number: revision}.JobName()
 }
 
 // What changes have left with Dapr while it was away is deleted, and so is a job that
@@ -207,7 +207,7 @@ func TestCleanup(t *testing.T) {
 	})
 	lost := o.create(85 * time.Second) // a minute is as near as anybody looks
 	o.lose(job(lost, 1))
-	unknown := task.Wake{ReminderID: uuid.New(), TaskID: uuid.New(), UserID: o.name, Revision: 3}
+	unknown := task.Revision{ReminderID: uuid.New(), TaskID: uuid.New(), UserID: o.name, Number: 3}
 	if err := o.dapr.Schedule(t.Context(), unknown, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}

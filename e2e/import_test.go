@@ -84,7 +84,7 @@ func TestHorizon(t *testing.T) {
 	defer dapr.Close()
 	p := newPerson(t, mine)
 	holds := func(created api.Task, revision int64) bool {
-		there, err := dapr.Holds(t.Context(), jobs.Name(task.Wake{ReminderID: created.Reminders[0].ID, Revision: revision}))
+		there, err := dapr.Holds(t.Context(), task.Revision{ReminderID: created.Reminders[0].ID, Number: revision}.JobName())
 		if err != nil {
 			t.Fatal(err)
 		}

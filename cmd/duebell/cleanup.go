@@ -11,16 +11,16 @@ import (
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/upkeep"
 )
 
 // openCleaner makes a Cleaner with what the environment says.
-func openCleaner() (c *reminder.Cleaner, closeAll func(), err error) {
+func openCleaner() (c *upkeep.Cleaner, closeAll func(), err error) {
 	cfg, err := config.Parse[struct {
 		Store   store.Config
 		Dapr    jobs.Config
-		Cleanup reminder.CleanupRules
+		Cleanup upkeep.CleanupRules
 	}](os.Environ())
 	if err != nil {
 		return nil, nil, err
@@ -34,7 +34,7 @@ func openCleaner() (c *reminder.Cleaner, closeAll func(), err error) {
 		s.Close()
 		return nil, nil, err
 	}
-	return reminder.NewCleaner(s, dapr, time.Now, cfg.Cleanup), func() { dapr.Close(); s.Close() }, nil
+	return upkeep.NewCleaner(s, dapr, time.Now, cfg.Cleanup), func() { dapr.Close(); s.Close() }, nil
 }
 
 // cleanup does by hand what the nightly cleanup does.
@@ -57,7 +57,7 @@ func cleanup(ctx context.Context, args []string) error {
 }
 
 // showReport shows what a cleanup has done. Its error says that a step has failed.
-func showReport(out *screen, report reminder.Report) error {
+func showReport(out *screen, report upkeep.Report) error {
 	heading := "Cleaned up"
 	if report.DryRun {
 		heading = "A dry run: nothing was changed; this would be done"
@@ -94,8 +94,8 @@ func reconcile(ctx context.Context, args []string) error {
 	out := newScreen(os.Stdout)
 	out.text("Scheduling again everything that should be scheduled; it may be interrupted and repeated")
 	began := time.Now()
-	var p reminder.Progress
-	err = c.Reconcile(ctx, func(now reminder.Progress) {
+	var p upkeep.Progress
+	err = c.Reconcile(ctx, func(now upkeep.Progress) {
 		p = now
 		out.step(system.Step{Name: "reconcile", Text: fmt.Sprintf("%d taken for lost, %d scheduled, %d left", p.Unconfirmed, p.Scheduled, p.Left)})
 	})

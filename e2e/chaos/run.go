@@ -409,7 +409,7 @@ func (run *run) compareJobs(ctx context.Context, t *tally, missing map[jobless]b
 		missing[j] = true
 	}
 	for j := range missing {
-		t.find(byID[j.TaskID], "lost", "revision %d of the reminder %s is said to be scheduled, and Dapr does not have its job", j.Revision, j.ReminderID)
+		t.find(byID[j.TaskID], "lost", "revision %d of the reminder %s is said to be scheduled, and Dapr does not have its job", j.Number, j.ReminderID)
 	}
 	rows, err := run.db.Query(ctx, `select task_id, confirmed_revision is not distinct from revision from reminders where state = 'armed'`)
 	if err != nil {
@@ -429,7 +429,7 @@ func (run *run) compareJobs(ctx context.Context, t *tally, missing map[jobless]b
 
 // jobless is a reminder's revision that is said to be scheduled, and of which Dapr does
 // not have the job: only the sweep would be left to fire it.
-type jobless task.Wake
+type jobless = task.Revision
 
 // audit looks now and then for those, until ctx ends.
 func (run *run) audit(ctx context.Context, found map[jobless]bool) {
@@ -462,7 +462,7 @@ func (run *run) joblessNow(ctx context.Context) (missing []jobless, err error) {
 			return nil, err
 		}
 		var j jobless
-		_, err = pgx.ForEachRow(rows, []any{&j.TaskID, &j.UserID, &j.ReminderID, &j.Revision}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&j.TaskID, &j.UserID, &j.ReminderID, &j.Number}, func() error {
 			all[j] = true
 			return nil
 		})
@@ -495,7 +495,7 @@ func (run *run) joblessNow(ctx context.Context) (missing []jobless, err error) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	for j := range before {
-		if after[j] && !held[task.Wake(j).JobName()] && noticed.After(run.wiped) {
+		if after[j] && !held[j.JobName()] && noticed.After(run.wiped) {
 			missing = append(missing, j)
 		}
 	}

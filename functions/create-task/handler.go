@@ -19,7 +19,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
@@ -30,12 +30,12 @@ type Config struct {
 	SignIn auth.Config
 	Store  store.Config
 	Dapr   jobs.Config
-	Rules  reminder.PlannerRules
+	Rules  schedule.Rules
 }
 
 type handler struct {
 	signIn  *auth.Verifier
-	planner *reminder.Planner
+	planner *schedule.Planner
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -50,7 +50,7 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	h := handler{
 		signIn:  auth.NewVerifier(cfg.SignIn),
-		planner: reminder.NewPlanner(s, dapr, time.Now, cfg.Rules),
+		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /api/tasks": h.create}),
@@ -79,9 +79,9 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var once *reminder.Once
+	var once *schedule.Once
 	if key != nil {
-		once = &reminder.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(api.NewTask(tasks[0], h.planner.Expected())) }}
+		once = &schedule.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(api.NewTask(tasks[0], h.planner.Expected())) }}
 	}
 	created, err := h.planner.Create(r.Context(), api.Owner(user), draft, once)
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {

@@ -25,7 +25,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
@@ -36,12 +36,12 @@ type Config struct {
 	SignIn auth.Config
 	Store  store.Config
 	Dapr   jobs.Config
-	Rules  reminder.PlannerRules
+	Rules  schedule.Rules
 }
 
 type handler struct {
 	signIn  *auth.Verifier
-	planner *reminder.Planner
+	planner *schedule.Planner
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -56,7 +56,7 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	h := handler{
 		signIn:  auth.NewVerifier(cfg.SignIn),
-		planner: reminder.NewPlanner(s, dapr, time.Now, cfg.Rules),
+		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /api/tasks/batch": h.create}),
@@ -132,9 +132,9 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var once *reminder.Once
+	var once *schedule.Once
 	if key != nil {
-		once = &reminder.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(h.summary(tasks, failed)) }}
+		once = &schedule.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(h.summary(tasks, failed)) }}
 	}
 	created, err := h.planner.CreateAll(r.Context(), api.Owner(user), drafts, once)
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
@@ -181,7 +181,7 @@ func reason(err error) string {
 
 func (h handler) summary(tasks []task.Task, failed []failure) response {
 	expected := h.planner.Expected()
-	counts := reminder.Count(tasks, expected)
+	counts := schedule.Count(tasks, expected)
 	out := response{
 		Tasks: make([]api.Task, len(tasks)), ScheduledReminders: counts.Scheduled, PendingReminders: counts.Pending, Failed: failed,
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
@@ -38,7 +38,7 @@ const (
 
 // streamed is the last line of the answer to a stream.
 type streamed struct {
-	reminder.Counts
+	schedule.Counts
 	Failed int `json:"failed"`
 }
 
@@ -86,7 +86,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 type reading struct {
 	records  *api.Records
 	columns  api.Columns // nil: lines of JSON
-	imported *reminder.Import
+	imported *schedule.Import
 
 	key   *store.IdempotencyKey // of the request, or nil
 	asked hash.Hash             // of the part
@@ -230,7 +230,7 @@ func (in *reading) broken(err error, stored int) error {
 	return web.WithStatus(&told, web.Status(err))
 }
 
-func (in *reading) answer(w http.ResponseWriter, counts reminder.Counts) error {
+func (in *reading) answer(w http.ResponseWriter, counts schedule.Counts) error {
 	h := w.Header()
 	h.Set("Content-Type", ndjson)
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -11,7 +11,7 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
@@ -22,12 +22,12 @@ type Config struct {
 	SignIn auth.Config
 	Store  store.Config
 	Dapr   jobs.Config
-	Rules  reminder.PlannerRules
+	Rules  schedule.Rules
 }
 
 type handler struct {
 	signIn  *auth.Verifier
-	planner *reminder.Planner
+	planner *schedule.Planner
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -42,7 +42,7 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	h := handler{
 		signIn:  auth.NewVerifier(cfg.SignIn),
-		planner: reminder.NewPlanner(s, dapr, time.Now, cfg.Rules),
+		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"DELETE /api/tasks/{task_id}": h.delete}),

@@ -12,7 +12,7 @@ import (
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/function/functiontest"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -126,8 +126,8 @@ func TestDeliveries(t *testing.T) {
 		t.Errorf("before firing: %s", a.Body)
 	}
 	// No e-mail channel is set up, so the log shows why, and the fallback.
-	firer := reminder.NewFirer(w.Store, nil, time.Now, reminder.FirerRules{})
-	if _, err := firer.Fire(context.Background(), task.Wake{TaskID: seeded.ID, UserID: "ada", ReminderID: seeded.Reminders[0].ID, Revision: 1}); err != nil {
+	firer := fire.New(w.Store, nil, func() {}, time.Now)
+	if _, err := firer.Fire(context.Background(), task.Revision{TaskID: seeded.ID, UserID: "ada", ReminderID: seeded.Reminders[0].ID, Number: 1}); err != nil {
 		t.Fatal(err)
 	}
 	got := functiontest.Decode[deliveryLog](w, s.As("ada", "GET", path, nil), 200).Deliveries

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/function/functiontest"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -32,8 +32,8 @@ func tell(w *functiontest.World, user, title string) {
 	w.Helper()
 	due := task.Instant(time.Now().Add(-time.Minute))
 	t := w.Seed(user, task.Draft{Title: title, DueDate: &due, Before: task.DefaultBefore()})
-	firer := reminder.NewFirer(w.Store, nil, time.Now, reminder.FirerRules{})
-	if _, err := firer.Fire(context.Background(), task.Wake{TaskID: t.ID, UserID: user, ReminderID: t.Reminders[0].ID, Revision: 1}); err != nil {
+	firer := fire.New(w.Store, nil, func() {}, time.Now)
+	if _, err := firer.Fire(context.Background(), task.Revision{TaskID: t.ID, UserID: user, ReminderID: t.Reminders[0].ID, Number: 1}); err != nil {
 		w.Fatal(err)
 	}
 }

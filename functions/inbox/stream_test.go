@@ -27,7 +27,7 @@ import (
 
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/live"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
@@ -520,12 +520,12 @@ func TestEachOnceInOrder(t *testing.T) {
 		servers = append(servers, functiontest.Serve(w, New, "STREAM_LOOK_INTERVAL=500ms", "DATABASE_MAX_CONNS=4"))
 	}
 	users := []string{"ada", "bob", "eve"}
-	wakes := make(chan task.Wake, each*len(users))
+	wakes := make(chan task.Revision, each*len(users))
 	due := task.Instant(time.Now().Add(-time.Minute))
 	for i := range each {
 		for _, user := range users {
 			made := w.Seed(user, task.Draft{Title: fmt.Sprint(user, " ", i), DueDate: &due, Before: task.DefaultBefore()})
-			wakes <- task.Wake{TaskID: made.ID, UserID: user, ReminderID: made.Reminders[0].ID, Revision: 1}
+			wakes <- task.Revision{TaskID: made.ID, UserID: user, ReminderID: made.Reminders[0].ID, Number: 1}
 		}
 	}
 	close(wakes)
@@ -547,7 +547,7 @@ func TestEachOnceInOrder(t *testing.T) {
 	})
 	for range writers {
 		group.Go(func() {
-			firer := reminder.NewFirer(w.Store, nil, time.Now, reminder.FirerRules{})
+			firer := fire.New(w.Store, nil, func() {}, time.Now)
 			for wake := range wakes {
 				if _, err := firer.Fire(context.Background(), wake); err != nil {
 					t.Error(err)

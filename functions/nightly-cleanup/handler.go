@@ -21,8 +21,8 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/upkeep"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -30,10 +30,10 @@ import (
 type Config struct {
 	Store   store.Config
 	Dapr    jobs.Config
-	Cleanup reminder.CleanupRules
+	Cleanup upkeep.CleanupRules
 }
 
-type handler struct{ cleaner *reminder.Cleaner }
+type handler struct{ cleaner *upkeep.Cleaner }
 
 // New makes the function. Nothing is connected before the first request.
 func New(cfg Config) (*function.Function, error) {
@@ -45,7 +45,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{cleaner: reminder.NewCleaner(s, dapr, time.Now, cfg.Cleanup)}
+	h := handler{cleaner: upkeep.NewCleaner(s, dapr, time.Now, cfg.Cleanup)}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /": h.clean}),
 		Ready:   []function.Check{{Name: "database", Func: s.Ping}},

@@ -10,7 +10,8 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/notify"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/deliver"
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/unsubscribe"
 )
@@ -99,9 +100,12 @@ func TestUnsubscribeHoldsForTasks(t *testing.T) {
 	due := task.Instant(time.Now().Add(-time.Minute))
 	draft := task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.Email}}
 	mail := &mailbox{err: errDown}
-	firer := reminder.NewFirer(w.Store, reminder.Channels{task.Email: {{Name: "sendgrid", Channel: mail}}}, time.Now, reminder.FirerRules{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3})
-	fire := func(t task.Task) []string {
-		_, _ = firer.Fire(w.Context(), task.Wake{TaskID: t.ID, UserID: t.UserID, ReminderID: t.Reminders[0].ID, Revision: 1})
+	channels := deliver.Channels{task.Email: {{Name: "sendgrid", Channel: mail}}}
+	sender := deliver.NewSender(w.Store, channels, deliver.Rules{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3, Concurrent: 8, PerUser: 8})
+	firer := fire.New(w.Store, fire.Channels(channels.Names()), func() {}, time.Now)
+	tell := func(t task.Task) []string {
+		_, _ = firer.Fire(w.Context(), task.Revision{TaskID: t.ID, UserID: t.UserID, ReminderID: t.Reminders[0].ID, Number: 1})
+		<-sender.Wake()
 		log, err := w.Store.ListDeliveries(w.Context(), t.UserID, t.ID)
 		if err != nil {
 			w.Fatal(err)
@@ -113,8 +117,8 @@ func TestUnsubscribeHoldsForTasks(t *testing.T) {
 		return states
 	}
 	before, others := w.Seed("ada", draft), w.Seed("eve", draft)
-	fire(before)
-	fire(others)
+	tell(before)
+	tell(others)
 	wantPage(t, oneClick(s, link("ada", "ada@example.com")))
 	mail.err = nil
 	for what, c := range map[string]struct {
@@ -125,7 +129,7 @@ func TestUnsubscribeHoldsForTasks(t *testing.T) {
 		"another user's": {others, "email planned"},
 		"fired after":    {w.Seed("ada", draft), "email failed,in_app sent"},
 	} {
-		if got := strings.Join(fire(c.task), ","); got != c.want {
+		if got := strings.Join(tell(c.task), ","); got != c.want {
 			t.Errorf("%s: %s, want %s", what, got, c.want)
 		}
 	}
@@ -135,7 +139,7 @@ func TestUnsubscribeHoldsForTasks(t *testing.T) {
 	if a := s.As("ada", "PUT", "/api/preferences", `{}`); a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	if got := strings.Join(fire(w.Seed("ada", draft)), ","); got != "email sent" {
+	if got := strings.Join(tell(w.Seed("ada", draft)), ","); got != "email sent" {
 		t.Errorf("switched on again: %s", got)
 	}
 }

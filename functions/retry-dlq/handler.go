@@ -1,9 +1,13 @@
 // retry-dlq makes the promise hold when something else has failed. It is invoked
 // every minute, by any POST (a CloudEvent of a PingSource is one), and looks in
 // Postgres for what should have happened and has not: reminders that are overdue,
-// deliveries that are due and unsent, reminders that Dapr does not hold a job for,
-// and a scheduler that has lost its data. It does what is left to do and answers a
-// summary.
+// reminders that Dapr does not hold a job for, a scheduler that has lost its data.
+// It does what is left to do, has the function send look for what is due, and
+// answers a summary.
+//
+// It works in steps, each within its share of the time. A step that fails, or waits
+// for a part that hangs, does not stop the others: the answer is 200 unless all that need
+// the database have failed.
 //
 // It is internal: nobody outside the cluster can reach it. Calling it too often, or
 // several times at once, does no harm.
@@ -14,12 +18,13 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/deliver"
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/providers"
-	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/upkeep"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -27,12 +32,12 @@ import (
 type Config struct {
 	Store     store.Config
 	Dapr      jobs.Config
-	Firing    reminder.FirerRules
-	Sweep     reminder.SweepRules
+	Sender    deliver.WakerConfig
+	Sweep     upkeep.SweepRules
 	Providers providers.Config
 }
 
-type handler struct{ sweeper *reminder.Sweeper }
+type handler struct{ sweeper *upkeep.Sweeper }
 
 // New makes the function. Nothing is connected before the first request.
 func New(cfg Config) (*function.Function, error) {
@@ -44,38 +49,26 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	channels, err := providers.Open(cfg.Providers, dapr)
+	channels, err := cfg.Providers.Names()
 	if err != nil {
 		return nil, err
 	}
-	firer := reminder.NewFirer(s, channels, time.Now, cfg.Firing)
-	h := handler{sweeper: reminder.NewSweeper(s, dapr, firer, time.Now, cfg.Sweep)}
+	waker := deliver.NewWaker(cfg.Sender)
+	firer := fire.New(s, channels, waker.Wake, time.Now)
+	h := handler{sweeper: upkeep.NewSweeper(s, dapr, firer, waker.WakeNow, time.Now, cfg.Sweep)}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /": h.sweep}),
 		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
-		Close:   func() { dapr.Close(); s.Close() },
+		Close:   func() { waker.Close(); dapr.Close(); s.Close() },
 	}, nil
 }
 
-// response is what a pass has done, and what it could not do.
-type response struct {
-	reminder.Summary
-	Problem string `json:"problem,omitzero"`
-}
-
-// sweep answers 200 with the summary, also if Dapr was away: the next pass will do
-// what is left. Without the database there is no pass, which is an error.
 func (h handler) sweep(w http.ResponseWriter, r *http.Request) error {
 	began := time.Now()
-	summary, err := h.sweeper.Sweep(r.Context())
+	summary := h.sweeper.Sweep(r.Context())
 	slog.InfoContext(r.Context(), "swept", "summary", summary, "took", time.Since(began).String())
-	if fault.CodeOf(err) == fault.CodeUnavailable {
+	if err := summary.Away(); err != nil {
 		return err
 	}
-	out := response{Summary: summary}
-	if err != nil {
-		slog.WarnContext(r.Context(), "the sweep could not do everything", "error", err)
-		out.Problem = err.Error()
-	}
-	return web.WriteJSON(w, http.StatusOK, out)
+	return web.WriteJSON(w, http.StatusOK, summary)
 }

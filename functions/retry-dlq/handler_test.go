@@ -7,6 +7,7 @@ import (
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/upkeep"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -24,7 +25,7 @@ func TestAnyPostSweeps(t *testing.T) {
 			due := task.Instant(time.Now().Add(-time.Minute))
 			w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()})
 			a := functiontest.Serve(w, New).Call("POST", "/", `{"specversion":"1.0","id":"1","source":"/ping","type":"t"}`, header...)
-			if got := functiontest.Decode[response](w, a, 200); got.Fired["success"] != 1 || got.Problem == "" || got.Sentinel != "unknown" {
+			if got := functiontest.Decode[upkeep.Summary](w, a, 200); got.Fired["success"] != 1 || got.Complete || got.Sentinel != "unknown" {
 				t.Errorf("%s", a.Body)
 			}
 			if list, err := w.Store.ListNotifications(t.Context(), "ada", nil, 10); err != nil || len(list) != 1 {

@@ -4,9 +4,11 @@
 //
 // What a call carries is only a hint to look: what is true is read from Postgres.
 // So a call may come twice, late, early, or fifty times at once; the reminder
-// fires once, and each delivery is sent once. A call that makes no sense is
-// answered 200, "skipped", because Dapr would repeat anything else, and becomes a
-// dead letter.
+// fires once. A call is answered as soon as that is committed. Sending is the
+// function send's, which is woken then.
+//
+// A call that makes no sense is answered 200, "skipped", because Dapr would repeat
+// anything else, and becomes a dead letter.
 package main
 
 import (
@@ -22,12 +24,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/providers"
-	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/trace"
@@ -38,15 +40,14 @@ import (
 type Config struct {
 	Caller    auth.AppToken
 	Store     store.Config
-	Dapr      jobs.Config
-	Rules     reminder.FirerRules
+	Sender    deliver.WakerConfig
 	Providers providers.Config
 }
 
 type handler struct {
 	caller auth.AppToken
 	store  *store.Store
-	firer  *reminder.Firer
+	firer  *fire.Firer
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -55,43 +56,40 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	dapr, err := jobs.Open(cfg.Dapr)
+	channels, err := cfg.Providers.Names()
 	if err != nil {
 		return nil, err
 	}
-	channels, err := providers.Open(cfg.Providers, dapr)
-	if err != nil {
-		return nil, err
-	}
-	h := handler{caller: cfg.Caller, store: s, firer: reminder.NewFirer(s, channels, time.Now, cfg.Rules)}
+	waker := deliver.NewWaker(cfg.Sender)
+	h := handler{caller: cfg.Caller, store: s, firer: fire.New(s, channels, waker.Wake, time.Now)}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"POST /job/{name}":       h.job,
 			"POST /api/jobs/trigger": h.trigger,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
-		Close: func() { dapr.Close(); s.Close() },
+		Close: func() { waker.Close(); s.Close() },
 	}, nil
 }
 
-// wake is what a call carries.
-type wake struct {
-	TaskID     uuid.UUID  `json:"task_id"`
-	UserID     string     `json:"user_id"`
-	ReminderID *uuid.UUID `json:"reminder_id"`
-	Revision   *int64     `json:"revision"`
-	Trace      string     `json:"traceparent"` // of the request that asked for it; may be missing
+// callback is what a call carries.
+type callback struct {
+	task.Revision
+	Trace string `json:"traceparent"` // of the request that asked for it; may be missing
 }
 
-func (wk wake) validate() error {
+// whole reports whether the call is for one revision, and not for a task.
+func (c callback) whole() bool { return c.ReminderID != uuid.Nil }
+
+func (c callback) validate() error {
 	switch {
-	case wk.TaskID == uuid.Nil:
+	case c.TaskID == uuid.Nil:
 		return fault.Invalid("task_id is missing")
-	case wk.UserID == "":
+	case c.UserID == "":
 		return fault.Invalid("user_id is missing")
-	case strings.ContainsRune(wk.UserID, 0):
+	case strings.ContainsRune(c.UserID, 0):
 		return fault.Invalid("user_id must not contain the NUL character")
-	case (wk.ReminderID == nil) != (wk.Revision == nil):
+	case c.whole() != (c.Number != 0):
 		return fault.Invalid("reminder_id and revision go together: give both, or neither for every due reminder of the task")
 	}
 	return nil
@@ -99,8 +97,8 @@ func (wk wake) validate() error {
 
 // response is the answer to a call.
 type response struct {
-	Status reminder.Status `json:"status"`
-	Reason string          `json:"reason,omitzero"`
+	Status fire.Status `json:"status"`
+	Reason string      `json:"reason,omitzero"`
 }
 
 // job serves Dapr's callbacks.
@@ -114,7 +112,7 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 			return fault.Unavailable(err, "the call broke off on its way") // it comes again, whole
 		}
 	}
-	var call wake
+	var call callback
 	if err == nil {
 		// What it carries besides is of a later version, and nobody's concern here.
 		err = json.Unmarshal(body, &call)
@@ -122,7 +120,7 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = call.validate()
 	}
-	if err == nil && call.ReminderID == nil {
+	if err == nil && !call.whole() {
 		err = fault.Invalid("reminder_id and revision are missing")
 	}
 	if err != nil {
@@ -130,7 +128,7 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, end := trace.Continue(r.Context(), call.Trace, "fire reminder")
 	defer end()
-	outcome, err := h.firer.Fire(ctx, task.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
+	outcome, err := h.firer.Fire(ctx, call.Revision)
 	if err == nil && outcome.Reason == task.ReasonEarly {
 		// The revision is the current one, so the instant is right, and this clock is
 		// behind Dapr's. Done with, the job would be gone before its time.
@@ -150,7 +148,7 @@ func (h handler) malformed(w http.ResponseWriter, r *http.Request, body []byte, 
 	if err := h.store.KeepMalformed(r.Context(), r.PathValue("name"), body, message(reason)); err != nil {
 		return web.WithStatus(err, http.StatusInternalServerError) // it comes again
 	}
-	return web.WriteJSON(w, http.StatusOK, response{Status: reminder.Skipped, Reason: "malformed: " + message(reason)})
+	return web.WriteJSON(w, http.StatusOK, response{Status: fire.Skipped, Reason: "malformed: " + message(reason)})
 }
 
 // message is the part of an error that callers may see.
@@ -167,8 +165,8 @@ func (h handler) trigger(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var request struct {
-		JobName string `json:"job_name"`
-		Data    wake   `json:"data"`
+		JobName string   `json:"job_name"`
+		Data    callback `json:"data"`
 	}
 	if err := web.ReadJSON(w, r, &request); err != nil {
 		return err
@@ -177,16 +175,16 @@ func (h handler) trigger(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	call := request.Data
-	if call.ReminderID == nil {
+	if !call.whole() {
 		outcome, err := h.firer.FireTask(r.Context(), call.UserID, call.TaskID)
 		return answer(w, outcome, err)
 	}
-	outcome, err := h.firer.Fire(r.Context(), task.Wake{TaskID: call.TaskID, UserID: call.UserID, ReminderID: *call.ReminderID, Revision: *call.Revision})
+	outcome, err := h.firer.Fire(r.Context(), call.Revision)
 	return answer(w, outcome, err)
 }
 
 // answer says how a call ended. Whatever has failed, a repeated call may mend it.
-func answer(w http.ResponseWriter, outcome reminder.Outcome, err error) error {
+func answer(w http.ResponseWriter, outcome fire.Outcome, err error) error {
 	if err != nil {
 		return web.WithStatus(err, http.StatusInternalServerError)
 	}

@@ -266,7 +266,7 @@ func FuzzWake(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		var call wake
+		var call callback
 		err := json.Unmarshal(body, &call)
 		if err == nil {
 			err = call.validate()

@@ -28,28 +28,28 @@ func TestRuntimeKeepsJobsAcrossARestartOnOtherPorts(t *testing.T) {
 	}))
 	defer app.Close()
 	dir := t.TempDir()
-	schedule := func(d *daprtest.Dapr, due time.Time) task.Wake {
+	schedule := func(d *daprtest.Dapr, due time.Time) task.Revision {
 		t.Helper()
 		client, err := jobs.Open(jobs.Config{Endpoint: d.Endpoint(), APIToken: daprtest.APIToken, RetryInterval: time.Second, MaxRetries: 3})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer client.Close()
-		w := task.Wake{TaskID: uuid.New(), UserID: "ada", ReminderID: uuid.New(), Revision: 1}
+		w := task.Revision{TaskID: uuid.New(), UserID: "ada", ReminderID: uuid.New(), Number: 1}
 		if err := client.Schedule(t.Context(), w, due); err != nil {
 			t.Fatal(err)
 		}
 		return w
 	}
-	expect := func(w task.Wake) {
+	expect := func(w task.Revision) {
 		t.Helper()
 		select {
 		case got := <-calls:
-			if want := "POST /job/" + jobs.Name(w) + " " + daprtest.AppToken; got != want {
+			if want := "POST /job/" + w.JobName() + " " + daprtest.AppToken; got != want {
 				t.Fatalf("the app was called with %q, want %q", got, want)
 			}
 		case <-time.After(30 * time.Second):
-			t.Fatalf("%s did not fire", jobs.Name(w))
+			t.Fatalf("%s did not fire", w.JobName())
 		}
 	}
 

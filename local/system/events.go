@@ -7,7 +7,7 @@ import (
 	"github.com/duebell/duebell/local/broker"
 	"github.com/duebell/duebell/manifests"
 	"github.com/duebell/duebell/shared/events"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/upkeep"
 )
 
 // Broker returns the broker that events go through: to stop and start it.
@@ -15,7 +15,7 @@ func (s *System) Broker() *broker.Broker { return s.broker }
 
 func (s *System) startBroker() (err error) {
 	s.broker, err = broker.Start(broker.Options{
-		Dir: s.path("kafka"), Port: s.ports.Broker, Topics: []string{events.Topic, reminder.AlertTopic},
+		Dir: s.path("kafka"), Port: s.ports.Broker, Topics: []string{events.Topic, upkeep.AlertTopic},
 	})
 	return err
 }

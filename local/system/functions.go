@@ -22,14 +22,17 @@ type Function struct {
 	Subscribes bool
 }
 
-// trigger is the function that Dapr calls.
-const trigger = "trigger-reminder"
+const (
+	trigger      = "trigger-reminder" // which Dapr calls
+	sendFunction = "send"             // which others wake
+)
 
 var (
 	users    = []string{"OIDC_ISSUER", "OIDC_AUDIENCE"}
 	database = []string{"DATABASE_URL"}
 	jobs     = []string{"DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN"}
 	callback = []string{"APP_API_TOKEN"}
+	waking   = []string{"SEND_URL"}
 	webhooks = []string{"WEBHOOK_ALLOW_INSECURE"}
 	email    = []string{
 		"EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
@@ -50,9 +53,10 @@ var Functions = []Function{
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database)},
 	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, []string{"UNSUBSCRIBE_KEY"})},
-	{Name: trigger, Variables: slices.Concat(callback, database, jobs, sending)},
+	{Name: trigger, Variables: slices.Concat(callback, database, waking, sending)},
+	{Name: sendFunction, Variables: slices.Concat(database, jobs, sending)},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},
-	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, sending), Every: 2 * time.Second},
+	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, waking, sending), Every: 2 * time.Second},
 	{Name: "audit-log", Variables: slices.Concat(callback, database), Subscribes: true},
 	{Name: "analytics", Variables: slices.Concat(callback, users, database), Subscribes: true},
 	{Name: "nightly-cleanup", Variables: slices.Concat(database, jobs), Every: 24 * time.Hour},

@@ -185,6 +185,7 @@ func (s *System) variables() map[string]string {
 		"OIDC_AUDIENCE":          audience,
 		"EMAIL_FROM":             sender,
 		"PUBLIC_URL":             s.url,
+		"SEND_URL":               "http://" + process.Address(s.ports.Functions[sendFunction]),
 		"UNSUBSCRIBE_KEY":        s.secrets.unsubscribe,
 		"WEBHOOK_ALLOW_INSECURE": "true", // to receivers on this machine
 	}

@@ -31,7 +31,10 @@ import (
 type Function struct {
 	Handler http.Handler
 	Ready   []Check // what must be there before it can serve
-	Close   func()  // called after the last request; may be nil
+	// Finish ends work that goes on behind requests, within the time that they have to end;
+	// may be nil. Close is called after it and after the last request; it may be nil, too.
+	Finish func(context.Context) error
+	Close  func()
 }
 
 // Config holds the settings that all functions have.
@@ -125,8 +128,12 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 	}()
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Server.ShutdownGrace)
 	defer cancel()
-	if err := s.drain(ctx); err != nil {
-		slog.Warn("requests were cut off", "error", err)
+	err = s.drain(ctx)
+	if function.Finish != nil {
+		err = errors.Join(err, function.Finish(ctx))
+	}
+	if err != nil {
+		slog.Warn("not everything could be ended in time", "error", err)
 		return 1
 	}
 	return 0

@@ -1,6 +1,6 @@
-// Package jobs wakes Duebell up at an instant, through Dapr Jobs. A job is a
-// wake-up call and nothing more: it carries IDs, and what is true is read from
-// Postgres when it comes.
+// Package jobs speaks to Dapr: it schedules the job that wakes Duebell up at a reminder's
+// instant, and publishes events. A job only carries IDs. What is true is read from Postgres
+// when Dapr calls back.
 //
 // Dapr's documentation: https://docs.dapr.io/reference/api/jobs_api/
 package jobs
@@ -16,7 +16,6 @@ import (
 
 	runtime "github.com/dapr/dapr/pkg/proto/runtime/v1"
 	dapr "github.com/dapr/go-sdk/client"
-	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -35,15 +34,9 @@ import (
 // payload is what a job carries: IDs only, and the trace of the request that asked for it,
 // which no callback of Dapr's has.
 type payload struct {
-	TaskID     uuid.UUID `json:"task_id"`
-	UserID     string    `json:"user_id"`
-	ReminderID uuid.UUID `json:"reminder_id"`
-	Revision   int64     `json:"revision"`
-	Trace      string    `json:"traceparent,omitempty"`
+	task.Revision
+	Trace string `json:"traceparent,omitempty"`
 }
-
-// Name returns the name of a wake-up call's job.
-func Name(w task.Wake) string { return w.JobName() }
 
 // Config says how to reach daprd, and what Dapr does when a callback fails.
 type Config struct {
@@ -115,16 +108,16 @@ func (t apiToken) GetRequestMetadata(context.Context, ...string) (map[string]str
 // the cluster's network without TLS.
 func (apiToken) RequireTransportSecurity() bool { return false }
 
-// Schedule has Dapr make a wake-up call at an instant. A job that is there already
+// Schedule has Dapr call back for a revision at an instant. A job that is there already
 // is left as it is: its name says that it is the same one.
-func (d *Dapr) Schedule(ctx context.Context, w task.Wake, at time.Time) error {
-	data, err := json.Marshal(payload{w.TaskID, w.UserID, w.ReminderID, w.Revision, trace.Parent(ctx)})
+func (d *Dapr) Schedule(ctx context.Context, r task.Revision, at time.Time) error {
+	data, err := json.Marshal(payload{r, trace.Parent(ctx)})
 	if err != nil {
-		return fmt.Errorf("encode job %s: %w", Name(w), err)
+		return fmt.Errorf("encode job %s: %w", r.JobName(), err)
 	}
 	dueTime := at.UTC().Format(time.RFC3339Nano)
 	err = d.client.ScheduleJob(ctx, &dapr.Job{
-		Name:    Name(w),
+		Name:    r.JobName(),
 		DueTime: &dueTime,
 		// Without a type URL the callback's body is exactly these bytes.
 		Data: &anypb.Any{Value: data},
@@ -134,12 +127,12 @@ func (d *Dapr) Schedule(ctx context.Context, w task.Wake, at time.Time) error {
 	taken := err == nil || status.Code(err) == codes.AlreadyExists
 	metrics.Scheduled(taken)
 	if !taken {
-		return fmt.Errorf("schedule job %s: %w", Name(w), err)
+		return fmt.Errorf("schedule job %s: %w", r.JobName(), err)
 	}
 	return nil
 }
 
-// Keep has a job be there for ever, under a name that is no wake-up call's. One that
+// Keep has a job be there for ever, under a name that is no reminder's. One that
 // is there already is left as it is.
 func (d *Dapr) Keep(ctx context.Context, name string) error {
 	never := "9999-12-31T00:00:00Z"
@@ -221,8 +214,8 @@ var refusals = []codes.Code{
 	codes.InvalidArgument, codes.FailedPrecondition, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented,
 }
 
-// Delete takes a wake-up call back. One that isn't there is no error.
-func (d *Dapr) Delete(ctx context.Context, w task.Wake) error { return d.Remove(ctx, Name(w)) }
+// Delete deletes a revision's job. One that isn't there is no error.
+func (d *Dapr) Delete(ctx context.Context, r task.Revision) error { return d.Remove(ctx, r.JobName()) }
 
 // Remove deletes a job by its name. One that isn't there is no error.
 func (d *Dapr) Remove(ctx context.Context, name string) error {

@@ -41,23 +41,23 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *app) bodies(w task.Wake) []string {
+func (a *app) bodies(w task.Revision) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.calls[jobs.Name(w)]
+	return a.calls[w.JobName()]
 }
 
-func (a *app) wait(t *testing.T, w task.Wake, n int) {
+func (a *app) wait(t *testing.T, w task.Revision, n int) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); len(a.bodies(w)) < n; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s came %d times, want %d", jobs.Name(w), len(a.bodies(w)), n)
+			t.Fatalf("%s came %d times, want %d", w.JobName(), len(a.bodies(w)), n)
 		}
 	}
 }
 
-func newWake() task.Wake {
-	return task.Wake{TaskID: uuid.New(), UserID: "ada \"quoted\" é", ReminderID: uuid.New(), Revision: 7}
+func newWake() task.Revision {
+	return task.Revision{TaskID: uuid.New(), UserID: "ada \"quoted\" é", ReminderID: uuid.New(), Number: 7}
 }
 
 // What Duebell relies on in Dapr Jobs, on real Dapr.
@@ -75,7 +75,7 @@ func TestDaprJobs(t *testing.T) {
 		return client
 	}
 	client := open(daprtest.APIToken)
-	schedule := func(w task.Wake, at time.Time) {
+	schedule := func(w task.Revision, at time.Time) {
 		t.Helper()
 		if err := client.Schedule(t.Context(), w, at); err != nil {
 			t.Fatal(err)
@@ -86,9 +86,9 @@ func TestDaprJobs(t *testing.T) {
 	a.mu.Lock()
 	a.answer = func(job string, nth int) int {
 		switch {
-		case job == jobs.Name(again) && nth < 3:
+		case job == again.JobName() && nth < 3:
 			return http.StatusInternalServerError
-		case job == jobs.Name(gone):
+		case job == gone.JobName():
 			return http.StatusNotFound
 		}
 		return http.StatusOK
@@ -126,10 +126,10 @@ func TestDaprJobs(t *testing.T) {
 
 	time.Sleep(3 * time.Second) // longer than the retry interval
 	for what, c := range map[string]struct {
-		task.Wake
+		task.Revision
 		times int
 	}{"plain": {once, 1}, "past": {past, 1}, "deleted": {deleted, 0}, "answered 500 twice": {again, 3}, "answered 404, which counts as done": {gone, 1}} {
-		if n := len(a.bodies(c.Wake)); n != c.times {
+		if n := len(a.bodies(c.Revision)); n != c.times {
 			t.Errorf("%s: came %d times, want %d", what, n, c.times)
 		}
 	}

@@ -42,7 +42,7 @@ var (
 		Buckets: lateBuckets,
 	})
 	skipped = counters("duebell_wakeups_skipped_total",
-		"Wake-up calls for which there was nothing to do, by reason.", "reason")
+		"Callbacks for which there was nothing to do, by reason.", "reason")
 	tried = counters("duebell_deliveries_total",
 		"Tries to deliver, by channel and by what the delivery came to: sent, failed, planned (to be tried again), unknown, exhausted, or unrecorded.", "channel", "outcome")
 	sendTook = histograms("duebell_delivery_send_duration_seconds",
@@ -50,7 +50,9 @@ var (
 	sweeps = counters("duebell_sweeps_total",
 		"Sweeps, by result: complete, cut_short by their time budget, or failed in part.", "result")
 	sweepWork = counters("duebell_sweep_outcomes_total",
-		"What sweeps found left to do and what came of it, by work: fire, send or schedule.", "work", "outcome")
+		"What sweeps found left to do and what came of it, by work: fire or schedule.", "work", "outcome")
+	steps = counters("duebell_upkeep_steps_total",
+		"Steps of sweeps and cleanups, by result: complete, cut_short by their share of the time, or failed.", "run", "step", "result")
 	sweepTook = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "duebell_sweep_duration_seconds", Help: "How long sweeps took.",
 		Buckets: []float64{.01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 20, 30, 45, 60},
@@ -60,7 +62,7 @@ var (
 	swept = gauges("duebell_sweep_last_timestamp_seconds",
 		"When a sweep last ended and could tell what is left to do, in Unix time.")
 	oldestWaiting = gauges("duebell_oldest_waiting_seconds",
-		"For how long the oldest of what is to be fired or sent has been due, as the last sweep left it.")
+		"For how long the oldest of what waits has been due, as the last sweep found it, by what it waits for: firing, or being sent to hosts that users choose, to providers, or as an event.", "of")
 	deadLetters = gauges("duebell_dead_letters",
 		"Dead letters, by state, as the last sweep found them.", "state")
 	dataLosses = counter("duebell_scheduler_data_losses_total",
@@ -82,7 +84,7 @@ var registry = newRegistry()
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, sweepTook, swept, oldestWaiting, deadLetters,
+		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, deadLetters,
 		dataLosses, received, served, serveTook, rateLimited, build, pools,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -143,7 +145,7 @@ func Fired(lateBy time.Duration) {
 	late.Observe(max(lateBy, 0).Seconds())
 }
 
-// Skipped counts a wake-up call for which there was nothing to do. reason is one
+// Skipped counts a callback for which there was nothing to do. reason is one
 // that the code names, never text from outside.
 func Skipped(reason string) { skipped.WithLabelValues(reason).Inc() }
 
@@ -159,18 +161,23 @@ func SendTook(channel string, d time.Duration) {
 	sendTook.WithLabelValues(channel).Observe(d.Seconds())
 }
 
-// SweepResult is how a sweep ended.
-type SweepResult string
+// Result is how a sweep, or a step of one, ended.
+type Result string
 
 // The results.
 const (
-	SweepComplete SweepResult = "complete"
-	SweepCutShort SweepResult = "cut_short" // its time was up
-	SweepFailed   SweepResult = "failed"    // a part of it could not be done
+	Complete Result = "complete"
+	CutShort Result = "cut_short" // its time was up
+	Failed   Result = "failed"    // something could not be done
 )
 
+// StepMade counts a step of a sweep or cleanup that has ended.
+func StepMade(run, step string, result Result) {
+	steps.WithLabelValues(run, step, string(result)).Inc()
+}
+
 // Swept counts a sweep that has ended.
-func Swept(result SweepResult, took time.Duration) {
+func Swept(result Result, took time.Duration) {
 	sweeps.WithLabelValues(string(result)).Inc()
 	sweepTook.Observe(took.Seconds())
 }
@@ -181,7 +188,6 @@ type Work string
 // The kinds of work.
 const (
 	WorkFire     Work = "fire"
-	WorkSend     Work = "send"
 	WorkSchedule Work = "schedule"
 )
 
@@ -190,10 +196,12 @@ func SweepOutcome(work Work, outcome string, n int) {
 	sweepWork.WithLabelValues(string(work), outcome).Add(float64(n))
 }
 
-// SetOldestWaiting says for how long the oldest of what is to be done has been due,
-// and that a sweep has just seen it.
-func SetOldestWaiting(d time.Duration) {
-	oldestWaiting.WithLabelValues().Set(d.Seconds())
+// SetOldestWaiting says for how long the oldest of what is to be done has been due, by
+// what it waits for, and that a sweep has just seen it.
+func SetOldestWaiting(waiting map[string]time.Duration) {
+	for of, d := range waiting {
+		oldestWaiting.WithLabelValues(of).Set(d.Seconds())
+	}
 	swept.WithLabelValues().SetToCurrentTime()
 }
 

@@ -1,5 +1,5 @@
-// Package providers opens the channels that are configured, for the functions that
-// send.
+// Package providers says which channels are configured, for the functions that plan
+// deliveries, and opens them, for the one that sends.
 package providers
 
 import (
@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/duebell/duebell/shared/deliver"
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/aws"
@@ -23,7 +25,6 @@ import (
 	"github.com/duebell/duebell/shared/notify/twilio"
 	"github.com/duebell/duebell/shared/notify/webhook"
 	"github.com/duebell/duebell/shared/preferences"
-	"github.com/duebell/duebell/shared/reminder"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/trace"
 )
@@ -49,7 +50,6 @@ type Config struct {
 type candidate struct {
 	name    string
 	enabled bool
-	open    func() (reminder.Channel, error)
 }
 
 // list is what may carry a channel: the candidates, in the order in which they are
@@ -63,22 +63,11 @@ type list struct {
 
 func (c Config) lists() map[task.Channel]list {
 	return map[task.Channel]list{
-		task.Email: {"EMAIL_PROVIDERS", c.EmailProviders, []candidate{
-			{"sendgrid", c.SendGrid.Enabled(), func() (reminder.Channel, error) { return sendgrid.New(c.SendGrid, c.Email) }},
-			{"ses", c.SES.Enabled(), func() (reminder.Channel, error) { return ses.New(c.SES, c.AWS, c.Email) }},
-			{"smtp", c.SMTP.Enabled(), func() (reminder.Channel, error) { return smtp.New(c.SMTP, c.Email) }},
-		}},
-		task.SMS: {"SMS_PROVIDERS", c.SMSProviders, []candidate{
-			{"twilio", c.Twilio.Enabled(), func() (reminder.Channel, error) { return twilio.New(c.Twilio) }},
-			{"sns", c.SNS.Enabled(), func() (reminder.Channel, error) { return sns.New(c.SNS, c.AWS) }},
-		}},
-		task.Push: {"", nil, []candidate{ // each device belongs to one of them
-			{"fcm", c.FCM.Enabled(), func() (reminder.Channel, error) { return fcm.New(c.FCM) }},
-			{"onesignal", c.OneSignal.Enabled(), func() (reminder.Channel, error) { return onesignal.New(c.OneSignal) }},
-		}},
-		task.Webhook: {"", nil, []candidate{ // which needs no provider
-			{"webhook", true, func() (reminder.Channel, error) { return webhook.New(c.Webhook), nil }},
-		}},
+		task.Email:   {"EMAIL_PROVIDERS", c.EmailProviders, []candidate{{"sendgrid", c.SendGrid.Enabled()}, {"ses", c.SES.Enabled()}, {"smtp", c.SMTP.Enabled()}}},
+		task.SMS:     {"SMS_PROVIDERS", c.SMSProviders, []candidate{{"twilio", c.Twilio.Enabled()}, {"sns", c.SNS.Enabled()}}},
+		task.Push:    {"", nil, []candidate{{"fcm", c.FCM.Enabled()}, {"onesignal", c.OneSignal.Enabled()}}}, // each device belongs to one of them
+		task.Webhook: {"", nil, []candidate{{"webhook", true}}},                                              // which needs no provider
+		task.Event:   {"", nil, []candidate{{"dapr", c.Events.Enabled}}},
 	}
 }
 
@@ -93,37 +82,77 @@ func (c Config) Validate() error {
 	return errors.Join(err, smsErr)
 }
 
-// Open returns the external channels that there are; dapr publishes events. Nothing is
-// connected before the first send.
-func Open(c Config, dapr *jobs.Dapr) (reminder.Channels, error) {
-	channels := reminder.Channels{}
+// Names returns the external channels that there are, each with the names of its providers
+// in the order in which they are tried.
+func (c Config) Names() (fire.Channels, error) {
+	channels := fire.Channels{}
 	for channel, l := range c.lists() {
 		chosen, err := l.choose()
 		if err != nil {
 			return nil, err
 		}
 		for _, p := range chosen {
-			opened, err := p.open()
-			if err != nil {
-				return nil, fmt.Errorf("open %s: %w", p.name, err)
-			}
-			channels[channel] = append(channels[channel], reminder.Provider{Name: p.name, Channel: traced{opened, channel, p.name}})
+			channels[channel] = append(channels[channel], p.name)
 		}
-	}
-	if c.Events.Enabled {
-		channels[task.Event] = []reminder.Provider{{Name: "dapr", Channel: traced{event.New(dapr), task.Event, "dapr"}}}
 	}
 	return channels, nil
 }
 
+// Open opens the external channels that there are; dapr publishes events. Nothing is
+// connected before the first send.
+func Open(c Config, dapr *jobs.Dapr) (deliver.Channels, error) {
+	names, err := c.Names()
+	if err != nil {
+		return nil, err
+	}
+	channels := deliver.Channels{}
+	for channel, providers := range names {
+		for _, name := range providers {
+			opened, err := c.open(name, dapr)
+			if err != nil {
+				return nil, fmt.Errorf("open %s: %w", name, err)
+			}
+			channels[channel] = append(channels[channel], deliver.Provider{Name: name, Channel: traced{opened, channel, name}})
+		}
+	}
+	return channels, nil
+}
+
+// open opens a provider. It is a switch and no table, so that what only names providers is
+// not linked with their SDKs.
+func (c Config) open(name string, dapr *jobs.Dapr) (deliver.Channel, error) {
+	switch name {
+	case "sendgrid":
+		return sendgrid.New(c.SendGrid, c.Email)
+	case "ses":
+		return ses.New(c.SES, c.AWS, c.Email)
+	case "smtp":
+		return smtp.New(c.SMTP, c.Email)
+	case "twilio":
+		return twilio.New(c.Twilio)
+	case "sns":
+		return sns.New(c.SNS, c.AWS)
+	case "fcm":
+		return fcm.New(c.FCM)
+	case "onesignal":
+		return onesignal.New(c.OneSignal)
+	case "webhook":
+		return webhook.New(c.Webhook), nil
+	case "dapr":
+		return event.New(dapr), nil
+	default:
+		return nil, errors.New("there is no such provider")
+	}
+}
+
 // traced is a channel each of whose sends is a span.
 type traced struct {
-	reminder.Channel
+	deliver.Channel
 	channel  task.Channel
 	provider string
 }
 
-// Send implements reminder.Channel.
+// Send implements deliver.Channel.
 func (t traced) Send(ctx context.Context, m notify.Message) error {
 	about := map[string]string{"duebell.provider": t.provider, "duebell.delivery_id": m.ID.String(), "duebell.task_id": m.TaskID.String()}
 	return trace.Do(ctx, "send "+string(t.channel), about, func(ctx context.Context) error { return t.Channel.Send(ctx, m) })

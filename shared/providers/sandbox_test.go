@@ -14,12 +14,12 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/providers"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/task"
 )
 
 // open opens every provider with a sandbox.
-func open(t *testing.T) (*sandbox.Sandbox, string, reminder.Channels) {
+func open(t *testing.T) (*sandbox.Sandbox, string, deliver.Channels) {
 	t.Helper()
 	s := sandbox.New()
 	server := httptest.NewServer(s.Handler())

@@ -59,33 +59,22 @@ func (d Delivery) Open() bool {
 const deliveryColumns = `d.id, d.reminder_id, d.revision, d.task_id, d.user_id, d.channel, d.target, d.state, d.attempts, coalesce(d.provider, ''),
 	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at`
 
-// OpenDelivery is a delivery that still wants something done, and how long until
-// it may be taken, by the database's clock; zero or less means now.
-type OpenDelivery struct {
-	ID      uuid.UUID
-	Wait    time.Duration
-	Sending bool // another sender holds its lease
-}
-
-// OpenDeliveries returns what is still to be sent for reminders' current revisions, by
-// the reminders' ids.
-func (s *Store) OpenDeliveries(ctx context.Context, reminderIDs []uuid.UUID) (open map[uuid.UUID][]OpenDelivery, err error) {
+// Unsent returns which of the reminders still have something to be sent, of their current
+// revision.
+func (s *Store) Unsent(ctx context.Context, reminderIDs []uuid.UUID) (unsent map[uuid.UUID]bool, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
-			select r.id, d.id, d.next_attempt_at - now(), d.state = 'sending'
-			from reminders r join deliveries d on d.reminder_id = r.id and d.revision = r.revision
-			where r.id = any($1) and d.state in ('planned', 'sending', 'unknown')
-			order by d.id`, pgUUIDs(reminderIDs))
-		open = map[uuid.UUID][]OpenDelivery{}
-		var reminderID uuid.UUID
-		var d OpenDelivery
-		_, err := pgx.ForEachRow(rows, []any{&reminderID, &d.ID, &d.Wait, &d.Sending}, func() error {
-			open[reminderID] = append(open[reminderID], d)
-			return nil
-		})
+			select r.id from reminders r
+			where r.id = any($1) and exists (select from deliveries d where d.reminder_id = r.id and d.revision = r.revision and `+isOpen+`)`,
+			pgUUIDs(reminderIDs))
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		unsent = make(map[uuid.UUID]bool, len(ids))
+		for _, id := range ids {
+			unsent[id] = true
+		}
 		return err
 	})
-	return open, err
+	return unsent, err
 }
 
 // Leased is a delivery that its holder alone may send, until the lease runs out,
@@ -98,6 +87,7 @@ type Leased struct {
 	// ProviderFixed says that the provider may have taken it in an earlier attempt:
 	// no other one may be tried.
 	ProviderFixed bool
+	Trace         string // of the firing that has planned it, as trace.Parent has it; may be ""
 	Title         string
 	Notes         string
 	DueDate       *time.Time
@@ -111,7 +101,7 @@ type Leased struct {
 
 // Lease takes deliveries for sending, for as long as it says, by the database's
 // clock, and records who will carry each. Those of which there is nothing to take are
-// left out: they are finished, not due yet, or another sender has them.
+// left out: they are finished, not due yet, another sender has them, or somebody has locked them.
 //
 // providers are the names of each channel's, in the order in which they are tried. A
 // round begins with the first; each further attempt of the round goes to the one after
@@ -124,7 +114,7 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 			with wanted as materialized (
 				-- By their ids alone: the index of what is due still holds all that was sent since
 				-- it was vacuumed, and reads past that each time.
-				select * from deliveries where id = any($1) order by id for no key update
+				select * from deliveries where id = any($1) order by id for no key update skip locked
 			), free as (
 				select id, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
@@ -137,12 +127,11 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
 			)
 			update deliveries d
-			-- Not now(): the statement may have waited for the row's lock.
 			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + $2,
 				provider = chosen.provider, provider_fixed = chosen.fixed, round = d.round + (not goes_on)::int
 			from chosen, reminders r join tasks t on t.id = r.task_id left join preferences p on p.user_id = t.user_id
 			where d.id = chosen.id and r.id = d.reminder_id
-			returning `+deliveryColumns+`, d.round, d.provider_fixed, t.title, t.notes, t.due_date, r.before,
+			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''), t.title, t.notes, t.due_date, r.before,
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in.
@@ -167,7 +156,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var l Leased
 	var secret, oldSecret *string
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
-		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Round, &l.ProviderFixed, &l.Title, &l.Notes, &l.DueDate, &l.Before,
+		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Before,
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret)
 	l.DueDate = inUTC(l.DueDate)
 	for _, s := range []*string{secret, oldSecret} {
@@ -198,13 +187,17 @@ type Ending struct {
 // counts only while the lease is the latest one and the delivery was not
 // cancelled. A delivery that failed and is not refused for good has a dead letter
 // from then on, which its success resolves.
-func (s *Store) Finish(ctx context.Context, endings ...Ending) error {
+func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) error {
 	isGone := func(e Ending) bool { return e.Gone }
 	if !slices.ContainsFunc(endings, isGone) {
-		return s.exchange(ctx, func(batch *pgx.Batch) { queueEndings(batch, endings) })
+		return s.exchange(ctx, func(batch *pgx.Batch) {
+			sharing.queue(batch)
+			queueEndings(batch, endings)
+		})
 	}
 	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		var batch pgx.Batch
+		sharing.queue(&batch)
 		queueEndings(&batch, endings)
 		if err := tx.tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return err

@@ -55,6 +55,7 @@ type Notification struct {
 type Firing struct {
 	ReminderID uuid.UUID
 	Due        time.Time // when it should have been fired
+	Trace      string    // of what has fired it, as trace.Parent has it; may be ""
 	Deliveries []Delivery
 	InApp      *Notification // delivered at once; nil if there is none
 }
@@ -62,8 +63,7 @@ type Firing struct {
 // Fire locks reminders, and then their neighbours, and fires those that decide says: it
 // marks them, and stores their deliveries and in-app notifications, of which a user's are
 // numbered in the order in which they are given. It is one transaction, all or nothing, which
-// waits two seconds for any lock, and fails then. Of ids that don't exist decide is told
-// nothing. It runs again if the server chose the transaction as a deadlock's victim, so it
+// is [Shared] if there may be neighbours. Unknown ids are skipped. It runs again if the server chose the transaction as a deadlock's victim, so it
 // must have no effect outside before Fire returns.
 //
 // There are three exchanges with the server: with many processes on few cores each takes
@@ -110,8 +110,7 @@ func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, beside
 	const columns = `select ` + reminderColumns + `, r.task_id, r.user_id from reminders r `
 	var batch pgx.Batch
 	batch.Queue(`begin`)
-	// Who holds one of many for long is not to hold up the others.
-	batch.Queue(`set local lock_timeout = '2s'`)
+	Sharing(besides.Most > 0).queue(&batch)
 	batch.Queue(columns+`where r.id = any($1) order by r.id for no key update`, pgUUIDs(ids)).Query(collect)
 	if besides.Most > 0 {
 		// It waits for nobody, so it need not keep to the order of locks. And it is not
@@ -178,7 +177,7 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	for _, f := range all {
 		reminders = append(reminders, pgUUID(f.ReminderID))
 		for _, d := range f.Deliveries {
-			deliveries.add(d, f.Due)
+			deliveries.add(d, f.Due, f.Trace)
 		}
 		if f.InApp != nil {
 			inApp.add(*f.InApp)

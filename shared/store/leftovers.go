@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duebell/duebell/shared/task"
 )
 
 // Leftovers are jobs that may be with Dapr and mean nothing any more.
 type Leftovers struct {
-	Jobs []Scheduled
+	Jobs []task.Revision
 	// AsOf is when they were read. What Dapr deletes after that may be dropped.
 	AsOf time.Time
 }
@@ -36,8 +37,8 @@ func (tx Tx) recordLeftovers(ctx context.Context, which string, arg any) (Leftov
 }
 
 func collectLeftovers(rows pgx.Rows) (left Leftovers, err error) {
-	var job Scheduled
-	_, err = pgx.ForEachRow(rows, []any{&job.ReminderID, &job.Revision, &left.AsOf}, func() error {
+	var job task.Revision
+	_, err = pgx.ForEachRow(rows, []any{&job.ReminderID, &job.Number, &left.AsOf}, func() error {
 		left.Jobs = append(left.Jobs, job)
 		return nil
 	})
@@ -82,12 +83,4 @@ func (s *Store) DropLeftovers(ctx context.Context, deleted Leftovers) error {
 				where l.settled_at < $3 order by 1, 2 for update of l)`, ids, revisions, deleted.AsOf)
 		return err
 	})
-}
-
-// columns are the jobs as Postgres takes a list of them.
-func columns(jobs []Scheduled) (ids pgtype.FlatArray[pgtype.UUID], revisions pgtype.FlatArray[int64]) {
-	for _, j := range jobs {
-		ids, revisions = append(ids, pgUUID(j.ReminderID)), append(revisions, j.Revision)
-	}
-	return ids, revisions
 }

@@ -139,9 +139,10 @@ type deliveryRows struct {
 	users, channels, targets pgtype.FlatArray[string]
 	states, problems         pgtype.FlatArray[string]
 	due                      pgtype.FlatArray[time.Time]
+	traces                   pgtype.FlatArray[string]
 }
 
-func (c *deliveryRows) add(d Delivery, due time.Time) {
+func (c *deliveryRows) add(d Delivery, due time.Time, trace string) {
 	c.ids = append(c.ids, pgUUID(d.ID))
 	c.reminders = append(c.reminders, pgUUID(d.ReminderID))
 	c.revisions = append(c.revisions, d.Revision)
@@ -152,16 +153,17 @@ func (c *deliveryRows) add(d Delivery, due time.Time) {
 	c.states = append(c.states, string(d.State))
 	c.problems = append(c.problems, d.LastError)
 	c.due = append(c.due, due)
+	c.traces = append(c.traces, trace)
 }
 
 func (c *deliveryRows) queue(batch *pgx.Batch) {
 	batch.Queue(`
-		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, next_attempt_at, finished_at)
-		select n.id, n.reminder_id, n.revision, n.task_id, n.user_id, n.channel, n.target, n.state, nullif(n.last_error, ''), n.due_at,
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, traceparent, next_attempt_at, finished_at)
+		select n.id, n.reminder_id, n.revision, n.task_id, n.user_id, n.channel, n.target, n.state, nullif(n.last_error, ''), n.due_at, nullif(n.trace, ''),
 			case when n.state = 'planned' then now() end, case when n.state <> 'planned' then now() end
-		from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[])
-			as n (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at)`,
-		c.ids, c.reminders, c.revisions, c.tasks, c.users, c.channels, c.targets, c.states, c.problems, c.due)
+		from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[])
+			as n (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, trace)`,
+		c.ids, c.reminders, c.revisions, c.tasks, c.users, c.channels, c.targets, c.states, c.problems, c.due, c.traces)
 }
 
 // notificationRows are new rows of the table notifications, column by column.

@@ -1,6 +1,6 @@
 // Package store keeps Duebell's truth in Postgres: users, tasks, reminders,
 // deliveries and notifications. It holds all the SQL and none of the rules;
-// package reminder composes the two.
+// packages schedule, fire, deliver and upkeep compose the two.
 //
 // A row is always locked in the order task, reminder, leftover job, delivery, user, and
 // several of one kind in the order of their ids. Errors are faults: not_found for
@@ -50,6 +50,11 @@ func (c Config) Validate() error {
 const (
 	statementTimeout = 10 * time.Second
 	idleInTxTimeout  = 10 * time.Second
+	// lockTimeout is how long a statement waits for a lock that somebody else holds.
+	lockTimeout = 2 * time.Second
+	// batchLockTimeout is the same where the statement is for many who do not know each
+	// other: it fails soon, and each of them then tries alone.
+	batchLockTimeout = 250 * time.Millisecond
 	// patience is how long an operation goes on trying to reach a database that
 	// refuses connections, as one does that is just starting.
 	patience = 1500 * time.Millisecond
@@ -63,12 +68,13 @@ const (
 // between, such as PgBouncer, knows few, and refuses the others.
 var session = fmt.Sprintf(`
 	set statement_timeout = %d;
+	set lock_timeout = %d;
 	set idle_in_transaction_session_timeout = %d;
 	-- Every statement has its index. Before Postgres has counted the rows of tables that
 	-- have just begun to grow, it takes them for tiny, and would read them from end to end.
 	set enable_seqscan = off;
 	-- Compiling a statement takes longer than any of ours runs.
-	set jit = off`, statementTimeout.Milliseconds(), idleInTxTimeout.Milliseconds())
+	set jit = off`, statementTimeout.Milliseconds(), lockTimeout.Milliseconds(), idleInTxTimeout.Milliseconds())
 
 // Store is a pool of connections to Duebell's database. It is safe for
 // concurrent use.
@@ -142,6 +148,24 @@ func again(transaction func() error) (err error) {
 		}
 	}
 	return err
+}
+
+// Sharing says whether a transaction is for many who do not know each other.
+type Sharing bool
+
+// The two kinds. What is Shared waits only a quarter of a second for a lock, so that who
+// holds it holds up the others no longer; what is done Alone waits two seconds. Either
+// fails then with an error of which [IsHeld] is true.
+const (
+	Shared Sharing = true
+	Alone  Sharing = false
+)
+
+// queue has the transaction keep to it.
+func (s Sharing) queue(batch *pgx.Batch) {
+	if s == Shared {
+		batch.Queue(`select set_config('lock_timeout', $1, true)`, fmt.Sprint(batchLockTimeout.Milliseconds()))
+	}
 }
 
 // exchange runs the statements that fill queues in one exchange with the server, as one
@@ -224,6 +248,17 @@ func (s *Store) do(ctx context.Context, fn func(context.Context, *pgxpool.Conn) 
 	return asFault(err)
 }
 
+// IsHeld reports whether err says that somebody else held a lock for too long. Nothing was
+// changed then.
+func IsHeld(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "55P03" // lock_not_available
+}
+
+// IsAway reports whether err says that the database is away: whoever tries the same meets
+// the same.
+func IsAway(err error) bool { return fault.CodeOf(err) == fault.CodeUnavailable && !IsHeld(err) }
+
 // asFault says in Duebell's terms what a database error means. Faults and
 // errors of other origins pass through.
 func asFault(err error) error {
@@ -236,6 +271,8 @@ func asFault(err error) error {
 	_, unconnected := errors.AsType[*pgconn.ConnectError](err)
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && !unconnected {
 		switch {
+		case IsHeld(err):
+			return fault.Unavailable(err, "somebody else is changing the same at this moment; try again")
 		case pg.Code == "42P01" || pg.Code == "42703" || pg.Code == "3F000": // undefined table, column, schema
 			return fault.Unavailable(err, "the database lacks Duebell's tables; run `duebell migrate`")
 		case pg.Code[:2] == "08", pg.Code[:2] == "53", pg.Code[:2] == "57", // connection, resources, operator intervention

@@ -138,7 +138,7 @@ func TestConfirmHoldsOnlyForWhatIsScheduled(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: r.ID, Revision: 1}}, 0)
+		stale, err := s.Confirm(t.Context(), store.Alone, []task.Revision{{ReminderID: r.ID, Number: 1}}, 0)
 		if err != nil || (len(stale) == 1) != tt.stale {
 			t.Errorf("%s: stale %v, %v", name, stale, err)
 		}
@@ -282,7 +282,7 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 		for _, u := range users {
 			tasks = append(tasks, task.Task{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, Draft: task.Draft{Title: "x"}, Version: 1})
 		}
-		if _, err := s.InsertTasks(t.Context(), users, tasks, forever, 0); err != nil {
+		if _, err := s.InsertTasks(t.Context(), store.Alone, users, tasks, forever, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -301,7 +301,7 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	bad := task.Task{ID: uuid.Must(uuid.NewV7()), UserID: "late", Version: 1} // without a title
-	if _, err := s.InsertTasks(t.Context(), []store.User{{ID: "late"}}, []task.Task{bad}, forever, 0); err == nil {
+	if _, err := s.InsertTasks(t.Context(), store.Alone, store.Alone, []store.User{{ID: "late"}}, []task.Task{bad}, forever, 0); err == nil {
 		t.Error("a task without a title is stored")
 	}
 	var there bool

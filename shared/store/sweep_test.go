@@ -41,13 +41,13 @@ func TestUnconfirmedIsPendingAtOnce(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
 	made := insert(t, s)
-	job := store.Scheduled{ReminderID: made.Reminders[0].ID, Revision: 1}
+	job := task.Revision{ReminderID: made.Reminders[0].ID, Number: 1}
 	for what, unconfirm := range map[string]func() (int, error){
 		"all": func() (int, error) {
 			_, n, err := s.Unconfirm(t.Context(), uuid.Nil, 10)
 			return n, err
 		},
-		"one": func() (int, error) { return s.UnconfirmJobs(t.Context(), []store.Scheduled{job}) },
+		"one": func() (int, error) { return s.UnconfirmJobs(t.Context(), []task.Revision{job}) },
 	} {
 		exec(t, c, `update reminders set confirmed_revision = 1, schedule_attempts = 9, next_schedule_at = now() + interval '10 s'`)
 		if n, err := unconfirm(); err != nil || n != 1 {
@@ -86,7 +86,7 @@ func TestConfirmAfterALoss(t *testing.T) {
 		ago  time.Duration
 		want string
 	}{{2 * time.Minute, "pending"}, {30 * time.Second, "scheduled"}} {
-		stale, err := s.Confirm(t.Context(), []store.Scheduled{{ReminderID: made.Reminders[0].ID, Revision: 1}}, tt.ago)
+		stale, err := s.Confirm(t.Context(), store.Alone, []task.Revision{{ReminderID: made.Reminders[0].ID, Number: 1}}, tt.ago)
 		stored, readErr := s.GetTask(t.Context(), "ada", made.ID)
 		if got := stored.Reminders[0].Status(forever); err != nil || readErr != nil || len(stale) != 0 || got != tt.want {
 			t.Errorf("asked %v ago: %s, %v, %v, %v", tt.ago, got, stale, err, readErr)
@@ -108,7 +108,7 @@ func TestInsertAfterALoss(t *testing.T) {
 			exec(t, c, `insert into sentinel values (true, 'x', now() - interval '1 min') on conflict do nothing`)
 		}
 		told := toldTask()
-		kept, err := s.InsertTasks(t.Context(), []store.User{{ID: "ada"}}, []task.Task{told}, forever, tt.ago)
+		kept, err := s.InsertTasks(t.Context(), store.Alone, store.Alone, []store.User{{ID: "ada"}}, []task.Task{told}, forever, tt.ago)
 		stored, readErr := s.GetTask(t.Context(), "ada", told.ID)
 		if got := stored.Reminders[0].Status(forever); err != nil || readErr != nil || got != tt.want || kept != (got == "scheduled") {
 			t.Errorf("%+v: %s, %v, %v, %v", tt, got, kept, err, readErr)
@@ -133,7 +133,7 @@ func TestMarksAndLosses(t *testing.T) {
 	ago := time.Minute
 	for what, mark := range map[string]func(*store.Store, task.Task) error{
 		"insert": func(s *store.Store, t task.Task) error {
-			_, err := s.InsertTasks(context.Background(), []store.User{{ID: "ada"}}, []task.Task{t}, forever, ago)
+			_, err := s.InsertTasks(context.Background(), store.Alone, store.Alone, []store.User{{ID: "ada"}}, []task.Task{t}, forever, ago)
 			return err
 		},
 		"insert in a transaction": func(s *store.Store, t task.Task) error {
@@ -143,7 +143,7 @@ func TestMarksAndLosses(t *testing.T) {
 			})
 		},
 		"confirm": func(s *store.Store, t task.Task) error {
-			_, err := s.Confirm(context.Background(), []store.Scheduled{{ReminderID: t.Reminders[0].ID, Revision: 1}}, ago)
+			_, err := s.Confirm(context.Background(), store.Alone, []task.Revision{{ReminderID: t.Reminders[0].ID, Number: 1}}, ago)
 			return err
 		},
 	} {
@@ -218,7 +218,7 @@ func TestMarksAndLosses(t *testing.T) {
 func otherTask(t *testing.T, s *store.Store) uuid.UUID {
 	t.Helper()
 	other := task.Task{ID: uuid.Must(uuid.NewV7()), UserID: "ada", Draft: task.Draft{Title: "x"}, Version: 1}
-	if _, err := s.InsertTasks(t.Context(), nil, []task.Task{other}, forever, 0); err != nil {
+	if _, err := s.InsertTasks(t.Context(), store.Alone, nil, []task.Task{other}, forever, 0); err != nil {
 		t.Fatal(err)
 	}
 	return other.ID

@@ -68,9 +68,10 @@ func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time
 
 // InsertTasks records users, and stores new tasks of theirs or of others who are on
 // record, all or none, in a single exchange with the server. See [Tx.InsertTasks].
-func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task, until time.Time, ago time.Duration) (kept bool, err error) {
+func (s *Store) InsertTasks(ctx context.Context, sharing Sharing, users []User, tasks []task.Task, until time.Time, ago time.Duration) (kept bool, err error) {
 	began := time.Now()
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		sharing.queue(batch)
 		queueTasks(batch, users, tasks, until, ago+time.Since(began), &kept)
 	})
 	return kept, err

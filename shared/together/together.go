@@ -1,4 +1,4 @@
-// Package together carries out at once what many ask for at the same time.
+// Package together batches: it carries out in one call what many ask for at the same time.
 package together
 
 import (
@@ -11,34 +11,61 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// Group makes one call for all that is asked for while the call before is being made. Who
-// comes alone waits for nobody. It is safe for concurrent use, once its fields are set.
+// Group batches items into calls. A call that finds the group idle runs at once; what is
+// asked for meanwhile shares the next call. It is safe for concurrent use, once its fields
+// are set.
 type Group[T any] struct {
-	// Call carries out all items or none. Its context is nobody's in particular, and has
-	// no deadline.
+	// Call carries out all items or none. Its context has no deadline and outlives those
+	// who ask.
 	Call func(context.Context, []T) error
-	Most int // who may share a call at most; 0 means all
-	// Pause is how long there is between two calls, so that more of those for whom time
-	// matters less share one.
+	// Alone carries out one asker's items if a shared call has failed; nil means Call. Its
+	// context is the asker's.
+	Alone func(context.Context, []T) error
+	// Most is how many askers share a call; 0 means all.
+	Most int
+	// Everyones reports whether an error would meet each asker alone, too; nil means that
+	// an unavailable fault would.
+	Everyones func(error) bool
+	// Pause is the least time between two calls, so that more askers share one.
 	Pause time.Duration
 
 	mu      sync.Mutex
 	busy    bool // calls are being made
-	waiting []asked[T]
-	ended   time.Time // the latest call; whoever makes calls has it
+	waiting []*asker[T]
+	ended   time.Time // the latest call; the goroutine that makes calls owns it
 }
 
-type asked[T any] struct {
+type asker[T any] struct {
+	ctx   context.Context //nolint:containedctx // says whether the asker still waits
 	items []T
-	done  chan error
+	done  chan outcome
 }
 
-// Do carries items out, with those of others, and returns when that is done. If the call
-// for all of them fails, or panics, each one's items have a call of their own, unless the
-// error is an unavailable fault, which is everybody's.
+type outcome struct {
+	err   error
+	alone bool // the asker has to carry its items out itself
+}
+
+// mostWaiting is how many askers may wait. More would not have their turn while anybody
+// still waits for them.
+const mostWaiting = 20_000
+
+// Do carries items out, with those of others, and returns when that is done.
+//
+// If the shared call fails, or panics, each asker's items are carried out on their own, at
+// the same time: so the item that is the trouble fails its own asker. An error that is
+// everyone's fails all at once.
+//
+// Do returns early if ctx ends. Items whose call has not begun by then are not carried out;
+// of others nobody knows. With too many askers waiting it fails with an unavailable fault
+// and carries out nothing.
 func (g *Group[T]) Do(ctx context.Context, items ...T) error {
-	a := asked[T]{items: items, done: make(chan error, 1)}
+	a := &asker[T]{ctx: ctx, items: items, done: make(chan outcome, 1)}
 	g.mu.Lock()
+	if len(g.waiting) >= mostWaiting {
+		g.mu.Unlock()
+		return fault.Unavailable(nil, "too many requests wait; try again in a moment")
+	}
 	g.waiting = append(g.waiting, a)
 	begin := !g.busy
 	g.busy = true
@@ -46,21 +73,27 @@ func (g *Group[T]) Do(ctx context.Context, items ...T) error {
 	if begin {
 		go g.run(context.WithoutCancel(ctx))
 	}
-	return <-a.done
+	select {
+	case o := <-a.done:
+		if !o.alone {
+			return o.err
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("gave up waiting: %w", ctx.Err())
+	}
+	return Caught(func() error {
+		if g.Alone != nil {
+			return g.Alone(ctx, items)
+		}
+		return g.Call(ctx, items)
+	})
 }
 
 // run makes calls until nobody waits.
 func (g *Group[T]) run(ctx context.Context) {
 	for {
 		time.Sleep(time.Until(g.ended.Add(g.Pause)))
-		g.mu.Lock()
-		all := g.waiting
-		if g.Most > 0 && len(all) > g.Most {
-			all = all[:g.Most]
-		}
-		g.waiting = g.waiting[len(all):]
-		g.mu.Unlock()
-		g.carryOut(ctx, all)
+		g.carryOut(ctx, g.take())
 
 		g.mu.Lock()
 		g.ended = time.Now()
@@ -73,30 +106,48 @@ func (g *Group[T]) run(ctx context.Context) {
 	}
 }
 
-// carryOut makes one call for all. If something in one of them is the trouble, it makes
-// a call for each, so that the others have none, until the trouble is another one.
-func (g *Group[T]) carryOut(ctx context.Context, all []asked[T]) {
+// take returns those who share the next call. Those who have given up are left out.
+func (g *Group[T]) take() (all []*asker[T]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	taken := 0
+	for _, a := range g.waiting {
+		if g.Most > 0 && len(all) == g.Most {
+			break
+		}
+		if taken++; a.ctx.Err() == nil {
+			all = append(all, a)
+		}
+	}
+	g.waiting = g.waiting[taken:]
+	return all
+}
+
+// carryOut makes one call for all, and says to each what came of it.
+func (g *Group[T]) carryOut(ctx context.Context, all []*asker[T]) {
+	if len(all) == 0 {
+		return
+	}
 	var items []T
 	for _, a := range all {
 		items = append(items, a.items...)
 	}
-	err := g.try(ctx, items)
-	each := err != nil && len(all) > 1
+	err := Caught(func() error { return g.Call(ctx, items) })
+	each := err != nil && !g.everyones(err) && (len(all) > 1 || g.Alone != nil)
 	for _, a := range all {
-		if each && fault.CodeOf(err) != fault.CodeUnavailable {
-			err = g.try(ctx, a.items)
-		}
-		a.done <- err
+		a.done <- outcome{err: err, alone: each}
 	}
 }
 
-// try makes a call.
-func (g *Group[T]) try(ctx context.Context, items []T) error {
-	return Caught(func() error { return g.Call(ctx, items) })
+func (g *Group[T]) everyones(err error) bool {
+	if g.Everyones != nil {
+		return g.Everyones(err)
+	}
+	return fault.CodeOf(err) == fault.CodeUnavailable
 }
 
-// Caught calls a function whose panic is an error for who asked for the call, as in a
-// handler, and not the end of the process, with what all others are doing.
+// Caught calls a function and returns its panic as an error, so that one item that makes
+// the code panic does not end the process.
 func Caught(call func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/duebell/duebell/shared/auth/authtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/reminder"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
@@ -66,7 +66,7 @@ func (w *World) AdminToken() string {
 func (w *World) Seed(user string, d task.Draft) task.Task {
 	w.Helper()
 	email := user + "@example.com"
-	planner := reminder.NewPlanner(w.Store, away{}, time.Now, reminder.PlannerRules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
+	planner := schedule.NewPlanner(w.Store, away{}, time.Now, schedule.Rules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
 	t, err := planner.Create(context.Background(), store.User{ID: user, Email: &email}, d, nil)
 	if err != nil {
 		w.Fatal(err)
@@ -119,8 +119,8 @@ type away struct{}
 
 var errAway = errors.New("no Dapr in this test")
 
-func (away) Schedule(context.Context, task.Wake, time.Time) error { return errAway }
-func (away) Delete(context.Context, task.Wake) error              { return errAway }
+func (away) Schedule(context.Context, task.Revision, time.Time) error { return errAway }
+func (away) Delete(context.Context, task.Revision) error              { return errAway }
 
 // Environ returns the environment that every function is given.
 func (w *World) Environ() []string {
@@ -128,7 +128,7 @@ func (w *World) Environ() []string {
 		"DATABASE_URL=" + w.DatabaseURL,
 		"DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused", "EVENTS_ENABLED=false",
 		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
-		"APP_API_TOKEN=" + AppToken,
+		"APP_API_TOKEN=" + AppToken, "SEND_URL=http://127.0.0.1:1",
 	}
 }
 

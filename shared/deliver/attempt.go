@@ -1,0 +1,141 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/trace"
+)
+
+// attempt sends a leased delivery through its provider, and records what became of it.
+// The lease was asked for at began. asked has what the providers before it have asked for
+// in this round.
+func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, asked []time.Duration) result {
+	leased := time.Now()
+	// A lease that would not outlast the send is left to run out: another sender could
+	// have the delivery before the send ends.
+	if leased.Sub(began) > s.rules.Lease-s.rules.SendTimeout {
+		slog.WarnContext(ctx, "a delivery is left: its lease came too late to be used", "delivery_id", l.ID)
+		return result{}
+	}
+	ctx, end := trace.Continue(ctx, l.Trace, "deliver")
+	defer end()
+
+	sendErr := s.send(ctx, l, leased.Add(s.rules.SendTimeout))
+	took := time.Since(leased)
+	metrics.SendTook(string(l.Channel), took)
+	_, after := notify.KindOf(sendErr)
+	asked = append(asked, after)
+	ending := store.Ending{Of: l, Gone: notify.IsGone(sendErr)}
+	ending.State, ending.Wait = next(sendErr, s.standing(l), slices.Min(asked))
+	if sendErr != nil {
+		ending.Error = fmt.Sprintf("%.500s", sendErr.Error())
+	}
+	slog.InfoContext(ctx, "delivery tried", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "provider", l.Provider,
+		"attempt", l.Attempts, "state", ending.State, "error", ending.Error)
+
+	state := string(ending.State)
+	if err := s.record(ctx, ending, began); err != nil {
+		slog.ErrorContext(ctx, "what became of a delivery could not be recorded: it will be sent again", "delivery_id", l.ID, "state", ending.State, "error", err)
+		state = metrics.Unrecorded
+	}
+	metrics.Tried(string(l.Channel), state)
+	return result{
+		state: ending.State, wait: ending.Wait, asked: asked,
+		hung: sendErr != nil && took >= s.rules.SendTimeout/2,
+		lost: state == metrics.Unrecorded,
+	}
+}
+
+// record stores how a send ended. What was sent and is not recorded will be sent again,
+// so it goes on trying for as long as the lease keeps others away.
+func (s *Sender) record(ctx context.Context, ending store.Ending, began time.Time) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		record := s.endings.Do
+		if ending.Gone { // which waits for its user's row, and is not to hold up the others
+			record = func(ctx context.Context, e ...store.Ending) error { return s.store.Finish(ctx, store.Alone, e...) }
+		}
+		err := record(ctx, ending)
+		if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithMaxElapsedTime(max(s.rules.Lease-time.Since(began), 1))) // 0 would mean for ever
+	return err
+}
+
+// send hands a delivery over to its provider.
+func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) error {
+	provider := s.channels.provider(l.Channel, l.Provider)
+	switch {
+	case l.Round > s.rules.MaxAttempts:
+		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could say what came of it")}
+	case l.Withdrawn:
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it is not in your preferences any more")}
+	case provider == nil && l.ProviderFixed:
+		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("%s may have taken it before, so nobody else can be asked, and it is not set up here any more", l.Provider)}
+	case provider == nil:
+		return &notify.Error{Kind: notify.Retry, Err: errors.New("this channel is not set up here")}
+	}
+	to := l.Target
+	if l.Channel == task.Push {
+		_, to, _ = strings.Cut(to, ":")
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return provider.Send(ctx, notify.Message{
+		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
+		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
+	})
+}
+
+// standing is where a delivery stands with an attempt.
+type standing struct {
+	round, rounds int  // which it is, and how many there may be
+	more          bool // another provider is left in this round
+}
+
+func (s *Sender) standing(l *store.Leased) standing {
+	st := standing{round: l.Round, rounds: s.rules.MaxAttempts}
+	if names := s.names[l.Channel]; l.Channel != task.Push && !l.ProviderFixed {
+		i := slices.Index(names, l.Provider)
+		st.more = i >= 0 && i < len(names)-1
+	}
+	return st
+}
+
+// next says what becomes of a delivery after an attempt that ended with err. asked is
+// the shortest wait that a provider has asked for in this round: the next begins when
+// the first of them may be ready.
+func next(err error, s standing, asked time.Duration) (store.DeliveryState, time.Duration) {
+	if err == nil {
+		return store.Sent, 0
+	}
+	kind, _ := notify.KindOf(err)
+	wait := max(asked, Backoff(s.round))
+	switch {
+	case kind == notify.Permanent:
+		return store.Failed, 0
+	case kind == notify.Retry && s.more:
+		return store.Planned, 0 // the next provider's turn
+	case s.round >= s.rounds:
+		return store.Exhausted, 0
+	case kind == notify.Unknown:
+		return store.Unknown, wait
+	default:
+		return store.Planned, wait
+	}
+}

@@ -1,0 +1,40 @@
+package deliver
+
+import (
+	"errors"
+	"time"
+)
+
+// Rules are the rules for sending.
+type Rules struct {
+	SendTimeout time.Duration `env:"DELIVERY_SEND_TIMEOUT" envDefault:"6s" help:"how long one send may take"`
+	Lease       time.Duration `env:"DELIVERY_LEASE" envDefault:"20s" help:"how long a delivery belongs to the sender that took it; if the sender dies, it is sent again after this"`
+	MaxAttempts int           `env:"DELIVERY_MAX_ATTEMPTS" envDefault:"12" help:"how often a delivery is tried before it is given up; going through all providers of a channel counts once"`
+	Concurrent  int           `env:"SEND_CONCURRENCY" envDefault:"128" help:"how many deliveries of a lane one process sends at a time; the lanes are the hosts that users choose, the providers, and events"`
+	PerUser     int           `env:"SEND_CONCURRENCY_PER_USER" envDefault:"8" help:"how many of these may be one user's; events are not counted"`
+	Linger      time.Duration `env:"SEND_LINGER" envDefault:"15s" help:"how long the sender waits for deliveries that are due soon before it ends; the sweep wakes it for those that are due later"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (r Rules) Validate() error {
+	var problems []error
+	if r.SendTimeout < 100*time.Millisecond {
+		problems = append(problems, errors.New("DELIVERY_SEND_TIMEOUT must be at least 100ms"))
+	}
+	if r.Lease < r.SendTimeout+5*time.Second {
+		problems = append(problems, errors.New("DELIVERY_LEASE must be at least 5s longer than DELIVERY_SEND_TIMEOUT, or two senders could hold one delivery"))
+	}
+	if r.MaxAttempts < 1 {
+		problems = append(problems, errors.New("DELIVERY_MAX_ATTEMPTS must be at least 1"))
+	}
+	if r.Concurrent < 4 || r.Concurrent > 1000 {
+		problems = append(problems, errors.New("SEND_CONCURRENCY must be between 4 and 1000"))
+	}
+	if r.PerUser < 1 || r.PerUser > r.Concurrent {
+		problems = append(problems, errors.New("SEND_CONCURRENCY_PER_USER must be between 1 and SEND_CONCURRENCY"))
+	}
+	if r.Linger < 0 || r.Linger > time.Minute {
+		problems = append(problems, errors.New("SEND_LINGER must be between 0s and 1m"))
+	}
+	return errors.Join(problems...)
+}

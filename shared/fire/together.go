@@ -1,0 +1,231 @@
+package fire
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/together"
+)
+
+const (
+	// mostTogether is how many callbacks share a transaction.
+	mostTogether = 500
+	// mostNeighbours is how many reminders are fired with them before anybody asks: in a
+	// spike, those whose callbacks are on their way.
+	mostNeighbours = 500
+	// neighbourhood is for how long a reminder has been due at most to be fired as a
+	// neighbour. What has waited for longer may be what can't be fired: it is tried by
+	// its own callback and by the sweep, so that it does not spoil others' transactions.
+	neighbourhood = time.Minute
+	// spike is for how long callbacks wait while more and more neighbours are fired.
+	spike = 500 * time.Millisecond
+)
+
+// call is a callback, and what came of it.
+type call struct {
+	revision task.Revision
+	trace    string // of who calls
+	verdict  task.Verdict
+	reason   string          // why it is skipped
+	ahead    time.Duration   // how long it has to wait
+	unsent   bool            // something of it is still to be sent
+	alone    bool            // it is to be judged once more, on its own
+	err      error           // it could not be judged
+	hinted   <-chan struct{} // closed when those who wait for what was fired are told; nil if nobody is
+}
+
+// awaitHint returns when those who wait for what was fired are told. Once a callback is
+// answered its function may be stopped.
+func (c *call) awaitHint() {
+	if c.hinted != nil {
+		<-c.hinted
+	}
+}
+
+func (c *call) outcome() Outcome {
+	switch {
+	case c.verdict == task.Skip:
+		return Outcome{Skipped, c.reason}
+	case c.verdict == task.Fire:
+		return Outcome{Status: Success}
+	case c.unsent:
+		return Outcome{Status: InProgress}
+	default:
+		return Outcome{Skipped, ReasonDelivered}
+	}
+}
+
+// fireTogether judges callbacks, and fires what is due of them and of their neighbours.
+// While there are more of these than one transaction takes, it goes on.
+func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
+	calls = slices.DeleteFunc(calls, f.fired.recall)
+	if len(calls) == 0 {
+		return
+	}
+	n, err := f.fire(ctx, calls, mostNeighbours)
+	if err != nil && !store.IsAway(err) {
+		for _, c := range calls { // one of them is the trouble, or a neighbour
+			c.alone = true
+		}
+		return
+	}
+	for end := time.Now().Add(spike); err == nil && n == mostNeighbours && time.Now().Before(end); {
+		n, err = f.fire(ctx, nil, mostNeighbours)
+	}
+}
+
+// fireAlone judges and fires one reminder. Its error is the call's.
+func (f *Firer) fireAlone(ctx context.Context, c *call) { _, _ = f.fire(ctx, []*call{c}, 0) }
+
+// fire judges and fires in one transaction, all or nothing. Its error is that of each
+// call, too. It returns how many neighbours it has fired.
+func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int) (unasked int, err error) {
+	ids := make([]uuid.UUID, len(calls))
+	for i, c := range calls {
+		ids[i] = c.revision.ReminderID
+	}
+	began := f.now()
+	besides := store.Neighbours{After: began.Add(-neighbourhood), Until: began, Most: neighbours}
+	var due []dueCall
+	var fired []store.Firing
+	err = together.Caught(func() error {
+		return f.store.Fire(ctx, ids, besides, func(locked []store.LockedReminder) (_ []store.Firing, err error) {
+			due = judge(calls, locked, f.now())
+			fired, err = f.firings(due)
+			return fired, err
+		})
+	})
+	if err != nil {
+		for _, c := range calls {
+			c.err = err
+		}
+		return 0, err
+	}
+	if len(due) > 0 {
+		unasked = f.announce(ctx, due, fired)
+	}
+	f.findUnsent(ctx, calls)
+	return unasked, nil
+}
+
+// announce tells those who wait for what was fired: inboxes, and the sender. It returns how
+// many reminders nobody has asked for.
+func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firing) (unasked int) {
+	now := f.now()
+	hinted := make(chan struct{})
+	var told []string
+	toSend := false
+	for i, d := range due {
+		for _, delivery := range fired[i].Deliveries {
+			if delivery.Open() {
+				d.unsent, toSend = true, true
+				continue
+			}
+			// Settled by the firing: the in-app one, and those that can't be sent.
+			metrics.Tried(string(delivery.Channel), string(delivery.State))
+		}
+		if fired[i].InApp != nil {
+			told = append(told, d.UserID)
+		}
+		if d.hinted = hinted; d.neighbour {
+			unasked++
+			f.fired.remember(d.call)
+		}
+		metrics.Fired(now.Sub(fired[i].Due))
+	}
+	if toSend {
+		f.wake()
+	}
+	slices.Sort(told)
+	go func() {
+		defer close(hinted)
+		f.inboxes.hint(ctx, slices.Compact(told))
+	}()
+	return unasked
+}
+
+// findUnsent looks what is still to be sent of those that have fired already, and has it
+// sent: whoever fired them may have died before it could say so.
+func (f *Firer) findUnsent(ctx context.Context, calls []*call) {
+	var ids []uuid.UUID
+	for _, c := range calls {
+		if c.verdict == task.Deliver {
+			ids = append(ids, c.revision.ReminderID)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	unsent, err := f.store.Unsent(ctx, ids)
+	for _, c := range calls {
+		if c.verdict == task.Deliver {
+			c.unsent, c.err = unsent[c.revision.ReminderID], err
+		}
+	}
+	if len(unsent) > 0 {
+		f.wake()
+	}
+}
+
+// dueCall is a reminder to be fired, locked.
+type dueCall struct {
+	*call
+	store.LockedReminder
+	neighbour bool // nobody has asked for it
+}
+
+// judge gives each call its verdict and returns those that are due, and the neighbours
+// that are, the earliest first.
+func judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []dueCall) {
+	asked := map[uuid.UUID][]*call{}
+	for _, c := range calls {
+		*c = call{revision: c.revision, trace: c.trace, verdict: task.Skip, reason: string(fault.CodeNotFound)}
+		asked[c.revision.ReminderID] = append(asked[c.revision.ReminderID], c)
+	}
+	for _, r := range locked {
+		reminderCalls, ok := asked[r.ID]
+		if !ok {
+			neighbour := &call{revision: task.Revision{TaskID: r.TaskID, UserID: r.UserID, ReminderID: r.ID, Number: r.Revision}}
+			reminderCalls = []*call{neighbour}
+		}
+		for _, c := range reminderCalls {
+			if c.revision.TaskID != r.TaskID || c.revision.UserID != r.UserID {
+				continue // as if it didn't exist
+			}
+			c.verdict, c.reason = task.Judge(r.Reminder, c.revision.Number, now)
+			switch c.verdict {
+			case task.Fire:
+				due = append(due, dueCall{c, r, !ok})
+				r.State = task.Fired // for those that ask for the same
+			case task.Wait:
+				c.ahead = r.FireAt.Sub(now)
+			}
+		}
+	}
+	slices.SortStableFunc(due, func(a, b dueCall) int { return a.FireAt.Compare(*b.FireAt) })
+	return due
+}
+
+// firings says what firing each sets off.
+func (f *Firer) firings(due []dueCall) ([]store.Firing, error) {
+	all := make([]store.Firing, len(due))
+	for i, d := range due {
+		if d.Of == nil {
+			return nil, fmt.Errorf("reminder %s has no task", d.ID)
+		}
+		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt, Trace: d.trace}
+		if d.Of.UpdatedAt.After(*d.FireAt) {
+			all[i].Due = d.Of.UpdatedAt // it was asked for late
+		}
+		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, d.Of.Task, d.Of.To)
+	}
+	return all, nil
+}

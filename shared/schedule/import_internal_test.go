@@ -1,0 +1,25 @@
+package schedule
+
+import (
+	"errors"
+	"testing"
+)
+
+// A part that has failed stops those after it. One before it that has not begun yet is
+// carried out, so that it is known how far the import came.
+func TestPartsBeforeAFailedOneAreCarriedOut(t *testing.T) {
+	second, first := errors.New("the second part's"), errors.New("the first part's")
+	var i Import
+	i.settle(2, Counts{}, second)
+	i.settle(4, Counts{Created: 3}, nil)
+	for n, want := range map[int]error{1: nil, 2: second, 3: second} {
+		if err := i.failure(n); !errors.Is(err, want) {
+			t.Errorf("part %d: %v, want %v", n, err, want)
+		}
+	}
+	i.settle(1, Counts{}, first)
+	i.settle(3, Counts{}, second)
+	if counts, err := i.Wait(); !errors.Is(err, first) || counts.Created != 3 {
+		t.Errorf("in the end: %+v, %v", counts, err)
+	}
+}

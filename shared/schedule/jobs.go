@@ -1,0 +1,179 @@
+package schedule
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// Scheduler has Dapr call back at an instant. Package jobs has the real one.
+type Scheduler interface {
+	// Schedule asks for a callback at an instant. Asking twice is no error.
+	Schedule(ctx context.Context, r task.Revision, at time.Time) error
+	// Delete deletes the job of a revision. One that isn't there is no error.
+	Delete(ctx context.Context, r task.Revision) error
+}
+
+// Jobs schedules and deletes the jobs of reminders. It is safe for concurrent use.
+type Jobs struct {
+	store      *store.Store
+	dapr       Scheduler
+	now        func() time.Time
+	concurrent int
+}
+
+// NewJobs makes Jobs that make so many calls to Dapr at a time. now is the clock, time.Now
+// outside of tests.
+func NewJobs(s *store.Store, dapr Scheduler, now func() time.Time, concurrent int) Jobs {
+	return Jobs{store: s, dapr: dapr, now: now, concurrent: concurrent}
+}
+
+const (
+	// callTimeout is how long one call to Dapr may take.
+	callTimeout = 2 * time.Second
+	// pageTimeout is how long what was claimed together may be scheduled: less than the
+	// time after which a leftover job counts as settled.
+	pageTimeout = time.Minute
+	// page is how many pending reminders are claimed together.
+	page = 500
+	// enough is how many refusals show that Dapr is away: the rest is then left alone.
+	enough = 10
+)
+
+// SchedulePending claims a page of pending reminders that are due up to an instant, the
+// earliest first, and schedules them. It returns how many it has claimed, and how many of
+// those Dapr has confirmed. None claimed: nothing is left that may be tried now.
+func (j Jobs) SchedulePending(ctx context.Context, until time.Time) (claimed, scheduled int, err error) {
+	asked := j.now()
+	pending, err := j.store.ClaimPending(ctx, until, page)
+	if err != nil || len(pending) == 0 {
+		return 0, 0, err
+	}
+	inTime, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	taken := j.schedule(inTime, pending)
+	stale, err := j.store.Confirm(context.WithoutCancel(ctx), store.Shared, taken, j.now().Sub(asked)) // also when the time is up
+	if err != nil {
+		return len(pending), 0, err
+	}
+	j.takeBack(ctx, stale)
+	return len(pending), len(taken), nil
+}
+
+// schedule has Dapr call back for what is pending, and returns what it has taken. What is
+// not begun when ctx ends is left.
+func (j Jobs) schedule(ctx context.Context, pending []store.Due) (scheduled []task.Revision) {
+	scheduled = make([]task.Revision, 0, len(pending))
+	var mu sync.Mutex
+	var taken, refused atomic.Int32
+	var begun atomic.Int64
+	// The callers are few: a new one for each call would have to grow its stack each time.
+	some := func() {
+		for i := begun.Add(1) - 1; int(i) < len(pending); i = begun.Add(1) - 1 {
+			if ctx.Err() != nil || refused.Load() >= enough && taken.Load() == 0 {
+				return
+			}
+			d := pending[i]
+			call, cancel := context.WithTimeout(ctx, callTimeout)
+			err := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))
+			cancel()
+			if err != nil {
+				if refused.Add(1) == 1 {
+					slog.WarnContext(ctx, "reminders stay pending: Dapr did not take a job", "task_id", d.TaskID, "reminder_id", d.ReminderID, "error", err)
+				}
+				continue
+			}
+			taken.Add(1)
+			mu.Lock()
+			scheduled = append(scheduled, d.Revision)
+			mu.Unlock()
+		}
+	}
+	var others sync.WaitGroup
+	for range min(j.concurrent, len(pending)) - 1 {
+		others.Go(some)
+	}
+	some()
+	others.Wait()
+	return scheduled
+}
+
+// takeBack deletes the jobs that a confirmation has found to mean nothing any more. What
+// Dapr does not delete stays on record, and is skipped should it call back.
+func (j Jobs) takeBack(ctx context.Context, stale []task.Revision) {
+	deleted, err := j.Delete(ctx, store.Leftovers{Jobs: stale})
+	if left := len(stale) - len(deleted.Jobs); left > 0 {
+		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", left, "error", err)
+	}
+}
+
+// Delete deletes leftover jobs, and returns those that Dapr has deleted. The error is one
+// of the others'.
+func (j Jobs) Delete(ctx context.Context, left store.Leftovers) (store.Leftovers, error) {
+	var mu sync.Mutex
+	deleted := store.Leftovers{AsOf: left.AsOf}
+	_, err := CallAll(ctx, j.concurrent, left.Jobs, func(ctx context.Context, r task.Revision) error {
+		err := j.dapr.Delete(ctx, r)
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			deleted.Jobs = append(deleted.Jobs, r)
+		}
+		return err
+	})
+	return deleted, err
+}
+
+// CallAll makes a call to Dapr for every item, so many at a time, each within 2 seconds, and
+// returns how many succeeded. When Dapr has refused ten it is taken to be away: the rest is
+// left alone. The error is one of theirs, or that of ctx.
+func CallAll[T any](ctx context.Context, concurrent int, items []T, call func(context.Context, T) error) (done int, err error) {
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(concurrent)
+	refused := 0
+	over := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return ctx.Err() != nil || refused >= enough
+	}
+	for _, item := range items {
+		group.Go(func() error {
+			if over() {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(ctx, callTimeout)
+			defer cancel()
+			callErr := call(ctx, item)
+			mu.Lock()
+			defer mu.Unlock()
+			if callErr != nil {
+				refused, err = refused+1, callErr
+			} else {
+				done++
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
+	if err == nil {
+		err = ctx.Err()
+	}
+	return done, err
+}
+
+// notBefore is the later of an instant and now. Dapr counts a job's retries from
+// its due time: one in the past would burn them all at once.
+func notBefore(at, now time.Time) time.Time {
+	if at.Before(now) {
+		return now
+	}
+	return at
+}

@@ -1,0 +1,414 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/together"
+)
+
+// Rules are the rules for changing tasks.
+type Rules struct {
+	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
+	Horizon         task.Horizon
+	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; what is not scheduled by then stays pending"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (c Rules) Validate() error {
+	var problems []error
+	if c.PastGrace < 0 {
+		problems = append(problems, errors.New("REMINDER_PAST_GRACE must not be negative"))
+	}
+	if c.ScheduleTimeout < 50*time.Millisecond || c.ScheduleTimeout > 1500*time.Millisecond {
+		problems = append(problems, errors.New("SCHEDULE_TIMEOUT must be between 50ms and 1500ms: no request waits longer than 2s for Dapr"))
+	}
+	return errors.Join(problems...)
+}
+
+// Planner stores tasks and schedules their reminders. It is safe for concurrent
+// use.
+//
+// Each change is one transaction. What follows it, telling Dapr, is best effort:
+// if it fails, or the process dies, the reminder is pending, which the database
+// says by itself, and is scheduled later.
+//
+// New tasks are told to Dapr before they are stored, unless one is due soon: so that
+// Dapr has their jobs is stored along with them, and needs no transaction of its own. If
+// the process dies in between, a job is left that names nothing: it finds no reminder when it
+// fires, and the nightly cleanup deletes it. If the scheduler is found in between to have lost
+// its data, the tasks are stored as pending, and scheduled once more.
+type Planner struct {
+	store *store.Store
+	jobs  Jobs
+	now   func() time.Time
+	rules Rules
+
+	// What comes at the same time is committed at the same time.
+	creates  together.Group[created]
+	confirms together.Group[*scheduled]
+	// storing says that the database was there when it was last asked to store new tasks.
+	storing atomic.Bool
+	newID   func() uuid.UUID
+}
+
+// created is a new task, whose it is, and when Dapr may have been asked for its jobs.
+type created struct {
+	owner store.User
+	task  task.Task
+	asked time.Time
+}
+
+// scheduled is a job that Dapr has taken, and when it may have been asked for it.
+type scheduled struct {
+	task.Revision
+	asked time.Time
+	stale bool // it means nothing any more
+}
+
+// NewPlanner makes a Planner from its parts, which its caller closes. now is its
+// clock, time.Now outside of tests.
+func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules Rules) *Planner {
+	p := &Planner{store: s, jobs: NewJobs(s, dapr, now, concurrent), now: now, rules: rules, newID: newID}
+	p.creates.Everyones, p.confirms.Everyones = store.IsAway, store.IsAway
+	p.creates.Call = func(ctx context.Context, all []created) error { return p.insert(ctx, store.Shared, all) }
+	p.creates.Alone = func(ctx context.Context, one []created) error { return p.insert(ctx, store.Alone, one) }
+	p.confirms.Call = func(ctx context.Context, all []*scheduled) error { return p.confirm(ctx, store.Shared, all) }
+	p.confirms.Alone = func(ctx context.Context, some []*scheduled) error { return p.confirm(ctx, store.Alone, some) }
+	return p
+}
+
+// Like has the planner be like one that has stored tasks before, or not, and make its IDs by
+// newID. It is for tests, before the planner's first use.
+func (p *Planner) Like(stored bool, newID func() uuid.UUID) {
+	p.storing.Store(stored)
+	p.newID = newID
+}
+
+// Once makes a request be carried out once, however often it comes.
+type Once struct {
+	Key store.IdempotencyKey
+	// Answer is what to answer once the tasks are stored: it is kept, and whoever comes
+	// again gets it, as a [*store.AnsweredError].
+	Answer func([]task.Task) string
+}
+
+// Create stores a valid draft as a new task and schedules its reminders. once may be nil.
+func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, once *Once) (task.Task, error) {
+	if once != nil {
+		all, err := p.CreateAll(ctx, owner, []task.Draft{draft}, once)
+		if err != nil {
+			return task.Task{}, err
+		}
+		return all[0], nil
+	}
+	tasks, until := p.newTasks(owner, []task.Draft{draft}), p.until()
+	err := p.add(ctx, tasks, until, p.rules.ScheduleTimeout, func(ctx context.Context, asked time.Time) error {
+		return p.creates.Do(ctx, created{owner, tasks[0], asked})
+	})
+	return tasks[0], err
+}
+
+func (p *Planner) insert(ctx context.Context, sharing store.Sharing, all []created) error {
+	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
+	for i, c := range all {
+		users[i], tasks[i] = c.owner, c.task
+	}
+	first := slices.MinFunc(all, func(a, b created) int { return a.asked.Compare(b.asked) })
+	kept, err := p.store.InsertTasks(ctx, sharing, users, tasks, p.until(), p.now().Sub(first.asked))
+	if err == nil && !kept {
+		unconfirm(tasks)
+	}
+	return err
+}
+
+// CreateAll stores valid drafts as new tasks, all or none, and schedules their
+// reminders, as many as Dapr takes in the time that a request waits for it. once may be nil.
+func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, once *Once) ([]task.Task, error) {
+	if err := p.store.SaveUser(ctx, owner); err != nil {
+		return nil, err
+	}
+	tasks, until := p.newTasks(owner, drafts), p.until()
+	if err := p.addOnce(ctx, tasks, until, p.rules.ScheduleTimeout, once); err != nil {
+		return nil, err
+	}
+	return tasks, nil
+}
+
+// newTasks makes tasks of valid drafts.
+func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
+	now := task.Instant(p.now())
+	tasks := make([]task.Task, len(drafts))
+	for i, draft := range drafts {
+		tasks[i] = task.Task{
+			ID:        p.newID(),
+			UserID:    owner.ID,
+			Draft:     draft,
+			Version:   1,
+			CreatedAt: now,
+			UpdatedAt: now,
+			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, p.newID),
+		}
+	}
+	return tasks
+}
+
+// addOnce stores new tasks of a user who is on record, and schedules their reminders, as
+// add does. once may be nil.
+func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, once *Once) error {
+	if once != nil {
+		if err := p.store.Answered(ctx, once.Key); err != nil {
+			return err // without a word to Dapr
+		}
+	}
+	var claimed string
+	err := p.add(ctx, tasks, until, within, func(ctx context.Context, asked time.Time) error {
+		var kept bool
+		err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
+			if once != nil {
+				claimed = once.Answer(tasks)
+				if err := tx.ClaimKey(ctx, once.Key, claimed); err != nil {
+					return err
+				}
+			}
+			kept, err = tx.InsertTasks(ctx, tasks, until, p.now().Sub(asked))
+			return err
+		})
+		if err == nil && !kept {
+			unconfirm(tasks)
+		}
+		return err
+	})
+	if err != nil || once == nil {
+		return err
+	}
+	if answer := once.Answer(tasks); answer != claimed {
+		// What was claimed will do if this fails.
+		if err := p.store.KeepAnswer(context.WithoutCancel(ctx), once.Key, answer); err != nil {
+			slog.WarnContext(ctx, "a repeated request will not be told how many of its reminders are pending", "error", err)
+		}
+	}
+	return nil
+}
+
+// headStart is how far ahead new reminders must be for Dapr to be told before they are
+// stored: longer than telling it and storing them take. One that fired before would find
+// nothing, and wait for the sweep.
+const headStart = time.Minute
+
+// add has insert store new tasks, and schedules their reminders up to an instant, for as
+// long as within lets it. Either may come first. insert gets when Dapr may have been asked, and
+// takes back in the tasks what it could not store as confirmed.
+func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, insert func(ctx context.Context, asked time.Time) error) error {
+	asked := p.now()
+	pending := pendingOf(tasks, until)
+	soon := slices.ContainsFunc(pending, func(d store.Due) bool { return d.FireAt.Before(asked.Add(headStart)) })
+	tell := within > 0 && len(pending) > 0
+	// While the database is away, Dapr is not to gather jobs of tasks that will not be there.
+	first := tell && !soon && p.storing.Load()
+	var held []task.Revision
+	if first {
+		ctx = context.WithoutCancel(ctx) // what Dapr has taken is carried to its end
+		inTime, cancel := context.WithTimeout(ctx, within)
+		held = p.jobs.schedule(inTime, pending)
+		cancel()
+		markConfirmed(tasks, held)
+	}
+	err := insert(ctx, asked)
+	p.storing.Store(!store.IsAway(err))
+	switch {
+	case err == nil && tell && (!first || confirmed(tasks) < len(held)):
+		p.tellDapr(ctx, tasks, until, store.Leftovers{}, within)
+	case err != nil && len(held) > 0 && !store.IsAway(err):
+		// The tasks are not stored: if that weren't certain, their jobs would have to stay.
+		inTime, cancel := context.WithTimeout(ctx, within)
+		p.jobs.takeBack(inTime, held)
+		cancel()
+	}
+	return err
+}
+
+// Update changes a user's task: change gets it as it is now, locked, and returns
+// a valid draft of what it is to be, or an error that leaves all as it is.
+// Reminders are scheduled, scheduled anew and cancelled as the change demands.
+func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, change func(task.Task) (task.Draft, error)) (task.Task, error) {
+	if err := p.store.SaveUser(ctx, owner); err != nil {
+		return task.Task{}, err
+	}
+	var before, after task.Task
+	var left store.Leftovers
+	until := p.until()
+	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
+		if before, err = tx.LockTask(ctx, owner.ID, id); err != nil {
+			return err
+		}
+		after = before
+		if after.Draft, err = change(before); err != nil {
+			return err
+		}
+		now := task.Instant(p.now())
+		after.Version++
+		after.UpdatedAt = now
+		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, p.newID)
+		left, err = tx.UpdateTask(ctx, before, after, until)
+		return err
+	})
+	if err != nil {
+		return task.Task{}, err
+	}
+	p.tellDapr(ctx, []task.Task{after}, until, left, p.rules.ScheduleTimeout)
+	after.DropRemoved()
+	return after, nil
+}
+
+// Delete deletes a user's task and cancels its reminders, unless check, which
+// gets the task as it is now, locked, returns an error.
+func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check func(task.Task) error) error {
+	var left store.Leftovers
+	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+		t, err := tx.LockTask(ctx, userID, id)
+		if err != nil {
+			return err
+		}
+		if err := check(t); err != nil {
+			return err
+		}
+		left, err = tx.DeleteTask(ctx, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.tellDapr(ctx, nil, time.Time{}, left, p.rules.ScheduleTimeout)
+	return nil
+}
+
+// concurrent is how many calls to Dapr one request, or one part of an import, makes at a
+// time. The more come together the less each costs Dapr's scheduler, which writes them
+// together: with 32 an import is slower by a tenth; with more than this it is no faster (measured).
+const concurrent = 128
+
+// Expected is the instant up to which reminders should be with Dapr, see [task.Horizon].
+func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()) }
+
+// until is the instant up to which a change asks Dapr for reminders. It is the same for
+// the rows, which say what Dapr may have been asked for, and for asking.
+func (p *Planner) until() time.Time { return p.rules.Horizon.Until(p.now()) }
+
+// tellDapr schedules what is pending of the tasks, up to an instant, and takes back the jobs that
+// are left over, as far as Dapr lets it within a time. It marks in the tasks, as in the
+// database, what Dapr confirmed. It outlives the request: the change is made, whether
+// or not the caller is still there.
+func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Time, left store.Leftovers, within time.Duration) {
+	ctx = context.WithoutCancel(ctx)
+	inTime, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	asked := p.now()
+	pending := pendingOf(tasks, until)
+	var taken []task.Revision
+	var calls sync.WaitGroup
+	calls.Go(func() { taken = p.jobs.schedule(inTime, pending) })
+	deleted, deleteErr := p.jobs.Delete(inTime, left)
+	calls.Wait()
+
+	if deleteErr != nil && len(deleted.Jobs) < len(left.Jobs) {
+		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", len(left.Jobs)-len(deleted.Jobs), "error", deleteErr)
+	}
+	if err := p.store.DropLeftovers(ctx, deleted); err != nil {
+		slog.WarnContext(ctx, "leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
+	}
+	if len(taken) == 0 {
+		return
+	}
+	marks := make([]*scheduled, len(taken))
+	for i, r := range taken {
+		marks[i] = &scheduled{Revision: r, asked: asked}
+	}
+	if err := p.confirms.Do(ctx, marks...); err != nil {
+		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(taken), "error", err)
+		return
+	}
+	markConfirmed(tasks, taken)
+	var stale []task.Revision
+	for _, m := range marks {
+		if m.stale {
+			stale = append(stale, m.Revision)
+		}
+	}
+	p.jobs.takeBack(inTime, stale)
+}
+
+// confirm marks in the database what Dapr holds, and says of what it is not to hold any more
+// that it is stale.
+func (p *Planner) confirm(ctx context.Context, sharing store.Sharing, marks []*scheduled) error {
+	revisions := make([]task.Revision, len(marks))
+	for i, m := range marks {
+		revisions[i] = m.Revision
+	}
+	first := slices.MinFunc(marks, func(a, b *scheduled) int { return a.asked.Compare(b.asked) })
+	stale, err := p.store.Confirm(ctx, sharing, revisions, p.now().Sub(first.asked))
+	for _, m := range marks {
+		m.stale = slices.ContainsFunc(stale, func(r task.Revision) bool { return r.ReminderID == m.ReminderID && r.Number == m.Number })
+	}
+	return err
+}
+
+// pendingOf returns the revisions that Dapr is to be asked for, up to an instant.
+func pendingOf(tasks []task.Task, until time.Time) (pending []store.Due) {
+	for _, t := range tasks {
+		for _, r := range t.Reminders {
+			if r.Pending(until) {
+				revision := task.Revision{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Number: r.Revision}
+				pending = append(pending, store.Due{Revision: revision, FireAt: *r.FireAt})
+			}
+		}
+	}
+	return pending
+}
+
+// markConfirmed marks in the tasks what Dapr holds.
+func markConfirmed(tasks []task.Task, scheduled []task.Revision) {
+	held := make(map[uuid.UUID]int64, len(scheduled))
+	for _, s := range scheduled {
+		held[s.ReminderID] = s.Number
+	}
+	for _, t := range tasks {
+		for i, r := range t.Reminders {
+			if revision, ok := held[r.ID]; ok && revision == r.Revision {
+				t.Reminders[i].Confirmed = revision
+			}
+		}
+	}
+}
+
+// unconfirm marks in new tasks that Dapr may not hold them.
+func unconfirm(tasks []task.Task) {
+	for _, t := range tasks {
+		for i := range t.Reminders {
+			t.Reminders[i].Confirmed = 0
+		}
+	}
+}
+
+// confirmed counts the reminders of new tasks that Dapr holds.
+func confirmed(tasks []task.Task) (n int) {
+	for _, t := range tasks {
+		for _, r := range t.Reminders {
+			if r.Confirmed > 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

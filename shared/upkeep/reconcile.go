@@ -1,0 +1,84 @@
+package upkeep
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Progress says how far a reconciliation has come: how many reminders it has made
+// pending, and how many of those and of others it has scheduled.
+type Progress struct {
+	Unconfirmed, Scheduled int
+	// Left is how many are still pending, as far as is known.
+	Left int
+}
+
+const (
+	// countUpTo bounds the counting of what is pending.
+	countUpTo = 1_000_000
+	// patience is how long a reconciliation waits for a Dapr that takes nothing.
+	patience = 20 * time.Second
+)
+
+// Reconcile schedules again everything that should be scheduled, up to the horizon,
+// whatever Dapr is believed to hold: a job that is there already stays as it is. It tells progress how
+// far it has come, now and then. It can be interrupted at any time and run again; what
+// it has left pending the sweep schedules. While Dapr is away it changes nothing.
+func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error {
+	if err := c.reach(ctx); err != nil {
+		return fmt.Errorf("nothing was changed, because Dapr does not answer: %w", err)
+	}
+	var p Progress
+	for last, n := uuid.Nil, 1; n > 0; {
+		var err error
+		if last, n, err = c.store.Unconfirm(ctx, last, 2000); err != nil {
+			return err
+		}
+		p.Unconfirmed += n
+		p.Left = p.Unconfirmed
+		progress(p)
+	}
+	left, err := c.store.CountPending(ctx, c.rules.Horizon.Until(c.now()), countUpTo)
+	if err != nil {
+		return err
+	}
+	for worked := time.Now(); ; {
+		claimed, scheduled, err := c.jobs.SchedulePending(ctx, c.rules.Horizon.Until(c.now()))
+		if err != nil {
+			return err
+		}
+		p.Scheduled += scheduled
+		p.Left = max(left-p.Scheduled, 0)
+		progress(p)
+		if scheduled > 0 {
+			worked = time.Now()
+			continue
+		}
+		if claimed == 0 {
+			// What was tried a moment ago waits a little.
+			if p.Left, err = c.store.CountPending(ctx, c.rules.Horizon.Until(c.now()), countUpTo); err != nil || p.Left == 0 {
+				progress(p)
+				return err
+			}
+		}
+		if time.Since(worked) > patience {
+			return fmt.Errorf("%d reminders stay pending: Dapr does not take their jobs", p.Left)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// reach asks Dapr for any job, and reports whether it answers.
+func (c *Cleaner) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := c.dapr.Holds(ctx, sentinelPrefix+"of-nobody")
+	return err
+}

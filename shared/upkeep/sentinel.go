@@ -1,0 +1,82 @@
+package upkeep
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/metrics"
+)
+
+// sentinelPrefix is how the name of the job begins that should be in Dapr for ever.
+const sentinelPrefix = "sentinel-"
+
+// checkSentinel looks whether the job that should be in Dapr for ever is there. If it isn't,
+// the scheduler has lost its data, and every confirmation is taken back.
+//
+// The new sentinel is given to Dapr first and recorded last: so it shows if the scheduler
+// loses its data once more meanwhile. In between, a name is recorded that Dapr does not
+// hold. Nobody can mark what was lost then, and if this sweep dies, the next one finds the
+// loss again.
+func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
+	name, err := s.store.Sentinel(ctx)
+	if err != nil {
+		return err
+	}
+	if name != "" {
+		there, err := s.holds(ctx, name)
+		if err != nil {
+			return err
+		}
+		if there {
+			sum.Sentinel = "present"
+			return nil
+		}
+		sum.Sentinel = "lost"
+		slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
+	}
+	id := uuid.Must(uuid.NewV7()).String() // it tells its age
+	next := sentinelPrefix + id
+	if err := s.keep(ctx, next); err != nil {
+		return err
+	}
+	if name == "" {
+		_, err := s.store.SetSentinel(ctx, "", next)
+		if err == nil {
+			sum.Sentinel = "made"
+		}
+		return err
+	}
+	none := sentinelPrefix + "none-" + id
+	if now, err := s.store.SetSentinel(ctx, name, none); err != nil || now != none {
+		return err // another sweep was first; if it dies, the next one finds the loss again
+	}
+	for last, n := uuid.Nil, 1; n > 0; {
+		if last, n, err = s.store.Unconfirm(ctx, last, 5000); err != nil {
+			return err
+		}
+		sum.Unconfirmed += n
+	}
+	now, err := s.store.SetSentinel(ctx, none, next)
+	if err == nil && now == next {
+		metrics.SchedulerLostData() // of several sweeps that found it, by one
+	}
+	return err
+}
+
+// callTimeout is how long one call to Dapr may take.
+const callTimeout = 2 * time.Second
+
+func (s *Sweeper) holds(ctx context.Context, name string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return s.dapr.Holds(ctx, name)
+}
+
+func (s *Sweeper) keep(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return s.dapr.Keep(ctx, name)
+}

@@ -1,0 +1,237 @@
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/schedule"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// Dapr is what a sweep needs of Dapr. Package jobs has the real one.
+type Dapr interface {
+	schedule.Scheduler
+	// Keep has a job be there for ever, under a name. One that is there already is
+	// left as it is.
+	Keep(ctx context.Context, name string) error
+	// Holds reports whether a job of the name is there.
+	Holds(ctx context.Context, name string) (bool, error)
+	// Publish publishes an event. id is the event's: the same for the same event.
+	Publish(ctx context.Context, topic, id string, data any) error
+}
+
+// SweepRules are the rules for the sweep.
+type SweepRules struct {
+	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one pass of the sweep may take; less than the time between two"`
+	Grace      time.Duration `env:"SWEEP_GRACE" envDefault:"5s" help:"how long an overdue reminder is left to its callback before the sweep fires it"`
+	Horizon    task.Horizon
+	Concurrent int `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many reminders the sweep works on at a time"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (r SweepRules) Validate() error {
+	var problems []error
+	if r.Budget < time.Second {
+		problems = append(problems, errors.New("SWEEP_BUDGET must be at least 1s"))
+	}
+	if r.Grace < 0 {
+		problems = append(problems, errors.New("SWEEP_GRACE must not be negative"))
+	}
+	if r.Concurrent < 1 || r.Concurrent > 1000 {
+		problems = append(problems, errors.New("SWEEP_CONCURRENCY must be between 1 and 1000"))
+	}
+	return errors.Join(problems...)
+}
+
+// Sweeper is what makes the promises hold whatever happens to Dapr, to the functions and
+// to the providers: it finds in Postgres what should have happened and has not, and does
+// it, or has it done. Any number of sweeps may run at one time.
+type Sweeper struct {
+	store *store.Store
+	dapr  Dapr
+	jobs  schedule.Jobs
+	firer *fire.Firer
+	wake  func(context.Context) error
+	now   func() time.Time
+	rules SweepRules
+}
+
+// NewSweeper makes a Sweeper from its parts, which its caller closes. wake has the sender
+// look for what is due, and returns once it does. now is the Sweeper's clock, time.Now
+// outside of tests.
+func NewSweeper(s *store.Store, dapr Dapr, firer *fire.Firer, wake func(context.Context) error, now func() time.Time, rules SweepRules) *Sweeper {
+	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Concurrent), firer: firer, wake: wake, now: now, rules: rules}
+}
+
+// Summary is what a sweep has done.
+type Summary struct {
+	// Fired are reminders that were overdue, by how that ended: a fire.Status, or "error".
+	Fired map[string]int `json:"fired"`
+	// Scheduled and Pending are reminders that Dapr had not taken: now it has, or
+	// still not.
+	Scheduled int `json:"scheduled"`
+	Pending   int `json:"pending"`
+	// Sentinel is "present", "made" (the first sweep of all), "lost" (the scheduler
+	// has lost its data), or "unknown" (it could not be asked).
+	Sentinel string `json:"sentinel"`
+	// Unconfirmed is how many reminders are scheduled again because the scheduler has lost
+	// its data.
+	Unconfirmed int `json:"unconfirmed"`
+	// Alerts are dead letters that the operators were told of, and those they could
+	// not be.
+	Alerts       int `json:"alerts"`
+	FailedAlerts int `json:"failed_alerts"`
+	// LeftoverJobs are those that Dapr has deleted.
+	LeftoverJobs int `json:"leftover_jobs"`
+	// OldestWaitingSeconds is for how long the oldest of what is still to be done has been
+	// due, by what it waits for: "firing", or a store.Lane.
+	OldestWaitingSeconds map[string]float64 `json:"oldest_waiting_seconds"`
+	// Complete is true if every step was completed.
+	Complete bool         `json:"complete"`
+	Steps    []StepReport `json:"steps"`
+}
+
+// Failed counts the steps that went wrong.
+func (s Summary) Failed() int { return failed(s.Steps) }
+
+// Away returns an unavailable fault if every step that needs the database has failed, so
+// that nothing was done.
+func (s Summary) Away() error {
+	if s.Failed() < len(s.Steps)-1 { // waking the sender needs none
+		return nil
+	}
+	return fault.Unavailable(errors.New(s.Steps[1].Error), "every step of the sweep has failed, as it does while the database is away; the log says why")
+}
+
+// page is how many rows a step reads at a time.
+const page = 500
+
+// Sweep makes one pass: it has the sender look for what is due, fires what is overdue,
+// looks whether the scheduler has lost its data, schedules what is pending, deletes
+// leftover jobs, and tells operators of dead letters.
+func (s *Sweeper) Sweep(ctx context.Context) Summary {
+	began := time.Now()
+	sum := Summary{Fired: map[string]int{}, Sentinel: "unknown"}
+	sum.Steps, sum.Complete = runSteps(ctx, "sweep", s.rules.Budget, []step{
+		{"wake_sender", "asked to send what is due", 1, func(ctx context.Context) (int, bool, error) { return 0, true, s.wake(ctx) }},
+		{"fire_overdue", "overdue reminders: fired", 6, func(ctx context.Context) (int, bool, error) { return s.fireOverdue(ctx, sum.Fired) }},
+		{"check_sentinel", "reminders whose jobs the scheduler has lost: made pending", 3, func(ctx context.Context) (int, bool, error) {
+			err := s.checkSentinel(ctx, &sum)
+			return sum.Unconfirmed, true, err
+		}},
+		{"schedule_pending", "pending reminders: scheduled", 6, func(ctx context.Context) (int, bool, error) { return s.schedulePending(ctx, &sum) }},
+		{"delete_leftovers", "jobs that a change has left over: deleted", 1, func(ctx context.Context) (int, bool, error) { return s.deleteLeftovers(ctx, &sum) }},
+		{"tell_of_dead_letters", "dead letters: operators were told", 1, func(ctx context.Context) (int, bool, error) { return s.alert(ctx, &sum) }},
+		{"look_what_waits", "counted", 1, func(ctx context.Context) (int, bool, error) { return 0, true, s.lookWhatWaits(ctx, &sum) }},
+	})
+	result := metrics.Complete
+	switch {
+	case sum.Failed() > 0:
+		result = metrics.Failed
+	case !sum.Complete:
+		result = metrics.CutShort
+	}
+	metrics.Swept(result, time.Since(began))
+	for outcome, n := range sum.Fired {
+		metrics.SweepOutcome(metrics.WorkFire, outcome, n)
+	}
+	metrics.SweepOutcome(metrics.WorkSchedule, "scheduled", sum.Scheduled)
+	metrics.SweepOutcome(metrics.WorkSchedule, "pending", sum.Pending)
+	return sum
+}
+
+// fireOverdue fires armed reminders whose callback has not come.
+func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (fired int, complete bool, err error) {
+	var last store.Due
+	for ctx.Err() == nil {
+		overdue, err := s.store.Overdue(ctx, s.rules.Grace, last, page)
+		if err != nil || len(overdue) == 0 {
+			return counts[string(fire.Success)], counts["error"] == 0, err
+		}
+		var mu sync.Mutex
+		var group errgroup.Group
+		group.SetLimit(s.rules.Concurrent)
+		for _, d := range overdue {
+			if ctx.Err() != nil {
+				break
+			}
+			group.Go(func() error {
+				fired, err := s.firer.FireOverdue(ctx, d.Revision)
+				outcome := string(fire.Skipped) // somebody was faster
+				switch {
+				case err != nil:
+					slog.WarnContext(ctx, "an overdue reminder is left for the next sweep", "reminder_id", d.ReminderID, "error", err)
+					outcome = "error"
+				case fired:
+					outcome = string(fire.Success)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				counts[outcome]++
+				return nil
+			})
+		}
+		_ = group.Wait()
+		last = overdue[len(overdue)-1]
+	}
+	return counts[string(fire.Success)], false, ctx.Err()
+}
+
+// schedulePending schedules what Dapr is not known to hold a job for: calls that failed,
+// and reminders that have come within the horizon. When Dapr takes none of a page it is
+// away: the rest is left for the next sweep.
+func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) (scheduled int, complete bool, err error) {
+	for ctx.Err() == nil {
+		claimed, n, err := s.jobs.SchedulePending(ctx, s.rules.Horizon.Until(s.now()))
+		sum.Scheduled += n
+		sum.Pending += claimed - n
+		switch {
+		case err != nil, claimed == 0:
+			return sum.Scheduled, sum.Pending == 0, err
+		case n == 0:
+			return sum.Scheduled, false, fmt.Errorf("Dapr has taken none of %d jobs", claimed) //nolint:staticcheck // its name
+		}
+	}
+	return sum.Scheduled, false, ctx.Err()
+}
+
+// deleteLeftovers deletes a page of jobs that mean nothing any more. What the sweeps
+// don't get to is left for the nightly cleanup.
+func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) (deleted int, complete bool, err error) {
+	left, err := s.store.Leftovers(ctx, page)
+	if err != nil {
+		return 0, false, err
+	}
+	gone, err := s.jobs.Delete(ctx, left)
+	sum.LeftoverJobs = len(gone.Jobs)
+	return len(gone.Jobs), true, errors.Join(err, s.store.DropLeftovers(context.WithoutCancel(ctx), gone))
+}
+
+// lookWhatWaits measures for how long the oldest of what is to be done has waited, and counts
+// the dead letters.
+func (s *Sweeper) lookWhatWaits(ctx context.Context, sum *Summary) error {
+	waiting, err := s.store.Waiting(ctx)
+	if err != nil {
+		return err
+	}
+	sum.OldestWaitingSeconds = map[string]float64{}
+	for of, d := range waiting {
+		sum.OldestWaitingSeconds[of] = d.Seconds()
+	}
+	metrics.SetOldestWaiting(waiting)
+	counts, err := s.store.CountDeadLetters(ctx)
+	if err == nil {
+		metrics.SetDeadLetters(counts)
+	}
+	return err
+}
