@@ -11,7 +11,6 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/deliver"
-	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
@@ -267,8 +266,8 @@ func TestGoneAtTheSameTime(t *testing.T) {
 	for range 3 {
 		created := w.create(task.Draft{DueDate: in(0)})
 		group.Go(func() {
-			if o, err := w.firer.Fire(t.Context(), wake(created)); err != nil || o.Status != fire.Success {
-				t.Error(o, err)
+			if _, err := w.firer.Fire(t.Context(), wake(created)); err != nil { // it may be another's neighbour
+				t.Error(err)
 			}
 		})
 		group.Go(func() {

@@ -44,8 +44,8 @@ func (w *world) told() (counts []string) {
 		group by user_id order by user_id`)
 }
 
-// One call fires all that is due, in as many transactions as that takes; what it has to
-// send besides is left to their own calls, each of which finds that it has fired.
+// One callback fires all that is due, in as many transactions as that takes. The others find
+// that theirs has fired.
 func TestOneCallFiresItsNeighbours(t *testing.T) {
 	w := newWorld(t, atNoon)
 	tasks := w.spike(1200, time.Second, task.InApp, task.Email)
@@ -54,9 +54,6 @@ func TestOneCallFiresItsNeighbours(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 	w.want("told", w.told(), "ada 600 t", "bob 600 t")
-	if n := w.mail.count(); n != 1 {
-		t.Errorf("%d e-mails", n)
-	}
 	if r := w.reload(later.ID).Reminders[0]; r.State != task.Armed {
 		t.Errorf("fired before its time: %+v", r)
 	}
@@ -67,7 +64,7 @@ func TestOneCallFiresItsNeighbours(t *testing.T) {
 	for i, each := range tasks[1:] {
 		firer := []*teller{w.firer, stranger}[i%2]
 		calls.Go(func() {
-			if o, err := firer.Fire(t.Context(), wake(each)); err != nil || o.Status != fire.Success {
+			if o, err := firer.Fire(t.Context(), wake(each)); err != nil || o.Status == fire.Success {
 				t.Errorf("%+v, %v", o, err)
 			}
 		})
@@ -149,15 +146,15 @@ func TestNeighbourThatCannotBeFired(t *testing.T) {
 func TestFiredAheadAndCancelledSince(t *testing.T) {
 	w := newWorld(t, atNoon)
 	tasks := w.spike(4, time.Second, task.InApp, task.Email)
-	w.fire(wake(tasks[0]))
+	w.firer.Firer.Fire(t.Context(), wake(tasks[0])) // nothing is sent yet
 	w.update(tasks[1].ID, func(d *task.Draft) { d.Completed = true })
 	w.fire(wake(tasks[1]))
-	if n := w.mail.count(); n != 1 {
+	if n := w.mail.count(); n != 3 {
 		t.Errorf("%d e-mails", n)
 	}
 	// Armed anew, it is another revision, which nobody remembers.
 	moved := w.update(tasks[1].ID, func(d *task.Draft) { d.Completed, d.DueDate = false, in(0) })
-	if o := w.fire(wake(moved)); o.Status != fire.Success || w.mail.count() != 2 {
+	if o := w.fire(wake(moved)); o.Status != fire.Success || w.mail.count() != 4 {
 		t.Errorf("%+v, %d e-mails", o, w.mail.count())
 	}
 }

@@ -125,7 +125,7 @@ func TestCancellingStopsEveryOpenState(t *testing.T) {
 
 func TestSendIsBounded(t *testing.T) {
 	w := newWorld(t, atNoon)
-	w.firer = newTeller(w.store, byEmail(deaf{}), w.clock, deliver.Rules{SendTimeout: 100 * time.Millisecond, Lease: 10 * time.Second, MaxAttempts: 3})
+	w.firer = newTeller(w.store, byEmail(deaf{}), w.clock, deliver.Rules{SendTimeout: 100 * time.Millisecond, Lease: 10 * time.Second, MaxAttempts: 3, Concurrent: 64, PerUser: 64})
 	created := w.create(task.Draft{DueDate: in(0)})
 	began := time.Now()
 	_, _ = w.firer.Fire(t.Context(), wake(created))

@@ -12,9 +12,9 @@ import (
 
 	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/providers"
-	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/task"
 )
 

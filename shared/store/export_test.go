@@ -13,3 +13,6 @@ func (k Kept) Table() string { return k.table }
 
 // SentinelLock is held alone by who records another sentinel.
 const SentinelLock = sentinelLock
+
+// OpenIn is the condition for the deliveries d of a lane that still want something done.
+func OpenIn(l Lane) string { return isOpen + ` and ` + l.in() }

@@ -301,7 +301,7 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	bad := task.Task{ID: uuid.Must(uuid.NewV7()), UserID: "late", Version: 1} // without a title
-	if _, err := s.InsertTasks(t.Context(), store.Alone, store.Alone, []store.User{{ID: "late"}}, []task.Task{bad}, forever, 0); err == nil {
+	if _, err := s.InsertTasks(t.Context(), store.Alone, []store.User{{ID: "late"}}, []task.Task{bad}, forever, 0); err == nil {
 		t.Error("a task without a title is stored")
 	}
 	var there bool
