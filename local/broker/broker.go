@@ -38,11 +38,13 @@ type Broker struct {
 
 	mu      sync.Mutex
 	cluster *kfake.Cluster // nil while it is stopped
+	delay   time.Duration
+	changed chan struct{} // closed when delay is another
 }
 
 // Start starts a broker. It can be used at once.
 func Start(o Options) (*Broker, error) {
-	b := &Broker{options: o}
+	b := &Broker{options: o, changed: make(chan struct{})}
 	return b, b.Start()
 }
 
@@ -73,8 +75,47 @@ func (b *Broker) Start() error {
 		}
 		return nil, nil, false // and the broker answers it
 	})
+	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // its order
+		if b.isSlow() {
+			cluster.SleepControl(b.wait)
+		}
+		return nil, nil, false
+	})
 	b.cluster = cluster
 	return nil
+}
+
+// Slow has the broker take so much longer for each event that is published, also for those
+// that wait already. 0 has it be as fast as it is.
+func (b *Broker) Slow(by time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.delay = by
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+func (b *Broker) isSlow() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.delay > 0
+}
+
+// wait returns when it is time to take what has just come.
+func (b *Broker) wait() {
+	for came := time.Now(); ; {
+		b.mu.Lock()
+		left, changed := time.Until(came.Add(b.delay)), b.changed
+		b.mu.Unlock()
+		if left <= 0 {
+			return
+		}
+		select {
+		case <-time.After(left):
+			return
+		case <-changed:
+		}
+	}
 }
 
 // Stop stops the broker and cuts off whoever is connected. It may be called more

@@ -133,3 +133,27 @@ func TestPortThatIsTaken(t *testing.T) {
 	}
 	other.Stop()
 }
+
+// What is published to a slow broker is there when it has taken its time, or is slow no more.
+func TestSlow(t *testing.T) {
+	b := start(t)
+	b.Slow(300 * time.Millisecond)
+	began := time.Now()
+	publish(t, b, "first", "a")
+	if took := time.Since(began); took < 300*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	b.Slow(time.Hour)
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		publish(t, b, "first", "b")
+	}()
+	select {
+	case <-published:
+		t.Error("it did not wait")
+	case <-time.After(300 * time.Millisecond):
+	}
+	b.Slow(0)
+	<-published
+}

@@ -21,14 +21,16 @@ import (
 	"github.com/duebell/duebell/manifests"
 )
 
-// SchedulerOptions says how a scheduler runs. All fields but OnEvent are needed.
+// SchedulerOptions says how a scheduler runs. All fields but ReachedAt and OnEvent are needed.
 type SchedulerOptions struct {
 	Runtime Runtime
 	// Dir holds the jobs. They do not depend on the ports, which may be others
 	// each time. Only one scheduler may use a Dir.
-	Dir     string
-	Ports   SchedulerPorts
-	LogFile string
+	Dir   string
+	Ports SchedulerPorts
+	// ReachedAt is the port by which daprds reach it; 0 means Ports.API.
+	ReachedAt int
+	LogFile   string
 	// OnEvent hears when the scheduler dies and runs again.
 	OnEvent func(process.Event)
 }
@@ -53,7 +55,7 @@ func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 			"--id=" + id,
 			"--listen-address=127.0.0.1",
 			"--port=" + strconv.Itoa(o.Ports.API),
-			"--override-broadcast-host-port=" + process.Address(o.Ports.API),
+			"--override-broadcast-host-port=" + process.Address(cmp.Or(o.ReachedAt, o.Ports.API)),
 			"--healthz-port=" + strconv.Itoa(o.Ports.Health),
 			"--healthz-listen-address=127.0.0.1",
 			"--etcd-data-dir=" + filepath.Join(o.Dir, "data"),

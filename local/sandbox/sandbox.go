@@ -13,6 +13,7 @@
 //	POST   /dev/google/token                                      Google's tokens for service accounts
 //	POST   /dev/onesignal/notifications                           OneSignal
 //	POST   /dev/webhooks/{anything}                               a webhook that takes everything
+//	POST   /dev/hanging/{anything}                                a webhook that takes everything and answers nothing
 //	GET    /dev/messages                what was sent, newest last
 //	POST   /dev/faults                  fail from now on: {"provider", "status", "retry_after",
 //	                                    "delay", "cut", "times"}, see Fault
@@ -63,6 +64,7 @@ const (
 	GooglePath    = "/dev/google"
 	OneSignalPath = "/dev/onesignal"
 	WebhookPath   = "/dev/webhooks"
+	HangingPath   = "/dev/hanging"
 )
 
 // provider is a provider's HTTP API.
@@ -192,11 +194,11 @@ func (s *Sandbox) Fail(f Fault) {
 	s.faults = append(s.faults, f)
 }
 
-// Heal clears all faults.
-func (s *Sandbox) Heal() {
+// Heal clears the faults of the providers that are named, or all if none is.
+func (s *Sandbox) Heal(providers ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults = nil
+	s.faults = slices.DeleteFunc(s.faults, func(f Fault) bool { return len(providers) == 0 || slices.Contains(providers, f.Provider) })
 }
 
 // Handler serves what the package's comment lists.
@@ -208,6 +210,7 @@ func (s *Sandbox) Handler() http.Handler {
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", own)
+	mux.HandleFunc("POST "+HangingPath+"/", hang)
 	for _, p := range providers {
 		api := http.StripPrefix(p.path, s.handler(p))
 		mux.Handle(p.path, api)

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -209,7 +210,11 @@ func TestFaultsComeInTheirOrder(t *testing.T) {
 			t.Errorf("after send %d there are %d messages, want %d", i, got, want.messages)
 		}
 	}
-	s.Heal()
+	s.Heal(sandbox.SES)
+	if got := send(t, base); got != 503 {
+		t.Errorf("another one is healed, and it answers %d", got)
+	}
+	s.Heal(sandbox.SendGrid)
 	if got := send(t, base); got != http.StatusAccepted {
 		t.Errorf("healed, it answers %d", got)
 	}
@@ -297,5 +302,22 @@ func TestFaultsOverHTTP(t *testing.T) {
 	}
 	if status, header, _ := do(t, http.MethodPut, base+"/dev/messages", "{}"); status != http.StatusMethodNotAllowed || header.Get("Allow") == "" {
 		t.Errorf("PUT answers %d", status)
+	}
+}
+
+// A webhook to there is taken, and never answered.
+func TestHangingWebhook(t *testing.T) {
+	s, base := serve(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+sandbox.HangingPath+"/hog", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := http.DefaultClient.Do(req); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, %v", resp, err)
+	}
+	if got := s.Messages(); len(got) != 0 {
+		t.Errorf("%v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -41,4 +42,10 @@ func (s *Sandbox) serveWebhook(w http.ResponseWriter, r *http.Request, body []by
 	}
 	s.accept(r, f, Message{Provider: Webhook, To: "http://" + r.Host + r.RequestURI, Body: string(body), DeliveryID: id})
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// hang keeps its caller waiting until that hangs up.
+func hang(_ http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, http.MaxBytesReader(nil, r.Body, 1<<20)) // or the server does not see it go
+	<-r.Context().Done()
 }

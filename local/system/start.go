@@ -23,6 +23,7 @@ import (
 	"github.com/duebell/duebell/local/gateway"
 	"github.com/duebell/duebell/local/ingress"
 	"github.com/duebell/duebell/local/issuer"
+	"github.com/duebell/duebell/local/link"
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
@@ -56,6 +57,9 @@ func (s *System) start(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.serve(); err != nil {
+		return err
+	}
+	if err := s.startLinks(); err != nil {
 		return err
 	}
 	if err := s.startBroker(); err != nil {
@@ -117,6 +121,36 @@ func (s *System) serve() (err error) {
 	return nil
 }
 
+// startLinks puts links where Options.Links wants them.
+func (s *System) startLinks() error {
+	if !s.options.Links {
+		return nil
+	}
+	to := map[string]int{firstDaprd: s.ports.Daprds[firstDaprd].GRPC, scheduler: s.ports.Scheduler.API}
+	for _, f := range s.functions {
+		if f.Subscribes {
+			to[f.Name] = s.ports.Functions[f.Name]
+		}
+	}
+	s.links = map[string]*link.Link{}
+	for part, port := range to {
+		l, err := link.New(port)
+		if err != nil {
+			return err
+		}
+		s.links[part] = l
+	}
+	return nil
+}
+
+// linked returns the port by which others reach a part that listens on a port.
+func (s *System) linked(part string, port int) int {
+	if l := s.links[part]; l != nil {
+		return l.Port()
+	}
+	return port
+}
+
 // listen serves on a port until the system stops.
 func (s *System) listen(port int, handler http.Handler) error {
 	listener, err := net.Listen("tcp4", process.Address(port))
@@ -163,6 +197,7 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 		return err
 	}
 	variables := s.variables()
+	variables["DAPR_GRPC_ENDPOINT"] = process.Address(s.linked(firstDaprd, s.ports.Daprds[firstDaprd].GRPC))
 	group, ctx := errgroup.WithContext(ctx)
 	for _, f := range s.functions {
 		group.Go(func() error {
@@ -221,10 +256,10 @@ func (s *System) startDapr(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.step(ctx, "scheduler", "starting", func(ctx context.Context, _ func(string)) (string, error) {
-		return process.Address(s.ports.Scheduler.API), s.run(ctx, "scheduler", func() (*process.Process, error) {
+	err = s.step(ctx, scheduler, "starting", func(ctx context.Context, _ func(string)) (string, error) {
+		return process.Address(s.ports.Scheduler.API), s.run(ctx, scheduler, func() (*process.Process, error) {
 			return dapr.StartScheduler(dapr.SchedulerOptions{
-				Runtime: runtime, Dir: s.path("scheduler"), Ports: s.ports.Scheduler, LogFile: s.log("scheduler"), OnEvent: s.event,
+				Runtime: runtime, Dir: s.path(scheduler), Ports: s.ports.Scheduler, ReachedAt: s.linked(scheduler, s.ports.Scheduler.API), LogFile: s.log(scheduler), OnEvent: s.event,
 			})
 		})
 	})
@@ -263,7 +298,7 @@ func (s *System) daprds() []daprd {
 	}
 	for _, f := range s.functions {
 		if f.Subscribes {
-			daprds = append(daprds, daprd{firstDaprd + "-" + f.Name, f.Name, func(p ports) int { return p.Functions[f.Name] }, false})
+			daprds = append(daprds, daprd{firstDaprd + "-" + f.Name, f.Name, func(p ports) int { return s.linked(f.Name, p.Functions[f.Name]) }, false})
 		}
 	}
 	return daprds
@@ -271,14 +306,14 @@ func (s *System) daprds() []daprd {
 
 func (s *System) startDaprd(ctx context.Context, runtime dapr.Runtime, d daprd) error {
 	return s.step(ctx, d.name, "starting", func(ctx context.Context, say func(string)) (string, error) {
-		own, scheduler := s.ports.Daprds[d.name], 0
+		own, jobsPort := s.ports.Daprds[d.name], 0
 		if d.jobs {
-			scheduler = s.ports.Scheduler.API
+			jobsPort = s.linked(scheduler, s.ports.Scheduler.API)
 		}
 		err := s.run(ctx, d.name, func() (*process.Process, error) {
 			return dapr.StartDaprd(dapr.DaprdOptions{
 				Name: d.name, Runtime: runtime, Dir: s.path(d.name), AppID: d.appID, AppPort: d.appPort(s.ports), Ports: own,
-				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: scheduler,
+				APIToken: s.secrets.daprAPI, AppToken: s.secrets.appAPI, SchedulerPort: jobsPort,
 				ResourcesPaths: s.resources(), Env: []string{"KAFKA_BROKERS=" + s.broker.Address()},
 				LogFile: s.log(d.name), OnEvent: s.event,
 			})

@@ -34,6 +34,7 @@ import (
 	"github.com/duebell/duebell/local/gateway"
 	"github.com/duebell/duebell/local/ingress"
 	"github.com/duebell/duebell/local/issuer"
+	"github.com/duebell/duebell/local/link"
 	"github.com/duebell/duebell/local/lock"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
@@ -42,6 +43,7 @@ import (
 const (
 	appID      = "duebell"
 	firstDaprd = "daprd"
+	scheduler  = "scheduler"
 	audience   = "duebell"
 	sender     = "Duebell <reminders@duebell.example>"
 
@@ -70,6 +72,8 @@ type Options struct {
 	// Ingress has daprd's callbacks go through an ingress, to all instances of the
 	// function that they are for; see System.Ingress. Without it they go straight there.
 	Ingress bool
+	// Links has parts be reached through links that can be slow; see System.Link.
+	Links bool
 	// Daprds is how many daprds serve the functions; 0 means one. Functions call the
 	// first; Dapr calls back through any.
 	Daprds int
@@ -111,7 +115,8 @@ type System struct {
 	sandbox *sandbox.Sandbox
 	broker  *broker.Broker
 	gateway *gateway.Gateway
-	ingress *ingress.Ingress // nil without Options.Ingress
+	ingress *ingress.Ingress      // nil without Options.Ingress
+	links   map[string]*link.Link // nil without Options.Links
 	servers []*http.Server
 	mail    net.Listener   // the sandbox's
 	served  sync.WaitGroup // until they have ended
@@ -189,6 +194,10 @@ func (s *System) Sandbox() *sandbox.Sandbox { return s.sandbox }
 // Ingress returns what daprd's callbacks go through; nil without Options.Ingress.
 func (s *System) Ingress() *ingress.Ingress { return s.ingress }
 
+// Link returns what stands before a part: daprd, for the functions; the scheduler, for
+// daprd; or a subscriber, for its own daprd. It is nil without Options.Links.
+func (s *System) Link(part string) *link.Link { return s.links[part] }
+
 // Process returns the process called postgres, scheduler, daprd (a second one is
 // called daprd-2, a subscriber's own daprd-audit-log, say) or like a function: to kill,
 // pause, stop or start it. It is nil if there is none of that name.
@@ -249,7 +258,7 @@ func (s *System) Stop(ctx context.Context) error {
 		names = append(names, d.name)
 	}
 	errs := []error{removeFile(s.path(environmentFile)), s.stopProcesses(ctx, names...)}
-	names = []string{"scheduler"}
+	names = []string{scheduler}
 	for _, f := range s.functions {
 		names = append(names, f.Name)
 	}
@@ -266,6 +275,9 @@ func (s *System) Stop(ctx context.Context) error {
 		_ = s.mail.Close() // its clients have ended
 	}
 	s.served.Wait()
+	for _, l := range s.links {
+		l.Close()
+	}
 	if s.ingress != nil {
 		s.ingress.Close()
 	}

@@ -1,0 +1,180 @@
+// Package link stands between two parts of the local system as a network does that can be
+// slow: what one part answers then reaches the other late, or not before it is healed.
+package link
+
+import (
+	"io"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/duebell/duebell/local/process"
+)
+
+// Never is a delay that ends only when the link is healed.
+const Never = time.Duration(math.MaxInt64)
+
+// Link passes TCP connections on to a port of this machine. It is safe for concurrent use.
+type Link struct {
+	listener net.Listener
+	to       string
+	serving  sync.WaitGroup
+
+	mu      sync.Mutex
+	delay   time.Duration
+	changed chan struct{} // closed when delay is another
+	open    map[net.Conn]bool
+	closed  bool
+}
+
+// New makes a Link to a port, which need not listen yet.
+func New(port int) (*Link, error) {
+	listener, err := net.Listen("tcp4", process.Address(0))
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{listener: listener, to: process.Address(port), changed: make(chan struct{}), open: map[net.Conn]bool{}}
+	l.serving.Go(l.serve)
+	return l, nil
+}
+
+// Port is where the link itself listens.
+func (l *Link) Port() int { return l.listener.Addr().(*net.TCPAddr).Port }
+
+// Slow has everything that is answered take so much longer, also on connections that are
+// open and what is on its way. Never holds it back until Heal.
+func (l *Link) Slow(by time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay = by
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// Heal has answers pass at once again.
+func (l *Link) Heal() { l.Slow(0) }
+
+// Close cuts all connections, and takes no more.
+func (l *Link) Close() {
+	l.mu.Lock()
+	l.closed = true
+	for c := range l.open {
+		_ = c.Close()
+	}
+	l.mu.Unlock()
+	_ = l.listener.Close()
+	l.serving.Wait()
+}
+
+func (l *Link) serve() {
+	for {
+		from, err := l.listener.Accept()
+		if err != nil {
+			return // it is closed
+		}
+		l.serving.Go(func() { l.pass(from) })
+	}
+}
+
+// pass connects a caller, and returns when either end has hung up.
+func (l *Link) pass(from net.Conn) {
+	defer from.Close()
+	to, err := net.Dial("tcp4", l.to)
+	if err != nil {
+		return // as if nothing listened here
+	}
+	defer to.Close()
+	if !l.keep(from, to) {
+		return
+	}
+	defer l.forget(from, to)
+	gone := make(chan struct{})
+	l.serving.Go(func() {
+		defer close(gone)
+		_, _ = io.Copy(to, from)
+		_ = to.Close()
+	})
+	l.answer(from, to, gone)
+	_ = from.Close()
+	<-gone
+}
+
+// keep takes note of connections, unless the link is closed.
+func (l *Link) keep(connections ...net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range connections {
+		l.open[c] = true
+	}
+	return !l.closed
+}
+
+func (l *Link) forget(connections ...net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range connections {
+		delete(l.open, c)
+	}
+}
+
+// piece is a part of an answer, and when it came.
+type piece struct {
+	came time.Time
+	data []byte
+}
+
+// answer passes on what comes back, each piece when it is its time, until that ends or the
+// caller is gone.
+func (l *Link) answer(from, to net.Conn, gone <-chan struct{}) {
+	pieces := make(chan piece, 1000)
+	l.serving.Go(func() {
+		defer close(pieces)
+		for {
+			buffer := make([]byte, 16<<10)
+			n, err := to.Read(buffer)
+			if n > 0 {
+				select {
+				case pieces <- piece{time.Now(), buffer[:n]}:
+				case <-gone:
+					return
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	for p := range pieces {
+		if !l.wait(p.came, gone) {
+			return
+		}
+		if _, err := from.Write(p.data); err != nil {
+			return
+		}
+	}
+}
+
+// wait returns true when it is time to pass on what came at an instant, false if the caller
+// is gone by then.
+func (l *Link) wait(came time.Time, gone <-chan struct{}) bool {
+	for {
+		l.mu.Lock()
+		delay, changed := l.delay, l.changed
+		l.mu.Unlock()
+		if delay == 0 {
+			return true
+		}
+		var over <-chan time.Time
+		if delay != Never {
+			over = time.After(time.Until(came.Add(delay)))
+		}
+		select {
+		case <-over:
+			return true
+		case <-changed:
+		case <-gone:
+			return false
+		}
+	}
+}
