@@ -152,6 +152,11 @@ func Serve[C any](w *World, build func(C) (*function.Function, error), environ .
 	}
 	server := httptest.NewServer(f.Handler)
 	w.Cleanup(func() {
+		if f.Finish != nil { // first, as requests that go on for as long as there is work end by it
+			if err := f.Finish(context.Background()); err != nil {
+				w.Error(err)
+			}
+		}
 		server.Close()
 		if f.Close != nil {
 			f.Close()

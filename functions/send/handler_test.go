@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// asFunction, in the environment of this program, makes it the function itself.
+const asFunction = "SEND_TEST_AS_FUNCTION"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asFunction) != "" {
+		function.Run("send", New)
+	}
+	storetest.Main(m)
+}
+
+// provider stands in for SendGrid. Each send waits until it is let go, and is counted.
+type provider struct {
+	url   string
+	hold  chan struct{} // closed: nobody waits
+	began atomic.Int32
+	ended atomic.Int32
+}
+
+func newProvider(t *testing.T) *provider {
+	t.Helper()
+	p := &provider{hold: make(chan struct{})}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		p.began.Add(1)
+		<-p.hold
+		p.ended.Add(1)
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	p.url = server.URL
+	t.Cleanup(server.Close)
+	return p
+}
+
+func (p *provider) letGo() { close(p.hold) }
+
+// settings are the function's, with the provider. It does not wait for what is due soon.
+func (p *provider) settings() []string {
+	return []string{"SENDGRID_API_KEY=SG.secret", "SENDGRID_URL=" + p.url, "EMAIL_FROM=Duebell <reminders@duebell.example>", "SEND_LINGER=0s"}
+}
+
+// plan has a reminder of ada's fire, which plans an e-mail.
+func plan(w *functiontest.World) task.Task {
+	w.Helper()
+	due := task.Instant(time.Now().Add(-time.Second))
+	t := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()})
+	firer := fire.New(w.Store, fire.Channels{task.Email: {"sendgrid"}}, func() {}, time.Now)
+	if outcome, err := firer.FireTask(w.Context(), "ada", t.ID); err != nil || outcome.Status != fire.Success {
+		w.Fatalf("%+v, %v", outcome, err)
+	}
+	return t
+}
+
+// states returns the states of ada's e-mails.
+func states(w *functiontest.World, t task.Task) (all []store.DeliveryState) {
+	w.Helper()
+	deliveries, err := w.Store.ListDeliveries(w.Context(), "ada", t.ID)
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, d := range deliveries {
+		if d.Channel == task.Email {
+			all = append(all, d.State)
+		}
+	}
+	return all
+}
+
+func sent(w *functiontest.World, t task.Task) bool {
+	w.Helper()
+	all := states(w, t)
+	return len(all) == 1 && all[0] == store.Sent
+}
+
+// answer is an answer that has begun.
+type answer struct {
+	t    testing.TB
+	body io.ReadCloser
+}
+
+// wake calls the function, and returns when its answer has begun.
+func wake(t testing.TB, url string) answer {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{}, Timeout: time.Minute}
+	t.Cleanup(client.CloseIdleConnections)
+	resp, err := client.Post(url, "application/json", strings.NewReader("what it says is nobody's concern"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
+	}
+	return answer{t, resp.Body}
+}
+
+// end waits for the end of the answer.
+func (a answer) end() {
+	a.t.Helper()
+	if text, err := io.ReadAll(a.body); err != nil || string(text) != "{}\n" {
+		a.t.Errorf("the answer is %q, %v", text, err)
+	}
+}
+
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not after 30 s: %s", what)
+		}
+	}
+}
+
+// The answer begins while the provider has not answered, goes on until the work is done,
+// and a second one does not.
+func TestSends(t *testing.T) {
+	w, p := functiontest.New(t), newProvider(t)
+	s := functiontest.Serve(w, New, p.settings()...)
+	first := plan(w)
+	held := wake(t, s.URL())
+	eventually(t, "a send", func() bool { return p.began.Load() == 1 })
+
+	second := plan(w)
+	wake(t, s.URL()).end()
+	eventually(t, "a second send", func() bool { return p.began.Load() == 2 })
+	if p.ended.Load() != 0 {
+		t.Fatal("the provider has answered: the test shows nothing")
+	}
+	p.letGo()
+	held.end()
+	if !sent(w, first) || !sent(w, second) || p.ended.Load() != 2 {
+		t.Errorf("the answer has ended, with %v and %v, by %d sends", states(w, first), states(w, second), p.ended.Load())
+	}
+
+	third := plan(w) // the next answer is held like the first
+	wake(t, s.URL()).end()
+	if !sent(w, third) {
+		t.Errorf("the answer has ended, with %v", states(w, third))
+	}
+}
+
+// With nothing to do the answer ends at once.
+func TestNothingToDo(t *testing.T) {
+	w, p := functiontest.New(t), newProvider(t)
+	s := functiontest.Serve(w, New, p.settings()...)
+	for range 3 {
+		wake(t, s.URL()).end()
+	}
+	if p.began.Load() != 0 {
+		t.Errorf("%d sends", p.began.Load())
+	}
+}
+
+// Whoever wakes it may hang up: the work goes on, and the next call's answer is held.
+func TestCallerHangsUp(t *testing.T) {
+	w, p := functiontest.New(t), newProvider(t)
+	s := functiontest.Serve(w, New, p.settings()...)
+	due := plan(w)
+	_ = wake(t, s.URL()).body.Close()
+	eventually(t, "a send", func() bool { return p.began.Load() == 1 })
+	p.letGo()
+	eventually(t, "it is sent", func() bool { return sent(w, due) })
+}
+
+// Told to stop, the function ends its answer at once, and itself when what it has begun to
+// send is sent and recorded.
+func TestDraining(t *testing.T) {
+	w, p := functiontest.New(t), newProvider(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(listener.Addr().String())
+	_ = listener.Close()
+	self := exec.Command(os.Args[0])
+	self.Env = append(append(w.Environ(), p.settings()...), asFunction+"=1", "HOST="+host, "PORT="+port)
+	out, err := self.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	self.Stderr = os.Stderr
+	if err := self.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	defer func() { _ = self.Process.Kill() }()
+	go func() {
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			fmt.Println(lines.Text())
+		}
+		exited <- self.Wait()
+	}()
+	address := "http://" + net.JoinHostPort(host, port)
+	eventually(t, "the function answers", func() bool {
+		resp, err := http.Get(address + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	due := plan(w)
+	held := wake(t, address)
+	eventually(t, "a send", func() bool { return p.began.Load() == 1 })
+	if err := self.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	held.end()
+	select {
+	case err := <-exited:
+		t.Fatalf("it has not waited for its send: %v", err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	p.letGo()
+	if err := <-exited; err != nil {
+		t.Error(err)
+	}
+	if !sent(w, due) {
+		t.Errorf("it has ended, with %v", states(w, due))
+	}
+}
+
+func TestOnlyPost(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	w.WantProblem(s.Call("GET", "/", nil), 405, "invalid", "POST")
+}
+
+// The database is away when the function is woken, and comes back: the answer, which has
+// begun at once, is held until what is due is sent.
+func TestDatabaseAway(t *testing.T) {
+	w, p := functiontest.New(t), newProvider(t)
+	p.letGo()
+	due := plan(w)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	database, err := url.Parse(w.DatabaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := database.Host
+	database.Host = address
+	w.DatabaseURL = database.String()
+	s := functiontest.Serve(w, New, append(p.settings(), "SEND_LINGER=1s")...) // which is longer than it waits between two tries
+	held := wake(t, s.URL())
+	wake(t, s.URL()).end()
+	time.Sleep(time.Second) // it is refused
+	if listener, err = net.Listen("tcp", address); err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go lead(listener, there)
+	held.end()
+	if !sent(w, due) {
+		t.Errorf("with the database it comes to %v", states(w, due))
+	}
+}
+
+// lead leads connections on to an address until the listener is closed.
+func lead(from net.Listener, to string) {
+	for {
+		here, err := from.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer here.Close()
+			there, err := net.Dial("tcp", to)
+			if err != nil {
+				return
+			}
+			defer there.Close()
+			go func() {
+				_, _ = io.Copy(there, here)
+				_ = there.Close()
+			}()
+			_, _ = io.Copy(here, there)
+		}()
+	}
+}
