@@ -61,14 +61,15 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	if m.Again {
 		publish = func(ctx context.Context, alone ...*sending) error { return c.publish(ctx, alone) }
 	}
-	if err := publish(ctx, s); err != nil {
-		s.err = err
+	err := publish(ctx, s)
+	if err == nil { // otherwise the call may still be under way
+		err = s.err
 	}
 	// Users read the text: what daprd says of the operator's network is not for them.
-	switch code := status.Code(s.err); {
-	case s.err == nil:
+	switch code := status.Code(err); {
+	case err == nil:
 		return nil
-	case errors.Is(s.err, jobs.ErrNotPublished):
+	case errors.Is(err, jobs.ErrNotPublished):
 		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("events can't be published at the moment (%s)", code)}
 	default:
 		return &notify.Error{Kind: notify.Unknown, Err: fmt.Errorf("the broker did not say that it has the event (%s)", code)}
