@@ -288,7 +288,8 @@ func (i *importer) try(ctx context.Context, r *request, key string, before int64
 		return answer, err
 	}
 	err = fmt.Errorf("the server answers %s: %s", resp.Status, detail(answer))
-	after, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // too large a number counts as the largest
+	after = min(after, int(time.Hour/time.Second))
 	switch resp.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 	default:

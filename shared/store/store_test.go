@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -267,6 +268,41 @@ func TestMigrationsGoDown(t *testing.T) {
 	for _, up := range ups {
 		if _, err := c.Exec(t.Context(), up); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Texts that are refused today were stored before: without what is refused, their tasks can
+// be changed.
+func TestOldTextsAreMended(t *testing.T) {
+	_, url := storetest.Open(t)
+	c := connect(t, url)
+	if _, err := c.Exec(t.Context(), `insert into users (id) values ('ada'); insert into tasks (id, user_id, title, notes, created_at, updated_at) select gen_random_uuid(), 'ada', title, notes, now(), now() from (values
+		(E'invoice\u202efdp.exe', E'a\r\n\tb\rc\u2066\u0085\u200d'), (E'two\n\tlines', ''), (E'\u001b', E'\u0007'), ('Pay rent 👨‍👩‍👧', 'Bank')) as old (title, notes)`); err != nil {
+		t.Fatal(err)
+	}
+	sql, err := os.ReadFile("migrate/0012_texts.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, _, _ := strings.Cut(string(sql), "-- +goose Down")
+	for range 2 {
+		if _, err := c.Exec(t.Context(), up); err != nil {
+			t.Fatal(err)
+		}
+		rows, _ := c.Query(t.Context(), `select title, notes from tasks`)
+		got := map[string]string{}
+		var title, notes string
+		if _, err := pgx.ForEachRow(rows, []any{&title, &notes}, func() error {
+			got[title] = notes
+			d := task.Draft{Title: title, Notes: notes}
+			return d.Validate()
+		}); err != nil {
+			t.Error(err)
+		}
+		want := map[string]string{"invoice fdp.exe": "a\n\tb\nc\u200d", "two lines": "", "?": "", "Pay rent 👨‍👩‍👧": "Bank"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
 		}
 	}
 }
