@@ -55,6 +55,7 @@ func (g *Gateway) proxy(function string, backend *url.URL) web.Handler {
 			r.SetURL(backend)
 			r.SetXForwarded()
 			r.Out.Host = r.In.Host
+			r.Out.URL.RawQuery = r.In.URL.RawQuery // also what is malformed: the function refuses it
 		},
 		Transport:     g.transport,
 		FlushInterval: -1, // streams
@@ -63,6 +64,7 @@ func (g *Gateway) proxy(function string, backend *url.URL) web.Handler {
 		},
 	}
 	return func(w http.ResponseWriter, r *http.Request) error {
+		web.LongBody(r) // the function itself knows how long it waits
 		proxy.ServeHTTP(w, r)
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,13 +16,17 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/web"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func backend(t *testing.T, h http.HandlerFunc) *url.URL {
 	t.Helper()
-	server := httptest.NewServer(h)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = web.NewServer(h).Server
+	server.Start()
 	t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	if err != nil {
@@ -41,7 +46,9 @@ func echo(name string) http.HandlerFunc {
 func serve(t *testing.T, backends map[string]*url.URL) string {
 	t.Helper()
 	g := gateway.New(backends, echo("dev"))
-	server := httptest.NewServer(g)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = web.NewServer(g).Server
+	server.Start()
 	t.Cleanup(func() {
 		server.Close()
 		g.Close()
@@ -142,6 +149,36 @@ func TestFunctionThatIsAway(t *testing.T) {
 	response, body = do(t, http.MethodDelete, base+"/api/tasks/1", "")
 	if detail := problem(t, response, body); response.StatusCode != 502 || !strings.Contains(detail, "delete-task") {
 		t.Errorf("a function that dies answers %d %q", response.StatusCode, detail)
+	}
+}
+
+// What a proxy would leave out as malformed is for the function to refuse.
+func TestMalformedQueriesArePassedOn(t *testing.T) {
+	base := serve(t, map[string]*url.URL{"get-tasks": backend(t, echo("get-tasks"))})
+	for _, query := range []string{"limit=5;completed=true", "completed=%zz&limit=5", "a=b;c"} {
+		if _, got := do(t, http.MethodGet, base+"/api/tasks?"+query, ""); !strings.Contains(got, " /api/tasks?"+query+" ") {
+			t.Errorf("%s arrives as %q", query, got)
+		}
+	}
+}
+
+// A client that does not end its request is answered, and let go of.
+func TestSlowBodies(t *testing.T) {
+	base := serve(t, map[string]*url.URL{"create-task": backend(t, web.Handler(func(http.ResponseWriter, *http.Request) error {
+		return fault.Unauthenticated("sign in")
+	}).ServeHTTP)})
+	for request, want := range map[string]string{"POST /api/tasks": "401", "POST /healthz": "405", "POST /nowhere": "404"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetReadDeadline(time.Now().Add(40 * time.Second))
+		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n1", request)
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+want) {
+			t.Errorf("%s: %s %v, want %s", request, answer, err, want)
+		}
 	}
 }
 

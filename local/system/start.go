@@ -26,6 +26,7 @@ import (
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/shared/web"
 )
 
 func (s *System) start(ctx context.Context) (err error) {
@@ -123,7 +124,7 @@ func (s *System) listen(port int, handler http.Handler) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := web.NewServer(handler)
 	s.servers = append(s.servers, server)
 	s.served.Go(func() { _ = server.Serve(listener) }) // ends when it is closed
 	return nil

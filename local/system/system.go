@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +36,7 @@ import (
 	"github.com/duebell/duebell/local/lock"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/shared/web"
 )
 
 const (
@@ -112,7 +112,7 @@ type System struct {
 	broker  *broker.Broker
 	gateway *gateway.Gateway
 	ingress *ingress.Ingress // nil without Options.Ingress
-	servers []*http.Server
+	servers []*web.Server
 	mail    net.Listener   // the sandbox's
 	served  sync.WaitGroup // until they have ended
 
@@ -258,9 +258,7 @@ func (s *System) Stop(ctx context.Context) error {
 	shutdown, cancelShutdown := context.WithTimeout(ctx, time.Second)
 	defer cancelShutdown()
 	for _, server := range s.servers {
-		if server.Shutdown(shutdown) != nil {
-			_ = server.Close() // whoever still waits is cut off
-		}
+		_ = server.Shutdown(shutdown) // whoever still waits is cut off
 	}
 	if s.mail != nil {
 		_ = s.mail.Close() // its clients have ended

@@ -5,10 +5,10 @@ package function
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -17,8 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
-	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 	_ "golang.org/x/crypto/x509roots/fallback" // an image may come without certificates
 
 	"github.com/duebell/duebell/shared/config"
@@ -109,12 +107,21 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 	if function.Close != nil {
 		defer function.Close()
 	}
-	s := newServer(function)
-	listening := make(chan error, 1)
-	go func() { listening <- listen(name, cfg.Server, s) }()
+	s, err := newServer(name, function)
+	if err != nil {
+		slog.Error("the function can't start", "error", err)
+		return 1
+	}
+	listener, err := listen(cfg.Server)
+	if err != nil {
+		slog.Error("the function can't serve", "error", err)
+		return 1
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(listener) }()
 
 	select {
-	case err := <-listening:
+	case err := <-served:
 		slog.Error("the function can't serve", "error", err)
 		return 1
 	case <-signals:
@@ -136,20 +143,8 @@ func newLogger(w io.Writer, name string, level slog.Level) *slog.Logger {
 	return slog.New(trace.Handler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))).With("service", name)
 }
 
-// listen serves h with the functions framework, which takes its settings from
-// the environment: FUNCTION_TARGET, so that the function gets every path, and
-// K_SERVICE, which would make it print an empty line into the log for every
-// request. Its http.Server has no time-outs: slow headers are held off by what
-// is in front of it, slow bodies by web.ReadJSON.
-func listen(name string, cfg Config, h http.Handler) error {
-	err := errors.Join(os.Setenv("FUNCTION_TARGET", name), os.Unsetenv("K_SERVICE"))
-	if err != nil {
-		return err
-	}
-	functions.HTTP(name, h.ServeHTTP)
-	host := cfg.Host
-	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-		host = "[" + host + "]" // IPv6
-	}
-	return funcframework.StartHostPort(host, strconv.Itoa(cfg.Port))
+// listen listens where the configuration says.
+func listen(cfg Config) (net.Listener, error) {
+	host := strings.TrimSuffix(strings.TrimPrefix(cfg.Host, "["), "]") // IPv6
+	return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(cfg.Port)))
 }

@@ -65,6 +65,13 @@ func newFunction(cfg settings) (*function.Function, error) {
 		"GET /hello": func(w http.ResponseWriter, r *http.Request) error {
 			return web.WriteJSON(w, http.StatusOK, map[string]string{"id": web.RequestID(r.Context())})
 		},
+		"POST /read": func(w http.ResponseWriter, r *http.Request) error {
+			var in string
+			if err := web.ReadJSON(w, r, &in); err != nil {
+				return err
+			}
+			return web.WriteJSON(w, http.StatusOK, in)
+		},
 		"GET /silent": func(http.ResponseWriter, *http.Request) error { return nil },
 		"GET /panic":  func(http.ResponseWriter, *http.Request) error { panic("the secret of the panic") },
 		"GET /fault": func(http.ResponseWriter, *http.Request) error {
@@ -435,6 +442,62 @@ func TestDraining(t *testing.T) {
 	}
 	if status := p.exit(t); status != 0 || p.stderr.String() != "closed\n" {
 		t.Errorf("exit status %d, stderr %q, want 0 and Close called once", status, p.stderr)
+	}
+}
+
+// A client that does not end its request gets an answer, and does not hold up the end.
+func TestSlowClients(t *testing.T) {
+	p := start(t, "SHUTDOWN_GRACE=6s").serving(t)
+	dial := func(request string) *bufio.Reader {
+		t.Helper()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprint(conn, request)
+		return bufio.NewReader(conn)
+	}
+	const rest = " HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n1"
+	for request, want := range map[string]string{"POST /nowhere": "404", "DELETE /hello": "405", "POST /healthz": "405", "GET /readyz": "200"} {
+		reader := dial(request + rest)
+		if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, want) {
+			t.Errorf("%s: %q, %v, want %s", request, line, err, want)
+		}
+		if _, err := io.Copy(io.Discard, reader); err != nil {
+			t.Errorf("%s: the connection ends with %v", request, err)
+		}
+	}
+	half := dial("POST /read" + rest)
+	dial("POST /read HT")
+	time.Sleep(100 * time.Millisecond) // until it is being served
+	p.signal(t, syscall.SIGTERM)
+	if line, err := half.ReadString('\n'); err != nil || !strings.Contains(line, "503") {
+		t.Errorf("half a body: %q, %v, want 503", line, err)
+	}
+	if status := p.exit(t); status != 0 {
+		t.Errorf("exit status %d: %s", status, p.stdout)
+	}
+}
+
+// Nothing is redirected: a client would lose its body, or its token.
+func TestPathsThatAreNotInTheirShortestForm(t *testing.T) {
+	p := start(t).serving(t)
+	for _, path := range []string{"//hello", "/hello//", "/x/../hello", "/./hello", "//", "/..", "/hello/."} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", path)
+		answer, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 404") || !strings.Contains(string(answer), "application/problem+json") {
+			t.Errorf("%s: %s %v, want 404", path, answer, err)
+		}
+	}
+	if response, _ := p.get(t, "/hello"); response.StatusCode != http.StatusOK {
+		t.Errorf("/hello: %s", response.Status)
 	}
 }
 

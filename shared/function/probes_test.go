@@ -50,7 +50,10 @@ func TestChecksRunSideBySideAndInTime(t *testing.T) {
 }
 
 func TestNotReadyWhileDraining(t *testing.T) {
-	s := newServer(&Function{Handler: http.NotFoundHandler()})
+	s, err := newServer("probed", &Function{Handler: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []int{http.StatusOK, http.StatusServiceUnavailable} {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))

@@ -21,7 +21,6 @@ import (
 
 const (
 	defaultMaxBytes = 1 << 20
-	bodyTimeout     = 30 * time.Second
 	maxDepth        = 100
 	maxMembers      = 1000 // of one object; each name is remembered, to see whether it comes twice
 )
@@ -41,7 +40,7 @@ func MaxBytes(n int64) ReadOption {
 //
 //   - 415 unless Content-Type is JSON in UTF-8, plain and not compressed
 //   - 413 for more than 1 MB, see [MaxBytes]
-//   - 408 for a body that has not come after 30 seconds
+//   - 408 for a body that comes too slowly, see [Server]
 //   - 400 for what [DecodeJSON] refuses
 //
 // A PATCH takes application/json and application/merge-patch+json (RFC 7396);
@@ -119,12 +118,6 @@ func checkPlain(w http.ResponseWriter, r *http.Request) error {
 func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
 	if r.ContentLength > maxBytes {
 		return nil, tooLarge(maxBytes)
-	}
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
-		// The server goes on reading, to see whether the caller hangs up: past
-		// a deadline it would take the time-out for that.
-		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
 	if err == nil {

@@ -5,7 +5,6 @@ import (
 	stdjson "encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -220,42 +219,6 @@ func TestReadJSONSize(t *testing.T) {
 			t.Errorf("more than 1 MB: %d %s, want 413", response.StatusCode, p.Detail)
 		}
 	}
-}
-
-// deadlines is a writer that records the read deadlines that are set.
-type deadlines struct {
-	http.ResponseWriter
-	set []time.Time
-}
-
-func (d *deadlines) SetReadDeadline(t time.Time) error {
-	d.set = append(d.set, t)
-	return nil
-}
-
-func TestReadJSONSlowBody(t *testing.T) {
-	w := &deadlines{ResponseWriter: httptest.NewRecorder()}
-	r := post("")
-	r.Body = io.NopCloser(timedOut{})
-	var body any
-	err := web.ReadJSON(w, r, &body)
-	if web.Status(err) != http.StatusRequestTimeout {
-		t.Errorf("%v, want 408", err)
-	}
-	if len(w.set) != 2 || time.Until(w.set[0]) < 29*time.Second || time.Until(w.set[0]) > 30*time.Second || !w.set[1].IsZero() {
-		t.Errorf("deadlines %v, want one in 30 s, then none", w.set)
-	}
-}
-
-// timedOut is a connection on which the read deadline has passed.
-type timedOut struct{}
-
-func (timedOut) Read([]byte) (int, error) {
-	a, b := net.Pipe()
-	defer a.Close()
-	defer b.Close()
-	_ = a.SetReadDeadline(time.Now().Add(-time.Second))
-	return a.Read(make([]byte, 1))
 }
 
 func TestReadJSONCutBody(t *testing.T) {

@@ -27,7 +27,7 @@ func Query(r *http.Request) *Parameters {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	p := &Parameters{values: values}
 	if err != nil {
-		p.err = fault.Invalid("the query string is malformed: percent-encode its values")
+		p.err = fault.Invalid("the query string is malformed: put & between parameters, and percent-encode their values")
 	}
 	return p
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
 )
 
 // AppToken is the app API token that every function is started with.
@@ -150,7 +151,9 @@ func Serve[C any](w *World, build func(C) (*function.Function, error), environ .
 	if err != nil {
 		w.Fatal(err)
 	}
-	server := httptest.NewServer(f.Handler)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = web.NewServer(f.Handler).Server
+	server.Start()
 	w.Cleanup(func() {
 		server.Close()
 		if f.Close != nil {
