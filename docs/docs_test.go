@@ -21,6 +21,7 @@ import (
 
 	"github.com/duebell/duebell/local/gateway"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/preferences"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated part of configuration.md")
@@ -355,5 +356,30 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		if !bytes.Contains(readme, []byte("("+page+")")) {
 			t.Errorf("the README does not link %s", page)
 		}
+	}
+}
+
+// The ports of webhooks that the documentation promises are those that the rules take, and
+// the network policies let out; with those of mail servers, no others go anywhere.
+func TestWebhookPorts(t *testing.T) {
+	if want := "on port " + strings.Join(preferences.WebhookPorts, " or ") + ","; !strings.Contains(read(t, "docs/channels.md"), want) {
+		t.Errorf("channels.md does not say %q", want)
+	}
+	policy, _, _ := strings.Cut(read(t, "manifests/namespace/network.yaml"), "\n---\n")
+	_, anywhere, _ := strings.Cut(policy, "ipBlock: ")
+	list := regexp.MustCompile(`ports: \[(.*)\]`).FindStringSubmatch(anywhere)
+	if list == nil {
+		t.Fatal("network.yaml lets functions go nowhere")
+	}
+	var open []string
+	for _, port := range regexp.MustCompile(`\{port: ([0-9]+)\}`).FindAllStringSubmatch(list[1], -1) {
+		open = append(open, port[1])
+	}
+	mail := []string{"465", "587"}
+	if want := append(slices.Clone(preferences.WebhookPorts), mail...); !slices.Equal(want, open) {
+		t.Errorf("network.yaml lets functions reach %v everywhere, not %v", open, want)
+	}
+	if want := fmt.Sprintf("ports %s, %s and %s of any address", strings.Join(preferences.WebhookPorts, ", "), mail[0], mail[1]); !strings.Contains(read(t, "docs/security.md"), want) {
+		t.Errorf("security.md does not say %q", want)
 	}
 }

@@ -210,6 +210,9 @@ func TestBadInput(t *testing.T) {
 		{`{"webhook":{"url":"https://exa mple.com/"}}`, 400, "url must be"},
 		{`{"webhook":{"url":"http://example.com/"}}`, 400, "https://"},
 		{`{"webhook":{"url":"https://127.0.0.1/"}}`, 400, "public Internet"},
+		{`{"webhook":{"url":"https://kubernetes.default/"}}`, 400, "public Internet"},
+		{`{"webhook":{"url":"https://example.com:9443/"}}`, 400, "port 443 or 8443"},
+		{`{"webhook":{"url":"https://example.com/a\u202eb"}}`, 400, "contains U+202E RIGHT-TO-LEFT OVERRIDE"},
 		{`{"webhook":{"url":"https://u:p@example.com/"}}`, 400, "user name"},
 		{`{"webhook":{"url":"https://example.com/#part"}}`, 400, "fragment"},
 		{`{"webhook":{"url":"https://example.com/#"}}`, 400, "fragment"},
@@ -237,12 +240,13 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-func TestOperatorMayAllowInsecureWebhooks(t *testing.T) {
+func TestOperatorMayAllowHosts(t *testing.T) {
 	w := functiontest.New(t)
-	s := functiontest.Serve(w, New, "WEBHOOK_ALLOW_INSECURE=true")
+	s := functiontest.Serve(w, New, "WEBHOOK_ALLOWED_HOSTS=127.0.0.1:9000")
 	if a := s.As("ada", "PUT", path, `{"webhook":{"url":"http://127.0.0.1:9000/hook"}}`); a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
+	w.WantProblem(s.As("ada", "PUT", path, `{"webhook":{"url":"http://127.0.0.1:9001/hook"}}`), 400, "invalid", "https://")
 }
 
 // Whatever is put, it is refused with a reason, or comes out in a form that says

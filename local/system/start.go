@@ -177,17 +177,19 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 
 // variables returns all that functions may need to know.
 func (s *System) variables() map[string]string {
+	// The sandbox, and who else is named: to nothing else on this machine.
+	webhooks := append([]string{process.Address(s.ports.Gateway)}, s.options.WebhookHosts...)
 	variables := map[string]string{
-		"DATABASE_URL":           s.databaseURL,
-		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprds[firstDaprd].GRPC),
-		"DAPR_API_TOKEN":         s.secrets.daprAPI,
-		"APP_API_TOKEN":          s.secrets.appAPI,
-		"OIDC_ISSUER":            s.issuer.URL(),
-		"OIDC_AUDIENCE":          audience,
-		"EMAIL_FROM":             sender,
-		"PUBLIC_URL":             s.url,
-		"UNSUBSCRIBE_KEY":        s.secrets.unsubscribe,
-		"WEBHOOK_ALLOW_INSECURE": "true", // to receivers on this machine
+		"DATABASE_URL":          s.databaseURL,
+		"DAPR_GRPC_ENDPOINT":    process.Address(s.ports.Daprds[firstDaprd].GRPC),
+		"DAPR_API_TOKEN":        s.secrets.daprAPI,
+		"APP_API_TOKEN":         s.secrets.appAPI,
+		"OIDC_ISSUER":           s.issuer.URL(),
+		"OIDC_AUDIENCE":         audience,
+		"EMAIL_FROM":            sender,
+		"PUBLIC_URL":            s.url,
+		"UNSUBSCRIBE_KEY":       s.secrets.unsubscribe,
+		"WEBHOOK_ALLOWED_HOSTS": strings.Join(webhooks, ","),
 	}
 	maps.Copy(variables, s.sandbox.Environment(s.url))
 	maps.Copy(variables, sandbox.SMTPEnvironment(process.Address(s.ports.Mail)))

@@ -64,6 +64,9 @@ type Options struct {
 	Functions []Function
 	// Env is added to the environment of every function.
 	Env []string
+	// WebhookHosts are hosts with their ports that webhooks may go to, beside the sandbox,
+	// although they are on this machine or in another private network.
+	WebhookHosts []string
 	// NoSchedules leaves the functions that time invokes to their own: a test that
 	// shows what happens without them wants that.
 	NoSchedules bool

@@ -1,6 +1,8 @@
 package preferences_test
 
 import (
+	"net"
+	neturl "net/url"
 	"os"
 	"slices"
 	"strings"
@@ -212,8 +214,42 @@ func TestInsecureWebhooks(t *testing.T) {
 		if err := p.Validate(preferences.Rules{}); (err != nil) != private {
 			t.Errorf("%s: %v", url, err)
 		}
-		if err := p.Validate(preferences.Rules{AllowInsecureWebhooks: true}); err != nil {
+		u, err := neturl.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := u.Port()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		}
+		if err := p.Validate(preferences.Rules{AllowedHosts: []string{"x.org:1", strings.ToLower(net.JoinHostPort(u.Hostname(), port))}}); err != nil {
 			t.Errorf("%s, allowed: %v", url, err)
+		}
+		if err := p.Validate(preferences.Rules{AllowedHosts: []string{net.JoinHostPort(u.Hostname(), "1"), "x.org:" + port}}); (err != nil) != private {
+			t.Errorf("%s, with others allowed: %v", url, err)
+		}
+	}
+}
+
+// Names that only the search domains of the network here could complete are none of the
+// Internet, however they are written; nor are the ports of other services.
+func TestWebhookHosts(t *testing.T) {
+	for url, good := range map[string]bool{
+		"https://kubernetes.default/": false, "https://kubernetes.default./": false, "https://KUBERNETES.Default/": false, "https://kubernetes。default/": false,
+		"https://postgres/": false, "https://postgres./": false, "https://create-task.duebell/": false, "https://a.b.c.default/": false, "https://kubernetes.default.svc/": false,
+		"https://kubernetes.default.svc.cluster.local/": false, "https://metadata.google.internal/": false, "https://com/": false, "https://example.com../": false,
+		"https://example.com/": true, "https://example.com./": true, "https://me.github.io/": true, "https://bücher.de/": true, "https://hook.dev/": true, "https://a.co.uk/": true,
+		"https://example.com:443/": true, "https://example.com:8443/": true, "https://example.com:80/": false, "https://example.com:5432/": false, "https://example.com:6443/": false,
+		"https://example.com:10250/": false, "https://example.com:0443/": false,
+		"https://exam\u200bple.com/": false, "https://example.com/\u202egpj": false, "https://example.com/\u00ad": false,
+	} {
+		if err := (preferences.Rules{}).CheckWebhook(url); (err == nil) != good {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	for list, good := range map[string]bool{"127.0.0.1:9000": true, "[::1]:1": true, "a.b:443": true, "127.0.0.1": false, ":80": false, "a:": false, "a:0": false, "a:65536": false, "http://a:80": false} {
+		if err := (preferences.Rules{AllowedHosts: []string{list}}).Validate(); (err == nil) != good {
+			t.Errorf("%s: %v", list, err)
 		}
 	}
 }
@@ -255,9 +291,9 @@ func TestNotPublic(t *testing.T) {
 		}
 	}
 	for _, url := range []string{
-		"https://example.com", "https://example.com./", "https://example.com:443/", "https://example.com:8443/", "https://a.b-c.example.co.uk/x?y=z", "https://bücher.example/",
-		"https://xn--bcher-kva.example/", "https://1e100.net/", "https://0x7f.example.com/", "https://1.2.3.4.example.com/", "https://my_hook.example.com/", "https://EXAMPLE.com/",
-		"https://93.184.215.14/", "https://8.8.8.8:1024/", "https://[2606:4700:4700::1111]/", "https://[2a00:1450:4001::200e]:8443/", "https://mylocalhost.com/", "https://internal.example.com/",
+		"https://example.com", "https://example.com./", "https://example.com:443/", "https://example.com:8443/", "https://a.b-c.example.co.uk/x?y=z", "https://bücher.de/",
+		"https://xn--bcher-kva.de/", "https://1e100.net/", "https://0x7f.example.com/", "https://1.2.3.4.example.com/", "https://my_hook.example.com/", "https://EXAMPLE.com/",
+		"https://93.184.215.14/", "https://8.8.8.8:443/", "https://[2606:4700:4700::1111]/", "https://[2a00:1450:4001::200e]:8443/", "https://mylocalhost.com/", "https://internal.example.com/",
 	} {
 		if err := (preferences.Rules{}).CheckWebhook(url); err != nil {
 			t.Errorf("%s: %v", url, err)

@@ -32,7 +32,7 @@ func open(t *testing.T) (*sandbox.Sandbox, string, reminder.Channels) {
 	go func() { _ = s.ServeSMTP(mail, nil) }() // ends with the listener
 	variables := s.Environment(server.URL)
 	maps.Copy(variables, sandbox.SMTPEnvironment(mail.Addr().String()))
-	environ := []string{"EMAIL_FROM=Düebell <reminders@duebell.example>", "WEBHOOK_ALLOW_INSECURE=true", "EVENTS_ENABLED=false"}
+	environ := []string{"EMAIL_FROM=Düebell <reminders@duebell.example>", "WEBHOOK_ALLOWED_HOSTS=" + strings.TrimPrefix(server.URL, "http://"), "EVENTS_ENABLED=false"}
 	for name, value := range variables {
 		environ = append(environ, name+"="+value)
 	}
