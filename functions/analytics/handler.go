@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/events"
 	"github.com/duebell/duebell/shared/fault"
@@ -43,7 +44,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s, now: time.Now}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, now: time.Now}
 	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, error) {
 		ids := make([]uuid.UUID, len(es))
 		for i, e := range es {
@@ -88,7 +89,7 @@ func (h handler) counts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !user.HasScope("admin") {
+	if !user.HasScope(auth.Admin) {
 		return fault.Forbidden("this is for operators: your token lacks the scope admin")
 	}
 	q := web.Query(r)

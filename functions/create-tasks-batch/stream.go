@@ -62,7 +62,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 	if err != nil {
 		return err
 	}
-	in := &reading{records: api.NewRecords(body, mediaType == csvType), key: key, asked: sha256.New()}
+	in := &reading{user: user.ID, records: api.NewRecords(body, mediaType == csvType), key: key, asked: sha256.New()}
 	if err := in.begin(mediaType); err != nil {
 		return err
 	}
@@ -84,6 +84,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 
 // reading is the work on one stream.
 type reading struct {
+	user     string // whose tasks they are to be
 	records  *api.Records
 	columns  api.Columns // nil: lines of JSON
 	imported *reminder.Import
@@ -160,7 +161,7 @@ func (in *reading) take(text []byte, err error) {
 	case err != nil:
 		err = fault.Invalid("it is longer than %d bytes, or has a quote that is not closed", api.MaxRecord)
 	case in.columns == nil:
-		draft, err = readOne(text)
+		draft, err = readOne(text, in.user)
 	default:
 		var cells []string
 		if cells, err = row(text); err == nil {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/live"
@@ -51,7 +52,7 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	// Streams leave a part of the pool to the other requests.
 	hub := live.NewHub(s, cfg.Stream.Live, int(cfg.Store.MaxConns-1)/2)
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s, hub: hub, stream: cfg.Stream}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, hub: hub, stream: cfg.Stream}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/notifications":            h.list,

@@ -302,6 +302,31 @@ func TestStreamEndsWithTheSignIn(t *testing.T) {
 	w.WantProblem(s.Call("GET", "/api/notifications/stream", nil, "Authorization", "Bearer "+token), 401, "unauthenticated", "")
 }
 
+// A program opens a user's stream, and gets tickets for their browser; operators only read.
+// A ticket says by itself whose the stream is.
+func TestActingForUsers(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	secret := functiontest.Decode[ticket](w, s.For("ada", "POST", "/api/notifications/ticket", nil), 200).Ticket
+	for _, path := range []string{"/api/notifications/stream", "/api/notifications/ws"} {
+		w.WantProblem(s.Call("GET", path+"?ticket="+secret, nil, "Duebell-User", "ada", "Upgrade", "websocket", "Connection", "Upgrade"), 400, "invalid", "ticket")
+		w.WantProblem(s.For("ada", "GET", path+"?ticket="+secret, nil, "Upgrade", "websocket", "Connection", "Upgrade"), 400, "invalid", "ticket")
+	}
+	events, err := openSSE(t, s.URL()+"/api/notifications/stream?ticket="+secret, "") // which is not used up
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.kill()
+	write(w, "ada", "hers")
+	n := wantTitles(w, events, "hers")
+	admin := "Bearer " + w.AdminToken()
+	w.WantProblem(s.Call("POST", "/api/notifications/ticket", nil, "Authorization", admin, "Duebell-User", "ada"), 403, "forbidden", "only read")
+	list := functiontest.Decode[inbox](w, s.Call("GET", "/api/notifications", nil, "Authorization", admin, "Duebell-User", "ada"), 200)
+	if len(list.Notifications) != 1 || list.Notifications[0].ID != n.ID {
+		t.Errorf("%+v", list)
+	}
+}
+
 func TestStreamLimits(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New, "STREAM_MAX_PER_USER=2", "STREAM_MAX=3")

@@ -41,6 +41,9 @@ func (h handler) streamUser(r *http.Request, secret string) (auth.User, error) {
 	if secret == "" {
 		return h.signIn.User(r)
 	}
+	if err := auth.RefuseUserHeader(r); err != nil {
+		return auth.User{}, err
+	}
 	t, err := h.store.TakeTicket(r.Context(), sha256.Sum256([]byte(secret)))
 	return auth.User{ID: t.UserID, Expiry: t.SignedInUntil}, err
 }

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	stdjson "encoding/json" // knows durations
 	"fmt"
@@ -64,7 +65,8 @@ func NewTask(t task.Task, expected time.Time) Task {
 }
 
 // TaskInput is a task going in. What Duebell alone sets is taken, so that what GET
-// gave can be sent back, and ignored.
+// gave can be sent back: CheckNew and CheckChange refuse it where it contradicts, and
+// otherwise it is ignored.
 type TaskInput struct {
 	Title     web.Optional[string]         `json:"title"`
 	Notes     web.Optional[string]         `json:"notes"`
@@ -74,10 +76,10 @@ type TaskInput struct {
 	Channels  web.Optional[[]task.Channel] `json:"channels"`
 
 	ID        jsontext.Value `json:"id"`
-	UserID    jsontext.Value `json:"user_id"`
+	UserID    *string        `json:"user_id"`
 	CreatedAt jsontext.Value `json:"created_at"`
 	UpdatedAt jsontext.Value `json:"updated_at"`
-	Version   jsontext.Value `json:"version"`
+	Version   *int64         `json:"version"`
 }
 
 // Draft is the task that the input describes as a whole (POST, PUT): what is
@@ -120,10 +122,45 @@ func (in TaskInput) Patch(d task.Draft) (task.Draft, error) {
 	return d, d.Validate()
 }
 
-// CheckID refuses input that says it is another task than the path does.
-func (in TaskInput) CheckID(id uuid.UUID) error {
-	if in.ID != nil && string(in.ID) != fmt.Sprintf("%q", id) {
+// CheckNew refuses input for a new task of a user that says it is another's (forbidden),
+// or has an id (invalid).
+func (in TaskInput) CheckNew(userID string) error {
+	if err := in.checkUser(userID); err != nil {
+		return err
+	}
+	if in.hasID() {
+		return fault.Invalid("id is set by Duebell: leave it out")
+	}
+	return nil
+}
+
+// CheckChange refuses input for a user's task, the one with that id, that says it is
+// another's (forbidden), or another task (invalid).
+func (in TaskInput) CheckChange(userID string, id uuid.UUID) error {
+	if err := in.checkUser(userID); err != nil {
+		return err
+	}
+	var given uuid.UUID
+	if in.hasID() && (json.Unmarshal(in.ID, &given) != nil || given != id) {
 		return fault.Invalid("id in the body is not the task of the path; leave it out, or change the right one")
+	}
+	return nil
+}
+
+func (in TaskInput) hasID() bool { return in.ID != nil && in.ID.Kind() != 'n' }
+
+func (in TaskInput) checkUser(userID string) error {
+	if in.UserID != nil && *in.UserID != userID {
+		return fault.Forbidden("user_id is another user: leave it out; to act for your users, send the header %s, with a token that has the scope act", auth.UserHeader)
+	}
+	return nil
+}
+
+// CheckVersion says whether the input may change a task at a version. It may not if it
+// was made from another version; the error is answered with 412.
+func (in TaskInput) CheckVersion(version int64) error {
+	if in.Version != nil && *in.Version != version {
+		return errStale
 	}
 	return nil
 }
@@ -196,8 +233,10 @@ func CheckIfMatch(r *http.Request, version int64) error {
 			}
 		}
 	}
-	return web.WithStatus(fault.Conflict("it has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
+	return errStale
 }
+
+var errStale = web.WithStatus(fault.Conflict("it has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for
 // something; nil if there is none.
@@ -221,11 +260,19 @@ const maxKey = 255
 // Owner is a signed-in user as the store records them: with the address that
 // their issuer has verified, if there is one to write to.
 func Owner(u auth.User) store.User {
-	owner := store.User{ID: u.ID, KeepEmail: !u.EmailClaim}
+	owner := store.User{ID: u.ID, KeepEmail: !u.EmailClaim, AsOf: u.IssuedAt}
 	if u.EmailVerified && isAddress(u.Email) {
 		owner.Email = &u.Email
 	}
 	return owner
+}
+
+// RecordAddress has the address that a user's token tells recorded in s, if the user is
+// on record there.
+func RecordAddress(s *store.Store) auth.Record {
+	return func(ctx context.Context, u auth.User) (settled bool, err error) {
+		return s.UpdateAddress(ctx, Owner(u))
+	}
 }
 
 // isAddress refuses what the store can't hold and no provider would take. The

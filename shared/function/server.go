@@ -96,7 +96,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		metrics.Served(metrics.Request{Pattern: r.Pattern, Method: r.Method, Status: response.Status(), Cut: cut, Took: took})
 	}
 	level := slog.LevelDebug
-	if response.Status() >= http.StatusInternalServerError {
+	if response.Status() >= http.StatusInternalServerError || trace.ForAnother(ctx) {
 		level = slog.LevelInfo
 	}
 	slog.LogAttrs(ctx, level, "request",

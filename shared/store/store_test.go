@@ -364,3 +364,53 @@ func TestServerThatTakesNoConnections(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The address of the latest sign-in is the one that stays, in whatever order they come.
+func TestAddressOfTheLatestSignIn(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	at := func(minute int) time.Time { return time.Date(2026, 11, 28, 12, minute, 0, 0, time.UTC) }
+	address := func(a string) *string { return &a }
+	if on, err := s.UpdateAddress(t.Context(), store.User{ID: "ada", Email: address("a@example.com"), AsOf: at(0)}); err != nil || on {
+		t.Errorf("somebody who is not on record: %v, %v", on, err)
+	}
+	for i, step := range []struct {
+		user store.User
+		want string
+	}{
+		{store.User{ID: "ada", KeepEmail: true, AsOf: at(9)}, ""},
+		{store.User{ID: "ada", Email: address("a@example.com"), AsOf: at(1)}, "a@example.com"},
+		{store.User{ID: "ada", KeepEmail: true, AsOf: at(9)}, "a@example.com"},
+		{store.User{ID: "ada", Email: address("b@example.com"), AsOf: at(3)}, "b@example.com"},
+		{store.User{ID: "ada", Email: address("a@example.com"), AsOf: at(1)}, "b@example.com"},
+		{store.User{ID: "ada", AsOf: at(2)}, "b@example.com"},
+		{store.User{ID: "ada", AsOf: at(4)}, ""},
+		{store.User{ID: "ada", Email: address("b@example.com"), AsOf: at(3)}, ""},
+		{store.User{ID: "ada", Email: address("c@example.com"), AsOf: at(4)}, "c@example.com"},
+	} {
+		for what, save := range map[string]func(context.Context, store.User) error{
+			"save": s.SaveUser,
+			"update": func(ctx context.Context, u store.User) error {
+				if u.KeepEmail {
+					return nil
+				}
+				on, err := s.UpdateAddress(ctx, u)
+				if err == nil && !on {
+					t.Errorf("step %d: ada is not on record", i)
+				}
+				return err
+			},
+		} {
+			if i == 0 && what == "update" {
+				continue
+			}
+			if err := save(t.Context(), step.user); err != nil {
+				t.Fatal(err)
+			}
+			var got string
+			if err := c.QueryRow(t.Context(), `select coalesce(email, '') from users where id = 'ada'`).Scan(&got); err != nil || got != step.want {
+				t.Errorf("step %d, %s: the address is %q, want %q (%v)", i, what, got, step.want, err)
+			}
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/task"
@@ -21,11 +22,26 @@ type User struct {
 	// KeepEmail is for saving: the sign-in said nothing about an address, so one
 	// that is on record stays.
 	KeepEmail bool
+	// AsOf is when the sign-in that says so was made. An address of a later one stays.
+	AsOf time.Time
 }
 
 // SaveUser records the user.
 func (s *Store) SaveUser(ctx context.Context, u User) error {
 	return s.exchange(ctx, func(batch *pgx.Batch) { queueUsers(batch, []User{u}) })
+}
+
+// UpdateAddress records the address of a user who is on record, unless one of a later
+// sign-in is there, and reports whether the user is on record. It writes only what has changed.
+func (s *Store) UpdateAddress(ctx context.Context, u User) (onRecord bool, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `
+			with changed as (
+				update users set email = $2, email_as_of = $3
+				where id = $1 and email is distinct from $2 and email_as_of <= $3)
+			select exists (select from users where id = $1)`, u.ID, u.Email, u.AsOf).Scan(&onRecord)
+	})
+	return onRecord, err
 }
 
 var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
@@ -81,24 +97,30 @@ func (s *Store) InsertTasks(ctx context.Context, users []User, tasks []task.Task
 func queueUsers(batch *pgx.Batch, users []User) {
 	latest := map[string]User{}
 	for _, u := range users {
-		if _, known := latest[u.ID]; !known || !u.KeepEmail {
+		before, known := latest[u.ID]
+		if !known || !u.KeepEmail && (before.KeepEmail || !u.AsOf.Before(before.AsOf)) {
 			latest[u.ID] = u
 		}
 	}
 	ids, keep := []string{}, []string{}
 	var emails []*string
+	var asOf []time.Time
 	for id, u := range latest {
-		ids, emails = append(ids, id), append(emails, u.Email)
+		ids, emails, asOf = append(ids, id), append(emails, u.Email), append(asOf, u.AsOf)
 		if u.KeepEmail {
 			keep = append(keep, id)
 		}
 	}
 	batch.Queue(`
-		insert into users (id, email)
-		select n.id, n.email from unnest($1::text[], $2::text[]) as n (id, email)
-		where not exists (select from users u where u.id = n.id and (n.id = any($3::text[]) or u.email is not distinct from n.email))
+		insert into users (id, email, email_as_of)
+		select n.id, n.email, case when n.id = any($4::text[]) then '-infinity' else n.as_of end
+		from unnest($1::text[], $2::text[], $3::timestamptz[]) as n (id, email, as_of)
+		where not exists (
+			select from users u
+			where u.id = n.id and (n.id = any($4::text[]) or u.email is not distinct from n.email or u.email_as_of > n.as_of))
 		order by n.id
-		on conflict (id) do update set email = excluded.email where users.id <> all ($3::text[])`, ids, emails, keep)
+		on conflict (id) do update set email = excluded.email, email_as_of = excluded.email_as_of
+		where users.id <> all ($4::text[]) and users.email_as_of <= excluded.email_as_of`, ids, emails, asOf, keep)
 }
 
 func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, until time.Time, ago time.Duration, kept *bool) {

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/shared/api/openapi/openapitest"
+	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/auth/authtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function"
@@ -60,6 +61,11 @@ func (w *World) TokenWith(user string, claims map[string]any) string {
 // AdminToken returns a valid token of an operator.
 func (w *World) AdminToken() string {
 	return w.issuer.Token(w.TB, "operator", map[string]any{"scope": "admin"})
+}
+
+// ServiceToken returns a valid token of a program that acts for users.
+func (w *World) ServiceToken() string {
+	return w.issuer.Token(w.TB, "service", map[string]any{"scope": "act"})
 }
 
 // Seed stores a task of a user with a verified e-mail address, as create-task
@@ -226,6 +232,12 @@ func (s *Server) Call(method, path string, body any, header ...string) Answer {
 func (s *Server) As(user, method, path string, body any, header ...string) Answer {
 	s.w.Helper()
 	return s.Call(method, path, body, append([]string{"Authorization", "Bearer " + s.w.Token(user)}, header...)...)
+}
+
+// For is Call by a program that acts for a user.
+func (s *Server) For(user, method, path string, body any, header ...string) Answer {
+	s.w.Helper()
+	return s.Call(method, path, body, append([]string{"Authorization", "Bearer " + s.w.ServiceToken(), auth.UserHeader, user}, header...)...)
 }
 
 // Decode reads the answer's JSON, after checking its status.
