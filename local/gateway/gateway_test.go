@@ -39,7 +39,7 @@ func backend(t *testing.T, h http.HandlerFunc) *url.URL {
 func echo(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%s: %s %s %s %s", name, r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), body)
+		fmt.Fprintf(w, "%s: %s %s %s %s %s", name, r.Method, r.URL.RequestURI(), r.Header["Authorization"], r.Header["Duebell-User"], body)
 	}
 }
 
@@ -63,7 +63,8 @@ func do(t *testing.T, method, url, body string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer token")
+	request.Header["Authorization"] = []string{"Bearer token"}
+	request.Header["Duebell-User"] = []string{"ada", "adä"} // which is for the function to refuse
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func TestEachRouteReachesItsFunction(t *testing.T) {
 		method, path, _ := strings.Cut(route.Pattern, " ")
 		path = strings.NewReplacer("{task_id}", "0197", "{id}", "0198", "{name}", "reminder-1").Replace(path) + "?a=b%20c"
 		response, got := do(t, method, base+path, "body")
-		if want := route.Function + ": " + method + " " + path + " Bearer token body"; response.StatusCode != http.StatusOK || got != want {
+		if want := route.Function + ": " + method + " " + path + " [Bearer token] [ada adä] body"; response.StatusCode != http.StatusOK || got != want {
 			t.Errorf("%s answers %d %q, want %q", route.Pattern, response.StatusCode, got, want)
 		}
 	}

@@ -185,7 +185,7 @@ func TestSystem(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{
-			"DUEBELL_URL", "DUEBELL_TOKEN", "DUEBELL_TOKEN_2", "DUEBELL_ADMIN_TOKEN",
+			"DUEBELL_URL", "DUEBELL_TOKEN", "DUEBELL_TOKEN_2", "DUEBELL_ADMIN_TOKEN", "DUEBELL_SERVICE_TOKEN",
 			"DATABASE_URL", "DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN", "APP_API_TOKEN",
 		} {
 			if line := name + "=" + environment[name] + "\n"; environment[name] == "" || !bytes.Contains(out, []byte(line)) {
@@ -204,9 +204,10 @@ func TestSystem(t *testing.T) {
 			t.Fatal(err)
 		}
 		for variable, want := range map[string]map[string]any{
-			"DUEBELL_TOKEN":       {"sub": "demo", "email": "demo@example.com", "email_verified": true},
-			"DUEBELL_TOKEN_2":     {"sub": "other"},
-			"DUEBELL_ADMIN_TOKEN": {"sub": "admin", "scope": "admin"},
+			"DUEBELL_TOKEN":         {"sub": "demo", "email": "demo@example.com", "email_verified": true},
+			"DUEBELL_TOKEN_2":       {"sub": "other"},
+			"DUEBELL_ADMIN_TOKEN":   {"sub": "admin", "scope": "admin"},
+			"DUEBELL_SERVICE_TOKEN": {"sub": "demo-service", "scope": "act"},
 		} {
 			token, err := provider.Verifier(&oidc.Config{ClientID: "duebell"}).Verify(t.Context(), environment[variable])
 			if err != nil {
