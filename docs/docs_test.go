@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
 )
@@ -248,6 +249,30 @@ func checkLine(line, makefile, program string, routes *http.ServeMux) (problem s
 		return "no function serves " + method + " " + path.Path
 	}
 	return ""
+}
+
+var settingsBlock = regexp.MustCompile("(?s)```env\n(.*?)```")
+
+// The settings for each identity provider are ones that a function starts with.
+func TestIdentityProviders(t *testing.T) {
+	page := read(t, "docs/identity-providers.md")
+	blocks := settingsBlock.FindAllStringSubmatch(page, -1)
+	if len(blocks) != strings.Count(page, "\n## ")-1 { // all but what a token must have
+		t.Errorf("%d blocks of settings", len(blocks))
+	}
+	for _, block := range blocks {
+		environ := strings.Split(strings.TrimSpace(block[1]), "\n")
+		if _, err := config.Parse[auth.Config](environ); err != nil {
+			t.Errorf("%s%v", block[1], err)
+		}
+		known := config.Variables[auth.Config]()
+		for _, line := range environ {
+			name, _, _ := strings.Cut(line, "=")
+			if !slices.ContainsFunc(known, func(v config.Variable) bool { return v.Name == name }) {
+				t.Errorf("there is no %s", name)
+			}
+		}
+	}
 }
 
 var (

@@ -153,9 +153,13 @@ func TestAddressOfTheSignIn(t *testing.T) {
 		}
 	}
 	s := functiontest.Serve(w, New)
-	written := w.Count(`select xmin::text::bigint from users where id = 'ada'`)
-	same := token("ada", now-100, "ada@example.com", true)
+	same := token("ada", now-1000, "ada@example.com", true)
 	read(s, same)
+	written := w.Count(`select xmin::text::bigint from users where id = 'ada'`)
+	for _, again := range []string{same, token("ada", now-990, "ada@example.com", true), token("ada", now-2000, "before@example.com", true)} {
+		read(s, again)
+		read(functiontest.Serve(w, New), again)
+	}
 	if w.Count(`select xmin::text::bigint from users where id = 'ada'`) != written {
 		t.Error("the same address was written anew")
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/web"
 )
@@ -36,10 +37,12 @@ const (
 // answer a ping, is cut off. All of them go on with ?after=.
 func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		err := auth.RefuseUserHeader(r)
 		if !r.URL.Query().Has("ticket") { // which this is not worth
-			if _, err := h.signIn.User(r); err != nil {
-				return err
-			}
+			_, err = h.signIn.User(r)
+		}
+		if err != nil {
+			return err
 		}
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")

@@ -92,17 +92,17 @@ func (s IssuerSettings) problems(names settingNames) (list []string) {
 		list = append(list, names.url+" must be an https URL without query or fragment; "+
 			"http is for this machine (localhost) and the cluster (*.svc)")
 	}
-	if len(s.Audience) == 0 || slices.Contains(s.Audience, "") {
-		list = append(list, names.audience+" must name the audience of the issuer's tokens, and none of several may be empty")
+	if len(s.Audience) == 0 || slices.ContainsFunc(s.Audience, isBlank) {
+		list = append(list, names.audience+" must name the audience of the issuer's tokens; of several none may be empty, or have spaces around it")
 	}
-	if s.UserClaim == "" {
+	if isBlank(s.UserClaim) {
 		list = append(list, names.userClaim+" must be the name of a claim")
 	}
-	if slices.Contains(s.ScopeClaims, "") {
-		list = append(list, names.scopeClaims+" must be names of claims")
+	if slices.ContainsFunc(s.ScopeClaims, isBlank) {
+		list = append(list, names.scopeClaims+" must be names of claims, without spaces around them")
 	}
 	for name, scope := range map[string]string{names.adminScope: s.AdminScope, names.actScope: s.ActScope} {
-		if scope == "" {
+		if isBlank(scope) {
 			list = append(list, name+" must be the name of a scope; to grant none, leave it out of grants")
 		}
 	}
@@ -118,6 +118,10 @@ func (s IssuerSettings) problems(names settingNames) (list []string) {
 	slices.Sort(list)
 	return list
 }
+
+// isBlank reports whether a name is empty, or has spaces around it, which no claim would
+// equal.
+func isBlank(name string) bool { return name == "" || strings.TrimSpace(name) != name }
 
 func isTrusted(u *url.URL) bool {
 	host := strings.ToLower(u.Hostname())

@@ -332,12 +332,12 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 	if got := parse(); got != "" {
 		t.Errorf("as it is by default: %s", got)
 	}
-	got := parse("OIDC_SCOPE_CLAIMS=scope,,x", "OIDC_ACT_SCOPE=admin", "OIDC_GRANTS=admin,root",
+	got := parse("OIDC_AUDIENCE=a, b", "OIDC_SCOPE_CLAIMS=scope,,x", "OIDC_ACT_SCOPE=admin", "OIDC_GRANTS=admin,root",
 		`OIDC_FURTHER_ISSUERS=[{"issuer":"http://b.example","audience":[],"prefix":"b","grants":"none"},
 			{"issuer":"https://a.example","audience":["x",""],"prefix":"c:","user_claim":"","admin_scope":""},
 			{"issuer":"https://d.example","audience":"x","prefix":"c:","scope_claims":[""],"act_scope":"admin","grants":["none","act"]}]`)
 	for _, want := range []string{
-		"OIDC_SCOPE_CLAIMS must be names of claims", "OIDC_ACT_SCOPE must be another", "OIDC_GRANTS must be of admin and act",
+		"OIDC_AUDIENCE must name", "OIDC_SCOPE_CLAIMS must be names of claims", "OIDC_ACT_SCOPE must be another", "OIDC_GRANTS must be of admin and act",
 		"OIDC_FURTHER_ISSUERS [0].issuer must be an https URL", "OIDC_FURTHER_ISSUERS [0].audience must name", "OIDC_FURTHER_ISSUERS [0].prefix must be",
 		"OIDC_FURTHER_ISSUERS [1].issuer is listed before", "OIDC_FURTHER_ISSUERS [1].audience must name", "OIDC_FURTHER_ISSUERS [1].user_claim must be",
 		"OIDC_FURTHER_ISSUERS [1].admin_scope must be", "OIDC_FURTHER_ISSUERS [2].prefix is another issuer's", "OIDC_FURTHER_ISSUERS [2].scope_claims must be",
@@ -347,7 +347,7 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 			t.Errorf("%q is not said", want)
 		}
 	}
-	if lines := strings.Count(got, "\n") + 1; lines != 14 {
+	if lines := strings.Count(got, "\n") + 1; lines != 15 {
 		t.Errorf("%d lines:\n%s", lines, got)
 	}
 	for _, malformed := range []string{`{}`, `[{"issuer":7}]`, `[{"isuer":"https://b.example"}]`, `[`, `[{"audience":[7]}]`, `[` + strings.Repeat(`{},`, maxFurther) + `{}]`} {

@@ -27,6 +27,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/metrics/metricstest"
+	"github.com/duebell/duebell/shared/trace"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -71,6 +72,10 @@ func newFunction(cfg settings) (*function.Function, error) {
 				return err
 			}
 			return web.WriteJSON(w, http.StatusOK, in)
+		},
+		"GET /who/{caller}": func(_ http.ResponseWriter, r *http.Request) error {
+			trace.Identify(r.Context(), "ada", r.PathValue("caller"))
+			return nil
 		},
 		"GET /silent": func(http.ResponseWriter, *http.Request) error { return nil },
 		"GET /panic":  func(http.ResponseWriter, *http.Request) error { panic("the secret of the panic") },
@@ -216,6 +221,28 @@ func (p *process) logged(t *testing.T, message string) []map[string]any {
 		}
 	}
 	return found
+}
+
+// What somebody does for another user is logged at the usual level, with both; what users
+// do themselves is not.
+func TestRequestsForOthersAreLogged(t *testing.T) {
+	p := start(t).serving(t)
+	levels := map[string]string{"ada": "DEBUG", "service": "INFO"}
+	for caller := range levels {
+		p.get(t, "/who/"+caller)
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.exit(t) // a line may come after the answer
+	found := map[string]bool{}
+	for _, line := range p.logged(t, "request") {
+		caller, _ := line["caller"].(string)
+		if line["path"] == "/who/"+caller && line["user"] == "ada" {
+			found[caller] = line["level"] == levels[caller]
+		}
+	}
+	if !found["ada"] || !found["service"] {
+		t.Errorf("not logged with both at the right level: %s", p.stdout)
+	}
 }
 
 // In an image with nothing else in it, TLS works: the authorities are in the program.

@@ -414,3 +414,36 @@ func TestAddressOfTheLatestSignIn(t *testing.T) {
 		}
 	}
 }
+
+// An address that is told again is the latest one, whatever was in between.
+func TestAddressThatIsStillTheSame(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	at := func(minute int) time.Time { return time.Date(2026, 11, 28, 12, minute, 0, 0, time.UTC) }
+	a, b := "a@example.com", "b@example.com"
+	if err := s.SaveUser(t.Context(), store.User{ID: "ada", Email: &a, AsOf: at(0)}); err != nil {
+		t.Fatal(err)
+	}
+	update := func(u store.User) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if on, err := s.UpdateAddress(ctx, u); err != nil || !on {
+			t.Fatal(on, err)
+		}
+	}
+	update(store.User{ID: "ada", Email: &a, AsOf: at(20)})
+	update(store.User{ID: "ada", Email: &b, AsOf: at(10)})
+	var got string
+	if err := c.QueryRow(t.Context(), `select email from users where id = 'ada'`).Scan(&got); err != nil || got != a {
+		t.Errorf("the address is %q (%v)", got, err)
+	}
+	// Somebody who holds the row, as a firing does, keeps no request waiting.
+	if _, err := c.Exec(t.Context(), `begin; select from users where id = 'ada' for no key update`); err != nil {
+		t.Fatal(err)
+	}
+	update(store.User{ID: "ada", Email: &a, AsOf: at(40)})
+	if _, err := c.Exec(t.Context(), `rollback`); err != nil {
+		t.Fatal(err)
+	}
+}

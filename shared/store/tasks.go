@@ -32,13 +32,21 @@ func (s *Store) SaveUser(ctx context.Context, u User) error {
 }
 
 // UpdateAddress records the address of a user who is on record, unless one of a later
-// sign-in is there, and reports whether the user is on record. It writes only what has changed.
+// sign-in is there, and reports whether the user is on record. That the address is still
+// the same is recorded too, so that none from a sign-in before comes after it; but not
+// more often than once in a minute, and not if it would have to wait for somebody else's lock.
 func (s *Store) UpdateAddress(ctx context.Context, u User) (onRecord bool, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
 			with changed as (
 				update users set email = $2, email_as_of = $3
-				where id = $1 and email is distinct from $2 and email_as_of <= $3)
+				where id = $1 and email is distinct from $2 and email_as_of <= $3
+			), confirmed as (
+				update users set email_as_of = $3 where id in (
+					select id from users
+					where id = $1 and email is not distinct from $2 and email_as_of < $3::timestamptz - interval '1 minute'
+					for no key update skip locked)
+			)
 			select exists (select from users where id = $1)`, u.ID, u.Email, u.AsOf).Scan(&onRecord)
 	})
 	return onRecord, err
