@@ -4,7 +4,8 @@
 // late that was. Dapr calls it with the app API token. GET /api/analytics answers the
 // counts of some days, to operators (scope admin).
 //
-// What makes no sense is dropped, and counted; while the database is away, Dapr brings
+// What makes no sense is dropped, and counted; so is what is not of a delivery that was
+// published, which whoever can write to the topic could make. While the database is away, Dapr brings
 // events again until they are counted.
 package main
 
@@ -12,8 +13,6 @@ import (
 	"context"
 	"net/http"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
@@ -45,12 +44,12 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, now: time.Now}
-	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, error) {
-		ids := make([]uuid.UUID, len(es))
+	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, []int, error) {
+		fired := make([]store.Event, len(es))
 		for i, e := range es {
-			ids[i] = e.ID
+			fired[i] = store.Event{ID: e.ID, TaskID: e.TaskID, UserID: e.UserID, TaskTitle: e.TaskTitle, DueDate: e.DueDate}
 		}
-		return s.CountEvents(ctx, ids)
+		return s.CountEvents(ctx, fired)
 	}}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
