@@ -48,7 +48,19 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Connection", "Upgrade")
 		return web.WithStatus(fault.Invalid("this is a WebSocket; for plain HTTP there is GET /api/notifications/stream"), http.StatusUpgradeRequired)
 	}
-	client, expiry, err := h.open(r)
+	var after *uuid.UUID
+	if seen := resume(r); seen != "" {
+		id, err := web.ParseUUID("after", seen)
+		if err != nil {
+			return err
+		}
+		after = &id
+	}
+	user, err := h.streamUser(r)
+	if err != nil {
+		return err
+	}
+	client, err := h.hub.Open(r.Context(), user.ID, after)
 	if err != nil {
 		return err
 	}
@@ -78,7 +90,7 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 		conn: conn, lost: gone, group: &group,
 		ctx: func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, h.stream.WriteTimeout) },
 	}
-	err = h.pump(r.WithContext(ctx), client, expiry, out)
+	err = h.pump(r.WithContext(ctx), client, user.Expiry, out)
 	slog.DebugContext(ctx, "a stream has ended", "reason", err)
 	// The library would wait for 5 s, and a function that stops has little time.
 	_ = taken.conn.SetDeadline(time.Now().Add(closeTimeout))
