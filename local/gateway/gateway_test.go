@@ -153,6 +153,29 @@ func TestFunctionThatIsAway(t *testing.T) {
 	}
 }
 
+// A function answers whether a page of another site may call it. Nothing else is asked
+// that way: what is served here itself would take it for the request.
+func TestPreflights(t *testing.T) {
+	base := serve(t, map[string]*url.URL{"create-task": backend(t, echo("create-task")), "update-task": backend(t, echo("update-task"))})
+	for path, want := range map[string]string{"/api/tasks": "create-task: OPTIONS /api/tasks", "/api/tasks/7": "update-task: OPTIONS /api/tasks/7", "/dev/messages": "", "/nowhere": "", "/healthz": ""} {
+		request, err := http.NewRequest(http.MethodOptions, base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Origin", "https://app.example.com")
+		request.Header.Set("Access-Control-Request-Method", "POST")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if want == "" && response.StatusCode != http.StatusNotFound || !strings.HasPrefix(string(body), want) {
+			t.Errorf("%s: %s %s, want %q", path, response.Status, body, want)
+		}
+	}
+}
+
 // What a proxy would leave out as malformed is for the function to refuse.
 func TestMalformedQueriesArePassedOn(t *testing.T) {
 	base := serve(t, map[string]*url.URL{"get-tasks": backend(t, echo("get-tasks"))})

@@ -22,6 +22,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/trace"
+	"github.com/duebell/duebell/shared/web"
 )
 
 // Function is what a function's New returns: how it serves, what it needs, and
@@ -38,6 +39,7 @@ type Config struct {
 	Port          int           `env:"PORT" envDefault:"8080" help:"the port to serve on"`
 	LogLevel      slog.Level    `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"8s" help:"how long requests may take to end once the function is told to stop"`
+	CORS          web.CORS
 }
 
 // Validate says what is wrong with the configuration.
@@ -107,7 +109,7 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 	if function.Close != nil {
 		defer function.Close()
 	}
-	s, err := newServer(name, function)
+	s, err := newServer(name, cfg.Server.CORS, function)
 	if err != nil {
 		slog.Error("the function can't start", "error", err)
 		return 1

@@ -528,6 +528,77 @@ func TestPathsThatAreNotInTheirShortestForm(t *testing.T) {
 	}
 }
 
+// Pages of the sites that are named may call the API; what lets them in is their token.
+func TestCORS(t *testing.T) {
+	ask := func(p *process, method, path string, header ...string) *http.Response {
+		t.Helper()
+		request, err := http.NewRequest(method, p.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			request.Header.Set(header[i], header[i+1])
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.Header.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%s %s: cookies are allowed", method, path)
+		}
+		return response
+	}
+	const ours = "https://app.example.com"
+	preflight := []string{"Origin", ours, "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "authorization,if-match"}
+
+	p := start(t, "CORS_ORIGINS="+ours+",http://localhost:3000").serving(t)
+	asked := ask(p, "OPTIONS", "/hello", preflight...)
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE", "Vary": "Origin",
+		"Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Idempotency-Key, Duebell-User, Last-Event-ID, X-Request-Id", "Access-Control-Max-Age": "7200",
+	} {
+		if got := asked.Header.Get(name); asked.StatusCode != http.StatusNoContent || got != want {
+			t.Errorf("preflight: %s, %s %q, want %q", asked.Status, name, got, want)
+		}
+	}
+	for path, status := range map[string]int{"/hello": 200, "/nowhere": 404, "/fault": 503} { // errors can be read, too
+		response := ask(p, "GET", path, "Origin", ours)
+		if response.StatusCode != status || response.Header.Get("Access-Control-Allow-Origin") != ours ||
+			response.Header.Get("Access-Control-Expose-Headers") != "ETag, Location, Retry-After, X-Request-Id" {
+			t.Errorf("%s: %s %v", path, response.Status, response.Header)
+		}
+	}
+	for _, origin := range []string{"https://evil.example.com", "https://app.example.com.evil.com", "https://APP.example.com", "http://app.example.com", "null"} {
+		if response := ask(p, "GET", "/hello", "Origin", origin); response.StatusCode != 200 || response.Header.Get("Access-Control-Allow-Origin") != "" || response.Header.Get("Vary") != "Origin" {
+			t.Errorf("%s: %s %v", origin, response.Status, response.Header)
+		}
+		if response := ask(p, "OPTIONS", "/hello", "Origin", origin, "Access-Control-Request-Method", "GET"); response.StatusCode != 400 || response.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("preflight of %s: %s %v", origin, response.Status, response.Header)
+		}
+	}
+	if response := ask(p, "OPTIONS", "/hello"); response.StatusCode != 405 {
+		t.Errorf("OPTIONS that is no preflight: %s", response.Status)
+	}
+
+	anybody := start(t, "CORS_ORIGINS=*").serving(t)
+	if response := ask(anybody, "GET", "/hello", "Origin", "https://anywhere.example.com"); response.Header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("any site: %v", response.Header)
+	}
+	off := start(t).serving(t)
+	if response := ask(off, "OPTIONS", "/hello", preflight...); response.StatusCode != 405 || response.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("preflight without CORS: %s %v", response.Status, response.Header)
+	}
+	if response := ask(off, "GET", "/hello", "Origin", ours); response.Header.Get("Access-Control-Allow-Origin") != "" || response.Header.Get("Vary") != "" {
+		t.Errorf("without CORS: %v", response.Header)
+	}
+
+	wrong := start(t, "CORS_ORIGINS=app.example.com,https://x.example.com/,https://user@x.example.com,https://X.example.com,ftp://x")
+	if status := wrong.exit(t); status != 1 || strings.Count(wrong.stderr.String(), "is no origin") != 5 {
+		t.Errorf("exit status %d, stderr %s", status, wrong.stderr)
+	}
+}
+
 func TestDrainingGivesUp(t *testing.T) {
 	p := start(t, "SHUTDOWN_GRACE=200ms").serving(t)
 	stuck, err := http.Get(p.url + "/stuck")
@@ -612,12 +683,12 @@ func TestVariables(t *testing.T) {
 	for _, v := range got {
 		names = append(names, v.Name)
 	}
-	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "OTEL_EXPORTER_OTLP_ENDPOINT", "TOKEN", "COUNT", "BROKEN", "FAILS"}
+	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "CORS_ORIGINS", "OTEL_EXPORTER_OTLP_ENDPOINT", "TOKEN", "COUNT", "BROKEN", "FAILS"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got[5] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
-		t.Errorf("got %+v", got[5])
+	if got[6] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
+		t.Errorf("got %+v", got[6])
 	}
 }
 

@@ -26,7 +26,7 @@ type server struct {
 	http     *web.Server
 }
 
-func newServer(name string, f *Function) (*server, error) {
+func newServer(name string, cors web.CORS, f *Function) (*server, error) {
 	s := &server{draining: make(chan struct{})}
 	scrape := metrics.Handler()
 	probes := web.NewMux(web.Routes{
@@ -37,13 +37,13 @@ func newServer(name string, f *Function) (*server, error) {
 			return nil
 		},
 	})
-	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.handler = cors.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isProbe(r) {
 			probes.ServeHTTP(w, r)
 			return
 		}
 		f.Handler.ServeHTTP(w, r)
-	})
+	}))
 	h, err := framework(name, s)
 	if err != nil {
 		return nil, err
