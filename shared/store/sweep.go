@@ -22,7 +22,6 @@ type Due struct {
 
 func scanDue(row pgx.CollectableRow) (d Due, err error) {
 	err = row.Scan(&d.TaskID, &d.UserID, &d.ReminderID, &d.Revision, &d.FireAt)
-	d.FireAt = d.FireAt.UTC()
 	return d, err
 }
 

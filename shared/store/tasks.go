@@ -58,24 +58,14 @@ const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed,
 
 func scanTask(row pgx.CollectableRow) (t task.Task, err error) {
 	err = row.Scan(&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt)
-	t.CreatedAt, t.UpdatedAt, t.DueDate = t.CreatedAt.UTC(), t.UpdatedAt.UTC(), inUTC(t.DueDate)
 	return t, err
 }
 
 const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesce(r.confirmed_revision, 0), r.removed_at is not null`
 
-// reminderFields are where a row of reminderColumns goes. Instants are brought
-// to UTC by the caller.
+// reminderFields are where a row of reminderColumns goes.
 func reminderFields(r *task.Reminder) []any {
 	return []any{&r.ID, &r.Before, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed}
-}
-
-func inUTC(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }
 
 // InsertTasks stores new tasks with their reminders, in one exchange with the server
@@ -171,7 +161,6 @@ func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Ta
 		select `+reminderColumns+` from reminders r where r.task_id = $1 order by r.id for no key update`, id)
 	t.Reminders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r task.Reminder, err error) {
 		err = row.Scan(reminderFields(&r)...)
-		r.FireAt = inUTC(r.FireAt)
 		return r, err
 	})
 	t.Before = offsets(t.Reminders)
@@ -373,7 +362,6 @@ func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task
 	var r task.Reminder
 	_, err = pgx.ForEachRow(rows, append([]any{&taskID}, reminderFields(&r)...), func() error {
 		i := slices.Index(ids, taskID)
-		r.FireAt = inUTC(r.FireAt)
 		tasks[i].Reminders = append(tasks[i].Reminders, r)
 		return nil
 	})

@@ -30,6 +30,9 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
+// Functions run in a zone of their own: answers are in UTC wherever that is.
+func init() { time.Local = time.FixedZone("Elsewhere", (5*60+45)*60) }
+
 // AppToken is the app API token that every function is started with.
 const AppToken = "an-app-token-for-tests-only"
 
