@@ -10,6 +10,7 @@ import (
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
 )
 
 // columns are those that a table of tasks may have, each read into a draft. What is
@@ -18,9 +19,8 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 	"title": func(d *task.Draft, cell string) error { d.Title = cell; return nil },
 	"notes": func(d *task.Draft, cell string) error { d.Notes = cell; return nil },
 	"due_date": func(d *task.Draft, cell string) error {
-		var due instant
-		err := due.UnmarshalText([]byte(cell))
-		d.DueDate = (*time.Time)(&due)
+		due, err := web.ParseTime(cell)
+		d.DueDate = &due
 		return err
 	},
 	"completed": func(d *task.Draft, cell string) (err error) {

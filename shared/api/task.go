@@ -8,6 +8,7 @@ import (
 	stdjson "encoding/json" // knows durations
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +71,7 @@ func NewTask(t task.Task, expected time.Time) Task {
 type TaskInput struct {
 	Title     web.Optional[string]         `json:"title"`
 	Notes     web.Optional[string]         `json:"notes"`
-	DueDate   web.Optional[instant]        `json:"due_date"`
+	DueDate   web.Optional[web.Time]       `json:"due_date"`
 	Reminders web.Optional[[]offset]       `json:"reminders"`
 	Completed web.Optional[bool]           `json:"completed"`
 	Channels  web.Optional[[]task.Channel] `json:"channels"`
@@ -165,19 +166,6 @@ func (in TaskInput) CheckVersion(version int64) error {
 	return nil
 }
 
-// instant is a time with an offset (RFC 3339).
-type instant time.Time
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (i *instant) UnmarshalText(text []byte) error {
-	var t time.Time // whose own reading is strict, unlike time.Parse
-	if err := t.UnmarshalText(text); err != nil {
-		return fault.Invalid("must be a time with an offset, such as 2026-11-23T14:30:00Z or 2026-11-23T15:30:00+01:00, not %.40q", text)
-	}
-	*i = instant(t)
-	return nil
-}
-
 // offset is a reminder going in: "30m", or an object as it comes out, of which
 // only "before" counts.
 type offset time.Duration
@@ -220,23 +208,43 @@ func ETag(version int64) string { return fmt.Sprintf("%q", fmt.Sprint(version)) 
 
 // CheckIfMatch says whether a change may be made to a thing at a version, as the
 // request's If-Match header demands (RFC 9110, section 13.1.1); without one it may.
-// The error is answered with 412.
+// The error is answered with 412, or with 400 for what is no list of entity tags. A weak
+// tag never matches.
 func CheckIfMatch(r *http.Request, version int64) error {
 	conditions := r.Header.Values("If-Match")
 	if len(conditions) == 0 {
 		return nil
 	}
-	for _, condition := range conditions {
-		for tag := range strings.SplitSeq(condition, ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || tag == ETag(version) {
-				return nil
-			}
+	list := strings.TrimSpace(strings.Join(conditions, ","))
+	if list == "*" {
+		return nil
+	}
+	if !entityTags.MatchString(list) {
+		return fault.Invalid("If-Match must be the ETag as it came, with its quotes, such as %s, not %.40q", ETag(3), list)
+	}
+	err := errWeak
+	for _, tag := range entityTag.FindAllString(list, -1) {
+		if tag == ETag(version) {
+			return nil
+		}
+		if !strings.HasPrefix(tag, "W/") {
+			err = errStale
 		}
 	}
-	return errStale
+	return err
 }
 
-var errStale = web.WithStatus(fault.Conflict("it has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
+var (
+	errStale = web.WithStatus(fault.Conflict("it has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
+	errWeak  = web.WithStatus(fault.Conflict("If-Match has a weak tag (W/), and those never match; send the ETag as it came, without W/: what compresses answers may have added it"), http.StatusPreconditionFailed)
+)
+
+// An entity tag, and a list of them (RFC 9110, section 8.8.3). Lists may have empty
+// elements (section 5.6.1).
+var (
+	entityTag  = regexp.MustCompile(`(?:W/)?"[^"\x00-\x20\x7f]*"`)
+	entityTags = regexp.MustCompile(`^[ \t,]*` + entityTag.String() + `(?:[ \t]*,[ \t]*(?:` + entityTag.String() + `)?)*$`)
+)
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for
 // something; nil if there is none.

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -230,8 +229,8 @@ func expected(t reflect.Type) (string, jsontext.Kind) {
 		t = t.Elem()
 	}
 	switch t {
-	case reflect.TypeFor[time.Time]():
-		return "a time such as 2026-03-01T09:00:00Z (RFC 3339)", '"'
+	case reflect.TypeFor[Time]():
+		return "a time with an offset, such as 2026-11-23T14:30:00Z", '"'
 	case reflect.TypeFor[uuid.UUID]():
 		return "a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057", '"'
 	}
