@@ -223,3 +223,25 @@ func TestExampleForTeams(t *testing.T) {
 		t.Errorf("deleted %v, then %v", answers[2], answers[3])
 	}
 }
+
+// Whichever route a user calls with a token that has another address: from then on it is
+// theirs.
+func TestEveryRouteTakesTheAddress(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t, sys)
+	ask[api.Task](p, "POST", "/api/tasks", map[string]any{"title": "x"})
+	for i, route := range gateway.Routes {
+		if sys.Process(route.Function) == nil || public[route.Pattern] || route.Function == "trigger-reminder" {
+			continue
+		}
+		address := fmt.Sprintf("%s-%d@example.com", p.name, i)
+		token, err := sys.Token(issuer.Claims{Subject: p.name, Email: address, EmailVerified: true, Lifetime: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := p.send(route, "", token, nil)
+		if p.number(`select count(*) from users where id = $1 and email = '`+address+`'`) != 1 {
+			t.Errorf("after %s (%d) the address is not the one of the token", route.Pattern, got.status)
+		}
+	}
+}
