@@ -117,7 +117,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if t := web.MediaType(r); t == ndjson || t == csvType {
+	if t := web.MediaType(r); t != "application/json" && !strings.HasSuffix(t, "+json") {
 		return h.stream(w, r, user)
 	}
 	var in request

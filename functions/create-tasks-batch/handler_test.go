@@ -87,5 +87,5 @@ func TestBatchLimits(t *testing.T) {
 		w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", body), 400, "invalid", detail)
 	}
 	w.WantProblem(s.Call("POST", "/api/tasks/batch", many(1)), 401, "unauthenticated", "")
-	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx", "Content-Type", "text/plain"), 415, "invalid", "")
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx", "Content-Type", "text/html"), 415, "invalid", "application/json, text/csv")
 }

@@ -14,7 +14,8 @@ import (
 // which must be one of those accepted. The errors, also those of reading, are the
 // caller's and say what to do:
 //
-//   - 415 for another Content-Type, a charset that is not UTF-8, or a compressed body
+//   - 415 for another Content-Type, a charset that is neither UTF-8 nor UTF-16, or a
+//     compressed body
 //   - 413 for more than maxBytes
 //   - 408 for a body that comes too slowly, see [Server]; it may take 15 minutes
 //   - 400 for a body that breaks off
@@ -25,7 +26,7 @@ func Stream(w http.ResponseWriter, r *http.Request, maxBytes int64, accepted ...
 		return nil, "", err
 	}
 	mediaType, charset := parseMediaType(r)
-	if !slices.Contains(accepted, mediaType) || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
+	if charset = strings.ToLower(charset); !slices.Contains(accepted, mediaType) || !slices.Contains([]string{"", "utf-8", "us-ascii", "utf-16"}, charset) {
 		list := strings.Join(accepted, ", ")
 		w.Header().Set("Accept-Post", list)
 		return nil, "", WithStatus(fault.Invalid("send the header Content-Type with one of %s, and the body in UTF-8", list), http.StatusUnsupportedMediaType)
