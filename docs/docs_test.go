@@ -20,7 +20,9 @@ import (
 	"testing"
 
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/preferences"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated part of configuration.md")
@@ -249,6 +251,30 @@ func checkLine(line, makefile, program string, routes *http.ServeMux) (problem s
 	return ""
 }
 
+var settingsBlock = regexp.MustCompile("(?s)```env\n(.*?)```")
+
+// The settings for each identity provider are ones that a function starts with.
+func TestIdentityProviders(t *testing.T) {
+	page := read(t, "docs/identity-providers.md")
+	blocks := settingsBlock.FindAllStringSubmatch(page, -1)
+	if len(blocks) != strings.Count(page, "\n## ")-1 { // all but what a token must have
+		t.Errorf("%d blocks of settings", len(blocks))
+	}
+	for _, block := range blocks {
+		environ := strings.Split(strings.TrimSpace(block[1]), "\n")
+		if _, err := config.Parse[auth.Config](environ); err != nil {
+			t.Errorf("%s%v", block[1], err)
+		}
+		known := config.Variables[auth.Config]()
+		for _, line := range environ {
+			name, _, _ := strings.Cut(line, "=")
+			if !slices.ContainsFunc(known, func(v config.Variable) bool { return v.Name == name }) {
+				t.Errorf("there is no %s", name)
+			}
+		}
+	}
+}
+
 var (
 	testName   = regexp.MustCompile(`\bTest[A-Z]\w*`)
 	testLink   = regexp.MustCompile(`\[(Test[A-Z]\w*)\]\(\.\./([^)]+)\)`)
@@ -355,5 +381,30 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		if !bytes.Contains(readme, []byte("("+page+")")) {
 			t.Errorf("the README does not link %s", page)
 		}
+	}
+}
+
+// The ports of webhooks that the documentation promises are those that the rules take, and
+// the network policies let out; with those of mail servers, no others go anywhere.
+func TestWebhookPorts(t *testing.T) {
+	if want := "on port " + strings.Join(preferences.WebhookPorts, " or ") + ","; !strings.Contains(read(t, "docs/channels.md"), want) {
+		t.Errorf("channels.md does not say %q", want)
+	}
+	policy, _, _ := strings.Cut(read(t, "manifests/namespace/network.yaml"), "\n---\n")
+	_, anywhere, _ := strings.Cut(policy, "ipBlock: ")
+	list := regexp.MustCompile(`ports: \[(.*)\]`).FindStringSubmatch(anywhere)
+	if list == nil {
+		t.Fatal("network.yaml lets functions go nowhere")
+	}
+	var open []string
+	for _, port := range regexp.MustCompile(`\{port: ([0-9]+)\}`).FindAllStringSubmatch(list[1], -1) {
+		open = append(open, port[1])
+	}
+	mail := []string{"465", "587"}
+	if want := append(slices.Clone(preferences.WebhookPorts), mail...); !slices.Equal(want, open) {
+		t.Errorf("network.yaml lets functions reach %v everywhere, not %v", open, want)
+	}
+	if want := fmt.Sprintf("ports %s, %s and %s of any address", strings.Join(preferences.WebhookPorts, ", "), mail[0], mail[1]); !strings.Contains(read(t, "docs/security.md"), want) {
+		t.Errorf("security.md does not say %q", want)
 	}
 }

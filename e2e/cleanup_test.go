@@ -24,8 +24,8 @@ import (
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/upkeep"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/upkeep"
 )
 
 // operator is someone who looks after a system.

@@ -13,7 +13,7 @@ import (
 )
 
 // stream opens the person's event stream, which ends with ctx, and returns its
-// events' ids and data as they come.
+// notifications' ids and data as they come.
 func (p person) stream(ctx context.Context, query string, header ...string) <-chan [2]string {
 	p.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.sys.URL()+"/api/notifications/stream"+query, nil)
@@ -34,14 +34,18 @@ func (p person) stream(ctx context.Context, query string, header ...string) <-ch
 	go func() {
 		defer close(events)
 		defer response.Body.Close()
-		var id string
+		var id, event string
 		for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 			name, value, _ := strings.Cut(lines.Text(), ": ")
 			switch name {
 			case "id":
 				id = value
+			case "event":
+				event = value
 			case "data":
-				events <- [2]string{id, value}
+				if event == "notification" {
+					events <- [2]string{id, value}
+				}
 			}
 		}
 	}()

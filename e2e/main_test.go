@@ -51,8 +51,12 @@ func run(m *testing.M) (code int) {
 		fmt.Printf("building: %v\n%s", err, out)
 		return 1
 	}
+	serveReceivers()
+	defer receivers.Close()
 	// Without the sweep: what the tests show holds even so.
-	if sys, err = start(context.Background(), filepath.Join(dir, "shared"), func(o *system.Options) { o.NoSchedules = true }); err != nil {
+	if sys, err = start(context.Background(), filepath.Join(dir, "shared"), func(o *system.Options) {
+		o.NoSchedules, o.WebhookHosts = true, []string{receivers.Listener.Addr().String()}
+	}); err != nil {
 		fmt.Println(err)
 		return 1
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
@@ -19,12 +20,31 @@ type post struct {
 	body   string
 }
 
-// receive starts a webhook's receiver that answers with the statuses one after the
+// receivers is where the tests' receivers are: the only host on this machine, beside the
+// sandbox, that the shared system's webhooks may go to.
+var (
+	receivers *httptest.Server
+	paths     sync.Map // of http.HandlerFunc, by the path of a receiver
+)
+
+func serveReceivers() {
+	receivers = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		receiver, ok := paths.Load(r.URL.Path)
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		receiver.(http.HandlerFunc)(w, r)
+	}))
+}
+
+// receive makes a webhook's receiver that answers with the statuses one after the
 // other, and with the last one from then on.
 func receive(t *testing.T, statuses ...int) (url string, posts func() []post) {
 	var mu sync.Mutex
 	var got []post
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	path := "/" + uuid.NewString()
+	paths.Store(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			t.Error(err)
@@ -34,8 +54,8 @@ func receive(t *testing.T, statuses ...int) (url string, posts func() []post) {
 		w.WriteHeader(statuses[min(len(got), len(statuses)-1)])
 		got = append(got, post{r.Header, string(body)})
 	}))
-	t.Cleanup(s.Close)
-	return s.URL, func() []post {
+	t.Cleanup(func() { paths.Delete(path) })
+	return receivers.URL + path, func() []post {
 		mu.Lock()
 		defer mu.Unlock()
 		return append([]post{}, got...)
@@ -84,6 +104,22 @@ func TestWebhook(t *testing.T) {
 	}
 	if last["state"] != "sent" || last["provider"] != "webhook" || last["target"] != url || last["attempts"] != 2.0 || last["id"] != got[0].header.Get("Webhook-Id") {
 		t.Errorf("%v", last)
+	}
+}
+
+// The guard holds in a system that runs here, too: what is on this machine, but was not
+// allowed, can't be chosen, by whatever name.
+func TestWebhookToThisMachine(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t, sys)
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(elsewhere.Close)
+	_, port, _ := strings.Cut(strings.TrimPrefix(elsewhere.URL, "http://"), ":")
+	for _, url := range []string{elsewhere.URL, "https://127.0.0.1/", "http://localhost:" + port + "/", strings.Replace(receivers.URL, "127.0.0.1", "127.0.0.2", 1), "https://kubernetes.default/"} {
+		status, body := p.call("PUT", "/api/preferences", map[string]any{"webhook": map[string]any{"url": url}})
+		if status != http.StatusBadRequest || !strings.Contains(string(body), "webhook: url must") {
+			t.Errorf("%s: %d %s", url, status, body)
+		}
 	}
 }
 

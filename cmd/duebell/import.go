@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,17 +18,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/fault"
 )
 
 const importUsage = `Usage: duebell import [FLAGS] FILE
 
-FILE holds tasks: one JSON object in each line (.ndjson, .jsonl), or a table with a header (.csv); - reads
+FILE holds tasks: one JSON object in each line (.ndjson, .jsonl), or a table with a header (.csv, .tsv); - reads
 from standard input, with -format. DUEBELL_URL names the server, DUEBELL_TOKEN is the user's token.
 
 An import that broke off is gone on with by the same command, within 24 hours: what was created is not created
@@ -43,7 +46,7 @@ type importConfig struct {
 }
 
 // The requests that an import is made of, at most: soon done, and small enough to be
-// kept until they are.
+// kept until they are. They are smaller where a proxy wants that.
 const (
 	requestRecords = 10_000
 	requestBytes   = 8 << 20
@@ -77,8 +80,11 @@ func importFile(ctx context.Context, args []string) error {
 		url: strings.TrimSuffix(*address, "/") + "/api/tasks/batch", token: strings.TrimSpace(cmp.Or(*token, cfg.Token.Reveal())), name: *name,
 		failures: failureFile{path: cmp.Or(*report, strings.TrimPrefix(file, "-")+".failures.ndjson")},
 		tryTime:  10 * time.Minute, // for which Knative lets the function work
+		maxBytes: requestBytes,
 		client: http.Client{
-			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 2 * time.Minute},
+			Transport: &http.Transport{
+				Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 2 * time.Minute, ExpectContinueTimeout: time.Second,
+			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // they would lose the body
 		},
 	}
@@ -121,7 +127,7 @@ const csvType = "text/csv"
 
 func mediaTypeOf(file, format string) (string, error) {
 	switch cmp.Or(format, strings.ToLower(strings.TrimPrefix(filepath.Ext(file), "."))) {
-	case "csv":
+	case "csv", "tsv":
 		return csvType, nil
 	case "ndjson", "jsonl":
 		return "application/x-ndjson", nil
@@ -138,7 +144,8 @@ type importer struct {
 	bar      *progressbar.ProgressBar
 	read     counting
 	header   []byte // of a table, with its line break
-	requests int
+	maxBytes int    // of a request
+	sent     bool   // something is
 	failures failureFile
 	sum      importSummary
 }
@@ -180,22 +187,23 @@ func (i *importer) run(ctx context.Context, in io.Reader, size int64) error {
 func (i *importer) all(ctx context.Context) error {
 	records := api.NewRecords(&i.read, i.mediaType == csvType)
 	if i.mediaType == csvType {
-		header, err := records.Next()
+		header, _, err := records.Header()
 		if err != nil {
-			return fmt.Errorf("read the line that names the columns: %w", err)
+			return told(err)
 		}
 		i.header = append(bytes.Clone(header), '\n')
 	}
 	for {
-		before := i.read.n
-		r := request{body: bytes.NewBuffer(bytes.Clone(i.header)), at: []int{len(i.header)}}
-		err := i.fill(&r, records)
+		r := i.newRequest()
+		r.begins = i.read.n
+		err := i.fill(r, records)
 		last := errors.Is(err, io.EOF)
 		if err != nil && !last {
 			return err
 		}
+		r.ends = i.read.n
 		if len(r.lines) > 0 {
-			if err := i.send(ctx, &r, before); err != nil {
+			if err := i.send(ctx, r); err != nil {
 				return err
 			}
 		}
@@ -205,32 +213,34 @@ func (i *importer) all(ctx context.Context) error {
 	}
 }
 
-// request is one of the requests that an import is made of.
-type request struct {
-	body  *bytes.Buffer
-	lines []int // where its records are in the file
-	at    []int // and in the body, with where the next one will be
+// told is an error as it is told to people, without its code.
+func told(err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return errors.New(f.Message)
+	}
+	return err
 }
 
-// fill reads records until the request is full, or io.EOF.
-func (i *importer) fill(r *request, records *api.Records) error {
-	for len(r.lines) < requestRecords && r.body.Len() < requestBytes {
-		text, err := records.Next()
-		if errors.Is(err, api.ErrTooLong) {
-			err = i.failures.add(records.Line, "it is too long, or has a quote that is not closed", nil)
-			if err == nil {
-				continue
-			}
-		}
-		if err != nil {
-			return err
-		}
-		r.body.Write(text)
-		r.body.WriteByte('\n')
-		r.lines = append(r.lines, records.Line)
-		r.at = append(r.at, r.body.Len())
-	}
-	return nil
+// request is one of the requests that an import is made of.
+type request struct {
+	body         *bytes.Buffer
+	lines        []lines // where its records are in the file
+	at           []int   // and in the body, with where the next one will be
+	begins, ends int64   // how much of the file was read before, and with it
+}
+
+// lines are where in the file something is, counted from 1.
+type lines struct{ first, last int }
+
+func (i *importer) newRequest() *request {
+	return &request{body: bytes.NewBuffer(bytes.Clone(i.header)), at: []int{len(i.header)}}
+}
+
+func (r *request) add(record []byte, at lines) {
+	r.body.Write(record)
+	r.body.WriteByte('\n')
+	r.lines = append(r.lines, at)
+	r.at = append(r.at, r.body.Len())
 }
 
 // record returns what was sent as the nth record.
@@ -238,13 +248,61 @@ func (r *request) record(n int) []byte {
 	return r.body.Bytes()[r.at[n] : r.at[n+1]-1]
 }
 
-// send sends a request until it is answered, and keeps what came of it.
-func (i *importer) send(ctx context.Context, r *request, before int64) error {
+// fill reads records until the request is full, or io.EOF.
+func (i *importer) fill(r *request, records *api.Records) error {
+	for len(r.lines) < requestRecords && r.body.Len() < i.maxBytes {
+		text, err := records.Next()
+		if refused, ok := errors.AsType[*api.Refused](err); ok {
+			err = i.failures.addRefused(refused, text)
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		at := lines{records.Line, records.LastLine}
+		if i.mediaType == csvType {
+			if err := told(api.CheckUTF8(text)); err != nil {
+				if !i.sent {
+					return fmt.Errorf("line %d: %w", at.first, err)
+				}
+				if err := i.failures.add(at, err.Error(), text); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		r.add(text, at)
+	}
+	return nil
+}
+
+// halves are two requests for the records of one.
+func (i *importer) halves(r *request) [2]*request {
+	half := [2]*request{i.newRequest(), i.newRequest()}
+	middle := len(r.lines) / 2
+	for n, at := range r.lines {
+		half[min(n/middle, 1)].add(r.record(n), at)
+	}
+	split := r.begins + (r.ends-r.begins)*int64(r.at[middle])/int64(r.body.Len())
+	half[0].begins, half[0].ends = r.begins, split
+	half[1].begins, half[1].ends = split, r.ends
+	return half
+}
+
+// errTooLarge says that a request has to be smaller.
+var errTooLarge = errors.New("the request is too large for the server, or for a proxy before it")
+
+// send sends a request until it is answered, and keeps what came of it. One that is too
+// large is sent as two.
+func (i *importer) send(ctx context.Context, r *request) error {
+	// Its place in the file is part of the key, so that what is in the file twice is created
+	// twice. The same command cuts the same requests.
 	key := sha256.New()
-	fmt.Fprintf(key, "%q %q %d ", i.name, i.mediaType, i.requests)
+	fmt.Fprintf(key, "%q %q %d ", i.name, i.mediaType, r.lines[0].first)
 	key.Write(r.body.Bytes())
-	i.requests++
-	answer, err := backoff.Retry(ctx, func() ([]byte, error) { return i.try(ctx, r, fmt.Sprintf("import-%x", key.Sum(nil)), before) },
+	answer, err := backoff.Retry(ctx, func() ([]byte, error) { return i.try(ctx, r, fmt.Sprintf("import-%x", key.Sum(nil))) },
 		backoff.WithMaxElapsedTime(giveUpAfter), backoff.WithNotify(func(err error, _ time.Duration) {
 			i.bar.Describe(line("trying again: "+err.Error(), 60))
 			if !isTerminal(os.Stderr) {
@@ -252,9 +310,21 @@ func (i *importer) send(ctx context.Context, r *request, before int64) error {
 			}
 		}))
 	i.bar.Describe("importing")
-	if err != nil {
+	switch {
+	case errors.Is(err, errTooLarge) && len(r.lines) == 1:
+		return i.failures.add(r.lines[0], err.Error(), r.record(0))
+	case errors.Is(err, errTooLarge):
+		i.maxBytes = min(i.maxBytes, r.body.Len()/2)
+		for _, half := range i.halves(r) {
+			if err := i.send(ctx, half); err != nil {
+				return err
+			}
+		}
+		return nil
+	case err != nil:
 		return err
 	}
+	i.sent = true
 	return i.keep(r, answer)
 }
 
@@ -262,11 +332,11 @@ func (i *importer) send(ctx context.Context, r *request, before int64) error {
 const giveUpAfter = 5 * time.Minute
 
 // try sends a request once. Its error is permanent unless another try may succeed.
-func (i *importer) try(ctx context.Context, r *request, key string, before int64) ([]byte, error) {
+func (i *importer) try(ctx context.Context, r *request, key string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, i.tryTime, fmt.Errorf("the server has taken no request within %v", i.tryTime))
 	defer cancel()
-	size, whole := int64(r.body.Len()), i.read.n-before
-	body := &counting{Reader: bytes.NewReader(r.body.Bytes()), report: func(n int64) { _ = i.bar.Set64(before + whole*n/size) }}
+	size := int64(r.body.Len())
+	body := &counting{Reader: bytes.NewReader(r.body.Bytes()), report: func(n int64) { _ = i.bar.Set64(r.begins + (r.ends-r.begins)*n/size) }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, i.url, body)
 	if err != nil {
 		return nil, backoff.Permanent(err)
@@ -274,6 +344,9 @@ func (i *importer) try(ctx context.Context, r *request, key string, before int64
 	req.ContentLength = size
 	for name, value := range map[string]string{"Authorization": "Bearer " + i.token, "Content-Type": i.mediaType, "Idempotency-Key": key} {
 		req.Header.Set(name, value)
+	}
+	if size > expectFrom {
+		req.Header.Set("Expect", "100-continue") // what is too large is refused before it is sent
 	}
 	resp, err := i.client.Do(req)
 	if e, ok := errors.AsType[*url.Error](err); ok {
@@ -284,11 +357,21 @@ func (i *importer) try(ctx context.Context, r *request, key string, before int64
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode == http.StatusOK {
-		return answer, err
+	page := isPage(resp.Header, answer)
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusOK && !page:
+		return answer, nil
+	case resp.StatusCode == http.StatusRequestEntityTooLarge:
+		return nil, backoff.Permanent(fmt.Errorf("%w (%s)", errTooLarge, resp.Status))
+	case page:
+		err = fmt.Errorf("the server answers %s with a page for browsers, so it is a proxy or another server than Duebell: see whether DUEBELL_URL is right", resp.Status)
+	default:
+		err = fmt.Errorf("the server answers %s: %s", resp.Status, detail(answer))
 	}
-	err = fmt.Errorf("the server answers %s: %s", resp.Status, detail(answer))
-	after, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
+	after, _ := strconv.Atoi(resp.Header.Get("Retry-After")) // too large a number counts as the largest
+	after = min(after, int(time.Hour/time.Second))
 	switch resp.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 	default:
@@ -300,6 +383,16 @@ func (i *importer) try(ctx context.Context, r *request, key string, before int64
 		err = fmt.Errorf("%w (%w)", err, backoff.RetryAfter(after))
 	}
 	return nil, err
+}
+
+// expectFrom is from which size on a request asks first whether it may be sent: the least
+// that proxies are known to refuse by themselves.
+const expectFrom = 64 << 10
+
+// isPage says whether an answer is HTML, which is none of Duebell's.
+func isPage(header http.Header, answer []byte) bool {
+	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	return mediaType == "text/html" || bytes.HasPrefix(bytes.TrimSpace(answer), []byte("<"))
 }
 
 // detail is what a problem says, on one line.
@@ -355,30 +448,71 @@ func (c *counting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// failureFile keeps what failed, a JSON object in each line: the record is there as it
-// was in the file.
+// failureFile keeps what failed, a JSON object for each record, or range of lines: what
+// was in the file is there as it was.
 type failureFile struct {
 	path  string
 	n     int
 	first []string // for the screen
 	file  *os.File
+	next  int // the line in which the next piece of what is refused begins; 0: nothing is
 }
 
-func (f *failureFile) add(at int, reason string, record []byte) (err error) {
+// add counts and keeps one that failed.
+func (f *failureFile) add(at lines, reason string, record []byte) error {
+	f.count(at, reason)
+	return f.keep(at, reason, record)
+}
+
+// addRefused keeps a piece of what could not be read, and counts the last one.
+func (f *failureFile) addRefused(refused *api.Refused, text []byte) error {
+	piece := lines{cmp.Or(f.next, refused.First), refused.Last}
+	if refused.More {
+		f.next = refused.Last
+		if bytes.HasSuffix(text, []byte{'\n'}) {
+			f.next++
+		}
+		return f.keep(piece, "these lines can't be read; the reason is with the rest of them, below", text)
+	}
+	f.count(lines{refused.First, refused.Last}, refused.Reason)
+	f.next = 0
+	if len(text) == 0 && piece.first != refused.First {
+		piece.first = refused.Last
+	}
+	return f.keep(piece, refused.Reason, bytes.TrimSuffix(bytes.TrimSuffix(text, []byte{'\n'}), []byte{'\r'}))
+}
+
+func (f *failureFile) count(at lines, reason string) {
+	f.n++
+	if f.n > 20 {
+		return
+	}
+	where := fmt.Sprintf("line %d", at.first)
+	if at.last > at.first {
+		where = fmt.Sprintf("lines %d to %d", at.first, at.last)
+	}
+	f.first = append(f.first, fmt.Sprintf("  %s: %s", where, line(reason, 200)))
+}
+
+func (f *failureFile) keep(at lines, reason string, record []byte) (err error) {
 	if f.file == nil {
 		if f.file, err = os.Create(f.path); err != nil {
 			return err
 		}
 	}
-	f.n++
-	if f.n <= 20 {
-		f.first = append(f.first, fmt.Sprintf("  line %d: %s", at, line(reason, 200)))
+	entry := struct {
+		Line     int    `json:"line"`
+		LastLine int    `json:"last_line"`
+		Error    string `json:"error"`
+		Record   string `json:"record"`
+		Base64   []byte `json:"record_base64,omitempty"` // instead, as JSON holds UTF-8 only
+	}{Line: at.first, LastLine: at.last, Error: reason, Record: string(record)}
+	if !utf8.Valid(record) {
+		entry.Record, entry.Base64 = "", record
 	}
-	return json.NewEncoder(f.file).Encode(struct {
-		Line   int    `json:"line"`
-		Error  string `json:"error"`
-		Record string `json:"record"`
-	}{at, reason, string(record)})
+	encoder := json.NewEncoder(f.file)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(entry)
 }
 
 func (f *failureFile) close() error {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -186,7 +188,7 @@ func TestImportTable(t *testing.T) {
 	cmd.Dir, cmd.Stdin = w.dir, strings.NewReader("title,notes\na,\"two\nlines\"\n\nb,c,d\n\"e\"\"\",\n"+strings.Repeat("x", 200_000)+"\nlast,\n")
 	cmd.Env = []string{"DUEBELL_URL=http://" + w.address + "/", "DUEBELL_TOKEN=" + w.issuer.Token(w, "ada", nil)}
 	out, err := cmd.CombinedOutput()
-	for _, part := range []string{"3 tasks created", "2 tasks failed", "line 5: has 3 cells, and the header has 2", "line 7: it is too long"} {
+	for _, part := range []string{"3 tasks created", "2 tasks failed", "line 5: has 3 cells, and the header has 2", "line 7: it is longer than 131072 bytes"} {
 		if !strings.Contains(string(out), part) {
 			t.Errorf("no %q in %s (%v)", part, out, err)
 		}
@@ -197,6 +199,116 @@ func TestImportTable(t *testing.T) {
 	}
 	if n := w.count(`select count(*) from tasks where (title, notes) in (('a', E'two\nlines'), ('e"', ''), ('last', ''))`); n != 3 {
 		t.Errorf("%d tasks", n)
+	}
+}
+
+// entries are those of a file of failures.
+func (w *importWorld) entries(name string) (list []failureEntry) {
+	w.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, name))
+	if err != nil {
+		w.Fatal(err)
+	}
+	for one := range bytes.Lines(text) {
+		var e failureEntry
+		if err := json.Unmarshal(one, &e); err != nil {
+			w.Fatal(err)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+type failureEntry struct {
+	Line     int
+	LastLine int `json:"last_line"`
+	Error    string
+	Record   string
+	Base64   []byte `json:"record_base64"`
+}
+
+// What can't be read costs no other row, and is all in the file of failures, as it was.
+func TestImportTableWithMistakes(t *testing.T) {
+	w := newImportWorld(t)
+	w.serve()
+	long := strings.Repeat("Pay the attacker 1000 EUR;injected\n", 1_000_000)
+	rows := []string{"title;notes", "first;ok", `"unclosed; & <so on>`, "after;ok", "unwritten\xff;x", "second;\"a; b\"", `long;"` + long + `"`, "prose", "last;ok", `;"`}
+	w.write("tasks.csv", "sep=;\n"+strings.Join(rows, "\n"))
+	w.write("tasks.csv.failures.ndjson", "of another day")
+	status, out, errs := w.wait(w.run("tasks.csv"))
+	if status != 1 || !strings.Contains(errs, "line 6: the file is not in UTF-8") || w.count(`select count(*) from tasks`) != 0 {
+		t.Errorf("%d %s%s", status, out, errs)
+	}
+	rows[4] = "fine;ok"
+	w.write("tasks.csv", "sep=;\n"+strings.Join(rows, "\n"))
+	status, out, errs = w.wait(w.run("tasks.csv"))
+	if status != 1 || !strings.HasPrefix(out, "6 tasks created; 0 reminders scheduled, 0 pending; 3 tasks failed\n") ||
+		!strings.Contains(errs, "line 4: the quote that opens in line 4 is not closed") || !strings.Contains(errs, "lines 8 to 1000008: it is longer than") {
+		t.Errorf("%d %s%.2000s", status, out, errs)
+	}
+	if n := w.count(`select count(*) from tasks where title in ('first', 'after', 'fine', 'second', 'prose', 'last')`); n != 6 {
+		t.Errorf("%d of 6 tasks", n)
+	}
+	failed := w.entries("tasks.csv.failures.ndjson")
+	if len(failed) < 3 {
+		t.Fatalf("%d entries", len(failed))
+	}
+	if e := failed[0]; e.Line != 4 || e.LastLine != 4 || e.Record != rows[2] {
+		t.Errorf("%+v", e)
+	}
+	whole, line := "", 8
+	for _, e := range failed[1 : len(failed)-1] {
+		if e.Line != line || e.LastLine < line {
+			t.Errorf("lines %d to %d, after line %d", e.Line, e.LastLine, line)
+		}
+		whole, line = whole+e.Record, e.LastLine+1
+	}
+	if whole != rows[6] || line != 1_000_009 {
+		t.Errorf("%d bytes to line %d, want %d", len(whole), line, len(rows[6]))
+	}
+	if e := failed[len(failed)-1]; e.Record != rows[9] {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A proxy that takes requests of 1 MB only gets smaller ones, and the same command
+// creates nothing twice.
+func TestImportThroughAProxy(t *testing.T) {
+	w := newImportWorld(t)
+	w.serve()
+	var refused, served atomic.Int32
+	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: w.address})
+	proxy := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > 1<<20 {
+			refused.Add(1)
+			out.Header().Set("Content-Type", "text/html")
+			out.WriteHeader(http.StatusRequestEntityTooLarge)
+			fmt.Fprint(out, "<html><h1>413 Request Entity Too Large</h1></html>")
+			return
+		}
+		served.Add(1)
+		forward.ServeHTTP(out, r)
+	}))
+	defer proxy.Close()
+	const tasks = 4_000
+	text := "title,notes\n"
+	for i := range tasks {
+		text += fmt.Sprintf("task %d,%s\n", i, strings.Repeat("n", 1000))
+	}
+	w.write("tasks.csv", text+"\"unclosed,\nlast,\"of\nall\"\n")
+	for range 2 {
+		refused.Store(0)
+		served.Store(0)
+		status, out, errs := w.wait(w.run("tasks.csv", "-url", proxy.URL))
+		if status != 1 || !strings.HasPrefix(out, fmt.Sprintf("%d tasks created;", tasks+1)) || !strings.Contains(errs, "1 tasks failed") {
+			t.Errorf("%d %s%s", status, out, errs)
+		}
+		if n, different := w.count(`select count(*) from tasks`), w.count(`select count(distinct title) from tasks`); n != tasks+1 || different != n {
+			t.Errorf("%d tasks with %d titles", n, different)
+		}
+		if refused.Load() == 0 || refused.Load() > 10 || served.Load() < 4 {
+			t.Errorf("%d requests refused, %d served", refused.Load(), served.Load())
+		}
 	}
 }
 
@@ -232,6 +344,9 @@ func TestImportThatIsRefused(t *testing.T) {
 		{"tasks.ndjson -token secret\x00", 0, "", 1, "DUEBELL_TOKEN once more"},
 		{"tasks.ndjson -failures ../" + filepath.Base(dir) + "/tasks.ndjson", 0, "", 1, "another file"},
 		{"tasks.ndjson", 302, "moved", 1, "302 Found: moved"},
+		{"tasks.ndjson", 200, "<html><h1>Sign in</h1>", 1, "200 OK with a page for browsers"},
+		{"tasks.ndjson", 500, "<!DOCTYPE html><h1>Sorry</h1>", 1, "500 Internal Server Error with a page for browsers"},
+		{"tasks.ndjson", 413, "<html></html>", 1, "1 tasks failed"},
 		{"tasks.ndjson", 401, `{"detail":"the token has expired"}`, 1, "the token has expired"},
 		{"tasks.ndjson", 500, "oh\x1b[31m", 1, "500 Internal Server Error: oh [31m"},
 		{"tasks.ndjson", 200, `{"index":7,"error":"x"}`, 1, "task 7 failed, of 1"},
@@ -244,7 +359,7 @@ func TestImportThatIsRefused(t *testing.T) {
 		}
 		asked.Store(0)
 		var out bytes.Buffer
-		if got := run(t.Context(), append([]string{"import"}, strings.Fields(tt.args)...), &out, &out); got != tt.want || !strings.Contains(out.String(), tt.out) || strings.Contains(out.String(), "secret") {
+		if got := run(t.Context(), append([]string{"import"}, strings.Fields(tt.args)...), &out, &out); got != tt.want || !strings.Contains(out.String(), tt.out) || strings.Contains(out.String(), "secret") || strings.Contains(out.String(), "<h") {
 			t.Errorf("%s: %d %s", tt.args, got, &out)
 		}
 		if n := asked.Load(); n > 1 || (n == 1) != (tt.status > 0) {
@@ -304,7 +419,7 @@ func TestImportThatIsNotTaken(t *testing.T) {
 	defer l.Close()
 	i := importer{url: "http://" + l.Addr().String(), tryTime: 100 * time.Millisecond, bar: progressbar.NewOptions(1, progressbar.OptionSetVisibility(false))}
 	r := request{body: bytes.NewBuffer(make([]byte, 16<<20))}
-	if _, err := i.try(t.Context(), &r, "key", 0); err == nil || !strings.Contains(err.Error(), "no request within 100ms") {
+	if _, err := i.try(t.Context(), &r, "key"); err == nil || !strings.Contains(err.Error(), "no request within 100ms") {
 		t.Error(err)
 	}
 }

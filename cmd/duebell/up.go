@@ -14,6 +14,7 @@ import (
 	"github.com/duebell/duebell/local/issuer"
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/preferences"
 	migrations "github.com/duebell/duebell/shared/store/migrate"
 )
 
@@ -23,6 +24,7 @@ func up(ctx context.Context, args []string) error {
 	env, err := config.Parse[struct {
 		Port        int           `env:"PORT" envDefault:"8080" help:"the port to serve on"`
 		DatabaseURL config.Secret `env:"DATABASE_URL" help:"the URL of the database to use instead of one of our own"`
+		Webhooks    preferences.Rules
 	}](os.Environ())
 	if err != nil {
 		return err
@@ -42,7 +44,7 @@ func up(ctx context.Context, args []string) error {
 	out := newScreen(os.Stdout)
 	out.text("Duebell is starting")
 	sys, err := system.Start(ctx, system.Options{
-		Dir: *dir, Port: env.Port, FunctionsDir: *functions, DatabaseURL: env.DatabaseURL.Reveal(),
+		Dir: *dir, Port: env.Port, FunctionsDir: *functions, DatabaseURL: env.DatabaseURL.Reveal(), WebhookHosts: env.Webhooks.AllowedHosts,
 		Migrate: func(ctx context.Context, url string) error {
 			_, err := migrations.Up(ctx, url)
 			return err

@@ -155,7 +155,7 @@ func providersDo(name string, lasts time.Duration, f sandbox.Fault, providers ..
 			}
 			run.sys.Sandbox().Fail(own)
 		}
-		return run.sys.Sandbox().Heal, nil
+		return func() { run.sys.Sandbox().Heal() }, nil
 	}}
 }
 

@@ -4,7 +4,8 @@
 // late that was. Dapr calls it with the app API token. GET /api/analytics answers the
 // counts of some days, to operators (scope admin).
 //
-// What makes no sense is dropped, and counted; while the database is away, Dapr brings
+// What makes no sense is dropped, and counted; so is what is not of a delivery that was
+// published, which whoever can write to the topic could make. While the database is away, Dapr brings
 // events again until they are counted.
 package main
 
@@ -13,8 +14,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/events"
 	"github.com/duebell/duebell/shared/fault"
@@ -43,13 +43,13 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s, now: time.Now}
-	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, error) {
-		ids := make([]uuid.UUID, len(es))
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, now: time.Now}
+	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, []int, error) {
+		fired := make([]store.Event, len(es))
 		for i, e := range es {
-			ids[i] = e.ID
+			fired[i] = store.Event{ID: e.ID, TaskID: e.TaskID, UserID: e.UserID, TaskTitle: e.TaskTitle, DueDate: e.DueDate}
 		}
-		return s.CountEvents(ctx, ids)
+		return s.CountEvents(ctx, fired)
 	}}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
@@ -88,7 +88,7 @@ func (h handler) counts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !user.HasScope("admin") {
+	if !user.HasScope(auth.Admin) {
 		return fault.Forbidden("this is for operators: your token lacks the scope admin")
 	}
 	q := web.Query(r)

@@ -3,7 +3,8 @@
 // it is brought. Rows are never changed: the database refuses that. Dapr calls it with
 // the app API token.
 //
-// What makes no sense is dropped, and counted; while the database is away, Dapr brings
+// What makes no sense is dropped, and counted; so is what is not of a delivery that was
+// published, which whoever can write to the topic could make. While the database is away, Dapr brings
 // events again until they are recorded.
 package main
 
@@ -29,7 +30,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, error) {
+	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, []int, error) {
 		records := make([]store.Event, len(es))
 		for i, e := range es {
 			records[i] = store.Event{ID: e.ID, TaskID: e.TaskID, UserID: e.UserID, TaskTitle: e.TaskTitle, DueDate: e.DueDate}

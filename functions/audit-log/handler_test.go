@@ -11,12 +11,24 @@ import (
 
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/metrics/metricstest"
+	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
 const path = "/events/task-reminders"
+
+// published makes the ids of events that were published.
+func published(w *functiontest.World, n int) (ids []string) {
+	w.Helper()
+	for range n {
+		e := store.Event{ID: uuid.New(), TaskID: uuid.MustParse("0197a3c2-7f00-7000-8000-000000000002"), UserID: "ada"}
+		storetest.Publish(w, w.DatabaseURL, e)
+		ids = append(ids, e.ID.String())
+	}
+	return ids
+}
 
 // event is a CloudEvent as daprd publishes it; wrapped is how another daprd brings it.
 func event(id, title string) string {
@@ -39,7 +51,8 @@ func TestEachEventIsRecordedOnce(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
 	before := metricstest.Read(t)
-	first, second := uuid.NewString(), uuid.NewString()
+	ids := published(w, 2)
+	first, second := ids[0], ids[1]
 	var group sync.WaitGroup
 	for range 30 {
 		for _, body := range []string{wrapped(event(first, "Pay rent")), event(second, "Stretch")} {
@@ -81,24 +94,27 @@ func TestBulk(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
 	before := metricstest.Read(t)
-	first, second := event(uuid.NewString(), "Pay rent"), event(uuid.NewString(), "Stretch")
-	body := bulk(first, "no JSON", second, first, "", event("17", "x"))
+	ids := published(w, 2)
+	first, second := event(ids[0], "Pay rent"), event(ids[1], "Stretch")
+	// Whoever can write to the topic may name another user, or make an event up.
+	forged := strings.Replace(event(ids[1], "Forged"), `"user_id":"ada"`, `"user_id":"eve"`, 1)
+	body := bulk(first, "no JSON", forged, second, first, "", event("17", "x"), event(uuid.NewString(), "Forged"))
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
-			const want = `{"statuses":[{"entryId":"0","status":"SUCCESS"},{"entryId":"1","status":"DROP"},{"entryId":"2","status":"SUCCESS"},` +
-				`{"entryId":"3","status":"SUCCESS"},{"entryId":"4","status":"DROP"},{"entryId":"5","status":"DROP"}]}`
+			const want = `{"statuses":[{"entryId":"0","status":"SUCCESS"},{"entryId":"1","status":"DROP"},{"entryId":"2","status":"DROP"},{"entryId":"3","status":"SUCCESS"},` +
+				`{"entryId":"4","status":"SUCCESS"},{"entryId":"5","status":"DROP"},{"entryId":"6","status":"DROP"},{"entryId":"7","status":"DROP"}]}`
 			if a := bring(s, body); a.Status != 200 || strings.TrimSpace(a.Body) != want {
 				t.Errorf("%d %s", a.Status, a.Body)
 			}
 		})
 	}
 	group.Wait()
-	if n := w.Count(`select count(*) from audit_events`); n != 2 {
+	if n := w.Count(`select count(*) from audit_events where task_title <> 'Forged'`); n != 2 {
 		t.Errorf("%d rows", n)
 	}
 	grown := metricstest.Since(t, before, "duebell_events_received_total")
-	for outcome, want := range map[string]float64{"taken": 2, "repeated": 58, "malformed": 60} {
+	for outcome, want := range map[string]float64{"taken": 2, "repeated": 58, "malformed": 60, "refused": 40} {
 		if got := grown[`duebell_events_received_total{outcome="`+outcome+`"}`]; got != want {
 			t.Errorf("%v %s, want %v", got, outcome, want)
 		}
@@ -110,7 +126,7 @@ func TestBulk(t *testing.T) {
 	w.WantProblem(s.Call("POST", path, body, "dapr-api-token", "wrong-token-of-some-length"), 401, "unauthenticated", "dapr-api-token")
 	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"
 	w.WantProblem(bring(functiontest.Serve(w, New), body), 503, "unavailable", "database")
-	if got := metricstest.Since(t, before, "duebell_events_received_total")[`duebell_events_received_total{outcome="failed"}`]; got != 3 {
+	if got := metricstest.Since(t, before, "duebell_events_received_total")[`duebell_events_received_total{outcome="failed"}`]; got != 5 {
 		t.Errorf("%v failed", got)
 	}
 }
@@ -119,7 +135,7 @@ func TestBulk(t *testing.T) {
 func TestMalformedEventsAreDropped(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
-	good := event(uuid.NewString(), "x")
+	good := event(published(w, 1)[0], "x")
 	swap := func(old, with string) string {
 		changed := strings.Replace(good, old, with, 1)
 		if changed == good {

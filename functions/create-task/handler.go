@@ -16,7 +16,6 @@ import (
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
-	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/schedule"
@@ -49,7 +48,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	h := handler{
-		signIn:  auth.NewVerifier(cfg.SignIn),
+		signIn:  auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)),
 		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
@@ -68,8 +67,8 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
-	if in.ID != nil {
-		return fault.Invalid("id is set by Duebell: leave it out")
+	if err := in.CheckNew(user.ID); err != nil {
+		return err
 	}
 	draft, err := in.Draft()
 	if err != nil {

@@ -208,6 +208,7 @@ func TestBadInput(t *testing.T) {
 		{`{"title":"x","channels":[]}`, 400, "channels is empty"},
 		{`{"title":"x","channels":["pigeon"]}`, 400, "pigeon"},
 		{`{"title":"x","id":"0198b5f0-0000-7000-8000-000000000000"}`, 400, "id is set by Duebell"},
+		{`{"title":"x","id":7}`, 400, "id is set by Duebell"},
 		{`{"title":` + quoted(1<<20) + `}`, 413, "larger"},
 	}
 	for _, tt := range tests {
@@ -220,6 +221,53 @@ func TestBadInput(t *testing.T) {
 
 	if tasks, _, err := w.Store.ListTasks(t.Context(), "ada", store.Filter{Limit: 10}); err != nil || len(tasks) != 0 {
 		t.Errorf("stored %v, %v", tasks, err)
+	}
+}
+
+// A body that names another user is refused, whoever sends it.
+func TestUserInTheBody(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	for _, another := range []string{`"eve"`, `""`, `"Ada"`, `"ada "`} {
+		w.WantProblem(s.As("ada", "POST", "/api/tasks", `{"title":"x","user_id":`+another+`}`), 403, "forbidden", "Duebell-User")
+	}
+	w.WantProblem(s.Call("POST", "/api/tasks", `{"title":"x","user_id":"ada"}`, "Authorization", "Bearer "+w.ServiceToken()), 403, "forbidden", "Duebell-User")
+	w.WantProblem(s.For("ada", "POST", "/api/tasks", `{"title":"x","user_id":"service"}`), 403, "forbidden", "Duebell-User")
+	w.WantProblem(s.As("ada", "POST", "/api/tasks", `{"title":"x","user_id":7}`), 400, "invalid", "/user_id must be a string")
+	for _, same := range []string{`"ada"`, `"\u0061da"`, `null`} {
+		if a := s.As("ada", "POST", "/api/tasks", `{"title":"own","user_id":`+same+`,"version":7,"created_at":"whenever"}`); a.Status != 201 {
+			t.Errorf("%s: %d %s", same, a.Status, a.Body)
+		}
+	}
+	if n := w.Count(`select count(*) from tasks where title <> 'own'`); n != 0 {
+		t.Errorf("%d tasks that were refused are stored", n)
+	}
+}
+
+// A program creates tasks for users, even before these have ever signed in; its own
+// address becomes nobody's.
+func TestActingForUsers(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	got := functiontest.Decode[api.Task](w, s.For("new|user", "POST", "/api/tasks", `{"title":"x","user_id":"new|user"}`, "Idempotency-Key", "k"), 201)
+	if got.UserID != "new|user" {
+		t.Errorf("it is %s's", got.UserID)
+	}
+	// Keys are the users', not the program's.
+	if a := s.For("ada", "POST", "/api/tasks", `{"title":"y"}`, "Idempotency-Key", "k"); a.Status != 201 {
+		t.Errorf("another user's key: %d %s", a.Status, a.Body)
+	}
+	service := w.TokenWith("service", map[string]any{"scope": "act", "email": "service@example.com", "email_verified": true})
+	if a := s.Call("POST", "/api/tasks", `{"title":"z"}`, "Authorization", "Bearer "+service, "Duebell-User", "bob"); a.Status != 201 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if n := w.Count(`select count(*) from users where email is not null or id = 'service'`); n != 0 {
+		t.Errorf("%d users have got an address", n)
+	}
+	w.WantProblem(s.As("ada", "POST", "/api/tasks", `{"title":"x"}`, "Duebell-User", "eve"), 403, "forbidden", "scope act")
+	w.WantProblem(s.Call("POST", "/api/tasks", `{"title":"x"}`, "Authorization", "Bearer "+w.AdminToken(), "Duebell-User", "eve"), 403, "forbidden", "only read")
+	if n := w.Count(`select count(*) from tasks where user_id = 'eve'`); n != 0 {
+		t.Errorf("eve has %d tasks", n)
 	}
 }
 

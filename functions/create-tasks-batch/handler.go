@@ -55,7 +55,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	h := handler{
-		signIn:  auth.NewVerifier(cfg.SignIn),
+		signIn:  auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)),
 		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
@@ -117,7 +117,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if t := web.MediaType(r); t == ndjson || t == csvType {
+	if t := web.MediaType(r); t != "application/json" && !strings.HasSuffix(t, "+json") {
 		return h.stream(w, r, user)
 	}
 	var in request
@@ -127,7 +127,10 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if len(in.Tasks) == 0 {
 		return fault.Invalid("tasks has no entries: send 1 to %d", maxTasks)
 	}
-	drafts, failed := read(in.Tasks)
+	drafts, failed, err := read(in.Tasks, user.ID)
+	if err != nil {
+		return err
+	}
 	key, err := api.IdempotencyKey(r, user.ID, in.Tasks)
 	if err != nil {
 		return err
@@ -146,27 +149,31 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, h.summary(created, failed))
 }
 
-// read returns the tasks that are right, and why the others are not.
-func read(tasks []jsontext.Value) (drafts []task.Draft, failed []failure) {
+// read returns the tasks that are right, and why the others are not. It refuses all if
+// one says it is another user's: who sends that has taken one user for another.
+func read(tasks []jsontext.Value, userID string) (drafts []task.Draft, failed []failure, err error) {
 	failed = []failure{}
 	for i, raw := range tasks {
-		draft, err := readOne(raw)
+		draft, err := readOne(raw, userID)
+		if fault.CodeOf(err) == fault.CodeForbidden {
+			return nil, nil, fault.Forbidden("/tasks/%d: %s", i, reason(err))
+		}
 		if err != nil {
 			failed = append(failed, failure{Index: i, Error: reason(err)})
 			continue
 		}
 		drafts = append(drafts, draft)
 	}
-	return drafts, failed
+	return drafts, failed, nil
 }
 
-func readOne(raw jsontext.Value) (task.Draft, error) {
+func readOne(raw jsontext.Value, userID string) (task.Draft, error) {
 	var in api.TaskInput
 	if err := web.DecodeJSON(raw, &in); err != nil {
 		return task.Draft{}, err
 	}
-	if in.ID != nil {
-		return task.Draft{}, fault.Invalid("id is set by Duebell: leave it out")
+	if err := in.CheckNew(userID); err != nil {
+		return task.Draft{}, err
 	}
 	return in.Draft()
 }

@@ -35,6 +35,29 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// A batch with a task that names another user is refused as a whole; a line is reported.
+func TestUserInTheBody(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	body := `{"tasks":[{"title":"x"},{"title":"y","user_id":"eve"},{"title":""}]}`
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", body), 403, "forbidden", "/tasks/1: user_id is another user")
+	w.WantProblem(s.For("ada", "POST", "/api/tasks/batch", `{"tasks":[{"title":"y","user_id":"service"}]}`), 403, "forbidden", "/tasks/0: user_id is another user")
+	if n := w.Count(`select count(*) from tasks`); n != 0 {
+		t.Errorf("%d tasks are stored", n)
+	}
+	got := functiontest.Decode[response](w, s.For("ada", "POST", "/api/tasks/batch", `{"tasks":[{"title":"y","user_id":"ada"}]}`), 200)
+	if len(got.Tasks) != 1 || got.Tasks[0].UserID != "ada" {
+		t.Errorf("%+v", got)
+	}
+	lines := s.As("ada", "POST", "/api/tasks/batch", `{"title":"x","user_id":"eve"}`+"\n"+`{"title":"y","user_id":"ada"}`+"\n", "Content-Type", ndjson)
+	if lines.Status != 200 || !strings.Contains(lines.Body, `"index":0`) || !strings.Contains(lines.Body, "user_id is another user") || !strings.Contains(lines.Body, `"created":1`) {
+		t.Errorf("%d %s", lines.Status, lines.Body)
+	}
+	if n := w.Count(`select count(*) from tasks where user_id <> 'ada' or title <> 'y'`); n != 0 {
+		t.Errorf("%d tasks are stored of what was refused", n)
+	}
+}
+
 func TestBatchOnce(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -64,5 +87,5 @@ func TestBatchLimits(t *testing.T) {
 		w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", body), 400, "invalid", detail)
 	}
 	w.WantProblem(s.Call("POST", "/api/tasks/batch", many(1)), 401, "unauthenticated", "")
-	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx", "Content-Type", "text/plain"), 415, "invalid", "")
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx", "Content-Type", "text/html"), 415, "invalid", "application/json, text/csv")
 }

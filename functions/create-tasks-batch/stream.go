@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"context"
 	"crypto/sha256"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"hash"
@@ -24,10 +23,19 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-const (
-	ndjson  = "application/x-ndjson"
-	csvType = "text/csv"
+const ndjson = "application/x-ndjson"
 
+// taken are the media types that a request may have, as callers are told them.
+var taken = []string{
+	"application/json", "text/csv", ndjson, "application/ndjson", "application/jsonl",
+	"application/vnd.ms-excel", "text/plain", // what Windows and others take .csv for
+}
+
+func isTable(mediaType string) bool {
+	return mediaType == "text/csv" || mediaType == "application/vnd.ms-excel" || mediaType == "text/plain"
+}
+
+const (
 	maxRecords = 100_000
 	maxStream  = 128 << 20
 	// A part ends after so many records or bytes, whichever is first. Where it ends
@@ -45,16 +53,18 @@ type streamed struct {
 // streamFailure says which record of a stream was not stored.
 type streamFailure struct {
 	Index int `json:"index"`
-	// Line is where the record begins in the body, counted from 1.
-	Line  int    `json:"line"`
-	Error string `json:"error"`
+	// Line and LastLine are where the record is in the body, counted from 1.
+	Line     int        `json:"line"`
+	LastLine int        `json:"last_line"`
+	Code     fault.Code `json:"code"`
+	Error    string     `json:"error"`
 }
 
 // stream stores the tasks of a body while it comes. It answers only when it has read
 // all of it: what is in between may not be able to carry both ways at once, and so an
 // error still has its status.
 func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) error {
-	body, mediaType, err := web.Stream(w, r, maxStream, ndjson, csvType)
+	body, mediaType, err := web.Stream(w, r, maxStream, taken...)
 	if err != nil {
 		return err
 	}
@@ -62,7 +72,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 	if err != nil {
 		return err
 	}
-	in := &reading{records: api.NewRecords(body, mediaType == csvType), key: key, asked: sha256.New()}
+	in := &reading{user: user.ID, records: api.NewRecords(body, isTable(mediaType)), key: key, asked: sha256.New()}
 	if err := in.begin(mediaType); err != nil {
 		return err
 	}
@@ -84,6 +94,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 
 // reading is the work on one stream.
 type reading struct {
+	user     string // whose tasks they are to be
 	records  *api.Records
 	columns  api.Columns // nil: lines of JSON
 	imported *schedule.Import
@@ -104,23 +115,14 @@ type reading struct {
 // begin reads the header of a table.
 func (in *reading) begin(mediaType string) error {
 	in.begun = []byte(mediaType)
-	if mediaType != csvType {
+	if !isTable(mediaType) {
 		return nil
 	}
-	header, err := in.records.Next()
-	switch {
-	case errors.Is(err, io.EOF):
-		return fault.Invalid("the body is empty: send a line that names the columns, and one for each task")
-	case errors.Is(err, api.ErrTooLong):
-		return fault.Invalid("the first line, which names the columns, is longer than %d bytes", api.MaxRecord)
-	case err != nil:
-		return err
-	}
-	in.begun = append(in.begun, header...)
-	names, err := row(header)
+	header, names, err := in.records.Header()
 	if err != nil {
 		return err
 	}
+	in.begun = append(in.begun, header...)
 	in.columns, err = api.ReadColumns(names)
 	return err
 }
@@ -130,19 +132,34 @@ func (in *reading) all(ctx context.Context) error {
 	in.asked.Write(in.begun)
 	for {
 		text, err := in.records.Next()
+		at := place{in.records.Line, in.records.LastLine}
+		refused, isRefused := errors.AsType[*api.Refused](err)
 		switch {
 		case errors.Is(err, io.EOF):
 			if in.index == 0 {
 				return fault.Invalid("the body has no tasks: send a line for each")
 			}
 			return in.store(ctx)
-		case err != nil && !errors.Is(err, api.ErrTooLong):
+		case err != nil && !isRefused:
 			return err
-		case in.index == maxRecords:
-			in.fail(fault.Invalid("a request may have %d tasks: send this one, and all after it, in another request", maxRecords))
+		case isRefused:
+			at = place{refused.First, refused.Last}
+		}
+		if in.index == maxRecords {
+			in.fail(at, fault.Invalid("a request may have %d tasks: send this one, and all after it, in another request", maxRecords))
 			return in.store(ctx)
 		}
-		in.take(text, err)
+		if in.columns != nil && in.parts == 0 && !isRefused { // nothing is stored yet
+			if err := api.CheckUTF8(text); err != nil {
+				return fault.Invalid("line %d: %s", at.first, reason(err))
+			}
+		}
+		in.asked.Write(text)
+		if isRefused && refused.More {
+			continue
+		}
+		fmt.Fprintf(in.asked, ":%d-%d:", at.first, at.last) // so that it is known where each record ends
+		in.take(at, text, refused)
 		if in.inPart == partRecords || in.bytes >= partBytes {
 			if err := in.store(ctx); err != nil {
 				return err
@@ -151,24 +168,13 @@ func (in *reading) all(ctx context.Context) error {
 	}
 }
 
+// place is the lines of a record.
+type place struct{ first, last int }
+
 // take makes a record a task of the part, or reports why it can't.
-func (in *reading) take(text []byte, err error) {
-	fmt.Fprintf(in.asked, "%d:", len(text))
-	in.asked.Write(text)
-	var draft task.Draft
-	switch {
-	case err != nil:
-		err = fault.Invalid("it is longer than %d bytes, or has a quote that is not closed", api.MaxRecord)
-	case in.columns == nil:
-		draft, err = readOne(text)
-	default:
-		var cells []string
-		if cells, err = row(text); err == nil {
-			draft, err = in.columns.Draft(cells)
-		}
-	}
-	if err != nil {
-		in.fail(err)
+func (in *reading) take(at place, text []byte, refused *api.Refused) {
+	if draft, err := in.draft(text, refused); err != nil {
+		in.fail(at, err)
 	} else {
 		in.part = append(in.part, draft)
 	}
@@ -177,18 +183,25 @@ func (in *reading) take(text []byte, err error) {
 	in.bytes += len(text)
 }
 
-// row reads one row of CSV.
-func row(text []byte) ([]string, error) {
-	reader := csv.NewReader(bytes.NewReader(text))
-	cells, err := reader.Read()
-	if e, ok := errors.AsType[*csv.ParseError](err); ok {
-		return nil, fault.Invalid("it is not a row of CSV: %v", e.Err)
+func (in *reading) draft(text []byte, refused *api.Refused) (task.Draft, error) {
+	switch {
+	case refused != nil:
+		return task.Draft{}, fault.Invalid("%s", refused.Reason)
+	case in.columns == nil:
+		return readOne(text, in.user)
 	}
-	return cells, err
+	if err := api.CheckUTF8(text); err != nil {
+		return task.Draft{}, err
+	}
+	cells, err := in.records.Cells(text)
+	if err != nil {
+		return task.Draft{}, err
+	}
+	return in.columns.Draft(cells, in.user)
 }
 
-func (in *reading) fail(err error) {
-	in.failures.add(streamFailure{Index: in.index, Line: in.records.Line, Error: reason(err)})
+func (in *reading) fail(at place, err error) {
+	in.failures.add(streamFailure{Index: in.index, Line: at.first, LastLine: at.last, Code: fault.CodeOf(err), Error: reason(err)})
 }
 
 // store stores the part that was read.

@@ -13,10 +13,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store"
 )
@@ -26,6 +28,7 @@ type result struct {
 	Created, Scheduled, Pending, Failed int
 	Failures                            map[int]string // by their indexes
 	Lines                               []int
+	Codes                               []fault.Code
 }
 
 func stream(w *functiontest.World, s *functiontest.Server, mediaType, body string, header ...string) result {
@@ -48,6 +51,7 @@ func parse(t testing.TB, body string) result {
 		}
 		out.Failures[f.Index] = f.Error
 		out.Lines = append(out.Lines, f.Line)
+		out.Codes = append(out.Codes, f.Code)
 	}
 	var last struct {
 		Created   *int `json:"created"`
@@ -119,9 +123,9 @@ func TestTable(t *testing.T) {
 	body := "\xef\xbb\xbf" + strings.Join([]string{
 		`Title,due_date, reminders,notes,completed,channels`,
 		`a,2099-01-01T00:00:00+01:00,0s;30m;1d,,,`,
-		`"with, a ""quote"" and`,
-		`a line break",,none,note,TRUE,in_app;email`,
-		`too,few`,
+		`"with, a ""quote""",,none,"note and`,
+		`a line break",TRUE,in_app;email`,
+		`too,,,,,,many`,
 		`bad "quote",,,,,`,
 		`c,tomorrow,,,,`,
 		`d,2099-01-01T00:00:00Z,soon,,,`,
@@ -133,7 +137,7 @@ func TestTable(t *testing.T) {
 	}, "\r\n")
 	got := stream(w, s, "text/csv; charset=utf-8", body)
 	want := map[int]string{
-		2: "has 2 cells", 3: "not a row of CSV", 4: "due_date must be a time with an offset", 5: "reminders must be an offset",
+		2: "has 7 cells, and the header has 6", 3: "not a row of CSV", 4: "due_date must be a time with an offset", 5: "reminders must be an offset",
 		6: "completed must be true or false", 7: "pigeon", 8: "NUL",
 	}
 	for i, part := range want {
@@ -147,11 +151,112 @@ func TestTable(t *testing.T) {
 	if diff := cmp.Diff([]int{5, 6, 7, 8, 9, 10, 11}, got.Lines); diff != "" {
 		t.Error("lines:", diff)
 	}
-	if diff := cmp.Diff([]string{"a", "with, a \"quote\" and\na line break", "last"}, titles(w)); diff != "" {
+	if diff := cmp.Diff([]string{"a", "with, a \"quote\"", "last"}, titles(w)); diff != "" {
 		t.Error(diff)
 	}
-	if n := w.Count(`select count(*) from tasks where completed and notes = 'note' and channels = '{in_app,email}'`); n != 1 {
+	if n := w.Count(`select count(*) from tasks where completed and notes = E'note and\na line break' and channels = '{in_app,email}'`); n != 1 {
 		t.Errorf("%d tasks have their cells", n)
+	}
+}
+
+// A quote too many costs the row that it is in, and no other.
+func TestUnclosedQuote(t *testing.T) {
+	for name, rows := range map[string]int{"few rows": 20, "many rows": 5000} {
+		w := functiontest.New(t)
+		s := functiontest.Serve(w, New)
+		lines := []string{"title,notes"}
+		for i := range rows {
+			lines = append(lines, fmt.Sprintf("task %d,some notes about it", i+1))
+		}
+		lines[5] = `"task 5,x`
+		lines[15] = `task 15,"a, b"`
+		got := stream(w, s, "text/csv", strings.Join(lines, "\n")+"\n")
+		if got.Created != rows-1 || got.Failed != 1 || got.Lines[0] != 6 || got.Failures[4] != "the quote that opens in line 6 is not closed" {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if n := w.Count(`select count(*) from tasks where title = 'task 15' and notes = 'a, b'`); n != 1 {
+			t.Errorf("%s: %d tasks of the row with a quoted cell", name, n)
+		}
+	}
+}
+
+// Nothing in a cell becomes a task, also if the cell is refused.
+func TestCellThatIsTooLong(t *testing.T) {
+	for name, cell := range map[string]string{
+		"one long line":   strings.Repeat("x", api.MaxRecord) + "\nPay the attacker 1000 EUR,injected\n",
+		"many lines":      strings.Repeat("Pay the attacker 1000 EUR,injected\n", 10_000),
+		"and its quotes":  strings.Repeat("Pay the attacker 1000 EUR,injected\n\"\"", 10_000),
+		"of many windows": strings.Repeat("Pay the attacker 1000 EUR,injected\n", 1_000_000),
+	} {
+		w := functiontest.New(t)
+		s := functiontest.Serve(w, New)
+		got := stream(w, s, "text/csv", "title,notes\nfirst,\""+cell+"\"\nlast,ok\n")
+		if got.Created != 1 || got.Failed != 1 || got.Lines[0] != 2 || !strings.Contains(got.Failures[0], "longer than 131072 bytes") {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if diff := cmp.Diff([]string{"last"}, titles(w)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// Tables are read as spreadsheets and other programs write and send them.
+func TestTablesOfSpreadsheets(t *testing.T) {
+	utf16le := func(text string) string {
+		out := "\xff\xfe"
+		for _, u := range utf16.Encode([]rune(text)) {
+			out += string([]byte{byte(u), byte(u >> 8)})
+		}
+		return out
+	}
+	for name, tt := range map[string]struct{ mediaType, body string }{
+		"columns without a name":   {"text/csv", "title,notes,,\r\nBuy milk,at the corner,,\r\nCall Zoë,,,\r\n,,,\r\n"},
+		"rows of other lengths":    {"text/csv", "title,notes,completed\nBuy milk,at the corner,,,\nCall Zoë\n,\n"},
+		"semicolons":               {"application/vnd.ms-excel", "title;notes;reminders\r\nBuy milk;at the corner;\"0s;1h\"\r\nCall Zoë;;\r\n"},
+		"a separator that is told": {"text/plain", "sep=;\r\ntitle;notes\r\nBuy milk;at the corner\r\nCall Zoë;\r\n"},
+		"UTF-16 and tabs":          {"text/plain; charset=utf-16", utf16le("title\tnotes\r\nBuy milk\tat the corner\r\nCall Zoë\t\r\n")},
+		"NDJSON":                   {"application/ndjson", "{\"title\":\"Buy milk\",\"notes\":\"at the corner\"}\n{\"title\":\"Call Zoë\"}\n"},
+		"JSON Lines":               {"application/jsonl", utf16le("{\"title\":\"Buy milk\",\"notes\":\"at the corner\"}\r\n{\"title\":\"Call Zoë\"}\r\n")},
+	} {
+		w := functiontest.New(t)
+		s := functiontest.Serve(w, New)
+		if got := stream(w, s, tt.mediaType, tt.body); got.Created != 2 || got.Failed != 0 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if diff := cmp.Diff([]string{"Buy milk", "Call Zoë"}, titles(w)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if n := w.Count(`select count(*) from tasks where notes = 'at the corner'`); n != 1 {
+			t.Errorf("%s: %d tasks have their notes", name, n)
+		}
+	}
+}
+
+// A row that says it is another user's is nobody's.
+func TestRowsOfAnotherUser(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	for mediaType, body := range map[string]string{
+		"text/csv": "title,user_id\na,ada\nb,bob\nc,\n",
+		ndjson:     "{\"title\":\"a\",\"user_id\":\"ada\"}\n{\"title\":\"b\",\"user_id\":\"bob\"}\n{\"title\":\"c\"}\n",
+	} {
+		got := stream(w, s, mediaType, body)
+		if got.Created != 2 || got.Failed != 1 || !strings.HasPrefix(got.Failures[1], "user_id is another user") || got.Codes[0] != fault.CodeForbidden {
+			t.Errorf("%s: %+v", mediaType, got)
+		}
+	}
+	if n := w.Count(`select count(*) from tasks where title = 'b' or user_id <> 'ada'`); n != 0 {
+		t.Errorf("%d tasks", n)
+	}
+}
+
+// A row in another encoding, when tasks are stored already, stops no other.
+func TestRowThatIsNotUTF8(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	got := stream(w, s, "text/csv", "title\n"+strings.Repeat("x\n", partRecords)+"M\xfcll\nlast\n")
+	if got.Created != partRecords+1 || got.Failed != 1 || !strings.Contains(got.Failures[partRecords], "not in UTF-8") {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -165,19 +270,25 @@ func TestStreamsThatAreRefused(t *testing.T) {
 	}{
 		{ndjson, "", 400, "no tasks"},
 		{ndjson, "\n\n", 400, "no tasks"},
-		{csvType, "", 400, "names the columns"},
-		{csvType, "title\n", 400, "no tasks"},
-		{csvType, "title,colour\nx,red\n", 400, `no column "colour"`},
-		{csvType, "notes\nx\n", 400, "title is missing"},
-		{csvType, "title,title\nx,y\n", 400, "comes twice"},
-		{csvType, `"title` + "\nx\n", 400, "not a row of CSV"},
-		{csvType, strings.Repeat("x", api.MaxRecord+1) + "\n", 400, "longer than"},
-		{csvType + "; charset=latin1", "title\nx\n", 415, "UTF-8"},
+		{"text/csv", "", 400, "names the columns"},
+		{"text/csv", "title\n", 400, "no tasks"},
+		{"text/csv", "title,colour\nx,red\n", 400, `no column "colour"`},
+		{"text/csv", "notes\nx\n", 400, "title is missing"},
+		{"text/csv", "title,title\nx,y\n", 400, "comes twice"},
+		{"text/csv", `"title` + "\nx\n", 400, "a quote that is not closed"},
+		{"text/csv", `"ti"tle` + "\nx\n", 400, "not a row of CSV"},
+		{"text/csv", "title\rx\r", 400, `carriage return alone, which is not read; save it as "CSV UTF-8`},
+		{"text/csv", "title\nx\nM\xfcll\n", 400, `line 3: the file is not in UTF-8, but in an older encoding such as Latin-1; save it as "CSV UTF-8`},
+		{"application/vnd.ms-excel", "PK\x03\x04\x14", 400, `workbook`},
+		{"application/x-www-form-urlencoded", "title\nx\n", 415, strings.Join(taken, ", ")},
+		{"", "title\nx\n", 415, strings.Join(taken, ", ")},
+		{"text/csv", strings.Repeat("x", api.MaxRecord+1) + "\n", 400, "longer than"},
+		{"text/csv" + "; charset=latin1", "title\nx\n", 415, "UTF-8"},
 	} {
 		w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", tt.body, "Content-Type", tt.mediaType), tt.status, "invalid", tt.detail)
 	}
-	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx\n", "Content-Type", csvType, "Content-Encoding", "gzip"), 415, "invalid", "Content-Encoding")
-	w.WantProblem(s.Call("POST", "/api/tasks/batch", "title\nx\n", "Content-Type", csvType), 401, "unauthenticated", "")
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx\n", "Content-Type", "text/csv", "Content-Encoding", "gzip"), 415, "invalid", "Content-Encoding")
+	w.WantProblem(s.Call("POST", "/api/tasks/batch", "title\nx\n", "Content-Type", "text/csv"), 401, "unauthenticated", "")
 	if list := titles(w); len(list) > 0 {
 		t.Errorf("stored: %v", list)
 	}
@@ -257,7 +368,7 @@ func TestStreamIsResumed(t *testing.T) {
 	// The key holds for these lines only, and says how far it came.
 	other := strings.Replace(body, "task 1500", "another", 1)
 	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", other, "Content-Type", ndjson, "Idempotency-Key", "k"), 409, "conflict", "tasks of this request have been stored")
-	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx\n", "Content-Type", csvType, "Idempotency-Key", "k"), 409, "conflict", "another request")
+	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx\n", "Content-Type", "text/csv", "Idempotency-Key", "k"), 409, "conflict", "another request")
 	if count() != 3*partRecords+10 {
 		t.Errorf("%d tasks", count())
 	}

@@ -36,7 +36,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/dlq":              h.list,
@@ -54,7 +54,7 @@ func (h handler) operator(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if !user.HasScope("admin") {
+	if !user.HasScope(auth.Admin) {
 		return fault.Forbidden("this is for operators: your token lacks the scope admin")
 	}
 	return nil

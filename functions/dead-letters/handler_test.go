@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -67,4 +68,19 @@ func TestDeadLetters(t *testing.T) {
 		w.WantProblem(s.As("ada", c.method, c.path, nil), 403, "forbidden", "admin")
 		w.WantProblem(s.Call(c.method, c.path, nil), 401, "unauthenticated", "")
 	}
+}
+
+// To act for an operator makes nobody one.
+func TestActingForAnOperator(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	for _, path := range []string{"GET /api/dlq", "POST /api/dlq/0198b5f0-0000-7000-8000-000000000000/replay", "DELETE /api/dlq/0198b5f0-0000-7000-8000-000000000000"} {
+		method, path, _ := strings.Cut(path, " ")
+		w.WantProblem(s.For("operator", method, path, nil), 403, "forbidden", "for operators")
+	}
+	if a := s.Call("GET", "/api/dlq", nil, "Authorization", "Bearer "+w.AdminToken(), "Duebell-User", "ada"); a.Status != 200 {
+		t.Errorf("an operator who names a user: %d %s", a.Status, a.Body)
+	}
+	both := "Bearer " + w.TokenWith("root", map[string]any{"scope": "admin act"})
+	w.WantProblem(s.Call("DELETE", "/api/dlq/0198b5f0-0000-7000-8000-000000000000", nil, "Authorization", both, "Duebell-User", "ada"), 404, "not_found", "")
 }

@@ -41,7 +41,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	h := handler{
-		signIn:  auth.NewVerifier(cfg.SignIn),
+		signIn:  auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)),
 		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{

@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -134,4 +134,80 @@ func TestDeliveries(t *testing.T) {
 	if len(got) != 2 || got[0].Channel != task.Email || got[0].State != "failed" || got[0].LastError == "" || got[1].Channel != task.InApp || got[1].State != "sent" || got[1].FinishedAt == nil {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// An address that has changed at the issuer is used from the next call on, whatever that
+// asks for, and an older token never brings the older one back. Where nothing has
+// changed, nothing is written.
+func TestAddressOfTheSignIn(t *testing.T) {
+	w := functiontest.New(t)
+	w.Seed("ada", task.Draft{Title: "x"})
+	now := time.Now().Unix()
+	token := func(user string, issued int64, email any, verified bool) string {
+		return w.TokenWith(user, map[string]any{"iat": issued, "email": email, "email_verified": verified})
+	}
+	read := func(s *functiontest.Server, token string) {
+		t.Helper()
+		if a := s.Call("GET", "/api/tasks", nil, "Authorization", "Bearer "+token); a.Status != 200 {
+			t.Fatal(a.Status, a.Body)
+		}
+	}
+	s := functiontest.Serve(w, New)
+	same := token("ada", now-1000, "ada@example.com", true)
+	read(s, same)
+	written := w.Count(`select xmin::text::bigint from users where id = 'ada'`)
+	for _, again := range []string{same, token("ada", now-990, "ada@example.com", true), token("ada", now-2000, "before@example.com", true)} {
+		read(s, again)
+		read(functiontest.Serve(w, New), again)
+	}
+	if w.Count(`select xmin::text::bigint from users where id = 'ada'`) != written {
+		t.Error("the same address was written anew")
+	}
+	newer, older := token("ada", now-50, "new@example.com", true), token("ada", now-90, "old@example.com", true)
+	none := token("ada", now-40, nil, true)
+	unverified := token("ada", now-10, "next@example.com", false)
+	for _, step := range []struct{ token, want string }{
+		{newer, "new@example.com"}, {older, "new@example.com"}, {same, "new@example.com"}, {none, "new@example.com"},
+		{unverified, "none"}, {newer, "none"}, {token("ada", now-5, []string{"list@example.com"}, true), "none"},
+		{token("ada", now, "last@example.com", true), "last@example.com"}, {unverified, "last@example.com"},
+	} {
+		// As it is in another copy of the function, which has seen none of the tokens.
+		for _, server := range []*functiontest.Server{s, functiontest.Serve(w, New)} {
+			read(server, step.token)
+			if n := w.Count(`select count(*) from users where id = 'ada' and coalesce(email, 'none') = '` + step.want + `'`); n != 1 {
+				t.Errorf("the address is not %s", step.want)
+			}
+		}
+	}
+
+	// Who has nothing gets no row, and once they have one their address is right at once.
+	eve := token("eve", now-50, "new@example.com", true)
+	read(s, eve)
+	if n := w.Count(`select count(*) from users where id = 'eve'`); n != 0 {
+		t.Error("to read makes a user")
+	}
+	w.Exec(`insert into users (id, email, email_as_of) values ('eve', 'old@example.com', '2001-01-01Z')`)
+	read(s, eve)
+	if n := w.Count(`select count(*) from users where id = 'eve' and email = 'new@example.com'`); n != 1 {
+		t.Error("eve's address is not the one that her token tells")
+	}
+}
+
+// Operators and programs read as a user, and what they read is the user's.
+func TestActingForUsers(t *testing.T) {
+	w := functiontest.New(t)
+	w.Seed("ada", task.Draft{Title: "ada's"})
+	s := functiontest.Serve(w, New)
+	for _, token := range []string{w.AdminToken(), w.ServiceToken()} {
+		own := functiontest.Decode[list](w, s.Call("GET", "/api/tasks", nil, "Authorization", "Bearer "+token), 200)
+		hers := functiontest.Decode[list](w, s.Call("GET", "/api/tasks", nil, "Authorization", "Bearer "+token, "Duebell-User", "ada"), 200)
+		if len(own.Tasks) != 0 || !slices.Equal(titles(hers.Tasks), []string{"ada's"}) {
+			t.Errorf("own %v, hers %v", own, hers)
+		}
+		if a := s.Call("GET", "/api/tasks", nil, "Authorization", "Bearer "+token, "Duebell-User", "nobody"); a.Status != 200 {
+			t.Errorf("for somebody who has never signed in: %d %s", a.Status, a.Body)
+		}
+	}
+	w.WantProblem(s.As("eve", "GET", "/api/tasks", nil, "Duebell-User", "ada"), 403, "forbidden", "scope act")
+	w.WantProblem(s.Call("GET", "/api/tasks", nil, "Duebell-User", "ada"), 401, "unauthenticated", "sign in")
 }

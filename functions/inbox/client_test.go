@@ -157,7 +157,7 @@ func (s *sse) next(within time.Duration) (n notification, err error) {
 		if is && e.id != "" {
 			s.lastID = e.id
 		}
-		if !is || e.data == "" {
+		if !is || e.name == "start" {
 			continue
 		}
 		if err := json.Unmarshal([]byte(e.data), &n); err != nil {

@@ -11,9 +11,13 @@
 // needs a new ticket each time. Without either, a stream tells what comes from now
 // on; after the nil UUID it tells everything.
 //
+// The npm packages event-source-polyfill, which can't send that header and adds the
+// parameter lastEventId instead, and eventsource do as the EventSource does.
+//
 // A stream also goes on after a notification that has been purged: with all that
 // is later, and perhaps some from the minute before it once more. To refuse it would
-// end an EventSource for good.
+// end an EventSource for good. So with an id that is none, an event stream begins now, and
+// says so with an event reset; a WebSocket is refused.
 package main
 
 import (
@@ -22,6 +26,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/live"
@@ -51,7 +56,7 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	// Streams leave a part of the pool to the other requests.
 	hub := live.NewHub(s, cfg.Stream.Live, int(cfg.Store.MaxConns-1)/2)
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn), store: s, hub: hub, stream: cfg.Stream}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, hub: hub, stream: cfg.Stream}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/notifications":            h.list,

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )

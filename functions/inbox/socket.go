@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/web"
 )
@@ -36,16 +37,30 @@ const (
 // answer a ping, is cut off. All of them go on with ?after=.
 func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		err := auth.RefuseUserHeader(r)
 		if !r.URL.Query().Has("ticket") { // which this is not worth
-			if _, err := h.signIn.User(r); err != nil {
-				return err
-			}
+			_, err = h.signIn.User(r)
+		}
+		if err != nil {
+			return err
 		}
 		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Connection", "Upgrade")
 		return web.WithStatus(fault.Invalid("this is a WebSocket; for plain HTTP there is GET /api/notifications/stream"), http.StatusUpgradeRequired)
 	}
-	client, expiry, err := h.open(r)
+	var after *uuid.UUID
+	if seen := resume(r); seen != "" {
+		id, err := web.ParseUUID("after", seen)
+		if err != nil {
+			return err
+		}
+		after = &id
+	}
+	user, err := h.streamUser(r)
+	if err != nil {
+		return err
+	}
+	client, err := h.hub.Open(r.Context(), user.ID, after)
 	if err != nil {
 		return err
 	}
@@ -75,7 +90,7 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 		conn: conn, lost: gone, group: &group,
 		ctx: func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, h.stream.WriteTimeout) },
 	}
-	err = h.pump(r.WithContext(ctx), client, expiry, out)
+	err = h.pump(r.WithContext(ctx), client, user.Expiry, out)
 	slog.DebugContext(ctx, "a stream has ended", "reason", err)
 	// The library would wait for 5 s, and a function that stops has little time.
 	_ = taken.conn.SetDeadline(time.Now().Add(closeTimeout))

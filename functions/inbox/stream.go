@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/fault"
@@ -45,29 +47,43 @@ var (
 	errAway     = errors.New("notifications can't be read right now")
 )
 
-// open lets a user in, by token or ticket, and returns their client of the hub and
-// when their sign-in ends.
-func (h handler) open(r *http.Request) (*live.Client, time.Time, error) {
-	q := web.Query(r)
-	secret, after := q.String("ticket"), q.UUID("after")
-	if err := q.Err(); err != nil {
-		return nil, time.Time{}, err
-	}
-	// What the client has seen since it was given the URL goes before what the
-	// URL says: that is how EventSource reconnects.
-	if last := r.Header.Get("Last-Event-ID"); last != "" {
-		id, err := web.ParseUUID("Last-Event-ID", last)
-		if err != nil {
-			return nil, time.Time{}, err
+// resume returns after which notification a reader goes on, "" if they don't say. What the reader
+// has seen since it was given the URL goes before what the URL says: EventSource sends
+// that as a header when it reconnects, and its polyfill as a parameter.
+func resume(r *http.Request) string {
+	query := r.URL.Query()
+	last := func(values []string) string {
+		if len(values) == 0 {
+			return ""
 		}
-		after = &id
+		return values[len(values)-1]
 	}
-	user, err := h.streamUser(r, secret)
+	return cmp.Or(r.Header.Get("Last-Event-ID"), last(query["lastEventId"]), last(query["after"]))
+}
+
+// join lets a reader of events in, and returns their client of the hub and when their
+// sign-in ends. With an id that no notification has, the client gets what comes from now
+// on, and lost says so: a status other than 200 would end an EventSource for good.
+func (h handler) join(r *http.Request) (client *live.Client, expiry time.Time, lost string, err error) {
+	user, err := h.streamUser(r)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, time.Time{}, "", err
 	}
-	client, err := h.hub.Open(r.Context(), user.ID, after)
-	return client, user.Expiry, err
+	var after *uuid.UUID
+	if seen := resume(r); seen != "" {
+		id, err := web.ParseUUID("the id", seen)
+		if err == nil {
+			after = &id
+		} else {
+			lost = seen
+		}
+	}
+	client, err = h.hub.Open(r.Context(), user.ID, after)
+	if after != nil && fault.CodeOf(err) == fault.CodeInvalid {
+		lost = after.String()
+		client, err = h.hub.Open(r.Context(), user.ID, nil)
+	}
+	return client, user.Expiry, lost, err
 }
 
 // wire is a client's connection, in whichever protocol.
@@ -130,14 +146,15 @@ func sendAll(out wire, list []store.Received) error {
 
 // events serves server-sent events.
 //
-// The first thing sent is the id from which this stream goes on. So a browser that
-// loses the connection before the first notification resumes there, too.
+// The first event, start, has the id from which this stream goes on. So a client that
+// loses the connection before the first notification resumes there, too. It has data, as
+// some clients pass over an event without, and its id along.
 func (h handler) events(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet { // the route takes HEAD, too, which would wait for ever
 		w.Header().Set("Allow", http.MethodGet)
 		return web.WithStatus(fault.Invalid("a stream can only be read with GET"), http.StatusMethodNotAllowed)
 	}
-	client, expiry, err := h.open(r)
+	client, expiry, lost, err := h.join(r)
 	if err != nil {
 		return err
 	}
@@ -153,7 +170,10 @@ func (h handler) events(w http.ResponseWriter, r *http.Request) error {
 	defer out.done()
 	// Thousands of clients that lose their connections at once do not come back at once.
 	retry := time.Second + rand.N(2*time.Second)
-	err = out.write(fmt.Appendf(nil, "retry: %d\nid: %s\n\n", retry.Milliseconds(), client.Start().ID))
+	err = out.write(fmt.Appendf(nil, "retry: %d\nid: %s\nevent: start\ndata: {}\n\n", retry.Milliseconds(), client.Start().ID))
+	if err == nil && lost != "" {
+		err = out.write(reset(lost))
+	}
 	if err == nil {
 		err = out.flush()
 	}
@@ -163,6 +183,17 @@ func (h handler) events(w http.ResponseWriter, r *http.Request) error {
 	// However it ended, the client comes back and goes on where it was.
 	slog.DebugContext(r.Context(), "a stream has ended", "reason", err)
 	return nil
+}
+
+// reset is the event that says where a stream begins that could not go on.
+func reset(lost string) []byte {
+	data, err := json.Marshal(map[string]string{
+		"detail": fmt.Sprintf("there is no notification %.40q to go on after, so this stream tells what comes from now on; GET /api/notifications lists what there is", lost),
+	}, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		panic(err) // a string is no problem
+	}
+	return fmt.Appendf(nil, "event: reset\ndata: %s\n\n", data)
 }
 
 // eventWire writes server-sent events.

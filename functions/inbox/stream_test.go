@@ -25,9 +25,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/live"
-	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
@@ -132,7 +132,7 @@ func TestStreamOnTheWire(t *testing.T) {
 		}
 	}
 	// The first id is where this stream begins: of an empty inbox, all.
-	if first.id != uuid.Nil.String() || first.data != "" || len(first.retry) != 4 {
+	if first.id != uuid.Nil.String() || first.name != "start" || len(first.retry) != 4 {
 		t.Errorf("it begins with %+v", first)
 	}
 	tell(w, "ada", "0")
@@ -161,23 +161,71 @@ func TestStreamIsRefused(t *testing.T) {
 	s := functiontest.Serve(w, New)
 	for _, path := range []string{"/api/notifications/stream", "/api/notifications/ws"} {
 		w.WantProblem(s.Call("GET", path, nil, upgrade...), 401, "unauthenticated", "")
-		w.WantProblem(s.Call("GET", path+"?ticket=wrong", nil, upgrade...), 401, "unauthenticated", "ticket")
-		for query, detail := range map[string]string{
-			"?after=x":                   "after must be a UUID",
-			"?after=" + uuid.NewString(): "not the id of a notification",
-			"?before=x":                  "before",
-			"?ticket=a&ticket=b":         "ticket",
-		} {
-			w.WantProblem(s.As("ada", "GET", path+query, nil, upgrade...), 400, "invalid", detail)
-		}
-		w.WantProblem(s.As("ada", "GET", path, nil, slices.Concat(upgrade, []string{"Last-Event-ID", "7"})...), 400, "invalid", "Last-Event-ID must be a UUID")
+		w.WantProblem(s.Call("GET", path+"?ticket=wrong&cache=1", nil, upgrade...), 401, "unauthenticated", "ticket")
+		w.WantProblem(s.As("ada", "GET", path+"?ticket=a&ticket=b", nil, upgrade...), 400, "invalid", "ticket")
 	}
-	w.WantProblem(s.As("ada", "GET", "/api/notifications/ws", nil), 426, "invalid", "WebSocket")
+	socket := "/api/notifications/ws"
+	w.WantProblem(s.As("ada", "GET", socket+"?after=x", nil, upgrade...), 400, "invalid", "after must be a UUID")
+	w.WantProblem(s.As("ada", "GET", socket+"?after="+uuid.NewString(), nil, upgrade...), 400, "invalid", "not the id of a notification")
+	w.WantProblem(s.As("ada", "GET", socket, nil, slices.Concat(upgrade, []string{"Last-Event-ID", "7"})...), 400, "invalid", "must be a UUID")
+	w.WantProblem(s.As("ada", "GET", socket, nil), 426, "invalid", "WebSocket")
 	if a := s.As("ada", "HEAD", "/api/notifications/stream", nil); a.Status != 405 || a.Header.Get("Allow") != "GET" {
 		t.Errorf("HEAD: %d %v", a.Status, a.Header)
 	}
 	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"
 	w.WantProblem(functiontest.Serve(w, New).As("ada", "GET", "/api/notifications/stream", nil), 503, "unavailable", "")
+}
+
+// An EventSource that is refused does not come back. So whatever it says it has seen, it
+// gets what comes.
+func TestStreamBeginsAnewWithAnUnknownID(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	tell(w, "ada", "0")
+	last := functiontest.Decode[inbox](w, s.As("ada", "GET", "/api/notifications", nil), 200).Notifications[0].ID.String()
+	future := uuid.Must(uuid.NewV7())
+	future[0]++
+	header := func(value string) []string { return []string{"Last-Event-ID", value} }
+	for i, c := range []struct {
+		query  string
+		header []string
+		seen   string
+	}{
+		{"", header("7"), "7"}, {"?lastEventId=7", nil, "7"}, {"?after=x", nil, "x"}, {"?lastEventId=" + uuid.NewString()[:30], nil, ""},
+		{"?lastEventId=" + future.String(), nil, future.String()}, {"?after=11111111-1111-4111-8111-111111111111", nil, "11111111-1111-4111-8111-111111111111"},
+		{"?lastEventId=%ff%00%0aevent:%20x", nil, ""}, {"?after=" + strings.Repeat("x", 5000), nil, ""},
+	} {
+		stream, err := openSSE(t, s.URL()+"/api/notifications/stream"+c.query, w.Token("ada"), c.header...)
+		if err != nil {
+			t.Errorf("%s %v: %v", c.query, c.header, err)
+			continue
+		}
+		first, _ := stream.item(10 * time.Second)
+		second, _ := stream.item(10 * time.Second)
+		begin, _ := first.(event)
+		reset, _ := second.(event)
+		if begin.name != "start" || reset.name != "reset" || !strings.Contains(reset.data, c.seen) || !strings.Contains(reset.data, "from now on") {
+			t.Errorf("%s %v: it begins with %+v and %+v", c.query, c.header, first, second)
+		}
+		title := fmt.Sprint("after ", i)
+		tell(w, "ada", title)
+		wantTitles(w, stream, title)
+		stream.kill()
+	}
+	// What is known is gone on after, what came last before what came first, and other
+	// parameters change nothing.
+	for query, header := range map[string][]string{
+		"?lastEventId=" + last: nil, "?after=x&lastEventId=" + last: nil, "?lastEventId=x&lastEventId=" + last: nil,
+		"?lastEventId=x": header(last), "?after=" + last + "&_=1795444200&utm_source=x&a=b;c": nil, "?after=" + last + "&lastEventId=": nil,
+	} {
+		stream, err := openSSE(t, s.URL()+"/api/notifications/stream"+strings.ReplaceAll(query, ";", "%3B"), w.Token("ada"), header...)
+		if err != nil {
+			t.Errorf("%s %v: %v", query, header, err)
+			continue
+		}
+		wantTitles(w, stream, "after 0", "after 1")
+		stream.kill()
+	}
 }
 
 // A notification that was seen and then purged is no reason to miss the next.
@@ -241,7 +289,7 @@ func TestTicket(t *testing.T) {
 
 	// A request that is wrong does not use it up; and the database does not know it.
 	kept := issue("ada")
-	w.WantProblem(one.Call("GET", "/api/notifications/stream?after=x&ticket="+kept, nil), 400, "invalid", "after")
+	w.WantProblem(one.Call("GET", "/api/notifications/ws?after=x&ticket="+kept, nil, upgrade...), 400, "invalid", "after")
 	if dump := dumpTickets(w); strings.Contains(dump, kept) || dump == "" {
 		t.Errorf("the table holds %s", dump)
 	}
@@ -300,6 +348,31 @@ func TestStreamEndsWithTheSignIn(t *testing.T) {
 		t.Errorf("the socket ends with %v", err)
 	}
 	w.WantProblem(s.Call("GET", "/api/notifications/stream", nil, "Authorization", "Bearer "+token), 401, "unauthenticated", "")
+}
+
+// A program opens a user's stream, and gets tickets for their browser; operators only read.
+// A ticket says by itself whose the stream is.
+func TestActingForUsers(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	secret := functiontest.Decode[ticket](w, s.For("ada", "POST", "/api/notifications/ticket", nil), 200).Ticket
+	for _, path := range []string{"/api/notifications/stream", "/api/notifications/ws"} {
+		w.WantProblem(s.Call("GET", path+"?ticket="+secret, nil, "Duebell-User", "ada", "Upgrade", "websocket", "Connection", "Upgrade"), 400, "invalid", "ticket")
+		w.WantProblem(s.For("ada", "GET", path+"?ticket="+secret, nil, "Upgrade", "websocket", "Connection", "Upgrade"), 400, "invalid", "ticket")
+	}
+	events, err := openSSE(t, s.URL()+"/api/notifications/stream?ticket="+secret, "") // which is not used up
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer events.kill()
+	write(w, "ada", "hers")
+	n := wantTitles(w, events, "hers")
+	admin := "Bearer " + w.AdminToken()
+	w.WantProblem(s.Call("POST", "/api/notifications/ticket", nil, "Authorization", admin, "Duebell-User", "ada"), 403, "forbidden", "only read")
+	list := functiontest.Decode[inbox](w, s.Call("GET", "/api/notifications", nil, "Authorization", admin, "Duebell-User", "ada"), 200)
+	if len(list.Notifications) != 1 || list.Notifications[0].ID != n.ID {
+		t.Errorf("%+v", list)
+	}
 }
 
 func TestStreamLimits(t *testing.T) {

@@ -36,10 +36,19 @@ func (h handler) issueTicket(w http.ResponseWriter, r *http.Request) error {
 }
 
 // streamUser returns who opens a stream: by the ticket, if there is one, or else
-// by the request's token.
-func (h handler) streamUser(r *http.Request, secret string) (auth.User, error) {
+// by the request's token. Parameters that are unknown are no reason to refuse it: what
+// is in between adds some.
+func (h handler) streamUser(r *http.Request) (auth.User, error) {
+	q := web.Query(r)
+	secret := q.String("ticket")
+	if err := q.Malformed(); err != nil {
+		return auth.User{}, err
+	}
 	if secret == "" {
 		return h.signIn.User(r)
+	}
+	if err := auth.RefuseUserHeader(r); err != nil {
+		return auth.User{}, err
 	}
 	t, err := h.store.TakeTicket(r.Context(), sha256.Sum256([]byte(secret)))
 	return auth.User{ID: t.UserID, Expiry: t.SignedInUntil}, err

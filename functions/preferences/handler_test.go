@@ -177,9 +177,11 @@ func TestBadInput(t *testing.T) {
 		{`{"emails":[""]}`, 400, "is not an e-mail address"},
 		{`{"emails":["ada"]}`, 400, "is not an e-mail address"},
 		{`{"emails":["Ada <ada@example.com>"]}`, 400, "is not an e-mail address"},
-		{`{"emails":["ada@example.com\r\nBcc: eve@example.com"]}`, 400, "is not an e-mail address"},
+		{`{"emails":["ada@example.com\r\nBcc: eve@example.com"]}`, 400, "contains U+000D CARRIAGE RETURN"},
+		{`{"emails":["ada@exa\u200bmple.com"]}`, 400, "contains U+200B ZERO WIDTH SPACE"},
+		{`{"emails":["ada@127.0.0.1"]}`, 400, "no domain name"},
 		{`{"emails":["a@x.org,b@x.org"]}`, 400, "is not an e-mail address"},
-		{`{"emails":["` + strings.Repeat("x", 250) + `@x.org"]}`, 400, "is not an e-mail address"},
+		{`{"emails":["` + strings.Repeat("x", 250) + `@x.org"]}`, 400, "64 bytes before the @"},
 		{`{"emails":` + list(6, `"a%d@x.org"`) + `}`, 400, "more than the 5"},
 		{`{"phones":["5551234567"]}`, 400, "country code"},
 		{`{"phones":["+1 555 1234567"]}`, 400, "country code"},
@@ -193,6 +195,7 @@ func TestBadInput(t *testing.T) {
 		{`{"devices":[{"provider":"fcm"}]}`, 400, "token must be"},
 		{`{"devices":[{"provider":"apns","token":"x"}]}`, 400, "provider must be"},
 		{`{"devices":[{"provider":"fcm","token":"a b"}]}`, 400, "token must be"},
+		{`{"devices":[{"provider":"onesignal","token":"c1:APA91b"}]}`, 400, "a UUID such as"},
 		{`{"devices":[{"provider":"fcm","token":"` + strings.Repeat("x", 4097) + `"}]}`, 400, "token must be"},
 		{`{"devices":[{"provider":"fcm","token":"x","name":"phone"}]}`, 400, "/devices/0/name is not known"},
 		{`{"devices":` + list(21, `{"provider":"fcm","token":"%d"}`) + `}`, 400, "more than the 20"},
@@ -207,6 +210,9 @@ func TestBadInput(t *testing.T) {
 		{`{"webhook":{"url":"https://exa mple.com/"}}`, 400, "url must be"},
 		{`{"webhook":{"url":"http://example.com/"}}`, 400, "https://"},
 		{`{"webhook":{"url":"https://127.0.0.1/"}}`, 400, "public Internet"},
+		{`{"webhook":{"url":"https://kubernetes.default/"}}`, 400, "public Internet"},
+		{`{"webhook":{"url":"https://example.com:9443/"}}`, 400, "port 443 or 8443"},
+		{`{"webhook":{"url":"https://example.com/a\u202eb"}}`, 400, "contains U+202E RIGHT-TO-LEFT OVERRIDE"},
 		{`{"webhook":{"url":"https://u:p@example.com/"}}`, 400, "user name"},
 		{`{"webhook":{"url":"https://example.com/#part"}}`, 400, "fragment"},
 		{`{"webhook":{"url":"https://example.com/#"}}`, 400, "fragment"},
@@ -234,12 +240,13 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-func TestOperatorMayAllowInsecureWebhooks(t *testing.T) {
+func TestOperatorMayAllowHosts(t *testing.T) {
 	w := functiontest.New(t)
-	s := functiontest.Serve(w, New, "WEBHOOK_ALLOW_INSECURE=true")
+	s := functiontest.Serve(w, New, "WEBHOOK_ALLOWED_HOSTS=127.0.0.1:9000")
 	if a := s.As("ada", "PUT", path, `{"webhook":{"url":"http://127.0.0.1:9000/hook"}}`); a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
+	w.WantProblem(s.As("ada", "PUT", path, `{"webhook":{"url":"http://127.0.0.1:9001/hook"}}`), 400, "invalid", "https://")
 }
 
 // Whatever is put, it is refused with a reason, or comes out in a form that says

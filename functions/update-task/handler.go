@@ -2,9 +2,9 @@
 // schedules, moves and cancels its reminders as the change demands.
 //
 // PUT replaces the task: what is left out gets its default. PATCH is a JSON merge
-// patch (RFC 7396). With If-Match the change is made only to the version that
-// the caller has read. Of several updates at one time each sees the one before,
-// and the reminders are those of the last.
+// patch (RFC 7396). With If-Match, or a version in the body, the change is made only
+// to the version that the caller has read. Of several updates at one time each sees
+// the one before, and the reminders are those of the last.
 package main
 
 import (
@@ -45,7 +45,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	h := handler{
-		signIn:  auth.NewVerifier(cfg.SignIn),
+		signIn:  auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)),
 		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{
@@ -71,11 +71,14 @@ func (h handler) update(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadJSON(w, r, &in); err != nil {
 		return err
 	}
-	if err := in.CheckID(id); err != nil {
+	if err := in.CheckChange(user.ID, id); err != nil {
 		return err
 	}
 	updated, err := h.planner.Update(r.Context(), api.Owner(user), id, func(t task.Task) (task.Draft, error) {
 		if err := api.CheckIfMatch(r, t.Version); err != nil {
+			return task.Draft{}, err
+		}
+		if err := in.CheckVersion(t.Version); err != nil {
 			return task.Draft{}, err
 		}
 		if r.Method == http.MethodPut {

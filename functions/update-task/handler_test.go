@@ -94,6 +94,41 @@ func TestIfMatch(t *testing.T) {
 	}
 }
 
+// What the body says of the task is held against it.
+func TestBodyThatContradicts(t *testing.T) {
+	w := functiontest.New(t)
+	id := seed(w).ID.String()
+	s := functiontest.Serve(w, New)
+	path := "/api/tasks/" + id
+	for _, method := range []string{"PUT", "PATCH"} {
+		for member, want := range map[string]struct {
+			status       int
+			code, detail string
+		}{
+			`"user_id":"eve"`:                 {403, "forbidden", "user_id is another user"},
+			`"user_id":{}`:                    {400, "invalid", "/user_id must be a string"},
+			`"id":"` + uuid.NewString() + `"`: {400, "invalid", "id in the body"},
+			`"id":"7"`:                        {400, "invalid", "id in the body"},
+			`"version":2`:                     {412, "conflict", "GET it again"},
+			`"version":0`:                     {412, "conflict", "GET it again"},
+			`"version":"1"`:                   {400, "invalid", "/version must be a whole number"},
+			`"version":1.5`:                   {400, "invalid", "/version must be a whole number"},
+		} {
+			w.WantProblem(s.As("ada", method, path, `{"title":"x",`+member+`}`), want.status, want.code, want.detail)
+		}
+	}
+	w.WantProblem(s.For("ada", "PATCH", path, `{"title":"x","user_id":"service"}`), 403, "forbidden", "Duebell-User")
+	w.WantProblem(s.For("eve", "PATCH", path, `{"title":"x"}`), 404, "not_found", "no such task")
+	for i, body := range []string{
+		`{"title":"x","version":1,"id":"` + strings.ToUpper(id) + `","user_id":"ada"}`,
+		`{"title":"x","version":2,"id":null,"user_id":null}`, `{"title":"x","version":null}`,
+	} {
+		if got := functiontest.Decode[api.Task](w, s.For("ada", "PATCH", path, body), 200); got.Version != int64(i+2) {
+			t.Errorf("%s leaves version %d", body, got.Version)
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	w := functiontest.New(t)
 	id := seed(w).ID.String()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/web"
@@ -42,8 +43,28 @@ func New(backends map[string]*url.URL, own http.Handler) *Gateway {
 			routes[route.Pattern] = proxy
 		}
 	}
-	g.Handler = web.NewMux(routes)
+	mux, preflights := web.NewMux(routes), web.NewMux(preflights(proxies))
+	g.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if web.IsPreflight(r) {
+			preflights.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 	return g
+}
+
+// preflights are the routes of browsers that ask whether a page of another site may make
+// a request: to one of the functions of its path, as all have the same answer.
+func preflights(proxies map[string]web.Handler) web.Routes {
+	routes := web.Routes{}
+	for _, route := range Routes {
+		_, path, _ := strings.Cut(route.Pattern, " ")
+		if proxy, ok := proxies[route.Function]; ok {
+			routes["OPTIONS "+path] = proxy
+		}
+	}
+	return routes
 }
 
 // Close lets go of the connections that no request uses.
@@ -55,6 +76,7 @@ func (g *Gateway) proxy(function string, backend *url.URL) web.Handler {
 			r.SetURL(backend)
 			r.SetXForwarded()
 			r.Out.Host = r.In.Host
+			r.Out.URL.RawQuery = r.In.URL.RawQuery // also what is malformed: the function refuses it
 		},
 		Transport:     g.transport,
 		FlushInterval: -1, // streams
@@ -63,6 +85,7 @@ func (g *Gateway) proxy(function string, backend *url.URL) web.Handler {
 		},
 	}
 	return func(w http.ResponseWriter, r *http.Request) error {
+		web.LongBody(r) // the function itself knows how long it waits
 		proxy.ServeHTTP(w, r)
 		return nil
 	}

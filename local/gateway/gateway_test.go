@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,13 +16,17 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/web"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func backend(t *testing.T, h http.HandlerFunc) *url.URL {
 	t.Helper()
-	server := httptest.NewServer(h)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = web.NewServer(h).Server
+	server.Start()
 	t.Cleanup(server.Close)
 	u, err := url.Parse(server.URL)
 	if err != nil {
@@ -34,14 +39,16 @@ func backend(t *testing.T, h http.HandlerFunc) *url.URL {
 func echo(name string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%s: %s %s %s %s", name, r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), body)
+		fmt.Fprintf(w, "%s: %s %s %s %s %s", name, r.Method, r.URL.RequestURI(), r.Header["Authorization"], r.Header["Duebell-User"], body)
 	}
 }
 
 func serve(t *testing.T, backends map[string]*url.URL) string {
 	t.Helper()
 	g := gateway.New(backends, echo("dev"))
-	server := httptest.NewServer(g)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = web.NewServer(g).Server
+	server.Start()
 	t.Cleanup(func() {
 		server.Close()
 		g.Close()
@@ -56,7 +63,8 @@ func do(t *testing.T, method, url, body string) (*http.Response, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer token")
+	request.Header["Authorization"] = []string{"Bearer token"}
+	request.Header["Duebell-User"] = []string{"ada", "adä"} // which is for the function to refuse
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +104,7 @@ func TestEachRouteReachesItsFunction(t *testing.T) {
 		method, path, _ := strings.Cut(route.Pattern, " ")
 		path = strings.NewReplacer("{task_id}", "0197", "{id}", "0198", "{name}", "reminder-1").Replace(path) + "?a=b%20c"
 		response, got := do(t, method, base+path, "body")
-		if want := route.Function + ": " + method + " " + path + " Bearer token body"; response.StatusCode != http.StatusOK || got != want {
+		if want := route.Function + ": " + method + " " + path + " [Bearer token] [ada adä] body"; response.StatusCode != http.StatusOK || got != want {
 			t.Errorf("%s answers %d %q, want %q", route.Pattern, response.StatusCode, got, want)
 		}
 	}
@@ -142,6 +150,59 @@ func TestFunctionThatIsAway(t *testing.T) {
 	response, body = do(t, http.MethodDelete, base+"/api/tasks/1", "")
 	if detail := problem(t, response, body); response.StatusCode != 502 || !strings.Contains(detail, "delete-task") {
 		t.Errorf("a function that dies answers %d %q", response.StatusCode, detail)
+	}
+}
+
+// A function answers whether a page of another site may call it. Nothing else is asked
+// that way: what is served here itself would take it for the request.
+func TestPreflights(t *testing.T) {
+	base := serve(t, map[string]*url.URL{"create-task": backend(t, echo("create-task")), "update-task": backend(t, echo("update-task"))})
+	for path, want := range map[string]string{"/api/tasks": "create-task: OPTIONS /api/tasks", "/api/tasks/7": "update-task: OPTIONS /api/tasks/7", "/dev/messages": "", "/nowhere": "", "/healthz": ""} {
+		request, err := http.NewRequest(http.MethodOptions, base+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Origin", "https://app.example.com")
+		request.Header.Set("Access-Control-Request-Method", "POST")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if want == "" && response.StatusCode != http.StatusNotFound || !strings.HasPrefix(string(body), want) {
+			t.Errorf("%s: %s %s, want %q", path, response.Status, body, want)
+		}
+	}
+}
+
+// What a proxy would leave out as malformed is for the function to refuse.
+func TestMalformedQueriesArePassedOn(t *testing.T) {
+	base := serve(t, map[string]*url.URL{"get-tasks": backend(t, echo("get-tasks"))})
+	for _, query := range []string{"limit=5;completed=true", "completed=%zz&limit=5", "a=b;c"} {
+		if _, got := do(t, http.MethodGet, base+"/api/tasks?"+query, ""); !strings.Contains(got, " /api/tasks?"+query+" ") {
+			t.Errorf("%s arrives as %q", query, got)
+		}
+	}
+}
+
+// A client that does not end its request is answered, and let go of.
+func TestSlowBodies(t *testing.T) {
+	base := serve(t, map[string]*url.URL{"create-task": backend(t, web.Handler(func(http.ResponseWriter, *http.Request) error {
+		return fault.Unauthenticated("sign in")
+	}).ServeHTTP)})
+	for request, want := range map[string]string{"POST /api/tasks": "401", "POST /healthz": "405", "POST /nowhere": "404"} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetReadDeadline(time.Now().Add(40 * time.Second))
+		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n1", request)
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+want) {
+			t.Errorf("%s: %s %v, want %s", request, answer, err, want)
+		}
 	}
 }
 

@@ -20,9 +20,10 @@ const tokenLifetime = 30 * 24 * time.Hour
 
 // people are whom there are tokens for.
 var people = map[string]issuer.Claims{
-	"DUEBELL_TOKEN":       {Subject: "demo", Email: "demo@example.com", EmailVerified: true},
-	"DUEBELL_TOKEN_2":     {Subject: "other"},
-	"DUEBELL_ADMIN_TOKEN": {Subject: "admin", Scope: "admin"},
+	"DUEBELL_TOKEN":         {Subject: "demo", Email: "demo@example.com", EmailVerified: true},
+	"DUEBELL_TOKEN_2":       {Subject: "other"},
+	"DUEBELL_ADMIN_TOKEN":   {Subject: "admin", Scope: "admin"},
+	"DUEBELL_SERVICE_TOKEN": {Subject: "demo-service", Scope: "act"},
 }
 
 // Token returns a token that the functions accept. The claims need no audience.

@@ -33,7 +33,7 @@ var (
 	jobs     = []string{"DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN"}
 	callback = []string{"APP_API_TOKEN"}
 	waking   = []string{"SEND_URL"}
-	webhooks = []string{"WEBHOOK_ALLOW_INSECURE"}
+	webhooks = []string{"WEBHOOK_ALLOWED_HOSTS"}
 	email    = []string{
 		"EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
 		"SMTP_ADDRESS", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_TLS",

@@ -27,6 +27,7 @@ import (
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/shared/web"
 )
 
 func (s *System) start(ctx context.Context) (err error) {
@@ -157,7 +158,7 @@ func (s *System) listen(port int, handler http.Handler) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := web.NewServer(handler)
 	s.servers = append(s.servers, server)
 	s.served.Go(func() { _ = server.Serve(listener) }) // ends when it is closed
 	return nil
@@ -211,18 +212,20 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 
 // variables returns all that functions may need to know.
 func (s *System) variables() map[string]string {
+	// The sandbox, and who else is named: to nothing else on this machine.
+	webhooks := append([]string{process.Address(s.ports.Gateway)}, s.options.WebhookHosts...)
 	variables := map[string]string{
-		"DATABASE_URL":           s.databaseURL,
-		"DAPR_GRPC_ENDPOINT":     process.Address(s.ports.Daprds[firstDaprd].GRPC),
-		"DAPR_API_TOKEN":         s.secrets.daprAPI,
-		"APP_API_TOKEN":          s.secrets.appAPI,
-		"OIDC_ISSUER":            s.issuer.URL(),
-		"OIDC_AUDIENCE":          audience,
-		"EMAIL_FROM":             sender,
-		"PUBLIC_URL":             s.url,
-		"SEND_URL":               "http://" + process.Address(s.ports.Functions[sendFunction]),
-		"UNSUBSCRIBE_KEY":        s.secrets.unsubscribe,
-		"WEBHOOK_ALLOW_INSECURE": "true", // to receivers on this machine
+		"DATABASE_URL":          s.databaseURL,
+		"DAPR_GRPC_ENDPOINT":    process.Address(s.ports.Daprds[firstDaprd].GRPC),
+		"DAPR_API_TOKEN":        s.secrets.daprAPI,
+		"APP_API_TOKEN":         s.secrets.appAPI,
+		"OIDC_ISSUER":           s.issuer.URL(),
+		"OIDC_AUDIENCE":         audience,
+		"EMAIL_FROM":            sender,
+		"PUBLIC_URL":            s.url,
+		"UNSUBSCRIBE_KEY":       s.secrets.unsubscribe,
+		"WEBHOOK_ALLOWED_HOSTS": strings.Join(webhooks, ","),
+		"SEND_URL":              "http://" + process.Address(s.ports.Functions[sendFunction]),
 	}
 	maps.Copy(variables, s.sandbox.Environment(s.url))
 	maps.Copy(variables, sandbox.SMTPEnvironment(process.Address(s.ports.Mail)))

@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +37,7 @@ import (
 	"github.com/duebell/duebell/local/lock"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/shared/web"
 )
 
 const (
@@ -66,6 +66,9 @@ type Options struct {
 	Functions []Function
 	// Env is added to the environment of every function.
 	Env []string
+	// WebhookHosts are hosts with their ports that webhooks may go to, beside the sandbox,
+	// although they are on this machine or in another private network.
+	WebhookHosts []string
 	// NoSchedules leaves the functions that time invokes to their own: a test that
 	// shows what happens without them wants that.
 	NoSchedules bool
@@ -117,7 +120,7 @@ type System struct {
 	gateway *gateway.Gateway
 	ingress *ingress.Ingress      // nil without Options.Ingress
 	links   map[string]*link.Link // nil without Options.Links
-	servers []*http.Server
+	servers []*web.Server
 	mail    net.Listener   // the sandbox's
 	served  sync.WaitGroup // until they have ended
 
@@ -267,9 +270,7 @@ func (s *System) Stop(ctx context.Context) error {
 	shutdown, cancelShutdown := context.WithTimeout(ctx, time.Second)
 	defer cancelShutdown()
 	for _, server := range s.servers {
-		if server.Shutdown(shutdown) != nil {
-			_ = server.Close() // whoever still waits is cut off
-		}
+		_ = server.Shutdown(shutdown) // whoever still waits is cut off
 	}
 	if s.mail != nil {
 		_ = s.mail.Close() // its clients have ended

@@ -185,7 +185,7 @@ func TestSystem(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{
-			"DUEBELL_URL", "DUEBELL_TOKEN", "DUEBELL_TOKEN_2", "DUEBELL_ADMIN_TOKEN",
+			"DUEBELL_URL", "DUEBELL_TOKEN", "DUEBELL_TOKEN_2", "DUEBELL_ADMIN_TOKEN", "DUEBELL_SERVICE_TOKEN",
 			"DATABASE_URL", "DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN", "APP_API_TOKEN",
 		} {
 			if line := name + "=" + environment[name] + "\n"; environment[name] == "" || !bytes.Contains(out, []byte(line)) {
@@ -204,9 +204,10 @@ func TestSystem(t *testing.T) {
 			t.Fatal(err)
 		}
 		for variable, want := range map[string]map[string]any{
-			"DUEBELL_TOKEN":       {"sub": "demo", "email": "demo@example.com", "email_verified": true},
-			"DUEBELL_TOKEN_2":     {"sub": "other"},
-			"DUEBELL_ADMIN_TOKEN": {"sub": "admin", "scope": "admin"},
+			"DUEBELL_TOKEN":         {"sub": "demo", "email": "demo@example.com", "email_verified": true},
+			"DUEBELL_TOKEN_2":       {"sub": "other"},
+			"DUEBELL_ADMIN_TOKEN":   {"sub": "admin", "scope": "admin"},
+			"DUEBELL_SERVICE_TOKEN": {"sub": "demo-service", "scope": "act"},
 		} {
 			token, err := provider.Verifier(&oidc.Config{ClientID: "duebell"}).Verify(t.Context(), environment[variable])
 			if err != nil {
@@ -229,12 +230,12 @@ func TestSystem(t *testing.T) {
 		for path, want := range map[string][]string{
 			"POST /api/tasks":        {"DAPR_API_TOKEN", "DAPR_GRPC_ENDPOINT", "DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE"},
 			"GET /api/notifications": {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE"},
-			"GET /api/preferences":   {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE", "UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE"},
+			"GET /api/preferences":   {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE", "UNSUBSCRIBE_KEY", "WEBHOOK_ALLOWED_HOSTS"},
 			"POST /api/jobs/trigger": {
-				"APP_API_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DAPR_API_TOKEN", "DAPR_GRPC_ENDPOINT", "DATABASE_URL", "EMAIL_FROM", "FCM_CREDENTIALS", "FCM_URL", "HOST",
-				"ONESIGNAL_API_KEY", "ONESIGNAL_APP_ID", "ONESIGNAL_URL", "PORT", "PUBLIC_URL", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
+				"APP_API_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "EMAIL_FROM", "FCM_CREDENTIALS", "FCM_URL", "HOST",
+				"ONESIGNAL_API_KEY", "ONESIGNAL_APP_ID", "ONESIGNAL_URL", "PORT", "PUBLIC_URL", "SENDGRID_API_KEY", "SENDGRID_URL", "SEND_URL", "SES_REGION", "SES_URL",
 				"SHUTDOWN_GRACE", "SMTP_ADDRESS", "SMTP_PASSWORD", "SMTP_TLS", "SMTP_USERNAME", "SNS_REGION", "SNS_URL",
-				"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM", "TWILIO_URL", "UNSUBSCRIBE_KEY", "WEBHOOK_ALLOW_INSECURE",
+				"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM", "TWILIO_URL", "UNSUBSCRIBE_KEY", "WEBHOOK_ALLOWED_HOSTS",
 			},
 		} {
 			method, path, _ := strings.Cut(path, " ")

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
+	"encoding/csv"
 	"errors"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
 )
 
 // columns are those that a table of tasks may have, each read into a draft. What is
@@ -18,9 +22,8 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 	"title": func(d *task.Draft, cell string) error { d.Title = cell; return nil },
 	"notes": func(d *task.Draft, cell string) error { d.Notes = cell; return nil },
 	"due_date": func(d *task.Draft, cell string) error {
-		var due instant
-		err := due.UnmarshalText([]byte(cell))
-		d.DueDate = (*time.Time)(&due)
+		due, err := web.ParseTime(cell)
+		d.DueDate = &due
 		return err
 	},
 	"completed": func(d *task.Draft, cell string) (err error) {
@@ -59,7 +62,97 @@ func several(cell string) []string {
 	return strings.FieldsFunc(cell, func(c rune) bool { return c == ';' || c == ',' || c == ' ' })
 }
 
-// Columns are the columns of a table of tasks, as its header names them.
+// Header reads a table's header, and from it what separates the table's cells. It comes
+// before the first call of Next. text is valid until then, and makes a table of any rows
+// that are written below it. The errors are the caller's, or the body's.
+func (r *Records) Header() (text []byte, names []string, err error) {
+	text, err = r.header()
+	if err != nil {
+		return nil, nil, err
+	}
+	// Excel reads a first line such as sep=; and writes none.
+	if told, ok := strings.CutPrefix(strings.ToLower(strings.Trim(string(text), `"`)), "sep="); ok {
+		if len(told) != 1 || !strings.Contains(separators, told) {
+			return nil, nil, fault.Invalid("the first line tells the separator %.10q; a comma, a semicolon, a tab or a | can separate cells", told)
+		}
+		r.separator = told[0]
+		before := slices.Concat(text, []byte{'\n'})
+		if text, err = r.header(); err != nil {
+			return nil, nil, err
+		}
+		text = append(before, text...)
+		names, err = r.Cells(text[len(before):])
+	} else {
+		if at := bytes.IndexAny(text, separators); at >= 0 { // no column's name has one
+			r.separator = text[at]
+		}
+		names, err = r.Cells(text)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	r.shapes = shape(len(names) - 1)
+	return text, names, nil
+}
+
+// separators are what may separate cells.
+const separators = ",;\t|"
+
+func (r *Records) header() ([]byte, error) {
+	text, err := r.Next()
+	refused, _ := errors.AsType[*Refused](err)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fault.Invalid("there is nothing to read: send a line that names the columns, and one for each task")
+	case err != nil && refused == nil:
+		return nil, err
+	}
+	if err := checkFile(text); err != nil {
+		return nil, err
+	}
+	if refused == nil {
+		return text, CheckUTF8(text)
+	}
+	return nil, fault.Invalid("the first line, which names the columns, can't be read: it is longer than %d bytes, or has a quote that is not closed", MaxRecord)
+}
+
+// checkFile says how to save a file whose header shows that it is no table in UTF-8.
+func checkFile(header []byte) error {
+	const advice = `; save it as "CSV UTF-8 (Comma delimited)", as Excel calls it`
+	switch {
+	case bytes.HasPrefix(header, []byte("PK\x03\x04")), bytes.HasPrefix(header, []byte("\xd0\xcf\x11\xe0")):
+		return fault.Invalid("the file is a workbook or an archive, not a table of text" + advice)
+	case bytes.Count(header, []byte{'\r'}) > bytes.Count(header, []byte("\r\n")):
+		return fault.Invalid("the file's lines end in a carriage return alone, which is not read" + advice)
+	case bytes.IndexByte(header, 0) >= 0:
+		return fault.Invalid("the file is not in UTF-8, nor in UTF-16 with its mark" + advice)
+	}
+	return nil
+}
+
+// CheckUTF8 says how to save a file of which a row is in another encoding.
+func CheckUTF8(row []byte) error {
+	if utf8.Valid(row) {
+		return nil
+	}
+	return fault.Invalid(`the file is not in UTF-8, but in an older encoding such as Latin-1; save it as "CSV UTF-8 (Comma delimited)", as Excel calls it`)
+}
+
+// Cells are the cells of a row.
+func (r *Records) Cells(row []byte) ([]string, error) {
+	if bytes.IndexByte(row, '"') < 0 {
+		return strings.Split(string(row), string(r.separator)), nil
+	}
+	reader := csv.NewReader(bytes.NewReader(row))
+	reader.Comma = rune(r.separator)
+	cells, err := reader.Read()
+	if e, ok := errors.AsType[*csv.ParseError](err); ok {
+		return nil, fault.Invalid("it is not a row of CSV: %v", e.Err)
+	}
+	return cells, err
+}
+
+// Columns are the columns of a table of tasks, as its header names them; "" has no name.
 type Columns []string
 
 // ReadColumns reads a table's header.
@@ -67,10 +160,11 @@ func ReadColumns(header []string) (Columns, error) {
 	names := make(Columns, len(header))
 	for i, name := range header {
 		names[i] = strings.ToLower(strings.TrimSpace(name))
-		if columns[names[i]] == nil {
+		switch {
+		case names[i] == "":
+		case columns[names[i]] == nil && names[i] != userColumn:
 			return nil, fault.Invalid("there is no column %.40q; the first line names the columns, which are %s", name, columnOrder)
-		}
-		if slices.Contains(names[:i], names[i]) {
+		case slices.Contains(names[:i], names[i]):
 			return nil, fault.Invalid("the column %s comes twice", names[i])
 		}
 	}
@@ -80,21 +174,38 @@ func ReadColumns(header []string) (Columns, error) {
 	return names, nil
 }
 
-// Draft is the task that a row describes. It is validated.
-func (c Columns) Draft(row []string) (task.Draft, error) {
+// userColumn may say whose task it is, which is always the same.
+const userColumn = "user_id"
+
+// Draft is the task of a user that a row describes. Cells that are missing are empty, and
+// those without a column must be. All are UTF-8. It is validated.
+func (c Columns) Draft(row []string, userID string) (task.Draft, error) {
 	d := task.Draft{Before: task.DefaultBefore()}
-	if len(row) != len(c) {
-		return d, fault.Invalid("has %d cells, and the header has %d", len(row), len(c))
-	}
-	for i, name := range c {
-		cell := row[i]
-		if !utf8.ValidString(cell) || strings.ContainsRune(cell, 0) {
-			return d, fault.Invalid("%s is not UTF-8, or holds the NUL character", name)
+	for i, cell := range row {
+		switch empty := strings.TrimSpace(cell) == ""; {
+		case i >= len(c) && !empty:
+			return d, fault.Invalid("has %d cells, and the header has %d", len(row), len(c))
+		case i >= len(c):
+			continue
+		case c[i] == "" && !empty:
+			return d, fault.Invalid("cell %d holds something, and the header has no name for it", i+1)
+		case c[i] == "":
+			continue
+		}
+		name := c[i]
+		if strings.ContainsRune(cell, 0) {
+			return d, fault.Invalid("%s holds the NUL character", name)
 		}
 		if name != "title" && name != "notes" {
 			cell = strings.TrimSpace(cell)
 		}
 		if cell == "" {
+			continue
+		}
+		if name == userColumn {
+			if err := (TaskInput{UserID: &cell}).checkUser(userID); err != nil {
+				return d, err
+			}
 			continue
 		}
 		if err := columns[name](&d, cell); err != nil {

@@ -3,10 +3,12 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	stdjson "encoding/json" // knows durations
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -64,20 +66,21 @@ func NewTask(t task.Task, expected time.Time) Task {
 }
 
 // TaskInput is a task going in. What Duebell alone sets is taken, so that what GET
-// gave can be sent back, and ignored.
+// gave can be sent back: CheckNew and CheckChange refuse it where it contradicts, and
+// otherwise it is ignored.
 type TaskInput struct {
 	Title     web.Optional[string]         `json:"title"`
 	Notes     web.Optional[string]         `json:"notes"`
-	DueDate   web.Optional[instant]        `json:"due_date"`
+	DueDate   web.Optional[web.Time]       `json:"due_date"`
 	Reminders web.Optional[[]offset]       `json:"reminders"`
 	Completed web.Optional[bool]           `json:"completed"`
 	Channels  web.Optional[[]task.Channel] `json:"channels"`
 
 	ID        jsontext.Value `json:"id"`
-	UserID    jsontext.Value `json:"user_id"`
+	UserID    *string        `json:"user_id"`
 	CreatedAt jsontext.Value `json:"created_at"`
 	UpdatedAt jsontext.Value `json:"updated_at"`
-	Version   jsontext.Value `json:"version"`
+	Version   *int64         `json:"version"`
 }
 
 // Draft is the task that the input describes as a whole (POST, PUT): what is
@@ -120,24 +123,46 @@ func (in TaskInput) Patch(d task.Draft) (task.Draft, error) {
 	return d, d.Validate()
 }
 
-// CheckID refuses input that says it is another task than the path does.
-func (in TaskInput) CheckID(id uuid.UUID) error {
-	if in.ID != nil && string(in.ID) != fmt.Sprintf("%q", id) {
+// CheckNew refuses input for a new task of a user that says it is another's (forbidden),
+// or has an id (invalid).
+func (in TaskInput) CheckNew(userID string) error {
+	if err := in.checkUser(userID); err != nil {
+		return err
+	}
+	if in.hasID() {
+		return fault.Invalid("id is set by Duebell: leave it out")
+	}
+	return nil
+}
+
+// CheckChange refuses input for a user's task, the one with that id, that says it is
+// another's (forbidden), or another task (invalid).
+func (in TaskInput) CheckChange(userID string, id uuid.UUID) error {
+	if err := in.checkUser(userID); err != nil {
+		return err
+	}
+	var given uuid.UUID
+	if in.hasID() && (json.Unmarshal(in.ID, &given) != nil || given != id) {
 		return fault.Invalid("id in the body is not the task of the path; leave it out, or change the right one")
 	}
 	return nil
 }
 
-// instant is a time with an offset (RFC 3339).
-type instant time.Time
+func (in TaskInput) hasID() bool { return in.ID != nil && in.ID.Kind() != 'n' }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (i *instant) UnmarshalText(text []byte) error {
-	var t time.Time // whose own reading is strict, unlike time.Parse
-	if err := t.UnmarshalText(text); err != nil {
-		return fault.Invalid("must be a time with an offset, such as 2026-11-23T14:30:00Z or 2026-11-23T15:30:00+01:00, not %.40q", text)
+func (in TaskInput) checkUser(userID string) error {
+	if in.UserID != nil && *in.UserID != userID {
+		return fault.Forbidden("user_id is another user: leave it out; to act for your users, send the header %s, with a token that has the scope act", auth.UserHeader)
 	}
-	*i = instant(t)
+	return nil
+}
+
+// CheckVersion says whether the input may change a task at a version. It may not if it
+// was made from another version; the error is answered with 412.
+func (in TaskInput) CheckVersion(version int64) error {
+	if in.Version != nil && *in.Version != version {
+		return errStale
+	}
 	return nil
 }
 
@@ -183,21 +208,43 @@ func ETag(version int64) string { return fmt.Sprintf("%q", fmt.Sprint(version)) 
 
 // CheckIfMatch says whether a change may be made to a thing at a version, as the
 // request's If-Match header demands (RFC 9110, section 13.1.1); without one it may.
-// The error is answered with 412.
+// The error is answered with 412, or with 400 for what is no list of entity tags. A weak
+// tag never matches.
 func CheckIfMatch(r *http.Request, version int64) error {
 	conditions := r.Header.Values("If-Match")
 	if len(conditions) == 0 {
 		return nil
 	}
-	for _, condition := range conditions {
-		for tag := range strings.SplitSeq(condition, ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || tag == ETag(version) {
-				return nil
-			}
+	list := strings.TrimSpace(strings.Join(conditions, ","))
+	if list == "*" {
+		return nil
+	}
+	if !entityTags.MatchString(list) {
+		return fault.Invalid("If-Match must be the ETag as it came, with its quotes, such as %s, not %.40q", ETag(3), list)
+	}
+	err := errWeak
+	for _, tag := range entityTag.FindAllString(list, -1) {
+		if tag == ETag(version) {
+			return nil
+		}
+		if !strings.HasPrefix(tag, "W/") {
+			err = errStale
 		}
 	}
-	return web.WithStatus(fault.Conflict("it has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
+	return err
 }
+
+var (
+	errStale = web.WithStatus(fault.Conflict("it has changed since you read it; GET it again and repeat your change"), http.StatusPreconditionFailed)
+	errWeak  = web.WithStatus(fault.Conflict("If-Match has a weak tag (W/), and those never match; send the ETag as it came, without W/: what compresses answers may have added it"), http.StatusPreconditionFailed)
+)
+
+// An entity tag, and a list of them (RFC 9110, section 8.8.3). Lists may have empty
+// elements (section 5.6.1).
+var (
+	entityTag  = regexp.MustCompile(`(?:W/)?"[^"\x00-\x20\x7f]*"`)
+	entityTags = regexp.MustCompile(`^[ \t,]*` + entityTag.String() + `(?:[ \t]*,[ \t]*(?:` + entityTag.String() + `)?)*$`)
+)
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for
 // something; nil if there is none.
@@ -221,11 +268,19 @@ const maxKey = 255
 // Owner is a signed-in user as the store records them: with the address that
 // their issuer has verified, if there is one to write to.
 func Owner(u auth.User) store.User {
-	owner := store.User{ID: u.ID, KeepEmail: !u.EmailClaim}
+	owner := store.User{ID: u.ID, KeepEmail: !u.EmailClaim, AsOf: u.IssuedAt}
 	if u.EmailVerified && isAddress(u.Email) {
 		owner.Email = &u.Email
 	}
 	return owner
+}
+
+// RecordAddress has the address that a user's token tells recorded in s, if the user is
+// on record there.
+func RecordAddress(s *store.Store) auth.Record {
+	return func(ctx context.Context, u auth.User) (settled bool, err error) {
+		return s.UpdateAddress(ctx, Owner(u))
+	}
 }
 
 // isAddress refuses what the store can't hold and no provider would take. The

@@ -2,7 +2,8 @@ package api_test
 
 import (
 	"encoding/json"
-	"net/http"
+	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -83,17 +84,31 @@ func TestPatch(t *testing.T) {
 }
 
 func TestCheckIfMatch(t *testing.T) {
-	for header, ok := range map[string]bool{
-		"": true, "*": true, `"3"`: true, `"1", "3"`: true, `"2"`: false, `W/"3"`: false, "3": false, `"33"`: false,
+	for header, want := range map[string]string{
+		"*": "", `"3"`: "", `"1", "3"`: "", `"1","3",`: "", `W/"3", "3"`: "", `"a,b", "3"`: "",
+		`"2"`: "412 it has changed", `"33"`: "412 it has changed", `"1", W/"3"`: "412 it has changed", `"\"3"`: "400 If-Match must be",
+		`W/"3"`: "412 If-Match has a weak tag", `W/"1", W/"3"`: "412 If-Match has a weak tag",
+		"3": "400 If-Match must be", "": "400 If-Match must be", `"3`: "400 If-Match must be", `w/"3"`: "400 If-Match must be", `"1" "3"`: "400 If-Match must be",
+		`'3'`: "400 If-Match must be", `*, "3"`: "400 If-Match must be", `"1", 3`: "400 If-Match must be",
 	} {
 		r := httptest.NewRequest("PUT", "/", nil)
-		if header != "" {
-			r.Header.Set("If-Match", header)
+		r.Header.Set("If-Match", header)
+		got := ""
+		if err := api.CheckIfMatch(r, 3); err != nil {
+			e, _ := errors.AsType[*fault.Error](err)
+			got = fmt.Sprint(web.Status(err), " ", e.Message)
 		}
-		err := api.CheckIfMatch(r, 3)
-		if (err == nil) != ok || !ok && web.Status(err) != http.StatusPreconditionFailed {
-			t.Errorf("%s: %v", header, err)
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", header, got, want)
 		}
+	}
+	r := httptest.NewRequest("PUT", "/", nil)
+	r.Header["If-Match"] = []string{`"1"`, `"3"`}
+	if err := api.CheckIfMatch(r, 3); err != nil {
+		t.Errorf("in two headers: %v", err)
+	}
+	if err := api.CheckIfMatch(httptest.NewRequest("PUT", "/", nil), 3); err != nil {
+		t.Errorf("without the header: %v", err)
 	}
 }
 

@@ -1,26 +1,20 @@
-// Package auth says who is calling: a person with an OpenID Connect token, or
-// the Dapr sidecar with the app's token.
+// Package auth says who is calling: a person or a program with an OpenID Connect
+// token, or the Dapr sidecar with the app's token.
 package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
-	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/trace"
 )
 
 const (
@@ -28,8 +22,6 @@ const (
 	maxHeaderBytes = 16 << 10
 	// clockSkew is how far the issuer's clock may be from ours.
 	clockSkew = time.Minute
-	// maxSubjectLength is OpenID Connect's own (Core 1.0, section 2).
-	maxSubjectLength = 255
 )
 
 // algorithms are those that need no secret shared with the issuer. What the
@@ -39,124 +31,139 @@ var algorithms = []jose.SignatureAlgorithm{
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
 }
 
-// Config names the issuer whose tokens are good here.
-type Config struct {
-	Issuer   string `env:"OIDC_ISSUER,required" help:"the URL of the OpenID Connect issuer, exactly as its tokens have it"`
-	Audience string `env:"OIDC_AUDIENCE,required" help:"what the issuer's tokens for Duebell have as their audience"`
-	Limit    Limit
-}
+// The scopes that Duebell knows. What an issuer calls them is configured.
+const (
+	// Admin opens the operators' routes, and lets its bearer read as any user.
+	Admin = "admin"
+	// Act lets its bearer do everything that a user may, as any user.
+	Act = "act"
+)
 
-// Validate says what is wrong with the configuration. The issuer's keys decide
-// who is who, so they come over https, except from this machine or from inside
-// the cluster.
-func (c Config) Validate() error {
-	u, err := url.Parse(c.Issuer)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !isTrusted(u) {
-		return errors.New("OIDC_ISSUER must be an https URL without query or fragment; " +
-			"http is for this machine (localhost) and the cluster (*.svc)")
-	}
-	return nil
-}
-
-func isTrusted(u *url.URL) bool {
-	host := strings.ToLower(u.Hostname())
-	switch u.Scheme {
-	case "https":
-		return true
-	case "http":
-		return host == "localhost" || net.ParseIP(host).IsLoopback() ||
-			strings.HasSuffix(host, ".svc") || strings.HasSuffix(host, ".svc.cluster.local")
-	default:
-		return false
-	}
-}
-
-// User is a person, as the issuer's token tells it.
+// User is a user whom a request is made for.
 type User struct {
-	ID            string // the subject: 1 to 255 characters, none of them a control character
+	ID string // 1 to 255 characters, none of them a control character
+	// Caller is the id of whoever sent the token. It is ID, unless the caller acts for
+	// the user.
+	Caller        string
 	Email         string
-	EmailClaim    bool // the token says something about an e-mail address
-	EmailVerified bool // the issuer knows that the address is the user's; never without one
-	Scopes        []string
+	EmailClaim    bool      // the token says something about an e-mail address of the user
+	EmailVerified bool      // the issuer knows that the address is the user's; never without one
+	IssuedAt      time.Time // when the token was made; zero if it doesn't say
+	Scopes        []string  // the caller's: Admin, Act
 	Expiry        time.Time // from then on the token is not accepted any more
 }
 
-// HasScope reports whether the token carries the scope.
+// HasScope reports whether the caller's token grants a scope, Admin or Act.
 func (u User) HasScope(scope string) bool { return slices.Contains(u.Scopes, scope) }
 
 // Verifier checks tokens. It is safe for concurrent use.
 type Verifier struct {
-	config  Config
-	keys    *keySet
-	limiter *limiter
+	issuers  []*issuer // the first one's users have no prefix
+	limiter  *limiter
+	refusals *refusals
+	record   Record
 }
 
-// NewVerifier returns a Verifier that has not talked to the issuer yet: the
-// first token makes it do so.
-func NewVerifier(config Config) *Verifier {
+// Record records what a token says about its user, and reports whether that is
+// settled: if not, it is called again at the token's next use. It must be safe for
+// concurrent use.
+type Record func(ctx context.Context, u User) (settled bool, err error)
+
+// NewVerifier returns a Verifier that has not talked to an issuer yet: the first token
+// makes it do so. It calls record, unless that is nil, when it first sees a token that
+// says something about its user's e-mail address.
+func NewVerifier(config Config, record Record) *Verifier {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true // a call an hour
-	return newVerifier(config, transport)
+	return newVerifier(config, transport, record)
 }
 
-func newVerifier(config Config, transport http.RoundTripper) *Verifier {
-	return &Verifier{config: config, keys: newKeySet(config.Issuer, transport), limiter: newLimiter(config.Limit)}
+func newVerifier(config Config, transport http.RoundTripper, record Record) *Verifier {
+	v := &Verifier{limiter: newLimiter(config.Limit), refusals: &refusals{}, record: record}
+	for _, settings := range config.issuers() {
+		v.issuers = append(v.issuers, &issuer{IssuerSettings: settings, keys: newKeySet(settings.URL, transport)})
+	}
+	return v
 }
 
-// User returns the user whose bearer token (RFC 6750) the request carries.
+// User returns the user whom a request is made for: the one whose bearer token (RFC
+// 6750) it carries, or whom its header Duebell-User names.
 //
-// The error is unauthenticated if there is no token or it does not hold,
-// unavailable if that can't be told because the issuer can't be reached, and
-// rate_limited if the user has made too many requests. It does not tell which
-// check failed; its cause, for the log, does.
+// The error is unauthenticated if there is no token or it does not hold, unavailable
+// if that can't be told because its issuer can't be reached, and rate_limited if too
+// many requests were made by the caller or for the user. It does not tell which check
+// of the token failed; the log does. It is forbidden if the caller may not act for the
+// user, and invalid if the header makes no sense.
 func (v *Verifier) User(r *http.Request) (User, error) {
-	token, err := bearerToken(r)
+	session, err := v.signIn(r)
 	if err != nil {
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			v.refusals.log(r.Context(), refused)
+		}
 		return User{}, err
 	}
-	v.keys.renew()
-	known := v.keys.known.Load()
-	if user, ok := known.good.find(token); ok {
-		return user, v.limiter.take(user.ID)
+	caller := session.user
+	trace.Identify(r.Context(), caller.ID, caller.ID)
+	if err := v.limiter.take(caller.ID, "you make too many requests"); err != nil {
+		return User{}, err
 	}
-	attempt := attempt{keys: v.keys}
-	verified, err := v.verifier(&attempt).Verify(r.Context(), token)
-	if errors.Is(attempt.err, errAway) {
-		return User{}, unavailable(attempt.err)
+	if v.record != nil && caller.EmailClaim && !session.recorded.Load() {
+		settled, err := v.record(r.Context(), caller)
+		if err != nil {
+			return User{}, err
+		}
+		session.recorded.Store(settled)
+	}
+	user, err := actFor(r, caller)
+	if err != nil || user.ID == caller.ID {
+		return user, err
+	}
+	trace.Identify(r.Context(), user.ID, caller.ID)
+	return user, v.limiter.take(user.ID, "too many requests are made for this user")
+}
+
+// signIn checks the request's token, unless it has lately.
+func (v *Verifier) signIn(r *http.Request) (*session, error) {
+	token, err := bearerToken(r)
+	if err != nil {
+		return nil, err
+	}
+	hash := sha256.Sum256([]byte(token))
+	for _, issuer := range v.issuers {
+		if issuer.keys.known.Load().good.find(hash) == nil {
+			continue
+		}
+		issuer.keys.renew()
+		if session := issuer.keys.known.Load().good.find(hash); session != nil {
+			return session, nil
+		}
+	}
+	signed, err := parse(token)
+	if err != nil {
+		return nil, badToken(err)
+	}
+	issuer, err := v.issuerOf(signed)
+	if err != nil {
+		return nil, badToken(err)
+	}
+	issuer.keys.renew()
+	known := issuer.keys.known.Load()
+	switch err := issuer.keys.verify(r.Context(), signed); {
+	case errors.Is(err, errAway):
+		return nil, unavailable(err)
+	case err != nil:
+		return nil, badToken(err)
+	}
+	user, err := issuer.user(signed.UnsafePayloadWithoutVerification(), time.Now())
+	if err == nil {
+		err = v.checkPrefix(issuer, user)
 	}
 	if err != nil {
-		return User{}, badToken(err)
+		return nil, badToken(err)
 	}
-	user, err := userOf(verified)
-	if err != nil {
-		return User{}, badToken(err)
-	}
-	known.good.keep(token, user) // if the keys have changed since, nobody looks there any more
-	return user, v.limiter.take(user.ID)
-}
-
-func (v *Verifier) verifier(keys oidc.KeySet) *oidc.IDTokenVerifier {
-	config := oidc.Config{
-		ClientID: v.config.Audience,
-		Now:      func() time.Time { return time.Now().Add(-clockSkew) }, // for exp; userOf checks nbf
-	}
-	for _, algorithm := range algorithms {
-		config.SupportedSigningAlgs = append(config.SupportedSigningAlgs, string(algorithm))
-	}
-	return oidc.NewVerifier(v.config.Issuer, keys, &config)
-}
-
-// attempt remembers why a signature could not be checked: the verifier passes
-// on only the text.
-type attempt struct {
-	keys oidc.KeySet
-	err  error
-}
-
-func (a *attempt) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	payload, err := a.keys.VerifySignature(ctx, token)
-	a.err = err
-	return payload, err
+	session := &session{user: user}
+	known.good.keep(hash, session) // if the keys have changed since, nobody looks there any more
+	return session, nil
 }
 
 func unavailable(cause error) error {
@@ -175,58 +182,19 @@ func badToken(cause error) error {
 func bearerToken(r *http.Request) (string, error) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {
-		return "", fault.Unauthenticated("sign in: send the header Authorization: Bearer <access token>")
+		err := fault.Unauthenticated("sign in: send the header Authorization: Bearer <access token>")
+		err.Err = refuse("no token", "a header Authorization", "none")
+		return "", err
 	}
 	scheme, token, _ := strings.Cut(headers[0], " ")
 	token = strings.TrimLeft(token, " ")
 	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return "", fault.Unauthenticated("send exactly one Authorization header, of the form: Bearer <access token>")
+		err := fault.Unauthenticated("send exactly one Authorization header, of the form: Bearer <access token>")
+		err.Err = refuse("no token", "one header Authorization with the scheme Bearer", "%d headers, or another scheme", len(headers))
+		return "", err
 	}
 	if len(headers[0]) > maxHeaderBytes {
-		return "", badToken(errors.New("the Authorization header is too long"))
+		return "", badToken(refuse("too long", "at most 16384 bytes", "%d bytes", len(headers[0])))
 	}
 	return token, nil
-}
-
-// claims are read with their exact names. The verifier reads some of them too,
-// in any case: "AUD", say, may be a claim that users set themselves.
-type claims struct {
-	Issuer        string     `json:"iss"`
-	Subject       string     `json:"sub"`
-	Audience      stringList `json:"aud"`
-	Expiry        float64    `json:"exp"`
-	NotBefore     float64    `json:"nbf"`
-	Email         *string    `json:"email"`
-	EmailVerified flag       `json:"email_verified"`
-	Scope         stringList `json:"scope"` // RFC 8693, section 4.2
-	Scp           stringList `json:"scp"`   // what some issuers call it
-}
-
-func userOf(token *oidc.IDToken) (User, error) {
-	var raw jsontext.Value
-	var c claims
-	if err := token.Claims(&raw); err != nil {
-		return User{}, err
-	}
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return User{}, fmt.Errorf("read the claims: %w", err)
-	}
-	switch {
-	case c.Issuer != token.Issuer || !slices.Equal(c.Audience, token.Audience) || int64(c.Expiry) != token.Expiry.Unix():
-		return User{}, errors.New("a claim is there twice, in different cases")
-	case c.NotBefore > float64(time.Now().Add(clockSkew).Unix()):
-		return User{}, errors.New("the token is not valid yet")
-	case c.Subject == "" || utf8.RuneCountInString(c.Subject) > maxSubjectLength ||
-		strings.ContainsFunc(c.Subject, unicode.IsControl):
-		return User{}, errors.New("the subject is missing, too long or holds control characters")
-	}
-	user := User{ID: c.Subject, Expiry: token.Expiry.Add(clockSkew)}
-	if c.Email != nil {
-		user.Email, user.EmailClaim = *c.Email, true
-		user.EmailVerified = bool(c.EmailVerified) && user.Email != ""
-	}
-	for _, list := range slices.Concat(c.Scope, c.Scp) {
-		user.Scopes = append(user.Scopes, strings.Fields(list)...)
-	}
-	return user, nil
 }

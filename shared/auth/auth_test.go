@@ -80,12 +80,21 @@ func (w *wire) count(path string) int {
 	return w.calls[path]
 }
 
-// refuse is a handler that stands for an issuer that can't be reached.
-func refuse(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
+// cutOff is a handler that stands for an issuer that can't be reached.
+func cutOff(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
 
 func connect(issuer *authtest.Issuer) (*Verifier, *wire) {
 	w := &wire{issuer: issuer, override: map[string]http.HandlerFunc{}, calls: map[string]int{}}
-	return newVerifier(Config{Issuer: issuer.URL, Audience: issuer.Audience}, w), w
+	return newVerifier(configFor(issuer), w, nil), w
+}
+
+// configFor accepts an issuer's tokens, with everything else as it is by default.
+func configFor(issuer *authtest.Issuer, environ ...string) Config {
+	config, err := config.Parse[Config](append(environ, "OIDC_ISSUER="+issuer.URL, "OIDC_AUDIENCE="+issuer.Audience, "RATE_LIMIT=0"))
+	if err != nil {
+		panic(err)
+	}
+	return config
 }
 
 func bearer(token string) *http.Request {
@@ -96,32 +105,47 @@ func bearer(token string) *http.Request {
 
 func TestUser(t *testing.T) {
 	issuer := authtest.NewIssuer(t)
-	verifier := NewVerifier(Config{Issuer: issuer.URL, Audience: issuer.Audience}) // over a real socket
+	verifier := NewVerifier(configFor(issuer), nil) // over a real socket
 	for name, test := range map[string]struct {
 		claims map[string]any
 		want   User
 	}{
 		"plain": {nil, User{}},
 		"everything": {
-			map[string]any{"email": "a@b.c", "email_verified": true, "scope": "admin  openid", "scp": []string{"more"}},
-			User{Email: "a@b.c", EmailClaim: true, EmailVerified: true, Scopes: []string{"admin", "openid", "more"}},
+			map[string]any{"email": "a@b.c", "email_verified": true, "scope": "admin openid", "scp": []string{"act"}},
+			User{Email: "a@b.c", EmailClaim: true, EmailVerified: true, Scopes: []string{"act", "admin"}},
 		},
-		"text booleans":     {map[string]any{"email": "a@b.c", "email_verified": "true"}, User{Email: "a@b.c", EmailClaim: true, EmailVerified: true}},
-		"false":             {map[string]any{"email": "a@b.c", "email_verified": "false"}, User{Email: "a@b.c", EmailClaim: true}},
-		"unverified":        {map[string]any{"email": "a@b.c"}, User{Email: "a@b.c", EmailClaim: true}},
-		"verified nothing":  {map[string]any{"email": "", "email_verified": true}, User{EmailClaim: true}},
-		"verified no email": {map[string]any{"email_verified": true}, User{}},
-		"other case":        {map[string]any{"Email": "a@b.c", "EMAIL_VERIFIED": true, "Scope": "admin"}, User{}},
-		"scope list":        {map[string]any{"scope": []string{"a b", "c"}}, User{Scopes: []string{"a", "b", "c"}}},
-		"audiences":         {map[string]any{"aud": []string{"other", issuer.Audience}}, User{}},
-		"just expired":      {map[string]any{"exp": time.Now().Add(-50 * time.Second).Unix()}, User{}},
-		"valid in a moment": {map[string]any{"nbf": time.Now().Add(50 * time.Second).Unix()}, User{}},
-		"fractions":         {map[string]any{"exp": float64(time.Now().Add(time.Hour).UnixMilli()) / 1000}, User{}},
-		"unknown claims":    {map[string]any{"nonce": "x", "nested": map[string]any{"a": 1}}, User{}},
+		"text booleans":       {map[string]any{"email": "a@b.c", "email_verified": "true"}, User{Email: "a@b.c", EmailClaim: true, EmailVerified: true}},
+		"false":               {map[string]any{"email": "a@b.c", "email_verified": "false"}, User{Email: "a@b.c", EmailClaim: true}},
+		"unverified":          {map[string]any{"email": "a@b.c"}, User{Email: "a@b.c", EmailClaim: true}},
+		"verified nothing":    {map[string]any{"email": "", "email_verified": true}, User{EmailClaim: true}},
+		"verified no email":   {map[string]any{"email_verified": true}, User{}},
+		"null":                {map[string]any{"email": json.RawMessage("null"), "email_verified": json.RawMessage("null")}, User{}},
+		"other case":          {map[string]any{"Email": "a@b.c", "EMAIL_VERIFIED": true, "Scope": "admin"}, User{}},
+		"scope list":          {map[string]any{"scope": []string{"openid", "admin"}}, User{Scopes: []string{"admin"}}},
+		"list with a space":   {map[string]any{"scope": []string{"not admin", "no act"}}, User{}},
+		"list of all kinds":   {map[string]any{"scp": []any{7, nil, "act"}}, User{Scopes: []string{"act"}}},
+		"several spaces":      {map[string]any{"scope": "  openid  admin "}, User{Scopes: []string{"admin"}}},
+		"tab":                 {map[string]any{"scope": "openid\tadmin"}, User{}},
+		"line":                {map[string]any{"scope": "openid\nadmin\ract"}, User{}},
+		"no-break space":      {map[string]any{"scope": "openid\u00a0admin\u2003act"}, User{}},
+		"comma":               {map[string]any{"scope": "openid,admin"}, User{}},
+		"other letters":       {map[string]any{"scope": "Admin ADMIN act. acts"}, User{}},
+		"permissions":         {map[string]any{"permissions": []string{"admin"}}, User{Scopes: []string{"admin"}}},
+		"twice":               {map[string]any{"permissions": []string{"act"}, "scope": "act"}, User{Scopes: []string{"act"}}},
+		"roles and groups":    {map[string]any{"roles": []string{"admin"}, "groups": "act admin", "role": "admin"}, User{}},
+		"scope is a number":   {map[string]any{"scope": 7, "scp": map[string]any{"admin": true}, "permissions": true}, User{}},
+		"audiences":           {map[string]any{"aud": []string{"other", issuer.Audience}}, User{}},
+		"just expired":        {map[string]any{"exp": time.Now().Add(-50 * time.Second).Unix()}, User{}},
+		"valid in a moment":   {map[string]any{"nbf": time.Now().Add(50 * time.Second).Unix()}, User{}},
+		"fractions":           {map[string]any{"exp": float64(time.Now().Add(time.Hour).UnixMilli()) / 1000}, User{}},
+		"unknown claims":      {map[string]any{"nonce": "x", "nested": map[string]any{"a": 1}}, User{}},
+		"subject in caps too": {map[string]any{"SUB": "eve", "AUD": "other", "ISS": "https://evil.example"}, User{}},
+		"issued is odd":       {map[string]any{"iat": "yesterday"}, User{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := verifier.User(bearer(issuer.Token(t, "user|1", test.claims)))
-			test.want.ID = "user|1"
+			test.want.ID, test.want.Caller = "user|1", "user|1"
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +156,7 @@ func TestUser(t *testing.T) {
 			if late := got.Expiry.Sub(expiry.Add(clockSkew)); late.Abs() > 10*time.Second {
 				t.Errorf("it is accepted until %v, %v later than it should be", got.Expiry, late)
 			}
-			got.Expiry = time.Time{}
+			got.Expiry, got.IssuedAt = time.Time{}, time.Time{}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -150,8 +174,8 @@ func TestUser(t *testing.T) {
 }
 
 func TestHasScope(t *testing.T) {
-	user := User{Scopes: []string{"openid", "admin"}}
-	if !user.HasScope("admin") || user.HasScope("adm") || user.HasScope("") || (User{}).HasScope("") {
+	user := User{Scopes: []string{"act", "admin"}}
+	if !user.HasScope(Admin) || !user.HasScope(Act) || user.HasScope("adm") || user.HasScope("") || (User{}).HasScope("") {
 		t.Error("HasScope is wrong")
 	}
 }
@@ -169,40 +193,46 @@ func TestBadTokens(t *testing.T) {
 	other.URL, other.Audience = issuer.URL, issuer.Audience
 
 	for name, token := range map[string]string{
-		"empty":                 "",
-		"garbage":               "garbage",
-		"dots":                  "..",
-		"cut":                   good[:len(good)-3],
-		"other signature":       parts[0] + "." + parts[1] + "." + encode(make([]byte, 64)),
-		"other payload":         parts[0] + "." + encode(payload(`,"scope":"admin"`)) + "." + parts[2],
-		"none":                  encode([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".",
-		"None":                  encode([]byte(`{"alg":"None"}`)) + "." + parts[1] + ".",
-		"JSON form":             fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, parts[0], parts[1], parts[2]),
-		"another's key":         other.Token(t, "user", nil),
-		"other issuer":          issuer.Token(t, "user", map[string]any{"iss": "https://evil.example"}),
-		"other audience":        issuer.Token(t, "user", map[string]any{"aud": "other"}),
-		"no audience":           issuer.Token(t, "user", map[string]any{"aud": nil}),
-		"audience in caps":      issuer.Sign(t, fmt.Appendf(nil, `{"iss":%q,"aud":"other","AUD":%q,"sub":"user","exp":9999999999}`, issuer.URL, issuer.Audience)),
-		"only in caps":          issuer.Token(t, "user", map[string]any{"aud": nil, "AUD": issuer.Audience}),
-		"issuer in caps":        issuer.Sign(t, []byte(strings.Replace(string(payload(fmt.Sprintf(`,"ISS":%q`, issuer.URL))), issuer.URL, "https://evil.example", 1))),
-		"expired":               issuer.Token(t, "user", map[string]any{"exp": time.Now().Add(-70 * time.Second).Unix()}),
-		"expired, EXP later":    issuer.Sign(t, fmt.Appendf(nil, `{"iss":%q,"aud":%q,"sub":"user","exp":1,"EXP":9999999999}`, issuer.URL, issuer.Audience)),
-		"no expiry":             issuer.Token(t, "user", map[string]any{"exp": nil}),
-		"expiry as text":        issuer.Token(t, "user", map[string]any{"exp": fmt.Sprint(time.Now().Add(time.Hour).Unix())}),
-		"not yet":               issuer.Token(t, "user", map[string]any{"nbf": time.Now().Add(70 * time.Second).Unix()}),
-		"no subject":            issuer.Token(t, "", map[string]any{"sub": nil}),
-		"empty subject":         issuer.Token(t, "", nil),
-		"subject in caps":       issuer.Token(t, "", map[string]any{"sub": nil, "SUB": "user"}),
-		"two subjects":          issuer.Sign(t, payload(`,"sub":"admin"`)),
-		"long subject":          issuer.Token(t, strings.Repeat("x", 256), nil),
-		"NUL in the subject":    issuer.Token(t, "a\x00b", nil),
-		"line in the subject":   issuer.Token(t, "a\nb", nil),
-		"subject not UTF-8":     issuer.Sign(t, []byte(strings.Replace(string(payload("")), `"user"`, "\"\xff\"", 1))),
-		"subject is a number":   issuer.Token(t, "", map[string]any{"sub": 7}),
-		"email is a number":     issuer.Token(t, "user", map[string]any{"email": 7}),
-		"email_verified is odd": issuer.Token(t, "user", map[string]any{"email": "a@b.c", "email_verified": "yes"}),
-		"not an object":         issuer.Sign(t, []byte(`[]`)),
-		"too long":              issuer.Token(t, "user", map[string]any{"x": strings.Repeat("x", maxHeaderBytes)}),
+		"empty":                "",
+		"garbage":              "garbage",
+		"dots":                 "..",
+		"cut":                  good[:len(good)-3],
+		"other signature":      parts[0] + "." + parts[1] + "." + encode(make([]byte, 64)),
+		"other payload":        parts[0] + "." + encode(payload(`,"scope":"admin"`)) + "." + parts[2],
+		"none":                 encode([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".",
+		"None":                 encode([]byte(`{"alg":"None"}`)) + "." + parts[1] + ".",
+		"JSON form":            fmt.Sprintf(`{"protected":%q,"payload":%q,"signature":%q}`, parts[0], parts[1], parts[2]),
+		"another's key":        other.Token(t, "user", nil),
+		"other issuer":         issuer.Token(t, "user", map[string]any{"iss": "https://evil.example"}),
+		"other audience":       issuer.Token(t, "user", map[string]any{"aud": "other"}),
+		"no audience":          issuer.Token(t, "user", map[string]any{"aud": nil}),
+		"audience in caps":     issuer.Sign(t, fmt.Appendf(nil, `{"iss":%q,"aud":"other","AUD":%q,"sub":"user","exp":9999999999}`, issuer.URL, issuer.Audience)),
+		"only in caps":         issuer.Token(t, "user", map[string]any{"aud": nil, "AUD": issuer.Audience}),
+		"issuer in caps":       issuer.Sign(t, []byte(strings.Replace(string(payload(fmt.Sprintf(`,"ISS":%q`, issuer.URL))), issuer.URL, "https://evil.example", 1))),
+		"expired":              issuer.Token(t, "user", map[string]any{"exp": time.Now().Add(-70 * time.Second).Unix()}),
+		"expired, EXP later":   issuer.Sign(t, fmt.Appendf(nil, `{"iss":%q,"aud":%q,"sub":"user","exp":1,"EXP":9999999999}`, issuer.URL, issuer.Audience)),
+		"no expiry":            issuer.Token(t, "user", map[string]any{"exp": nil}),
+		"expiry as text":       issuer.Token(t, "user", map[string]any{"exp": fmt.Sprint(time.Now().Add(time.Hour).Unix())}),
+		"not yet":              issuer.Token(t, "user", map[string]any{"nbf": time.Now().Add(70 * time.Second).Unix()}),
+		"no subject":           issuer.Token(t, "", map[string]any{"sub": nil}),
+		"empty subject":        issuer.Token(t, "", nil),
+		"subject in caps":      issuer.Token(t, "", map[string]any{"sub": nil, "SUB": "user"}),
+		"two subjects":         issuer.Sign(t, payload(`,"sub":"admin"`)),
+		"long subject":         issuer.Token(t, strings.Repeat("x", 256), nil),
+		"NUL in the subject":   issuer.Token(t, "a\x00b", nil),
+		"line in the subject":  issuer.Token(t, "a\nb", nil),
+		"subject not UTF-8":    issuer.Sign(t, []byte(strings.Replace(string(payload("")), `"user"`, "\"\xff\"", 1))),
+		"subject is a number":  issuer.Token(t, "", map[string]any{"sub": 7}),
+		"subject is a list":    issuer.Token(t, "", map[string]any{"sub": []string{"user"}}),
+		"two expiries":         issuer.Sign(t, payload(`,"exp":9999999999`)),
+		"two scopes":           issuer.Sign(t, payload(`,"scope":"a","scope":"admin"`)),
+		"expiry without end":   issuer.Sign(t, fmt.Appendf(nil, `{"iss":%q,"aud":%q,"sub":"user","exp":-1e300}`, issuer.URL, issuer.Audience)),
+		"nothing critical":     issuer.SignWith(t, payload(""), map[string]any{"crit": []string{}}),
+		"unknown and critical": issuer.SignWith(t, payload(""), map[string]any{"crit": []string{"x"}, "x": 1}),
+		"known and critical":   issuer.SignWith(t, payload(""), map[string]any{"crit": []string{"b64"}, "b64": true}),
+		"critical is a text":   issuer.SignWith(t, payload(""), map[string]any{"crit": "x"}),
+		"not an object":        issuer.Sign(t, []byte(`[]`)),
+		"too long":             issuer.Token(t, "user", map[string]any{"x": strings.Repeat("x", maxHeaderBytes)}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			user, err := verifier.User(bearer(token))
@@ -393,7 +423,7 @@ func TestIssuerAway(t *testing.T) {
 	}
 	for _, path := range []string{discoveryPath, keysPath} {
 		for name, handler := range map[string]http.HandlerFunc{
-			"refused": refuse,
+			"refused": cutOff,
 			"hangs":   hang,
 			"500":     answer(500, `{"keys":[]}`),
 			"404":     answer(404, ``),
@@ -550,7 +580,7 @@ func TestMadeUpKeysDoNotHammerTheIssuer(t *testing.T) {
 
 		// While the issuer is away, strangers are told so; users with a known
 		// key notice nothing.
-		wire.set(discoveryPath, refuse)
+		wire.set(discoveryPath, cutOff)
 		time.Sleep(successPause)
 		_, err := verifier.User(bearer(stranger.Token(t, "user", nil)))
 		wantUnavailable(t, err)

@@ -33,7 +33,7 @@ const (
 // errAway says that the issuer's keys can't be had.
 var errAway = errors.New("the issuer's keys can't be fetched")
 
-// keySet is an oidc.KeySet of the issuer's keys. It asks the issuer when a
+// keySet is an issuer's keys. It asks the issuer when a
 // token is signed by a key that it doesn't know, which is how the first keys
 // and new ones are found, and when its keys are old.
 type keySet struct {
@@ -63,43 +63,47 @@ func newKeySet(issuer string, transport http.RoundTripper) *keySet {
 	return s
 }
 
-// VerifySignature implements oidc.KeySet. The error is errAway if whether the
-// signature is good can't be told.
-func (s *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	signature, err := jose.ParseSignedCompact(token, algorithms)
-	if err != nil {
-		return nil, err
+// verify checks the signature of a token. The error is errAway if whether it is good
+// can't be told.
+func (s *keySet) verify(ctx context.Context, token *jose.JSONWebSignature) error {
+	if s.signed(token) {
+		return nil
 	}
-	if payload, ok := s.verify(signature); ok {
-		return payload, nil
-	}
+	var err error
 	select {
 	case s.asking <- struct{}{}:
 		err = s.ask()
 		<-s.asking
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", errAway, ctx.Err())
+		return fmt.Errorf("%w: %w", errAway, ctx.Err())
 	}
-	if payload, ok := s.verify(signature); ok {
-		return payload, nil
+	if s.signed(token) {
+		return nil
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return nil, errors.New("none of the issuer's keys made the signature")
+	var known []string
+	for _, key := range s.known.Load().keys {
+		known = append(known, key.KeyID)
+	}
+	header := token.Signatures[0].Header
+	return refuse("signature", fmt.Sprintf("one by a key of %s, which has %s", s.issuer, shown(known)),
+		"one by %s with the key %s", header.Algorithm, shown(header.KeyID))
 }
 
-func (s *keySet) verify(signature *jose.JSONWebSignature) ([]byte, bool) {
-	header := signature.Signatures[0].Header // the compact form has exactly one
+// signed reports whether one of the keys that are known made the signature.
+func (s *keySet) signed(token *jose.JSONWebSignature) bool {
+	header := token.Signatures[0].Header // the compact form has exactly one
 	for _, key := range s.known.Load().keys {
 		if header.KeyID != "" && header.KeyID != key.KeyID || key.Algorithm != "" && key.Algorithm != header.Algorithm {
 			continue
 		}
-		if payload, err := signature.Verify(key); err == nil {
-			return payload, true
+		if _, err := token.Verify(key); err == nil {
+			return true
 		}
 	}
-	return nil, false
+	return false
 }
 
 // renew asks for keys anew if they are old. One request at a time waits for
@@ -147,7 +151,7 @@ func (s *keySet) fetchKeys() ([]jose.JSONWebKey, error) {
 		return nil, err
 	}
 	if metadata.Issuer != s.issuer {
-		return nil, fmt.Errorf("OIDC_ISSUER is %q, but the issuer calls itself %q", s.issuer, metadata.Issuer)
+		return nil, fmt.Errorf("the issuer is configured as %q, but calls itself %q", s.issuer, metadata.Issuer)
 	}
 	if u, err := url.Parse(metadata.KeysURL); err != nil || !isTrusted(u) {
 		return nil, fmt.Errorf("the issuer's jwks_uri is %q: not https", metadata.KeysURL)

@@ -12,11 +12,11 @@ import (
 	"github.com/duebell/duebell/shared/metrics"
 )
 
-// Limit is how many requests a user may make. It holds for each process on its
+// Limit is how many requests a user may make, and others may make for them. It holds for each process on its
 // own: a user of a function that runs in three copies may have three times as many.
 // The zero value is no limit.
 type Limit struct {
-	PerSecond float64 `env:"RATE_LIMIT" envDefault:"100" help:"requests that a user may make each second, to each copy of a function; 0 means any number"`
+	PerSecond float64 `env:"RATE_LIMIT" envDefault:"100" help:"requests that a user may make, and that may be made for one, each second, to each copy of a function; 0 means any number"`
 	Burst     int     `env:"RATE_BURST" envDefault:"1000" help:"requests that a user may make at once, after a pause"`
 }
 
@@ -49,9 +49,9 @@ func newLimiter(limit Limit) *limiter {
 	return &limiter{limit: limit, buckets: map[string]*rate.Limiter{}, swept: time.Now()}
 }
 
-// take counts a request of a user. The error is rate_limited, and says when the
-// next one may come.
-func (l *limiter) take(user string) error {
+// take counts a request of a user, or for one. The error is rate_limited, begins with
+// what there is too much of, and says when the next one may come.
+func (l *limiter) take(user, tooMany string) error {
 	if l.limit.PerSecond == 0 {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (l *limiter) take(user string) error {
 	metrics.RateLimited()
 	return &fault.Error{
 		Code: fault.CodeRateLimited, RetryAfter: wait,
-		Message: "you make too many requests; wait for as long as Retry-After says",
+		Message: tooMany + "; wait for as long as Retry-After says",
 	}
 }
 

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"testing"
 	"time"
@@ -8,23 +9,24 @@ import (
 
 func TestRememberedTokens(t *testing.T) {
 	var r remembered
-	if _, ok := r.find("a"); ok {
+	hash := func(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
+	if r.find(hash("a")) != nil {
 		t.Error("found what was never kept")
 	}
-	r.keep("a", User{ID: "ada", Expiry: time.Now().Add(time.Hour)})
-	r.keep("old", User{ID: "eve", Expiry: time.Now()})
-	if user, ok := r.find("a"); !ok || user.ID != "ada" {
-		t.Errorf("%v %v", user, ok)
+	r.keep(hash("a"), &session{user: User{ID: "ada", Expiry: time.Now().Add(time.Hour)}})
+	r.keep(hash("old"), &session{user: User{ID: "eve", Expiry: time.Now()}})
+	if s := r.find(hash("a")); s == nil || s.user.ID != "ada" {
+		t.Errorf("%v", s)
 	}
 	for _, token := range []string{"old", "A", "a "} {
-		if user, ok := r.find(token); ok {
-			t.Errorf("%q is a token of %v", token, user)
+		if s := r.find(hash(token)); s != nil {
+			t.Errorf("%q is a token of %v", token, s.user)
 		}
 	}
 	for i := range 3 * maxRemembered {
-		r.keep(fmt.Sprint(i), User{Expiry: time.Now().Add(time.Hour)})
-		if len(r.users) > maxRemembered {
-			t.Fatalf("%d tokens are remembered", len(r.users))
+		r.keep(hash(fmt.Sprint(i)), &session{user: User{Expiry: time.Now().Add(time.Hour)}})
+		if len(r.sessions) > maxRemembered {
+			t.Fatalf("%d tokens are remembered", len(r.sessions))
 		}
 	}
 }

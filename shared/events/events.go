@@ -49,10 +49,15 @@ type Event struct {
 // Subscriber takes events. It may be brought one more than once, and several at a time.
 type Subscriber struct {
 	Caller auth.AppToken
-	// Take does what there is to do for some events, for all of them or for none, and
-	// reports how many were new. It may be given one twice. If it fails, all come again.
-	Take func(context.Context, []Event) (fresh int, err error)
+	// Take does what there is to do for some events, for all of them or for none. It reports
+	// how many were new, and the places of those that it refuses: whoever can write to the
+	// topic can make what is no event of ours. It may be given one twice. If it fails, all come
+	// again.
+	Take func(context.Context, []Event) (fresh int, refused []int, err error)
 }
+
+// drop is what Dapr hears of an event that must not come again.
+const drop = "DROP"
 
 // What Dapr wants to hear, of one event and of those of a bulk.
 type (
@@ -81,8 +86,8 @@ const (
 const MaxBulk = 1000
 
 // Receive serves Route: one event, or a bulk of them. What makes no sense is dropped: it
-// would make no more when it comes again, and hold up what is behind it. The others of its
-// bulk are taken.
+// would make no more when it comes again, and hold up what is behind it. So is what Take
+// refuses. The others of its bulk are taken.
 func (s Subscriber) Receive(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Caller.Check(r); err != nil {
 		return err
@@ -93,29 +98,35 @@ func (s Subscriber) Receive(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	events := make([]Event, 0, len(brought))
-	for _, b := range brought {
-		if b.err == nil {
-			events = append(events, b.event)
+	statuses := make([]entryStatus, 0, len(brought))
+	var places []int // of events, in what was brought
+	for i, b := range brought {
+		status := "SUCCESS"
+		if b.err != nil {
+			status = drop
+			slog.WarnContext(r.Context(), "an event that makes no sense is dropped", "error", b.err)
+		} else {
+			events, places = append(events, b.event), append(places, i)
 		}
+		statuses = append(statuses, entryStatus{b.entry, status})
 	}
 	fresh := 0
+	var refused []int
 	if len(events) > 0 {
-		if fresh, err = s.Take(r.Context(), events); err != nil {
+		if fresh, refused, err = s.Take(r.Context(), events); err != nil {
 			metrics.EventsReceived("failed", len(events))
 			return err
 		}
 	}
-	statuses := make([]entryStatus, 0, len(brought))
-	for _, b := range brought {
-		status := "SUCCESS"
-		if b.err != nil {
-			status = "DROP"
-			slog.WarnContext(r.Context(), "an event that makes no sense is dropped", "error", b.err)
-		}
-		statuses = append(statuses, entryStatus{b.entry, status})
+	if len(refused) > 0 {
+		slog.WarnContext(r.Context(), "events that no delivery of ours has published are dropped", "events", len(refused), "first_id", events[refused[0]].ID)
+	}
+	for _, i := range refused {
+		statuses[places[i]].Status = drop
 	}
 	metrics.EventsReceived("taken", fresh)
-	metrics.EventsReceived("repeated", len(events)-fresh)
+	metrics.EventsReceived("repeated", len(events)-len(refused)-fresh)
+	metrics.EventsReceived("refused", len(refused))
 	metrics.EventsReceived("malformed", len(brought)-len(events))
 	if bulk {
 		return web.WriteJSON(w, http.StatusOK, bulkResponse{statuses})

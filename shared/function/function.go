@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -17,13 +18,12 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
-	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 	_ "golang.org/x/crypto/x509roots/fallback" // an image may come without certificates
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/trace"
+	"github.com/duebell/duebell/shared/web"
 )
 
 // Function is what a function's New returns: how it serves, what it needs, and
@@ -43,6 +43,7 @@ type Config struct {
 	Port          int           `env:"PORT" envDefault:"8080" help:"the port to serve on"`
 	LogLevel      slog.Level    `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
 	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"8s" help:"how long requests may take to end once the function is told to stop"`
+	CORS          web.CORS
 }
 
 // Validate says what is wrong with the configuration.
@@ -112,12 +113,21 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 	if function.Close != nil {
 		defer function.Close()
 	}
-	s := newServer(function)
-	listening := make(chan error, 1)
-	go func() { listening <- listen(name, cfg.Server, s) }()
+	s, err := newServer(name, cfg.Server.CORS, function)
+	if err != nil {
+		slog.Error("the function can't start", "error", err)
+		return 1
+	}
+	listener, err := listen(cfg.Server)
+	if err != nil {
+		slog.Error("the function can't serve", "error", err)
+		return 1
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(listener) }()
 
 	select {
-	case err := <-listening:
+	case err := <-served:
 		slog.Error("the function can't serve", "error", err)
 		return 1
 	case <-signals:
@@ -133,7 +143,7 @@ func run[C any](name string, build func(C) (*Function, error)) int {
 		err = errors.Join(err, function.Finish(ctx))
 	}
 	if err != nil {
-		slog.Warn("not everything could be ended in time", "error", err)
+		slog.Warn("requests were cut off", "error", err)
 		return 1
 	}
 	return 0
@@ -143,20 +153,8 @@ func newLogger(w io.Writer, name string, level slog.Level) *slog.Logger {
 	return slog.New(trace.Handler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))).With("service", name)
 }
 
-// listen serves h with the functions framework, which takes its settings from
-// the environment: FUNCTION_TARGET, so that the function gets every path, and
-// K_SERVICE, which would make it print an empty line into the log for every
-// request. Its http.Server has no time-outs: slow headers are held off by what
-// is in front of it, slow bodies by web.ReadJSON.
-func listen(name string, cfg Config, h http.Handler) error {
-	err := errors.Join(os.Setenv("FUNCTION_TARGET", name), os.Unsetenv("K_SERVICE"))
-	if err != nil {
-		return err
-	}
-	functions.HTTP(name, h.ServeHTTP)
-	host := cfg.Host
-	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-		host = "[" + host + "]" // IPv6
-	}
-	return funcframework.StartHostPort(host, strconv.Itoa(cfg.Port))
+// listen listens where the configuration says.
+func listen(cfg Config) (net.Listener, error) {
+	host := strings.TrimSuffix(strings.TrimPrefix(cfg.Host, "["), "]") // IPv6
+	return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(cfg.Port)))
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/metrics/metricstest"
+	"github.com/duebell/duebell/shared/trace"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -64,6 +65,17 @@ func newFunction(cfg settings) (*function.Function, error) {
 	routes := web.Routes{
 		"GET /hello": func(w http.ResponseWriter, r *http.Request) error {
 			return web.WriteJSON(w, http.StatusOK, map[string]string{"id": web.RequestID(r.Context())})
+		},
+		"POST /read": func(w http.ResponseWriter, r *http.Request) error {
+			var in string
+			if err := web.ReadJSON(w, r, &in); err != nil {
+				return err
+			}
+			return web.WriteJSON(w, http.StatusOK, in)
+		},
+		"GET /who/{caller}": func(_ http.ResponseWriter, r *http.Request) error {
+			trace.Identify(r.Context(), "ada", r.PathValue("caller"))
+			return nil
 		},
 		"GET /silent": func(http.ResponseWriter, *http.Request) error { return nil },
 		"GET /panic":  func(http.ResponseWriter, *http.Request) error { panic("the secret of the panic") },
@@ -209,6 +221,28 @@ func (p *process) logged(t *testing.T, message string) []map[string]any {
 		}
 	}
 	return found
+}
+
+// What somebody does for another user is logged at the usual level, with both; what users
+// do themselves is not.
+func TestRequestsForOthersAreLogged(t *testing.T) {
+	p := start(t).serving(t)
+	levels := map[string]string{"ada": "DEBUG", "service": "INFO"}
+	for caller := range levels {
+		p.get(t, "/who/"+caller)
+	}
+	p.signal(t, syscall.SIGTERM)
+	p.exit(t) // a line may come after the answer
+	found := map[string]bool{}
+	for _, line := range p.logged(t, "request") {
+		caller, _ := line["caller"].(string)
+		if line["path"] == "/who/"+caller && line["user"] == "ada" {
+			found[caller] = line["level"] == levels[caller]
+		}
+	}
+	if !found["ada"] || !found["service"] {
+		t.Errorf("not logged with both at the right level: %s", p.stdout)
+	}
 }
 
 // In an image with nothing else in it, TLS works: the authorities are in the program.
@@ -438,6 +472,133 @@ func TestDraining(t *testing.T) {
 	}
 }
 
+// A client that does not end its request gets an answer, and does not hold up the end.
+func TestSlowClients(t *testing.T) {
+	p := start(t, "SHUTDOWN_GRACE=6s").serving(t)
+	dial := func(request string) *bufio.Reader {
+		t.Helper()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprint(conn, request)
+		return bufio.NewReader(conn)
+	}
+	const rest = " HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n1"
+	for request, want := range map[string]string{"POST /nowhere": "404", "DELETE /hello": "405", "POST /healthz": "405", "GET /readyz": "200"} {
+		reader := dial(request + rest)
+		if line, err := reader.ReadString('\n'); err != nil || !strings.Contains(line, want) {
+			t.Errorf("%s: %q, %v, want %s", request, line, err, want)
+		}
+		if _, err := io.Copy(io.Discard, reader); err != nil {
+			t.Errorf("%s: the connection ends with %v", request, err)
+		}
+	}
+	half := dial("POST /read" + rest)
+	dial("POST /read HT")
+	time.Sleep(100 * time.Millisecond) // until it is being served
+	p.signal(t, syscall.SIGTERM)
+	if line, err := half.ReadString('\n'); err != nil || !strings.Contains(line, "503") {
+		t.Errorf("half a body: %q, %v, want 503", line, err)
+	}
+	if status := p.exit(t); status != 0 {
+		t.Errorf("exit status %d: %s", status, p.stdout)
+	}
+}
+
+// Nothing is redirected: a client would lose its body, or its token.
+func TestPathsThatAreNotInTheirShortestForm(t *testing.T) {
+	p := start(t).serving(t)
+	for _, path := range []string{"//hello", "/hello//", "/x/../hello", "/./hello", "//", "/..", "/hello/."} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n", path)
+		answer, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 404") || !strings.Contains(string(answer), "application/problem+json") {
+			t.Errorf("%s: %s %v, want 404", path, answer, err)
+		}
+	}
+	if response, _ := p.get(t, "/hello"); response.StatusCode != http.StatusOK {
+		t.Errorf("/hello: %s", response.Status)
+	}
+}
+
+// Pages of the sites that are named may call the API; what lets them in is their token.
+func TestCORS(t *testing.T) {
+	ask := func(p *process, method, path string, header ...string) *http.Response {
+		t.Helper()
+		request, err := http.NewRequest(method, p.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			request.Header.Set(header[i], header[i+1])
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.Header.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%s %s: cookies are allowed", method, path)
+		}
+		return response
+	}
+	const ours = "https://app.example.com"
+	preflight := []string{"Origin", ours, "Access-Control-Request-Method", "PUT", "Access-Control-Request-Headers", "authorization,if-match"}
+
+	p := start(t, "CORS_ORIGINS="+ours+",http://localhost:3000").serving(t)
+	asked := ask(p, "OPTIONS", "/hello", preflight...)
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin": ours, "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE", "Vary": "Origin",
+		"Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match, Idempotency-Key, Duebell-User, Last-Event-ID, X-Request-Id", "Access-Control-Max-Age": "7200",
+	} {
+		if got := asked.Header.Get(name); asked.StatusCode != http.StatusNoContent || got != want {
+			t.Errorf("preflight: %s, %s %q, want %q", asked.Status, name, got, want)
+		}
+	}
+	for path, status := range map[string]int{"/hello": 200, "/nowhere": 404, "/fault": 503} { // errors can be read, too
+		response := ask(p, "GET", path, "Origin", ours)
+		if response.StatusCode != status || response.Header.Get("Access-Control-Allow-Origin") != ours ||
+			response.Header.Get("Access-Control-Expose-Headers") != "ETag, Location, Retry-After, X-Request-Id" {
+			t.Errorf("%s: %s %v", path, response.Status, response.Header)
+		}
+	}
+	for _, origin := range []string{"https://evil.example.com", "https://app.example.com.evil.com", "https://APP.example.com", "http://app.example.com", "null"} {
+		if response := ask(p, "GET", "/hello", "Origin", origin); response.StatusCode != 200 || response.Header.Get("Access-Control-Allow-Origin") != "" || response.Header.Get("Vary") != "Origin" {
+			t.Errorf("%s: %s %v", origin, response.Status, response.Header)
+		}
+		if response := ask(p, "OPTIONS", "/hello", "Origin", origin, "Access-Control-Request-Method", "GET"); response.StatusCode != 400 || response.Header.Get("Access-Control-Allow-Origin") != "" {
+			t.Errorf("preflight of %s: %s %v", origin, response.Status, response.Header)
+		}
+	}
+	if response := ask(p, "OPTIONS", "/hello"); response.StatusCode != 405 {
+		t.Errorf("OPTIONS that is no preflight: %s", response.Status)
+	}
+
+	anybody := start(t, "CORS_ORIGINS=*").serving(t)
+	if response := ask(anybody, "GET", "/hello", "Origin", "https://anywhere.example.com"); response.Header.Get("Access-Control-Allow-Origin") != "*" {
+		t.Errorf("any site: %v", response.Header)
+	}
+	off := start(t).serving(t)
+	if response := ask(off, "OPTIONS", "/hello", preflight...); response.StatusCode != 405 || response.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("preflight without CORS: %s %v", response.Status, response.Header)
+	}
+	if response := ask(off, "GET", "/hello", "Origin", ours); response.Header.Get("Access-Control-Allow-Origin") != "" || response.Header.Get("Vary") != "" {
+		t.Errorf("without CORS: %v", response.Header)
+	}
+
+	wrong := start(t, "CORS_ORIGINS=app.example.com,https://x.example.com/,https://user@x.example.com,https://X.example.com,ftp://x")
+	if status := wrong.exit(t); status != 1 || strings.Count(wrong.stderr.String(), "is no origin") != 5 {
+		t.Errorf("exit status %d, stderr %s", status, wrong.stderr)
+	}
+}
+
 func TestDrainingGivesUp(t *testing.T) {
 	p := start(t, "SHUTDOWN_GRACE=200ms").serving(t)
 	stuck, err := http.Get(p.url + "/stuck")
@@ -522,12 +683,12 @@ func TestVariables(t *testing.T) {
 	for _, v := range got {
 		names = append(names, v.Name)
 	}
-	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "OTEL_EXPORTER_OTLP_ENDPOINT", "TOKEN", "COUNT", "BROKEN", "FAILS"}
+	want := []string{"HOST", "PORT", "LOG_LEVEL", "SHUTDOWN_GRACE", "CORS_ORIGINS", "OTEL_EXPORTER_OTLP_ENDPOINT", "TOKEN", "COUNT", "BROKEN", "FAILS"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got[5] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
-		t.Errorf("got %+v", got[5])
+	if got[6] != (config.Variable{Name: "TOKEN", Help: "the token", Required: true, Secret: true}) {
+		t.Errorf("got %+v", got[6])
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/duebell/duebell/shared/web"
 )
 
 func TestChecksRunSideBySideAndInTime(t *testing.T) {
@@ -50,7 +52,10 @@ func TestChecksRunSideBySideAndInTime(t *testing.T) {
 }
 
 func TestNotReadyWhileDraining(t *testing.T) {
-	s := newServer(&Function{Handler: http.NotFoundHandler()})
+	s, err := newServer("probed", web.CORS{}, &Function{Handler: http.NotFoundHandler()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []int{http.StatusOK, http.StatusServiceUnavailable} {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))

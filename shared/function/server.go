@@ -2,14 +2,12 @@ package function
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,14 +23,10 @@ type server struct {
 	handler  http.Handler
 	draining chan struct{} // closed when it begins
 	inFlight sync.WaitGroup
-
-	// http is the framework's server, which the framework keeps to itself.
-	// Every request's context has it; without a request there is nothing to
-	// drain.
-	http atomic.Pointer[http.Server]
+	http     *web.Server
 }
 
-func newServer(f *Function) *server {
+func newServer(name string, cors web.CORS, f *Function) (*server, error) {
 	s := &server{draining: make(chan struct{})}
 	scrape := metrics.Handler()
 	probes := web.NewMux(web.Routes{
@@ -43,14 +37,19 @@ func newServer(f *Function) *server {
 			return nil
 		},
 	})
-	s.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.handler = cors.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isProbe(r) {
 			probes.ServeHTTP(w, r)
 			return
 		}
 		f.Handler.ServeHTTP(w, r)
-	})
-	return s
+	}))
+	h, err := framework(name, s)
+	if err != nil {
+		return nil, err
+	}
+	s.http = web.NewServer(h)
+	return s, nil
 }
 
 // isProbe reports whether the platform asks, not a user of the function.
@@ -74,9 +73,6 @@ func Draining(ctx context.Context) <-chan struct{} {
 
 // ServeHTTP implements http.Handler.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
-		s.http.Store(server)
-	}
 	s.inFlight.Add(1)
 	defer s.inFlight.Done()
 
@@ -100,7 +96,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		metrics.Served(metrics.Request{Pattern: r.Pattern, Method: r.Method, Status: response.Status(), Cut: cut, Took: took})
 	}
 	level := slog.LevelDebug
-	if response.Status() >= http.StatusInternalServerError {
+	if response.Status() >= http.StatusInternalServerError || trace.ForAnother(ctx) {
 		level = slog.LevelInfo
 	}
 	slog.LogAttrs(ctx, level, "request",
@@ -148,12 +144,8 @@ func cut(w http.ResponseWriter) {
 // hijacked connections too, until ctx ends.
 func (s *server) drain(ctx context.Context) error {
 	close(s.draining)
-	server := s.http.Load()
-	if server == nil {
-		return nil
-	}
-	if err := server.Shutdown(ctx); err != nil {
-		return errors.Join(err, server.Close())
+	if err := s.http.Shutdown(ctx); err != nil {
+		return err
 	}
 	done := make(chan struct{})
 	go func() {

@@ -68,7 +68,7 @@ var (
 	dataLosses = counter("duebell_scheduler_data_losses_total",
 		"How often Dapr's scheduler was found to have lost its data.")
 	received = counters("duebell_events_received_total",
-		"Events brought to a subscriber, by outcome: taken, repeated, malformed or failed.", "outcome")
+		"Events brought to a subscriber, by outcome: taken, repeated, malformed, refused or failed.", "outcome")
 	served = counters("duebell_http_requests_total",
 		"HTTP requests answered, by route, method and class of status. The probes and /metrics are not counted.", "route", "method", "status")
 	serveTook = histograms("duebell_http_request_duration_seconds",
@@ -218,7 +218,8 @@ func SetDeadLetters(counts map[string]int) {
 func SchedulerLostData() { dataLosses.Inc() }
 
 // EventsReceived counts events that were brought to a subscriber, by what came of them:
-// taken, repeated (it had them already), malformed (dropped), or failed (they come again).
+// taken, repeated (it had them already), malformed or refused (dropped; no delivery has
+// published those), or failed (they come again).
 func EventsReceived(outcome string, n int) { received.WithLabelValues(outcome).Add(float64(n)) }
 
 // RateLimited counts a request refused because its user made too many.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/text"
 )
 
 // Message is what a channel has to tell one recipient.
@@ -40,7 +41,7 @@ type Message struct {
 // Headline is the title on one line and without control characters, for subjects
 // and other places where these have a meaning.
 func (m Message) Headline() string {
-	return strings.Join(strings.FieldsFunc(m.Title, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }), " ")
+	return text.Clean(strings.Join(strings.FieldsFunc(m.Title, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }), " "), "")
 }
 
 // Text is the message in plain text, without control characters but for line breaks
@@ -52,12 +53,7 @@ func (m Message) Text() string {
 			parts = append(parts, part)
 		}
 	}
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) && !strings.ContainsRune("\r\n\t", c) {
-			return -1
-		}
-		return c
-	}, strings.Join(parts, "\n\n"))
+	return text.Clean(strings.Join(parts, "\n\n"), "\r\n\t")
 }
 
 // Kind is what a failed send means for the next one.

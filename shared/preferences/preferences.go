@@ -5,7 +5,6 @@ package preferences
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/task"
@@ -79,7 +78,7 @@ func (p Preferences) On(c task.Channel) bool { return slices.Contains(p.Channels
 // anything. The address is taken off the list; if none is left there, or it is
 // the one of the user's sign-in, e-mail is switched off.
 func (p *Preferences) Unsubscribe(address string, signIn *string) (changed bool) {
-	same := func(other string) bool { return strings.EqualFold(other, address) }
+	same := func(other string) bool { return addressKey(other) == addressKey(address) }
 	listed := slices.ContainsFunc(p.Emails, same)
 	owned := signIn != nil && same(*signIn)
 	if listed {

@@ -1,6 +1,8 @@
 package preferences_test
 
 import (
+	"net"
+	neturl "net/url"
 	"os"
 	"slices"
 	"strings"
@@ -45,6 +47,7 @@ func TestUnsubscribe(t *testing.T) {
 		"one that is not used":            {[]string{"a@x.org"}, &ada, "old@x.org", []string{"a@x.org"}, all, false},
 		"one that is not used, no list":   {nil, &ada, "old@x.org", nil, all, false},
 		"without an address at all":       {nil, nil, "old@x.org", nil, all, false},
+		"another way to write the domain": {[]string{"a@bücher.example"}, nil, "a@xn--bcher-kva.example", []string{}, off, true},
 		"the last one, without a sign-in": {[]string{"a@x.org"}, nil, "a@x.org", []string{}, off, true},
 	}
 	for name, tt := range tests {
@@ -134,19 +137,68 @@ func TestFollow(t *testing.T) {
 	}
 }
 
+const subscription = "1dd608f2-c6a1-11e3-851d-000c2940e62c"
+
 func TestListsAreWithoutRepetition(t *testing.T) {
 	p := preferences.Default(true)
-	p.Emails = []string{"a@x.org", "A@X.org", "b@x.org", "a@x.org"}
+	p.Emails = []string{"a@x.org", "A@X.org", "b@x.org", "a@x.org", "ada@bücher.example", "ada@xn--bcher-kva.example", "ADA@BÜCHER.example"}
 	p.Phones = slices.Repeat([]string{"+15551234567"}, 50)
-	p.Devices = []preferences.Device{{"fcm", "a"}, {"onesignal", "a"}, {"fcm", "a"}}
+	p.Devices = []preferences.Device{{"fcm", subscription}, {"onesignal", subscription}, {"fcm", subscription}}
 	if err := p.Validate(preferences.Rules{}); err != nil {
 		t.Fatal(err)
 	}
 	want := preferences.Default(true)
-	want.Emails, want.Phones = []string{"a@x.org", "b@x.org"}, []string{"+15551234567"}
-	want.Devices = []preferences.Device{{"fcm", "a"}, {"onesignal", "a"}}
+	want.Emails, want.Phones = []string{"a@x.org", "b@x.org", "ada@bücher.example"}, []string{"+15551234567"}
+	want.Devices = []preferences.Device{{"fcm", subscription}, {"onesignal", subscription}}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What is no address, or one that no mail server takes, is refused when it is set, by
+// what is wrong with it; others are sent to with the domain as DNS has it.
+func TestAddresses(t *testing.T) {
+	long := strings.Repeat("a", 63)
+	for address, want := range map[string]string{ // what goes out, or a part of the error
+		"ada@example.com": "ada@example.com", "ada+x@Example.COM": "ada+x@example.com", "o'neil@a-b.example": "o'neil@a-b.example",
+		"ada@bücher.example": "ada@xn--bcher-kva.example", "ada@BÜCHER.example": "ada@xn--bcher-kva.example", "ada@bu\u0308cher.example": "ada@xn--bcher-kva.example",
+		"ada@xn--bcher-kva.example": "ada@xn--bcher-kva.example", "ada@日本。例": "ada@xn--wgv71a.xn--fsq", "ada@straße.example": "ada@xn--strae-oqa.example",
+		long + "a@example.com": long + "a@example.com", long + "aa@example.com": "64 bytes", strings.Repeat("ä", 33) + "@example.com": "64 bytes",
+		long + "@" + strings.Repeat(long+".", 3) + "com": "254 bytes", "a@" + strings.Repeat(long+".", 4) + "com": "no domain name", "a@" + long + "a.com": "no domain name",
+		"ada@exam\u200bple.com": "contains U+200B ZERO WIDTH SPACE", "ada\u00ad@example.com": "contains U+00AD SOFT HYPHEN",
+		"ada@example.com\u202e": "contains U+202E RIGHT-TO-LEFT OVERRIDE", "\ufeffada@example.com": "contains U+FEFF", "ada\u2060@example.com": "contains U+2060 WORD JOINER",
+		"a\u200dda@example.com": "contains U+200D", "ada\u3164@example.com": "contains U+3164", "a da@example.com": "not an e-mail", "ada@example.com\n": "contains U+000A LINE FEED",
+		"ada@127.0.0.1": "no domain name", "ada@[127.0.0.1]": "", "ada@[IPv6:::1]": "", "ada@0x7f000001": "no domain name", "ada@2130706433": "no domain name", "ada@１２７.0.0.1": "no domain name",
+		"ada@-a.com": "no domain name", "ada@a-.com": "no domain name", "ada@a..com": "no", "ada@a.com.": "no", "ada@a_b.com": "no domain name", "ada@ab--c.com": "no domain name",
+		"ada@xn--a.com": "no domain name", "ada@a.com/b": "no domain name", "ada@a%00.com": "no domain name", "ada@": "not an e-mail", "@example.com": "not an e-mail", "ada": "not an e-mail", "": "not an e-mail",
+		"Ada <ada@example.com>": "not an e-mail", "<ada@example.com>": "not an e-mail", "\"ada\"@example.com": "not an e-mail", "ada@example.com,b@example.com": "not an e-mail", "a@b@c.com": "not an e-mail",
+	} {
+		p := preferences.Default(false)
+		p.Emails = []string{address}
+		refused := p.Validate(preferences.Rules{})
+		got, err := preferences.ASCIIAddress(address)
+		if (err == nil) != (refused == nil) {
+			t.Errorf("%q: sent to with %v, set with %v", address, err, refused)
+		}
+		if err != nil {
+			got = refused.Error()
+		}
+		if good := strings.Contains(want, "@"); good != (err == nil) || good && got != want || !strings.Contains(got, want) {
+			t.Errorf("%q is %q, want %q", address, got, want)
+		}
+	}
+}
+
+func TestDevices(t *testing.T) {
+	for token, good := range map[string]bool{
+		subscription: true, strings.ToUpper(subscription): true, "": false, "0198": false, "c1:APA91b": false, subscription[1:]: false, "{" + subscription + "}": false,
+		"urn:uuid:" + subscription: false, strings.ReplaceAll(subscription, "-", ""): false, subscription + "\n": false,
+	} {
+		p := preferences.Default(false)
+		p.Devices = []preferences.Device{{"onesignal", token}}
+		if err := p.Validate(preferences.Rules{}); (err == nil) != good {
+			t.Errorf("%q: %v", token, err)
+		}
 	}
 }
 
@@ -162,8 +214,42 @@ func TestInsecureWebhooks(t *testing.T) {
 		if err := p.Validate(preferences.Rules{}); (err != nil) != private {
 			t.Errorf("%s: %v", url, err)
 		}
-		if err := p.Validate(preferences.Rules{AllowInsecureWebhooks: true}); err != nil {
+		u, err := neturl.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := u.Port()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		}
+		if err := p.Validate(preferences.Rules{AllowedHosts: []string{"x.org:1", strings.ToLower(net.JoinHostPort(u.Hostname(), port))}}); err != nil {
 			t.Errorf("%s, allowed: %v", url, err)
+		}
+		if err := p.Validate(preferences.Rules{AllowedHosts: []string{net.JoinHostPort(u.Hostname(), "1"), "x.org:" + port}}); (err != nil) != private {
+			t.Errorf("%s, with others allowed: %v", url, err)
+		}
+	}
+}
+
+// Names that only the search domains of the network here could complete are none of the
+// Internet, however they are written; nor are the ports of other services.
+func TestWebhookHosts(t *testing.T) {
+	for url, good := range map[string]bool{
+		"https://kubernetes.default/": false, "https://kubernetes.default./": false, "https://KUBERNETES.Default/": false, "https://kubernetes。default/": false,
+		"https://postgres/": false, "https://postgres./": false, "https://create-task.duebell/": false, "https://a.b.c.default/": false, "https://kubernetes.default.svc/": false,
+		"https://kubernetes.default.svc.cluster.local/": false, "https://metadata.google.internal/": false, "https://com/": false, "https://example.com../": false,
+		"https://example.com/": true, "https://example.com./": true, "https://me.github.io/": true, "https://bücher.de/": true, "https://hook.dev/": true, "https://a.co.uk/": true,
+		"https://example.com:443/": true, "https://example.com:8443/": true, "https://example.com:80/": false, "https://example.com:5432/": false, "https://example.com:6443/": false,
+		"https://example.com:10250/": false, "https://example.com:0443/": false,
+		"https://exam\u200bple.com/": false, "https://example.com/\u202egpj": false, "https://example.com/\u00ad": false,
+	} {
+		if err := (preferences.Rules{}).CheckWebhook(url); (err == nil) != good {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	for list, good := range map[string]bool{"127.0.0.1:9000": true, "[::1]:1": true, "a.b:443": true, "127.0.0.1": false, ":80": false, "a:": false, "a:0": false, "a:65536": false, "http://a:80": false} {
+		if err := (preferences.Rules{AllowedHosts: []string{list}}).Validate(); (err == nil) != good {
+			t.Errorf("%s: %v", list, err)
 		}
 	}
 }
@@ -205,9 +291,9 @@ func TestNotPublic(t *testing.T) {
 		}
 	}
 	for _, url := range []string{
-		"https://example.com", "https://example.com./", "https://example.com:443/", "https://example.com:8443/", "https://a.b-c.example.co.uk/x?y=z", "https://bücher.example/",
-		"https://xn--bcher-kva.example/", "https://1e100.net/", "https://0x7f.example.com/", "https://1.2.3.4.example.com/", "https://my_hook.example.com/", "https://EXAMPLE.com/",
-		"https://93.184.215.14/", "https://8.8.8.8:1024/", "https://[2606:4700:4700::1111]/", "https://[2a00:1450:4001::200e]:8443/", "https://mylocalhost.com/", "https://internal.example.com/",
+		"https://example.com", "https://example.com./", "https://example.com:443/", "https://example.com:8443/", "https://a.b-c.example.co.uk/x?y=z", "https://bücher.de/",
+		"https://xn--bcher-kva.de/", "https://1e100.net/", "https://0x7f.example.com/", "https://1.2.3.4.example.com/", "https://my_hook.example.com/", "https://EXAMPLE.com/",
+		"https://93.184.215.14/", "https://8.8.8.8:443/", "https://[2606:4700:4700::1111]/", "https://[2a00:1450:4001::200e]:8443/", "https://mylocalhost.com/", "https://internal.example.com/",
 	} {
 		if err := (preferences.Rules{}).CheckWebhook(url); err != nil {
 			t.Errorf("%s: %v", url, err)

@@ -2,7 +2,6 @@ package preferences
 
 import (
 	"errors"
-	"net/mail"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,7 +18,6 @@ const (
 	MaxDevices     = 20
 	maxZone        = 64
 	maxLanguage    = 35   // what RFC 5646, section 4.4.1, expects everybody to take
-	maxAddress     = 254  // RFC 5321, with its erratum 1690
 	maxDeviceToken = 4096 // characters; FCM's have about 200 and no stated limit
 	maxWebhook     = 2000 // characters
 	minSecret      = 24   // bytes; Standard Webhooks
@@ -37,7 +35,7 @@ func (p *Preferences) Validate(rules Rules) error {
 		return err
 	}
 	var err error
-	if p.Emails, err = checkList("emails", p.Emails, MaxEmails, strings.ToLower, checkAddress); err != nil {
+	if p.Emails, err = checkList("emails", p.Emails, MaxEmails, addressKey, checkAddress); err != nil {
 		return err
 	}
 	if p.Phones, err = checkList("phones", p.Phones, MaxPhones, asItIs[string], checkPhone); err != nil {
@@ -85,14 +83,6 @@ func checkLanguage(tag string) error {
 	return fault.Invalid("language must be a language tag such as \"en\" or \"pt-BR\" (BCP 47), not %.40q", tag)
 }
 
-func checkAddress(address string) error {
-	parsed, err := mail.ParseAddress(address)
-	if err != nil || parsed.Address != address || len(address) > maxAddress {
-		return fault.Invalid("emails: %.40q is not an e-mail address; write it like ada@example.com", address)
-	}
-	return nil
-}
-
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 
 func checkPhone(number string) error {
@@ -104,12 +94,17 @@ func checkPhone(number string) error {
 
 var deviceToken = regexp.MustCompile(`^[!-~]+$`) // printable, no blanks
 
+var subscriptionID = regexp.MustCompile(`^(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+
 func checkDevice(d Device) error {
 	if !slices.Contains([]string{"fcm", "onesignal"}, d.Provider) {
 		return fault.Invalid("devices: provider must be \"fcm\" or \"onesignal\", not %.40q", d.Provider)
 	}
 	if len(d.Token) > maxDeviceToken || !deviceToken.MatchString(d.Token) {
 		return fault.Invalid("devices: token must be the %s token of the device, 1 to %d printable characters without blanks", d.Provider, maxDeviceToken)
+	}
+	if d.Provider == "onesignal" && !subscriptionID.MatchString(d.Token) {
+		return fault.Invalid("devices: token must be the device's subscription id at OneSignal, a UUID such as 1dd608f2-c6a1-11e3-851d-000c2940e62c, not %.40q", d.Token)
 	}
 	return nil
 }

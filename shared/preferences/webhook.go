@@ -1,7 +1,10 @@
 package preferences
 
 import (
+	"cmp"
 	"encoding/base64"
+	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -13,19 +16,46 @@ import (
 
 	"code.dny.dev/ssrf"
 	"golang.org/x/net/idna"
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/text"
 )
 
 // Rules are the operator's.
 type Rules struct {
-	AllowInsecureWebhooks bool `env:"WEBHOOK_ALLOW_INSECURE" envDefault:"false" help:"true lets webhooks go to http URLs, private addresses and any port; for development"`
+	// AllowedHosts are hosts that webhooks may go to although they are none of the public
+	// Internet, or without TLS.
+	AllowedHosts []string `env:"WEBHOOK_ALLOWED_HOSTS" help:"a list of hosts with their ports, like 127.0.0.1:9000, separated by commas, that webhooks may go to although they are private or without TLS; for development"`
 }
+
+// Validate reports what is wrong with the rules.
+func (r Rules) Validate() error {
+	for _, allowed := range r.AllowedHosts {
+		host, port, err := net.SplitHostPort(strings.TrimSpace(allowed))
+		if n, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil || host == "" || n == 0 {
+			return fmt.Errorf("WEBHOOK_ALLOWED_HOSTS must be a list of hosts with their ports, like 127.0.0.1:9000, separated by commas, not %.40q", allowed)
+		}
+	}
+	return nil
+}
+
+// Allows reports whether webhooks may go to a host and port whatever these are.
+func (r Rules) Allows(address string) bool {
+	return slices.ContainsFunc(r.AllowedHosts, func(allowed string) bool { return strings.EqualFold(strings.TrimSpace(allowed), address) })
+}
+
+// WebhookPorts are the ports that webhooks may have: those that the network policies let
+// the functions reach.
+var WebhookPorts = []string{"443", "8443"}
 
 // CheckWebhook refuses a URL that plainly can't be a webhook's: whatever its host is
 // called, it must be one of the public Internet. What a name leads to is seen only
 // when it is connected to, by CheckAddress. The error is a fault with code invalid.
 func (r Rules) CheckWebhook(address string) error {
+	if found := text.Invisible(strings.ReplaceAll(address, " ", "")); found != "" {
+		return fault.Invalid("webhook: url contains %s, which can't be seen; write it anew, without", found)
+	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || !validPort(u) || (u.Scheme != "https" && u.Scheme != "http") {
 		return fault.Invalid("webhook: url must be an absolute URL such as https://example.com/hook")
@@ -37,25 +67,22 @@ func (r Rules) CheckWebhook(address string) error {
 		return fault.Invalid("webhook: url must not hold a user name or password; check the signature instead, with a secret")
 	case u.Fragment != "" || strings.Contains(address, "#"):
 		return fault.Invalid("webhook: url must not have a fragment, the part from # on: it is never sent")
-	case r.AllowInsecureWebhooks:
+	case r.Allows(hostPort(u)):
 		return nil
 	case u.Scheme != "https":
 		return fault.Invalid("webhook: url must begin with https://")
 	case !isPublic(u.Hostname()):
 		return fault.Invalid("webhook: url must be one on the public Internet")
-	case isServicePort(u.Port()):
-		return fault.Invalid("webhook: url must have port 443, or one from 1024 on")
+	case u.Port() != "" && !slices.Contains(WebhookPorts, u.Port()):
+		return fault.Invalid("webhook: url must have port %s", strings.Join(WebhookPorts, " or "))
 	}
 	return nil
 }
 
-// CheckAddress refuses connections of webhooks to addresses that are none of the
-// public Internet. It is a net.Dialer's Control: it sees the address that a name has
-// led to, at the moment of connecting, so that a name can't change in between.
-func (r Rules) CheckAddress(network, address string, c syscall.RawConn) error {
-	if r.AllowInsecureWebhooks {
-		return nil
-	}
+// CheckAddress refuses connections to addresses that are none of the public Internet.
+// It is a net.Dialer's Control: it sees the address that a name has led to, at the moment
+// of connecting, so that a name can't change in between.
+func CheckAddress(network, address string, c syscall.RawConn) error {
 	return guardian.Safe(network, address, c)
 }
 
@@ -77,11 +104,9 @@ func validPort(u *url.URL) bool {
 	return err == nil && n > 0
 }
 
-// isServicePort reports whether a port is for services that a webhook is none of, such
-// as mail.
-func isServicePort(port string) bool {
-	n, _ := strconv.Atoi(port)
-	return n != 0 && n != 443 && n < 1024
+func hostPort(u *url.URL) string {
+	port := cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
+	return net.JoinHostPort(u.Hostname(), port)
 }
 
 // notPublic are the names below which nothing is of the public Internet: reserved by
@@ -107,7 +132,10 @@ func isPublic(host string) bool {
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	labels := strings.Split(name, ".")
-	return len(labels) > 1 && !slices.Contains(labels, "") && !looksNumeric.MatchString(labels[len(labels)-1]) &&
+	// A name below no domain of the Internet's, such as kubernetes.default, could only be
+	// one of the network here.
+	suffix, known := publicsuffix.PublicSuffix(name)
+	return (known || strings.Contains(suffix, ".")) && len(labels) > 1 && !slices.Contains(labels, "") && !looksNumeric.MatchString(labels[len(labels)-1]) &&
 		!strings.ContainsAny(name, "%:[]") &&
 		!slices.ContainsFunc(notPublic, func(zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) })
 }

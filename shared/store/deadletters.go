@@ -45,7 +45,6 @@ const deadLetterColumns = `l.id, l.state, l.job_name, l.data, l.error, l.attempt
 
 func scanDeadLetter(row pgx.CollectableRow) (l DeadLetter, err error) {
 	err = row.Scan(&l.ID, &l.State, &l.JobName, &l.Data, &l.Error, &l.Attempts, &l.DeliveryID, &l.CreatedAt, &l.UpdatedAt)
-	l.CreatedAt, l.UpdatedAt = l.CreatedAt.UTC(), l.UpdatedAt.UTC()
 	return l, err
 }
 

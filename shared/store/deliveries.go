@@ -158,7 +158,6 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
 		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Before,
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret)
-	l.DueDate = inUTC(l.DueDate)
 	for _, s := range []*string{secret, oldSecret} {
 		if l.Channel == task.Webhook && s != nil {
 			l.Secrets = append(l.Secrets, config.Secret(*s))

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,9 +22,33 @@ type Event struct {
 	DueDate   *time.Time
 }
 
+// genuine is the query for the events that are of a delivery: its id, task and user, and
+// one that was published. So nobody can take the id of an event that is still to come.
+const genuine = `
+	genuine as materialized (
+		select e.*, d.reminder_id, d.revision, d.created_at
+		from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) with ordinality as e (id, task, person, title, due, n)
+		join deliveries d on d.id = e.id and d.task_id = e.task and d.user_id = e.person and d.channel = 'event' and d.provider is not null
+	)`
+
 // RecordEvents adds events to the audit log, and returns how many were new: one that is
-// there already stays as it is, and of several with one ID the first is added.
-func (s *Store) RecordEvents(ctx context.Context, events []Event) (added int, err error) {
+// there already stays as it is, and of several with one ID the first is added. It refuses
+// those that are not of a delivery that was published: they change nothing. refused has their
+// places.
+func (s *Store) RecordEvents(ctx context.Context, events []Event) (added int, refused []int, err error) {
+	return s.takeEvents(ctx, events, `
+		with `+genuine+`, fresh as (
+			insert into audit_events (event_id, task_id, user_id, task_title, due_date)
+			select id, task, person, title, due from genuine
+			order by id, n -- whoever adds the same takes the ids in this order
+			on conflict (event_id) do nothing returning event_id
+		)
+		select (select count(*) from fresh), coalesce(array_agg(n), '{}') from genuine`)
+}
+
+// takeEvents runs a query of events that answers how many were new, and the places, from 1
+// on, of those that are genuine.
+func (s *Store) takeEvents(ctx context.Context, events []Event, query string) (fresh int, refused []int, err error) {
 	var ids, tasks pgtype.FlatArray[pgtype.UUID]
 	var users, titles pgtype.FlatArray[string]
 	var dates pgtype.FlatArray[pgtype.Timestamptz]
@@ -33,56 +58,55 @@ func (s *Store) RecordEvents(ctx context.Context, events []Event) (added int, er
 		dates = append(dates, pgInstant(e.DueDate))
 	}
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		tag, err := c.Exec(ctx, `
-			insert into audit_events (event_id, task_id, user_id, task_title, due_date)
-			select id, task, person, title, due
-			from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) with ordinality as e (id, task, person, title, due, n)
-			order by id, n -- whoever adds the same takes the ids in this order
-			on conflict (event_id) do nothing`, ids, tasks, users, titles, dates)
-		added = int(tag.RowsAffected())
-		return err
+		var places []int
+		if err := c.QueryRow(ctx, query, ids, tasks, users, titles, dates).Scan(&fresh, &places); err != nil {
+			return err
+		}
+		refused = nil
+		for i := range events {
+			if !slices.Contains(places, i+1) {
+				refused = append(refused, i)
+			}
+		}
+		return nil
 	})
-	return added, err
+	return fresh, refused, err
 }
 
-// CountEvents counts events, and returns how many were new: one that was counted before
-// is not counted again. Each is counted as a reminder of the day on which it was fired, and
-// with it the other deliveries that were planned by that, by their channel and by how late
-// they were planned. An event that is of no delivery, or of one whose rows are gone, is a
-// reminder of today.
-func (s *Store) CountEvents(ctx context.Context, ids []uuid.UUID) (counted int, err error) {
-	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		return c.QueryRow(ctx, `
-			with counted as (
-				-- Whoever counts the same takes the ids, and below the rows, in this order.
-				insert into counted_events (event_id) select distinct id from unnest($1::uuid[]) as e (id) order by id
-				on conflict (event_id) do nothing returning event_id
-			), fired as (
-				select d.reminder_id, d.revision, (coalesce(d.created_at, now()) at time zone 'UTC')::date as day
-				from counted c left join deliveries d on d.id = c.event_id and d.channel = 'event'
-			), others as (
-				select f.day, d.channel, d.created_at - d.due_at as late
-				from fired f join deliveries d on d.reminder_id = f.reminder_id and d.revision = f.revision
-				-- Those that failed without a try could not be used: they told nobody.
-				where d.channel <> 'event' and not (d.state = 'failed' and d.attempts = 0)
-			), reminders as (
-				insert into analytics_reminders as a (day, count) select day, count(*) from fired group by 1 order by 1
-				on conflict (day) do update set count = a.count + excluded.count
-			), deliveries as (
-				insert into analytics_deliveries as a (day, channel, lateness, count)
-				select day, channel, case
-					when late is null then 'unknown'
-					when late < '1 s' then 'under_1s'
-					when late < '10 s' then 'under_10s'
-					when late < '1 min' then 'under_1m'
-					when late < '10 min' then 'under_10m'
-					else 'over_10m' end as bucket, count(*)
-				from others group by 1, 2, 3 order by 1, 2, 3
-				on conflict (day, channel, lateness) do update set count = a.count + excluded.count
-			)
-			select count(*) from counted`, pgUUIDs(ids)).Scan(&counted)
-	})
-	return counted, err
+// CountEvents counts events, and returns how many were new: one that was counted before is
+// not counted again. Each is counted as a reminder of the day on which it was fired, and with
+// it the other deliveries that were planned by that, by their channel and by how late they
+// were planned. It refuses the same as RecordEvents.
+func (s *Store) CountEvents(ctx context.Context, events []Event) (counted int, refused []int, err error) {
+	return s.takeEvents(ctx, events, `
+		with `+genuine+`, counted as (
+			-- Whoever counts the same takes the ids, and below the rows, in this order.
+			insert into counted_events (event_id) select distinct id from genuine order by id
+			on conflict (event_id) do nothing returning event_id
+		), fired as (
+			select distinct g.id, g.reminder_id, g.revision, (g.created_at at time zone 'UTC')::date as day
+			from counted c join genuine g on g.id = c.event_id
+		), others as (
+			select f.day, d.channel, d.created_at - d.due_at as late
+			from fired f join deliveries d on d.reminder_id = f.reminder_id and d.revision = f.revision
+			-- Those that failed without a try could not be used: they told nobody.
+			where d.channel <> 'event' and not (d.state = 'failed' and d.attempts = 0)
+		), reminders as (
+			insert into analytics_reminders as a (day, count) select day, count(*) from fired group by 1 order by 1
+			on conflict (day) do update set count = a.count + excluded.count
+		), deliveries as (
+			insert into analytics_deliveries as a (day, channel, lateness, count)
+			select day, channel, case
+				when late is null then 'unknown'
+				when late < '1 s' then 'under_1s'
+				when late < '10 s' then 'under_10s'
+				when late < '1 min' then 'under_1m'
+				when late < '10 min' then 'under_10m'
+				else 'over_10m' end as bucket, count(*)
+			from others group by 1, 2, 3 order by 1, 2, 3
+			on conflict (day, channel, lateness) do update set count = a.count + excluded.count
+		)
+		select (select count(*) from counted), coalesce(array_agg(n), '{}') from genuine`)
 }
 
 // DayCounts are the counts of one day in UTC.

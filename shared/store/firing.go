@@ -101,7 +101,6 @@ func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, beside
 	collect := func(rows pgx.Rows) error {
 		var r LockedReminder
 		_, err := pgx.ForEachRow(rows, append(reminderFields(&r.Reminder), &r.TaskID, &r.UserID), func() error {
-			r.FireAt = inUTC(r.FireAt)
 			locked = append(locked, r)
 			return nil
 		})
@@ -153,7 +152,6 @@ func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) er
 			p = preferences.Default(t.To.SignIn != nil)
 		}
 		t.To.Preferences = p
-		t.DueDate = inUTC(t.DueDate)
 		return &t, err
 	})
 	if err != nil {

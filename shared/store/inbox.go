@@ -25,7 +25,6 @@ const receivedColumns = `n.id, n.user_id, n.seq, n.task_id, n.title, n.body, n.c
 
 func scanReceived(row pgx.CollectableRow) (n Received, err error) {
 	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt)
-	n.CreatedAt, n.ReadAt = n.CreatedAt.UTC(), inUTC(n.ReadAt)
 	return n, err
 }
 

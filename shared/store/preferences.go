@@ -35,15 +35,16 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 }
 
 // GetPreferences returns a user's preferences, without the webhook's secret. A
-// user who has stored none, or is not on record, has the defaults.
+// user who has stored none, or is not on record, has the defaults: those of the address on
+// record, or of u's.
 func (s *Store) GetPreferences(ctx context.Context, u User) (p preferences.Preferences, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		var email *string
 		var ok bool
 		p, ok, err = scanPreferences(c.QueryRow(ctx, `
-			select `+preferencesColumns+`, case when $3 then u.email else $2 end
+			select `+preferencesColumns+`, case when u.id is null then $2 else u.email end
 			from (select $1::text as id) asked left join users u on u.id = asked.id left join preferences p on p.user_id = asked.id`,
-			u.ID, u.Email, u.KeepEmail), &email)
+			u.ID, u.Email), &email)
 		if err == nil && !ok {
 			p = preferences.Default(email != nil)
 		}

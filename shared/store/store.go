@@ -18,6 +18,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/config"
@@ -95,6 +96,10 @@ func Open(cfg Config) (*Store, error) {
 	pc.ConnConfig.ConnectTimeout = 2 * time.Second
 	pc.ConnConfig.RuntimeParams["application_name"] = "duebell"
 	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		// Times are in UTC, whatever zone the process runs in.
+		c.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
 		_, err := c.Exec(ctx, session, pgx.QueryExecModeSimpleProtocol)
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -271,6 +272,41 @@ func TestMigrationsGoDown(t *testing.T) {
 	}
 }
 
+// Texts that are refused today were stored before: without what is refused, their tasks can
+// be changed.
+func TestOldTextsAreMended(t *testing.T) {
+	_, url := storetest.Open(t)
+	c := connect(t, url)
+	if _, err := c.Exec(t.Context(), `insert into users (id) values ('ada'); insert into tasks (id, user_id, title, notes, created_at, updated_at) select gen_random_uuid(), 'ada', title, notes, now(), now() from (values
+		(E'invoice\u202efdp.exe', E'a\r\n\tb\rc\u2066\u0085\u200d'), (E'two\n\tlines', ''), (E'\u001b', E'\u0007'), ('Pay rent 👨‍👩‍👧', 'Bank')) as old (title, notes)`); err != nil {
+		t.Fatal(err)
+	}
+	sql, err := os.ReadFile("migrate/0012_texts.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, _, _ := strings.Cut(string(sql), "-- +goose Down")
+	for range 2 {
+		if _, err := c.Exec(t.Context(), up); err != nil {
+			t.Fatal(err)
+		}
+		rows, _ := c.Query(t.Context(), `select title, notes from tasks`)
+		got := map[string]string{}
+		var title, notes string
+		if _, err := pgx.ForEachRow(rows, []any{&title, &notes}, func() error {
+			got[title] = notes
+			d := task.Draft{Title: title, Notes: notes}
+			return d.Validate()
+		}); err != nil {
+			t.Error(err)
+		}
+		want := map[string]string{"invoice fdp.exe": "a\n\tb\nc\u200d", "two lines": "", "?": "", "Pay rent 👨‍👩‍👧": "Bank"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 // Users are recorded along with their tasks: the latest address of each, unless the
 // sign-in said nothing about one.
 func TestInsertTasksRecordsUsers(t *testing.T) {
@@ -326,5 +362,88 @@ func TestServerThatTakesNoConnections(t *testing.T) {
 	defer s.Close()
 	if err := s.Ping(t.Context()); fault.CodeOf(err) != fault.CodeUnavailable {
 		t.Error(err)
+	}
+}
+
+// The address of the latest sign-in is the one that stays, in whatever order they come.
+func TestAddressOfTheLatestSignIn(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	at := func(minute int) time.Time { return time.Date(2026, 11, 28, 12, minute, 0, 0, time.UTC) }
+	address := func(a string) *string { return &a }
+	if on, err := s.UpdateAddress(t.Context(), store.User{ID: "ada", Email: address("a@example.com"), AsOf: at(0)}); err != nil || on {
+		t.Errorf("somebody who is not on record: %v, %v", on, err)
+	}
+	for i, step := range []struct {
+		user store.User
+		want string
+	}{
+		{store.User{ID: "ada", KeepEmail: true, AsOf: at(9)}, ""},
+		{store.User{ID: "ada", Email: address("a@example.com"), AsOf: at(1)}, "a@example.com"},
+		{store.User{ID: "ada", KeepEmail: true, AsOf: at(9)}, "a@example.com"},
+		{store.User{ID: "ada", Email: address("b@example.com"), AsOf: at(3)}, "b@example.com"},
+		{store.User{ID: "ada", Email: address("a@example.com"), AsOf: at(1)}, "b@example.com"},
+		{store.User{ID: "ada", AsOf: at(2)}, "b@example.com"},
+		{store.User{ID: "ada", AsOf: at(4)}, ""},
+		{store.User{ID: "ada", Email: address("b@example.com"), AsOf: at(3)}, ""},
+		{store.User{ID: "ada", Email: address("c@example.com"), AsOf: at(4)}, "c@example.com"},
+	} {
+		for what, save := range map[string]func(context.Context, store.User) error{
+			"save": s.SaveUser,
+			"update": func(ctx context.Context, u store.User) error {
+				if u.KeepEmail {
+					return nil
+				}
+				on, err := s.UpdateAddress(ctx, u)
+				if err == nil && !on {
+					t.Errorf("step %d: ada is not on record", i)
+				}
+				return err
+			},
+		} {
+			if i == 0 && what == "update" {
+				continue
+			}
+			if err := save(t.Context(), step.user); err != nil {
+				t.Fatal(err)
+			}
+			var got string
+			if err := c.QueryRow(t.Context(), `select coalesce(email, '') from users where id = 'ada'`).Scan(&got); err != nil || got != step.want {
+				t.Errorf("step %d, %s: the address is %q, want %q (%v)", i, what, got, step.want, err)
+			}
+		}
+	}
+}
+
+// An address that is told again is the latest one, whatever was in between.
+func TestAddressThatIsStillTheSame(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	at := func(minute int) time.Time { return time.Date(2026, 11, 28, 12, minute, 0, 0, time.UTC) }
+	a, b := "a@example.com", "b@example.com"
+	if err := s.SaveUser(t.Context(), store.User{ID: "ada", Email: &a, AsOf: at(0)}); err != nil {
+		t.Fatal(err)
+	}
+	update := func(u store.User) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if on, err := s.UpdateAddress(ctx, u); err != nil || !on {
+			t.Fatal(on, err)
+		}
+	}
+	update(store.User{ID: "ada", Email: &a, AsOf: at(20)})
+	update(store.User{ID: "ada", Email: &b, AsOf: at(10)})
+	var got string
+	if err := c.QueryRow(t.Context(), `select email from users where id = 'ada'`).Scan(&got); err != nil || got != a {
+		t.Errorf("the address is %q (%v)", got, err)
+	}
+	// Somebody who holds the row, as a firing does, keeps no request waiting.
+	if _, err := c.Exec(t.Context(), `begin; select from users where id = 'ada' for no key update`); err != nil {
+		t.Fatal(err)
+	}
+	update(store.User{ID: "ada", Email: &a, AsOf: at(40)})
+	if _, err := c.Exec(t.Context(), `rollback`); err != nil {
+		t.Fatal(err)
 	}
 }

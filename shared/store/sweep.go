@@ -19,7 +19,6 @@ type Due struct {
 
 func scanDue(row pgx.CollectableRow) (d Due, err error) {
 	err = row.Scan(&d.TaskID, &d.UserID, &d.ReminderID, &d.Number, &d.FireAt)
-	d.FireAt = d.FireAt.UTC()
 	return d, err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/task"
@@ -21,11 +22,34 @@ type User struct {
 	// KeepEmail is for saving: the sign-in said nothing about an address, so one
 	// that is on record stays.
 	KeepEmail bool
+	// AsOf is when the sign-in that says so was made. An address of a later one stays.
+	AsOf time.Time
 }
 
 // SaveUser records the user.
 func (s *Store) SaveUser(ctx context.Context, u User) error {
 	return s.exchange(ctx, func(batch *pgx.Batch) { queueUsers(batch, []User{u}) })
+}
+
+// UpdateAddress records the address of a user who is on record, unless one of a later
+// sign-in is there, and reports whether the user is on record. That the address is still
+// the same is recorded too, so that none from a sign-in before comes after it; but not
+// more often than once in a minute, and not if it would have to wait for somebody else's lock.
+func (s *Store) UpdateAddress(ctx context.Context, u User) (onRecord bool, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `
+			with changed as (
+				update users set email = $2, email_as_of = $3
+				where id = $1 and email is distinct from $2 and email_as_of <= $3
+			), confirmed as (
+				update users set email_as_of = $3 where id in (
+					select id from users
+					where id = $1 and email is not distinct from $2 and email_as_of < $3::timestamptz - interval '1 minute'
+					for no key update skip locked)
+			)
+			select exists (select from users where id = $1)`, u.ID, u.Email, u.AsOf).Scan(&onRecord)
+	})
+	return onRecord, err
 }
 
 var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
@@ -34,24 +58,14 @@ const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed,
 
 func scanTask(row pgx.CollectableRow) (t task.Task, err error) {
 	err = row.Scan(&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt)
-	t.CreatedAt, t.UpdatedAt, t.DueDate = t.CreatedAt.UTC(), t.UpdatedAt.UTC(), inUTC(t.DueDate)
 	return t, err
 }
 
 const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesce(r.confirmed_revision, 0), r.removed_at is not null`
 
-// reminderFields are where a row of reminderColumns goes. Instants are brought
-// to UTC by the caller.
+// reminderFields are where a row of reminderColumns goes.
 func reminderFields(r *task.Reminder) []any {
 	return []any{&r.ID, &r.Before, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed}
-}
-
-func inUTC(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }
 
 // InsertTasks stores new tasks with their reminders, in one exchange with the server
@@ -82,24 +96,30 @@ func (s *Store) InsertTasks(ctx context.Context, sharing Sharing, users []User, 
 func queueUsers(batch *pgx.Batch, users []User) {
 	latest := map[string]User{}
 	for _, u := range users {
-		if _, known := latest[u.ID]; !known || !u.KeepEmail {
+		before, known := latest[u.ID]
+		if !known || !u.KeepEmail && (before.KeepEmail || !u.AsOf.Before(before.AsOf)) {
 			latest[u.ID] = u
 		}
 	}
 	ids, keep := []string{}, []string{}
 	var emails []*string
+	var asOf []time.Time
 	for id, u := range latest {
-		ids, emails = append(ids, id), append(emails, u.Email)
+		ids, emails, asOf = append(ids, id), append(emails, u.Email), append(asOf, u.AsOf)
 		if u.KeepEmail {
 			keep = append(keep, id)
 		}
 	}
 	batch.Queue(`
-		insert into users (id, email)
-		select n.id, n.email from unnest($1::text[], $2::text[]) as n (id, email)
-		where not exists (select from users u where u.id = n.id and (n.id = any($3::text[]) or u.email is not distinct from n.email))
+		insert into users (id, email, email_as_of)
+		select n.id, n.email, case when n.id = any($4::text[]) then '-infinity' else n.as_of end
+		from unnest($1::text[], $2::text[], $3::timestamptz[]) as n (id, email, as_of)
+		where not exists (
+			select from users u
+			where u.id = n.id and (n.id = any($4::text[]) or u.email is not distinct from n.email or u.email_as_of > n.as_of))
 		order by n.id
-		on conflict (id) do update set email = excluded.email where users.id <> all ($3::text[])`, ids, emails, keep)
+		on conflict (id) do update set email = excluded.email, email_as_of = excluded.email_as_of
+		where users.id <> all ($4::text[]) and users.email_as_of <= excluded.email_as_of`, ids, emails, asOf, keep)
 }
 
 func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, until time.Time, ago time.Duration, kept *bool) {
@@ -142,7 +162,6 @@ func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Ta
 		select `+reminderColumns+` from reminders r where r.task_id = $1 order by r.id for no key update`, id)
 	t.Reminders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r task.Reminder, err error) {
 		err = row.Scan(reminderFields(&r)...)
-		r.FireAt = inUTC(r.FireAt)
 		return r, err
 	})
 	t.Before = offsets(t.Reminders)
@@ -344,7 +363,6 @@ func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task
 	var r task.Reminder
 	_, err = pgx.ForEachRow(rows, append([]any{&taskID}, reminderFields(&r)...), func() error {
 		i := slices.Index(ids, taskID)
-		r.FireAt = inUTC(r.FireAt)
 		tasks[i].Reminders = append(tasks[i].Reminders, r)
 		return nil
 	})

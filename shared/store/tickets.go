@@ -37,7 +37,7 @@ func (s *Store) SaveTicket(ctx context.Context, t Ticket, lifetime time.Duration
 			values ($1, $2, least(now() + $3, $4), $4) returning expires_at`,
 			t.Hash[:], t.UserID, lifetime, t.SignedInUntil, staleTickets).Scan(&expiresAt)
 	})
-	return expiresAt.UTC(), err
+	return expiresAt, err
 }
 
 // TakeTicket uses a ticket up, so that one of several callers gets it, in whatever

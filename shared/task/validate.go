@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/text"
 )
 
 // Limits on what a user may write.
@@ -20,7 +21,8 @@ const (
 )
 
 // Validate checks a draft and brings it to the form that is stored: the title
-// trimmed, the due date an Instant, offsets and channels without repetition.
+// trimmed, line breaks in notes as line feeds, the due date an Instant, offsets and
+// channels without repetition.
 // The error is a fault with code invalid, and says what to change.
 func (d *Draft) Validate() error {
 	d.Title = strings.TrimSpace(d.Title)
@@ -30,8 +32,15 @@ func (d *Draft) Validate() error {
 	case n > MaxTitle:
 		return fault.Invalid("title has %d characters: at most %d are allowed; move the rest to notes", n, MaxTitle)
 	}
+	if found := text.Control(d.Title, ""); found != "" {
+		return fault.Invalid("title contains %s, which can't be seen and may make it look like another one; take it out", found)
+	}
+	d.Notes = lineBreaks.Replace(d.Notes)
 	if n := utf8.RuneCountInString(d.Notes); n > MaxNotes {
 		return fault.Invalid("notes have %d characters: at most %d are allowed", n, MaxNotes)
+	}
+	if found := text.Control(d.Notes, "\t\n"); found != "" {
+		return fault.Invalid("notes contain %s, which can't be seen and may make them look like others; take it out", found)
 	}
 	if d.DueDate != nil {
 		due := Instant(*d.DueDate)
@@ -42,6 +51,9 @@ func (d *Draft) Validate() error {
 	}
 	return errorOr(d.validateBefore(), d.validateChannels())
 }
+
+// lineBreaks are as other systems write them.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 func (d *Draft) validateBefore() error {
 	offsets := make([]time.Duration, 0, min(len(d.Before), MaxReminders))

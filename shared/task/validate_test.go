@@ -28,6 +28,14 @@ func TestValidate(t *testing.T) {
 		"no title":              {task.Draft{}, "title is empty"},
 		"blank title":           {task.Draft{Title: " \t\n"}, "title is empty"},
 		"notes too long":        {task.Draft{Title: "x", Notes: strings.Repeat("n", task.MaxNotes+1)}, "notes have 10001"},
+		"override in title":     {task.Draft{Title: "invoice\u202efdp.exe"}, "title contains U+202E RIGHT-TO-LEFT OVERRIDE"},
+		"line break in title":   {task.Draft{Title: "a\nb"}, "title contains U+000A LINE FEED"},
+		"tab in title":          {task.Draft{Title: "a\tb"}, "title contains U+0009 CHARACTER TABULATION"},
+		"C1 control in title":   {task.Draft{Title: "a\u009b31mb"}, "title contains U+009B"},
+		"emoji in title":        {task.Draft{Title: "👨‍👩‍👧‍👦"}, ""},
+		"tab, break in notes":   {task.Draft{Title: "x", Notes: "a\tb\nc\r\nd"}, ""},
+		"NUL in notes":          {task.Draft{Title: "x", Notes: "a\x00"}, "notes contain U+0000 NULL"},
+		"isolate in notes":      {task.Draft{Title: "x", Notes: "a\u2066b"}, "notes contain U+2066 LEFT-TO-RIGHT ISOLATE"},
 		"year 9999":             {task.Draft{Title: "x", DueDate: year(9999)}, ""},
 		"year 10000":            {task.Draft{Title: "x", DueDate: year(10000)}, "due_date must lie"},
 		"year 1":                {task.Draft{Title: "x", DueDate: year(1)}, "due_date must lie"},
@@ -56,12 +64,12 @@ func TestValidate(t *testing.T) {
 
 func TestValidateNormalizes(t *testing.T) {
 	due := time.Date(2026, 11, 23, 15, 30, 0, 123456789, time.FixedZone("", 3600))
-	d := task.Draft{Title: "  Pay rent\n", DueDate: &due, Before: []time.Duration{0, time.Hour, 0}, Channels: []task.Channel{task.Email, task.Email}}
+	d := task.Draft{Title: "  Pay rent\n", Notes: "a\r\nb\rc\n\td", DueDate: &due, Before: []time.Duration{0, time.Hour, 0}, Channels: []task.Channel{task.Email, task.Email}}
 	if err := d.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	utc := time.Date(2026, 11, 23, 14, 30, 0, 123456000, time.UTC)
-	want := task.Draft{Title: "Pay rent", DueDate: &utc, Before: []time.Duration{0, time.Hour}, Channels: []task.Channel{task.Email}}
+	want := task.Draft{Title: "Pay rent", Notes: "a\nb\nc\n\td", DueDate: &utc, Before: []time.Duration{0, time.Hour}, Channels: []task.Channel{task.Email}}
 	if diff := cmp.Diff(want, d); diff != "" {
 		t.Error(diff)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -62,10 +63,40 @@ func Start(cfg Config, function string) (stop func(), err error) {
 	}, nil
 }
 
+// identity is who makes a request, and for whom.
+type identity struct{ user, caller string }
+
+type identityKey struct{}
+
+// Identify says whose request ctx is of: the user whom it is made for, and the caller who
+// makes it. Its span and the records that are logged with its context have both from then
+// on. Without a request in ctx it does nothing.
+func Identify(ctx context.Context, user, caller string) {
+	if of, ok := ctx.Value(identityKey{}).(*atomic.Pointer[identity]); ok {
+		of.Store(&identity{user, caller})
+		trace.SpanFromContext(ctx).SetAttributes(attribute.String("duebell.user", user), attribute.String("duebell.caller", caller))
+	}
+}
+
+// identified returns what Identify has said, or nil.
+func identified(ctx context.Context) *identity {
+	if of, ok := ctx.Value(identityKey{}).(*atomic.Pointer[identity]); ok {
+		return of.Load()
+	}
+	return nil
+}
+
+// ForAnother reports whether the request of ctx is made for a user by somebody else.
+func ForAnother(ctx context.Context) bool {
+	who := identified(ctx)
+	return who != nil && who.user != who.caller
+}
+
 // Serve begins the span of a request, within the caller's trace if it names one. end is
 // called when the request was answered: then its pattern is known.
 func Serve(r *http.Request) (ctx context.Context, end func(pattern string, status int)) {
-	ctx = propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	ctx = context.WithValue(r.Context(), identityKey{}, &atomic.Pointer[identity]{})
+	ctx = propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
 	ctx, span := tracer().Start(ctx, r.Method, trace.WithSpanKind(trace.SpanKindServer))
 	return ctx, func(pattern string, status int) {
 		if pattern != "" {
@@ -112,7 +143,8 @@ func Do(ctx context.Context, what string, about map[string]string, do func(conte
 	return err
 }
 
-// Handler adds the trace of their context to log records.
+// Handler adds the trace of their context to log records, and who made the request and for
+// whom.
 func Handler(h slog.Handler) slog.Handler { return handler{h} }
 
 type handler struct{ slog.Handler }
@@ -121,6 +153,9 @@ type handler struct{ slog.Handler }
 func (h handler) Handle(ctx context.Context, r slog.Record) error {
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		r.AddAttrs(slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
+	}
+	if who := identified(ctx); who != nil {
+		r.AddAttrs(slog.String("user", who.user), slog.String("caller", who.caller))
 	}
 	return h.Handler.Handle(ctx, r)
 }

@@ -65,6 +65,39 @@ func TestOneTrace(t *testing.T) {
 	}
 }
 
+// A request's span and log say who makes it and for whom, once that is known.
+func TestIdentities(t *testing.T) {
+	recorder := record(t)
+	var logged strings.Builder
+	log := slog.New(trace.Handler(slog.NewJSONHandler(&logged, nil)))
+	ctx, end := trace.Serve(httptest.NewRequest("GET", "/api/tasks", nil))
+	log.InfoContext(ctx, "before")
+	if strings.Contains(logged.String(), "caller") || trace.ForAnother(ctx) {
+		t.Errorf("before anybody has signed in: %s", logged.String())
+	}
+	trace.Identify(ctx, "service", "service")
+	if trace.ForAnother(ctx) {
+		t.Error("a caller is taken for another")
+	}
+	trace.Identify(ctx, "ada", "service")
+	log.InfoContext(ctx, "after")
+	end("GET /api/tasks", 200)
+	if !strings.Contains(logged.String(), `"user":"ada","caller":"service"`) || !trace.ForAnother(ctx) {
+		t.Errorf("the log is %s", logged.String())
+	}
+	attributes := map[string]string{}
+	for _, a := range recorder.Ended()[0].Attributes() {
+		attributes[string(a.Key)] = a.Value.AsString()
+	}
+	if attributes["duebell.user"] != "ada" || attributes["duebell.caller"] != "service" {
+		t.Errorf("the span has %v", attributes)
+	}
+	trace.Identify(context.Background(), "ada", "service") // outside of a request
+	if trace.ForAnother(context.Background()) {
+		t.Error("nobody's request is for somebody else")
+	}
+}
+
 // What a job carries may make no sense, and a request may come from nowhere.
 func TestNoTrace(t *testing.T) {
 	if got := trace.Parent(context.Background()); got != "" {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -21,7 +20,6 @@ import (
 
 const (
 	defaultMaxBytes = 1 << 20
-	bodyTimeout     = 30 * time.Second
 	maxDepth        = 100
 	maxMembers      = 1000 // of one object; each name is remembered, to see whether it comes twice
 )
@@ -41,7 +39,7 @@ func MaxBytes(n int64) ReadOption {
 //
 //   - 415 unless Content-Type is JSON in UTF-8, plain and not compressed
 //   - 413 for more than 1 MB, see [MaxBytes]
-//   - 408 for a body that has not come after 30 seconds
+//   - 408 for a body that comes too slowly, see [Server]
 //   - 400 for what [DecodeJSON] refuses
 //
 // A PATCH takes application/json and application/merge-patch+json (RFC 7396);
@@ -119,12 +117,6 @@ func checkPlain(w http.ResponseWriter, r *http.Request) error {
 func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
 	if r.ContentLength > maxBytes {
 		return nil, tooLarge(maxBytes)
-	}
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err == nil {
-		// The server goes on reading, to see whether the caller hangs up: past
-		// a deadline it would take the time-out for that.
-		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBytes))
 	if err == nil {
@@ -237,8 +229,8 @@ func expected(t reflect.Type) (string, jsontext.Kind) {
 		t = t.Elem()
 	}
 	switch t {
-	case reflect.TypeFor[time.Time]():
-		return "a time such as 2026-03-01T09:00:00Z (RFC 3339)", '"'
+	case reflect.TypeFor[Time]():
+		return "a time with an offset, such as 2026-11-23T14:30:00Z", '"'
 	case reflect.TypeFor[uuid.UUID]():
 		return "a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057", '"'
 	}

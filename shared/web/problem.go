@@ -102,7 +102,8 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	}
 
 	level := slog.LevelDebug
-	gone := errors.Is(r.Context().Err(), context.Canceled)
+	// A body that does not come in time ends the context, too, but not its caller.
+	gone := errors.Is(r.Context().Err(), context.Canceled) && !errors.Is(err, errStopping)
 	switch {
 	case gone && status >= http.StatusInternalServerError:
 		status, level = StatusClientClosed, slog.LevelInfo

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,7 +16,7 @@ import (
 // Parameters reads a request's query. Ask for each parameter that there may be,
 // then for Err: it holds the first thing that is wrong, which includes a
 // parameter that was not asked for, because a misspelt filter would silently
-// answer too much.
+// answer too much; or, where that can't be, for Malformed.
 type Parameters struct {
 	values url.Values
 	asked  []string
@@ -27,10 +28,13 @@ func Query(r *http.Request) *Parameters {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	p := &Parameters{values: values}
 	if err != nil {
-		p.err = fault.Invalid("the query string is malformed: percent-encode its values")
+		p.err = fault.Invalid("the query string is malformed: put & between parameters, and percent-encode their values")
 	}
 	return p
 }
+
+// Malformed is Err, but that parameters which were not asked for are passed over.
+func (p *Parameters) Malformed() error { return p.err }
 
 // Err returns what is wrong with the query, an invalid fault, or nil.
 func (p *Parameters) Err() error {
@@ -72,9 +76,10 @@ func (p *Parameters) Time(name string) *time.Time {
 	if s == "" {
 		return nil
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
+	t, err := ParseTime(s)
 	if err != nil {
-		p.refuse("%s must be a time such as 2026-11-23T14:30:00Z, not %.40q; write the + of an offset as %%2B", name, s)
+		e, _ := errors.AsType[*fault.Error](err)
+		p.refuse("%s %s; the + of an offset is written %%2B", name, e.Message)
 		return nil
 	}
 	return &t

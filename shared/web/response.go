@@ -10,7 +10,8 @@ import (
 // do all that the writer under it can: flush, hijack, set deadlines.
 type Response struct {
 	http.ResponseWriter
-	status int
+	status   int
+	onAnswer func() // called before the answer begins; may be nil
 }
 
 // Track returns w as a Response: w itself if it is one.
@@ -30,21 +31,21 @@ func (w *Response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter.
 func (w *Response) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
-		w.status = status
+	if status >= http.StatusOK {
+		w.begin(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (w *Response) Write(p []byte) (int, error) {
-	w.begin()
+	w.begin(http.StatusOK)
 	return w.ResponseWriter.Write(p)
 }
 
 // FlushError sends what is buffered, as http.ResponseController does.
 func (w *Response) FlushError() error {
-	w.begin()
+	w.begin(http.StatusOK)
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
@@ -60,8 +61,12 @@ func (w *Response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-func (w *Response) begin() {
-	if w.status == 0 {
-		w.status = http.StatusOK
+func (w *Response) begin(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if w.onAnswer != nil {
+		w.onAnswer()
 	}
 }

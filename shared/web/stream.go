@@ -4,10 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/duebell/duebell/shared/fault"
 )
@@ -16,9 +14,10 @@ import (
 // which must be one of those accepted. The errors, also those of reading, are the
 // caller's and say what to do:
 //
-//   - 415 for another Content-Type, a charset that is not UTF-8, or a compressed body
+//   - 415 for another Content-Type, a charset that is neither UTF-8 nor UTF-16, or a
+//     compressed body
 //   - 413 for more than maxBytes
-//   - 408 for a body of which nothing has come for 30 seconds
+//   - 408 for a body that comes too slowly, see [Server]; it may take 15 minutes
 //   - 400 for a body that breaks off
 //
 // The end of a whole body is io.EOF.
@@ -27,7 +26,7 @@ func Stream(w http.ResponseWriter, r *http.Request, maxBytes int64, accepted ...
 		return nil, "", err
 	}
 	mediaType, charset := parseMediaType(r)
-	if !slices.Contains(accepted, mediaType) || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
+	if charset = strings.ToLower(charset); !slices.Contains(accepted, mediaType) || !slices.Contains([]string{"", "utf-8", "us-ascii", "utf-16"}, charset) {
 		list := strings.Join(accepted, ", ")
 		w.Header().Set("Accept-Post", list)
 		return nil, "", WithStatus(fault.Invalid("send the header Content-Type with one of %s, and the body in UTF-8", list), http.StatusUnsupportedMediaType)
@@ -35,25 +34,18 @@ func Stream(w http.ResponseWriter, r *http.Request, maxBytes int64, accepted ...
 	if r.ContentLength > maxBytes {
 		return nil, "", tooLarge(maxBytes)
 	}
-	return &stream{
-		body: http.MaxBytesReader(w, r.Body, maxBytes), control: http.NewResponseController(w), maxBytes: maxBytes,
-	}, mediaType, nil
+	LongBody(r)
+	return &stream{body: http.MaxBytesReader(w, r.Body, maxBytes), maxBytes: maxBytes}, mediaType, nil
 }
 
 type stream struct {
 	body     io.Reader
-	control  *http.ResponseController
 	maxBytes int64
 }
 
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (int, error) {
-	bounded := s.control.SetReadDeadline(time.Now().Add(bodyTimeout)) == nil
 	n, err := s.body.Read(p)
-	if bounded {
-		// Past a deadline the server would take the time-out for a caller who hangs up.
-		_ = s.control.SetReadDeadline(time.Time{})
-	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
@@ -65,8 +57,11 @@ func unread(err error, maxBytes int64) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(maxBytes)
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return WithStatus(fault.Invalid("the body did not come within %v", bodyTimeout), http.StatusRequestTimeout)
+	if errors.Is(err, errSlow) {
+		return WithStatus(fault.Invalid("the body came too slowly, or stopped coming; send it again, in smaller parts if need be"), http.StatusRequestTimeout)
+	}
+	if errors.Is(err, errStopping) {
+		return fault.Unavailable(err, "this copy of the function is stopping, and your request has not come whole; send it again")
 	}
 	e := fault.Invalid("the body could not be read to its end")
 	e.Err = err

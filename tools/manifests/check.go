@@ -268,10 +268,10 @@ func (d *deployment) checkVariables(function string) {
 		d.fault("%s has no entry in local/system/functions.go", function)
 		return
 	}
-	// What has a default, or is a provider's address, may be set here or there only; and a
-	// cluster may set what is optional.
+	// What has a default, is a provider's address, or allows webhooks to go to the sandbox, may
+	// be set here or there only; and a cluster may set what is optional.
 	for _, name := range system.Functions[i].Variables {
-		if reads[name].Default == "" && !strings.HasSuffix(name, "_URL") && !slices.Contains(given, name) {
+		if reads[name].Default == "" && !strings.HasSuffix(name, "_URL") && name != "WEBHOOK_ALLOWED_HOSTS" && !slices.Contains(given, name) {
 			d.fault("%s: local/system/functions.go gives it %s, and the manifests don't", function, name)
 		}
 	}

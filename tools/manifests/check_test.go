@@ -146,7 +146,36 @@ func TestCopiedOverlay(t *testing.T) {
 	}
 }
 
-// The component is, but for its brokers, that of the local system, on which it is tested.
+// signIn are the fields of the component on Kafka by which it signs in.
+var signIn = []string{"authType", "saslMechanism", "saslUsername", "saslPassword", "caCert"}
+
+// Whoever can write to the topic can tell subscribers of reminders: the component signs in, with
+// what is in a Secret, and over TLS.
+func TestKafkaAsksWhoWrites(t *testing.T) {
+	objects, problems := decode([]byte(files["dapr/pubsub/kafka/kafka-pubsub.yaml"]), all)
+	if len(objects) != 1 || len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	c := objects[0].any.(*components.Component)
+	got := map[string]string{}
+	for _, item := range c.Spec.Metadata {
+		if slices.Contains(signIn, item.Name) || strings.Contains(strings.ToLower(item.Name), "tls") || item.Name == "skipVerify" {
+			got[item.Name] = strings.Trim(item.Value.String(), `"`)
+			if item.SecretKeyRef.Name != "" {
+				got[item.Name] = item.SecretKeyRef.Name + " " + item.SecretKeyRef.Key
+			}
+		}
+	}
+	if want := map[string]string{"authType": "password", "saslMechanism": "SHA-512", "saslUsername": "duebell-kafka username", "saslPassword": "duebell-kafka password", "caCert": "duebell-kafka ca"}; !maps.Equal(got, want) {
+		t.Errorf("it signs in with %v, want %v", got, want)
+	}
+	if c.SecretStore != "kubernetes" {
+		t.Errorf("its secrets are of %q", c.SecretStore)
+	}
+}
+
+// The component is, but for its brokers and how to sign in to them, that of the local
+// system, on which it is tested.
 func TestKafkaIsAsItIsTested(t *testing.T) {
 	settings := func(file string) (others []common.NameValuePair) {
 		objects, problems := decode([]byte(files[file]), all)
@@ -155,7 +184,7 @@ func TestKafkaIsAsItIsTested(t *testing.T) {
 		}
 		c := objects[0].any.(*components.Component)
 		for _, item := range c.Spec.Metadata {
-			if item.Name != "brokers" {
+			if item.Name != "brokers" && !slices.Contains(signIn, item.Name) {
 				others = append(others, common.NameValuePair{Name: item.Name, Value: item.Value})
 			}
 		}

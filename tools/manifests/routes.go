@@ -42,6 +42,13 @@ func (d *deployment) checkRoutes() {
 		if best != nil {
 			best.used = true
 		}
+		// A page of another site asks first whether it may.
+		switch asked := lookUp(matches, "OPTIONS", path); {
+		case asked != nil:
+			asked.used = true
+		case route.Function != trigger:
+			d.fault("OPTIONS %s leads nowhere, and should to a function", path)
+		}
 	}
 	for _, path := range []string{"/", "/metrics", "/healthz", "/readyz", "/job/x", "/dapr/config", "/events/x", "/dev/messages"} {
 		for _, method := range []string{"GET", "POST"} {

@@ -84,7 +84,17 @@ func (i *Issuer) Token(t testing.TB, sub string, claims map[string]any) string {
 // token which no issuer should make.
 func (i *Issuer) Sign(t testing.TB, payload []byte) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.key.Load()}, (&jose.SignerOptions{}).WithType("JWT"))
+	return i.SignWith(t, payload, nil)
+}
+
+// SignWith is Sign with more header parameters.
+func (i *Issuer) SignWith(t testing.TB, payload []byte, header map[string]any) string {
+	t.Helper()
+	options := (&jose.SignerOptions{}).WithType("JWT")
+	for name, value := range header {
+		options.WithHeader(jose.HeaderKey(name), value)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: i.key.Load()}, options)
 	if err != nil {
 		t.Fatal(err)
 	}

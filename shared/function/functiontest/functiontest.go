@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/shared/api/openapi/openapitest"
+	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/auth/authtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function"
@@ -26,7 +27,11 @@ import (
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
 )
+
+// Functions run in a zone of their own: answers are in UTC wherever that is.
+func init() { time.Local = time.FixedZone("Elsewhere", (5*60+45)*60) }
 
 // AppToken is the app API token that every function is started with.
 const AppToken = "an-app-token-for-tests-only"
@@ -59,6 +64,11 @@ func (w *World) TokenWith(user string, claims map[string]any) string {
 // AdminToken returns a valid token of an operator.
 func (w *World) AdminToken() string {
 	return w.issuer.Token(w.TB, "operator", map[string]any{"scope": "admin"})
+}
+
+// ServiceToken returns a valid token of a program that acts for users.
+func (w *World) ServiceToken() string {
+	return w.issuer.Token(w.TB, "service", map[string]any{"scope": "act"})
 }
 
 // Seed stores a task of a user with a verified e-mail address, as create-task
@@ -150,7 +160,9 @@ func Serve[C any](w *World, build func(C) (*function.Function, error), environ .
 	if err != nil {
 		w.Fatal(err)
 	}
-	server := httptest.NewServer(f.Handler)
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = web.NewServer(f.Handler).Server
+	server.Start()
 	w.Cleanup(func() {
 		if f.Finish != nil { // first, as requests that go on for as long as there is work end by it
 			if err := f.Finish(context.Background()); err != nil {
@@ -228,6 +240,12 @@ func (s *Server) Call(method, path string, body any, header ...string) Answer {
 func (s *Server) As(user, method, path string, body any, header ...string) Answer {
 	s.w.Helper()
 	return s.Call(method, path, body, append([]string{"Authorization", "Bearer " + s.w.Token(user)}, header...)...)
+}
+
+// For is Call by a program that acts for a user.
+func (s *Server) For(user, method, path string, body any, header ...string) Answer {
+	s.w.Helper()
+	return s.Call(method, path, body, append([]string{"Authorization", "Bearer " + s.w.ServiceToken(), auth.UserHeader, user}, header...)...)
 }
 
 // Decode reads the answer's JSON, after checking its status.

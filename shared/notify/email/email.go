@@ -12,6 +12,7 @@ import (
 	"net/mail"
 
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/unsubscribe"
 )
 
@@ -35,7 +36,7 @@ func (c Config) Validate() error {
 // Mail is an e-mail to one recipient.
 type Mail struct {
 	From    mail.Address
-	To      string
+	To      string // its domain in ASCII
 	Subject string // one line
 	Text    string // the text/plain part
 	HTML    string // the text/html part
@@ -43,13 +44,18 @@ type Mail struct {
 	Headers map[string]string
 }
 
-// Write writes a message as an e-mail. The configuration must be valid.
+// Write writes a message as an e-mail. The configuration must be valid. It fails for an
+// address that no mail server takes, whose domain is none, say; the error says why.
 func (c Config) Write(m notify.Message) (Mail, error) {
 	from, err := mail.ParseAddress(c.From)
 	if err != nil {
 		return Mail{}, fmt.Errorf("EMAIL_FROM: %w", err)
 	}
-	out := Mail{From: *from, To: m.To, Subject: m.Subject(), Text: m.Text() + "\n", Headers: map[string]string{}}
+	to, err := preferences.ASCIIAddress(m.To)
+	if err != nil {
+		return Mail{}, fmt.Errorf("the address %w", err)
+	}
+	out := Mail{From: *from, To: to, Subject: m.Subject(), Text: m.Text() + "\n", Headers: map[string]string{}}
 	link := c.Unsubscribe.Link(m.UserID, m.To)
 	if link != "" { // RFC 2369 and 8058
 		out.Text += "\n-- \n" + m.UnsubscribeText() + ": " + link + "\n"

@@ -155,7 +155,8 @@ func outcome(call *notify.Call, secret config.Secret) error {
 		if d.ErrorCode != "" {
 			detail = fmt.Sprintf("%s: %s", d.ErrorCode, detail)
 		}
-		gone = gone || d.ErrorCode == "UNREGISTERED"
+		// A token of another app's, or of ours before it changed its project, never works again.
+		gone = gone || d.ErrorCode == "UNREGISTERED" || d.ErrorCode == "SENDER_ID_MISMATCH"
 		for _, v := range d.FieldViolations {
 			gone = gone || v.Field == "message.token"
 		}

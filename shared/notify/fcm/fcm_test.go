@@ -133,7 +133,8 @@ func TestWhoIsGone(t *testing.T) {
 		},
 		"another field":   {400, `{"error":{"message":"no","details":[{"errorCode":"INVALID_ARGUMENT"},{"fieldViolations":[{"field":"message.data"}]}]}}`, notify.Permanent, false},
 		"another project": {404, `<html>404</html>`, notify.Retry, false},
-		"another sender":  {403, `{"error":{"message":"no","details":[{"errorCode":"SENDER_ID_MISMATCH"}]}}`, notify.Retry, false},
+		"another sender":  {403, `{"error":{"message":"no","details":[{"errorCode":"SENDER_ID_MISMATCH"}]}}`, notify.Permanent, true},
+		"no permission":   {403, `{"error":{"message":"no","status":"PERMISSION_DENIED"}}`, notify.Retry, false},
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(test.status)

@@ -168,18 +168,23 @@ func (p Provider) outcomes(t *testing.T) {
 func (p Provider) retryAfter(t *testing.T) {
 	const wait = 17 * time.Minute
 	for _, status := range []int{429, 503} {
-		for what, value := range map[string]func() string{
-			"seconds": func() string { return fmt.Sprint(int(wait.Seconds())) },
-			"date":    func() string { return time.Now().Add(wait).UTC().Format(http.TimeFormat) },
+		for what, header := range map[string]struct {
+			value func() string
+			wait  time.Duration
+		}{
+			"seconds":  {func() string { return fmt.Sprint(int(wait.Seconds())) }, wait},
+			"date":     {func() string { return time.Now().Add(wait).UTC().Format(http.TimeFormat) }, wait},
+			"68 years": {func() string { return "2147483648" }, time.Hour}, // at most an hour
+			"for ever": {func() string { return strings.Repeat("9", 30) }, time.Hour},
 		} {
 			s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Retry-After", value())
+				w.Header().Set("Retry-After", header.value())
 				p.refuse(w, r, status)
 			})
 			err := p.Open(t, s.URL).Send(t.Context(), p.message())
 			p.want(t, what, err, notify.Retry)
-			if _, after := notify.KindOf(err); after > wait || after < wait-time.Minute {
-				t.Errorf("%d with a %s: waits %v, want %v", status, what, after, wait)
+			if _, after := notify.KindOf(err); after > header.wait || after < header.wait-time.Minute {
+				t.Errorf("%d with %s: waits %v, want %v", status, what, after, header.wait)
 			}
 		}
 	}

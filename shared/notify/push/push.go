@@ -4,9 +4,9 @@ package push
 
 import (
 	"strings"
-	"unicode"
 
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/text"
 )
 
 // maxBody keeps a message within the 4 KiB that Apple's and Google's services carry,
@@ -18,11 +18,6 @@ func Title(m notify.Message) string { return m.Headline() }
 
 // Body is the message's text: when it is due, and the notes, cut if need be.
 func Body(m notify.Message) string {
-	text := strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) && c != '\n' {
-			return -1
-		}
-		return c
-	}, strings.TrimSpace(m.Due()+"\n"+m.Notes))
-	return notify.Cut(text, func(s string) bool { return len(s) <= maxBody })
+	body := text.Clean(strings.TrimSpace(m.Due()+"\n"+m.Notes), "\n")
+	return notify.Cut(body, func(s string) bool { return len(s) <= maxBody })
 }

@@ -18,7 +18,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unicode"
 
 	"github.com/google/uuid"
 
@@ -28,6 +27,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/email"
 	"github.com/duebell/duebell/shared/notify/notifytest"
 	"github.com/duebell/duebell/shared/notify/smtp"
+	"github.com/duebell/duebell/shared/text"
 	"github.com/duebell/duebell/shared/unsubscribe"
 )
 
@@ -149,19 +149,19 @@ func TestStrangers(t *testing.T) {
 // Whatever users write is one subject, and text.
 func TestHostileTexts(t *testing.T) {
 	s, c := inSandbox(t, "none", nil, unsubscribe.Config{})
-	for i, text := range notifytest.Texts {
+	for i, hostile := range notifytest.Texts {
 		m := message()
-		m.Title, m.Notes = text, strings.Repeat(text+"\n", 3)
+		m.Title, m.Notes = hostile, strings.Repeat(hostile+"\n", 3)
 		if err := c.Send(t.Context(), m); err != nil {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: %v", hostile, err)
 			continue
 		}
 		got := s.Messages()
 		if len(got) != i+1 || strings.ReplaceAll(got[i].Subject, "\u2060", "") != "Reminder: "+m.Headline() || got[i].To != m.To {
-			t.Fatalf("%q: it got %+v", text, got[i:])
+			t.Fatalf("%q: it got %+v", hostile, got[i:])
 		}
-		if body := got[i].Body; !strings.Contains(visible(body), visible(text)) {
-			t.Errorf("%q is missing in %q", text, body)
+		if body := got[i].Body; !strings.Contains(visible(body), visible(hostile)) {
+			t.Errorf("%q is missing in %q", hostile, body)
 		}
 	}
 	for _, to := range []string{"ada@example.com\r\nRCPT TO:<eve@example.com>", "ada@example.com, eve@example.com", "", "ada"} {
@@ -177,9 +177,7 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
-func visible(text string) string {
-	return strings.Join(strings.FieldsFunc(text, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }), "")
-}
+func visible(s string) string { return text.Clean(strings.Join(strings.Fields(s), ""), "") }
 
 func TestConcurrency(t *testing.T) {
 	s, c := inSandbox(t, "none", nil, unsubscribe.Config{})

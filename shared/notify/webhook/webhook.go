@@ -14,8 +14,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -41,10 +43,29 @@ type Channel struct {
 func New(rules preferences.Rules) *Channel { return open(rules, net.DefaultResolver) }
 
 func open(rules preferences.Rules, names *net.Resolver) *Channel {
-	dialer := net.Dialer{Control: rules.CheckAddress, Resolver: names}
 	return &Channel{rules: rules, client: notify.NewClientOn(&http.Transport{
-		DialContext: dialer.DialContext, MaxIdleConns: 100, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
+		DialContext: dial(rules, names), MaxIdleConns: 100, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
 	})}
+}
+
+// dial connects to what is on the public Internet only, and to the hosts that the rules
+// allow. The name is taken as it is: a resolver would try it below its own search domains
+// first, a cluster's services, say.
+func dial(rules preferences.Rules, names *net.Resolver) func(ctx context.Context, network, address string) (net.Conn, error) {
+	anywhere, guarded := net.Dialer{Resolver: names}, net.Dialer{Resolver: names, Control: preferences.CheckAddress}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if rules.Allows(address) {
+			return anywhere.DialContext(ctx, network, address)
+		}
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := netip.ParseAddr(host); err != nil {
+			host = strings.TrimSuffix(host, ".") + "."
+		}
+		return guarded.DialContext(ctx, network, net.JoinHostPort(host, port))
+	}
 }
 
 // event is the body of a post.
@@ -73,10 +94,12 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 		return &notify.Error{Kind: notify.Permanent, Err: err}
 	}
 	resp, err := c.client.Do(req)
-	switch {
-	case errors.Is(err, preferences.ErrNotPublic):
-		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the webhook's URL leads to an address that is not on the public Internet")}
-	case err != nil:
+	if errors.Is(err, preferences.ErrNotPublic) {
+		slog.InfoContext(ctx, "a webhook's URL leads to an address that is not on the public Internet", "delivery_id", m.ID)
+	}
+	if err != nil {
+		// The user is told the same of what is not public and of what can't be reached: the
+		// difference would tell what there is in our network.
 		return notify.FromTransport(err)
 	}
 	resp.Body.Close()

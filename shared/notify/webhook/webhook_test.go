@@ -13,8 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,7 +36,12 @@ const (
 	oldSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 )
 
-var insecure = preferences.Rules{AllowInsecureWebhooks: true}
+// allow are rules that allow a URL's host, and no other.
+func allow(url string) preferences.Rules {
+	_, host, _ := strings.Cut(url, "://")
+	host, _, _ = strings.Cut(host, "/")
+	return preferences.Rules{AllowedHosts: []string{host}}
+}
 
 func message(url string, secrets ...config.Secret) notify.Message {
 	due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
@@ -66,7 +72,7 @@ func receive(t *testing.T) *receiver {
 
 func TestSend(t *testing.T) {
 	r := receive(t)
-	if err := New(insecure).Send(t.Context(), message(r.URL+"/hook?a=b", secret, oldSecret)); err != nil {
+	if err := New(allow(r.URL)).Send(t.Context(), message(r.URL+"/hook?a=b", secret, oldSecret)); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]any
@@ -95,10 +101,10 @@ func TestSend(t *testing.T) {
 		}
 	}
 
-	if err := New(insecure).Send(t.Context(), message(r.URL)); err != nil || r.header["Webhook-Signature"] != nil || r.header.Get("Webhook-Id") == "" {
+	if err := New(allow(r.URL)).Send(t.Context(), message(r.URL)); err != nil || r.header["Webhook-Signature"] != nil || r.header.Get("Webhook-Id") == "" {
 		t.Errorf("without a secret: %v, %v", r.header, err)
 	}
-	unusable := New(insecure).Send(t.Context(), message(r.URL, "whsec_???"))
+	unusable := New(allow(r.URL)).Send(t.Context(), message(r.URL, "whsec_???"))
 	if kind, _ := notify.KindOf(unusable); kind != notify.Permanent || strings.Contains(unusable.Error(), "???") {
 		t.Errorf("a secret that can't be used: %v", unusable)
 	}
@@ -120,7 +126,7 @@ func TestPeerVerifies(t *testing.T) {
 	r := receive(t)
 	verify := func(secret string, secrets ...config.Secret) bool {
 		t.Helper()
-		if err := New(insecure).Send(t.Context(), message(r.URL, secrets...)); err != nil {
+		if err := New(allow(r.URL)).Send(t.Context(), message(r.URL, secrets...)); err != nil {
 			t.Fatal(err)
 		}
 		header := map[string]string{}
@@ -157,7 +163,7 @@ func TestGone(t *testing.T) {
 	r := receive(t)
 	for status, gone := range map[int]bool{410: true, 404: false, 400: false, 500: false} {
 		r.answer = status
-		err := New(insecure).Send(t.Context(), message(r.URL))
+		err := New(allow(r.URL)).Send(t.Context(), message(r.URL))
 		if notify.IsGone(err) != gone {
 			t.Errorf("%d: %v", status, err)
 		}
@@ -177,7 +183,7 @@ func (f fixed) Send(ctx context.Context, m notify.Message) error {
 
 func TestConformance(t *testing.T) {
 	notifytest.Run(t, notifytest.Provider{
-		Open:    func(_ *testing.T, url string) notifytest.Channel { return fixed{New(insecure), url} },
+		Open:    func(_ *testing.T, url string) notifytest.Channel { return fixed{New(allow(url)), url} },
 		Secrets: []string{secret, oldSecret, strings.TrimPrefix(secret, "whsec_")},
 		Accept:  func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) },
 		Shown: func(r *http.Request, body []byte) (string, error) {
@@ -219,7 +225,7 @@ func TestNoProxy(t *testing.T) {
 	channel := names.channel(preferences.Rules{})
 	proxied.Store(0)
 	_ = channel.Send(t.Context(), message("https://hook.example.com/"))
-	_ = names.channel(insecure).Send(t.Context(), message("http://hook.example.com:1/"))
+	_ = names.channel(allow("http://hook.example.com:1")).Send(t.Context(), message("http://hook.example.com:1/"))
 	if n := proxied.Load(); n != 0 {
 		t.Errorf("%d requests went to the proxy", n)
 	}
@@ -341,7 +347,7 @@ func TestRebinding(t *testing.T) {
 			c.Close()
 		}
 	}()
-	port := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	const public = "192.0.2.1" // no one is there, and it is not public either: nothing of this test leaves the machine
 	for what, answer := range map[string]func(string, int) []string{
 		"from the second question on": func(_ string, n int) []string {
@@ -354,10 +360,18 @@ func TestRebinding(t *testing.T) {
 		"alone":               func(string, int) []string { return []string{"127.0.0.1"} },
 	} {
 		names := newNames(t, answer)
+		// As if it could be chosen: the port of this test is none of a webhook's.
 		channel := names.channel(preferences.Rules{})
 		for range 3 {
-			err := channel.Send(t.Context(), message("https://rebind.example.com:"+port+"/"))
-			if kind, _ := notify.KindOf(err); kind != notify.Permanent || !strings.Contains(fmt.Sprint(err), "not on the public Internet") {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://rebind.example.com:"+port+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := channel.client.Do(req)
+			if err == nil {
+				resp.Body.Close()
+			}
+			if !errors.Is(err, preferences.ErrNotPublic) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -366,8 +380,52 @@ func TestRebinding(t *testing.T) {
 		}
 	}
 	names := newNames(t, func(string, int) []string { return []string{"127.0.0.1"} })
-	if _ = names.channel(insecure).Send(t.Context(), message("http://rebind.example.com:"+port+"/")); connections.Load() == 0 {
+	url := "http://rebind.example.com:" + port + "/"
+	if _ = names.channel(allow(url)).Send(t.Context(), message(url)); connections.Load() == 0 {
 		t.Error("where it is allowed there was no connection either: this test shows nothing")
+	}
+}
+
+// A name is looked up as it is, and never below the search domains of the resolver, which
+// in a cluster lead to its services. It is the same to a user whether it leads to what is not
+// public, or to nothing at all.
+func TestNamesAreAbsolute(t *testing.T) {
+	var mu sync.Mutex
+	var asked []string
+	names := newNames(t, func(name string, _ int) []string {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, name)
+		if name == "private.example.com" {
+			return []string{"10.0.0.1"}
+		}
+		return nil
+	})
+	channel := names.channel(preferences.Rules{})
+	errs := map[string]bool{}
+	for _, host := range []string{"private.example.com", "private.example.com.", "nowhere.example.com", "web.dev", "a.b.c.d.e.example.com", "127.0.0.1.nip.io"} {
+		err := channel.Send(t.Context(), message("https://"+host+"/"))
+		errs[fmt.Sprint(err)] = true
+		if kind, after := notify.KindOf(err); kind != notify.Retry || after != 0 {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	if len(errs) != 1 {
+		t.Errorf("users can tell them apart: %v", errs)
+	}
+	// This machine may have no search domains: what is dialled says it, too.
+	if _, err := dial(preferences.Rules{}, names.resolver)(t.Context(), "tcp", "web.dev:443"); !strings.Contains(fmt.Sprint(err), "lookup web.dev.") {
+		t.Errorf("%v", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for _, name := range asked {
+		if !slices.Contains([]string{"private.example.com", "nowhere.example.com", "web.dev", "a.b.c.d.e.example.com", "127.0.0.1.nip.io"}, name) {
+			t.Errorf("%s was looked up", name)
+		}
+	}
+	if len(asked) == 0 {
+		t.Error("nothing was looked up: this test shows nothing")
 	}
 }
 

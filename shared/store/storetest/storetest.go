@@ -5,6 +5,9 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
 	"github.com/duebell/duebell/local/postgres/pgtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/store"
@@ -39,4 +42,33 @@ func Notify(ctx context.Context, s *store.Store, n store.Notification) error {
 	return s.Fire(ctx, nil, store.Neighbours{}, func([]store.LockedReminder) ([]store.Firing, error) {
 		return []store.Firing{{InApp: &n}}, nil
 	})
+}
+
+// Publish stores what is left behind of events that were published: their deliveries, all
+// of one reminder.
+func Publish(t testing.TB, databaseURL string, events ...store.Event) {
+	t.Helper()
+	c, err := pgx.Connect(context.Background(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	var ids, tasks []uuid.UUID
+	var users []string
+	for _, e := range events {
+		ids, tasks, users = append(ids, e.ID), append(tasks, e.TaskID), append(users, e.UserID)
+	}
+	if _, err := c.Exec(context.Background(), `
+		with u as (
+			insert into users (id) values ('publisher') on conflict do nothing
+		), t as (
+			insert into tasks (id, user_id, title, created_at, updated_at) values (gen_random_uuid(), 'publisher', 'x', now(), now()) returning id
+		), r as (
+			insert into reminders (id, task_id, user_id, before, state, revision) select gen_random_uuid(), id, 'publisher', '0', 'cancelled', 1 from t returning id
+		)
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, attempts, provider, finished_at)
+		select e.id, r.id, n, task, person, 'event', 'sent', 1, 'dapr', now()
+		from r, unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality as e (id, task, person, n)`, ids, tasks, users); err != nil {
+		t.Fatal(err)
+	}
 }

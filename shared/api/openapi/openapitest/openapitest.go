@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -33,9 +34,22 @@ var read = sync.OnceValues(func() (*description, error) {
 	}
 	d := &description{document: document, compiler: jsonschema.NewCompiler(), schemas: map[string]*jsonschema.Schema{}}
 	d.compiler.AssertFormat()
+	d.compiler.RegisterFormat(&jsonschema.Format{Name: "date-time", Validate: inUTC})
 	d.paths = document.(map[string]any)["paths"].(map[string]any)
 	return d, d.compiler.AddResource("openapi.json", document)
 })
+
+// inUTC refuses what is no time in UTC: answers have no others.
+func inUTC(value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return nil // its type says what is wrong
+	}
+	if _, err := time.Parse(time.RFC3339, text); err != nil || !strings.HasSuffix(text, "Z") {
+		return fmt.Errorf("it is no time in UTC")
+	}
+	return nil
+}
 
 // Check fails t if an answer is not as the description says: its path, method,
 // status and media type must be there, its headers too, and its body must be of

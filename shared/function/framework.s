@@ -1,0 +1,1 @@
+// Lets framework.go declare a function whose body is in another package.
