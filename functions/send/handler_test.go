@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
@@ -63,13 +65,13 @@ func (p *provider) settings() []string {
 	return []string{"SENDGRID_API_KEY=SG.secret", "SENDGRID_URL=" + p.url, "EMAIL_FROM=Duebell <reminders@duebell.example>", "SEND_LINGER=0s"}
 }
 
-// plan has a reminder of ada's fire, which plans an e-mail.
-func plan(w *functiontest.World) task.Task {
+// plan has a reminder of a user's fire, which plans an e-mail, or what their preferences say.
+func plan(w *functiontest.World, user string) task.Task {
 	w.Helper()
 	due := task.Instant(time.Now().Add(-time.Second))
-	t := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()})
-	firer := fire.New(w.Store, fire.Channels{task.Email: {"sendgrid"}}, func() {}, time.Now)
-	if outcome, err := firer.FireTask(w.Context(), "ada", t.ID); err != nil || outcome.Status != fire.Success {
+	t := w.Seed(user, task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()})
+	firer := fire.New(w.Store, fire.Channels{task.Email: {"sendgrid"}, task.Webhook: {"webhook"}}, func() {}, time.Now)
+	if outcome, err := firer.FireTask(w.Context(), user, t.ID); err != nil || outcome.Status != fire.Success {
 		w.Fatalf("%+v, %v", outcome, err)
 	}
 	return t
@@ -140,11 +142,11 @@ func eventually(t testing.TB, what string, is func() bool) {
 func TestSends(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	s := functiontest.Serve(w, New, p.settings()...)
-	first := plan(w)
+	first := plan(w, "ada")
 	held := wake(t, s.URL())
 	eventually(t, "a send", func() bool { return p.began.Load() == 1 })
 
-	second := plan(w)
+	second := plan(w, "ada")
 	wake(t, s.URL()).end()
 	eventually(t, "a second send", func() bool { return p.began.Load() == 2 })
 	if p.ended.Load() != 0 {
@@ -156,7 +158,7 @@ func TestSends(t *testing.T) {
 		t.Errorf("the answer has ended, with %v and %v, by %d sends", states(w, first), states(w, second), p.ended.Load())
 	}
 
-	third := plan(w) // the next answer is held like the first
+	third := plan(w, "ada") // the next answer is held like the first
 	wake(t, s.URL()).end()
 	if !sent(w, third) {
 		t.Errorf("the answer has ended, with %v", states(w, third))
@@ -179,11 +181,40 @@ func TestNothingToDo(t *testing.T) {
 func TestCallerHangsUp(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	s := functiontest.Serve(w, New, p.settings()...)
-	due := plan(w)
+	due := plan(w, "ada")
 	_ = wake(t, s.URL()).body.Close()
 	eventually(t, "a send", func() bool { return p.began.Load() == 1 })
 	p.letGo()
 	eventually(t, "it is sent", func() bool { return sent(w, due) })
+}
+
+// A webhook's receiver that never answers costs its own deliveries their time, and nobody else
+// anything.
+func TestHostThatHangs(t *testing.T) {
+	w, p := functiontest.New(t), newProvider(t)
+	p.letGo()
+	s := functiontest.Serve(w, New, append(p.settings(), "WEBHOOK_ALLOW_INSECURE=true", "DELIVERY_SEND_TIMEOUT=500ms")...)
+	hooked := preferences.Default(true)
+	hooked.Version, hooked.Channels = 1, []task.Channel{task.Webhook}
+	hooked.Webhook = &preferences.Webhook{URL: "http://" + functiontest.Silent(t) + "/"}
+	err := w.Store.SaveUser(t.Context(), store.User{ID: "eve"})
+	if err == nil {
+		err = w.Store.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.SavePreferences(ctx, "eve", hooked) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan(w, "eve")
+	held := wake(t, s.URL())
+	due := plan(w, "ada")
+	wake(t, s.URL()).end()
+	held.end()
+	if !sent(w, due) {
+		t.Errorf("another's e-mail came to %v", states(w, due))
+	}
+	if n := w.Count(`select count(*) from deliveries where channel = 'webhook' and attempts = 1 and state = 'unknown'`); n != 1 {
+		t.Error("the webhook was not tried once, to be tried again")
+	}
 }
 
 // Told to stop, the function ends its answer at once, and itself when what it has begun to
@@ -223,7 +254,7 @@ func TestDraining(t *testing.T) {
 		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	due := plan(w)
+	due := plan(w, "ada")
 	held := wake(t, address)
 	eventually(t, "a send", func() bool { return p.began.Load() == 1 })
 	if err := self.Process.Signal(syscall.SIGTERM); err != nil {
@@ -255,7 +286,7 @@ func TestOnlyPost(t *testing.T) {
 func TestDatabaseAway(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	p.letGo()
-	due := plan(w)
+	due := plan(w, "ada")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

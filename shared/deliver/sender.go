@@ -61,7 +61,7 @@ func NewSender(s *store.Store, channels Channels, rules Rules) *Sender {
 		{name: store.Events, places: all, perUser: all, perHost: all},
 	}
 	for _, l := range sender.lanes {
-		l.sender = sender
+		l.sender, l.hung = sender, map[store.UserHost]time.Time{}
 		l.asked = make(chan struct{}, 1)
 		l.ended = make(chan ended, all)
 	}
