@@ -217,6 +217,23 @@ func TestHostThatHangs(t *testing.T) {
 	}
 }
 
+// A provider's explanation holds a NUL, which Postgres can't store: the refusal is recorded all
+// the same.
+func TestProviderNUL(t *testing.T) {
+	w := functiontest.New(t)
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"errors":[{"message":"no \u0000","field":"to"}]}`)
+	}))
+	defer provider.Close()
+	s := functiontest.Serve(w, New, "SENDGRID_API_KEY=SG.secret", "SENDGRID_URL="+provider.URL, "EMAIL_FROM=reminders@duebell.example", "SEND_LINGER=0s")
+	due := plan(w, "ada")
+	wake(t, s.URL()).end()
+	if all := states(w, due); len(all) != 1 || all[0] != store.Failed {
+		t.Errorf("it comes to %v", all)
+	}
+}
+
 // Told to stop, the function ends its answer at once, and itself when what it has begun to
 // send is sent and recorded.
 func TestDraining(t *testing.T) {
