@@ -30,23 +30,33 @@ var breakages = map[string][]edit{
 	// a sweep that is slow to mark what it has scheduled for that to happen often.
 	"revision": {
 		slowMark,
-		{"shared/store/reminders.go", "set confirmed_revision = a.revision from", "set confirmed_revision = r.revision from"},
-		{"shared/store/reminders.go", "and a.state = 'armed' and a.current = a.revision", ""},
+		{"shared/store/jobs.go", "set confirmed_revision = a.revision from", "set confirmed_revision = r.revision from"},
+		{"shared/store/jobs.go", "and a.state = 'armed' and a.current = a.revision", ""},
 	},
 	// The same slow sweep, but right: nothing may be found.
 	"slow": {slowMark},
+	// All messages wait in one line, whoever's they are and whom they are for, and one user
+	// may have all places: the hog's come before everybody else's.
+	"fairness": {
+		{"shared/store/lanes.go", "`d.channel = 'webhook'`", "`d.channel in ('webhook', 'email', 'push', 'sms')`"},
+		{"shared/store/lanes.go", "`d.channel in ('email', 'push', 'sms')`\n	default", "`false`\n	default"},
+		{"shared/store/lanes.go", "order by turn, next_attempt_at limit", "order by next_attempt_at limit"},
+		{"shared/deliver/sender.go", "perUser: rules.PerUser, perHost: all / 4, rests: true", "perUser: all, perHost: all"},
+		{"shared/deliver/lane.go", "q := byUser[d.UserID]", `q := byUser[""]`},
+		{"shared/deliver/lane.go", "byUser[d.UserID] = q", `byUser[""] = q`},
+	},
 	// What nobody has asked Dapr for is said to be scheduled.
 	"unasked": {{
-		"shared/reminder/sweeper.go",
-		"err := dapr.Schedule(call, d.Wake, notBefore(d.FireAt, now()))",
+		"shared/schedule/jobs.go",
+		"err := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))",
 		"err := call.Err()",
 	}},
 }
 
 var slowMark = edit{
-	"shared/reminder/sweeper.go",
-	"stale, err := s.store.Confirm(",
-	"time.Sleep(3 * time.Second)\n	stale, err := s.store.Confirm(",
+	"shared/schedule/jobs.go",
+	"stale, err := j.store.Confirm(",
+	"time.Sleep(3 * time.Second)\n	stale, err := j.store.Confirm(",
 }
 
 func breakageNames() []string {

@@ -24,7 +24,7 @@ func TestChaos(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log("\n" + tally.String())
-	if len(tally.findings) > 0 || tally.shots == 0 || len(tally.late) != 1+len(external) {
+	if len(tally.findings) > 0 || tally.shots == 0 || len(tally.late) != 1+len(external) || len(tally.calm["email"]) == 0 {
 		t.Error(tally.verdict())
 	}
 }

@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -31,9 +28,7 @@ const (
 )
 
 // senders are the processes that send external messages.
-var senders = []string{"trigger-reminder", secondTrigger, "retry-dlq"}
-
-const secondTrigger = "trigger-reminder-2"
+var senders = []string{"send", "send-2"}
 
 // fault is something that can go wrong.
 type fault struct {
@@ -42,18 +37,15 @@ type fault struct {
 	// does another one strike what it needs also.
 	part, also string
 	lasts      time.Duration
+	// gentle: it only has a part be slow. Others than those who wait for this part are to
+	// notice little.
+	gentle bool
 	// strike makes it happen, and returns how it ends.
 	strike func(context.Context, *run) (heal func(), err error)
 }
 
-// struck is a fault that happened.
-type struck struct {
-	name, part string
-	from, to   time.Time
-}
-
 // faults are all that there are.
-func faults(sys *system.System, noSweep bool) (all []fault) {
+func faults(sys *system.System, o options) (all []fault) {
 	for _, name := range sys.Processes() {
 		all = append(all, fault{name: "kill " + name, part: name, strike: func(ctx context.Context, run *run) (func(), error) {
 			p := run.sys.Process(name)
@@ -71,7 +63,7 @@ func faults(sys *system.System, noSweep bool) (all []fault) {
 			return p.Continue, nil
 		}})
 	}
-	if !noSweep {
+	if !o.noSweep {
 		all = append(all, invocations("retry-dlq", 3))
 	}
 	all = append(all,
@@ -88,33 +80,23 @@ func faults(sys *system.System, noSweep bool) (all []fault) {
 		}},
 		provider("answers 500", 6*time.Second, sandbox.Fault{Status: 500}),
 		provider("answers 429", 6*time.Second, sandbox.Fault{Status: 429, RetryAfter: 2 * time.Second}),
-		provider("is slow", 8*time.Second, slow), // for its senders to die in mid-send
 		providersDo("one of several providers answers 503", 8*time.Second, sandbox.Fault{Status: 503}, sandbox.SendGrid, sandbox.Twilio),
-		provider("hangs", 6*time.Second, sandbox.Fault{Delay: 2 * sendTimeout}),
 		provider("accepts and cuts the connection", 3*time.Second, sandbox.Fault{Cut: sandbox.CutAfter}),
+		fault{name: "daprd stutters and dies", part: "daprd", lasts: 12 * time.Second, strike: stutter},
+		callbacks("come again", ingress.Fault{Again: time.Second}),
+		callbacks("come late", ingress.Fault{Delay: 3 * time.Second}),
+		callbacks("come to all instances at once", ingress.Fault{Everywhere: true}),
+		slowly(callbacks("come to all instances at once, and again", ingress.Fault{Everywhere: true, Again: 300 * time.Millisecond})),
+		callbacks("lose their answers", ingress.Fault{Cut: true}),
+		callbacks("are answered 404", ingress.Fault{Status: 404}),
+		callbacks("are answered 500", ingress.Fault{Status: 500}),
 	)
-	// Each twice: they strike only what happens in that time.
-	for range 2 {
-		all = append(all,
-			fault{name: "daprd stutters and dies", part: "daprd", lasts: 12 * time.Second, strike: stutter},
-			callbacks("come again", ingress.Fault{Again: time.Second}),
-			callbacks("come late", ingress.Fault{Delay: 3 * time.Second}),
-			callbacks("come to all instances at once", ingress.Fault{Everywhere: true}),
-			slowly(callbacks("come to all instances at once, and again", ingress.Fault{Everywhere: true, Again: 300 * time.Millisecond})),
-			callbacks("lose their answers", ingress.Fault{Cut: true}),
-			callbacks("are answered 404", ingress.Fault{Status: 404}),
-			callbacks("are answered 500", ingress.Fault{Status: 500}),
-		)
-	}
-	return all
+	return append(append(all, slowParts()...), hogFault(o))
 }
 
-// slow is a provider that answers late, and still in time.
-var slow = sandbox.Fault{Delay: sendTimeout / 2}
-
-// slowly has a fault strike while the provider is slow.
+// slowly has a fault strike while the provider is slow, so that senders are at work then.
 func slowly(f fault) fault {
-	alone, provider := f.strike, provider("is slow", 0, slow)
+	alone, provider := f.strike, provider("is slow", 0, sandbox.Fault{Delay: sendTimeout / 2})
 	f.name, f.also = f.name+", while "+provider.name, provider.part
 	f.strike = func(ctx context.Context, run *run) (func(), error) {
 		healProvider, _ := provider.strike(ctx, run)
@@ -155,7 +137,7 @@ func providersDo(name string, lasts time.Duration, f sandbox.Fault, providers ..
 			}
 			run.sys.Sandbox().Fail(own)
 		}
-		return func() { run.sys.Sandbox().Heal() }, nil
+		return func() { run.sys.Sandbox().Heal(providers...) }, nil
 	}}
 }
 
@@ -234,92 +216,3 @@ func takeConnections(ctx context.Context, run *run) (heal func(), err error) {
 		}
 	}, nil
 }
-
-// planned is a fault and when it strikes.
-type planned struct {
-	fault
-	at time.Duration
-}
-
-// plan says when which faults strike: each of those whose names match once, and, for
-// as long as there is room, some again. The same seed makes the same plan.
-func plan(seed uint64, all []fault, match *regexp.Regexp, span time.Duration) (plan []planned) {
-	all = slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !match.MatchString(f.name) })
-	if len(all) == 0 {
-		return nil
-	}
-	r := rand.New(rand.NewPCG(seed, 2))
-	// One begins every three seconds or so, of which many last longer; the last of them a
-	// while before the end.
-	room := max(len(all), int(span*8/10/(3*time.Second)))
-	busy := map[string]time.Duration{} // what strikes one part takes its turn
-	for first, more := true, true; more && len(plan) < room; first = false {
-		more = false
-		for _, i := range r.Perm(len(all)) {
-			f := all[i]
-			if len(plan) == room || !first && busy[f.part]+f.lasts > span*8/10 {
-				continue
-			}
-			more = true
-			busy[f.part] += max(f.lasts, time.Second)
-			plan = append(plan, planned{f, span/20 + time.Duration(r.Int64N(int64(span*8/10)))})
-		}
-	}
-	slices.SortFunc(plan, func(a, b planned) int { return int(a.at - b.at) })
-	return plan
-}
-
-// strike carries out the plan. It returns when all is healed.
-func (run *run) strike(ctx context.Context, plan []planned) {
-	parts := map[string]*sync.Mutex{}
-	for _, p := range plan {
-		parts[p.part], parts[p.also] = &sync.Mutex{}, &sync.Mutex{}
-	}
-	var striking sync.WaitGroup
-	for _, p := range plan {
-		striking.Go(func() {
-			run.wait(ctx, p.at)
-			parts[p.part].Lock()
-			defer parts[p.part].Unlock()
-			if p.also != "" {
-				parts[p.also].Lock()
-				defer parts[p.also].Unlock()
-			}
-			if ctx.Err() != nil {
-				return
-			}
-			from := time.Now()
-			run.say("✗ %s", p.name)
-			heal, err := p.strike(ctx, run)
-			if err != nil {
-				run.say("  %s: %v", p.name, err)
-			}
-			if heal != nil {
-				select {
-				case <-time.After(p.lasts):
-				case <-ctx.Done():
-				}
-				heal()
-			}
-			to := time.Now()
-			if p.part == "postgres" {
-				run.wait(ctx, time.Since(run.began)+5*time.Second) // for what waits to be recorded
-			}
-			run.mu.Lock()
-			defer run.mu.Unlock()
-			run.struck = append(run.struck, struck{p.name, p.part, from, to})
-		})
-	}
-	striking.Wait()
-}
-
-// isSenderAway reports whether a fault killed or stopped a process that sends.
-func (s struck) isSenderAway() bool {
-	return slices.Contains(senders, s.part) && (strings.HasPrefix(s.name, "kill ") || strings.HasPrefix(s.name, "pause "))
-}
-
-func (s struck) String() string {
-	return fmt.Sprintf("%s %s for %v", clock(s.from), s.name, s.to.Sub(s.from).Round(time.Millisecond))
-}
-
-func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }

@@ -21,6 +21,8 @@ type life struct {
 	// doubtful: the answer to its creation was lost, and only a look at the end tells
 	// whether it exists.
 	doubtful bool
+	// held: a fault has kept rows of it from everybody, so that it may come late.
+	held bool
 	// refused are answers that should not have been.
 	refused []string
 }

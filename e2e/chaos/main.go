@@ -3,13 +3,14 @@
 // record of what was asked for.
 //
 //	script  what clients will ask for          ─┐ made of the seed
-//	faults  what will break, and when          ─┘
+//	plan    what will break or be slow, when   ─┘
 //	life    a script carried out: the record of what was accepted
 //	oracle  the record against what came
 //
 // It ends with status 1 if a reminder was lost, came twice in the inbox, came before its
 // time or after it was cancelled, or if an external message came twice without a fault
-// that explains it.
+// that explains it; or if somebody's reminder came late while nothing was broken, but only
+// slow, or overwhelmed by another user.
 package main
 
 import (
@@ -39,7 +40,7 @@ func command(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	n := flags.Int("n", 5000, "how many reminders")
 	seed := flags.Uint64("seed", 0, "what requests and faults are made of; 0: any")
-	span := flags.Duration("span", 0, "in which everything falls due, and breaks; 0: 25 reminders a second, at least 90s")
+	span := flags.Duration("span", 0, "in which everything falls due, and breaks; 0: 25 reminders a second, at least 2m")
 	match := flags.String("faults", ".", "a regular expression: only the faults with such names strike")
 	broken := flags.String("break", "", "break the system first, to see that it is found: "+strings.Join(breakageNames(), ", "))
 	keep := flags.Bool("keep", false, "keep the data and the logs")
@@ -93,7 +94,7 @@ func command(ctx context.Context, args []string) int {
 
 // spanOf is how long a run of so many reminders should take.
 func spanOf(reminders int) time.Duration {
-	return max(time.Duration(reminders)*time.Second/25, 90*time.Second)
+	return max(time.Duration(reminders)*time.Second/25, 2*time.Minute)
 }
 
 // build builds packages into bin, broken in the named way if that is not "".

@@ -129,7 +129,7 @@ func channelsOf(user int) []string {
 
 // finding is something that should not be.
 type finding struct {
-	what    string // lost, duplicate, early, cancelled, wrong
+	what    string // lost, duplicate, early, cancelled, wrong, late
 	life    *life  // nil: of no task
 	text    string
 	history string
@@ -143,6 +143,7 @@ type tally struct {
 	ahead     int // that lie ahead in the end
 	findings  []finding
 	late      map[string][]time.Duration // by channels
+	calm      map[string][]time.Duration // of these, while nothing was more than slow
 	copies    map[string]int             // external duplicates, by their cause
 }
 
@@ -194,7 +195,7 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 		if !l.on("in_app") {
 			leastHere, mostHere = 0, 0
 		}
-		t.judgeInbox(l, a, got, leastHere, mostHere, end)
+		t.judgeInbox(l, a, got, leastHere, mostHere, faults, end)
 	}
 	for _, m := range came.inbox {
 		if !known[m.title] {
@@ -243,7 +244,7 @@ func (l *life) endedAfter(s *shot) bool {
 	})
 }
 
-func (t *tally) judgeInbox(l *life, a arming, got []told, least, most int, end time.Time) {
+func (t *tally) judgeInbox(l *life, a arming, got []told, least, most int, faults []struck, end time.Time) {
 	if len(got) < least {
 		t.find(l, "lost", "%d of %d came to the inbox", len(got), least)
 	}
@@ -267,16 +268,43 @@ func (t *tally) judgeInbox(l *life, a arming, got []told, least, most int, end t
 			t.find(l, "cancelled", "%s came to the inbox after a %s that was answered at %s", clock(m.at), s.endedBy.kind, clock(s.endedBy.settled))
 		}
 		if len(got) == len(instants) {
-			t.tooLate("in_app", m.at.Sub(s.asked()))
+			t.tooLate(l, "in_app", s.asked(), m.at, faults)
 		}
 	}
 }
 
-func (t *tally) tooLate(channel string, by time.Duration) {
+// latest is how late a reminder may come by a channel while parts are only slow. Whoever
+// waits for a part that never answers is given up within some seconds, and what then is
+// missing is done by the next sweep.
+var latest = map[string]time.Duration{"in_app": 20 * time.Second, "email": 30 * time.Second}
+
+// tooLate takes note of how late something came, and finds it if that was later than it may
+// be while parts are only slow.
+func (t *tally) tooLate(l *life, channel string, asked, came time.Time, faults []struck) {
 	if t.late == nil {
-		t.late = map[string][]time.Duration{}
+		t.late, t.calm = map[string][]time.Duration{}, map[string][]time.Duration{}
 	}
+	by := came.Sub(asked)
 	t.late[channel] = append(t.late[channel], by)
+	if l.held || !isCalm(asked, came, faults) {
+		return
+	}
+	t.calm[channel] = append(t.calm[channel], by)
+	if most, ok := latest[channel]; ok && by > most {
+		t.find(l, "late", "that of %s came at %s by %s, %v late, while parts were slow at most", clock(asked), clock(came), channel, by.Round(time.Millisecond))
+	}
+}
+
+// recovery is how long after its end a fault that has broken something may still have others
+// wait: a scheduler that was killed takes 20 seconds.
+const recovery = 25 * time.Second
+
+// isCalm reports whether nothing was broken from a while before one instant until another
+// one, but only slow.
+func isCalm(from, to time.Time, faults []struck) bool {
+	return !slices.ContainsFunc(faults, func(f struck) bool {
+		return !f.gentle && f.from.Before(to) && f.to.After(from.Add(-recovery))
+	})
 }
 
 func (t *tally) judgeExternal(l *life, channel string, came []told, faults []struck, least, most int, shots []*shot) {
@@ -298,7 +326,7 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 		slices.SortFunc(shots, func(a, b *shot) int { return a.at.Compare(b.at) })
 		slices.SortFunc(firsts, func(a, b told) int { return a.at.Compare(b.at) })
 		for i, s := range shots {
-			t.tooLate(channel, firsts[i].at.Sub(s.asked()))
+			t.tooLate(l, channel, s.asked(), firsts[i].at, faults)
 		}
 	}
 	for id, c := range copies {

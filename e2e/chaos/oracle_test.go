@@ -52,7 +52,9 @@ func TestOracle(t *testing.T) {
 		inbox string // "title at" for each
 		mails string // "delivery at" for each; + after it: cut
 	}
-	killed := []struck{{"kill retry-dlq", "retry-dlq", second(11), second(11)}}
+	killed := []struck{{"kill send", "send", false, second(11), second(11)}}
+	slow := []struck{{"slow daprd", "daprd", true, second(9), second(12)}}
+	nothing := []struck{{"kill inbox", "inbox", false, second(-60), second(-59)}}
 	for name, test := range map[string]struct {
 		life   []string
 		came   came
@@ -76,7 +78,7 @@ func TestOracle(t *testing.T) {
 		"another was killed": {
 			[]string{"create 0 1 10 scheduled"},
 			came{"0 10.1", "a 10.1 a 18"},
-			[]struck{{"kill inbox", "inbox", second(11), second(11)}},
+			[]struck{{"kill inbox", "inbox", false, second(11), second(11)}},
 			[]string{"duplicate"},
 			0,
 		},
@@ -118,6 +120,12 @@ func TestOracle(t *testing.T) {
 		"two events":            {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1"}, nil, []string{"duplicate"}, 1},
 		"by two providers":      {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a@ses+ 10.1 a@sendgrid 18"}, nil, []string{"duplicate"}, 0},
 		"a title of nobody's":   {[]string{"create 0 1 10 scheduled"}, came{"0 10.1 7 10.1", "a 10.1"}, nil, []string{"wrong"}, 0},
+		"late":                  {[]string{"create 0 1 10 scheduled"}, came{"0 31", "a 10.1"}, nil, []string{"late"}, 0},
+		"late e-mail":           {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 41"}, nil, []string{"late"}, 0},
+		"late when one is slow": {[]string{"create 0 1 10 scheduled"}, came{"0 31", "a 41"}, slow, []string{"late", "late"}, 0},
+		"late long after":       {[]string{"create 0 1 10 scheduled"}, came{"0 31", "a 41"}, nothing, []string{"late", "late"}, 0},
+		"late, and explained":   {[]string{"create 0 1 10 scheduled"}, came{"0 31", "a 41"}, killed, nil, 0},
+		"not very late":         {[]string{"create 0 1 10 scheduled"}, came{"0 29", "a 39"}, slow, nil, 0},
 		"far ahead":             {[]string{"create 0 1 9000 scheduled"}, came{}, nil, nil, 0},
 		"far ahead, and told":   {[]string{"create 0 1 9000 scheduled"}, came{"0 10", ""}, nil, []string{"duplicate"}, 0},
 		"never made":            {nil, came{"0 10", ""}, nil, []string{"wrong"}, 0},
@@ -206,16 +214,23 @@ func TestSeedRepeats(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"a": 1, "b": 1, "c": 1}, counts); diff != "" {
 		t.Errorf("a short run has not each fault once: %s", diff)
 	}
+	last := map[bool]time.Duration{}
+	for _, p := range plan(7, append(all, fault{name: "d", gentle: true}), regexp.MustCompile("."), time.Minute) {
+		last[p.gentle] = p.at
+	}
+	if last[false] > time.Minute/2 || last[true] < time.Minute*7/10 {
+		t.Errorf("the last that breaks something strikes at %v, the last gentle one at %v", last[false], last[true])
+	}
 }
 
 // What is to be broken is there, and the broken code builds.
 func TestBreakages(t *testing.T) {
 	for name := range breakages {
-		if err := build(t.Context(), t.TempDir()+"/bin", name, "github.com/duebell/duebell/functions/retry-dlq"); err != nil {
+		if err := build(t.Context(), t.TempDir()+"/bin", name, "github.com/duebell/duebell/functions/retry-dlq", "github.com/duebell/duebell/functions/send"); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := build(t.Context(), t.TempDir()+"/bin", "nothing"); err == nil || !strings.Contains(err.Error(), "lease, revision, slow, unasked, sweep") {
+	if err := build(t.Context(), t.TempDir()+"/bin", "nothing"); err == nil || !strings.Contains(err.Error(), "fairness, lease, revision, slow, unasked, sweep") {
 		t.Errorf("an unknown one: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 func (t tally) String() string {
 	var b strings.Builder
 	const most = 20
-	worst := []string{"lost", "duplicate", "early", "cancelled", "wrong"}
+	worst := []string{"lost", "duplicate", "early", "cancelled", "wrong", "late"}
 	findings := slices.SortedStableFunc(slices.Values(t.findings), func(a, b finding) int {
 		return slices.Index(worst, a.what) - slices.Index(worst, b.what)
 	})
@@ -31,6 +31,7 @@ func (t tally) String() string {
 	fmt.Fprintf(&b, "\n%d reminders: %d had to be told, %d more were cancelled or moved just when they were due and may have been; %d lie ahead, scheduled\n", t.reminders, t.shots, t.either, t.ahead)
 	for _, channel := range append([]string{"in_app"}, external...) {
 		fmt.Fprintf(&b, "late, %-8s %s\n", channel+":", quantiles(t.late[channel]))
+		fmt.Fprintf(&b, "        when parts were slow at most: %s\n", quantiles(t.calm[channel]))
 	}
 	if len(t.copies) == 0 {
 		b.WriteString("no external message came twice\n")
@@ -48,7 +49,7 @@ func (t tally) verdict() string {
 		count[f.what]++
 	}
 	line := fmt.Sprintf("CHAOS reminders=%d lost=%d duplicates=%d", t.reminders, count["lost"], count["duplicate"])
-	for _, what := range []string{"early", "cancelled", "wrong"} {
+	for _, what := range []string{"early", "cancelled", "wrong", "late"} {
 		if count[what] > 0 {
 			line = fmt.Sprintf("%d %s\n", count[what], what) + line
 		}

@@ -71,7 +71,7 @@ func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 		case 1:
 			s.channels = []string{"email"}
 		}
-		at := between(0, span*8/10)
+		at := between(0, span*9/10)
 		switch {
 		case left > 0: // the same import
 			left--

@@ -193,10 +193,11 @@ func TestCallerHangsUp(t *testing.T) {
 func TestHostThatHangs(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	p.letGo()
-	s := functiontest.Serve(w, New, append(p.settings(), "WEBHOOK_ALLOW_INSECURE=true", "DELIVERY_SEND_TIMEOUT=500ms")...)
+	silent := functiontest.Silent(t)
+	s := functiontest.Serve(w, New, append(p.settings(), "WEBHOOK_ALLOWED_HOSTS="+silent, "DELIVERY_SEND_TIMEOUT=500ms")...)
 	hooked := preferences.Default(true)
 	hooked.Version, hooked.Channels = 1, []task.Channel{task.Webhook}
-	hooked.Webhook = &preferences.Webhook{URL: "http://" + functiontest.Silent(t) + "/"}
+	hooked.Webhook = &preferences.Webhook{URL: "http://" + silent + "/"}
 	err := w.Store.SaveUser(t.Context(), store.User{ID: "eve"})
 	if err == nil {
 		err = w.Store.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error { return tx.SavePreferences(ctx, "eve", hooked) })
@@ -214,6 +215,23 @@ func TestHostThatHangs(t *testing.T) {
 	}
 	if n := w.Count(`select count(*) from deliveries where channel = 'webhook' and attempts = 1 and state = 'unknown'`); n != 1 {
 		t.Error("the webhook was not tried once, to be tried again")
+	}
+}
+
+// A provider's explanation holds a NUL, which Postgres can't store: the refusal is recorded all
+// the same.
+func TestProviderNUL(t *testing.T) {
+	w := functiontest.New(t)
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"errors":[{"message":"no \u0000","field":"to"}]}`)
+	}))
+	defer provider.Close()
+	s := functiontest.Serve(w, New, "SENDGRID_API_KEY=SG.secret", "SENDGRID_URL="+provider.URL, "EMAIL_FROM=reminders@duebell.example", "SEND_LINGER=0s")
+	due := plan(w, "ada")
+	wake(t, s.URL()).end()
+	if all := states(w, due); len(all) != 1 || all[0] != store.Failed {
+		t.Errorf("it comes to %v", all)
 	}
 }
 

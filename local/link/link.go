@@ -4,16 +4,12 @@ package link
 
 import (
 	"io"
-	"math"
 	"net"
 	"sync"
 	"time"
 
 	"github.com/duebell/duebell/local/process"
 )
-
-// Never is a delay that ends only when the link is healed.
-const Never = time.Duration(math.MaxInt64)
 
 // Link passes TCP connections on to a port of this machine. It is safe for concurrent use.
 type Link struct {
@@ -43,7 +39,7 @@ func New(port int) (*Link, error) {
 func (l *Link) Port() int { return l.listener.Addr().(*net.TCPAddr).Port }
 
 // Slow has everything that is answered take so much longer, also on connections that are
-// open and what is on its way. Never holds it back until Heal.
+// open and what is on its way.
 func (l *Link) Slow(by time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,12 +161,8 @@ func (l *Link) wait(came time.Time, gone <-chan struct{}) bool {
 		if delay == 0 {
 			return true
 		}
-		var over <-chan time.Time
-		if delay != Never {
-			over = time.After(time.Until(came.Add(delay)))
-		}
 		select {
-		case <-over:
+		case <-time.After(time.Until(came.Add(delay))):
 			return true
 		case <-changed:
 		case <-gone:

@@ -64,7 +64,7 @@ func TestAnswersAreLate(t *testing.T) {
 
 func TestAnswersComeWhenItIsHealed(t *testing.T) {
 	l, ask := begin(t)
-	l.Slow(link.Never)
+	l.Slow(time.Hour)
 	if got, err := ask(200 * time.Millisecond); err == nil {
 		t.Errorf("it answers %s", got)
 	}
@@ -87,7 +87,7 @@ func TestAnswersComeWhenItIsHealed(t *testing.T) {
 // Closing ends what waits.
 func TestClose(t *testing.T) {
 	l, ask := begin(t)
-	l.Slow(link.Never)
+	l.Slow(time.Hour)
 	answered := make(chan error)
 	go func() {
 		_, err := ask(10 * time.Second)

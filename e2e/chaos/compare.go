@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/local/sandbox"
+)
+
+// judge reads what came and compares it with what was asked for.
+func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, err error) {
+	end := time.Now()
+	if err := run.findDoubtful(ctx, end); err != nil {
+		return t, err
+	}
+	came, err := run.arrivals(ctx, &t)
+	if err != nil {
+		return t, err
+	}
+	for _, l := range run.lives {
+		l.held = run.held.has(l)
+		t.judge(l, came[l.n], run.struck, end)
+	}
+	if err := run.judgeHog(ctx, &t); err != nil {
+		return t, err
+	}
+	if err := run.compareJobs(ctx, &t, missing); err != nil {
+		return t, err
+	}
+	for i, f := range t.findings {
+		if f.life != nil {
+			t.findings[i].history = run.history(ctx, f.life, came[f.life.n])
+		}
+	}
+	return t, nil
+}
+
+// findDoubtful looks whether the tasks exist whose creation was not answered.
+func (run *run) findDoubtful(ctx context.Context, end time.Time) error {
+	for user := range users {
+		tasks, err := run.client.tasks(ctx, user)
+		if err != nil {
+			return err
+		}
+		for _, l := range run.lives {
+			if !l.doubtful || l.user != user {
+				continue
+			}
+			for _, t := range tasks {
+				if t.Title == l.title(0) {
+					l.id = t.ID
+					l.ops = append(l.ops, op{create, t.Title, t.CreatedAt, end, t})
+				}
+			}
+		}
+	}
+	return nil
+}
+
+var number = regexp.MustCompile(`\bt([0-9]+)\.([0-9]+) (<|\\u003c)chaos`)
+
+// channelOf are the channels of the sandbox's providers.
+var channelOf = map[string]string{
+	sandbox.SendGrid: "email", sandbox.SES: "email", sandbox.SMTP: "email", sandbox.FCM: "push", sandbox.OneSignal: "push",
+	sandbox.Twilio: "sms", sandbox.SNS: "sms", sandbox.Webhook: "webhook",
+}
+
+// arrivals returns what came, by the number of the task.
+func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error) {
+	came := map[int]arrivals{}
+	add := func(text string, put func(a *arrivals, title string)) {
+		n, step := 0, 0
+		if found := number.FindStringSubmatch(text); found != nil {
+			_, _ = fmt.Sscan(found[1], &n)
+			_, _ = fmt.Sscan(found[2], &step)
+		}
+		if n == 0 {
+			t.find(nil, "wrong", "a message came that says %q", text)
+			return
+		}
+		a := came[n]
+		put(&a, script{n: n}.title(step))
+		came[n] = a
+	}
+	for user := range users {
+		all, err := run.client.inbox(ctx, user, uuid.Nil)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Equal(all, run.read[user]) {
+			t.find(nil, "wrong", "user %d has %d notifications; who reads on from the last one has %d, or others", user, len(all), len(run.read[user]))
+		}
+		for _, n := range all {
+			add(n.Title, func(a *arrivals, title string) {
+				a.inbox = append(a.inbox, told{id: n.ID, title: title, at: n.CreatedAt})
+			})
+		}
+	}
+	for _, m := range run.sys.Sandbox().Messages() {
+		add(m.Subject+" "+m.Body, func(a *arrivals, title string) {
+			id, _ := uuid.Parse(m.DeliveryID)
+			if a.external == nil {
+				a.external = map[string][]told{}
+			}
+			channel := channelOf[m.Provider]
+			a.external[channel] = append(a.external[channel], told{id: id, provider: m.Provider, title: title, at: m.ReceivedAt, cut: m.Cut})
+		})
+	}
+	rows, err := run.db.Query(ctx, `select event_id, task_title, recorded_at from audit_events where user_id <> $1`, nameOf(hog))
+	if err != nil {
+		return nil, err
+	}
+	var e told
+	var text string
+	_, err = pgx.ForEachRow(rows, []any{&e.id, &text, &e.at}, func() error {
+		add(text, func(a *arrivals, title string) { e.title = title; a.events = append(a.events, e) })
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var recorded, counted int
+	err = run.db.QueryRow(ctx, `select (select count(*) from audit_events), (select coalesce(sum(count), 0) from analytics_reminders)`).Scan(&recorded, &counted)
+	if recorded != counted {
+		t.find(nil, "wrong", "the audit log has %d events, and analytics has counted %d", recorded, counted)
+	}
+	return came, err
+}
+
+// compareJobs says which reminders that lie ahead are not with Dapr in the end, and
+// which were not on the way.
+func (run *run) compareJobs(ctx context.Context, t *tally, missing map[jobless]bool) error {
+	byID := map[uuid.UUID]*life{}
+	for _, l := range run.lives {
+		byID[l.id] = l
+	}
+	last, err := run.joblessNow(ctx)
+	if err != nil {
+		return err
+	}
+	for _, j := range last {
+		missing[j] = true
+	}
+	for j := range missing {
+		t.find(byID[j.TaskID], "lost", "revision %d of the reminder %s is said to be scheduled, and Dapr does not have its job", j.Number, j.ReminderID)
+	}
+	rows, err := run.db.Query(ctx, `select task_id, confirmed_revision is not distinct from revision from reminders where state = 'armed'`)
+	if err != nil {
+		return err
+	}
+	var id uuid.UUID
+	var confirmed bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &confirmed}, func() error {
+		t.ahead++
+		if !confirmed {
+			t.find(byID[id], "lost", "a reminder lies ahead and is still pending")
+		}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duebell/duebell/local/issuer"
+	"github.com/duebell/duebell/local/process"
+	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/local/system"
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/store/migrate"
+)
+
+// twice are the functions of which there are two instances.
+var twice = []string{"trigger-reminder", "send"}
+
+// instances are the functions' instances that a run has.
+func (run *run) instances() (all []system.Function) {
+	for _, f := range system.Functions {
+		if run.noSweep && f.Name == "retry-dlq" {
+			f.Every = 0
+		}
+		all = append(all, f)
+		if slices.Contains(twice, f.Name) {
+			f.Program, f.Name = f.Name, f.Name+"-2"
+			if f.Program == "send" {
+				f.Every = time.Second // nobody else wakes this one
+			}
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// start starts the system, and signs its users in.
+func (run *run) start(ctx context.Context) error {
+	err := run.open(ctx, users+1, system.Options{
+		Functions: run.instances(), Ingress: true, Links: true, Daprds: 2,
+		Env: []string{
+			"DELIVERY_SEND_TIMEOUT=" + sendTimeout.String(), "DELIVERY_LEASE=" + lease.String(),
+			// A sweep that does little at a time is long between asking Dapr and marking that.
+			"SWEEP_CONCURRENCY=2", "SWEEP_BUDGET=10s",
+			// Few places, for a hog to take.
+			"SEND_CONCURRENCY=32", "SEND_CONCURRENCY_PER_USER=4",
+		},
+	})
+	if err != nil {
+		return err
+	}
+	environment := run.sys.Environment()
+	run.dapr, err = jobs.Open(jobs.Config{
+		Endpoint: environment["DAPR_GRPC_ENDPOINT"], APIToken: config.Secret(environment["DAPR_API_TOKEN"]),
+		RetryInterval: time.Second, MaxRetries: 1,
+	})
+	for user := 0; err == nil && user < users; user++ {
+		err = run.choose(ctx, user)
+	}
+	if err != nil {
+		return errors.Join(err, run.close(ctx))
+	}
+	return nil
+}
+
+// open starts a system as the options say, and signs so many users in. Whoever opens it
+// closes it, unless there is an error.
+func (run *run) open(ctx context.Context, users int, o system.Options) (err error) {
+	o.Dir, o.FunctionsDir = run.dir, run.bin
+	o.Migrate = func(ctx context.Context, url string) error {
+		_, err := migrate.Up(ctx, url)
+		return err
+	}
+	o.OnEvent = func(e process.Event) {
+		if e.Err != nil && !strings.Contains(e.Err.Error(), "killed") {
+			run.say("  %v", e)
+		}
+	}
+	o.Report = func(s system.Step) {
+		if s.Done {
+			run.say("✓ %s", s.Name)
+		}
+	}
+	if run.sys, err = system.Start(ctx, o); err != nil {
+		return err
+	}
+	run.databaseURL = run.sys.Environment()["DATABASE_URL"]
+	if run.db, err = pgxpool.New(ctx, run.databaseURL); err != nil {
+		return errors.Join(err, run.close(ctx))
+	}
+	tokens := make([]string, users)
+	for i := range tokens {
+		if tokens[i], err = run.sys.Token(issuer.Claims{Subject: nameOf(i), Email: nameOf(i) + "@example.com", EmailVerified: true, Lifetime: time.Hour}); err != nil {
+			return errors.Join(err, run.close(ctx))
+		}
+	}
+	run.client = newClient(run.sys.URL(), tokens)
+	return nil
+}
+
+// close stops what open has started, and the rest.
+func (run *run) close(ctx context.Context) error {
+	if run.dapr != nil {
+		run.dapr.Close()
+	}
+	if run.db != nil {
+		run.db.Close()
+	}
+	return run.sys.Stop(context.WithoutCancel(ctx))
+}
+
+// nameOf is a user's ID.
+func nameOf(user int) string { return fmt.Sprintf("user%d", user) }
+
+// choose switches a user's channels on.
+func (run *run) choose(ctx context.Context, user int) error {
+	on := map[string]bool{}
+	for _, channel := range channelsOf(user) {
+		on[channel] = true
+	}
+	device := map[string]string{"provider": "fcm", "token": fmt.Sprintf("token:of-user-%d", user)}
+	if user%10 == 0 {
+		device = map[string]string{"provider": "onesignal", "token": uuid.NewSHA1(uuid.Nil, fmt.Append(nil, user)).String()}
+	}
+	a, err := run.client.settled(ctx, user, "PUT", "/api/preferences", map[string]any{
+		"time_zone": "Europe/Paris", "language": []string{"en", "de"}[user%2], "channels": on,
+		"phones":  []string{fmt.Sprintf("+1555010%04d", user)},
+		"devices": []map[string]string{device},
+		"webhook": map[string]any{"url": fmt.Sprintf("%s%s/user%d", run.sys.URL(), sandbox.WebhookPath, user)},
+	})
+	if err == nil && a.status != http.StatusOK {
+		err = fmt.Errorf("choosing channels: %d %s", a.status, a.body)
+	}
+	return err
+}
