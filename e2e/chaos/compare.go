@@ -27,6 +27,9 @@ func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, e
 		l.held = run.held.has(l)
 		t.judge(l, came[l.n], run.struck, end)
 	}
+	for _, e := range run.crashed {
+		t.find(nil, "wrong", "a function has crashed: %v", e)
+	}
 	if err := run.judgeHog(ctx, &t); err != nil {
 		return t, err
 	}

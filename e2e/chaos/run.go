@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/jobs"
 )
@@ -37,12 +38,13 @@ type run struct {
 	began       time.Time
 	lives       []*life
 
-	mu     sync.Mutex
-	struck []struck
-	read   [][]notification // by users: what someone who reads on from the last one has
-	hogged int              // how many reminders the hog has
-	held   held
-	wiped  time.Time // when the scheduler's data was last taken away
+	mu      sync.Mutex
+	struck  []struck
+	read    [][]notification // by users: what someone who reads on from the last one has
+	crashed []process.Event  // functions that nobody has killed
+	hogged  int              // how many reminders the hog has
+	held    held
+	wiped   time.Time // when the scheduler's data was last taken away
 }
 
 func (run *run) say(format string, args ...any) {

@@ -80,8 +80,14 @@ func (run *run) open(ctx context.Context, users int, o system.Options) (err erro
 		return err
 	}
 	o.OnEvent = func(e process.Event) {
-		if e.Err != nil && !strings.Contains(e.Err.Error(), "killed") {
-			run.say("  %v", e)
+		if e.Err == nil || strings.Contains(e.Err.Error(), "killed") {
+			return
+		}
+		run.say("  %v", e)
+		if slices.ContainsFunc(o.Functions, func(f system.Function) bool { return f.Name == e.Name }) {
+			run.mu.Lock()
+			defer run.mu.Unlock()
+			run.crashed = append(run.crashed, e)
 		}
 	}
 	o.Report = func(s system.Step) {

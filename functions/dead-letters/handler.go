@@ -1,6 +1,6 @@
 // dead-letters serves the operators: GET /api/dlq lists what did not work out,
 // POST /api/dlq/{id}/replay has a delivery tried again, with ?force=true even one
-// that was sent, and DELETE /api/dlq/{id} lets go of one. All want the scope admin.
+// that was sent or that nobody wants any more, and DELETE /api/dlq/{id} lets go of one. All want the scope admin.
 //
 // A replay only makes the delivery due; the next sweep sends it.
 package main

@@ -1,9 +1,10 @@
 // preferences serves what users choose: GET and PUT /api/preferences, and the
 // links in e-mails that stop these, GET and POST /api/unsubscribe.
 //
-// PUT replaces the whole: what is left out gets its default. The webhook's secret
-// is the exception: it is never shown, so that what GET gave can be sent back, and
-// left out it stays as long as the URL does. Another secret for the same URL leaves
+// PUT replaces the whole: what is left out gets its default, with two exceptions. E-mail
+// that its user has unsubscribed from stays off until it is switched on by name. The webhook's
+// secret is never shown, so that what GET gave can be sent back, and left out it stays
+// as long as the URL does. Another secret for the same URL leaves
 // the one before valid for a day: posts are signed with both. Without a secret a
 // webhook is not signed. With If-Match a change is made only to the version that the
 // caller has read. Preferences hold for reminders that fire from then on; to a number,
@@ -94,7 +95,7 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 		if err := api.CheckIfMatch(r, current.Version); err != nil {
 			return err
 		}
-		next.Channels = in.Channels.on(preferences.DefaultChannels(email != nil))
+		next.Channels = in.Channels.on(preferences.DefaultChannels(email != nil && !current.Unsubscribed))
 		next.Follow(current)
 		return tx.SavePreferences(ctx, owner.ID, next)
 	})

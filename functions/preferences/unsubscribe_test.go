@@ -67,14 +67,21 @@ func TestUnsubscribe(t *testing.T) {
 	}
 	want(t, "another user", s.As("eve", "GET", "/api/preferences", nil), byDefault, `"0"`)
 
-	// Switched on again, and off by a program that posts in another way.
-	want(t, "on again", s.As("ada", "PUT", "/api/preferences", `{}`), byDefault, `"2"`)
+	// Nothing but the user's own word switches it on again.
+	const on = `{"channels":{"email":true}}`
+	for _, silent := range []string{`{}`, `{"channels":null}`, `{"channels":{"email":null,"in_app":true}}`} {
+		if a := s.As("ada", "PUT", "/api/preferences", silent); a.Status != 200 || a.Body != off {
+			t.Errorf("after %s: %d %s", silent, a.Status, a.Body)
+		}
+	}
+	want(t, "on again", s.As("ada", "PUT", "/api/preferences", on), byDefault, `"5"`)
+	// Off by a program that posts in another way.
 	wantPage(t, s.Call("POST", path, "--b\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--b--\r\n",
 		"Content-Type", "multipart/form-data; boundary=b"))
-	want(t, "off again", s.As("ada", "GET", "/api/preferences", nil), off, `"3"`)
+	want(t, "off again", s.As("ada", "GET", "/api/preferences", nil), off, `"6"`)
 	// Other changes leave it at that.
-	want(t, "another zone", s.As("ada", "PUT", "/api/preferences", strings.Replace(off, "UTC", "Etc/UTC", 1)), strings.Replace(off, "UTC", "Etc/UTC", 1), `"4"`)
-	want(t, "no change", oneClickThenGet(s, path), strings.Replace(off, "UTC", "Etc/UTC", 1), `"4"`)
+	want(t, "another zone", s.As("ada", "PUT", "/api/preferences", strings.Replace(off, "UTC", "Etc/UTC", 1)), strings.Replace(off, "UTC", "Etc/UTC", 1), `"7"`)
+	want(t, "no change", oneClickThenGet(s, path), strings.Replace(off, "UTC", "Etc/UTC", 1), `"7"`)
 }
 
 func oneClickThenGet(s *functiontest.Server, path string) functiontest.Answer {
@@ -136,7 +143,7 @@ func TestUnsubscribeHoldsForTasks(t *testing.T) {
 	if len(mail.to) != 2 {
 		t.Errorf("e-mails tried: %v", mail.to)
 	}
-	if a := s.As("ada", "PUT", "/api/preferences", `{}`); a.Status != 200 {
+	if a := s.As("ada", "PUT", "/api/preferences", `{"channels":{"email":true}}`); a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 	if got := strings.Join(tell(w.Seed("ada", draft)), ","); got != "email sent" {

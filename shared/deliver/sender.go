@@ -64,7 +64,6 @@ func NewSender(s *store.Store, channels Channels, rules Rules) *Sender {
 		l.sender, l.hung = sender, map[store.UserHost]time.Time{}
 		l.asked = make(chan struct{}, 1)
 		l.ended = make(chan ended, all)
-		l.hung = map[store.UserHost]time.Time{}
 	}
 	return sender
 }

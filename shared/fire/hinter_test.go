@@ -64,3 +64,13 @@ func TestHintsDoNotHoldUp(t *testing.T) {
 		}
 	})
 }
+
+// Nobody is told of what came for nobody.
+func TestNobodyToHint(t *testing.T) {
+	calls := 0
+	h := newHinter(func(context.Context, []string) error { calls++; return nil })
+	h.hint(t.Context(), nil)
+	if calls != 0 {
+		t.Errorf("%d notices", calls)
+	}
+}

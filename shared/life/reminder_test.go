@@ -281,19 +281,22 @@ func (w *world) inbox() []store.Received {
 }
 
 // choose stores ada's preferences.
-func (w *world) choose(change func(*preferences.Preferences)) {
+func (w *world) choose(change func(*preferences.Preferences)) { w.Helper(); w.chooseFor(ada, change) }
+
+// chooseFor stores a user's preferences.
+func (w *world) chooseFor(user store.User, change func(*preferences.Preferences)) {
 	w.Helper()
-	if err := w.store.SaveUser(w.Context(), ada); err != nil {
+	if err := w.store.SaveUser(w.Context(), user); err != nil {
 		w.Fatal(err)
 	}
 	err := w.store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error {
-		p, _, err := tx.LockPreferences(ctx, ada.ID)
+		p, _, err := tx.LockPreferences(ctx, user.ID)
 		if err != nil {
 			return err
 		}
 		change(&p)
 		p.Version++
-		return tx.SavePreferences(ctx, ada.ID, p)
+		return tx.SavePreferences(ctx, user.ID, p)
 	})
 	if err != nil {
 		w.Fatal(err)

@@ -107,9 +107,10 @@ func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, 
 }
 
 // ReplayDeadLetter makes a dead letter's delivery due at once, with all its attempts
-// anew. What was sent already, was cancelled, or may have been taken by its
+// anew. What was sent already, is not wanted any more, or may have been taken by its
 // provider is refused with a conflict unless it is forced; what is being sent right
-// now, and a malformed callback, always.
+// now, and a malformed callback, always. Not wanted any more is what was cancelled, and
+// what was given up before its task was deleted, completed or moved.
 func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) (DeadLetter, error) {
 	err := s.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		var deliveryID *uuid.UUID
@@ -122,11 +123,18 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		case deliveryID == nil:
 			return fault.Conflict("this callback made no sense, so there is nothing to replay; discard it")
 		}
+		// Until this is over, nobody changes the task. The next statement sees what was
+		// committed before.
+		if _, err := tx.tx.Exec(ctx, `select from tasks where id = (select task_id from deliveries where id = $1) for share`, *deliveryID); err != nil {
+			return err
+		}
 		var state DeliveryState
-		var leased bool
+		var leased, wanted bool
 		if err := tx.tx.QueryRow(ctx, `
-			select state, state = 'sending' and next_attempt_at > now() from deliveries where id = $1 for no key update`, *deliveryID).
-			Scan(&state, &leased); err != nil {
+			select d.state, d.state = 'sending' and d.next_attempt_at > now(), not (`+notWanted+`)
+			from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
+			where d.id = $1 for no key update of d`, *deliveryID).
+			Scan(&state, &leased, &wanted); err != nil {
 			return err
 		}
 		switch {
@@ -135,7 +143,9 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		case state == Sent && !force:
 			return fault.Conflict("it was sent already; force the replay to send it a second time")
 		case state == Cancelled && !force:
-			return fault.Conflict("it was cancelled with its task; force the replay to send it all the same")
+			return fault.Conflict("it was cancelled; force the replay to send it all the same")
+		case !wanted && !force:
+			return fault.Conflict("its task was deleted, completed or moved since; force the replay to send it all the same")
 		case state == Unknown && !force:
 			return fault.Conflict("its provider may have taken it, and it is tried again by itself; force the replay to send it at once")
 		}

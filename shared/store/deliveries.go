@@ -94,7 +94,8 @@ type Leased struct {
 	Before        time.Duration
 	TimeZone      string // the user's, by its IANA name
 	Language      string // the user's
-	// Withdrawn says that the target is in its user's preferences no more.
+	// Withdrawn says that the target is in its user's preferences no more, nor, where
+	// these name no address, that of the user's sign-in.
 	Withdrawn bool
 	Secrets   []config.Secret // a webhook's, the newest first
 }
@@ -129,14 +130,14 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 			update deliveries d
 			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + $2,
 				provider = chosen.provider, provider_fixed = chosen.fixed, round = d.round + (not goes_on)::int
-			from chosen, reminders r join tasks t on t.id = r.task_id left join preferences p on p.user_id = t.user_id
+			from chosen, reminders r join tasks t on t.id = r.task_id join users u on u.id = t.user_id left join preferences p on p.user_id = u.id
 			where d.id = chosen.id and r.id = d.reminder_id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''), t.title, t.notes, t.due_date, r.before,
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
-					-- Without a list it is the address of the sign-in.
-					when 'email'   then p.user_id is not null
-						and (p.unsubscribed or cardinality(p.emails) > 0 and not d.target = any (p.emails))
+					-- Without a list it is the address of the sign-in, as it is now.
+					when 'email'   then coalesce(p.unsubscribed, false)
+						or case when cardinality(p.emails) > 0 then not d.target = any (p.emails) else lower(d.target) is distinct from lower(u.email) end
 					when 'sms'     then not d.target = any (p.phones)
 					when 'push'    then not p.devices @> jsonb_build_array(jsonb_build_object(
 						'provider', split_part(d.target, ':', 1), 'token', substr(d.target, strpos(d.target, ':') + 1)))

@@ -10,7 +10,6 @@ import (
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
-	"github.com/duebell/duebell/shared/task"
 )
 
 // preferencesColumns are all but the webhook's secrets: only what signs with them
@@ -122,13 +121,14 @@ func notNil[T any](list []T) []T {
 }
 
 // CancelEmails cancels what is planned and unsent of a user's e-mail to an
-// address. It locks deliveries, so it comes before LockPreferences.
+// address, and resolves the dead letters of that and of what was given up. It locks
+// deliveries, so it comes before LockPreferences.
 func (tx Tx) CancelEmails(ctx context.Context, userID, address string) error {
-	_, err := tx.tx.Exec(ctx, `
-		update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
-		where id in (
-			select d.id from deliveries d
-			where d.user_id = $1 and d.channel = $2 and lower(d.target) = lower($3) and d.state in ('planned', 'sending', 'unknown')
-			order by d.id for update)`, userID, task.Email, address)
-	return err
+	return tx.cancel(ctx, `
+		select d.id from deliveries d
+		where d.id in (
+			select d.id from deliveries d where d.user_id = $1 and d.channel = 'email' and `+isOpen+`
+			union all
+			select delivery_id from dead_letters where state = 'dead')
+		and d.user_id = $1 and d.channel = 'email' and lower(d.target) = lower($2) and `+isOpenOrGivenUp, userID, address)
 }

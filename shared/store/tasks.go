@@ -202,7 +202,7 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Tim
 	if err := tx.saveReminders(ctx, before.Reminders, t, until); err != nil {
 		return Leftovers{}, err
 	}
-	if err := tx.cancelDeliveries(ctx, t.ID, !t.Active()); err != nil {
+	if err := tx.cancelDeliveries(ctx, t.ID); err != nil {
 		return Leftovers{}, err
 	}
 	if len(t.Reminders) <= maxReminderRows {
@@ -245,7 +245,7 @@ func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) (Leftovers, error) {
 	if _, err := tx.tx.Exec(ctx, `update reminders set state = 'cancelled' where task_id = $1 and state = 'armed'`, id); err != nil {
 		return Leftovers{}, err
 	}
-	return left, tx.cancelDeliveries(ctx, id, true)
+	return left, tx.cancelDeliveries(ctx, id)
 }
 
 // saveReminders stores what has changed from before to t.
@@ -277,21 +277,33 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
-// cancelDeliveries cancels what is unsent of a task: all, or what is of reminders that
-// have been cancelled or armed anew. Events stay: it remains true that the reminder fired.
-func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID, all bool) error {
+// notWanted says of a delivery d, its reminder r and task t that nobody wants it sent any
+// more: the task was deleted or is not active, or its reminder was cancelled or armed anew.
+// Events are always wanted: it remains true that the reminder fired.
+const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.completed or t.due_date is null
+	or r.state <> 'fired' or r.revision <> d.revision or r.removed_at is not null)`
+
+// cancelDeliveries cancels what is unsent of a task and not wanted any more, and resolves
+// the dead letters of that and of what was given up before.
+func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
+	return tx.cancel(ctx, `
+		select d.id from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
+		where d.task_id = $1 and `+isOpenOrGivenUp+` and `+notWanted, taskID)
+}
+
+// isOpenOrGivenUp says of a delivery d that it was neither sent nor refused for good.
+const isOpenOrGivenUp = `d.state in ('planned', 'sending', 'unknown', 'exhausted')`
+
+// cancel cancels those of the chosen deliveries d that are unsent, and resolves the dead
+// letters of them all.
+func (tx Tx) cancel(ctx context.Context, chosen string, args ...any) error {
 	_, err := tx.tx.Exec(ctx, `
-		with cancelled as (
-			update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
-			where id in (
-				select d.id from deliveries d join reminders r on r.id = d.reminder_id
-				where d.task_id = $1 and d.state in ('planned', 'sending', 'unknown') and d.channel <> 'event'
-				  and ($2 or r.state <> 'fired' or r.revision <> d.revision or r.removed_at is not null)
-				order by d.id for update of d)
-			returning id
+		with chosen as materialized (`+chosen+` order by d.id for update of d), cancelled as (
+			update deliveries d set state = 'cancelled', next_attempt_at = null, finished_at = now()
+			from chosen where d.id = chosen.id and d.state <> 'exhausted'
 		)
 		update dead_letters l set state = 'resolved', updated_at = now()
-		from cancelled c where l.delivery_id = c.id and l.state = 'retrying'`, taskID, all)
+		from chosen where l.delivery_id = chosen.id and l.state in ('retrying', 'dead')`, args...)
 	return err
 }
 

@@ -1,0 +1,290 @@
+package life_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/duebell/duebell/shared/deliver"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/upkeep"
+)
+
+// stuck is a channel that never answers ada. The others' messages go to next.
+type stuck struct{ next deliver.Channel }
+
+func (s stuck) Send(ctx context.Context, m notify.Message) error {
+	if m.UserID != ada.ID {
+		return s.next.Send(ctx, m)
+	}
+	<-ctx.Done()
+	return &notify.Error{Kind: notify.Unknown, Err: ctx.Err()}
+}
+
+const (
+	// hogSize is how many deliveries ada has that are never answered. One after the other in
+	// as many places as there are, they would take two minutes.
+	hogSize = 400
+	// soon is in which time others are told: before the first of the hog's sends ends.
+	soon = 4 * time.Second
+)
+
+// hog is a world in which ada has hogSize deliveries by a channel that never answers her,
+// all in the queue, and senders at work.
+type hog struct{ *world }
+
+func newHog(t *testing.T, channel task.Channel) hog {
+	t.Helper()
+	w := newWorld(t, atNoon)
+	channels := byEmail(w.mail)
+	channels[task.Webhook] = []deliver.Provider{{Name: "webhook", Channel: w.mail}}
+	channels[channel][0].Channel = stuck{w.mail}
+	rules := settings
+	rules.SendTimeout, rules.Lease, rules.Concurrent, rules.PerUser, rules.Linger = 5*time.Second, 12*time.Second, 16, 4, 5*time.Second
+	w.firer = newTeller(w.store, channels, w.clock, rules)
+	w.choose(func(p *preferences.Preferences) { p.Webhook = &preferences.Webhook{URL: hook, Secret: "whsec_bmV3"} })
+	h := hog{w}
+	h.make(ada.ID, hogSize, channel)
+	// They are in the queue, and as many under way as may be.
+	sender := w.firer.newSender()
+	sender.Wake()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for { // as the sweep and the firings do
+			select {
+			case <-time.After(100 * time.Millisecond):
+				sender.Wake()
+			case <-t.Context().Done():
+				_ = sender.Stop(context.Background())
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { <-ended })
+	w.within(soon, "some of the hog's are under way", func() bool {
+		return w.column(`select (count(*) > 0)::text from deliveries where state = 'sending'`)[0] == "true"
+	})
+	return h
+}
+
+// make makes so many reminders of a user and fires them. The callback must not wait for any
+// send.
+func (h hog) make(user string, n int, channels ...task.Channel) {
+	h.Helper()
+	owner := store.User{ID: user, Email: ptr(user + "@example.com")}
+	var made task.Task
+	var mu sync.Mutex
+	var creates sync.WaitGroup
+	for range n {
+		creates.Go(func() {
+			t, err := h.planner.Create(h.Context(), owner, task.Draft{Title: "Pay rent", DueDate: in(0), Before: task.DefaultBefore(), Channels: channels}, nil)
+			if err != nil {
+				h.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			made = t
+		})
+	}
+	creates.Wait()
+	began := time.Now()
+	if _, err := h.firer.Firer.Fire(h.Context(), wake(made)); err != nil {
+		h.Fatal(err)
+	}
+	if took := time.Since(began); took > soon {
+		h.Errorf("a callback took %v", took)
+	}
+}
+
+// within waits until something holds, for so long at most.
+func (w *world) within(d time.Duration, what string, holds func() bool) {
+	w.Helper()
+	for deadline := time.Now().Add(d); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.Fatalf("not within %v: %s", d, what)
+		}
+	}
+}
+
+// waits is how many of ada's deliveries are still to be sent.
+func (h hog) waits() string {
+	h.Helper()
+	return h.column(`select count(*)::text from deliveries where user_id = 'ada' and finished_at is null`)[0]
+}
+
+// One user's webhook accepts and never answers, and hundreds of messages wait for it: others
+// are told at once, in the inbox and by e-mail.
+func TestHogsWebhookHoldsUpNobody(t *testing.T) {
+	h := newHog(t, task.Webhook)
+	h.make("bob", 20)
+	h.want("in bob's inbox", h.column(`select count(*)::text from notifications where user_id = 'bob'`), "20")
+	h.within(soon, "20 e-mails", func() bool { return h.mail.count() == 20 })
+	h.want("the hog's that wait", []string{h.waits()}, fmt.Sprint(hogSize))
+}
+
+// The same for others' own webhooks, which wait in the same lane.
+func TestHogsWebhookHoldsUpNobodyElsesWebhook(t *testing.T) {
+	h := newHog(t, task.Webhook)
+	h.chooseFor(store.User{ID: "bob"}, func(p *preferences.Preferences) {
+		p.Channels, p.Webhook = []task.Channel{task.Webhook}, &preferences.Webhook{URL: "https://bob.example.com/hook", Secret: "whsec_bmV3"}
+	})
+	h.make("bob", 4)
+	h.within(soon, "4 posts", func() bool { return h.mail.count() == 4 })
+}
+
+// One user's e-mails hang with their provider: others' e-mails, which wait in the same lane,
+// are sent.
+func TestHogsMailsHoldUpNobodyElses(t *testing.T) {
+	h := newHog(t, task.Email)
+	h.make("bob", 20)
+	h.within(soon, "20 e-mails", func() bool { return h.mail.count() == 20 })
+}
+
+// The e-mail provider is away while a hog's messages wait: once it is back nobody's e-mail
+// waits for the hog.
+func TestHogAndAnOutage(t *testing.T) {
+	h := newHog(t, task.Webhook)
+	h.mail.fail(&notify.Error{Kind: notify.Retry, Err: errDown})
+	h.make("bob", 20)
+	h.within(soon, "each e-mail was refused", func() bool { return h.mail.count() >= 20 })
+	h.mail.fail(nil)
+	sent := `select count(*)::text from deliveries where user_id = 'bob' and channel = 'email' and state = 'sent'`
+	h.within(20*time.Second, "20 e-mails", func() bool { return h.column(sent)[0] == "20" })
+	h.want("the hog's that wait", []string{h.waits()}, fmt.Sprint(hogSize))
+}
+
+// fail has every message answered with an error, or accepted.
+func (m *mailbox) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.answer = func(notify.Message) error { return err }
+}
+
+// Somebody who stands still while he holds a reminder's row holds up nobody else's request.
+func TestHeldReminderHoldsUpNobodyElsesCreate(t *testing.T) {
+	w := newWorld(t, time.Now)
+	locked := make(chan struct{})
+	var once sync.Once
+	w.dapr.onCall = func(context.Context) {
+		once.Do(func() { // the first reminder's row is taken as soon as Dapr has its job
+			go w.hold(`select from reminders for update`, locked, 6*time.Second)
+			<-locked
+		})
+	}
+	due := task.Instant(time.Now().Add(20 * time.Second))
+	held := make(chan struct{})
+	go func() {
+		defer close(held)
+		w.create(task.Draft{Title: "held", DueDate: &due})
+	}()
+	time.Sleep(500 * time.Millisecond) // so that it waits for the row
+	began := time.Now()
+	w.create(task.Draft{Title: "other", DueDate: &due})
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("another task's create took %v", took)
+	}
+	select {
+	case <-locked:
+		t.Error("the row was free before that")
+	default:
+		<-locked
+	}
+	<-held
+}
+
+// Nor does somebody who holds a delivery's row hold up anybody else's e-mail.
+func TestHeldDeliveryHoldsUpNobodyElsesEmail(t *testing.T) {
+	w := newWorld(t, atNoon)
+	w.mail.fail(&notify.Error{Kind: notify.Retry, Err: errDown})
+	held := w.onlyMail()
+	w.fire(wake(held))
+	w.mail.fail(nil)
+	w.due()
+	locked := make(chan struct{})
+	go w.hold(fmt.Sprintf(`select from deliveries where task_id = '%s' for update`, held.ID), locked, 6*time.Second)
+	<-locked
+	before := w.mail.count()
+	other := w.onlyMail()
+	if _, err := w.firer.Firer.Fire(t.Context(), wake(other)); err != nil {
+		t.Fatal(err)
+	}
+	done := w.firer.newSender().Wake()
+	w.within(3*time.Second, "the other e-mail is sent", func() bool { return w.mail.count() > before })
+	select {
+	case <-locked:
+		t.Error("the row was free before that")
+	default:
+		<-locked
+	}
+	<-done
+	w.due()
+	w.firer.send()
+	w.want("the held one in the end", w.deliveries(held.ID), "email sent")
+}
+
+// late is a Dapr that takes every job, after a while.
+type late struct {
+	*fakeDapr
+	takes time.Duration
+}
+
+func (l late) Schedule(ctx context.Context, r task.Revision, at time.Time) error {
+	select {
+	case <-time.After(l.takes):
+		return l.fakeDapr.Schedule(ctx, r, at)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// However slow Dapr is, a sweep has the sender woken and fires what is overdue, and says
+// which of its steps had no time.
+func TestSweepWhileDaprIsSlow(t *testing.T) {
+	for name, tt := range map[string]struct {
+		dapr      func(*fakeDapr) upkeep.Dapr
+		scheduled bool // some are
+	}{
+		"0.8 s a job":      {func(d *fakeDapr) upkeep.Dapr { return late{d, 800 * time.Millisecond} }, true},
+		"10 s a job":       {func(d *fakeDapr) upkeep.Dapr { return late{d, 10 * time.Second} }, false},
+		"it never answers": {func(d *fakeDapr) upkeep.Dapr { return hanging{d} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			h.dapr.call = func(func()) error { return errDown }
+			for range 100 {
+				h.add(time.Hour)
+			}
+			overdue := h.add(-time.Minute)
+			h.dapr.call = nil
+			h.exec(`update reminders set next_schedule_at = null`)
+			rules := sweepRules
+			rules.Budget = 6 * time.Second
+			began := time.Now()
+			sum, _ := newSweeper(h.store, tt.dapr(h.dapr), h.firer, h.clock, rules).Sweep(t.Context())
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			h.want("of the overdue one", h.deliveries(overdue.ID), "email sent", "in_app sent")
+			if n := h.firer.woken.Load(); n < 2 {
+				t.Errorf("the sender was woken %d times: not by the sweep and by the firing", n)
+			}
+			if (sum.Scheduled > 0) != tt.scheduled || sum.Complete {
+				t.Errorf("%+v", sum)
+			}
+			for _, s := range sum.Steps {
+				if s.Name == "schedule_pending" && (s.Complete || s.Error == "" && !s.CutShort) {
+					t.Errorf("it does not say why: %+v", s)
+				}
+				if s.Name == "look_what_waits" && !s.Complete {
+					t.Errorf("no time was left for the last step: %+v", s)
+				}
+			}
+		})
+	}
+}
