@@ -51,7 +51,7 @@ func (run *run) start(ctx context.Context) error {
 			// A sweep that does little at a time is long between asking Dapr and marking that.
 			"SWEEP_CONCURRENCY=2", "SWEEP_BUDGET=10s",
 			// Few places, for a hog to take.
-			"SEND_CONCURRENCY=32", "SEND_CONCURRENCY_PER_USER=4",
+			"SEND_CONCURRENCY=16", "SEND_CONCURRENCY_PER_USER=4",
 		},
 	})
 	if err != nil {
