@@ -267,7 +267,7 @@ func TestReconcile(t *testing.T) {
 	o.exec(fmt.Sprintf(`
 		with made as (
 			insert into tasks (id, user_id, title, due_date, created_at, updated_at)
-			select gen_random_uuid(), '%s', 'lost', now() + interval '1 d', now(), now() from generate_series(1, %d) returning id, due_date)
+			select gen_random_uuid(), '%s', 'lost', now() + interval '12 h', now(), now() from generate_series(1, %d) returning id, due_date)
 		insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision)
 		select gen_random_uuid(), id, '%[1]s', '0 s', due_date, 'armed', 1, 1 from made`, o.name, many))
 	o.lose(job(first, 1))

@@ -40,7 +40,7 @@ func startOwn(t *testing.T, change func(*system.Options)) *system.System {
 // created or moved. When it is back, everything has arrived once, soon.
 func TestPartsAway(t *testing.T) {
 	own := startOwn(t, asItIs)
-	for _, name := range []string{"trigger-reminder", "daprd", "scheduler", "postgres"} {
+	for _, name := range []string{"trigger-reminder", "send", "daprd", "scheduler", "postgres"} {
 		t.Run(name, func(t *testing.T) {
 			p := newPerson(t, own)
 			part := own.Process(name)

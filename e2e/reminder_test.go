@@ -130,8 +130,8 @@ func TestUpdatesAtTheSameTime(t *testing.T) {
 	p.quiet(3 * time.Second)
 }
 
-// trigger-reminder dies after the deliveries are planned and before the e-mail is
-// sent: Dapr's repeated callback sends it.
+// trigger-reminder and send die after the deliveries are planned and before the e-mail
+// is sent: the sweep has it sent.
 func TestKilledBetweenPlanningAndSending(t *testing.T) {
 	p := newPerson(t, sys)
 	// Taking a delivery hangs, for this person, until it is let go.
@@ -140,7 +140,8 @@ func TestKilledBetweenPlanningAndSending(t *testing.T) {
 	p.create(time.Second)
 	p.eventually(10*time.Second, "planned, and told in-app", func() bool { return len(p.inbox()) == 1 })
 	sys.Process("trigger-reminder").Kill()
-	p.exec(`select pg_terminate_backend(pid) from pg_stat_activity where query like 'update deliveries%' and pid <> pg_backend_pid()`)
+	sys.Process("send").Kill()
+	p.exec(`select pg_terminate_backend(pid) from pg_stat_activity where query like '%update deliveries d%' and pid <> pg_backend_pid()`)
 	p.exec(`drop trigger hang on deliveries; drop function hang`)
 	if p.mails() != 0 {
 		t.Fatal("the e-mail was sent before the kill: the test shows nothing")

@@ -72,7 +72,7 @@ func TestTraceFollowsAReminder(t *testing.T) {
 		t.Fatalf("%d %s", status, body)
 	}
 	p.told(30*time.Second, 1)
-	for _, want := range []string{"create-task: POST /api/tasks", "trigger-reminder: fire reminder", "trigger-reminder: send email"} {
+	for _, want := range []string{"create-task: POST /api/tasks", "trigger-reminder: fire reminder", "send: deliver", "send: send email"} {
 		p.eventually(10*time.Second, want, func() bool { return slices.Contains(seen.of(trace), want) })
 	}
 }

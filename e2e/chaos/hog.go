@@ -15,15 +15,17 @@ import (
 // instant, to a webhook that accepts them and never answers.
 const hog = users
 
-// hogFault has the hog's messages fall due, and at its end takes the webhook out.
+// hogFault has the hog's messages fall due, and takes the webhook out when they have been
+// due for longer than others' may be late.
 func hogFault(o options) fault {
+	const ahead = 15 * time.Second
 	n := min(max(o.reminders, 1000), 2000)
-	return fault{name: fmt.Sprintf("hog: a user has %d messages to a webhook that never answers", n), part: "hog", lasts: o.span / 4, gentle: true, strike: func(ctx context.Context, run *run) (func(), error) {
+	return fault{name: fmt.Sprintf("hog: a user has %d messages to a webhook that never answers", n), part: "hog", lasts: ahead + 45*time.Second, gentle: true, strike: func(ctx context.Context, run *run) (func(), error) {
 		if err := run.chooseWebhook(ctx, hog, true); err != nil {
 			return nil, err
 		}
 		heal := func() { _ = run.chooseWebhook(ctx, hog, false) }
-		due := time.Now().Add(15 * time.Second)
+		due := time.Now().Add(ahead)
 		if err := run.importMany(ctx, hog, n, func(int) any {
 			return map[string]any{"title": "the hog's", "due_date": due, "channels": []string{"in_app", "webhook"}}
 		}); err != nil {

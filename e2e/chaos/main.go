@@ -15,6 +15,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -43,6 +44,7 @@ func command(ctx context.Context, args []string) int {
 	span := flags.Duration("span", 0, "in which everything falls due, and breaks; 0: 25 reminders a second, at least 2m")
 	match := flags.String("faults", ".", "a regular expression: only the faults with such names strike")
 	broken := flags.String("break", "", "break the system first, to see that it is found: "+strings.Join(breakageNames(), ", "))
+	hogs := flags.String("hog", "", "measure instead what users with so many messages to a webhook that never answers cost the others: 2000,8050")
 	keep := flags.Bool("keep", false, "keep the data and the logs")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -76,6 +78,18 @@ func command(ctx context.Context, args []string) int {
 		return 2
 	}
 	o.noSweep = *broken == noSweep
+	if *hogs != "" {
+		var sizes []int
+		if err := json.Unmarshal([]byte("["+*hogs+"]"), &sizes); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos: -hog must be numbers, separated by commas:", err)
+			return 2
+		}
+		if err := measure(ctx, o, sizes); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos:", err)
+			return 2
+		}
+		return 0
+	}
 	t, err := chaos(ctx, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)

@@ -61,7 +61,13 @@ func quantiles(late []time.Duration) string {
 	if len(late) == 0 {
 		return "nothing came"
 	}
-	late = slices.Sorted(slices.Values(late))
-	at := func(q float64) time.Duration { return late[int(q*float64(len(late)-1))].Round(100 * time.Microsecond) }
-	return fmt.Sprintf("p50 %v, p99 %v, max %v (%d)", at(0.5), at(0.99), at(1), len(late))
+	return fmt.Sprintf("p50 %v, p99 %v, max %v (%d)", quantile(late, 0.5), quantile(late, 0.99), quantile(late, 1), len(late))
+}
+
+// quantile is the q-th quantile, 0 of nothing.
+func quantile(late []time.Duration, q float64) time.Duration {
+	if len(late) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(late))[int(q*float64(len(late)-1))].Round(100 * time.Microsecond)
 }

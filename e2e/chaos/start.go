@@ -49,9 +49,11 @@ func (run *run) start(ctx context.Context) error {
 		Env: []string{
 			"DELIVERY_SEND_TIMEOUT=" + sendTimeout.String(), "DELIVERY_LEASE=" + lease.String(),
 			// A sweep that does little at a time is long between asking Dapr and marking that.
-			"SWEEP_CONCURRENCY=2", "SWEEP_BUDGET=10s",
+			"SWEEP_CONCURRENCY=2", "SWEEP_DAPR_CONCURRENCY=2", "SWEEP_BUDGET=10s",
+			// What is moved about far ahead has jobs, which can be lost, overtaken and left over.
+			"REMINDER_HORIZON=0",
 			// Few places, for a hog to take.
-			"SEND_CONCURRENCY=32", "SEND_CONCURRENCY_PER_USER=4",
+			"SEND_CONCURRENCY=16", "SEND_CONCURRENCY_PER_USER=4",
 		},
 	})
 	if err != nil {

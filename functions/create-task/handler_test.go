@@ -50,6 +50,23 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+// Beyond the horizon, which is a day ahead unless it is set, Dapr is asked for nothing: a
+// task is as good as scheduled though Dapr is away.
+func TestFarRemindersNeedNoDapr(t *testing.T) {
+	w := functiontest.New(t)
+	for horizon, want := range map[string]string{"": "scheduled", "48h": "pending", "0": "pending"} {
+		s := functiontest.Serve(w, New, "REMINDER_HORIZON="+horizon)
+		got := functiontest.Decode[api.Task](w, s.As("ada", "POST", "/api/tasks", map[string]any{"title": "x", "due_date": time.Now().Add(36 * time.Hour)}), 201)
+		if state := got.Reminders[0].State; state != want {
+			t.Errorf("REMINDER_HORIZON=%s: %s, want %s", horizon, state, want)
+		}
+		near := functiontest.Decode[api.Task](w, s.As("ada", "POST", "/api/tasks", map[string]any{"title": "x", "due_date": time.Now().Add(12 * time.Hour)}), 201)
+		if state := near.Reminders[0].State; state != "pending" {
+			t.Errorf("REMINDER_HORIZON=%s, within it: %s", horizon, state)
+		}
+	}
+}
+
 func TestCreateDefaults(t *testing.T) {
 	w := functiontest.New(t)
 	got := functiontest.Decode[api.Task](w, functiontest.Serve(w, New).As("ada", "POST", "/api/tasks", `{"title":"x","due_date":"2099-01-01T10:00:00+01:00"}`), 201)

@@ -1,11 +1,14 @@
 package life_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -77,7 +80,7 @@ func TestHorizon(t *testing.T) {
 	}
 	w.dapr.scheduled = nil
 	rules := sweepRules
-	rules.Horizon, rules.Grace, rules.Concurrent = day, time.Hour, 1
+	rules.Horizon, rules.Grace, rules.Calls = day, time.Hour, 1
 	if sum, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context()); err != nil || sum.Scheduled != 2 {
 		t.Errorf("%+v, %v", sum, err)
 	}
@@ -223,5 +226,48 @@ func TestEdgeOfTheHorizon(t *testing.T) {
 		if asked == 0 || asked == 12 {
 			t.Errorf("%s: %d of 12 were scheduled, which shows nothing", how, asked)
 		}
+	}
+}
+
+// What comes within the horizon is given to Dapr with as many calls at a time as an import.
+func TestPromotionHasManyCallsUnderWay(t *testing.T) {
+	w, now := withHorizon(t)
+	rules, err := config.Parse[upkeep.SweepRules](nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rules.Horizon != day {
+		t.Errorf("the horizon is %v unless another one is set", rules.Horizon.Ahead)
+	}
+	const many = 128
+	due := now.Add(36 * time.Hour)
+	drafts := make([]task.Draft, many)
+	for i := range drafts {
+		drafts[i] = task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore()}
+	}
+	if _, err := w.planner.CreateAll(t.Context(), ada, drafts, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.want("beyond the horizon", w.calls())
+	*now = now.Add(24 * time.Hour)
+	var underWay atomic.Int64
+	all := make(chan struct{})
+	w.dapr.onCall = func(ctx context.Context) {
+		if underWay.Add(1) == many {
+			close(all)
+		}
+		select {
+		case <-all:
+		case <-ctx.Done():
+		}
+	}
+	rules.Grace = time.Hour // the clock is made up, and nothing is to fire
+	if sum, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context()); err != nil || sum.Scheduled != many {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	select {
+	case <-all:
+	default:
+		t.Errorf("%d calls were under way, want %d", underWay.Load(), many)
 	}
 }

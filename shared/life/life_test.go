@@ -202,7 +202,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l.firer = newTeller(w.store, byEmail(l), clock,
 		deliver.Rules{SendTimeout: sendTimeout, Lease: lease, MaxAttempts: 1000, Concurrent: 4, PerUser: 1})
 	l.sweeper = func() sweeper {
-		return newSweeper(w.store, dapr, l.firer, clock, upkeep.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1, Horizon: l.horizon})
+		return newSweeper(w.store, dapr, l.firer, clock, upkeep.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1, Calls: 1, Horizon: l.horizon})
 	}
 	rules := cleanupRules
 	rules.DeletedTasks, rules.History, rules.DeadLetters = 2*time.Hour, 2*time.Hour, 2*time.Hour

@@ -48,7 +48,7 @@ func (r *recorder) Publish(_ context.Context, topic, id string, _ any) error {
 	return nil
 }
 
-var sweepRules = upkeep.SweepRules{Budget: 30 * time.Second, Concurrent: 8}
+var sweepRules = upkeep.SweepRules{Budget: 30 * time.Second, Concurrent: 8, Calls: 8}
 
 func (w *world) sweep() upkeep.Summary {
 	w.Helper()
@@ -460,7 +460,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	w.dapr.err, w.dapr.scheduled = nil, nil
 	w.dapr.onCall = func(context.Context) { time.Sleep(300 * time.Millisecond) }
 	rules := sweepRules
-	rules.Budget, rules.Concurrent = time.Second, 1
+	rules.Budget, rules.Calls = time.Second, 1
 	sum, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
 	if err != nil || sum.Complete || sum.Scheduled == 0 || sum.Scheduled+sum.Pending != 40 {
 		t.Errorf("%+v, %v", sum, err)

@@ -9,7 +9,8 @@ import (
 // alone, where a million of them cost nothing, until a sweep finds that they have come
 // within the horizon.
 type Horizon struct {
-	Ahead time.Duration `env:"REMINDER_HORIZON" help:"how far ahead reminders are given to Dapr, such as 24h; those due later wait in Postgres. Unset: all, at once"`
+	// Ahead is 0 for: all reminders, whenever they are due.
+	Ahead time.Duration `env:"REMINDER_HORIZON" envDefault:"24h" help:"how far ahead reminders are given to Dapr; those due later wait in Postgres until a sweep finds that they have come within it. 0: all are given to Dapr at once. The same for every function"`
 }
 
 const (
@@ -23,7 +24,7 @@ const (
 // Validate reports what is wrong with the configuration.
 func (h Horizon) Validate() error {
 	if h.Ahead != 0 && h.Ahead < minHorizon {
-		return errors.New("REMINDER_HORIZON must be unset or at least 10m: reminders come within it by a sweep, of which there is one every minute")
+		return errors.New("REMINDER_HORIZON must be 0 or at least 10m: reminders come within it by a sweep, of which there is one every minute")
 	}
 	return nil
 }

@@ -35,7 +35,9 @@ type SweepRules struct {
 	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one pass of the sweep may take; less than the time between two"`
 	Grace      time.Duration `env:"SWEEP_GRACE" envDefault:"5s" help:"how long an overdue reminder is left to its callback before the sweep fires it"`
 	Horizon    task.Horizon
-	Concurrent int `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many reminders the sweep works on at a time"`
+	Concurrent int `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many overdue reminders the sweep fires at a time"`
+	// Calls is as many as an import makes.
+	Calls int `env:"SWEEP_DAPR_CONCURRENCY" envDefault:"128" help:"how many calls to Dapr the sweep makes at a time, to schedule what is pending or has come within REMINDER_HORIZON, and to delete leftover jobs; the more come together, the less each costs Dapr's scheduler"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -49,6 +51,9 @@ func (r SweepRules) Validate() error {
 	}
 	if r.Concurrent < 1 || r.Concurrent > 1000 {
 		problems = append(problems, errors.New("SWEEP_CONCURRENCY must be between 1 and 1000"))
+	}
+	if r.Calls < 1 || r.Calls > 1000 {
+		problems = append(problems, errors.New("SWEEP_DAPR_CONCURRENCY must be between 1 and 1000"))
 	}
 	return errors.Join(problems...)
 }
@@ -70,7 +75,7 @@ type Sweeper struct {
 // look for what is due, and returns once it does. now is the Sweeper's clock, time.Now
 // outside of tests.
 func NewSweeper(s *store.Store, dapr Dapr, firer *fire.Firer, wake func(context.Context) error, now func() time.Time, rules SweepRules) *Sweeper {
-	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Concurrent), firer: firer, wake: wake, now: now, rules: rules}
+	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Calls), firer: firer, wake: wake, now: now, rules: rules}
 }
 
 // Summary is what a sweep has done.

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,11 +149,12 @@ type Server struct {
 	url string
 }
 
-// Serve starts a function with the configuration that it has in a cluster. More
-// environment variables, NAME=value, come on top.
+// Serve starts a function with the configuration that it has in a cluster, but for the
+// horizon: reminders are to be with Dapr however far ahead they are. More environment
+// variables, NAME=value, come on top.
 func Serve[C any](w *World, build func(C) (*function.Function, error), environ ...string) *Server {
 	w.Helper()
-	cfg, err := config.Parse[C](append(w.Environ(), environ...))
+	cfg, err := config.Parse[C](slices.Concat(w.Environ(), []string{"REMINDER_HORIZON=0"}, environ))
 	if err != nil {
 		w.Fatal(err)
 	}
