@@ -50,12 +50,12 @@ func TestEveryFunctionIsKnown(t *testing.T) {
 			continue
 		}
 		routed := slices.ContainsFunc(gateway.Routes, func(r gateway.Route) bool { return r.Function == name })
-		f := system.Functions[i]
-		woken := slices.ContainsFunc(system.Functions, func(other system.Function) bool {
-			return slices.Contains(other.Variables, strings.ToUpper(name)+"_URL")
+		woken := slices.ContainsFunc(system.Functions, func(f system.Function) bool {
+			return slices.Contains(f.Variables, strings.ToUpper(name)+"_URL") // by another function
 		})
-		if !routed && f.Every == 0 && !f.Subscribes && !woken {
-			t.Errorf("nothing invokes %s: it has neither a route in local/gateway/routes.go, nor a schedule in local/system/functions.go, nor does it subscribe, nor is any other told where it is", name)
+		f := system.Functions[i]
+		if !routed && !woken && f.Every == 0 && !f.Subscribes {
+			t.Errorf("nothing invokes %s: it has neither a route in local/gateway/routes.go, nor a schedule in local/system/functions.go, nor does it subscribe, nor is another function told its URL", name)
 		}
 		if f.Subscribes {
 			checkSubscription(t, name)

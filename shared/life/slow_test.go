@@ -15,15 +15,22 @@ import (
 	"github.com/duebell/duebell/shared/upkeep"
 )
 
-// stuck is a channel that never answers ada. The others' messages go to next.
-type stuck struct{ next deliver.Channel }
+// stuck is a channel that never answers ada, until the test has ended. The others' messages
+// go to next.
+type stuck struct {
+	next  deliver.Channel
+	ended <-chan struct{}
+}
 
 func (s stuck) Send(ctx context.Context, m notify.Message) error {
 	if m.UserID != ada.ID {
 		return s.next.Send(ctx, m)
 	}
-	<-ctx.Done()
-	return &notify.Error{Kind: notify.Unknown, Err: ctx.Err()}
+	select {
+	case <-ctx.Done():
+	case <-s.ended:
+	}
+	return &notify.Error{Kind: notify.Unknown, Err: errDown}
 }
 
 const (
@@ -43,23 +50,21 @@ func newHog(t *testing.T, channel task.Channel) hog {
 	w := newWorld(t, atNoon)
 	channels := byEmail(w.mail)
 	channels[task.Webhook] = []deliver.Provider{{Name: "webhook", Channel: w.mail}}
-	channels[channel][0].Channel = stuck{w.mail}
+	channels[channel][0].Channel = stuck{w.mail, t.Context().Done()}
 	rules := settings
 	rules.SendTimeout, rules.Lease, rules.Concurrent, rules.PerUser, rules.Linger = 5*time.Second, 12*time.Second, 16, 4, 5*time.Second
 	w.firer = newTeller(w.store, channels, w.clock, rules)
 	w.choose(func(p *preferences.Preferences) { p.Webhook = &preferences.Webhook{URL: hook, Secret: "whsec_bmV3"} })
 	h := hog{w}
 	h.make(ada.ID, hogSize, channel)
-	// They are in the queue, and as many under way as may be.
 	sender := w.firer.newSender()
-	sender.Wake()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		for { // as the sweep and the firings do
+			sender.Wake()
 			select {
 			case <-time.After(100 * time.Millisecond):
-				sender.Wake()
 			case <-t.Context().Done():
 				_ = sender.Stop(context.Background())
 				return

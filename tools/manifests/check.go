@@ -138,6 +138,7 @@ func (d *deployment) check() {
 			continue
 		}
 		d.checkVariables(name)
+		d.checkNetwork(name)
 	}
 	for _, o := range d.objects {
 		switch o := o.any.(type) {

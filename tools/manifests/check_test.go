@@ -98,6 +98,9 @@ func TestMistakesAreFound(t *testing.T) {
 		"an OpenFunction path that leads elsewhere":  {"openfunction/functions/inbox.yaml", "/api/notifications", "/api/notes", "overlays/openfunction: GET /api/notifications leads nowhere"},
 		"an OpenFunction function that is public":    {"openfunction/functions/retry-dlq.yaml", "hostnames: [retry-dlq", "gatewayRef: {name: x, namespace: y} #", "would make a public one up"},
 		"an OpenFunction schedule for nobody":        {"openfunction/schedules.yaml", "//retry-dlq.", "//retry.", "time invokes retry, which is no function"},
+		"a function that could take keys out":        {"knative/kustomization.yaml", "|analytics|send}", "|analytics|send|trigger-reminder}", "trigger-reminder: NetworkPolicies let it reach the Internet is true"},
+		"a sender that reaches no provider":          {"knative/kustomization.yaml", "|analytics|send}", "|analytics}", "send: NetworkPolicies let it reach the Internet is false"},
+		"a sweep that can't wake the sender":         {"openfunction/kustomization.yaml", "name: trigger-reminder|retry-dlq}", "name: trigger-reminder}", "retry-dlq: NetworkPolicies let it reach other functions is false"},
 		"a Dapr field that does not exist":           {"dapr/configuration.yaml", "defaultAction: deny", "defaultActions: deny", `unknown field "defaultActions"`},
 	} {
 		t.Run(name, func(t *testing.T) {
