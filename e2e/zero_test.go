@@ -2,12 +2,20 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/duebell/duebell/local/ingress"
+	"github.com/duebell/duebell/local/process"
+	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/local/system"
 )
 
@@ -18,8 +26,14 @@ var coldStart = flag.Duration("cold", 5*time.Second, "how long trigger-reminder 
 // sleeping has a system's trigger-reminder run only while a callback needs it.
 func sleeping(t *testing.T, own *system.System, idle time.Duration) {
 	t.Helper()
-	function := own.Process("trigger-reminder")
-	err := own.Ingress().ScaleToZero(t.Context(), ingress.Scale{
+	scale(t, own, "trigger-reminder", own.Ingress(), idle)
+}
+
+// scale has a function run only while there is a request for it at an ingress.
+func scale(t *testing.T, own *system.System, name string, before *ingress.Ingress, idle time.Duration) {
+	t.Helper()
+	function := own.Process(name)
+	err := before.ScaleToZero(t.Context(), ingress.Scale{
 		Start: func(ctx context.Context) error {
 			if err := function.Start(); err != nil {
 				return err
@@ -75,7 +89,80 @@ func TestWakesFromZero(t *testing.T) {
 	p.quiet(3 * time.Second)
 }
 
-// The same while the cluster is not ready for it, and the sweep runs all the while: first
+// send is scaled to zero, and wakes for what has fired, without the sweep. While it starts the
+// inbox has the reminder already. The answer that it holds keeps it there until all is sent, for
+// longer than it may be idle, and then it goes back to zero.
+func TestSendWakesFromZero(t *testing.T) {
+	t.Parallel()
+	var way atomic.Pointer[ingress.Ingress] // to send
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if to := way.Load(); to != nil {
+			to.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(front.Close)
+	dir := filepath.Join(t.TempDir(), "data")
+	own, err := start(t.Context(), dir, func(o *system.Options) {
+		o.NoSchedules = true
+		o.Env = append(o.Env, "SEND_URL="+front.URL)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := own.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	saved, err := os.ReadFile(filepath.Join(dir, "ports.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ports struct{ Functions map[string]int }
+	if err := json.Unmarshal(saved, &ports); err != nil {
+		t.Fatal(err)
+	}
+	send := ingress.New(&url.URL{Scheme: "http", Host: process.Address(ports.Functions["send"])})
+	t.Cleanup(send.Close)
+	scale(t, own, "send", send, time.Second)
+	way.Store(send)
+	atZero := func() bool { return own.Process("send").PID() == 0 }
+	p := newPerson(t, own)
+
+	for round := 1; round <= 2; round++ {
+		due := time.Now().Add(2 * time.Second)
+		p.create(time.Until(due))
+		p.eventually(10*time.Second, "told in-app", func() bool { return len(p.inbox()) == round })
+		if p.mails() != round-1 {
+			t.Error("the e-mail has come before send was started")
+		}
+		p.told(*coldStart+60*time.Second, round)
+		t.Logf("with a start of %v, the e-mail came %v after its instant", *coldStart, time.Since(due).Round(time.Millisecond))
+		if got := send.Starts(); got != round {
+			t.Errorf("it was started %d times, want %d", got, round)
+		}
+		p.eventually(60*time.Second, "back to zero", atZero)
+	}
+
+	// The provider fails at first, so that the next try is due in some seconds: longer than the
+	// function may be idle.
+	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SendGrid, Status: 503})
+	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SES, Status: 503})
+	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SMTP, Status: 451})
+	p.create(time.Second)
+	p.eventually(*coldStart+30*time.Second, "it has been refused three times", func() bool {
+		return p.number(`select count(*) from deliveries where user_id = $1 and channel = 'email' and round >= 3`) == 1
+	})
+	own.Sandbox().Heal()
+	p.told(60*time.Second, 3)
+	if got := send.Starts(); got != 3 {
+		t.Errorf("it was started %d times, want 3: it was stopped with work left to do", got)
+	}
+	p.eventually(60*time.Second, "back to zero", atZero)
+	p.quiet(3 * time.Second)
+}
+
+// trigger-reminder is scaled to zero while the cluster is not ready for it, and the sweep runs all the while: first
 // the route is unknown, which Dapr takes for done, then nothing can be started, then it
 // starts, slowly. All reminders are told, each once.
 func TestWakesFromZeroBehindABrokenRoute(t *testing.T) {

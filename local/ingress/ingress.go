@@ -7,6 +7,7 @@ package ingress
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -111,38 +112,59 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	answer, err := i.pass(ctx, instance, r, body)
+	in, err := i.pass(ctx, instance, r, body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // as if there were nothing in between
+	}
+	defer in.Body.Close()
+	if f == (Fault{}) {
+		maps.Copy(w.Header(), in.Header)
+		w.WriteHeader(in.StatusCode)
+		if err := flow(w, in.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		return
+	}
+	answer, err := io.ReadAll(in.Body)
 	if f.Again > 0 {
 		i.later(f.Again, instance, r, body)
 	}
 	if err != nil || f.Cut {
-		panic(http.ErrAbortHandler) // as if there were nothing in between
+		panic(http.ErrAbortHandler)
 	}
-	maps.Copy(w.Header(), answer.header)
-	w.WriteHeader(answer.status)
-	_, _ = w.Write(answer.body)
+	maps.Copy(w.Header(), in.Header)
+	w.WriteHeader(in.StatusCode)
+	_, _ = w.Write(answer)
 }
 
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
+// flow passes an answer on as it comes.
+func flow(w http.ResponseWriter, answer io.Reader) error {
+	control := http.NewResponseController(w)
+	for part := make([]byte, 4096); ; {
+		if err := control.Flush(); err != nil {
+			return err
+		}
+		n, err := answer.Read(part)
+		if _, failed := w.Write(part[:n]); failed != nil {
+			return failed
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
-func (i *Ingress) pass(ctx context.Context, to *url.URL, r *http.Request, body []byte) (answer, error) {
+func (i *Ingress) pass(ctx context.Context, to *url.URL, r *http.Request, body []byte) (*http.Response, error) {
 	out, err := http.NewRequestWithContext(ctx, r.Method, to.JoinPath(r.URL.EscapedPath()).String(), bytes.NewReader(body))
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	out.URL.RawQuery = r.URL.RawQuery
 	out.Header = r.Header.Clone()
-	in, err := i.client.Do(out)
-	if err != nil {
-		return answer{}, err
-	}
-	defer in.Body.Close()
-	content, err := io.ReadAll(in.Body)
-	return answer{in.StatusCode, in.Header, content}, err
+	return i.client.Do(out)
 }
 
 // later passes a copy on after a while.
@@ -151,7 +173,10 @@ func (i *Ingress) later(wait time.Duration, to *url.URL, r *http.Request, body [
 	i.copies.Go(func() {
 		select {
 		case <-time.After(wait):
-			_, _ = i.pass(i.ctx, to, copied, body) // nobody wants its answer
+			if in, err := i.pass(i.ctx, to, copied, body); err == nil { // nobody wants its answer
+				_, _ = io.Copy(io.Discard, in.Body)
+				_ = in.Body.Close()
+			}
 		case <-i.ctx.Done():
 		}
 	})
