@@ -230,6 +230,7 @@ func TestBadTokens(t *testing.T) {
 		"nothing critical":     issuer.SignWith(t, payload(""), map[string]any{"crit": []string{}}),
 		"unknown and critical": issuer.SignWith(t, payload(""), map[string]any{"crit": []string{"x"}, "x": 1}),
 		"known and critical":   issuer.SignWith(t, payload(""), map[string]any{"crit": []string{"b64"}, "b64": true}),
+		"critical is null":     issuer.SignWith(t, payload(""), map[string]any{"crit": nil}),
 		"critical is a text":   issuer.SignWith(t, payload(""), map[string]any{"crit": "x"}),
 		"not an object":        issuer.Sign(t, []byte(`[]`)),
 		"too long":             issuer.Token(t, "user", map[string]any{"x": strings.Repeat("x", maxHeaderBytes)}),
