@@ -12,6 +12,7 @@ import (
 
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/metrics/metricstest"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 // touchAll makes every metric appear.
@@ -61,7 +62,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 			t.Errorf("whose metric is this? %s", line)
 		}
 	}
-	for _, want := range []string{"go_goroutines ", "process_start_time_seconds ", `duebell_build_info{function="test-function",`} {
+	for _, want := range []string{"go_goroutines ", "process_start_time_seconds ", `duebell_build_info{function="test-function",`, `tzdata="` + zone.Release() + `"`} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("there is no %s", want)
 		}
