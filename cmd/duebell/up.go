@@ -16,6 +16,7 @@ import (
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/store"
 	migrations "github.com/duebell/duebell/shared/store/migrate"
 	"github.com/duebell/duebell/shared/web"
 )
@@ -31,6 +32,11 @@ func up(ctx context.Context, args []string) error {
 	}](os.Environ())
 	if err != nil {
 		return err
+	}
+	if env.DatabaseURL != "" {
+		if err := store.CheckURL(env.DatabaseURL); err != nil {
+			return err
+		}
 	}
 	program, err := os.Executable()
 	if err != nil {
