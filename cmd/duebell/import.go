@@ -341,6 +341,9 @@ func (i *importer) send(ctx context.Context, r *request) error {
 	return i.keep(r, answer)
 }
 
+// maxAnswer is more than the failures of a whole request take.
+const maxAnswer = 64 << 20
+
 // giveUpAfter is for how long a request is tried.
 const giveUpAfter = 5 * time.Minute
 
@@ -369,7 +372,7 @@ func (i *importer) try(ctx context.Context, r *request, key string) ([]byte, err
 		return nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	page := isPage(resp.Header, answer)
 	switch {
 	case err != nil:
