@@ -67,6 +67,13 @@ bench: build ## Measure Duebell beside Dapr alone, River and the plain loop (BEN
 	@cd tools/bench && go build -o ../../build/bench .
 	@build/bench
 
+.PHONY: tzdata
+tzdata: ## Bring the newest time zones that Debian's package has into shared/zone (apt-get update first; needs zic)
+	@rm -rf build/tzdata && mkdir -p build/tzdata
+	@cd build/tzdata && apt-get download -qq tzdata && dpkg-deb -x tzdata_*.deb package && PATH=$$PATH:/usr/sbin zic -b slim -d zones package/usr/share/zoneinfo/tzdata.zi
+	@cd build/tzdata && release=$$(sed -n '1s/^# version //p' package/usr/share/zoneinfo/tzdata.zi) && go run ../../tools/tzdata/main.go "$$release" zones ../../shared/zone/zones.zip
+	@go test -count=1 ./shared/zone
+
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
 	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/monitoring tools/bench; do (cd $$module && $$lint run ./...); done

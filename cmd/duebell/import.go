@@ -45,11 +45,11 @@ type importConfig struct {
 	Token config.Secret `env:"DUEBELL_TOKEN" help:"the token of the user whose tasks they are to be"`
 }
 
-// The requests that an import is made of, at most: soon done, and small enough to be
-// kept until they are. They are smaller where a proxy wants that.
+// The requests that an import is made of: soon done, small enough to be kept until they
+// are, and with one record more still below the 1 MB that nginx allows.
 const (
 	requestRecords = 10_000
-	requestBytes   = 8 << 20
+	requestBytes   = 768 << 10
 )
 
 // importFile creates the tasks of a file.
@@ -145,6 +145,7 @@ type importer struct {
 	read     counting
 	header   []byte // of a table, with its line break
 	maxBytes int    // of a request
+	tooLarge int    // a request of that many bytes was; 0: none
 	sent     bool   // something is
 	failures failureFile
 	sum      importSummary
@@ -173,14 +174,22 @@ func (i *importer) run(ctx context.Context, in io.Reader, size int64) error {
 	i.failures.show(os.Stderr)
 	switch {
 	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "Interrupted: the same command goes on from here")
+		fmt.Fprintln(os.Stderr, "Interrupted: the same command goes on from here"+i.through())
 		return errInterrupted
 	case err != nil && i.sum.Created > 0:
-		return fmt.Errorf("%w\nWhen that is mended, the same command goes on from here", err)
+		return fmt.Errorf("%w\nWhen that is mended, the same command goes on from here%s", err, i.through())
 	case err == nil && i.failures.n > 0:
 		return fmt.Errorf("%d tasks failed; %s has them all", i.failures.n, i.failures.path)
 	}
 	return err
+}
+
+// through says what the same command needs besides, to cut the same requests.
+func (i *importer) through() string {
+	if i.tooLarge == 0 {
+		return ""
+	}
+	return ", through the same proxy: requests were cut to what it takes, and cut in another way they would be new ones"
 }
 
 // all sends everything, request by request.
@@ -278,8 +287,8 @@ func (i *importer) fill(r *request, records *api.Records) error {
 	return nil
 }
 
-// halves are two requests for the records of one.
-func (i *importer) halves(r *request) [2]*request {
+// sendHalves sends a request as two.
+func (i *importer) sendHalves(ctx context.Context, r *request) error {
 	half := [2]*request{i.newRequest(), i.newRequest()}
 	middle := len(r.lines) / 2
 	for n, at := range r.lines {
@@ -288,7 +297,12 @@ func (i *importer) halves(r *request) [2]*request {
 	split := r.begins + (r.ends-r.begins)*int64(r.at[middle])/int64(r.body.Len())
 	half[0].begins, half[0].ends = r.begins, split
 	half[1].begins, half[1].ends = split, r.ends
-	return half
+	for _, r := range half {
+		if err := i.send(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // errTooLarge says that a request has to be smaller.
@@ -297,6 +311,9 @@ var errTooLarge = errors.New("the request is too large for the server, or for a 
 // send sends a request until it is answered, and keeps what came of it. One that is too
 // large is sent as two.
 func (i *importer) send(ctx context.Context, r *request) error {
+	if i.tooLarge > 0 && r.body.Len() >= i.tooLarge && len(r.lines) > 1 {
+		return i.sendHalves(ctx, r)
+	}
 	// Its place in the file is part of the key, so that what is in the file twice is created
 	// twice. The same command cuts the same requests.
 	key := sha256.New()
@@ -314,19 +331,18 @@ func (i *importer) send(ctx context.Context, r *request) error {
 	case errors.Is(err, errTooLarge) && len(r.lines) == 1:
 		return i.failures.add(r.lines[0], err.Error(), r.record(0))
 	case errors.Is(err, errTooLarge):
-		i.maxBytes = min(i.maxBytes, r.body.Len()/2)
-		for _, half := range i.halves(r) {
-			if err := i.send(ctx, half); err != nil {
-				return err
-			}
-		}
-		return nil
+		i.tooLarge = r.body.Len()
+		i.maxBytes = i.tooLarge / 2
+		return i.sendHalves(ctx, r)
 	case err != nil:
 		return err
 	}
 	i.sent = true
 	return i.keep(r, answer)
 }
+
+// maxAnswer is more than the failures of a whole request take.
+const maxAnswer = 64 << 20
 
 // giveUpAfter is for how long a request is tried.
 const giveUpAfter = 5 * time.Minute
@@ -356,7 +372,7 @@ func (i *importer) try(ctx context.Context, r *request, key string) ([]byte, err
 		return nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	page := isPage(resp.Header, answer)
 	switch {
 	case err != nil:

@@ -271,15 +271,16 @@ func TestImportTableWithMistakes(t *testing.T) {
 	}
 }
 
-// A proxy that takes requests of 1 MB only gets smaller ones, and the same command
-// creates nothing twice.
+// A proxy that takes small requests only gets those, and the same command creates
+// nothing twice.
 func TestImportThroughAProxy(t *testing.T) {
 	w := newImportWorld(t)
 	w.serve()
+	var limit int64
 	var refused, served atomic.Int32
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: w.address})
 	proxy := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > 1<<20 {
+		if r.ContentLength > limit {
 			refused.Add(1)
 			out.Header().Set("Content-Type", "text/html")
 			out.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -296,19 +297,27 @@ func TestImportThroughAProxy(t *testing.T) {
 		text += fmt.Sprintf("task %d,%s\n", i, strings.Repeat("n", 1000))
 	}
 	w.write("tasks.csv", text+"\"unclosed,\nlast,\"of\nall\"\n")
-	for range 2 {
-		refused.Store(0)
-		served.Store(0)
-		status, out, errs := w.wait(w.run("tasks.csv", "-url", proxy.URL))
-		if status != 1 || !strings.HasPrefix(out, fmt.Sprintf("%d tasks created;", tasks+1)) || !strings.Contains(errs, "1 tasks failed") {
-			t.Errorf("%d %s%s", status, out, errs)
+	for n, tt := range []struct{ limit, mostRefused, leastServed int }{{1 << 20, 0, 5}, {150_000, 10, 4_000_000 / 150_000}} {
+		limit = int64(tt.limit)
+		for range 2 {
+			refused.Store(0)
+			served.Store(0)
+			status, out, errs := w.wait(w.run("tasks.csv", "-url", proxy.URL, "-name", fmt.Sprint(n)))
+			if status != 1 || !strings.HasPrefix(out, fmt.Sprintf("%d tasks created;", tasks+1)) || !strings.Contains(errs, "1 tasks failed") || strings.Contains(errs, "<h") {
+				t.Errorf("%d %s%s", status, out, errs)
+			}
+			if all, different := w.count(`select count(*) from tasks`), w.count(`select count(distinct title) from tasks`); all != (n+1)*(tasks+1) || different != tasks+1 {
+				t.Errorf("%d tasks with %d titles", all, different)
+			}
+			if n := int(refused.Load()); n > tt.mostRefused || (n > 0) != (tt.mostRefused > 0) || int(served.Load()) < tt.leastServed {
+				t.Errorf("a limit of %d: %d requests refused, %d served", tt.limit, n, served.Load())
+			}
 		}
-		if n, different := w.count(`select count(*) from tasks`), w.count(`select count(distinct title) from tasks`); n != tasks+1 || different != n {
-			t.Errorf("%d tasks with %d titles", n, different)
-		}
-		if refused.Load() == 0 || refused.Load() > 10 || served.Load() < 4 {
-			t.Errorf("%d requests refused, %d served", refused.Load(), served.Load())
-		}
+	}
+	w.write("large.csv", "title,notes\nlarge,"+strings.Repeat("n", 120_000)+"\nsmall,x\n")
+	limit = 100_000
+	if status, out, errs := w.wait(w.run("large.csv", "-url", proxy.URL)); status != 1 || !strings.HasPrefix(out, "1 tasks created;") || !strings.Contains(errs, "line 2: the request is too large for the server, or for a proxy before it (413") {
+		t.Errorf("%d %s%s", status, out, errs)
 	}
 }
 

@@ -27,6 +27,7 @@ Usage: duebell COMMAND [FLAGS]
   cleanup   delete leftover jobs and old rows, as the nightly cleanup does; -dry-run only counts
   reconcile schedule again everything that should be scheduled: after Dapr has lost jobs
   runtime   find the pinned Dapr runtime, or build it, and say where it is
+  version   say which version this is: of the program, the schema, the time zones, and Dapr on this machine
   help      show this
 
 duebell COMMAND -h shows a command's flags.
@@ -35,7 +36,7 @@ duebell COMMAND -h shows a command's flags.
 // command is one of duebell's commands. Its error is for people, and complete.
 type command func(ctx context.Context, args []string) error
 
-var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "dlq": dlq, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime}
+var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "dlq": dlq, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
 
 func main() {
 	// The first signal asks for an orderly end; a second one ends at once.

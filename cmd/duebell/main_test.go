@@ -3,15 +3,19 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/postgres/pgtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, nil) }
@@ -116,5 +120,21 @@ func TestDeadLetterTable(t *testing.T) {
 		"00000000-0000-0000-0000-000000000000  dead   12        3h   retry:  [31mred [0m\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var out strings.Builder
+	if err := writeVersion(&out); err != nil {
+		t.Fatal(err)
+	}
+	schemas, err := filepath.Glob("../../shared/store/migrate/*.sql")
+	if err != nil || len(schemas) == 0 {
+		t.Fatal(schemas, err)
+	}
+	for _, want := range []string{"duebell ", "commit ", fmt.Sprintf("schema     %d\n", len(schemas)), "time zones " + zone.Release() + "\n", "Dapr       " + dapr.Version + "\n", "Go         go1."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, &out)
+		}
 	}
 }

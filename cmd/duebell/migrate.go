@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/store"
 	migrations "github.com/duebell/duebell/shared/store/migrate"
 )
 
@@ -16,9 +17,7 @@ func migrate(ctx context.Context, args []string) error {
 	if err := parse(flag.NewFlagSet("migrate", flag.ContinueOnError), args); err != nil {
 		return err
 	}
-	cfg, err := config.Parse[struct {
-		URL config.Secret `env:"DATABASE_URL,required" help:"the URL of the database, such as postgres://user:password@host:5432/duebell"`
-	}](os.Environ())
+	cfg, err := config.Parse[store.Config](os.Environ())
 	if err != nil {
 		return err
 	}

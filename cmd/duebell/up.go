@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,7 +16,9 @@ import (
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/store"
 	migrations "github.com/duebell/duebell/shared/store/migrate"
+	"github.com/duebell/duebell/shared/web"
 )
 
 // up runs the whole system on this machine until ctx ends, and shows at the
@@ -25,9 +28,15 @@ func up(ctx context.Context, args []string) error {
 		Port        int           `env:"PORT" envDefault:"8080" help:"the port to serve on"`
 		DatabaseURL config.Secret `env:"DATABASE_URL" help:"the URL of the database to use instead of one of our own"`
 		Webhooks    preferences.Rules
+		CORS        web.CORS
 	}](os.Environ())
 	if err != nil {
 		return err
+	}
+	if env.DatabaseURL != "" {
+		if err := store.CheckURL(env.DatabaseURL); err != nil {
+			return err
+		}
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -49,6 +58,7 @@ func up(ctx context.Context, args []string) error {
 			_, err := migrations.Up(ctx, url)
 			return err
 		},
+		Env:    []string{"CORS_ORIGINS=" + strings.Join(env.CORS.Origins, ",")},
 		Report: out.step, OnEvent: out.event,
 	})
 	switch {

@@ -83,7 +83,7 @@ func TestFilters(t *testing.T) {
 		}
 	}
 	for query, detail := range map[string]string{
-		"completed=yes": "true or false", "due_before=tomorrow": "due_before must be a time", "limit=0": "from 1 to 500", "limit=501": "from 1 to 500",
+		"completed=yes": "true or false", "limit=5;completed=true": "malformed", "completed=%zz": "malformed", "due_before=2026-11-23T14:30:00%2B24:00": "write it as", "due_after=1795444200": "write it as 2026-11-23T14:30:00Z", "due_before=tomorrow": "due_before must be a time", "limit=0": "from 1 to 500", "limit=501": "from 1 to 500",
 		"cursor=nonsense": "cursor", "colour=red": "no parameter", "limit=1&limit=2": "more than once", "limit=%zz": "malformed",
 	} {
 		w.WantProblem(s.As("ada", "GET", "/api/tasks?"+query, nil), 400, "invalid", detail)

@@ -10,10 +10,12 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
+	"golang.org/x/time/rate"
 
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
@@ -23,6 +25,11 @@ import (
 const (
 	// maxIncoming bounds a message from a client, which has nothing to say.
 	maxIncoming = 512
+	// incomingRate and incomingBurst bound what a client sends altogether, in bytes a
+	// second: pings, which are answered, messages, which are not, and whatever else. An
+	// answer to a ping is 6 bytes long.
+	incomingRate  = 512
+	incomingBurst = 16 << 10
 	// closeTimeout is how long a client may take to answer the closing of its socket.
 	closeTimeout = time.Second
 	// statusUnauthorized is the registered code for a sign-in that does not hold.
@@ -34,7 +41,8 @@ const (
 //
 // It is closed with 1001 when the function stops, 1013 when the database is away,
 // and 3000 when the sign-in has expired. A client that does not receive, or does not
-// answer a ping, is cut off. All of them go on with ?after=.
+// answer a ping, is cut off. All of them go on with ?after=. One that sends too much, pings
+// included, is closed with 1008.
 func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		err := auth.RefuseUserHeader(r)
@@ -95,6 +103,8 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	// The library would wait for 5 s, and a function that stops has little time.
 	_ = taken.conn.SetDeadline(time.Now().Add(closeTimeout))
 	switch {
+	case taken.conn.tooMuch.Load():
+		_ = conn.Close(websocket.StatusPolicyViolation, "the client sends too much; nothing but answers to pings is asked of it")
 	case errors.Is(err, errDraining):
 		_ = conn.Close(websocket.StatusGoingAway, err.Error())
 	case errors.Is(err, errSignIn):
@@ -108,14 +118,36 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 // takenOver remembers the connection that was taken over from the server.
 type takenOver struct {
 	http.ResponseWriter
-	conn net.Conn
+	conn *limited
 }
 
 // Hijack implements http.Hijacker.
 func (t *takenOver) Hijack() (conn net.Conn, rw *bufio.ReadWriter, err error) {
 	conn, rw, err = http.NewResponseController(t.ResponseWriter).Hijack()
-	t.conn = conn
-	return conn, rw, err
+	if err != nil {
+		return nil, nil, err
+	}
+	t.conn = &limited{Conn: conn, allowed: rate.NewLimiter(incomingRate, incomingBurst)}
+	return t.conn, rw, nil
+}
+
+// limited is a connection that reads no more from a client who sends too much.
+type limited struct {
+	net.Conn
+	allowed *rate.Limiter
+	tooMuch atomic.Bool
+}
+
+var errTooMuch = errors.New("the client sends too much")
+
+// Read implements io.Reader.
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p[:min(len(p), incomingBurst)])
+	if !l.allowed.AllowN(time.Now(), n) {
+		l.tooMuch.Store(true)
+		return 0, errTooMuch
+	}
+	return n, err
 }
 
 // discard reads, and so answers pings, until the client goes.

@@ -481,6 +481,49 @@ func TestSocketHeartbeat(t *testing.T) {
 	}
 }
 
+// Whoever sends and sends is closed: nobody is to answer pings all day.
+func TestSocketThatSendsTooMuch(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	for name, send := range map[string]func(ctx context.Context, c *websocket.Conn) error{
+		"pings": func(ctx context.Context, c *websocket.Conn) error { return c.Ping(ctx) },
+		"messages": func(ctx context.Context, c *websocket.Conn) error {
+			return c.Write(ctx, websocket.MessageText, []byte("x"))
+		},
+		"empty": func(ctx context.Context, c *websocket.Conn) error { return c.Write(ctx, websocket.MessageText, nil) },
+	} {
+		c, err := openWS(t, s.URL()+"/api/notifications/ws", w.Token("ada"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		sent := 0
+		for err == nil && sent < 100_000 {
+			err = send(ctx, c.conn)
+			sent++
+		}
+		cancel()
+		// What it still sends may have the network drop what it was told.
+		if _, err := c.next(10 * time.Second); sent == 100_000 || websocket.CloseStatus(err) != websocket.StatusPolicyViolation && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: after %d it ends with %v", name, sent, err)
+		}
+		c.kill()
+	}
+	// One that asks now and then whether we are there is not.
+	c, err := openWS(t, s.URL()+"/api/notifications/ws", w.Token("ada"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.kill()
+	for range 100 {
+		if err := c.conn.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell(w, "ada", "0")
+	wantTitles(w, c, "0")
+}
+
 // dialRaw opens a stream on a connection that nobody reads from, but the first bytes.
 func dialRaw(w *functiontest.World, base, path, user string) *net.TCPConn {
 	w.Helper()

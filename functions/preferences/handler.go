@@ -50,8 +50,8 @@ func New(cfg Config) (*function.Function, error) {
 		Handler: web.NewMux(web.Routes{
 			"GET /api/preferences":     h.get,
 			"PUT /api/preferences":     h.put,
-			"GET " + unsubscribe.Path:  h.confirm,
-			"POST " + unsubscribe.Path: h.unsubscribe,
+			"GET " + unsubscribe.Path:  forPeople(h.confirm),
+			"POST " + unsubscribe.Path: forPeople(h.unsubscribe),
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
 		Close: s.Close,

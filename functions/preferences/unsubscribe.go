@@ -7,9 +7,11 @@ import (
 	"encoding/base64"
 	"html/template"
 	"net/http"
+	"strings"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/web"
 )
 
 // confirm shows whoever follows the link a page that asks. It changes nothing:
@@ -20,6 +22,20 @@ func (h handler) confirm(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writePage(w, page{Address: address})
+}
+
+// forPeople has a page say what is wrong, as people come here by a link and a button. A
+// caller who asks for JSON gets it.
+func forPeople(h web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		if err == nil || strings.Contains(r.Header.Get("Accept"), "json") {
+			return err
+		}
+		setPageHeaders(w.Header())
+		web.WriteProblemPage(w, r, err, func(detail string) []byte { return render(page{Problem: detail}) })
+		return nil
+	}
 }
 
 // unsubscribe stops the e-mail that the token names. Mail programs post here on
@@ -60,6 +76,7 @@ func (h handler) open(r *http.Request) (userID, address string, err error) {
 type page struct {
 	Address string
 	Done    bool
+	Problem string
 }
 
 const style = `body{font-family:sans-serif;max-width:30em;margin:4em auto;padding:0 1em}button{font:inherit;padding:.5em 1em}`
@@ -68,7 +85,9 @@ const style = `body{font-family:sans-serif;max-width:30em;margin:4em auto;paddin
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
 <title>Duebell: e-mail reminders</title><style>` + style + `</style></head><body>
-{{if .Done}}<h1>Done</h1>
+{{if .Problem}}<h1>That did not work</h1>
+<p>Duebell says: {{.Problem}}</p>
+{{else if .Done}}<h1>Done</h1>
 <p>Duebell sends no more reminders to {{.Address}}.</p>
 {{else}}<h1>No more e-mail?</h1>
 <p>Duebell will send no more reminders to {{.Address}}.</p>
@@ -83,16 +102,24 @@ var policy = func() string {
 }()
 
 func writePage(w http.ResponseWriter, p page) error {
-	var html bytes.Buffer
-	if err := pageTemplate.Execute(&html, p); err != nil {
-		return err
-	}
+	setPageHeaders(w.Header())
+	_, _ = w.Write(render(p)) // a caller who has hung up is no error
+	return nil
+}
+
+func setPageHeaders(h http.Header) {
 	for name, value := range map[string]string{
 		"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy, "Cache-Control": "no-store",
 		"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", // the URL holds the token
 	} {
-		w.Header().Set(name, value)
+		h.Set(name, value)
 	}
-	_, _ = w.Write(html.Bytes())
-	return nil
+}
+
+func render(p page) []byte {
+	var html bytes.Buffer
+	if err := pageTemplate.Execute(&html, p); err != nil {
+		panic(err) // the template fits the type
+	}
+	return html.Bytes()
 }

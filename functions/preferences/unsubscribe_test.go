@@ -30,8 +30,13 @@ func oneClick(s *functiontest.Server, path string) functiontest.Answer {
 
 func wantPage(t *testing.T, a functiontest.Answer, parts ...string) {
 	t.Helper()
+	wantPageOf(t, 200, a, parts...)
+}
+
+func wantPageOf(t *testing.T, status int, a functiontest.Answer, parts ...string) {
+	t.Helper()
 	h := a.Header
-	if a.Status != 200 || h.Get("Content-Type") != "text/html; charset=utf-8" || h.Get("Cache-Control") != "no-store" ||
+	if a.Status != status || h.Get("Content-Type") != "text/html; charset=utf-8" || h.Get("Cache-Control") != "no-store" ||
 		h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Content-Type-Options") != "nosniff" ||
 		!strings.HasPrefix(h.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-") || len(h.Values("Set-Cookie")) > 0 {
 		t.Errorf("%d %v", a.Status, h)
@@ -176,9 +181,11 @@ func TestBadUnsubscribeTokens(t *testing.T) {
 		strings.Replace(good, "token=", "TOKEN=", 1), other,
 	} {
 		for _, a := range []functiontest.Answer{s.Call("GET", path, nil), oneClick(s, path)} {
-			w.WantProblem(a, 400, "invalid", "this link is not valid")
+			wantPageOf(t, 400, a, "<h1>That did not work</h1>", "this link is not valid", "latest reminder")
 			answers[a.Body] = true
 		}
+		// Programs that ask for JSON get it.
+		w.WantProblem(s.Call("POST", path, nil, "Accept", "application/json"), 400, "invalid", "this link is not valid")
 	}
 	if len(answers) != 1 {
 		t.Errorf("the answers differ: %v", answers)
@@ -188,7 +195,7 @@ func TestBadUnsubscribeTokens(t *testing.T) {
 	wantPage(t, oneClick(s, link("nobody", "nobody@example.com")))
 	w.WantProblem(s.Call("PUT", good, nil), 405, "invalid", "POST")
 	// Without a key no link is good.
-	w.WantProblem(oneClick(functiontest.Serve(w, New), good), 400, "invalid", "not valid")
+	wantPageOf(t, 400, oneClick(functiontest.Serve(w, New), good), "not valid")
 }
 
 func TestUnsubscribePageEscapes(t *testing.T) {
@@ -206,5 +213,9 @@ func TestUnsubscribeWhileTheDatabaseIsAway(t *testing.T) {
 	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"
 	s := functiontest.Serve(w, New, "UNSUBSCRIBE_KEY="+key)
 	wantPage(t, s.Call("GET", link("ada", "ada@example.com"), nil))
-	w.WantProblem(oneClick(s, link("ada", "ada@example.com")), 503, "unavailable", "try again")
+	away := oneClick(s, link("ada", "ada@example.com"))
+	wantPageOf(t, 503, away, "<h1>That did not work</h1>", "try again")
+	if away.Header.Get("Retry-After") == "" {
+		t.Error("it does not say when to try again")
+	}
 }

@@ -4,7 +4,9 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -23,8 +25,8 @@ const (
 
 // Options says how a broker runs. All fields are needed.
 type Options struct {
-	// Dir holds what is published, and how far each subscriber is. Only one broker
-	// may use a Dir.
+	// Dir holds what is published, and how far each subscriber is. Only one broker may use
+	// a Dir, and no other user of this machine reads what is in it.
 	Dir  string
 	Port int
 	// Topics are made when Dir is new. Others are made when they are first used.
@@ -58,6 +60,10 @@ func (b *Broker) Start() error {
 	defer b.mu.Unlock()
 	if b.cluster != nil {
 		return nil
+	}
+	// The files themselves are for everybody to read, as the broker makes them.
+	if err := errors.Join(os.MkdirAll(b.options.Dir, 0o700), os.Chmod(b.options.Dir, 0o700)); err != nil { //nolint:gosec // a folder
+		return err
 	}
 	cluster, err := kfake.NewCluster(
 		kfake.Ports(b.options.Port), kfake.DataDir(b.options.Dir),

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -119,6 +120,28 @@ func TestKeepsWhatItHas(t *testing.T) {
 		t.Errorf("of the third topic came: %v", got)
 	}
 	third.Close()
+}
+
+// Events are of people: nobody else on this machine reads them, also in a folder that an
+// older version has made.
+func TestOthersCanNotRead(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "kafka")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ports, err := process.FreePorts(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.Start(broker.Options{Dir: dir, Port: ports[0], Topics: []string{"first"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	publish(t, b, "first", "secret")
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("its mode is %v, %v", info.Mode(), err)
+	}
 }
 
 func TestPortThatIsTaken(t *testing.T) {

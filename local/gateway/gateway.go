@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -21,8 +22,8 @@ type Gateway struct {
 }
 
 // New returns a gateway to the functions whose base URLs backends has; the routes of
-// others are not known to it. own serves everything under /dev/. It answers /healthz
-// itself. A function that is away makes a 503.
+// others are not known to it. own serves everything under /dev/, to who calls this machine by
+// its own name. It answers /healthz itself. A function that is away makes a 503.
 func New(backends map[string]*url.URL, own http.Handler) *Gateway {
 	g := &Gateway{transport: &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}}
 	routes := web.Routes{
@@ -30,6 +31,9 @@ func New(backends map[string]*url.URL, own http.Handler) *Gateway {
 			return web.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 		},
 		"/dev/": func(w http.ResponseWriter, r *http.Request) error {
+			if !isThisMachine(r.Host) {
+				return fault.Forbidden("what is under /dev/ is for this machine only: call it 127.0.0.1 or localhost")
+			}
 			own.ServeHTTP(w, r)
 			return nil
 		},
@@ -52,6 +56,17 @@ func New(backends map[string]*url.URL, own http.Handler) *Gateway {
 		mux.ServeHTTP(w, r)
 	})
 	return g
+}
+
+// isThisMachine reports whether a request's Host is this machine's own name for itself. A page
+// of another site can have its own name lead here, and would read what is served without
+// a token (DNS rebinding).
+func isThisMachine(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || err == nil && address.IsLoopback()
 }
 
 // preflights are the routes of browsers that ask whether a page of another site may make

@@ -110,6 +110,36 @@ func TestEachRouteReachesItsFunction(t *testing.T) {
 	}
 }
 
+// A page of another site whose name leads to this machine reads nothing of what needs no
+// token.
+func TestOwnPathsAreOfThisMachine(t *testing.T) {
+	base := serve(t, nil)
+	for host, want := range map[string]int{
+		"127.0.0.1": 200, "127.0.0.1:8080": 200, "localhost": 200, "LOCALHOST:8080": 200, "127.0.0.2:80": 200, "[::1]:8080": 200, "[::1]": 200,
+		"evil.example": 403, "evil.example:8080": 403, "127.0.0.1.evil.example": 403, "localhost.evil.example:8080": 403, "localhost.": 403, "10.0.0.1:8080": 403, "0.0.0.0:8080": 403, "127.1": 403,
+	} {
+		for _, path := range []string{"/dev/messages", "/dev/issuer/keys", "/dev/faults"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Host = host
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			response.Body.Close()
+			if response.StatusCode != want || err != nil {
+				t.Errorf("%s of %s answers %d, want %d", path, host, response.StatusCode, want)
+			}
+			if want != http.StatusOK && !strings.Contains(problem(t, response, string(body)), "localhost") {
+				t.Errorf("it answers %s", body)
+			}
+		}
+	}
+}
+
 func TestOwnPaths(t *testing.T) {
 	base := serve(t, nil)
 	if response, _ := do(t, http.MethodGet, base+"/healthz", ""); response.StatusCode != http.StatusOK {

@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +32,9 @@ const (
 	steadyAfter   = 10 * time.Second // a child that ran this long starts again without delay
 	readyInterval = 25 * time.Millisecond
 	tailLines     = 10
+
+	defaultLogLimit = 8 << 20
+	rotateInterval  = time.Second
 )
 
 // Spec says what to run and how to treat it.
@@ -50,6 +54,9 @@ type Spec struct {
 	// LogFile takes the child's standard output and standard error. The one of
 	// an earlier Process stays as LogFile.old. "" throws the output away.
 	LogFile string
+	// LogLimit is the size in bytes at which LogFile is emptied, and what it held becomes
+	// LogFile.old; 0 means 8 MB. What the child writes in that very moment may be lost.
+	LogLimit int64
 	// StopSignal asks the child to end; 0 means SIGTERM.
 	StopSignal syscall.Signal
 	// StopTimeout is how long it may take to end before it is killed; 0 means
@@ -150,7 +157,7 @@ type run struct {
 type child struct {
 	pid     int
 	exited  chan struct{}
-	logFrom int64 // where its output starts in the log
+	logFrom atomic.Int64 // where its output starts in the log
 }
 
 // Start runs the child and returns as soon as it runs; see Ready. onEvent may be
@@ -164,6 +171,9 @@ func Start(spec Spec, onEvent func(Event)) (*Process, error) {
 	}
 	if spec.StopTimeout == 0 {
 		spec.StopTimeout = 5 * time.Second
+	}
+	if spec.LogLimit == 0 {
+		spec.LogLimit = defaultLogLimit
 	}
 	if spec.OrphanSignal == 0 {
 		spec.OrphanSignal = syscall.SIGKILL
@@ -225,7 +235,7 @@ func (p *Process) supervise(r *run, started chan<- error) {
 		if err == nil {
 			pid = c.pid
 			err = p.await(r, c, cmd)
-			lines = Tail(p.spec.LogFile, c.logFrom, tailLines)
+			lines = Tail(p.spec.LogFile, c.logFrom.Load(), tailLines)
 		}
 		if time.Since(since) > steadyAfter {
 			pause.Reset()
@@ -283,7 +293,7 @@ func (p *Process) spawn(r *run) (*child, *exec.Cmd, error) {
 		}
 		defer log.Close()
 		if info, err := log.Stat(); err == nil {
-			c.logFrom = info.Size()
+			c.logFrom.Store(info.Size())
 		}
 		cmd.Stdout, cmd.Stderr = log, log
 	}
@@ -318,6 +328,7 @@ func (p *Process) await(r *run, c *child, cmd *exec.Cmd) error {
 			p.update(r, func() { r.ready, r.steady = true, true })
 		}
 	})
+	watch.Go(func() { p.rotate(ctx, c) })
 	err := reap(cmd, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -329,6 +340,28 @@ func (p *Process) await(r *run, c *child, cmd *exec.Cmd) error {
 	p.update(r, func() { r.ready = false })
 	close(c.exited)
 	return err
+}
+
+// rotate keeps the log short while the child runs.
+func (p *Process) rotate(ctx context.Context, c *child) {
+	if p.spec.LogFile == "" {
+		return
+	}
+	ticker := time.NewTicker(rotateInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if info, err := os.Stat(p.spec.LogFile); err != nil || info.Size() < p.spec.LogLimit {
+			continue
+		}
+		if empty(p.spec.LogFile) == nil {
+			c.logFrom.Store(0)
+		}
+	}
 }
 
 func (p *Process) update(r *run, change func()) {

@@ -336,6 +336,31 @@ func TestLogOfTheRunBeforeIsKept(t *testing.T) {
 	}
 }
 
+// What goes on for weeks does not fill the disk, and its last lines are still there.
+func TestLongLogIsRotated(t *testing.T) {
+	spec := shell("bell", "i=0; while [ $i -lt 600 ]; do i=$((i+1)); echo line $i; sleep 0.01; done; echo last words; exit 3")
+	spec.LogFile, spec.LogLimit = filepath.Join(t.TempDir(), "bell.log"), 1000
+	events := make(chan process.Event, 1)
+	start(t, spec, func(e process.Event) { events <- e })
+	eventually(t, "the log was rotated", func() bool { return len(process.Tail(spec.LogFile+".old", 0, 1)) == 1 })
+	old := process.Tail(spec.LogFile+".old", 0, 1000)
+	if old[0] != "line 1" {
+		t.Errorf("what was taken out begins with %q", old[0])
+	}
+	eventually(t, "it goes on at the log's beginning", func() bool {
+		text, err := os.ReadFile(spec.LogFile)
+		return err == nil && strings.HasPrefix(string(text), "line ")
+	})
+	died := <-events
+	if n := len(died.LastLines); n == 0 || died.LastLines[n-1] != "last words" {
+		t.Errorf("its last lines are %q", died.LastLines)
+	}
+	info, err := os.Stat(spec.LogFile)
+	if err != nil || info.Size() > 5000 {
+		t.Errorf("the log has %v bytes, %v", info.Size(), err)
+	}
+}
+
 func TestTail(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
 	if err := os.WriteFile(file, []byte("old\n"+strings.Repeat("x\n", 20000)+"a\nb\n"), 0o600); err != nil {

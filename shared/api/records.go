@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/unicode"
@@ -201,7 +200,7 @@ func (r *Records) fill() error {
 		r.done = 0
 	}
 	if n := len(r.held); n == cap(r.held) {
-		r.held = slices.Grow(r.held, max(64<<10, min(n, r.maxAhead-n)))
+		r.held = append(make([]byte, 0, n+max(64<<10, min(n, r.maxAhead-n))), r.held...)
 	}
 	for range 100 {
 		if r.ended != nil {

@@ -133,6 +133,59 @@ func TestUnclosedQuoteTooFarBack(t *testing.T) {
 	}
 }
 
+// What is held has a bound, whatever comes.
+func TestRecordsHoldLittle(t *testing.T) {
+	repeat := func(text string) io.Reader { // 100 MB of it
+		block := strings.NewReader(strings.Repeat(text, 1<<20/len(text)))
+		var blocks []io.Reader
+		for range 100 {
+			blocks = append(blocks, io.NewSectionReader(block, 0, block.Size()))
+		}
+		return io.MultiReader(blocks...)
+	}
+	const few = MaxRecord + 256<<10
+	for name, tt := range map[string]struct {
+		text  string
+		table bool
+		most  int
+	}{
+		"a line":                  {"x", false, few},
+		"a row":                   {"x,", true, few},
+		"a quoted cell":           {"x", true, few},
+		"a quoted cell of lines":  {"Pay,injected\n", true, maxAhead + few},
+		"with quotes":             {"Pay,\"\"injected\"\"\n", true, maxAhead + few},
+		"quotes and no end":       {"\"\"", true, few},
+		"cells that do not close": {"x,\"" + strings.Repeat("y", 1000) + "\n" + strings.Repeat("z", 1000) + "\n", true, few},
+	} {
+		r := NewRecords(io.MultiReader(strings.NewReader("title,notes\nfirst,\""), repeat(tt.text)), tt.table)
+		if tt.table {
+			if _, _, err := r.Header(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read, last := 0, 0
+		for {
+			text, err := r.Next()
+			refused, isRefused := errors.AsType[*Refused](err)
+			if errors.Is(err, io.EOF) {
+				break
+			} else if err != nil && !isRefused {
+				t.Fatal(err)
+			}
+			read, last = read+len(text), r.LastLine
+			if isRefused {
+				last = refused.Last
+			}
+			if cap(r.held) > tt.most {
+				t.Fatalf("%s: holds %d bytes in line %d, want at most %d", name, cap(r.held), last, tt.most)
+			}
+		}
+		if read < 90<<20 {
+			t.Errorf("%s: %d bytes were read, to line %d", name, read, last)
+		}
+	}
+}
+
 func TestHeader(t *testing.T) {
 	encode := func(text string, bigEndian bool) string {
 		var b []byte

@@ -194,7 +194,9 @@ func bearerToken(r *http.Request) (string, error) {
 		return "", err
 	}
 	if len(headers[0]) > maxHeaderBytes {
-		return "", badToken(refuse("too long", "at most 16384 bytes", "%d bytes", len(headers[0])))
+		err := fault.Unauthenticated("the Authorization header is %d bytes long, and %d are read here: ask your issuer for a smaller token; long ones often list groups", len(headers[0]), maxHeaderBytes)
+		err.Err = refuse("too long", "at most 16384 bytes", "%d bytes", len(headers[0]))
+		return "", err
 	}
 	return token, nil
 }

@@ -23,31 +23,27 @@ type issuer struct {
 // parse reads a token (a JSON Web Token in its compact form, RFC 7519). Nothing in it is
 // checked yet.
 func parse(token string) (*jose.JSONWebSignature, error) {
-	signed, err := jose.ParseSignedCompact(token, algorithms)
-	if err != nil {
-		// What the library says may quote the token.
-		if algorithm, ok := algorithmOf(token); ok && !slices.Contains(algorithms, algorithm) {
-			return nil, refuse("algorithm", fmt.Sprint("one of ", algorithms), "%s", shown(string(algorithm)))
-		}
-		return nil, refuse("no signed token", "a JSON Web Token of three parts, header.payload.signature",
-			"%d parts, %d characters", strings.Count(token, ".")+1, len(token))
+	parts := strings.Split(token, ".")
+	malformed := refuse("no signed token", "a JSON Web Token of three parts, header.payload.signature",
+		"%d parts, %d characters", len(parts), len(token))
+	var header map[string]jsontext.Value
+	first, err := base64.RawURLEncoding.DecodeString(parts[0])
+	if err != nil || len(parts) != 3 || json.Unmarshal(first, &header) != nil {
+		return nil, malformed
+	}
+	if algorithm, _ := text(header["alg"]); !slices.Contains(algorithms, jose.SignatureAlgorithm(algorithm)) {
+		return nil, refuse("algorithm", fmt.Sprint("one of ", algorithms), "%s", shown(algorithm))
 	}
 	// None of the extensions that a token may call critical is known here, and an empty
 	// list of them is not allowed (RFC 7515, section 4.1.11).
-	if critical, ok := signed.Signatures[0].Protected.ExtraHeaders["crit"]; ok {
+	if critical, ok := header["crit"]; ok {
 		return nil, refuse("critical header", "no crit", "%s", shown(critical))
 	}
-	return signed, nil
-}
-
-// algorithmOf returns what a token says it is signed with.
-func algorithmOf(token string) (jose.SignatureAlgorithm, bool) {
-	var header struct {
-		Algorithm jose.SignatureAlgorithm `json:"alg"`
+	signed, err := jose.ParseSignedCompact(token, algorithms)
+	if err != nil {
+		return nil, malformed // what the library says may quote the token
 	}
-	first, _, found := strings.Cut(token, ".")
-	text, err := base64.RawURLEncoding.DecodeString(first)
-	return header.Algorithm, found && err == nil && json.Unmarshal(text, &header) == nil
+	return signed, nil
 }
 
 // issuerOf returns the issuer that a token says it is of.
@@ -56,7 +52,7 @@ func (v *Verifier) issuerOf(token *jose.JSONWebSignature) (*issuer, error) {
 		Issuer string `json:"iss"`
 	}
 	if err := json.Unmarshal(token.UnsafePayloadWithoutVerification(), &c); err != nil {
-		return nil, malformed(err)
+		return nil, badClaims(err)
 	}
 	var known []string
 	for _, issuer := range v.issuers {
@@ -68,8 +64,8 @@ func (v *Verifier) issuerOf(token *jose.JSONWebSignature) (*issuer, error) {
 	return nil, refuse("issuer", shown(known), "%s", shown(c.Issuer))
 }
 
-// malformed says which claim can't be read.
-func malformed(err error) error {
+// badClaims says which claim can't be read.
+func badClaims(err error) error {
 	if e, ok := errors.AsType[*json.SemanticError](err); ok {
 		return refuse("claims", "claims of the form that the standards say", "something else in %s", shown(string(e.JSONPointer)))
 	}
@@ -91,11 +87,11 @@ type claims struct {
 func (i *issuer) user(payload []byte, now time.Time) (User, error) {
 	var c claims
 	if err := json.Unmarshal(payload, &c); err != nil {
-		return User{}, malformed(err)
+		return User{}, badClaims(err)
 	}
 	var all map[string]jsontext.Value
 	if err := json.Unmarshal(payload, &all); err != nil {
-		return User{}, malformed(err)
+		return User{}, badClaims(err)
 	}
 	switch {
 	case !slices.ContainsFunc(i.Audience, func(good string) bool { return slices.Contains(c.Audience, good) }):

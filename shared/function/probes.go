@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/shared/web"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 // checkTimeout bounds all checks of one /readyz together.
@@ -26,9 +27,9 @@ type result struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// healthz says that the process is alive.
+// healthz says that the process is alive, and which release of the time zones it has.
 func (s *server) healthz(w http.ResponseWriter, _ *http.Request) error {
-	return web.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	return web.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok", "tzdata": zone.Release()})
 }
 
 // readyz answers 200 if every check passes, else 503. The answer says which do

@@ -143,14 +143,16 @@ func (d *Dapr) Keep(ctx context.Context, name string) error {
 	return nil
 }
 
-// Holds reports whether Dapr has a job of a name.
+// Holds reports whether Dapr has a job of a name. It fails unless Dapr says the one or
+// the other.
 func (d *Dapr) Holds(ctx context.Context, name string) (bool, error) {
 	_, err := d.client.GetJob(ctx, name)
-	switch {
+	switch answer := status.Convert(err); {
 	case err == nil:
 		return true, nil
-	// Dapr says Internal, and means this by its text (measured with 1.18.1).
-	case status.Code(err) == codes.NotFound, status.Code(err) == codes.Internal && strings.Contains(strings.ToLower(err.Error()), "not found"):
+	// Dapr says Internal, and means this by its text (measured with 1.18.1). Much else may
+	// be not found: the scheduler's host, an app, a namespace. Nothing is known then.
+	case (answer.Code() == codes.Internal || answer.Code() == codes.NotFound) && strings.HasSuffix(answer.Message(), "job not found: "+name):
 		return false, nil
 	default:
 		return false, fmt.Errorf("look for job %s: %w", name, err)

@@ -100,12 +100,19 @@ func TestDaprJobs(t *testing.T) {
 		schedule(once, due)
 	}
 	schedule(deleted, due)
+	if there, err := client.Holds(t.Context(), jobs.Name(deleted)); err != nil || !there {
+		t.Errorf("a job that is there: %v, %v", there, err)
+	}
 	schedule(again, due)
 	schedule(gone, due)
 	for range 2 { // nor is deleting what isn't there
 		if err := client.Delete(t.Context(), deleted); err != nil {
 			t.Error(err)
 		}
+	}
+
+	if there, err := client.Holds(t.Context(), jobs.Name(deleted)); err != nil || there {
+		t.Errorf("a job that was deleted: %v, %v", there, err)
 	}
 
 	a.wait(t, once, 1)

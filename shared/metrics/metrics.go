@@ -22,6 +22,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/duebell/duebell/shared/zone"
 )
 
 // lateBuckets resolve what Dapr and Postgres do on a good day, and what is left when
@@ -76,7 +78,7 @@ var (
 	rateLimited = counter("duebell_http_requests_rate_limited_total",
 		"HTTP requests refused because their user made too many.")
 	build = gauges("duebell_build_info",
-		"Always 1: which function this is, and of which build.", "function", "version", "revision", "goversion")
+		"Always 1: which function this is, of which build, and with which release of the time zones.", "function", "version", "revision", "goversion", "tzdata")
 )
 
 var registry = newRegistry()
@@ -127,7 +129,7 @@ func SetFunction(name string) {
 		}
 	}
 	build.Reset()
-	build.WithLabelValues(name, version, revision, runtime.Version()).Set(1)
+	build.WithLabelValues(name, version, revision, runtime.Version(), zone.Release()).Set(1)
 }
 
 // Scheduled counts a job that Dapr was asked to hold.

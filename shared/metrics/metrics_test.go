@@ -12,6 +12,7 @@ import (
 
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/metrics/metricstest"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 // touchAll makes every metric appear.
@@ -66,6 +67,9 @@ func TestNamesFollowTheConventions(t *testing.T) {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("there is no %s", want)
 		}
+	}
+	if want := `,tzdata="` + zone.Release() + `",`; !strings.Contains(text, want) {
+		t.Errorf("there is no %s", want)
 	}
 }
 

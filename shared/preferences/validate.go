@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 // Limits on what a user may choose.
@@ -16,7 +17,6 @@ const (
 	MaxEmails      = 5
 	MaxPhones      = 5
 	MaxDevices     = 20
-	maxZone        = 64
 	maxLanguage    = 35   // what RFC 5646, section 4.4.1, expects everybody to take
 	maxDeviceToken = 4096 // characters; FCM's have about 200 and no stated limit
 	maxWebhook     = 2000 // characters
@@ -28,7 +28,7 @@ const (
 // that is stored: lists without repetition. The error is a fault with code
 // invalid, and says what to change.
 func (p *Preferences) Validate(rules Rules) error {
-	if _, ok := loadZone(p.TimeZone); !ok {
+	if _, ok := zone.Load(p.TimeZone); !ok {
 		return fault.Invalid("time_zone must be the name of a time zone such as \"Europe/Paris\" or \"UTC\" (IANA), not %.40q", p.TimeZone)
 	}
 	if err := checkLanguage(p.Language); err != nil {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -32,12 +33,38 @@ type Config struct {
 	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"8" help:"how many connections one process keeps at most"`
 }
 
+// CheckURL reports why a URL is not that of a database. Its error does not repeat what it is
+// about; pgx's own would, and what connects to it would tell parts of a password for names of
+// hosts and databases.
+func CheckURL(url config.Secret) error {
+	_, err := parseURL(url)
+	return err
+}
+
+func parseURL(url config.Secret) (*pgxpool.Config, error) {
+	wrong := errors.New("DATABASE_URL is not a Postgres URL; write it like postgres://user:password@host:5432/duebell")
+	if !strings.HasPrefix(url.Reveal(), "postgres://") && !strings.HasPrefix(url.Reveal(), "postgresql://") {
+		return nil, wrong
+	}
+	parsed, err := pgxpool.ParseConfig(url.Reveal())
+	if err != nil {
+		return nil, wrong
+	}
+	names := []string{parsed.ConnConfig.Host, parsed.ConnConfig.Database}
+	for _, other := range parsed.ConnConfig.Fallbacks {
+		names = append(names, other.Host)
+	}
+	if strings.Contains(strings.Join(names, ""), "@") || strings.Contains(parsed.ConnConfig.Database, "/") {
+		return nil, errors.New("DATABASE_URL has an @ or / where none can be; in a password write @ as %40, / as %2F, # as %23, ? as %3F and % as %25")
+	}
+	return parsed, nil
+}
+
 // Validate reports what is wrong with the configuration.
 func (c Config) Validate() error {
 	var problems []error
-	if _, err := pgxpool.ParseConfig(c.URL.Reveal()); err != nil {
-		// pgx's own error repeats parts of the URL.
-		problems = append(problems, errors.New("DATABASE_URL is not a Postgres URL; write it like postgres://user:password@host:5432/duebell"))
+	if err := CheckURL(c.URL); err != nil {
+		problems = append(problems, err)
 	}
 	if c.MaxConns < 1 {
 		problems = append(problems, errors.New("DATABASE_MAX_CONNS must be at least 1"))
@@ -87,9 +114,9 @@ type Store struct {
 // Open makes a Store. It does not connect: that happens on first use, so that a
 // function starts while the database is away, and recovers when it comes back.
 func Open(cfg Config) (*Store, error) {
-	pc, err := pgxpool.ParseConfig(cfg.URL.Reveal())
+	pc, err := parseURL(cfg.URL)
 	if err != nil {
-		return nil, cfg.Validate()
+		return nil, err
 	}
 	pc.MaxConns = cfg.MaxConns
 	pc.MaxConnIdleTime = 5 * time.Minute

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"os"
 	"slices"
@@ -197,6 +198,38 @@ func TestConfig(t *testing.T) {
 }
 
 // The secret comes in, stays or goes as it is asked, and is never read.
+// A password that is not escaped as URLs want it has parts that look like a host's name, say,
+// and would be logged as such: whatever is in it, nothing of it is told.
+func TestNoErrorTellsThePassword(t *testing.T) {
+	for _, url := range []string{
+		"postgres://duebell:hunt@er2@127.0.0.1:1/db", "postgres://duebell:hunt/er2@127.0.0.1:1/db", "postgres://duebell:12/hunt@er2@127.0.0.1:1/db", "postgres://duebell:12@127.0.0.1/hunt@er2/db",
+		"postgres://duebell:hunt#er2@127.0.0.1:1/db", "postgres://duebell:hunt?er2@127.0.0.1:1/db", "postgres://duebell:hunt%er2@127.0.0.1:1/db", "postgres://duebell:hunt er2@127.0.0.1:1/db",
+		"postgres://duebell:hunt:er2@127.0.0.1:1/db", "postgres://duebell:hunt[er2@127.0.0.1:1/db", "postgres://duebell:hunt,er2@127.0.0.1:1/db", "postgres://duebell:x@hunt,er2@127.0.0.1:1/db",
+		"postgres://duebell:hunter2@127.0.0.1:notaport/db", "postgres://duebell:hunter2@127.0.0.1:1/db?sslmode=hunter2", "postgres://duebell:hunter2@127.0.0.1:1/db?connect_timeout=hunter2",
+		"postgres://duebell@127.0.0.1:1/db?password=hunter2&x", "host=127.0.0.1 port=1 user=duebell password=hunt er2=x", "host=127.0.0.1 password='hunter2", "duebell:hunter2@127.0.0.1/db",
+		"postgres//duebell:hunter2@127.0.0.1", "mysql://duebell:hunter2@127.0.0.1/db", "postgres://duebell:hunter2@127.0.0.1:1/db",
+	} {
+		cfg := store.Config{URL: config.Secret(url), MaxConns: 1}
+		err := cfg.Validate()
+		s, openErr := store.Open(cfg)
+		if (openErr == nil) != (err == nil) {
+			t.Errorf("%s: valid %v, opened %v", url, err, openErr)
+		}
+		errs := []error{err, openErr}
+		if openErr == nil {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			errs = append(errs, s.Ping(ctx))
+			cancel()
+			s.Close()
+		}
+		for _, err := range errs {
+			if told := fmt.Sprint(err); strings.Contains(told, "hunt") || strings.Contains(told, "er2") {
+				t.Errorf("%s: %s", url, told)
+			}
+		}
+	}
+}
+
 func TestWebhookSecretIsKept(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)

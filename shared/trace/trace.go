@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -42,6 +43,7 @@ func Start(cfg Config, function string) (stop func(), err error) {
 	if cfg.Endpoint == "" {
 		return func() {}, nil
 	}
+	otel.SetLogger(logr.New(sink{}))
 	ctx := context.Background()
 	exporter, err := otlptracegrpc.New(ctx)
 	if err != nil {
@@ -62,6 +64,30 @@ func Start(cfg Config, function string) (stop func(), err error) {
 		_ = provider.Shutdown(ctx) // nobody waits for a trace
 	}, nil
 }
+
+// sink logs that OpenTelemetry can't read one of its variables, and not what is in it:
+// OTEL_EXPORTER_OTLP_HEADERS holds a key, say.
+type sink struct{}
+
+// Error implements logr.LogSink.
+func (sink) Error(_ error, message string, _ ...any) {
+	slog.Warn("one of OpenTelemetry's variables can't be read, and is left out", "step", message)
+}
+
+// Init implements logr.LogSink.
+func (sink) Init(logr.RuntimeInfo) {}
+
+// Enabled implements logr.LogSink.
+func (sink) Enabled(int) bool { return false }
+
+// Info implements logr.LogSink.
+func (sink) Info(int, string, ...any) {}
+
+// WithValues implements logr.LogSink.
+func (s sink) WithValues(...any) logr.LogSink { return s }
+
+// WithName implements logr.LogSink.
+func (s sink) WithName(string) logr.LogSink { return s }
 
 // identity is who makes a request, and for whom.
 type identity struct{ user, caller string }

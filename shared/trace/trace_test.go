@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -124,5 +126,26 @@ func TestOffByDefault(t *testing.T) {
 	defer stop()
 	if otel.GetTracerProvider() != before {
 		t.Error("something is recorded")
+	}
+}
+
+// What can't be read of OpenTelemetry's variables is left out and named, and not told: the
+// headers hold a key.
+func TestVariablesAreNotTold(t *testing.T) {
+	if os.Getenv("TRACE_TEST_CHILD") != "" {
+		stop, err := trace.Start(trace.Config{Endpoint: "http://127.0.0.1:1"}, "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		return
+	}
+	for _, headers := range []string{"hunter2", "api key=hunter2", "key=hunter2%zz"} {
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVariablesAreNotTold$")
+		child.Env = append(os.Environ(), "TRACE_TEST_CHILD=1", "OTEL_EXPORTER_OTLP_HEADERS="+headers)
+		out, err := child.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "hunter2") || !strings.Contains(string(out), "OpenTelemetry's variables") {
+			t.Errorf("%s: %v\n%s", headers, err, out)
+		}
 	}
 }

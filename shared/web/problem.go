@@ -94,6 +94,22 @@ func RequestID(ctx context.Context) string {
 // If the answer has begun already, it panics with http.ErrAbortHandler, which
 // cuts the connection.
 func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
+	writeProblem(w, r, err, "application/problem+json", func(p problem) []byte {
+		body, err := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
+		if err != nil {
+			panic(err) // a problem is nothing but strings and a number
+		}
+		return body
+	})
+}
+
+// WriteProblemPage is WriteProblem with a page for people as the body. page is given the
+// sentence that the problem would have as its detail.
+func WriteProblemPage(w http.ResponseWriter, r *http.Request, err error, page func(detail string) []byte) {
+	writeProblem(w, r, err, "text/html; charset=utf-8", func(p problem) []byte { return page(p.Detail) })
+}
+
+func writeProblem(w http.ResponseWriter, r *http.Request, err error, contentType string, encode func(problem) []byte) {
 	response := Track(w)
 	status := Status(err)
 	id := RequestID(r.Context())
@@ -126,11 +142,7 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p := describe(err, status, id)
 	setHeaders(response.Header(), r, err, p)
-	body, marshalErr := json.Marshal(p, jsontext.AllowInvalidUTF8(true))
-	if marshalErr != nil {
-		panic(marshalErr) // a problem is nothing but strings and a number
-	}
-	writeBody(response, status, "application/problem+json", body)
+	writeBody(response, status, contentType, encode(p))
 }
 
 func describe(err error, status int, requestID string) problem {

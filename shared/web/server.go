@@ -111,16 +111,12 @@ func (s *Server) guard(h http.Handler) http.Handler {
 			r.Body = b
 		}
 		if n := headerBytes(r); n > maxHeader {
-			WriteProblem(response, r, HeaderTooLarge("the request's address and headers are %d bytes long, and %d are read here: shorten them; long ones are often tokens and cookies", n, maxHeader))
+			err := fault.Invalid("the request's address and headers are %d bytes long, and %d are read here: shorten them; long ones are often tokens and cookies", n, maxHeader)
+			WriteProblem(response, r, WithStatus(err, http.StatusRequestHeaderFieldsTooLarge))
 			return
 		}
 		h.ServeHTTP(response, r)
 	})
-}
-
-// HeaderTooLarge returns an error that is answered with 431.
-func HeaderTooLarge(format string, args ...any) error {
-	return WithStatus(fault.Invalid(format, args...), http.StatusRequestHeaderFieldsTooLarge)
 }
 
 func headerBytes(r *http.Request) int {
@@ -134,7 +130,7 @@ func headerBytes(r *http.Request) int {
 }
 
 func (s *Server) enter(w *Response, unread io.ReadCloser) *body {
-	b := &body{ReadCloser: unread, control: http.NewResponseController(w), start: time.Now(), left: bodyPause}
+	b := &body{ReadCloser: unread, control: http.NewResponseController(w), start: time.Now(), rest: bodyPause}
 	b.end = b.start.Add(bodyTimeout)
 	w.onAnswer = func() { b.endWithin(unwantedTimeout) }
 	s.mu.Lock()
@@ -147,10 +143,13 @@ func (s *Server) enter(w *Response, unread io.ReadCloser) *body {
 }
 
 func (s *Server) leave(b *body) {
-	b.endWithin(unwantedTimeout) // the server itself reads what is left of it
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.bodies, b)
+	s.mu.Unlock()
+	b.endWithin(unwantedTimeout) // the server itself reads what is left of it
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = true
 }
 
 // LongBody lets the request's body take 15 minutes, for a handler that works on it
@@ -172,13 +171,14 @@ type body struct {
 	start   time.Time
 
 	// Of the reader. The time between two reads does not count.
-	left  time.Duration // how long it may still wait for progress
+	rest  time.Duration // how long it may still wait for progress
 	fresh int           // bytes that came since there was progress
 
 	mu      sync.Mutex
 	end     time.Time
 	hurried bool // by endWithin
 	over    bool // its end was read, or reading has failed
+	left    bool // by its handler: the connection may serve another request
 }
 
 // These are why reading a body fails that has not come in time.
@@ -191,14 +191,14 @@ var (
 func (b *body) Read(p []byte) (int, error) {
 	began := time.Now()
 	b.mu.Lock()
-	b.setDeadline(began.Add(b.left))
+	b.setDeadline(began.Add(b.rest))
 	b.mu.Unlock()
 
 	n, err := b.ReadCloser.Read(p)
 
-	b.left -= time.Since(began)
+	b.rest -= time.Since(began)
 	if b.fresh += n; b.fresh >= bodyProgress {
-		b.left, b.fresh = bodyPause, 0
+		b.rest, b.fresh = bodyPause, 0
 	}
 	if err == nil {
 		return n, nil
@@ -210,7 +210,7 @@ func (b *body) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		// From here on the server reads, to see whether the caller hangs up: past a
 		// deadline it would take the time-out for that.
-		_ = b.control.SetReadDeadline(time.Time{})
+		b.setDeadline(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded) && b.hurried:
 		err = errStopping
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -233,7 +233,12 @@ func (b *body) endWithin(d time.Duration) {
 	b.setDeadline(b.end)
 }
 
+// setDeadline sets until when a read may take, no longer than the body itself; for ever
+// if that is zero.
 func (b *body) setDeadline(t time.Time) {
+	if b.left {
+		return
+	}
 	if b.end.Before(t) {
 		t = b.end
 	}

@@ -4,6 +4,7 @@ package aws
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -57,6 +58,11 @@ func (c Config) Outcome(call *notify.Call, err error, notOfTheMessage func(smith
 	api, explained := errors.AsType[smithy.APIError](err)
 	if explained && api.ErrorMessage() != "" {
 		detail = api.ErrorCode() + ": " + api.ErrorMessage()
+		// What is wrong with a signature is told with all that was signed: a role's session
+		// token, which we don't know to mask, say.
+		if ofNoMessage[api.ErrorCode()] || strings.Contains(api.ErrorCode(), "Signature") {
+			detail = api.ErrorCode()
+		}
 	}
 	outcome := call.Outcome(detail, c.SecretAccessKey, c.SessionToken)
 	if failed, ok := errors.AsType[*notify.Error](outcome); ok && failed.Kind == notify.Permanent && explained && (ofNoMessage[api.ErrorCode()] || notOfTheMessage(api)) {

@@ -2,6 +2,7 @@ package aws_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,5 +47,30 @@ func TestUsualWays(t *testing.T) {
 	}
 	if err := send(); err != nil || !strings.Contains(authorization, "Credential=AKIAI44QH8DHBEXAMPLE/") || !strings.Contains(authorization, "/eu-central-1/sns/") {
 		t.Errorf("with a file: %v, and it sent %q", errors.Unwrap(err), authorization)
+	}
+}
+
+// What is wrong with a signature is told with all that was signed, and the token of a role is
+// in that.
+func TestSignaturesAreNotTold(t *testing.T) {
+	for _, code := range []string{"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "UnrecognizedClientException"} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			fmt.Fprintf(w, `<ErrorResponse><Error><Code>%s</Code><Message>The canonical string should have been x-amz-security-token:%s</Message></Error></ErrorResponse>`, code, r.Header.Get("X-Amz-Security-Token"))
+		}))
+		t.Setenv("AWS_ACCESS_KEY_ID", "AKIAI44QH8DHBEXAMPLE")
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+		t.Setenv("AWS_SESSION_TOKEN", "of-a-role")
+		opened, err := aws.Open(aws.Config{}, "eu-central-1", s.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, text := notify.NewCall(notify.NewClient()), "text"
+		_, err = sns.NewFromConfig(opened).Publish(t.Context(), &sns.PublishInput{PhoneNumber: &text, Message: &text}, func(o *sns.Options) { o.HTTPClient = call })
+		outcome := aws.Config{}.Outcome(call, err, func(smithy.APIError) bool { return false })
+		if told := fmt.Sprint(outcome); strings.Contains(told, "of-a-role") || !strings.Contains(told, code) {
+			t.Errorf("%s: %s", code, told)
+		}
+		s.Close()
 	}
 }

@@ -4,6 +4,7 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -94,11 +95,18 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	return nil
 }
 
+// masked is an error's text without the password, as it is and as it is sent (RFC 4616, and
+// the login that many servers have): a server may repeat what it has refused.
 func (c *Channel) masked(err error) string {
-	if c.cfg.Password == "" {
-		return err.Error()
+	text, password := err.Error(), c.cfg.Password.Reveal()
+	if password == "" {
+		return text
 	}
-	return strings.ReplaceAll(err.Error(), c.cfg.Password.Reveal(), c.cfg.Password.String())
+	for _, form := range []string{"\x00" + c.cfg.Username + "\x00" + password, password} {
+		encoded := base64.StdEncoding.EncodeToString([]byte(form))
+		text = strings.NewReplacer(encoded, c.cfg.Password.String(), form, c.cfg.Password.String()).Replace(text)
+	}
+	return text
 }
 
 // outcome says what it means that a message was not sent:

@@ -7,7 +7,9 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // database/sql driver "pgx", which goose speaks through
@@ -17,6 +19,16 @@ import (
 
 //go:embed *.sql
 var migrations embed.FS
+
+// Version returns the number of the schema's latest migration.
+func Version() (version int64, err error) {
+	names, err := fs.Glob(migrations, "*.sql")
+	for _, name := range names {
+		n, problem := goose.NumericComponent(name)
+		version, err = max(version, n), errors.Join(err, problem)
+	}
+	return version, err
+}
 
 // Applied is one migration that Up carried out.
 type Applied struct {
