@@ -43,7 +43,7 @@ func typed(t *testing.T, page string) (calls [][]string) {
 			t.Fatal(err)
 		}
 	}
-	for _, program := range []string{"kubectl", "helm", "curl", "psql", "make", "openssl"} {
+	for _, program := range []string{"kubectl", "helm", "curl", "psql", "make", "openssl", "cosign"} {
 		if err := os.WriteFile(filepath.Join(bin, program), []byte(stub), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -2,13 +2,16 @@
 // Docker, into an OCI layout; and, if it is told a repository, publishes them there.
 //
 // The images are based on nothing: a program needs no file besides its own. Time zones and
-// the certificates of public authorities are in it. The same sources give the same digests.
+// the certificates of public authorities are in it. Beside it there are the licences of
+// what it is made of. The same sources give the same digests. What each image is made of
+// (SBOM, in SPDX) is kept in build/sbom, and published with the image as cosign reads it.
 //
 // Usage: images -root FOLDER [-platforms linux/amd64,linux/arm64] [-repo registry.example.com/duebell]
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -27,6 +30,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/ko/pkg/build"
+	"github.com/sigstore/cosign/v3/pkg/oci"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -112,7 +116,11 @@ func buildAll(ctx context.Context, o options) ([]image, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := base(o.platforms)
+	notices, err := notices(ctx, o.root)
+	if err != nil {
+		return nil, err
+	}
+	base, err := base(o.platforms, notices)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +133,8 @@ func buildAll(ctx context.Context, o options) ([]image, error) {
 		build.WithTrimpath(true),
 		build.WithDefaultLdflags([]string{"-s", "-w"}),
 		build.WithUser(user),
-		build.WithDisabledSBOM(),
+		build.WithSPDX("(devel)"), // ko's version
+		build.WithSBOMDir(filepath.Join(o.root, "build", "sbom")),
 		build.WithJobs(2),
 	)
 	if err != nil {
@@ -155,8 +164,8 @@ func buildOne(ctx context.Context, builder build.Interface, program string) (ima
 	return i, err
 }
 
-// base returns an image with nothing in it, or one for each of several platforms.
-func base(platforms []string) (build.Result, error) {
+// base returns an image with one layer, or one for each of several platforms.
+func base(platforms []string, layer v1.Layer) (build.Result, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, text := range platforms {
 		platform, err := v1.ParsePlatform(text)
@@ -167,6 +176,9 @@ func base(platforms []string) (build.Result, error) {
 		only, err := mutate.ConfigFile(nothing, &v1.ConfigFile{
 			OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant, RootFS: v1.RootFS{Type: "layers"},
 		})
+		if err == nil {
+			only, err = mutate.AppendLayers(only, layer)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -234,11 +246,56 @@ func publish(ctx context.Context, repository string, i image) error {
 	if err != nil {
 		return err
 	}
-	signIn := remote.WithAuthFromKeychain(authn.DefaultKeychain)
+	options := []remote.Option{remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithContext(ctx)}
 	if index, ok := i.result.(v1.ImageIndex); ok {
-		return remote.WriteIndex(ref, index, signIn, remote.WithContext(ctx))
+		err = remote.WriteIndex(ref, index, options...)
+	} else {
+		err = remote.Write(ref, i.result.(v1.Image), options...)
 	}
-	return remote.Write(ref, i.result.(v1.Image), signIn, remote.WithContext(ctx))
+	if err != nil {
+		return err
+	}
+	lists, err := sboms(i.result)
+	for digest, list := range lists {
+		// Where cosign looks for it.
+		tag := ref.Context().Tag(digest.Algorithm + "-" + digest.Hex + ".sbom")
+		err = errors.Join(err, remote.Write(tag, list, options...))
+	}
+	return err
+}
+
+// sboms returns the lists of what is in an image, or in an index and its images, by the
+// digests of these.
+func sboms(r build.Result) (map[v1.Hash]v1.Image, error) {
+	entities := []oci.SignedEntity{}
+	switch r := r.(type) {
+	case oci.SignedImageIndex:
+		manifest, err := r.IndexManifest()
+		if err != nil {
+			return nil, err
+		}
+		entities = append(entities, r)
+		for _, m := range manifest.Manifests {
+			img, err := r.SignedImage(m.Digest)
+			if err != nil {
+				return nil, err
+			}
+			entities = append(entities, img)
+		}
+	case oci.SignedImage:
+		entities = append(entities, r)
+	}
+	lists := map[v1.Hash]v1.Image{}
+	for _, e := range entities {
+		digest, err := e.Digest()
+		if err != nil {
+			return nil, err
+		}
+		if lists[digest], err = e.Attachment("sbom"); err != nil {
+			return nil, err
+		}
+	}
+	return lists, nil
 }
 
 // kustomization returns a component that has the published images run, exactly these. It

@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 const repository = "../.."
@@ -38,7 +40,7 @@ func buildFrom(t *testing.T, root string, platforms ...string) image {
 func copyOfSources(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
-	for _, folder := range []string{"cmd", "functions", "shared", "local", "manifests", "go.mod", "go.sum"} {
+	for _, folder := range []string{"cmd", "functions", "shared", "local", "manifests", "go.mod", "go.sum", "LICENSE"} {
 		if out, err := exec.Command("cp", "-r", filepath.Join(repository, folder), root).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -79,6 +81,12 @@ func TestImage(t *testing.T) {
 			t.Errorf("the program is not static: %v", p.Type)
 		}
 	}
+	notices := string(extract(t, img, "/"+noticesPath))
+	for _, want := range []string{"==== Duebell: LICENSE", "==== Go and its standard library: LICENSE", "==== github.com/jackc/pgx/v5 v5.", "Permission is hereby granted", "Apache License", "public domain"} {
+		if !strings.Contains(notices, want) {
+			t.Errorf("the notices, of %d bytes, lack %q", len(notices), want)
+		}
+	}
 	path := filepath.Join(t.TempDir(), "get-tasks")
 	if err := os.WriteFile(path, program, 0o755); err != nil {
 		t.Fatal(err)
@@ -90,7 +98,7 @@ func TestImage(t *testing.T) {
 	}
 }
 
-// extract returns a file of an image, which must have no other but folders.
+// extract returns a file of an image, which must have none but the program and the licences.
 func extract(t *testing.T, img v1.Image, path string) (content []byte) {
 	t.Helper()
 	all := mutate.Extract(img)
@@ -104,13 +112,13 @@ func extract(t *testing.T, img v1.Image, path string) (content []byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		switch {
+		switch file := filepath.Join("/", header.Name); {
 		case header.Typeflag == tar.TypeDir:
-		case filepath.Join("/", header.Name) == path:
+		case file == path:
 			if content, err = io.ReadAll(files); err != nil {
 				t.Fatal(err)
 			}
-		default:
+		case file != "/ko-app/get-tasks" && file != "/"+noticesPath:
 			t.Errorf("the image holds %s", header.Name)
 		}
 	}
@@ -155,11 +163,48 @@ func TestPublish(t *testing.T) {
 	if _, err := remote.Image(ref); err != nil {
 		t.Error(err)
 	}
+	// The list of what is in it is kept, and beside it where cosign looks for it.
+	tag, err := name.ParseReference(repo + "/get-tasks:" + strings.Replace(digest, ":", "-", 1) + ".sbom")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := remote.Image(tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := list.Layers()
+	if err != nil || len(layers) != 1 {
+		t.Fatal(layers, err)
+	}
+	layer, err := layers[0].Uncompressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	published, err := io.ReadAll(layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kepts, err := filepath.Glob(filepath.Join(root, "build", "sbom", "*get-tasks*.spdx.json"))
+	if err != nil || len(kepts) == 0 {
+		t.Fatal(kepts, err)
+	}
+	keptList, err := os.ReadFile(kepts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"published": string(published), "kept": string(keptList)} {
+		for _, want := range []string{"SPDX-2.3", "github.com/jackc/pgx/v5", "github.com/prometheus/client_golang"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("what is %s lacks %q: %.200s", what, want, text)
+			}
+		}
+	}
 }
 
 // For several platforms there is an image for each.
 func TestSeveralPlatforms(t *testing.T) {
-	several, err := base([]string{"linux/amd64", "linux/arm64"})
+	layer := static.NewLayer([]byte("x"), types.OCILayer)
+	several, err := base([]string{"linux/amd64", "linux/arm64"}, layer)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +219,7 @@ func TestSeveralPlatforms(t *testing.T) {
 	if got := strings.Join(platforms, " "); got != "linux/amd64 linux/arm64" {
 		t.Errorf("it is for %s", got)
 	}
-	if _, err := base([]string{"linux/amd64/v1/v2/v3"}); err == nil {
+	if _, err := base([]string{"linux/amd64/v1/v2/v3"}, layer); err == nil {
 		t.Error("a platform that is none is taken")
 	}
 }
