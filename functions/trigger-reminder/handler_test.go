@@ -202,7 +202,7 @@ func TestMalformedJobIsSkipped(t *testing.T) {
 			t.Errorf("by hand, %.80q: got %d %s", body, a.Status, a.Body)
 		}
 	}
-	const counted = `duebell_wakeups_skipped_total{reason="malformed"}`
+	const counted = `duebell_callbacks_skipped_total{reason="malformed"}`
 	if n := metricstest.Since(t, before, counted)[counted]; n != malformed {
 		t.Errorf("%v of %v malformed callbacks counted", n, malformed)
 	}
@@ -315,7 +315,7 @@ func TestTruncatedBodyIsNotMalformed(t *testing.T) {
 	}
 }
 
-// Whatever Dapr posts, reading it ends in a wake-up call or a plain refusal.
+// Whatever Dapr posts, reading it ends in a callback or a plain refusal.
 func FuzzWake(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"task_id":"0198b5f0-0000-7000-8000-000000000000","user_id":"ada","reminder_id":null,"revision":1}`, `{"revision":-9e9}`} {
 		f.Add([]byte(seed))

@@ -579,28 +579,28 @@ func (l *life) remove(id uuid.UUID) {
 	l.step(l.drawFaults(), func() error { return l.planner().Delete(context.Background(), ada.ID, id, anyVersion) })
 }
 
-// callback is a wake-up call that Dapr should not make: a second one, one that is
+// callback is one that Dapr should not make: a second one, one that is
 // stale, one that comes too early.
 func (l *life) callback() {
 	if len(l.wakes) == 0 {
 		return
 	}
-	w := rapid.SampledFrom(l.wakes).Draw(l.T, "wake-up call")
+	w := rapid.SampledFrom(l.wakes).Draw(l.T, "callback")
 	if r := l.held[w.ReminderID]; r.state == "armed" && r.fireAt.After(l.now) && r.fireAt.Sub(l.now) <= task.EarlyTolerance {
 		return // it would wait, and time stands still
 	}
 	l.step(l.drawFaults(), func() error { return l.fire(w) })
 }
 
-// fire makes a wake-up call. One for an old revision does nothing, and is told so.
+// fire makes a callback. One for an old revision does nothing, and is told so.
 func (l *life) fire(w task.Revision) error {
 	r, there := l.held[w.ReminderID]
 	o, err := l.firer.Fire(context.Background(), w)
 	if !there && (o.Status != fire.Skipped || err != nil) {
-		l.Errorf("a wake-up call for what is not there: %+v, %v", o, err)
+		l.Errorf("a callback for what is not there: %+v, %v", o, err)
 	}
 	if there && r.revision != w.Number && (o != fire.Outcome{Status: fire.Skipped, Reason: task.ReasonSuperseded} || err != nil) {
-		l.Errorf("a wake-up call for revision %d of %+v: %+v, %v", w.Number, r, o, err)
+		l.Errorf("a callback for revision %d of %+v: %+v, %v", w.Number, r, o, err)
 	}
 	return err
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// counted is what has been counted since of firings, wake-up calls and deliveries.
+// counted is what has been counted since of firings, callbacks and deliveries.
 func counted(t *testing.T, before metricstest.Values) metricstest.Values {
 	t.Helper()
 	return metricstest.Since(t, before, "duebell_reminders_fired_total", "duebell_reminder_lateness_seconds_count",
-		"duebell_wakeups_skipped_total", "duebell_deliveries_total", "duebell_delivery_send_duration_seconds_count")
+		"duebell_callbacks_skipped_total", "duebell_deliveries_total", "duebell_delivery_send_duration_seconds_count")
 }
 
 // However many calls come for it, a reminder is counted once, and so is each of its
@@ -34,7 +34,7 @@ func TestFiringIsCountedOnce(t *testing.T) {
 	}
 	group.Wait()
 	got := counted(t, before)
-	delete(got, `duebell_wakeups_skipped_total{reason="already_delivered"}`) // those that came last
+	delete(got, `duebell_callbacks_skipped_total{reason="already_delivered"}`) // those that came last
 	want := metricstest.Values{
 		`duebell_reminders_fired_total`:                                 1,
 		`duebell_reminder_lateness_seconds_count`:                       1,
@@ -69,13 +69,13 @@ func TestSkippedCallsAreCountedByReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := metricstest.Values{
-		`duebell_wakeups_skipped_total{reason="already_delivered"}`: 2,
-		`duebell_wakeups_skipped_total{reason="superseded"}`:        1,
-		`duebell_wakeups_skipped_total{reason="early"}`:             1,
-		`duebell_wakeups_skipped_total{reason="cancelled"}`:         1,
-		`duebell_wakeups_skipped_total{reason="missed"}`:            1,
-		`duebell_wakeups_skipped_total{reason="not_found"}`:         1,
-		`duebell_wakeups_skipped_total{reason="nothing_due"}`:       1,
+		`duebell_callbacks_skipped_total{reason="already_delivered"}`: 2,
+		`duebell_callbacks_skipped_total{reason="superseded"}`:        1,
+		`duebell_callbacks_skipped_total{reason="early"}`:             1,
+		`duebell_callbacks_skipped_total{reason="cancelled"}`:         1,
+		`duebell_callbacks_skipped_total{reason="missed"}`:            1,
+		`duebell_callbacks_skipped_total{reason="not_found"}`:         1,
+		`duebell_callbacks_skipped_total{reason="nothing_due"}`:       1,
 	}
 	if diff := cmp.Diff(want, counted(t, before)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

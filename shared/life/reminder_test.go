@@ -39,13 +39,13 @@ type recorder struct {
 	timers    map[string]*time.Timer // by name
 }
 
-// call is a wake-up call that was asked for.
+// call is a callback that was asked for.
 type call struct {
 	task.Revision
 	At time.Time
 }
 
-// name says which wake-up call is meant, as a job's name does.
+// name says which callback is meant, as a job's name does.
 func name(reminderID uuid.UUID, revision int64) string {
 	return fmt.Sprintf("%s %d", reminderID, revision)
 }
@@ -231,7 +231,7 @@ func (w *world) update(id uuid.UUID, change func(*task.Draft)) task.Task {
 	return updated
 }
 
-// wake is the wake-up call for a task's first reminder.
+// wake is the callback for a task's first reminder.
 func wake(t task.Task) task.Revision {
 	r := t.Reminders[0]
 	return task.Revision{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Number: r.Revision}

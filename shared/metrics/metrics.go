@@ -43,7 +43,7 @@ var (
 		Help:    "From a reminder's instant, or from its task's latest change if that came after it, to the commit that fires it and writes the in-app notification.",
 		Buckets: lateBuckets,
 	})
-	skipped = counters("duebell_wakeups_skipped_total",
+	skipped = counters("duebell_callbacks_skipped_total",
 		"Callbacks for which there was nothing to do, by reason.", "reason")
 	tried = counters("duebell_deliveries_total",
 		"Tries to deliver, by channel and by what the delivery came to: sent, failed, planned (to be tried again), unknown, exhausted, or unrecorded.", "channel", "outcome")

@@ -1,6 +1,6 @@
 // Package task holds Duebell's rules and nothing else: what a task and its
 // reminders are, which reminders a change arms, cancels or misses, and what a
-// wake-up call means for a reminder. It knows no database, no HTTP and no
+// callback means for a reminder. It knows no database, no HTTP and no
 // Dapr, and takes the time as a parameter.
 package task
 

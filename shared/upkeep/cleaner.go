@@ -230,7 +230,7 @@ func (c *cleanup) leftoverJobs(ctx context.Context) (count int, complete bool, e
 	return count, false, nil
 }
 
-// unknownJobs deletes the jobs that are named like wake-up calls and mean nothing to
+// unknownJobs deletes the jobs that are named like those of reminders and mean nothing to
 // any row: what a database that was restored does not know, say. A name is never
 // used for two instants, so nothing that counts can be hit.
 func (c *cleanup) unknownJobs(ctx context.Context) (count int, complete bool, err error) {

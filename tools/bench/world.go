@@ -238,7 +238,7 @@ func (w *world) atRest(ctx context.Context, f figures) error {
 	return nil
 }
 
-// wake makes a wake-up call for a reminder that is not there.
+// wake makes a callback for a reminder that is not there.
 func (w *world) wake(ctx context.Context, url string) error {
 	const nobodys = `{"task_id":"01a20dd0-b585-7d53-8b12-7a2c1c952027","user_id":"bench","reminder_id":"01a20dd0-b585-7d5c-a9c3-b669dfb18640","revision":1}`
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/job/reminder-01a20dd0-b585-7d5c-a9c3-b669dfb18640-1", strings.NewReader(nobodys))
