@@ -12,54 +12,28 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/changes"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
 
-// Config is the function's configuration.
-type Config struct {
-	SignIn auth.Config
-	Store  store.Config
-	Dapr   jobs.Config
-	Rules  schedule.Rules
-}
-
-type handler struct {
-	signIn  *auth.Verifier
-	planner *schedule.Planner
-}
+type handler struct{ changes.Parts }
 
 // New makes the function. Nothing is connected before the first request.
-func New(cfg Config) (*function.Function, error) {
-	s, err := store.Open(cfg.Store)
-	if err != nil {
-		return nil, err
-	}
-	dapr, err := jobs.Open(cfg.Dapr)
-	if err != nil {
-		return nil, err
-	}
-	h := handler{
-		signIn:  auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)),
-		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
-	}
-	return &function.Function{
-		Handler: web.NewMux(web.Routes{"POST /api/tasks": h.create}),
-		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
-		Close:   func() { dapr.Close(); s.Close() },
-	}, nil
+func New(cfg changes.Config) (*function.Function, error) {
+	return changes.New(cfg, func(parts changes.Parts) web.Routes {
+		h := handler{parts}
+		return web.Routes{"POST /api/tasks": h.create}
+	})
 }
 
 func (h handler) create(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.signIn.User(r)
+	user, err := h.SignIn.User(r)
 	if err != nil {
 		return err
 	}
@@ -80,9 +54,9 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	var once *schedule.Once
 	if key != nil {
-		once = &schedule.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(api.NewTask(tasks[0], h.planner.Expected())) }}
+		once = &schedule.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(api.NewTask(tasks[0], h.Planner.Expected())) }}
 	}
-	created, err := h.planner.Create(r.Context(), api.Owner(user), draft, once)
+	created, err := h.Planner.Create(r.Context(), api.Owner(user), draft, once)
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		var t api.Task
 		if err := json.Unmarshal([]byte(before.Answer), &t); err != nil {
@@ -93,7 +67,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, api.NewTask(created, h.planner.Expected()))
+	return answer(w, api.NewTask(created, h.Planner.Expected()))
 }
 
 func encode(t api.Task) string {

@@ -15,54 +15,28 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/changes"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
 
-// Config is the function's configuration.
-type Config struct {
-	SignIn auth.Config
-	Store  store.Config
-	Dapr   jobs.Config
-	Rules  schedule.Rules
-}
-
-type handler struct {
-	signIn  *auth.Verifier
-	planner *schedule.Planner
-}
+type handler struct{ changes.Parts }
 
 // New makes the function. Nothing is connected before the first request.
-func New(cfg Config) (*function.Function, error) {
-	s, err := store.Open(cfg.Store)
-	if err != nil {
-		return nil, err
-	}
-	dapr, err := jobs.Open(cfg.Dapr)
-	if err != nil {
-		return nil, err
-	}
-	h := handler{
-		signIn:  auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)),
-		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
-	}
-	return &function.Function{
-		Handler: web.NewMux(web.Routes{"POST /api/tasks/batch": h.create}),
-		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
-		Close:   func() { dapr.Close(); s.Close() },
-	}, nil
+func New(cfg changes.Config) (*function.Function, error) {
+	return changes.New(cfg, func(parts changes.Parts) web.Routes {
+		h := handler{parts}
+		return web.Routes{"POST /api/tasks/batch": h.create}
+	})
 }
 
 const (
@@ -113,7 +87,7 @@ type failure struct {
 }
 
 func (h handler) create(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.signIn.User(r)
+	user, err := h.SignIn.User(r)
 	if err != nil {
 		return err
 	}
@@ -139,7 +113,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if key != nil {
 		once = &schedule.Once{Key: *key, Answer: func(tasks []task.Task) string { return encode(h.summary(tasks, failed)) }}
 	}
-	created, err := h.planner.CreateAll(r.Context(), api.Owner(user), drafts, once)
+	created, err := h.Planner.CreateAll(r.Context(), api.Owner(user), drafts, once)
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		return web.WriteJSON(w, http.StatusOK, jsontext.Value(before.Answer))
 	}
@@ -187,7 +161,7 @@ func reason(err error) string {
 }
 
 func (h handler) summary(tasks []task.Task, failed []failure) response {
-	expected := h.planner.Expected()
+	expected := h.Planner.Expected()
 	counts := schedule.Count(tasks, expected)
 	out := response{
 		Tasks: make([]api.Task, len(tasks)), ScheduledReminders: counts.Scheduled, PendingReminders: counts.Pending, Failed: failed,

@@ -76,7 +76,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 	if err := in.begin(mediaType); err != nil {
 		return err
 	}
-	in.imported, err = h.planner.Import(r.Context(), api.Owner(user))
+	in.imported, err = h.Planner.Import(r.Context(), api.Owner(user))
 	if err != nil {
 		return err
 	}

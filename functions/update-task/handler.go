@@ -9,57 +9,29 @@ package main
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/changes"
 	"github.com/duebell/duebell/shared/function"
-	"github.com/duebell/duebell/shared/jobs"
-	"github.com/duebell/duebell/shared/schedule"
-	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
 
-// Config is the function's configuration.
-type Config struct {
-	SignIn auth.Config
-	Store  store.Config
-	Dapr   jobs.Config
-	Rules  schedule.Rules
-}
-
-type handler struct {
-	signIn  *auth.Verifier
-	planner *schedule.Planner
-}
+type handler struct{ changes.Parts }
 
 // New makes the function. Nothing is connected before the first request.
-func New(cfg Config) (*function.Function, error) {
-	s, err := store.Open(cfg.Store)
-	if err != nil {
-		return nil, err
-	}
-	dapr, err := jobs.Open(cfg.Dapr)
-	if err != nil {
-		return nil, err
-	}
-	h := handler{
-		signIn:  auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)),
-		planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
-	}
-	return &function.Function{
-		Handler: web.NewMux(web.Routes{
+func New(cfg changes.Config) (*function.Function, error) {
+	return changes.New(cfg, func(parts changes.Parts) web.Routes {
+		h := handler{parts}
+		return web.Routes{
 			"PUT /api/tasks/{task_id}":   h.update,
 			"PATCH /api/tasks/{task_id}": h.update,
-		}),
-		Ready: []function.Check{{Name: "database", Func: s.Ping}},
-		Close: func() { dapr.Close(); s.Close() },
-	}, nil
+		}
+	})
 }
 
 func (h handler) update(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.signIn.User(r)
+	user, err := h.SignIn.User(r)
 	if err != nil {
 		return err
 	}
@@ -74,7 +46,7 @@ func (h handler) update(w http.ResponseWriter, r *http.Request) error {
 	if err := in.CheckChange(user.ID, id); err != nil {
 		return err
 	}
-	updated, err := h.planner.Update(r.Context(), api.Owner(user), id, func(t task.Task) (task.Draft, error) {
+	updated, err := h.Planner.Update(r.Context(), api.Owner(user), id, func(t task.Task) (task.Draft, error) {
 		if err := api.CheckIfMatch(r, t.Version); err != nil {
 			return task.Draft{}, err
 		}
@@ -90,5 +62,5 @@ func (h handler) update(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("ETag", api.ETag(updated.Version))
-	return web.WriteJSON(w, http.StatusOK, api.NewTask(updated, h.planner.Expected()))
+	return web.WriteJSON(w, http.StatusOK, api.NewTask(updated, h.Planner.Expected()))
 }
