@@ -1,6 +1,9 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +33,42 @@ func TestAnyPostSweeps(t *testing.T) {
 			}
 			if list, err := w.Store.ListNotifications(t.Context(), "ada", nil, 10); err != nil || len(list) != 1 {
 				t.Errorf("%d notifications, %v", len(list), err)
+			}
+		})
+	}
+}
+
+// The sender starts from zero, or hangs: the sweep does all else meanwhile, says whether it was
+// heard, and does not take its hint back when it has waited for long enough.
+func TestSenderIsSlow(t *testing.T) {
+	for what, c := range map[string]struct {
+		start time.Duration
+		heard bool
+	}{"starts": {4 * time.Second, true}, "hangs": {time.Hour, false}} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			gone := make(chan struct{}, 100)
+			sender := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				select {
+				case <-time.After(c.start):
+				case <-r.Context().Done():
+					gone <- struct{}{}
+				}
+			}))
+			t.Cleanup(sender.Close)
+			w := functiontest.New(t)
+			due := task.Instant(time.Now().Add(-time.Minute))
+			w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.InApp}})
+			got := functiontest.Decode[upkeep.Summary](w, functiontest.Serve(w, New, "SEND_URL="+sender.URL).Call("POST", "/", nil), 200)
+			if got.Fired["success"] != 1 {
+				t.Errorf("fired %v", got.Fired)
+			}
+			i := slices.IndexFunc(got.Steps, func(r upkeep.StepReport) bool { return r.Name == "wake_sender" })
+			if i < 0 || got.Steps[i].Complete != c.heard {
+				t.Errorf("the steps are %+v", got.Steps)
+			}
+			if len(gone) > 0 {
+				t.Error("the hint was taken back")
 			}
 		})
 	}

@@ -100,7 +100,7 @@ func TestDaprJobs(t *testing.T) {
 		schedule(once, due)
 	}
 	schedule(deleted, due)
-	if there, err := client.Holds(t.Context(), jobs.Name(deleted)); err != nil || !there {
+	if there, err := client.Holds(t.Context(), deleted.JobName()); err != nil || !there {
 		t.Errorf("a job that is there: %v, %v", there, err)
 	}
 	schedule(again, due)
@@ -111,7 +111,7 @@ func TestDaprJobs(t *testing.T) {
 		}
 	}
 
-	if there, err := client.Holds(t.Context(), jobs.Name(deleted)); err != nil || there {
+	if there, err := client.Holds(t.Context(), deleted.JobName()); err != nil || there {
 		t.Errorf("a job that was deleted: %v, %v", there, err)
 	}
 

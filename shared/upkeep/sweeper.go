@@ -72,7 +72,7 @@ type Sweeper struct {
 }
 
 // NewSweeper makes a Sweeper from its parts, which its caller closes. wake has the sender
-// look for what is due, and returns once it does. now is the Sweeper's clock, time.Now
+// look for what is due, returns once it does, and gives up by itself. now is the Sweeper's clock, time.Now
 // outside of tests.
 func NewSweeper(s *store.Store, dapr Dapr, firer *fire.Firer, wake func(context.Context) error, now func() time.Time, rules SweepRules) *Sweeper {
 	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Calls), firer: firer, wake: wake, now: now, rules: rules}
@@ -112,23 +112,23 @@ func (s Summary) Failed() int { return failed(s.Steps) }
 // Away returns an unavailable fault if every step that needs the database has failed, so
 // that nothing was done.
 func (s Summary) Away() error {
-	if s.Failed() < len(s.Steps)-1 { // waking the sender needs none
+	if failed(s.Steps[:len(s.Steps)-1]) < len(s.Steps)-1 { // the last, waking the sender, needs none
 		return nil
 	}
-	return fault.Unavailable(errors.New(s.Steps[1].Error), "every step of the sweep has failed, as it does while the database is away; the log says why")
+	return fault.Unavailable(errors.New(s.Steps[0].Error), "every step of the sweep has failed, as it does while the database is away; the log says why")
 }
 
 // page is how many rows a step reads at a time.
 const page = 500
 
-// Sweep makes one pass: it has the sender look for what is due, fires what is overdue,
+// Sweep makes one pass: it has the sender look for what is due, and meanwhile fires what is overdue,
 // looks whether the scheduler has lost its data, schedules what is pending, deletes
 // leftover jobs, and tells operators of dead letters.
 func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	began := time.Now()
 	sum := Summary{Fired: map[string]int{}, Sentinel: "unknown"}
+	woken := s.wakeSender(ctx)
 	sum.Steps, sum.Complete = runSteps(ctx, "sweep", s.rules.Budget, []step{
-		{"wake_sender", "asked to send what is due", 1, func(ctx context.Context) (int, bool, error) { return 0, true, s.wake(ctx) }},
 		{"fire_overdue", "overdue reminders: fired", 6, func(ctx context.Context) (int, bool, error) { return s.fireOverdue(ctx, sum.Fired) }},
 		{"check_sentinel", "reminders whose jobs the scheduler has lost: made pending", 3, func(ctx context.Context) (int, bool, error) {
 			err := s.checkSentinel(ctx, &sum)
@@ -138,6 +138,7 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 		{"delete_leftovers", "jobs that a change has left over: deleted", 1, func(ctx context.Context) (int, bool, error) { return s.deleteLeftovers(ctx, &sum) }},
 		{"tell_of_dead_letters", "dead letters: operators were told", 1, func(ctx context.Context) (int, bool, error) { return s.alert(ctx, &sum) }},
 		{"look_what_waits", "counted", 1, func(ctx context.Context) (int, bool, error) { return 0, true, s.lookWhatWaits(ctx, &sum) }},
+		{"wake_sender", "asked to send what is due", 1, func(ctx context.Context) (int, bool, error) { return 0, true, heard(ctx, woken) }},
 	})
 	result := metrics.Complete
 	switch {
@@ -154,6 +155,31 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	metrics.SweepOutcome(metrics.WorkSchedule, "pending", sum.Pending)
 	return sum
 }
+
+// wakeSender asks the sender to begin, which may have to start from zero: the other steps go
+// on meanwhile. A sender that takes longer than the sweep is still asked after it.
+func (s *Sweeper) wakeSender(ctx context.Context) (woken <-chan error) {
+	answered := make(chan error, 1)
+	go func() { answered <- s.wake(context.WithoutCancel(ctx)) }()
+	return answered
+}
+
+// senderPatience is how long a sweep waits, at its end, to hear from the sender.
+const senderPatience = 10 * time.Second
+
+// heard waits until the sender has begun, or has refused.
+func heard(ctx context.Context, woken <-chan error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, senderPatience, errSlowSender)
+	defer cancel()
+	select {
+	case err := <-woken:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+var errSlowSender = errors.New("the sender has not answered yet; it goes on being asked")
 
 // fireOverdue fires armed reminders whose callback has not come.
 func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (fired int, complete bool, err error) {
