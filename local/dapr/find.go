@@ -12,7 +12,7 @@ import (
 
 // Version is the release of Dapr that Duebell runs and is tested with. It is the one
 // that tools/dapr/go.mod pins; a test holds the two together.
-const Version = "v1.18.1"
+const Version = "v1.18.2"
 
 // Runtime is where Dapr's programs are.
 type Runtime struct {
