@@ -38,6 +38,18 @@ func TestAnyPostSweeps(t *testing.T) {
 	}
 }
 
+// With nothing to send the sender is left at zero.
+func TestSenderIsLeftAlone(t *testing.T) {
+	asked := make(chan struct{}, 10)
+	sender := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
+	t.Cleanup(sender.Close)
+	w := functiontest.New(t)
+	got := functiontest.Decode[upkeep.Summary](w, functiontest.Serve(w, New, "SEND_URL="+sender.URL).Call("POST", "/", nil), 200)
+	if i := slices.IndexFunc(got.Steps, func(r upkeep.StepReport) bool { return r.Name == "wake_sender" }); i < 0 || !got.Steps[i].Complete || len(asked) > 0 {
+		t.Errorf("asked %d times: %+v", len(asked), got.Steps)
+	}
+}
+
 // The sender starts from zero, or hangs: the sweep does all else meanwhile, says whether it was
 // heard, and does not take its hint back when it has waited for long enough.
 func TestSenderIsSlow(t *testing.T) {
@@ -58,7 +70,9 @@ func TestSenderIsSlow(t *testing.T) {
 			t.Cleanup(sender.Close)
 			w := functiontest.New(t)
 			due := task.Instant(time.Now().Add(-time.Minute))
-			w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.InApp}})
+			told := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.InApp}})
+			w.Exec(`insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, next_attempt_at)
+				values (gen_random_uuid(), '` + told.Reminders[0].ID.String() + `', 1, '` + told.ID.String() + `', 'ada', 'email', 'ada@example.com', 'planned', now())`)
 			got := functiontest.Decode[upkeep.Summary](w, functiontest.Serve(w, New, "SEND_URL="+sender.URL).Call("POST", "/", nil), 200)
 			if got.Fired["success"] != 1 {
 				t.Errorf("fired %v", got.Fired)

@@ -98,8 +98,8 @@ func (l *lane) await() {
 	}
 	select {
 	case <-l.asked:
-		// A new look costs what the last one did: so it takes a fifth of the time at most.
-		l.lookAt(l.looked.Add(5 * l.lookTook))
+		// A look costs about what the last one did: so looking takes a fifth of the time at most.
+		l.lookAt(l.looked.Add(min(5*l.lookTook, time.Second)))
 	case e := <-l.ended:
 		l.end(e)
 	case <-timer:
@@ -128,6 +128,9 @@ func (l *lane) end(e ended) {
 	l.hosts[e.host]--
 	if l.users[e.user] == 0 {
 		delete(l.users, e.user)
+	}
+	if l.hosts[e.host] == 0 {
+		delete(l.hosts, e.host)
 	}
 	if e.hung && l.rests {
 		l.hung[store.UserHost{User: e.user, Host: e.host}] = time.Now().Add(hangTime)

@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Lane is a kind of parties that deliveries wait for. Each channel but the in-app one,
@@ -99,4 +101,16 @@ func (s *Store) DueDeliveries(ctx context.Context, lane Lane, over PassedOver, l
 		})
 	})
 	return due, soon, err
+}
+
+// AnyDueWithin reports whether any delivery may be taken now, or within a while.
+func (s *Store) AnyDueWithin(ctx context.Context, d time.Duration) (any bool, err error) {
+	var lanes []string
+	for _, l := range Lanes {
+		lanes = append(lanes, `exists (select from deliveries d where `+isOpen+` and `+l.in()+` and d.next_attempt_at <= now() + $1::interval)`)
+	}
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `select `+strings.Join(lanes, ` or `), d).Scan(&any)
+	})
+	return any, err
 }

@@ -70,6 +70,24 @@ func TestDueDeliveries(t *testing.T) {
 	}
 }
 
+// The sweep asks whether anything is due, or soon will be.
+func TestAnyDueWithin(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	made := insert(t, s)
+	for _, channel := range []string{"webhook", "email", "event"} {
+		exec(t, c, `delete from deliveries`)
+		exec(t, c, `
+			insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, next_attempt_at)
+			values (gen_random_uuid(), $1, 1, $2, 'ada', $3, 'x', 'planned', now() + interval '1 min')`, made.Reminders[0].ID, made.ID, channel)
+		for within, want := range map[time.Duration]bool{0: false, 50 * time.Second: false, 2 * time.Minute: true} {
+			if got, err := s.AnyDueWithin(t.Context(), within); err != nil || got != want {
+				t.Errorf("%s within %v: %v, %v", channel, within, got, err)
+			}
+		}
+	}
+}
+
 // Each lane reads its own index.
 func TestLanesHaveTheirIndexes(t *testing.T) {
 	_, url := storetest.Open(t)

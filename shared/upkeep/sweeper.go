@@ -156,13 +156,27 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	return sum
 }
 
-// wakeSender asks the sender to begin, which may have to start from zero: the other steps go
-// on meanwhile. A sender that takes longer than the sweep is still asked after it.
+// wakeSender asks the sender to begin, if anything is due or soon will be: else it may stay
+// at zero. It may have to start from there, so the other steps go on meanwhile. A sender that
+// takes longer than the sweep is still asked after it.
 func (s *Sweeper) wakeSender(ctx context.Context) (woken <-chan error) {
 	answered := make(chan error, 1)
-	go func() { answered <- s.wake(context.WithoutCancel(ctx)) }()
+	go func() {
+		ctx := context.WithoutCancel(ctx)
+		due, err := s.store.AnyDueWithin(ctx, soon)
+		if err == nil && !due {
+			answered <- nil
+			return
+		}
+		answered <- s.wake(ctx) // also if that is not known
+	}()
 	return answered
 }
+
+// soon is how far ahead a delivery may be due for the sweep to wake the sender: less than
+// the sender waits for it (SEND_LINGER). The next sweep comes before what is due later is
+// a minute late.
+const soon = 10 * time.Second
 
 // senderPatience is how long a sweep waits, at its end, to hear from the sender.
 const senderPatience = 10 * time.Second
