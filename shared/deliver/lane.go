@@ -84,7 +84,10 @@ func (l *lane) work(ctx context.Context) {
 			l.waiting, l.again, l.wanted = nil, time.Time{}, false
 		} else {
 			l.look(ctx)
-			l.start(ctx)
+			if l.start(ctx) {
+				l.takeNote()
+				continue
+			}
 		}
 		if l.idle() && l.sender.rest(l) {
 			return
@@ -112,8 +115,15 @@ func (l *lane) await() {
 		l.end(e)
 	case <-timer:
 	}
+	l.takeNote()
+}
+
+// takeNote takes note of what has happened meanwhile.
+func (l *lane) takeNote() {
 	for {
 		select {
+		case <-l.asked:
+			l.want()
 		case e := <-l.ended:
 			l.end(e)
 		default:
@@ -267,15 +277,12 @@ func (l *lane) inTrouble(ctx context.Context, err error) {
 	}
 }
 
-// start leases as many deliveries as may be in flight, and begins to send them. If other
-// senders have some of those already, it goes on to the next.
-func (l *lane) start(ctx context.Context) {
-	for len(l.waiting) > 0 && l.inFlight < l.places && l.startSome(ctx) {
+// start leases as many deliveries as may be in flight, and begins to send them. It reports
+// whether others should be tried at once, because somebody else has some of these.
+func (l *lane) start(ctx context.Context) (goOn bool) {
+	if len(l.waiting) == 0 || l.inFlight >= l.places {
+		return false
 	}
-}
-
-// startSome reports whether it could not have some of those that it has chosen.
-func (l *lane) startSome(ctx context.Context) (missed bool) {
 	time.Sleep(time.Until(l.leased.Add(betweenLeases)))
 	chosen := l.choose()
 	if len(chosen) == 0 {
@@ -288,7 +295,8 @@ func (l *lane) startSome(ctx context.Context) (missed bool) {
 		l.inTrouble(ctx, err)
 		return false
 	}
-	if missed = len(leased) < len(chosen); missed {
+	if len(leased) < len(chosen) {
+		goOn = len(l.waiting) > 0
 		l.lookAt(l.leased.Add(time.Second)) // somebody holds the others' rows, or has sent them
 	}
 	for _, c := range chosen {
@@ -314,7 +322,7 @@ func (l *lane) startSome(ctx context.Context) (missed bool) {
 			}
 		}()
 	}
-	return missed
+	return goOn
 }
 
 // choose takes from what waits as many as there are places for, one for each user in turn.

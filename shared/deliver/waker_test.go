@@ -220,23 +220,6 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// A firing whose callers have left may ask while the function ends.
-func TestWakeWhileClosing(t *testing.T) {
-	for range 20 {
-		_, w := serve(t, func(http.ResponseWriter, *http.Request) {})
-		firing := make(chan struct{})
-		go func() {
-			defer close(firing)
-			for range 100 {
-				w.Wake()
-				time.Sleep(200 * time.Microsecond)
-			}
-		}()
-		within(t, "Close", w.Close)
-		<-firing
-	}
-}
-
 func TestWakerConfig(t *testing.T) {
 	for url, ok := range map[string]bool{
 		"http://send.duebell.svc.cluster.local": true, "https://send.example.com:8443": true, "http://127.0.0.1:8080/": true,
