@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -305,53 +306,113 @@ func TestDatabaseAway(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	p.letGo()
 	due := plan(w, "ada")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
-	database, err := url.Parse(w.DatabaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	there := database.Host
-	database.Host = address
-	w.DatabaseURL = database.String()
+	database := newLink(w)
+	database.cut()
 	s := functiontest.Serve(w, New, append(p.settings(), "SEND_LINGER=1s")...) // which is longer than it waits between two tries
 	held := wake(t, s.URL())
 	wake(t, s.URL()).end()
 	time.Sleep(time.Second) // it is refused
-	if listener, err = net.Listen("tcp", address); err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	go lead(listener, there)
+	database.mend()
 	held.end()
 	if !sent(w, due) {
 		t.Errorf("with the database it comes to %v", states(w, due))
 	}
 }
 
-// lead leads connections on to an address until the listener is closed.
-func lead(from net.Listener, to string) {
+// The database goes away while a provider takes a message, and comes back after the lease has
+// run out: that it was sent is recorded then, and it is not sent a second time.
+func TestDatabaseAwayWhileSending(t *testing.T) {
+	w, p := functiontest.New(t), newProvider(t)
+	due := plan(w, "ada")
+	database := newLink(w)
+	s := functiontest.Serve(w, New, append(p.settings(), "DELIVERY_SEND_TIMEOUT=1s", "DELIVERY_LEASE=6s")...)
+	wake(t, s.URL())
+	eventually(t, "a send", func() bool { return p.began.Load() == 1 })
+	database.cut()
+	p.letGo()
+	time.Sleep(7 * time.Second) // longer than the lease
+	database.mend()
+	eventually(t, "it is sent", func() bool {
+		wake(t, s.URL()).end()
+		return sent(w, due)
+	})
+	if n := p.began.Load(); n != 1 {
+		t.Errorf("it was sent %d times", n)
+	}
+}
+
+// link leads to the database, and can be cut.
+type link struct {
+	t           testing.TB
+	address, to string
+
+	mu       sync.Mutex
+	listener net.Listener // nil while it is cut
+	conns    []net.Conn
+}
+
+// newLink has the functions of the world reach the database through a link.
+func newLink(w *functiontest.World) *link {
+	w.Helper()
+	database, err := url.Parse(w.DatabaseURL)
+	if err != nil {
+		w.Fatal(err)
+	}
+	l := &link{t: w, address: "127.0.0.1:0", to: database.Host}
+	l.mend()
+	l.address = l.listener.Addr().String()
+	database.Host = l.address
+	w.DatabaseURL = database.String()
+	w.Cleanup(l.cut)
+	return l
+}
+
+func (l *link) mend() {
+	l.t.Helper()
+	listener, err := net.Listen("tcp", l.address)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listener = listener
+	go l.serve(listener)
+}
+
+func (l *link) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.listener != nil {
+		_ = l.listener.Close()
+	}
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+	l.listener, l.conns = nil, nil
+}
+
+func (l *link) serve(listener net.Listener) {
 	for {
-		here, err := from.Accept()
+		here, err := listener.Accept()
 		if err != nil {
 			return
 		}
-		go func() {
-			defer here.Close()
-			there, err := net.Dial("tcp", to)
-			if err != nil {
-				return
-			}
-			defer there.Close()
+		there, err := net.Dial("tcp", l.to)
+		if err != nil {
+			_ = here.Close()
+			continue
+		}
+		l.mu.Lock()
+		l.conns = append(l.conns, here, there)
+		if l.listener != listener { // it has been cut meanwhile
+			_, _ = here.Close(), there.Close()
+		}
+		l.mu.Unlock()
+		for from, to := range map[net.Conn]net.Conn{here: there, there: here} {
 			go func() {
-				_, _ = io.Copy(there, here)
-				_ = there.Close()
+				_, _ = io.Copy(to, from)
+				_ = to.Close()
 			}()
-			_, _ = io.Copy(here, there)
-		}()
+		}
 	}
 }

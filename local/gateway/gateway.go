@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/http"
@@ -95,13 +96,14 @@ func (g *Gateway) proxy(function string, backend *url.URL) web.Handler {
 		},
 		Transport:     g.transport,
 		FlushInterval: -1, // streams
-		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			web.WriteProblem(w, r, unreached(function, err))
-		},
 	}
 	return func(w http.ResponseWriter, r *http.Request) error {
 		web.LongBody(r) // the function itself knows how long it waits
-		proxy.ServeHTTP(w, r)
+		one := *proxy
+		one.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, err error) {
+			web.WriteProblem(w, r, cmp.Or(web.Late(r), unreached(function, err)))
+		}
+		one.ServeHTTP(w, r)
 		return nil
 	}
 }

@@ -221,18 +221,38 @@ func TestSlowBodies(t *testing.T) {
 	base := serve(t, map[string]*url.URL{"create-task": backend(t, web.Handler(func(http.ResponseWriter, *http.Request) error {
 		return fault.Unauthenticated("sign in")
 	}).ServeHTTP)})
-	for request, want := range map[string]string{"POST /api/tasks": "401", "POST /healthz": "405", "POST /nowhere": "404"} {
+	for request, want := range map[string]string{
+		"POST /api/tasks HTTP/1.1": "401", "POST /api/tasks HTTP/1.1\r\nExpect: 100-continue": "401", "POST /healthz HTTP/1.1": "405", "POST /nowhere HTTP/1.1": "404",
+	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
 		_ = conn.SetReadDeadline(time.Now().Add(40 * time.Second))
-		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n1", request)
-		answer, err := io.ReadAll(conn)
-		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+want) {
+		fmt.Fprintf(conn, "%s\r\nHost: test\r\nContent-Length: 1000\r\n\r\n1", request)
+		text, err := io.ReadAll(conn)
+		answer := strings.TrimPrefix(string(text), "HTTP/1.1 100 Continue\r\n\r\n")
+		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 "+want) {
 			t.Errorf("%s: %s %v, want %s", request, answer, err, want)
 		}
+	}
+}
+
+// A client whose body stops coming hears that, and not that the function has ended.
+func TestBodyThatStopsComing(t *testing.T) {
+	t.Parallel() // it takes as long as a body may pause
+	base := serve(t, map[string]*url.URL{"create-task": backend(t, echo("create-task"))})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+	fmt.Fprint(conn, "POST /api/tasks HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n1")
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") || !strings.Contains(string(answer), "the body came too slowly") {
+		t.Errorf("%s %v", answer, err)
 	}
 }
 

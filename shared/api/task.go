@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
@@ -269,7 +268,7 @@ const maxKey = 255
 // their issuer has verified, if there is one to write to.
 func Owner(u auth.User) store.User {
 	owner := store.User{ID: u.ID, KeepEmail: !u.EmailClaim, AsOf: u.IssuedAt}
-	if u.EmailVerified && isAddress(u.Email) {
+	if _, err := preferences.ASCIIAddress(u.Email); u.EmailVerified && err == nil {
 		owner.Email = &u.Email
 	}
 	return owner
@@ -281,13 +280,4 @@ func RecordAddress(s *store.Store) auth.Record {
 	return func(ctx context.Context, u auth.User) (settled bool, err error) {
 		return s.UpdateAddress(ctx, Owner(u))
 	}
-}
-
-// isAddress refuses what the store can't hold and no provider would take. The
-// issuer has verified the address, so nothing more is asked.
-func isAddress(s string) bool {
-	at := strings.LastIndexByte(s, '@')
-	return at > 0 && at < len(s)-1 && len(s) <= 320 && !slices.ContainsFunc([]rune(s), func(c rune) bool {
-		return unicode.IsControl(c) || unicode.IsSpace(c) || c == unicode.ReplacementChar
-	})
 }

@@ -122,6 +122,9 @@ func TestOwner(t *testing.T) {
 		"nothing said":   {auth.User{ID: "ada"}, store.User{ID: "ada", KeepEmail: true}},
 		"not an address": {auth.User{ID: "ada", Email: "ada", EmailClaim: true, EmailVerified: true}, store.User{ID: "ada"}},
 		"line break":     {auth.User{ID: "ada", Email: "ada@example.com\r\nBcc: eve@example.com", EmailClaim: true, EmailVerified: true}, store.User{ID: "ada"}},
+		"not seen":       {auth.User{ID: "ada", Email: "ada\u200b@example.com", EmailClaim: true, EmailVerified: true}, store.User{ID: "ada"}},
+		"IP address":     {auth.User{ID: "ada", Email: "ada@127.0.0.1", EmailClaim: true, EmailVerified: true}, store.User{ID: "ada"}},
+		"other letters":  {auth.User{ID: "ada", Email: "ada@bücher.example", EmailClaim: true, EmailVerified: true}, store.User{ID: "ada", Email: ptr("ada@bücher.example")}},
 		"too long":       {auth.User{ID: "ada", Email: strings.Repeat("a", 400) + "@example.com", EmailClaim: true, EmailVerified: true}, store.User{ID: "ada"}},
 	}
 	for name, tt := range tests {

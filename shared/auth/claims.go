@@ -51,7 +51,7 @@ func (v *Verifier) issuerOf(token *jose.JSONWebSignature) (*issuer, error) {
 	var c struct {
 		Issuer string `json:"iss"`
 	}
-	if err := json.Unmarshal(token.UnsafePayloadWithoutVerification(), &c); err != nil {
+	if err := json.Unmarshal(token.UnsafePayloadWithoutVerification(), &c, anyText); err != nil {
 		return nil, badClaims(err)
 	}
 	var known []string
@@ -64,12 +64,16 @@ func (v *Verifier) issuerOf(token *jose.JSONWebSignature) (*issuer, error) {
 	return nil, refuse("issuer", shown(known), "%s", shown(c.Issuer))
 }
 
+// anyText lets claims hold half of a character, as a name does that was cut in the middle of
+// an emoji. Those that count are read by text, which does not understand it.
+var anyText = jsontext.AllowInvalidUTF8(true)
+
 // badClaims says which claim can't be read.
 func badClaims(err error) error {
 	if e, ok := errors.AsType[*json.SemanticError](err); ok {
 		return refuse("claims", "claims of the form that the standards say", "something else in %s", shown(string(e.JSONPointer)))
 	}
-	return refuse("claims", "a JSON object of claims, each once, in UTF-8", "something else")
+	return refuse("claims", "a JSON object of claims, each once", "something else")
 }
 
 // claims are read with their exact names. Those that no sign-in rests on may be of any
@@ -86,11 +90,11 @@ type claims struct {
 // user returns the user of a token whose signature is good, from its payload.
 func (i *issuer) user(payload []byte, now time.Time) (User, error) {
 	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil {
+	if err := json.Unmarshal(payload, &c, anyText); err != nil {
 		return User{}, badClaims(err)
 	}
 	var all map[string]jsontext.Value
-	if err := json.Unmarshal(payload, &all); err != nil {
+	if err := json.Unmarshal(payload, &all, anyText); err != nil {
 		return User{}, badClaims(err)
 	}
 	switch {
@@ -113,8 +117,10 @@ func (i *issuer) user(payload []byte, now time.Time) (User, error) {
 	} else if c.NotBefore != nil {
 		user.IssuedAt = instant(*c.NotBefore)
 	}
-	if user.IssuedAt.After(now) { // or no later token would count
-		user.IssuedAt = now
+	// Tokens of an issuer whose clock is ahead keep their order; what is later still is no time
+	// of issue, and no later token would count.
+	if limit := now.Add(clockSkew); user.IssuedAt.After(limit) {
+		user.IssuedAt = limit
 	}
 	id, ok := text(all[i.UserClaim])
 	switch {
@@ -153,7 +159,7 @@ func scopesIn(claim jsontext.Value) (scopes []string) {
 		return strings.Split(one, " ")
 	}
 	var list []jsontext.Value
-	if json.Unmarshal(claim, &list) != nil {
+	if json.Unmarshal(claim, &list, anyText) != nil {
 		return nil
 	}
 	for _, element := range list {

@@ -40,6 +40,25 @@ func TestAddressesInOtherForms(t *testing.T) {
 	}
 }
 
+// A claim may hold half of a character. It locks nobody out, and is no part of an id, an
+// address or a scope.
+func TestHalfACharacterInAClaim(t *testing.T) {
+	issuer := authtest.NewIssuer(t)
+	verifier, _ := connect(issuer)
+	half := json.RawMessage(`"\ud83d"`)
+	user, err := verifier.User(bearer(issuer.Token(t, "ada", map[string]any{
+		"name": half, "email": json.RawMessage(`"a\ud83d@example.com"`), "email_verified": true, "scope": json.RawMessage(`["\ud83d","act"]`), "aud": []any{half, issuer.Audience},
+	})))
+	if err != nil || user.ID != "ada" || user.Email != "" || user.EmailVerified || !slices.Equal(user.Scopes, []string{Act}) {
+		t.Errorf("%+v, %v", user, err)
+	}
+	for name, claims := range map[string]map[string]any{"sub": {"sub": half}, "iss": {"iss": half}, "aud": {"aud": half}} {
+		if user, err := verifier.User(bearer(issuer.Token(t, "ada", claims))); fault.CodeOf(err) != fault.CodeUnauthenticated {
+			t.Errorf("%s: %+v, %v", name, user, err)
+		}
+	}
+}
+
 func TestIssuedAt(t *testing.T) {
 	issuer := authtest.NewIssuer(t)
 	verifier, _ := connect(issuer)
@@ -51,7 +70,8 @@ func TestIssuedAt(t *testing.T) {
 		"iat":           {map[string]any{"iat": now.Add(-time.Minute).Unix()}, now.Add(-time.Minute)},
 		"only nbf":      {map[string]any{"iat": nil, "nbf": now.Add(-time.Hour).Unix()}, now.Add(-time.Hour)},
 		"neither":       {map[string]any{"iat": nil}, time.Time{}},
-		"far too large": {map[string]any{"iat": 1e300}, now},
+		"clock ahead":   {map[string]any{"iat": now.Add(40 * time.Second).Unix()}, now.Add(40 * time.Second)}, // and a later one is later
+		"far too large": {map[string]any{"iat": 1e300}, now.Add(clockSkew)},
 		"far too small": {map[string]any{"iat": -1e300}, instant(-1e300)},
 	} {
 		user, err := verifier.User(bearer(issuer.Token(t, "ada", test.claims)))

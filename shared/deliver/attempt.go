@@ -29,7 +29,7 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	// have the delivery before the send ends.
 	if leased.Sub(began) > s.rules.Lease-s.rules.SendTimeout {
 		slog.WarnContext(ctx, "a delivery is left: its lease came too late to be used", "delivery_id", l.ID)
-		return result{}
+		return result{lost: true}
 	}
 	ctx, end := trace.Continue(ctx, l.Trace, "deliver")
 	defer end()
@@ -60,9 +60,20 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	}
 }
 
+// sentPatience is for how long it is tried to record that a delivery was sent, whether or
+// not its lease has run out: a database that is away keeps others from leasing it.
+const sentPatience = 5 * time.Minute
+
 // record stores how a send ended. What was sent and is not recorded will be sent again,
-// so it goes on trying for as long as the lease keeps others away.
+// so it goes on trying for long. Of anything else it tries for as long as the lease keeps
+// others away.
 func (s *Sender) record(ctx context.Context, ending store.Ending, began time.Time) error {
+	patience := s.rules.Lease - time.Since(began)
+	if ending.State == store.Sent {
+		patience = sentPatience
+	}
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 250*time.Millisecond // before others look
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		record := s.endings.Do
 		if ending.Gone { // which waits for its user's row, and is not to hold up the others
@@ -73,7 +84,7 @@ func (s *Sender) record(ctx context.Context, ending store.Ending, began time.Tim
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithMaxElapsedTime(max(s.rules.Lease-time.Since(began), 1))) // 0 would mean for ever
+	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(max(patience, 1))) // 0 would mean for ever
 	return err
 }
 

@@ -1,8 +1,10 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,6 +24,8 @@ const (
 	// troubleTime is how long a lane goes on while the database refuses it.
 	troubleTime  = 20 * time.Second
 	troublePause = 500 * time.Millisecond
+	// longestPause is for how long a lane does not look again because the last look took long.
+	longestPause = time.Second
 )
 
 // lane sends deliveries that wait for parties of one kind. One goroutine works at a time.
@@ -41,13 +45,17 @@ type lane struct {
 	waiting  []*userQueue
 	turn     int // whose turn it is in waiting
 	inFlight int
-	users    map[string]int // in flight
-	hosts    map[string]int // in flight
+	sending  map[uuid.UUID]bool // in flight
+	users    map[string]int     // in flight
+	hosts    map[string]int     // in flight
+	served   map[string]int     // when each user last had a turn, in turns
+	turns    int                // that users have had
 	hung     map[store.UserHost]time.Time
 	looked   time.Time     // when it last read what is due
 	lookTook time.Duration // how long that took
 	more     bool          // there was more than it read
 	again    time.Time     // when it is to look again; zero: when it is asked
+	wanted   bool          // it was asked, and has not looked since
 	leased   time.Time     // when it last leased
 	trouble  time.Time     // since when the database has refused; zero: it has not
 }
@@ -68,14 +76,18 @@ func (l *lane) ask() {
 
 // work sends until nothing is due, or due soon.
 func (l *lane) work(ctx context.Context) {
-	l.users, l.hosts, l.waiting = map[string]int{}, map[string]int{}, nil
-	l.lookAt(time.Now())
+	l.sending, l.users, l.hosts, l.served = map[uuid.UUID]bool{}, map[string]int{}, map[string]int{}, map[string]int{}
+	l.waiting = nil
+	l.want()
 	for {
 		if l.sender.isStopped() {
-			l.waiting, l.again = nil, time.Time{}
+			l.waiting, l.again, l.wanted = nil, time.Time{}, false
 		} else {
 			l.look(ctx)
-			l.start(ctx)
+			if l.start(ctx) {
+				l.takeNote()
+				continue
+			}
 		}
 		if l.idle() && l.sender.rest(l) {
 			return
@@ -87,7 +99,7 @@ func (l *lane) work(ctx context.Context) {
 // idle reports whether nothing is due, or soon will be.
 func (l *lane) idle() bool {
 	soon := !l.again.IsZero() && time.Until(l.again) <= l.sender.rules.Linger
-	return l.inFlight == 0 && len(l.waiting) == 0 && !soon
+	return l.inFlight == 0 && len(l.waiting) == 0 && !l.wanted && !soon
 }
 
 // await returns when there may be something to do.
@@ -98,14 +110,20 @@ func (l *lane) await() {
 	}
 	select {
 	case <-l.asked:
-		// A look costs about what the last one did: so looking takes a fifth of the time at most.
-		l.lookAt(l.looked.Add(min(5*l.lookTook, time.Second)))
+		l.want()
 	case e := <-l.ended:
 		l.end(e)
 	case <-timer:
 	}
+	l.takeNote()
+}
+
+// takeNote takes note of what has happened meanwhile.
+func (l *lane) takeNote() {
 	for {
 		select {
+		case <-l.asked:
+			l.want()
 		case e := <-l.ended:
 			l.end(e)
 		default:
@@ -114,8 +132,18 @@ func (l *lane) await() {
 	}
 }
 
-// lookAt has it look again at a time, or before.
+// want has it look as soon as it may, and not end before.
+func (l *lane) want() {
+	l.wanted = true
+	l.lookAt(time.Now())
+}
+
+// lookAt has it look again at a time, or before. A new look costs what the last one did:
+// so looks take a fifth of the time.
 func (l *lane) lookAt(at time.Time) {
+	if first := l.looked.Add(min(5*l.lookTook, longestPause)); at.Before(first) {
+		at = first
+	}
 	if l.again.IsZero() || at.Before(l.again) {
 		l.again = at
 	}
@@ -124,6 +152,7 @@ func (l *lane) lookAt(at time.Time) {
 // end takes note of a send that has ended.
 func (l *lane) end(e ended) {
 	l.inFlight--
+	delete(l.sending, e.id)
 	l.users[e.user]--
 	l.hosts[e.host]--
 	if l.users[e.user] == 0 {
@@ -183,10 +212,16 @@ func (l *lane) look(ctx context.Context) {
 		l.inTrouble(ctx, err)
 		return
 	}
-	l.trouble, l.again, l.more = time.Time{}, time.Time{}, len(due) == most
+	l.trouble, l.again, l.wanted, l.more = time.Time{}, time.Time{}, false, len(due) == most
 	if soon != nil {
 		l.lookAt(l.looked.Add(max(*soon, betweenLeases)))
 	}
+	l.wait(due)
+}
+
+// wait has what is due wait, and nothing else. Who has had no turn for the longest time has
+// the next one.
+func (l *lane) wait(due []store.DueDelivery) {
 	byUser := make(map[string]*userQueue)
 	kept := map[uuid.UUID][]time.Duration{} // what those whose round goes on were asked for
 	for _, q := range l.waiting {
@@ -198,6 +233,9 @@ func (l *lane) look(ctx context.Context) {
 	}
 	l.waiting, l.turn = nil, 0
 	for _, d := range due {
+		if l.sending[d.ID] {
+			continue // its lease has run out, or its end has yet to be noted
+		}
 		q := byUser[d.UserID]
 		if q == nil {
 			q = &userQueue{user: d.UserID}
@@ -206,6 +244,8 @@ func (l *lane) look(ctx context.Context) {
 		}
 		q.items = append(q.items, item{d.ID, d.UserID, d.Host, kept[d.ID]})
 	}
+	maps.DeleteFunc(l.served, func(user string, _ int) bool { return byUser[user] == nil && l.users[user] == 0 })
+	slices.SortStableFunc(l.waiting, func(a, b *userQueue) int { return cmp.Compare(l.served[a.user], l.served[b.user]) })
 }
 
 // passedOver returns the hosts that have hung, and for whom.
@@ -231,30 +271,32 @@ func (l *lane) inTrouble(ctx context.Context, err error) {
 		l.trouble = now
 		slog.WarnContext(ctx, "deliveries wait: they could not be read, or leased", "lane", l.name, "error", err)
 	}
-	l.waiting, l.more, l.again = nil, false, now.Add(troublePause)
+	l.waiting, l.more, l.again, l.wanted = nil, false, now.Add(troublePause), false
 	if now.Sub(l.trouble) > troubleTime {
 		l.trouble, l.again = time.Time{}, time.Time{}
 	}
 }
 
-// start leases as many deliveries as may be in flight, and begins to send them.
-func (l *lane) start(ctx context.Context) {
+// start leases as many deliveries as may be in flight, and begins to send them. It reports
+// whether others should be tried at once, because somebody else has some of these.
+func (l *lane) start(ctx context.Context) (goOn bool) {
 	if len(l.waiting) == 0 || l.inFlight >= l.places {
-		return
+		return false
 	}
 	time.Sleep(time.Until(l.leased.Add(betweenLeases)))
 	chosen := l.choose()
 	if len(chosen) == 0 {
-		return
+		return false
 	}
 	began := time.Now() // the database counts from then, or a little later
 	leased, err := l.sender.lease(ctx, chosen)
 	l.leased = time.Now()
 	if err != nil {
 		l.inTrouble(ctx, err)
-		return
+		return false
 	}
 	if len(leased) < len(chosen) {
+		goOn = len(l.waiting) > 0
 		l.lookAt(l.leased.Add(time.Second)) // somebody holds the others' rows, or has sent them
 	}
 	for _, c := range chosen {
@@ -264,6 +306,7 @@ func (l *lane) start(ctx context.Context) {
 		}
 		delete(leased, c.id) // whatever waits twice is sent once
 		l.inFlight++
+		l.sending[c.id] = true
 		l.users[c.user]++
 		l.hosts[c.host]++
 		go func() {
@@ -279,6 +322,7 @@ func (l *lane) start(ctx context.Context) {
 			}
 		}()
 	}
+	return goOn
 }
 
 // choose takes from what waits as many as there are places for, one for each user in turn.
@@ -305,6 +349,8 @@ func (l *lane) choose() (chosen []item) {
 			chosen = append(chosen, i)
 			users[i.user]++
 			hosts[i.host]++
+			l.turns++
+			l.served[i.user] = l.turns
 			progress = true
 			if len(q.items) == 0 {
 				l.waiting = append(l.waiting[:l.turn], l.waiting[l.turn+1:]...)

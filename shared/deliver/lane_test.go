@@ -14,7 +14,7 @@ import (
 
 // waitingLane is a lane in which deliveries wait: so many of each user, to that user's host.
 func waitingLane(places, perUser, perHost int, of map[string]int) *lane {
-	l := &lane{places: places, perUser: perUser, perHost: perHost, users: map[string]int{}, hosts: map[string]int{}, hung: map[store.UserHost]time.Time{}, rests: true}
+	l := &lane{places: places, perUser: perUser, perHost: perHost, users: map[string]int{}, hosts: map[string]int{}, hung: map[store.UserHost]time.Time{}, served: map[string]int{}, rests: true}
 	for _, user := range slices.Sorted(func(yield func(string) bool) {
 		for user := range of {
 			if !yield(user) {
@@ -109,6 +109,54 @@ func TestChooseIsFair(t *testing.T) {
 			t.Fatalf("%d are never chosen", total)
 		}
 	})
+}
+
+// Users take turns also if the lane looks again before each: then what waits is read anew, and
+// those who have waited for longest come first in it.
+func TestTurnsOutlastALook(t *testing.T) {
+	l := waitingLane(16, 8, 16, nil)
+	due := func() (all []store.DueDelivery) { // as Postgres has it: the earliest of each user, then the second
+		for range 8 {
+			for user := range 20 {
+				all = append(all, store.DueDelivery{ID: uuid.New(), UserID: fmt.Sprint("user ", user), Host: fmt.Sprint(user, ".example")})
+			}
+		}
+		return all
+	}
+	for turn := range 20 {
+		l.wait(due())
+		l.places = 1
+		n := count(l.choose())
+		if user := fmt.Sprint("user ", turn); n[user] != 1 {
+			t.Errorf("turn %d is that of %v", turn, n)
+		}
+	}
+}
+
+// What is in flight is not taken a second time, even if it has been for longer than its lease.
+func TestInFlightWaitsNotAgain(t *testing.T) {
+	l := waitingLane(16, 8, 16, nil)
+	flying, next := store.DueDelivery{ID: uuid.New(), UserID: "ada"}, store.DueDelivery{ID: uuid.New(), UserID: "ada"}
+	l.sending = map[uuid.UUID]bool{flying.ID: true}
+	l.wait([]store.DueDelivery{flying, next})
+	if chosen := l.choose(); len(chosen) != 1 || chosen[0].id != next.ID {
+		t.Errorf("chosen: %+v", chosen)
+	}
+}
+
+// Whoever asks is looked for, also if the last look took so long that the next has to wait.
+func TestAskedLooksBeforeItEnds(t *testing.T) {
+	l := waitingLane(16, 8, 16, nil)
+	l.sender, l.asked = &Sender{}, make(chan struct{}, 1)
+	l.looked, l.lookTook = time.Now(), 10*time.Millisecond
+	l.ask()
+	l.await()
+	if l.idle() {
+		t.Error("it ends without a look")
+	}
+	if wait := time.Until(l.again); wait <= 0 || wait > 50*time.Millisecond {
+		t.Errorf("it looks in %v", wait)
+	}
 }
 
 // A user's host that hangs is passed over for that user, and for everybody once it has hung

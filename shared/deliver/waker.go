@@ -67,7 +67,10 @@ func NewWaker(cfg WakerConfig) *Waker {
 func (w *Waker) Wake() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.asking {
+	switch {
+	case w.ctx.Err() != nil: // it is closed
+		return
+	case w.asking:
 		w.again = true
 		return
 	}
@@ -133,7 +136,9 @@ func (w *Waker) Close() {
 	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end) && w.isAsking(); {
 		time.Sleep(5 * time.Millisecond)
 	}
+	w.mu.Lock() // no work begins from here on
 	w.cancel()
+	w.mu.Unlock()
 	w.work.Wait()
 	w.client.CloseIdleConnections()
 }

@@ -233,6 +233,36 @@ func TestHeldDeliveryHoldsUpNobodyElsesEmail(t *testing.T) {
 	w.want("the held one in the end", w.deliveries(held.ID), "email sent")
 }
 
+// Nor does somebody who holds as many deliveries' rows as a sender has places.
+func TestHeldDeliveriesLeavePlacesToOthers(t *testing.T) {
+	w := newWorld(t, atNoon)
+	rules := settings
+	rules.Concurrent, rules.PerUser = 4, 1
+	w.firer = newTeller(w.store, byEmail(w.mail), w.clock, rules)
+	plan := func(user string) task.Task {
+		made, err := w.planner.Create(t.Context(), store.User{ID: user, Email: ptr(user + "@example.com")},
+			task.Draft{Title: "Pay rent", DueDate: in(0), Before: task.DefaultBefore(), Channels: []task.Channel{task.Email}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.firer.Firer.Fire(t.Context(), wake(made)); err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	for i := range 60 { // one round of a lane takes two of them
+		plan(fmt.Sprint("held", i))
+	}
+	release := w.holdOpen(`select from deliveries for update`)
+	plan("bob")
+	done := w.firer.newSender().Wake()
+	w.within(10*time.Second, "the e-mail that nobody holds is sent", func() bool { return w.mail.count() == 1 })
+	release()
+	<-done
+	w.firer.send()
+	w.want("e-mails that wait", w.column(`select user_id from deliveries where state <> 'sent'`))
+}
+
 // late is a Dapr that takes every job, after a while.
 type late struct {
 	*fakeDapr

@@ -37,7 +37,7 @@ func ASCIIAddress(address string) (string, error) {
 	switch {
 	case len(local) > maxLocal:
 		return "", errors.New("has more than 64 bytes before the @; no mail server takes that")
-	case err != nil || looksNumeric.MatchString(last):
+	case err != nil || looksNumeric.MatchString(last) || last == ascii: // a name without a dot is one of our own network
 		return "", errors.New("has no domain name after the @ that there could be; write it like ada@example.com")
 	case len(local)+1+len(ascii) > maxAddress:
 		return "", errors.New("has more than 254 bytes; no mail server takes that")

@@ -41,6 +41,8 @@ const (
 	// pageTimeout is how long what was claimed together may be scheduled: less than the
 	// time after which a leftover job counts as settled.
 	pageTimeout = time.Minute
+	// confirmTimeout is how long it may take to mark those as confirmed.
+	confirmTimeout = 5 * time.Second
 	// page is how many pending reminders are claimed together.
 	page = 500
 	// enough is how many refusals show that Dapr is away: the rest is then left alone.
@@ -59,7 +61,9 @@ func (j Jobs) SchedulePending(ctx context.Context, until time.Time) (claimed, sc
 	inTime, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	taken := j.schedule(inTime, pending)
-	stale, err := j.store.Confirm(context.WithoutCancel(ctx), store.Shared, taken, j.now().Sub(asked)) // also when the time is up
+	confirm, cancelConfirm := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout) // also when the time is up
+	defer cancelConfirm()
+	stale, err := j.store.Confirm(confirm, store.Shared, taken, j.now().Sub(asked))
 	if err != nil {
 		return len(pending), 0, err
 	}

@@ -35,6 +35,9 @@ func (d *Draft) Validate() error {
 	if found := text.Control(d.Title, ""); found != "" {
 		return fault.Invalid("title contains %s, which can't be seen and may make it look like another one; take it out", found)
 	}
+	if text.Blank(d.Title) {
+		return fault.Invalid("title has no character that can be seen: give the task a title")
+	}
 	d.Notes = lineBreaks.Replace(d.Notes)
 	if n := utf8.RuneCountInString(d.Notes); n > MaxNotes {
 		return fault.Invalid("notes have %d characters: at most %d are allowed", n, MaxNotes)

@@ -27,6 +27,7 @@ func TestValidate(t *testing.T) {
 		"title too long":        {task.Draft{Title: strings.Repeat("é", task.MaxTitle+1)}, "title has 501 characters"},
 		"no title":              {task.Draft{}, "title is empty"},
 		"blank title":           {task.Draft{Title: " \t\n"}, "title is empty"},
+		"invisible title":       {task.Draft{Title: "\u200b\u3164 \ufeff"}, "title has no character that can be seen"},
 		"notes too long":        {task.Draft{Title: "x", Notes: strings.Repeat("n", task.MaxNotes+1)}, "notes have 10001"},
 		"override in title":     {task.Draft{Title: "invoice\u202efdp.exe"}, "title contains U+202E RIGHT-TO-LEFT OVERRIDE"},
 		"line break in title":   {task.Draft{Title: "a\nb"}, "title contains U+000A LINE FEED"},

@@ -21,6 +21,11 @@ func Control(s, allowed string) string {
 // people hold some of these for good reasons.
 func Invisible(s string) string { return first(s, isInvisible) }
 
+// Blank reports whether nobody sees anything of s.
+func Blank(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return !isInvisible(c) })
+}
+
 // Clean returns s without the characters that Control finds.
 func Clean(s, allowed string) string {
 	return strings.Map(func(c rune) rune {

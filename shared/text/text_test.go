@@ -39,6 +39,17 @@ func TestControlRanges(t *testing.T) {
 	}
 }
 
+func TestBlank(t *testing.T) {
+	for s, want := range map[string]bool{
+		"": true, " \u00a0": true, "\u200b": true, "\u3164\u2800": true, "\ufeff\u00ad": true, "\U000e0041": true, "\u200d\ufe0f": true,
+		"x": false, "\u200bx": false, "👨‍👩‍👧‍👦": false, "\u0301": false, "\ue000": false,
+	} {
+		if got := text.Blank(s); got != want {
+			t.Errorf("%q is blank: %v", s, got)
+		}
+	}
+}
+
 func TestInvisible(t *testing.T) {
 	for _, c := range " \u00a0\u00ad\u034f\u061c\u115f\u1160\u17b4\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u202e\u202f\u2060\u2064\u2066\u206f\u2800\u3000\u3164\ufe0f\ufeff\uffa0\U000e0001\U000e0100\x00\x1b\u0085" {
 		if got := text.Invisible("a" + string(c) + "b"); !strings.HasPrefix(got, "U+") {

@@ -259,7 +259,9 @@ func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) (deleted in
 	}
 	gone, err := s.jobs.Delete(ctx, left)
 	sum.LeftoverJobs = len(gone.Jobs)
-	return len(gone.Jobs), true, errors.Join(err, s.store.DropLeftovers(context.WithoutCancel(ctx), gone))
+	drop, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout) // also when the step's time is up
+	defer cancel()
+	return len(gone.Jobs), true, errors.Join(err, s.store.DropLeftovers(drop, gone))
 }
 
 // lookWhatWaits measures for how long the oldest of what is to be done has waited, and counts

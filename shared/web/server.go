@@ -130,7 +130,7 @@ func headerBytes(r *http.Request) int {
 }
 
 func (s *Server) enter(w *Response, unread io.ReadCloser) *body {
-	b := &body{ReadCloser: unread, control: http.NewResponseController(w), start: time.Now(), rest: bodyPause}
+	b := &body{ReadCloser: unread, control: http.NewResponseController(w), start: time.Now(), reading: make(chan struct{}, 1), rest: bodyPause}
 	b.end = b.start.Add(bodyTimeout)
 	w.onAnswer = func() { b.endWithin(unwantedTimeout) }
 	s.mu.Lock()
@@ -147,6 +147,9 @@ func (s *Server) leave(b *body) {
 	delete(s.bodies, b)
 	s.mu.Unlock()
 	b.endWithin(unwantedTimeout) // the server itself reads what is left of it
+	// The server would cut short who still reads, as a proxy does, and forget the deadline.
+	b.reading <- struct{}{}
+	defer func() { <-b.reading }()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left = true
@@ -164,6 +167,26 @@ func LongBody(r *http.Request) {
 	}
 }
 
+// Late returns what to answer to a request whose body has not come in time, as [ReadJSON] and
+// [Stream] do, and nil if that is not so. It is for who has had the body read by something
+// else, such as a proxy.
+func Late(r *http.Request) error {
+	b, ok := r.Body.(*body)
+	if !ok {
+		return nil
+	}
+	if r.Context().Err() != nil { // which can be known before who reads knows why
+		b.reading <- struct{}{}
+		defer func() { <-b.reading }()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.late == nil {
+		return nil
+	}
+	return unread(b.late, 0)
+}
+
 // body is a request's body whose reader does not wait for ever.
 type body struct {
 	io.ReadCloser
@@ -171,14 +194,16 @@ type body struct {
 	start   time.Time
 
 	// Of the reader. The time between two reads does not count.
-	rest  time.Duration // how long it may still wait for progress
-	fresh int           // bytes that came since there was progress
+	reading chan struct{} // has room for one
+	rest    time.Duration // how long it may still wait for progress
+	fresh   int           // bytes that came since there was progress
 
 	mu      sync.Mutex
 	end     time.Time
-	hurried bool // by endWithin
-	over    bool // its end was read, or reading has failed
-	left    bool // by its handler: the connection may serve another request
+	hurried bool  // by endWithin
+	over    bool  // its end was read, or reading has failed
+	late    error // why reading has failed, if it has not come in time
+	left    bool  // by its handler: the connection may serve another request
 }
 
 // These are why reading a body fails that has not come in time.
@@ -189,10 +214,16 @@ var (
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
+	b.reading <- struct{}{}
+	defer func() { <-b.reading }()
 	began := time.Now()
 	b.mu.Lock()
+	left := b.left
 	b.setDeadline(began.Add(b.rest))
 	b.mu.Unlock()
+	if left {
+		return 0, http.ErrBodyReadAfterClose
+	}
 
 	n, err := b.ReadCloser.Read(p)
 
@@ -212,9 +243,9 @@ func (b *body) Read(p []byte) (int, error) {
 		// deadline it would take the time-out for that.
 		b.setDeadline(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded) && b.hurried:
-		err = errStopping
+		b.late, err = errStopping, errStopping
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		err = errSlow
+		b.late, err = errSlow, errSlow
 	}
 	return n, err
 }

@@ -114,6 +114,20 @@ func serving(t *testing.T, test func(t *testing.T, server *web.Server, p *pipes)
 				}
 				return web.WriteJSON(w, http.StatusOK, n)
 			},
+			// as a proxy: it answers while something else reads
+			"POST /proxied": func(_ http.ResponseWriter, r *http.Request) error {
+				read := make(chan struct{})
+				go func() {
+					_, _ = io.Copy(io.Discard, r.Body)
+					close(read)
+				}()
+				if r.URL.Query().Has("refused") {
+					time.Sleep(time.Millisecond)
+					return fault.Unauthenticated("sign in")
+				}
+				<-read
+				return web.Late(r)
+			},
 			"POST /long": func(w http.ResponseWriter, r *http.Request) error {
 				if _, err := io.Copy(io.Discard, r.Body); err != nil {
 					return err
@@ -148,6 +162,28 @@ func TestServerSlowBodyThatNobodyReads(t *testing.T) {
 					c.send("%s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n1", request, length)
 					if status, body, took := c.answer(); status != want || took > 5*time.Second {
 						t.Errorf("%d %s after %v, want %d", status, body, took, want)
+					}
+					c.ends(5 * time.Second)
+				})
+			})
+		}
+	}
+}
+
+// So it is if something reads at that time, whatever the client waits for before it sends.
+func TestServerSlowBodyThatIsReadMeanwhile(t *testing.T) {
+	for target, want := range map[string]int{"/proxied?refused": 401, "/proxied": 408} {
+		for _, header := range []string{"", "Expect: 100-continue\r\n"} {
+			t.Run(target+" "+header, func(t *testing.T) {
+				serving(t, func(t *testing.T, _ *web.Server, p *pipes) {
+					c := p.dial(t)
+					c.send("POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: 1000\r\n\r\n", target, header)
+					status, body, _ := c.answer()
+					if status == http.StatusContinue {
+						status, body, _ = c.answer()
+					}
+					if status != want {
+						t.Errorf("%d %s, want %d", status, body, want)
 					}
 					c.ends(5 * time.Second)
 				})
