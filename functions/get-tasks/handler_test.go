@@ -167,9 +167,15 @@ func TestAddressOfTheSignIn(t *testing.T) {
 	none := token("ada", now-40, nil, true)
 	unverified := token("ada", now-10, "next@example.com", false)
 	for _, step := range []struct{ token, want string }{
-		{newer, "new@example.com"}, {older, "new@example.com"}, {same, "new@example.com"}, {none, "new@example.com"},
-		{unverified, "none"}, {newer, "none"}, {token("ada", now-5, []string{"list@example.com"}, true), "none"},
-		{token("ada", now, "last@example.com", true), "last@example.com"}, {unverified, "last@example.com"},
+		{newer, "new@example.com"},
+		{older, "new@example.com"},
+		{same, "new@example.com"},
+		{none, "new@example.com"},
+		{unverified, "none"},
+		{newer, "none"},
+		{token("ada", now-5, []string{"list@example.com"}, true), "none"},
+		{token("ada", now, "last@example.com", true), "last@example.com"},
+		{unverified, "last@example.com"},
 	} {
 		// As it is in another copy of the function, which has seen none of the tokens.
 		for _, server := range []*functiontest.Server{s, functiontest.Serve(w, New)} {

@@ -122,8 +122,8 @@ func (c *cutter) cut() {
 // once.
 func TestPeersComeBack(t *testing.T) {
 	for _, library := range []string{"eventsource", "event-source-polyfill"} {
-		for name, query := range map[string]string{"": "", " with parameters": "?cache=1&after=00000000-0000-0000-0000-000000000000"} {
-			t.Run(library+name, func(t *testing.T) {
+		for name, query := range map[string]string{"": "", "with parameters": "?cache=1&after=00000000-0000-0000-0000-000000000000"} {
+			t.Run(strings.TrimSpace(library+" "+name), func(t *testing.T) {
 				w := functiontest.New(t)
 				s := functiontest.Serve(w, New)
 				proxy := startCutter(t, s.URL())

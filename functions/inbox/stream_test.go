@@ -191,9 +191,14 @@ func TestStreamBeginsAnewWithAnUnknownID(t *testing.T) {
 		header []string
 		seen   string
 	}{
-		{"", header("7"), "7"}, {"?lastEventId=7", nil, "7"}, {"?after=x", nil, "x"}, {"?lastEventId=" + uuid.NewString()[:30], nil, ""},
-		{"?lastEventId=" + future.String(), nil, future.String()}, {"?after=11111111-1111-4111-8111-111111111111", nil, "11111111-1111-4111-8111-111111111111"},
-		{"?lastEventId=%ff%00%0aevent:%20x", nil, ""}, {"?after=" + strings.Repeat("x", 5000), nil, ""},
+		{"", header("7"), "7"},
+		{"?lastEventId=7", nil, "7"},
+		{"?after=x", nil, "x"},
+		{"?lastEventId=" + uuid.NewString()[:30], nil, ""},
+		{"?lastEventId=" + future.String(), nil, future.String()},
+		{"?after=11111111-1111-4111-8111-111111111111", nil, "11111111-1111-4111-8111-111111111111"},
+		{"?lastEventId=%ff%00%0aevent:%20x", nil, ""},
+		{"?after=" + strings.Repeat("x", 5000), nil, ""},
 	} {
 		stream, err := openSSE(t, s.URL()+"/api/notifications/stream"+c.query, w.Token("ada"), c.header...)
 		if err != nil {

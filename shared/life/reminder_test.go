@@ -237,16 +237,6 @@ func wake(t task.Task) task.Revision {
 	return task.Revision{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Number: r.Revision}
 }
 
-// unsent reports whether something is still to be sent for a reminder.
-func (w *world) unsent(id uuid.UUID) bool {
-	w.Helper()
-	unsent, err := w.store.Unsent(w.Context(), []uuid.UUID{id})
-	if err != nil {
-		w.Fatal(err)
-	}
-	return unsent[id]
-}
-
 // email returns the id of the one delivery by e-mail.
 func (w *world) email() uuid.UUID {
 	w.Helper()

@@ -86,7 +86,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	if err := s.Server.Shutdown(ctx); err != nil {
-		return errors.Join(err, s.Server.Close())
+		return errors.Join(err, s.Close())
 	}
 	return nil
 }
