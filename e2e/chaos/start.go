@@ -52,6 +52,8 @@ func (run *run) start(ctx context.Context) error {
 			"SWEEP_CONCURRENCY=2", "SWEEP_DAPR_CONCURRENCY=2", "SWEEP_BUDGET=10s",
 			// What is moved about far ahead has jobs, which can be lost, overtaken and left over.
 			"REMINDER_HORIZON=0",
+			// A few users have them all.
+			"MAX_TASKS_PER_USER=0", "MAX_REMINDERS_PER_MINUTE=0", "MAX_JOBS_PER_USER=0", "MAX_IMPORT_ROWS_PER_HOUR=0",
 			// Few places, for a hog to take.
 			"SEND_CONCURRENCY=16", "SEND_CONCURRENCY_PER_USER=4",
 		},

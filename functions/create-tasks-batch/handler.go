@@ -94,6 +94,11 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if t := web.MediaType(r); t != "application/json" && !strings.HasSuffix(t, "+json") {
 		return h.stream(w, r, user)
 	}
+	if r.Header.Get("Idempotency-Key") == "" { // with one it may have been answered before
+		if err := h.planner.Room(r.Context(), user.ID); err != nil {
+			return err
+		}
+	}
 	var in request
 	if err := web.ReadJSON(w, r, &in, web.MaxBytes(maxBody)); err != nil {
 		return err

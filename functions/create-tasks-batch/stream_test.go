@@ -401,7 +401,7 @@ func BenchmarkStream(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			w := functiontest.New(b)
-			s := functiontest.Serve(w, New)
+			s := functiontest.Serve(w, New, "MAX_TASKS_PER_USER=0", "MAX_REMINDERS_PER_MINUTE=0", "MAX_JOBS_PER_USER=0", "MAX_IMPORT_ROWS_PER_HOUR=0")
 			for b.Loop() {
 				peak, began := watchHeap(), time.Now()
 				reader, writer := io.Pipe()

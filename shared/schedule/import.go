@@ -49,6 +49,7 @@ func Count(tasks []task.Task, expected time.Time) (c Counts) {
 type Import struct {
 	planner *Planner
 	owner   store.User
+	release func()         // its place among those that are under way
 	until   time.Time      // when Dapr is asked no more
 	begun   int            // parts
 	parts   errgroup.Group // that are being stored or scheduled
@@ -72,27 +73,45 @@ const (
 	importTime = 4 * time.Minute
 )
 
-// Import begins an import. Its caller must Wait for its end.
+// Import begins an import, unless too many are under way. Its caller must Wait for its end.
 func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error) {
-	if err := p.store.SaveUser(ctx, owner); err != nil {
+	release, err := p.imports.take(p.rules.Ceilings, owner.ID)
+	if err != nil {
 		return nil, err
 	}
-	i := &Import{planner: p, owner: owner, until: p.now().Add(importTime)}
+	if err := p.store.SaveUser(ctx, owner); err != nil {
+		release()
+		return nil, err
+	}
+	i := &Import{planner: p, owner: owner, release: release, until: p.now().Add(importTime)}
 	i.parts.SetLimit(partsAtOnce)
 	return i, nil
 }
 
 // Add begins to store valid drafts as new tasks, all or none. If key is not nil and a
 // part with the key was stored before, it counts as it did then, and nothing is stored.
-// The error is that of an earlier part; then nothing is begun. Those before it are
-// carried out. Add is for one caller at a time.
+// The error is that of an earlier part, or says which ceiling this one would exceed; then
+// nothing is begun. Those before it are carried out. Add is for one caller at a time.
 func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.IdempotencyKey) error {
 	tasks := i.planner.newTasks(i.owner, drafts)
+	expected, until := i.planner.Expected(), i.planner.until()
+	var once *Once
+	if key != nil {
+		once = &Once{*key, func(tasks []task.Task) string { return encodeCounts(Count(tasks, expected)) }}
+	}
 	i.begun++
 	n := i.begun
+	// Before the next part is begun: one that is refused is the last.
+	done, err := i.planner.begin(ctx, i.owner.ID, tasks, until, once, true)
+	if err != nil {
+		counts, err := answered(err)
+		i.settle(n, counts, err)
+		return i.failure(n)
+	}
 	i.parts.Go(func() error {
+		defer done()
 		if i.failure(n) == nil {
-			counts, err := i.part(ctx, tasks, key)
+			counts, err := i.part(ctx, tasks, expected, until, once)
 			i.settle(n, counts, err)
 		}
 		return nil
@@ -100,27 +119,30 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 	return i.failure(n)
 }
 
-// part stores and schedules one part.
-func (i *Import) part(ctx context.Context, tasks []task.Task, key *store.IdempotencyKey) (counts Counts, err error) {
-	expected, until := i.planner.Expected(), i.planner.until()
-	var once *Once
-	if key != nil {
-		once = &Once{*key, func(tasks []task.Task) string { return encodeCounts(Count(tasks, expected)) }}
+// answered returns the counts of a part that was stored before, as the error says, or the
+// error if it says something else.
+func answered(err error) (counts Counts, _ error) {
+	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
+		err = json.Unmarshal([]byte(before.Answer), &counts)
 	}
+	return counts, err
+}
+
+// part stores and schedules one part.
+func (i *Import) part(ctx context.Context, tasks []task.Task, expected, until time.Time, once *Once) (counts Counts, err error) {
 	within := partTime
 	if i.away.Load() || i.planner.now().After(i.until) {
 		within = 0
 	}
 	pending := len(pendingOf(tasks, until))
 	err = i.planner.addOnce(ctx, tasks, until, within, once)
-	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
-		err = json.Unmarshal([]byte(before.Answer), &counts)
-		return counts, err
+	if err != nil {
+		return answered(err)
 	}
 	if pending > 0 && len(pendingOf(tasks, until)) == pending {
 		i.away.Store(true)
 	}
-	return Count(tasks, expected), err
+	return Count(tasks, expected), nil
 }
 
 func (i *Import) settle(n int, counts Counts, err error) {
@@ -147,6 +169,7 @@ func (i *Import) failure(n int) error {
 // first part's that could not be stored.
 func (i *Import) Wait() (Counts, error) {
 	_ = i.parts.Wait()
+	i.release()
 	return i.counts, i.err
 }
 

@@ -9,7 +9,7 @@ import (
 // carried out, so that it is known how far the import came.
 func TestPartsBeforeAFailedOneAreCarriedOut(t *testing.T) {
 	second, first := errors.New("the second part's"), errors.New("the first part's")
-	var i Import
+	i := Import{release: func() {}}
 	i.settle(2, Counts{}, second)
 	i.settle(4, Counts{Created: 3}, nil)
 	for n, want := range map[int]error{1: nil, 2: second, 3: second} {

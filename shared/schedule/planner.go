@@ -21,6 +21,7 @@ type Rules struct {
 	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
 	Horizon         task.Horizon
 	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; what is not scheduled by then stays pending"`
+	Ceilings        Ceilings
 }
 
 // Validate reports what is wrong with the configuration.
@@ -59,6 +60,9 @@ type Planner struct {
 	// storing says that the database was there when it was last asked to store new tasks.
 	storing atomic.Bool
 	newID   func() uuid.UUID
+
+	meter   meter
+	imports places
 }
 
 // created is a new task, whose it is, and when Dapr may have been asked for its jobs.
@@ -105,14 +109,19 @@ type Once struct {
 // Create stores a valid draft as a new task and schedules its reminders. once may be nil.
 func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft, once *Once) (task.Task, error) {
 	if once != nil {
-		all, err := p.CreateAll(ctx, owner, []task.Draft{draft}, once)
+		all, err := p.createAll(ctx, owner, []task.Draft{draft}, once, false)
 		if err != nil {
 			return task.Task{}, err
 		}
 		return all[0], nil
 	}
 	tasks, until := p.newTasks(owner, []task.Draft{draft}), p.until()
-	err := p.add(ctx, tasks, until, p.rules.ScheduleTimeout, func(ctx context.Context, asked time.Time) error {
+	done, err := p.admit(ctx, owner.ID, ofNew(tasks, until, nil), until, p.store.Usage)
+	if err != nil {
+		return task.Task{}, err
+	}
+	defer done()
+	err = p.add(ctx, tasks, until, p.rules.ScheduleTimeout, func(ctx context.Context, asked time.Time) error {
 		return p.creates.Do(ctx, created{owner, tasks[0], asked})
 	})
 	return tasks[0], err
@@ -134,10 +143,19 @@ func (p *Planner) insert(ctx context.Context, sharing store.Sharing, all []creat
 // CreateAll stores valid drafts as new tasks, all or none, and schedules their
 // reminders, as many as Dapr takes in the time that a request waits for it. once may be nil.
 func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, once *Once) ([]task.Task, error) {
+	return p.createAll(ctx, owner, drafts, once, true)
+}
+
+func (p *Planner) createAll(ctx context.Context, owner store.User, drafts []task.Draft, once *Once, imported bool) ([]task.Task, error) {
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
 	tasks, until := p.newTasks(owner, drafts), p.until()
+	done, err := p.begin(ctx, owner.ID, tasks, until, once, imported)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if err := p.addOnce(ctx, tasks, until, p.rules.ScheduleTimeout, once); err != nil {
 		return nil, err
 	}
@@ -162,14 +180,26 @@ func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
 	return tasks
 }
 
+// begin looks whether new tasks may be stored: they were not before, and do not exceed a
+// ceiling, those on imported tasks among them if they are. done is to be called once they are stored, or are not going to be.
+func (p *Planner) begin(ctx context.Context, userID string, tasks []task.Task, until time.Time, once *Once, imported bool) (done func(), err error) {
+	if once != nil {
+		if err := p.store.Answered(ctx, once.Key); err != nil {
+			return nil, err // without a word to Dapr
+		}
+	}
+	done, err = p.admit(ctx, userID, ofNew(tasks, until, once), until, p.store.Usage)
+	if err == nil && imported {
+		if err = p.takeRows(ctx, userID, len(tasks)); err != nil {
+			done()
+		}
+	}
+	return done, err
+}
+
 // addOnce stores new tasks of a user who is on record, and schedules their reminders, as
 // add does. once may be nil.
 func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, once *Once) error {
-	if once != nil {
-		if err := p.store.Answered(ctx, once.Key); err != nil {
-			return err // without a word to Dapr
-		}
-	}
 	var claimed string
 	err := p.add(ctx, tasks, until, within, func(ctx context.Context, asked time.Time) error {
 		var kept bool
@@ -247,7 +277,11 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 	var before, after task.Task
 	var left store.Leftovers
 	until := p.until()
+	done := func() {}
+	defer func() { done() }()
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
+		done()
+		done = func() {}
 		if before, err = tx.LockTask(ctx, owner.ID, id); err != nil {
 			return err
 		}
@@ -259,6 +293,9 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, p.newID)
+		if done, err = p.admit(ctx, owner.ID, ofChange(before, after, until), until, tx.Usage); err != nil {
+			return err
+		}
 		left, err = tx.UpdateTask(ctx, before, after, until)
 		return err
 	})
