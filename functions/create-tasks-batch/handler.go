@@ -95,7 +95,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 		return h.stream(w, r, user)
 	}
 	if r.Header.Get("Idempotency-Key") == "" { // with one it may have been answered before
-		if err := h.planner.Room(r.Context(), user.ID); err != nil {
+		if err := h.Planner.Room(r.Context(), user.ID); err != nil {
 			return err
 		}
 	}

@@ -166,7 +166,7 @@ func TestImportMeetsACeiling(t *testing.T) {
 					t.Errorf("part %d: %v", part, err)
 				}
 			}
-			w.refused("the third part", add(i, 10), code, name, "20 ", "10 more")
+			w.refused("the third part", add(i, 10), code, name, "10 more")
 			w.refused("a small one after it", add(i, 1), code, name)
 			counts, err := i.Wait()
 			w.refused("in the end", err, code, name)

@@ -109,11 +109,12 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 		return i.failure(n)
 	}
 	i.parts.Go(func() error {
-		defer done()
-		if i.failure(n) == nil {
-			counts, err := i.part(ctx, tasks, expected, until, once)
-			i.settle(n, counts, err)
+		if i.failure(n) != nil {
+			done()
+			return nil
 		}
+		counts, err := i.part(ctx, tasks, expected, until, once, done)
+		i.settle(n, counts, err)
 		return nil
 	})
 	return i.failure(n)
@@ -128,14 +129,14 @@ func answered(err error) (counts Counts, _ error) {
 	return counts, err
 }
 
-// part stores and schedules one part.
-func (i *Import) part(ctx context.Context, tasks []task.Task, expected, until time.Time, once *Once) (counts Counts, err error) {
+// part stores and schedules one part. It calls done when that is stored, or could not be.
+func (i *Import) part(ctx context.Context, tasks []task.Task, expected, until time.Time, once *Once, done func()) (counts Counts, err error) {
 	within := partTime
 	if i.away.Load() || i.planner.now().After(i.until) {
 		within = 0
 	}
 	pending := len(pendingOf(tasks, until))
-	err = i.planner.addOnce(ctx, tasks, until, within, once)
+	err = i.planner.addOnce(ctx, tasks, until, within, once, done)
 	if err != nil {
 		return answered(err)
 	}

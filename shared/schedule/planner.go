@@ -120,8 +120,8 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 	if err != nil {
 		return task.Task{}, err
 	}
-	defer done()
 	err = p.add(ctx, tasks, until, p.rules.ScheduleTimeout, func(ctx context.Context, asked time.Time) error {
+		defer done()
 		return p.creates.Do(ctx, created{owner, tasks[0], asked})
 	})
 	return tasks[0], err
@@ -155,8 +155,7 @@ func (p *Planner) createAll(ctx context.Context, owner store.User, drafts []task
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	if err := p.addOnce(ctx, tasks, until, p.rules.ScheduleTimeout, once); err != nil {
+	if err := p.addOnce(ctx, tasks, until, p.rules.ScheduleTimeout, once, done); err != nil {
 		return nil, err
 	}
 	return tasks, nil
@@ -198,10 +197,11 @@ func (p *Planner) begin(ctx context.Context, userID string, tasks []task.Task, u
 }
 
 // addOnce stores new tasks of a user who is on record, and schedules their reminders, as
-// add does. once may be nil.
-func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, once *Once) error {
+// add does. once may be nil. It calls done when they are stored, or could not be.
+func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, once *Once, done func()) error {
 	var claimed string
 	err := p.add(ctx, tasks, until, within, func(ctx context.Context, asked time.Time) error {
+		defer done()
 		var kept bool
 		err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
 			if once != nil {
