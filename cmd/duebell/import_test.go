@@ -65,6 +65,7 @@ func (w *importWorld) serve() {
 		"HOST=127.0.0.1", "PORT=" + port, "DATABASE_URL=" + w.database, "DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused",
 		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
 		"MAX_REMINDERS_PER_MINUTE=0", // the tasks of a file are due at the same time
+		"REMINDER_HORIZON=0",         // and pending, however far ahead, as there is no Dapr
 	}
 	if err := w.server.Start(); err != nil {
 		w.Fatal(err)
