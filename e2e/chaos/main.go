@@ -15,7 +15,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -24,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -44,26 +44,33 @@ func command(ctx context.Context, args []string) int {
 	span := flags.Duration("span", 0, "in which everything falls due, and breaks; 0: 25 reminders a second, at least 2m")
 	match := flags.String("faults", ".", "a regular expression: only the faults with such names strike")
 	broken := flags.String("break", "", "break the system first, to see that it is found: "+strings.Join(breakageNames(), ", "))
-	hogs := flags.String("hog", "", "measure instead what users with so many messages to a webhook that never answers cost the others: 2000,8050")
 	keep := flags.Bool("keep", false, "keep the data and the logs")
+	var hogs []int
+	flags.Func("hog", "measure instead what a user with so many messages to a webhook that never answers costs the others; may be given again", func(text string) error {
+		size, err := strconv.Atoi(text)
+		hogs = append(hogs, size)
+		return err
+	})
 	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	failed := func(err error) int {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
 		return 2
 	}
 	pattern, err := regexp.Compile(*match)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos: -faults:", err)
-		return 2
+		return failed(fmt.Errorf("-faults: %w", err))
 	}
 	dir, err := os.MkdirTemp("", "duebell-chaos-")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		return 2
+		return failed(err)
 	}
 	if !*keep {
 		defer os.RemoveAll(dir)
 	}
 	o := options{
-		reminders: *n, seed: *seed, span: *span, faults: pattern,
+		reminders: *n, seed: *seed, span: *span, faults: pattern, noSweep: *broken == noSweep,
 		bin: filepath.Join(dir, "bin"), dir: filepath.Join(dir, "data"), say: func(text string) { fmt.Println(text) },
 	}
 	if o.seed == 0 {
@@ -72,28 +79,19 @@ func command(ctx context.Context, args []string) int {
 	if o.span == 0 {
 		o.span = spanOf(o.reminders)
 	}
-	fmt.Printf("chaos: to repeat this, SEED=%d N=%d\n", o.seed, o.reminders)
 	if err := build(ctx, o.bin, *broken, "github.com/duebell/duebell/functions/..."); err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		return 2
+		return failed(err)
 	}
-	o.noSweep = *broken == noSweep
-	if *hogs != "" {
-		var sizes []int
-		if err := json.Unmarshal([]byte("["+*hogs+"]"), &sizes); err != nil {
-			fmt.Fprintln(os.Stderr, "chaos: -hog must be numbers, separated by commas:", err)
-			return 2
-		}
-		if err := measure(ctx, o, sizes); err != nil {
-			fmt.Fprintln(os.Stderr, "chaos:", err)
-			return 2
+	if len(hogs) > 0 {
+		if err := measure(ctx, o, hogs); err != nil {
+			return failed(err)
 		}
 		return 0
 	}
+	fmt.Printf("chaos: to repeat this, SEED=%d N=%d\n", o.seed, o.reminders)
 	t, err := chaos(ctx, o)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos:", err)
-		return 2
+		return failed(err)
 	}
 	fmt.Print(t)
 	if *keep {

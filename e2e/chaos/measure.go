@@ -37,7 +37,8 @@ type trial struct {
 	inApp, email   []time.Duration // how late
 }
 
-// measure prints what hogs of some sizes cost the others, each beside a system without.
+// measure prints what hogs of some sizes cost the others, each beside a system without one,
+// by turns: a new system for each.
 func measure(ctx context.Context, o options, sizes []int) error {
 	defer slog.SetDefault(slog.Default())
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the gateway's log: nothing is away
