@@ -70,55 +70,91 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
 	if len(calls) == 0 {
 		return
 	}
-	n, err := f.fire(ctx, calls, mostNeighbours)
+	fired, err := f.fire(ctx, calls, mostNeighbours, "")
 	if err != nil && !store.IsAway(err) {
 		for _, c := range calls { // one of them is the trouble, or a neighbour
 			c.alone = true
 		}
 		return
 	}
-	for end := time.Now().Add(spike); err == nil && n == mostNeighbours && time.Now().Before(end); {
-		n, err = f.fire(ctx, nil, mostNeighbours)
+	hog := ""
+	for end := time.Now().Add(spike); err == nil && (fired.neighbours == mostNeighbours || hog != "") && time.Now().Before(end); {
+		hog = f.hog(ctx, fired)
+		fired, err = f.fire(ctx, nil, mostNeighbours, hog)
 	}
 }
 
+// page is what one transaction has fired that nobody has asked for.
+type page struct {
+	neighbours int
+	user       string // whose they all are; "" if they are of several
+}
+
+func pageOf(due []dueCall) (p page) {
+	for _, d := range due {
+		if !d.neighbour {
+			continue
+		}
+		if p.neighbours++; p.neighbours == 1 {
+			p.user = d.UserID
+		} else if d.UserID != p.user {
+			p.user = ""
+		}
+	}
+	return p
+}
+
+// hog returns the user who is to be left out of the next page: one who has filled the last
+// one, while what has fallen due since then is somebody else's. That would wait, else, until
+// all of the hog's thousands are fired. "" is nobody.
+func (f *Firer) hog(ctx context.Context, last page) string {
+	if last.neighbours < mostNeighbours || last.user == "" {
+		return ""
+	}
+	now := f.now()
+	newest, err := f.store.NewestDue(ctx, now.Add(-neighbourhood), now)
+	if err != nil || newest == last.user {
+		return ""
+	}
+	return last.user
+}
+
 // fireAlone judges and fires one reminder. Its error is the call's.
-func (f *Firer) fireAlone(ctx context.Context, c *call) { _, _ = f.fire(ctx, []*call{c}, 0) }
+func (f *Firer) fireAlone(ctx context.Context, c *call) { _, _ = f.fire(ctx, []*call{c}, 0, "") }
 
 // fire judges and fires in one transaction, all or nothing. Its error is that of each
-// call, too. It returns how many neighbours it has fired.
-func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int) (unasked int, err error) {
+// call, too. Of neighbours it fires so many at most, none of the user except.
+func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except string) (fired page, err error) {
 	ids := make([]uuid.UUID, len(calls))
 	for i, c := range calls {
 		ids[i] = c.revision.ReminderID
 	}
 	began := f.now()
-	besides := store.Neighbours{After: began.Add(-neighbourhood), Until: began, Most: neighbours}
+	besides := store.Neighbours{After: began.Add(-neighbourhood), Until: began, Most: neighbours, Except: except}
 	var due []dueCall
-	var fired []store.Firing
+	var firings []store.Firing
 	err = together.Caught(func() error {
 		return f.store.Fire(ctx, ids, besides, func(locked []store.LockedReminder) (_ []store.Firing, err error) {
 			due = judge(calls, locked, f.now())
-			fired, err = f.firings(due)
-			return fired, err
+			firings, err = f.firings(due)
+			return firings, err
 		})
 	})
 	if err != nil {
 		for _, c := range calls {
 			c.err = err
 		}
-		return 0, err
+		return page{}, err
 	}
 	if len(due) > 0 {
-		unasked = f.announce(ctx, due, fired)
+		f.announce(ctx, due, firings)
 	}
 	f.findUnsent(ctx, calls)
-	return unasked, nil
+	return pageOf(due), nil
 }
 
-// announce tells those who wait for what was fired: inboxes, and the sender. It returns how
-// many reminders nobody has asked for.
-func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firing) (unasked int) {
+// announce tells those who wait for what was fired: inboxes, and the sender.
+func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firing) {
 	now := f.now()
 	hinted := make(chan struct{})
 	var told []string
@@ -136,7 +172,6 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 			told = append(told, d.UserID)
 		}
 		if d.hinted = hinted; d.neighbour {
-			unasked++
 			f.fired.remember(d.call)
 		}
 		metrics.Fired(now.Sub(fired[i].Due))
@@ -149,7 +184,6 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 		defer close(hinted)
 		f.inboxes.hint(ctx, slices.Compact(told))
 	}()
-	return unasked
 }
 
 // findUnsent looks what is still to be sent of those that have fired already, and has it

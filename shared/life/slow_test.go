@@ -164,6 +164,29 @@ func TestHogAndAnOutage(t *testing.T) {
 	h.want("the hog's that wait", []string{h.waits()}, fmt.Sprint(hogSize))
 }
 
+// One user has thousands of reminders at one instant. What falls due for somebody else just
+// after it is not fired after all of them.
+func TestHogsSpikeHoldsUpNobodyElses(t *testing.T) {
+	w := newWorld(t, atNoon)
+	made := make([]task.Task, 2000)
+	var creates sync.WaitGroup
+	for i := range made {
+		creates.Go(func() {
+			made[i] = w.create(task.Draft{DueDate: in(-time.Second), Channels: []task.Channel{task.InApp}})
+		})
+	}
+	creates.Wait()
+	bob := store.User{ID: "bob"}
+	if _, err := w.planner.Create(t.Context(), bob, task.Draft{Title: "Pay rent", DueDate: in(0), Before: task.DefaultBefore()}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.fire(wake(made[0]))
+	before := w.column(`
+		select count(*)::text from reminders r where user_id = 'ada' and state = 'fired'
+		and fired_at < (select fired_at from reminders where user_id = 'bob')`)
+	w.want("of the hog's before bob's", before, "501") // the callback's, and a page
+}
+
 // fail has every message answered with an error, or accepted.
 func (m *mailbox) fail(err error) {
 	m.mu.Lock()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -40,6 +41,7 @@ type LockedReminder struct {
 type Neighbours struct {
 	After, Until time.Time
 	Most         int
+	Except       string // a user whose reminders are left out; "" is nobody
 }
 
 // Notification is a message of the in-app channel.
@@ -96,6 +98,21 @@ func (s *Store) Fire(ctx context.Context, ids []uuid.UUID, besides Neighbours, d
 	})
 }
 
+// NewestDue returns whose armed reminder of a span of time has fallen due last; "" if there is
+// none.
+func (s *Store) NewestDue(ctx context.Context, after, until time.Time) (user string, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		err := c.QueryRow(ctx, `
+			select user_id from reminders where state = 'armed' and fire_at > $1 and fire_at <= $2
+			order by fire_at desc limit 1`, after, until).Scan(&user)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return user, err
+}
+
 // lockReminders begins the transaction.
 func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, besides Neighbours) (locked []LockedReminder, err error) {
 	collect := func(rows pgx.Rows) error {
@@ -115,9 +132,9 @@ func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, beside
 		// It waits for nobody, so it need not keep to the order of locks. And it is not
 		// sorted by ids: that would read all of thousands that are due at one instant.
 		batch.Queue(columns+`
-			where r.state = 'armed' and r.fire_at > $1 and r.fire_at <= $2 and r.id <> all ($3)
+			where r.state = 'armed' and r.fire_at > $1 and r.fire_at <= $2 and r.id <> all ($3) and r.user_id <> $5
 			order by r.fire_at limit $4 for no key update skip locked`,
-			besides.After, besides.Until, pgUUIDs(ids), besides.Most).Query(collect)
+			besides.After, besides.Until, pgUUIDs(ids), besides.Most, besides.Except).Query(collect)
 	}
 	results := c.SendBatch(ctx, &batch)
 	if _, err := results.Exec(); err != nil {
