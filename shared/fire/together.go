@@ -90,6 +90,7 @@ type page struct {
 	user       string // whose they all are; "" if they are of several
 }
 
+// pageOf says which of those that were fired are neighbours, and whose.
 func pageOf(due []dueCall) (p page) {
 	for _, d := range due {
 		if !d.neighbour {
