@@ -41,7 +41,7 @@ func TestControlRanges(t *testing.T) {
 
 func TestBlank(t *testing.T) {
 	for s, want := range map[string]bool{
-		"": true, " \u00a0": true, "\u200b": true, "\u3164\u2800": true, "\ufeff\u00ad": true, "\U000e0041": true, "\u200d\ufe0f": true,
+		"": true, "\u00a0\u2003": true, "\u200b": true, "\u3164\u2800": true, "\ufeff\u00ad": true, "\U000e0041": true, "\u200d\ufe0f": true,
 		"x": false, "\u200bx": false, "👨‍👩‍👧‍👦": false, "\u0301": false, "\ue000": false,
 	} {
 		if got := text.Blank(s); got != want {
