@@ -32,6 +32,7 @@ type Firer struct {
 	wake     func()
 	inboxes  *hinter
 	fires    together.Group[*call]
+	turns    turns
 	fired    memory // ahead of their callbacks
 }
 
@@ -81,7 +82,7 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 				return Outcome{}, err
 			}
 			if c.alone { // its row kept the others waiting, or it could not be fired with them
-				f.fireAlone(ctx, c)
+				f.fireInTurn(ctx, c)
 			}
 			if c.err != nil {
 				return Outcome{}, c.err

@@ -120,6 +120,17 @@ func (f *Firer) hog(ctx context.Context, last page) string {
 	return last.user
 }
 
+// fireInTurn does as fireAlone, for one callback of the user at a time.
+func (f *Firer) fireInTurn(ctx context.Context, c *call) {
+	end, err := f.turns.take(ctx, c.revision.UserID)
+	if err != nil {
+		c.err = err
+		return
+	}
+	defer end()
+	f.fireAlone(ctx, c)
+}
+
 // fireAlone judges and fires one reminder. Its error is the call's.
 func (f *Firer) fireAlone(ctx context.Context, c *call) { _, _ = f.fire(ctx, []*call{c}, 0, "") }
 

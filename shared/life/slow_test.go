@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/shared/deliver"
+	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
@@ -284,6 +285,45 @@ func TestHeldDeliveriesLeavePlacesToOthers(t *testing.T) {
 	<-done
 	w.firer.send()
 	w.want("e-mails that wait", w.column(`select user_id from deliveries where state <> 'sent'`))
+}
+
+// Somebody stands still while he holds a user's row, and many callbacks of this user come: those
+// of others are answered.
+func TestHeldUserHoldsUpNobodyElsesCallback(t *testing.T) {
+	w := newWorld(t, atNoon)
+	plan := func(user string) task.Task {
+		made, err := w.planner.Create(t.Context(), store.User{ID: user}, task.Draft{Title: "Pay rent", DueDate: in(0), Before: task.DefaultBefore()}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	many := make([]task.Task, 100)
+	for i := range many {
+		many[i] = plan("ada")
+	}
+	other := plan("bob")
+	release := w.holdOpen(`select from users where id = 'ada' for update`)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // as Dapr gives up
+	defer cancel()
+	var callbacks sync.WaitGroup
+	for _, m := range many {
+		callbacks.Go(func() { _, _ = w.firer.Firer.Fire(ctx, wake(m)) })
+	}
+	time.Sleep(time.Second) // so that they wait for the row
+	began := time.Now()
+	if o, err := w.firer.Firer.Fire(t.Context(), wake(other)); err != nil || o.Status != fire.Success {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("another's callback took %v", took)
+	}
+	release()
+	callbacks.Wait()
+	for _, m := range many { // as Dapr repeats it
+		w.fire(wake(m))
+	}
+	w.want("in the held inbox, once the row is free", w.column(`select count(*)::text from notifications where user_id = 'ada'`), "100")
 }
 
 // late is a Dapr that takes every job, after a while.
