@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/local/storetest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }

@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store"
-	"github.com/duebell/duebell/shared/store/storetest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }

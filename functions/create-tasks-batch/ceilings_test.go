@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/local/functiontest"
 )
 
 // A batch that does not fit is refused as a whole, and a user who has met the ceiling hears it

@@ -17,9 +17,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/duebell/duebell/local/functiontest"
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/fault"
-	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/store"
 )
 

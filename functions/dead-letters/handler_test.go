@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/store"
-	"github.com/duebell/duebell/shared/store/storetest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }

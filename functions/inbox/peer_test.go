@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/duebell/duebell/shared/function/functiontest"
+	"github.com/duebell/duebell/local/functiontest"
 )
 
 // happening is what a peer prints.

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/duebell/duebell/shared/function/functiontest"
-	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/local/storetest"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duebell/duebell/local/functiontest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/fire"
-	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/unsubscribe"

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/duebell/duebell/shared/function/functiontest"
-	"github.com/duebell/duebell/shared/store/storetest"
+	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/upkeep"
 )

@@ -15,11 +15,11 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/config"
-	"github.com/duebell/duebell/shared/function/functiontest"
 	"github.com/duebell/duebell/shared/metrics/metricstest"
 	"github.com/duebell/duebell/shared/store"
-	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )
 

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"pgregory.net/rapid"
 
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/fault"
@@ -24,7 +25,6 @@ import (
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
-	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/upkeep"
 )

@@ -17,12 +17,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/duebell/duebell/local/postgres/pgtest"
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/store/migrate"
-	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 )
 

@@ -47,7 +47,8 @@ func (tx Tx) Usage(ctx context.Context, userID string, q UsageQuery) (Usage, err
 
 func usage(ctx context.Context, on interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, userID string, q UsageQuery) (u Usage, err error) {
+}, userID string, q UsageQuery,
+) (u Usage, err error) {
 	minutes := make(pgtype.FlatArray[time.Time], len(q.Minutes))
 	copy(minutes, q.Minutes)
 	err = on.QueryRow(ctx, `

@@ -53,8 +53,10 @@ func start(ctx context.Context, dir, functions string, size sizes, statements bo
 	w.sys, err = system.Start(ctx, system.Options{
 		Dir: filepath.Join(dir, "system"), FunctionsDir: functions, NoSchedules: true,
 		// All tasks are one user's.
-		Env: []string{"RATE_LIMIT=0", "MAX_TASKS_PER_USER=0", "MAX_REMINDERS_PER_MINUTE=0", "MAX_JOBS_PER_USER=0", "MAX_IMPORT_ROWS_PER_HOUR=0",
-			"REMINDER_HORIZON=" + horizon.String(), "LOG_LEVEL=error"},
+		Env: []string{
+			"RATE_LIMIT=0", "MAX_TASKS_PER_USER=0", "MAX_REMINDERS_PER_MINUTE=0", "MAX_JOBS_PER_USER=0", "MAX_IMPORT_ROWS_PER_HOUR=0",
+			"REMINDER_HORIZON=" + horizon.String(), "LOG_LEVEL=error",
+		},
 		Migrate: func(ctx context.Context, url string) error {
 			_, err := migrate.Up(ctx, url)
 			return err

@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/api/openapi/openapitest"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/auth/authtest"
@@ -26,7 +27,6 @@ import (
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
-	"github.com/duebell/duebell/shared/store/storetest"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
