@@ -45,9 +45,10 @@ const (
 //     within 2 minutes of the start of the request, or 15 if the handler has called
 //     [LongBody]. Then reading fails, which [ReadJSON] and [Stream] answer with 408.
 //   - A body that nobody reads may take a second more than the answer.
+//   - A client has to receive 16 KB of an answer every 30 seconds.
 //   - A connection without a request is closed after 5 minutes.
 //
-// Answers may take any time, so streams and WebSockets go on.
+// Answers as a whole may take any time, so streams and WebSockets go on.
 //
 // Headers of more than 32 KB are answered with 431.
 type Server struct {
@@ -55,13 +56,14 @@ type Server struct {
 
 	mu       sync.Mutex
 	stopping bool
+	conns    map[net.Conn]struct{} // all that serve HTTP
 	fresh    map[net.Conn]struct{} // that have not sent a whole request's headers yet
 	bodies   map[*body]struct{}    // of the requests being served
 }
 
 // NewServer returns a Server that serves h.
 func NewServer(h http.Handler) *Server {
-	s := &Server{fresh: map[net.Conn]struct{}{}, bodies: map[*body]struct{}{}}
+	s := &Server{conns: map[net.Conn]struct{}{}, fresh: map[net.Conn]struct{}{}, bodies: map[*body]struct{}{}}
 	s.Server = &http.Server{
 		Handler:           s.guard(h),
 		ReadHeaderTimeout: headerTimeout,
@@ -72,12 +74,20 @@ func NewServer(h http.Handler) *Server {
 	return s
 }
 
+// Serve serves who connects to l, until Shutdown or Close, and returns why it ends.
+func (s *Server) Serve(l net.Listener) error { return s.Server.Serve(listener{l}) }
+
 // Shutdown stops taking requests and waits for those being served, until ctx ends: then
 // it cuts them off, and returns the context's error. A client that is still sending a
-// request is waited for 2 seconds at most.
+// request, or does not receive its answer, is waited for 2 seconds at most.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping = true
+	for c := range s.conns {
+		if c, ok := c.(*conn); ok {
+			c.hurry(stoppingTimeout)
+		}
+	}
 	for conn := range s.fresh {
 		_ = conn.SetReadDeadline(time.Now().Add(stoppingTimeout))
 	}
@@ -94,9 +104,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) track(conn net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if state == http.StateNew {
-		s.fresh[conn] = struct{}{}
-	} else {
+	switch state {
+	case http.StateNew:
+		s.conns[conn], s.fresh[conn] = struct{}{}, struct{}{}
+	case http.StateClosed, http.StateHijacked:
+		delete(s.conns, conn)
+		delete(s.fresh, conn)
+	default:
 		delete(s.fresh, conn)
 	}
 }

@@ -87,6 +87,9 @@ func (c *client) ends(within time.Duration) {
 	}
 }
 
+// large is how long an answer is that takes minutes to receive.
+const large = 300 << 10
+
 // serving runs a test with a Server that is stopped at its end.
 func serving(t *testing.T, test func(t *testing.T, server *web.Server, p *pipes)) {
 	t.Helper()
@@ -127,6 +130,9 @@ func serving(t *testing.T, test func(t *testing.T, server *web.Server, p *pipes)
 				}
 				<-read
 				return web.Late(r)
+			},
+			"GET /large": func(w http.ResponseWriter, _ *http.Request) error {
+				return web.WriteJSON(w, http.StatusOK, strings.Repeat("x", large))
 			},
 			"POST /long": func(w http.ResponseWriter, r *http.Request) error {
 				if _, err := io.Copy(io.Discard, r.Body); err != nil {
@@ -295,6 +301,40 @@ func TestServerSlowButHonest(t *testing.T) {
 }
 
 // A client in the middle of a request does not hold up a server that stops.
+// Who does not receive is let go of, and who receives slowly is not.
+func TestServerClientsThatDoNotReceive(t *testing.T) {
+	serving(t, func(t *testing.T, _ *web.Server, p *pipes) {
+		c := p.dial(t)
+		c.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		time.Sleep(35 * time.Second)
+		c.ends(time.Second)
+	})
+	serving(t, func(t *testing.T, _ *web.Server, p *pipes) {
+		c := p.dial(t)
+		c.send("GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		start, n := time.Now(), 0
+		for piece := make([]byte, 16<<10); ; time.Sleep(20 * time.Second) {
+			m, err := io.ReadFull(c.conn, piece)
+			if n += m; err != nil {
+				break
+			}
+		}
+		if n < large || time.Since(start) < 5*time.Minute {
+			t.Errorf("%d bytes have come in %v", n, time.Since(start))
+		}
+	})
+	serving(t, func(t *testing.T, server *web.Server, p *pipes) {
+		c := p.dial(t)
+		c.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Errorf("stopping: %v", err)
+		}
+	})
+}
+
 func TestServerShutdown(t *testing.T) {
 	serving(t, func(t *testing.T, server *web.Server, p *pipes) {
 		half, fresh, unread := p.dial(t), p.dial(t), p.dial(t)
