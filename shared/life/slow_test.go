@@ -326,6 +326,27 @@ func TestHeldUserHoldsUpNobodyElsesCallback(t *testing.T) {
 	w.want("in the held inbox, once the row is free", w.column(`select count(*)::text from notifications where user_id = 'ada'`), "100")
 }
 
+// The same for a sweep that finds many overdue reminders of this user before those of others.
+func TestHeldUserHoldsUpNobodyElsesOverdue(t *testing.T) {
+	h := newHouse(t)
+	for range 200 {
+		h.add(-time.Minute)
+	}
+	due := task.Instant(time.Now().Add(-30 * time.Second))
+	if _, err := h.planner.Create(t.Context(), store.User{ID: "bob"}, task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()}, nil); err != nil {
+		t.Fatal(err)
+	}
+	release := h.holdOpen(`select from users where id = 'ada' for update`)
+	defer release()
+	rules := sweepRules
+	rules.Budget = 20 * time.Second
+	sum, _ := newSweeper(h.store, h.dapr, h.firer, h.clock, rules).Sweep(t.Context())
+	h.want("in the other's inbox", h.column(`select title from notifications where user_id = 'bob'`), "Pay rent")
+	if sum.Complete || sum.Fired["error"] != 200 {
+		t.Errorf("%+v", sum)
+	}
+}
+
 // late is a Dapr that takes every job, after a while.
 type late struct {
 	*fakeDapr

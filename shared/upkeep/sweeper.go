@@ -195,20 +195,34 @@ func heard(ctx context.Context, woken <-chan error) error {
 
 var errSlowSender = errors.New("the sender has not answered yet; it goes on being asked")
 
+// mostHeld is for how many of a user's rows that somebody holds a sweep waits. After that it
+// leaves the user's reminders to the next one, so that the others have their turn.
+const mostHeld = 3
+
 // fireOverdue fires armed reminders whose callback has not come.
 func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (fired int, complete bool, err error) {
 	var last store.Due
+	var mu sync.Mutex
+	held := map[string]int{} // rows of a user that somebody holds
 	for ctx.Err() == nil {
 		overdue, err := s.store.Overdue(ctx, s.rules.Grace, last, page)
 		if err != nil || len(overdue) == 0 {
 			return counts[string(fire.Success)], counts["error"] == 0, err
 		}
-		var mu sync.Mutex
 		var group errgroup.Group
 		group.SetLimit(s.rules.Concurrent)
 		for _, d := range overdue {
 			if ctx.Err() != nil {
 				break
+			}
+			mu.Lock()
+			left := held[d.UserID] >= mostHeld
+			if left {
+				counts["error"]++
+			}
+			mu.Unlock()
+			if left {
+				continue
 			}
 			group.Go(func() error {
 				fired, err := s.firer.FireOverdue(ctx, d.Revision)
@@ -222,6 +236,9 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (fired
 				}
 				mu.Lock()
 				defer mu.Unlock()
+				if store.IsHeld(err) {
+					held[d.UserID]++
+				}
 				counts[outcome]++
 				return nil
 			})
