@@ -109,12 +109,12 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 		return i.failure(n)
 	}
 	i.parts.Go(func() error {
-		if i.failure(n) != nil {
+		if i.failure(n) == nil {
+			counts, err := i.part(ctx, tasks, expected, until, once, done)
+			i.settle(n, counts, err)
+		} else {
 			done()
-			return nil
 		}
-		counts, err := i.part(ctx, tasks, expected, until, once, done)
-		i.settle(n, counts, err)
 		return nil
 	})
 	return i.failure(n)
