@@ -44,7 +44,8 @@ func (l Lane) in() string {
 func (l Lane) host() string {
 	switch l {
 	case Hosts:
-		return `lower(split_part(d.target, '/', 3))`
+		// However it is written: with the usual port, with a dot at its end, or without a path.
+		return `rtrim(replace(split_part(lower(split_part(d.target, '/', 3)), '?', 1) || '/', ':443/', ''), './')`
 	case Providers:
 		return `case d.channel when 'push' then split_part(d.target, ':', 1) else d.channel end`
 	default:

@@ -21,9 +21,9 @@ func TestDueDeliveries(t *testing.T) {
 	made := insert(t, s)
 	for i, d := range []struct{ user, channel, target, state, due string }{
 		{"hog", "webhook", "https://Slow.example/a", "planned", "-9 min"},
-		{"hog", "webhook", "https://slow.example/b", "planned", "-8 min"},
+		{"hog", "webhook", "https://slow.example.:443?b", "planned", "-8 min"},
 		{"hog", "webhook", "https://other.example:8443/c", "unknown", "-7 min"},
-		{"ada", "webhook", "https://slow.example/d", "planned", "-6 min"},
+		{"ada", "webhook", "https://SLOW.example:443/d", "planned", "-6 min"},
 		{"ada", "webhook", "https://ada.example/e", "sending", "-5 min"},
 		{"ada", "webhook", "https://ada.example/later", "planned", "1 h"},
 		{"ada", "webhook", "https://ada.example/sent", "sent", ""},
