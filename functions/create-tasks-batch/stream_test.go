@@ -232,6 +232,24 @@ func TestTablesOfSpreadsheets(t *testing.T) {
 	}
 }
 
+// What is damaged in UTF-16 is not stored as another text.
+func TestDamagedUTF16(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	wide := func(text string) string { // ASCII
+		return strings.Join(strings.Split(text, ""), "\x00") + "\x00"
+	}
+	for _, body := range []string{wide("title\nx\n") + "y", wide("title\nx") + "\x00\xd8" + wide("\ny\n")} {
+		w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "\xff\xfe"+body, "Content-Type", "text/csv"), 400, "invalid", "or it is damaged; save it as")
+	}
+	if got := stream(w, s, ndjson, "\xff\xfe"+wide("{\"title\":\"a\"}\n{\"title\":\"x")+"\x00\xd8"+wide("\"}\n")); got.Created != 1 || got.Failed != 1 {
+		t.Errorf("%+v", got)
+	}
+	if n := w.Count(`select count(*) from tasks where title <> 'a'`); n != 0 {
+		t.Errorf("%d tasks", n)
+	}
+}
+
 // A row that says it is another user's is nobody's.
 func TestRowsOfAnotherUser(t *testing.T) {
 	w := functiontest.New(t)
@@ -278,7 +296,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 		{"text/csv", `"title` + "\nx\n", 400, "a quote that is not closed"},
 		{"text/csv", `"ti"tle` + "\nx\n", 400, "not a row of CSV"},
 		{"text/csv", "title\rx\r", 400, `carriage return alone, which is not read; save it as "CSV UTF-8`},
-		{"text/csv", "title\nx\nM\xfcll\n", 400, `line 3: the file is not in UTF-8, but in an older encoding such as Latin-1; save it as "CSV UTF-8`},
+		{"text/csv", "title\nx\nM\xfcll\n", 400, `line 3: the file is not in UTF-8, but in an older encoding such as Latin-1, or it is damaged; save it as "CSV UTF-8`},
 		{"application/vnd.ms-excel", "PK\x03\x04\x14", 400, `workbook`},
 		{"application/x-www-form-urlencoded", "title\nx\n", 415, strings.Join(taken, ", ")},
 		{"", "title\nx\n", 415, strings.Join(taken, ", ")},

@@ -135,7 +135,7 @@ func CheckUTF8(row []byte) error {
 	if utf8.Valid(row) {
 		return nil
 	}
-	return fault.Invalid(`the file is not in UTF-8, but in an older encoding such as Latin-1; save it as "CSV UTF-8 (Comma delimited)", as Excel calls it`)
+	return fault.Invalid(`the file is not in UTF-8, but in an older encoding such as Latin-1, or it is damaged; save it as "CSV UTF-8 (Comma delimited)", as Excel calls it`)
 }
 
 // Cells are the cells of a row.

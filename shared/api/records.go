@@ -52,7 +52,7 @@ type Records struct {
 
 	body            io.Reader
 	ended           error // of the body: io.EOF if it is whole
-	csv             bool
+	csv, utf16      bool
 	separator       byte
 	limit, maxAhead int
 
@@ -102,6 +102,7 @@ func (r *Records) begin() error {
 	case bytes.Equal(mark, []byte("\xef\xbb\xbf")): // Excel's, before UTF-8
 	case bytes.HasPrefix(mark, []byte("\xff\xfe")), bytes.HasPrefix(mark, []byte("\xfe\xff")):
 		decoder := unicode.UTF16(unicode.LittleEndian, unicode.ExpectBOM).NewDecoder()
+		r.utf16 = true
 		r.body = transform.NewReader(io.MultiReader(bytes.NewReader(mark), r.body), decoder)
 	default:
 		r.held = mark
@@ -206,13 +207,30 @@ func (r *Records) fill() error {
 		if r.ended != nil {
 			return r.ended
 		}
-		n, err := r.body.Read(r.held[len(r.held):cap(r.held)])
-		r.held, r.ended = r.held[:len(r.held)+n], err
+		before := len(r.held)
+		n, err := r.body.Read(r.held[before:cap(r.held)])
+		r.held, r.ended = r.held[:before+n], err
+		if r.utf16 {
+			markDamage(r.held[max(0, before-utf8.UTFMax):])
+		}
 		if n > 0 {
 			return nil
 		}
 	}
 	return io.ErrNoProgress
+}
+
+// markDamage makes invalid UTF-8 of what UTF-16 has been read as where it is damaged, so that it is
+// refused, and is not stored as another text.
+func markDamage(text []byte) {
+	for {
+		_, rest, found := bytes.Cut(text, []byte(string(utf8.RuneError)))
+		if !found {
+			return
+		}
+		text[len(text)-len(rest)-1] = 0xff
+		text = rest
+	}
 }
 
 // certain is how much of a row that is too long is refused, whatever comes: all, or if
