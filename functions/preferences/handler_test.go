@@ -252,7 +252,7 @@ func TestOperatorMayAllowHosts(t *testing.T) {
 // Whatever is put, it is refused with a reason, or comes out in a form that says
 // the same when it is put again.
 func FuzzPreferences(f *testing.F) {
-	for _, seed := range []string{`{}`, byDefault, full, `{"webhook":{"url":"https://example.com","secret":"` + secret + `"}}`, `{"channels":{"sms":true},"emails":["a@b","A@b"]}`} {
+	for _, seed := range []string{`{}`, byDefault, full, `{"webhook":{"url":"https://example.com","secret":"` + secret + `"}}`, `{"channels":{"sms":true},"emails":["a@b.example","A@b.example"]}`} {
 		f.Add([]byte(seed))
 	}
 	read := func(body []byte) (p preferences.Preferences, err error) {
