@@ -172,6 +172,9 @@ func TestReminderOfATaskThatAProgramCreated(t *testing.T) {
 	if _, body := program.call("GET", "/api/notifications", nil); strings.Contains(string(body), "from the program") {
 		t.Errorf("the program was told: %s", body)
 	}
+	if n := p.number(`select count(*) from audit_acts where user_id = $1 and caller = 'demo-service' and method = 'POST' and path = '/api/tasks'`); n != 1 {
+		t.Errorf("%d rows of it in the audit log", n)
+	}
 }
 
 var teamsExample = regexp.MustCompile("(?s)```sh\n(source .*?)```")

@@ -43,7 +43,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, now: time.Now}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, now: time.Now}
 	subscriber := events.Subscriber{Caller: cfg.Caller, Take: func(ctx context.Context, es []events.Event) (int, []int, error) {
 		fired := make([]store.Event, len(es))
 		for i, e := range es {

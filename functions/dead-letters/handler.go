@@ -36,7 +36,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/dlq":              h.list,

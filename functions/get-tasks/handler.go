@@ -39,7 +39,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, horizon: cfg.Horizon}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, horizon: cfg.Horizon}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/tasks":                      h.list,

@@ -56,7 +56,7 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	// Streams leave a part of the pool to the other requests.
 	hub := live.NewHub(s, cfg.Stream.Live, int(cfg.Store.MaxConns-1)/2)
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, hub: hub, stream: cfg.Stream}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, hub: hub, stream: cfg.Stream}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/notifications":            h.list,

@@ -45,7 +45,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)), store: s, rules: cfg.Rules, links: cfg.Unsubscribe}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, rules: cfg.Rules, links: cfg.Unsubscribe}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/preferences":     h.get,

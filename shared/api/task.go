@@ -274,10 +274,15 @@ func Owner(u auth.User) store.User {
 	return owner
 }
 
-// RecordAddress has the address that a user's token tells recorded in s, if the user is
-// on record there.
-func RecordAddress(s *store.Store) auth.Record {
-	return func(ctx context.Context, u auth.User) (settled bool, err error) {
-		return s.UpdateAddress(ctx, Owner(u))
+// SignInRecords has recorded in s the address that a user's token tells, if the user is on record
+// there, and what is asked for in another user's name.
+func SignInRecords(s *store.Store) auth.Records {
+	return auth.Records{
+		Address: func(ctx context.Context, u auth.User) (settled bool, err error) {
+			return s.UpdateAddress(ctx, Owner(u))
+		},
+		Act: func(ctx context.Context, u auth.User, method, path string) error {
+			return s.RecordAct(ctx, store.Act{Caller: u.Caller, UserID: u.ID, Method: method, Path: path})
+		},
 	}
 }

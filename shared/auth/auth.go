@@ -61,25 +61,36 @@ type Verifier struct {
 	issuers  []*issuer // the first one's users have no prefix
 	limiter  *limiter
 	refusals *refusals
-	record   Record
+	records  Records
 }
 
-// Record records what a token says about its user, and reports whether that is
+// Records are what a Verifier has recorded elsewhere. Either may be nil.
+type Records struct {
+	Address RecordAddress
+	Act     RecordAct
+}
+
+// RecordAct records, before a request is carried out that is made for another user, who
+// makes it, for whom, and what it is. If it fails, the request is not carried out. It must
+// be safe for concurrent use.
+type RecordAct func(ctx context.Context, u User, method, path string) error
+
+// RecordAddress records what a token says about its user, and reports whether that is
 // settled: if not, it is called again at the token's next use. It must be safe for
 // concurrent use.
-type Record func(ctx context.Context, u User) (settled bool, err error)
+type RecordAddress func(ctx context.Context, u User) (settled bool, err error)
 
 // NewVerifier returns a Verifier that has not talked to an issuer yet: the first token
-// makes it do so. It calls record, unless that is nil, when it first sees a token that
-// says something about its user's e-mail address.
-func NewVerifier(config Config, record Record) *Verifier {
+// makes it do so. It has an address recorded when it first sees a token that says something
+// about its user's e-mail address.
+func NewVerifier(config Config, records Records) *Verifier {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true // a call an hour
-	return newVerifier(config, transport, record)
+	return newVerifier(config, transport, records)
 }
 
-func newVerifier(config Config, transport http.RoundTripper, record Record) *Verifier {
-	v := &Verifier{limiter: newLimiter(config.Limit), refusals: &refusals{}, record: record}
+func newVerifier(config Config, transport http.RoundTripper, records Records) *Verifier {
+	v := &Verifier{limiter: newLimiter(config.Limit), refusals: &refusals{}, records: records}
 	for _, settings := range config.issuers() {
 		v.issuers = append(v.issuers, &issuer{IssuerSettings: settings, keys: newKeySet(settings.URL, transport)})
 	}
@@ -107,8 +118,8 @@ func (v *Verifier) User(r *http.Request) (User, error) {
 	if err := v.limiter.take(caller.ID, "you make too many requests"); err != nil {
 		return User{}, err
 	}
-	if v.record != nil && caller.EmailClaim && !session.recorded.Load() {
-		settled, err := v.record(r.Context(), caller)
+	if v.records.Address != nil && caller.EmailClaim && !session.recorded.Load() {
+		settled, err := v.records.Address(r.Context(), caller)
 		if err != nil {
 			return User{}, err
 		}
@@ -119,7 +130,10 @@ func (v *Verifier) User(r *http.Request) (User, error) {
 		return user, err
 	}
 	trace.Identify(r.Context(), user.ID, caller.ID)
-	return user, v.limiter.take(user.ID, "too many requests are made for this user")
+	if err := v.limiter.take(user.ID, "too many requests are made for this user"); err != nil || v.records.Act == nil {
+		return user, err
+	}
+	return user, v.records.Act(r.Context(), user, r.Method, r.URL.Path)
 }
 
 // signIn checks the request's token, unless it has lately.

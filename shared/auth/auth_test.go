@@ -85,7 +85,7 @@ func cutOff(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusT
 
 func connect(issuer *authtest.Issuer) (*Verifier, *wire) {
 	w := &wire{issuer: issuer, override: map[string]http.HandlerFunc{}, calls: map[string]int{}}
-	return newVerifier(configFor(issuer), w, nil), w
+	return newVerifier(configFor(issuer), w, Records{}), w
 }
 
 // configFor accepts an issuer's tokens, with everything else as it is by default.
@@ -105,7 +105,7 @@ func bearer(token string) *http.Request {
 
 func TestUser(t *testing.T) {
 	issuer := authtest.NewIssuer(t)
-	verifier := NewVerifier(configFor(issuer), nil) // over a real socket
+	verifier := NewVerifier(configFor(issuer), Records{}) // over a real socket
 	for name, test := range map[string]struct {
 		claims map[string]any
 		want   User

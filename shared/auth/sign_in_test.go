@@ -81,16 +81,54 @@ func TestIssuedAt(t *testing.T) {
 	}
 }
 
+// Each request that is made for another user is recorded before it is carried out, and is
+// not if that fails.
+func TestActsAreRecorded(t *testing.T) {
+	issuer := authtest.NewIssuer(t)
+	var acts []string
+	var failure error
+	verifier := NewVerifier(configFor(issuer), Records{Act: func(_ context.Context, u User, method, path string) error {
+		acts = append(acts, u.Caller+" "+u.ID+" "+method+" "+path)
+		return failure
+	}})
+	request := func(method, path, scope, user string) *http.Request {
+		r := bearer(issuer.Token(t, "program", map[string]any{"scope": scope}))
+		r.Method, r.URL.Path = method, path
+		if user != "" {
+			r.Header.Set(UserHeader, user)
+		}
+		return r
+	}
+	for _, r := range []*http.Request{
+		request("POST", "/api/tasks", "act", "bob"), request("GET", "/api/tasks", "admin", "eve"), // these are
+		request("POST", "/api/tasks", "act", ""), request("POST", "/api/tasks", "act", "program"), request("GET", "/api/tasks", "", ""),
+	} {
+		if _, err := verifier.User(r); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := verifier.User(request("POST", "/api/tasks", "", "bob")); err == nil { // refused
+		t.Error("without a scope it acts for others")
+	}
+	if want := []string{"program bob POST /api/tasks", "program eve GET /api/tasks"}; !slices.Equal(acts, want) {
+		t.Errorf("recorded %q, want %q", acts, want)
+	}
+	failure = errors.New("away")
+	if _, err := verifier.User(request("DELETE", "/api/tasks/1", "act", "bob")); !errors.Is(err, failure) {
+		t.Errorf("it could not be recorded, and is carried out: %v", err)
+	}
+}
+
 // What a token says about its user is recorded when it is first seen, and again until
 // that is settled.
 func TestRecording(t *testing.T) {
 	issuer := authtest.NewIssuer(t)
 	var recorded []string
 	settled, failure := false, errors.New("away")
-	verifier := NewVerifier(configFor(issuer), func(_ context.Context, u User) (bool, error) {
+	verifier := NewVerifier(configFor(issuer), Records{Address: func(_ context.Context, u User) (bool, error) {
 		recorded = append(recorded, u.ID+" "+u.Email)
 		return settled, failure
-	})
+	}})
 	token := issuer.Token(t, "ada", map[string]any{"email": "ada@example.com", "scope": "act"})
 	acting := bearer(token)
 	acting.Header.Set(UserHeader, "bob")
@@ -201,7 +239,7 @@ func TestLimitsOfBothWhoActAndWhoAreActedFor(t *testing.T) {
 	}
 	settings := configFor(issuer)
 	settings.Limit = Limit{PerSecond: 0.001, Burst: 3}
-	v := NewVerifier(settings, nil)
+	v := NewVerifier(settings, Records{})
 	for i := range 3 {
 		if err := call(v, fmt.Sprint("service", i), "ada"); err != nil {
 			t.Fatal(err)
@@ -231,7 +269,7 @@ func several(t *testing.T) (verifier *Verifier, first, plain, trusted *authtest.
 		{"issuer":%q,"audience":["x","ours"],"prefix":"corp|","user_claim":"oid","scope_claims":["roles","scp"],
 		 "admin_scope":"Duebell Operators","act_scope":"Duebell.Act","grants":["admin","act"]}]`, plain.URL, trusted.URL)
 	plain.Audience, trusted.Audience = "theirs", "ours"
-	return NewVerifier(configFor(first, "OIDC_FURTHER_ISSUERS="+further), nil), first, plain, trusted
+	return NewVerifier(configFor(first, "OIDC_FURTHER_ISSUERS="+further), Records{}), first, plain, trusted
 }
 
 func TestSeveralIssuers(t *testing.T) {
@@ -281,7 +319,7 @@ func TestOneOfSeveralIssuersIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{issuer: first, override: map[string]http.HandlerFunc{}, calls: map[string]int{}}
 		settings := configFor(first, fmt.Sprintf(`OIDC_FURTHER_ISSUERS=[{"issuer":%q,"audience":"duebell","prefix":"x:"}]`, second.URL))
-		verifier := newVerifier(settings, byHost{first.URL: w, second.URL: &wire{issuer: http.HandlerFunc(cutOff), calls: map[string]int{}}}, nil)
+		verifier := newVerifier(settings, byHost{first.URL: w, second.URL: &wire{issuer: http.HandlerFunc(cutOff), calls: map[string]int{}}}, Records{})
 		token := first.Token(t, "ada", map[string]any{"exp": time.Now().Add(24 * time.Hour).Unix()})
 		for range 3 {
 			_, err := verifier.User(bearer(second.Token(t, "ada", nil)))
@@ -304,7 +342,7 @@ func (b byHost) RoundTrip(r *http.Request) (*http.Response, error) {
 // An e-mail address is somebody's only if it is verified.
 func TestAddressAsUser(t *testing.T) {
 	issuer := authtest.NewIssuer(t)
-	verifier := NewVerifier(configFor(issuer, "OIDC_USER_CLAIM=email"), nil)
+	verifier := NewVerifier(configFor(issuer, "OIDC_USER_CLAIM=email"), Records{})
 	for name, test := range map[string]struct {
 		claims map[string]any
 		want   string
@@ -334,7 +372,7 @@ func TestGrants(t *testing.T) {
 		"OIDC_ACT_SCOPE=other":    {Admin},
 		"OIDC_SCOPE_CLAIMS=roles": nil,
 	} {
-		user, err := NewVerifier(configFor(issuer, environ), nil).User(bearer(token))
+		user, err := NewVerifier(configFor(issuer, environ), Records{}).User(bearer(token))
 		if err != nil || !slices.Equal(user.Scopes, want) {
 			t.Errorf("%s: %+v, %v", environ, user, err)
 		}
@@ -408,7 +446,7 @@ func TestRefusedTokensAreLogged(t *testing.T) {
 	}
 	for _, test := range tokens {
 		log.Reset()
-		verifier := NewVerifier(configFor(first), nil)
+		verifier := NewVerifier(configFor(first), Records{})
 		start := time.Now()
 		for range 20 {
 			if _, err := verifier.User(bearer(test.token)); fault.CodeOf(err) != fault.CodeUnauthenticated {

@@ -40,7 +40,7 @@ func New(cfg Config, routes func(Parts) web.Routes) (*function.Function, error) 
 		return nil, err
 	}
 	parts := Parts{
-		SignIn:  auth.NewVerifier(cfg.SignIn, api.RecordAddress(s)),
+		SignIn:  auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)),
 		Planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules),
 	}
 	return &function.Function{

@@ -131,7 +131,11 @@ func TestAuditLogIsAppendOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := s.RecordAct(t.Context(), store.Act{Caller: "program", UserID: "ada", Method: "POST", Path: "/api/tasks"}); err != nil {
+		t.Fatal(err)
+	}
 	for _, sql := range []string{
+		`update audit_acts set user_id = 'eve'`, `delete from audit_acts`, `truncate audit_acts`,
 		`update audit_events set task_title = 'y'`, `delete from audit_events`, `truncate audit_events`,
 		`set duebell.retention = 'on'; update audit_events set task_title = 'y'`, `set duebell.retention = 'on'; truncate audit_events`,
 		`set duebell.retention = ''; delete from audit_events`,

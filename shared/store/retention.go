@@ -64,6 +64,8 @@ var (
 	SettledDeadLetters = Kept{table: "dead_letters", age: "updated_at", only: "state in ('resolved', 'discarded')"}
 	// AuditEvents are the audit log, from which nothing else can be deleted.
 	AuditEvents = Kept{table: "audit_events", age: "recorded_at", only: "true", first: `set local duebell.retention = 'on'`}
+	// AuditActs are what was asked for in another user's name, in the audit log as well.
+	AuditActs = Kept{table: "audit_acts", age: "recorded_at", only: "true", first: `set local duebell.retention = 'on'`}
 	// CountedEvents are what keeps events from being counted twice.
 	CountedEvents = Kept{table: "counted_events", age: "counted_at", only: "true"}
 	// IdempotencyKeys are what was answered to requests.

@@ -25,6 +25,7 @@ var kinds = map[string]struct {
 	"read notifications":   {store.ReadNotifications, "notifications_read"},
 	"settled dead letters": {store.SettledDeadLetters, "dead_letters_settled"},
 	"audit events":         {store.AuditEvents, "audit_events_by_age"},
+	"audit acts":           {store.AuditActs, "audit_acts_by_age"},
 	"counted events":       {store.CountedEvents, "counted_events_by_age"},
 	"idempotency keys":     {store.IdempotencyKeys, "idempotency_keys_by_age"},
 	"inbox tickets":        {store.InboxTickets, "inbox_tickets_expired"},
@@ -150,6 +151,7 @@ func TestPurgeByAge(t *testing.T) {
 	exec(t, c, `insert into dead_letters (id, state, job_name, data, error, attempts, updated_at) values (gen_random_uuid(), 'dead', '3', '', '', 1, '2000-01-01Z')`)
 	exec(t, c, `insert into idempotency_keys (user_id, key, request, answer, created_at) select 'ada', n, sha256(''), '', at from `+ages)
 	exec(t, c, `insert into audit_events (event_id, task_id, user_id, task_title, recorded_at) select gen_random_uuid(), gen_random_uuid(), 'ada', n, at from `+ages)
+	exec(t, c, `insert into audit_acts (id, caller, user_id, method, path, recorded_at) select gen_random_uuid(), 'program', n, 'GET', '/', at from `+ages)
 	exec(t, c, `insert into counted_events (event_id, counted_at) select ('00000000-0000-0000-0000-00000000000' || n)::uuid, at from `+ages)
 	exec(t, c, `insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(n::text::bytea), n, at, at from `+ages)
 	for _, tt := range []struct {
@@ -161,6 +163,7 @@ func TestPurgeByAge(t *testing.T) {
 		{store.SettledDeadLetters, `dead_letters where job_name in ('2', '3')`, 2},
 		{store.IdempotencyKeys, `idempotency_keys where key = '2'`, 1},
 		{store.AuditEvents, `audit_events where task_title = '2'`, 1},
+		{store.AuditActs, `audit_acts where user_id = '2'`, 1},
 		{store.CountedEvents, `counted_events where event_id::text like '%2'`, 1},
 		{store.InboxTickets, `inbox_tickets where user_id = '2'`, 1},
 	} {
@@ -210,6 +213,7 @@ func TestPurgesUseIndexes(t *testing.T) {
 		`insert into dead_letters (id, state, job_name, data, error, attempts, updated_at) select gen_random_uuid(), case when i % 100 = 0 then 'discarded' else 'dead' end, i, '', '', 1, now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into idempotency_keys (user_id, key, request, answer, created_at) select 'ada', i, sha256(''), '', now() - i * interval '1 s' from generate_series(1, $1) i`,
 		`insert into audit_events (event_id, task_id, user_id, task_title, recorded_at) select gen_random_uuid(), gen_random_uuid(), 'ada', 'x', now() - i * interval '1 min' from generate_series(1, $1) i`,
+		`insert into audit_acts (id, caller, user_id, method, path, recorded_at) select gen_random_uuid(), 'program', 'ada', 'GET', '/', now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into counted_events (event_id, counted_at) select gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(i::text::bytea), 'ada', now() - i * interval '30 s', now() from generate_series(1, $1) i`,
 	} {

@@ -1,0 +1,23 @@
+package store
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Act is a request that was made in another user's name.
+type Act struct {
+	Caller, UserID string
+	Method, Path   string
+}
+
+// RecordAct adds an act to the audit log.
+func (s *Store) RecordAct(ctx context.Context, a Act) error {
+	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		_, err := c.Exec(ctx, `insert into audit_acts (id, caller, user_id, method, path) values ($1, $2, $3, $4, $5)`,
+			uuid.Must(uuid.NewV7()), storable(a.Caller, 300), storable(a.UserID, 300), storable(a.Method, 20), storable(a.Path, 500))
+		return err
+	})
+}
