@@ -13,12 +13,10 @@
 package main
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/store"
@@ -61,8 +59,8 @@ func (h handler) clean(w http.ResponseWriter, r *http.Request) error {
 	}
 	report := h.cleaner.Cleanup(r.Context(), dryRun != nil && *dryRun)
 	slog.InfoContext(r.Context(), "cleaned up", "report", report)
-	if report.Failed() == len(report.Steps) {
-		return fault.Unavailable(errors.New(report.Steps[0].Error), "every step of the cleanup has failed; the log says why")
+	if err := report.Away(); err != nil {
+		return err
 	}
 	return web.WriteJSON(w, http.StatusOK, report)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -97,6 +98,14 @@ type Report struct {
 
 // Failed counts the steps that went wrong.
 func (r Report) Failed() int { return failed(r.Steps) }
+
+// Away returns an unavailable fault if no step has done anything, each for a reason.
+func (r Report) Away() error {
+	if !nothingDone(r.Steps) {
+		return nil
+	}
+	return fault.Unavailable(errors.New(r.Steps[0].Error), "every step of the cleanup has failed; the log says why")
+}
 
 // steps are what a cleanup does, in this order.
 func (c *cleanup) steps() []step {

@@ -3,6 +3,7 @@ package upkeep
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/duebell/duebell/shared/metrics"
@@ -43,6 +44,11 @@ func failed(reports []StepReport) (n int) {
 		}
 	}
 	return n
+}
+
+// nothingDone reports whether each step has failed, or was cut short, before it did anything.
+func nothingDone(reports []StepReport) bool {
+	return !slices.ContainsFunc(reports, func(r StepReport) bool { return r.Error == "" || r.Count > 0 })
 }
 
 // runSteps makes the steps of a run, one after the other, within a time. A step that fails,

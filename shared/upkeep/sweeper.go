@@ -112,7 +112,7 @@ func (s Summary) Failed() int { return failed(s.Steps) }
 // Away returns an unavailable fault if every step that needs the database has failed, so
 // that nothing was done.
 func (s Summary) Away() error {
-	if failed(s.Steps[:len(s.Steps)-1]) < len(s.Steps)-1 { // the last, waking the sender, needs none
+	if !nothingDone(s.Steps[:len(s.Steps)-1]) { // the last, waking the sender, needs none
 		return nil
 	}
 	return fault.Unavailable(errors.New(s.Steps[0].Error), "every step of the sweep has failed, as it does while the database is away; the log says why")
