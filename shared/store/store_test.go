@@ -287,7 +287,7 @@ func TestMigrationsGoDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	var ups []string
-	for _, name := range []string{"0010_providers", "0009_events", "0003_preferences"} {
+	for _, name := range []string{"0016_audit_acts", "0010_providers", "0009_events", "0003_preferences"} {
 		sql, err := os.ReadFile("migrate/" + name + ".sql")
 		if err != nil {
 			t.Fatal(err)
