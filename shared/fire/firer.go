@@ -3,6 +3,7 @@ package fire
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,7 +34,8 @@ type Firer struct {
 	inboxes  *hinter
 	fires    together.Group[*call]
 	turns    turns
-	fired    memory // ahead of their callbacks
+	fired    memory       // ahead of their callbacks
+	looked   atomic.Int64 // when it last looked around, in Unix nanoseconds
 }
 
 // New makes a Firer. wake is called after each commit that has left something to be sent;
@@ -77,7 +79,9 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 	}()
 	for {
 		c := &call{revision: r, trace: trace.Parent(ctx)}
-		if !f.fired.recall(c) {
+		if f.fired.recall(c) {
+			f.lookAround(ctx)
+		} else {
 			if err := f.fires.Do(ctx, c); err != nil {
 				return Outcome{}, err
 			}

@@ -131,6 +131,19 @@ func (f *Firer) fireInTurn(ctx context.Context, c *call) {
 	f.fireAlone(ctx, c)
 }
 
+// lookPause is the least time between two looks at what else is due.
+const lookPause = 50 * time.Millisecond
+
+// lookAround fires what else is due, now and then, on behalf of callbacks that find theirs
+// fired ahead and need no transaction. After thousands of one user's reminders, others'
+// callbacks wait in Dapr until all of those were made.
+func (f *Firer) lookAround(ctx context.Context) {
+	last, now := f.looked.Load(), time.Now().UnixNano()
+	if now-last > int64(lookPause) && f.looked.CompareAndSwap(last, now) {
+		_, _ = f.fire(ctx, nil, mostNeighbours, "") // what is left has its own callback, and the sweep
+	}
+}
+
 // fireAlone judges and fires one reminder. Its error is the call's.
 func (f *Firer) fireAlone(ctx context.Context, c *call) { _, _ = f.fire(ctx, []*call{c}, 0, "") }
 
