@@ -36,8 +36,8 @@ func NewJobs(s *store.Store, dapr Scheduler, now func() time.Time, concurrent in
 }
 
 const (
-	// callTimeout is how long one call to Dapr may take.
-	callTimeout = 2 * time.Second
+	// CallTimeout is how long one call to Dapr may take, whoever makes it.
+	CallTimeout = 2 * time.Second
 	// pageTimeout is how long what was claimed together may be scheduled: less than the
 	// time after which a leftover job counts as settled.
 	pageTimeout = time.Minute
@@ -85,7 +85,7 @@ func (j Jobs) schedule(ctx context.Context, pending []store.Due) (scheduled []ta
 				return
 			}
 			d := pending[i]
-			call, cancel := context.WithTimeout(ctx, callTimeout)
+			call, cancel := context.WithTimeout(ctx, CallTimeout)
 			err := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))
 			cancel()
 			if err != nil {
@@ -153,7 +153,7 @@ func CallAll[T any](ctx context.Context, concurrent int, items []T, call func(co
 			if over() {
 				return nil
 			}
-			ctx, cancel := context.WithTimeout(ctx, callTimeout)
+			ctx, cancel := context.WithTimeout(ctx, CallTimeout)
 			defer cancel()
 			callErr := call(ctx, item)
 			mu.Lock()

@@ -3,6 +3,8 @@ package upkeep
 import (
 	"context"
 	"log/slog"
+
+	"github.com/duebell/duebell/shared/schedule"
 )
 
 // AlertTopic is the topic on which operators are told of dead letters.
@@ -14,7 +16,7 @@ const AlertTopic = "reminder-alerts"
 func (s *Sweeper) alert(ctx context.Context, sum *Summary) (told int, complete bool, err error) {
 	letters, err := s.store.Unalerted(ctx, page)
 	for _, l := range letters {
-		call, cancel := context.WithTimeout(ctx, callTimeout)
+		call, cancel := context.WithTimeout(ctx, schedule.CallTimeout)
 		published := s.dapr.Publish(call, AlertTopic, l.ID.String(), l)
 		cancel()
 		if published != nil {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/schedule"
 )
 
 // Progress says how far a reconciliation has come: how many reminders it has made
@@ -77,7 +79,7 @@ func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error 
 
 // reach asks Dapr for any job, and reports whether it answers.
 func (c *Cleaner) reach(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, schedule.CallTimeout)
 	defer cancel()
 	_, err := c.dapr.Holds(ctx, sentinelPrefix+"of-nobody")
 	return err

@@ -3,11 +3,11 @@ package upkeep
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/schedule"
 )
 
 // sentinelPrefix is how the name of the job begins that should be in Dapr for ever.
@@ -66,17 +66,14 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	return err
 }
 
-// callTimeout is how long one call to Dapr may take.
-const callTimeout = 2 * time.Second
-
 func (s *Sweeper) holds(ctx context.Context, name string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, schedule.CallTimeout)
 	defer cancel()
 	return s.dapr.Holds(ctx, name)
 }
 
 func (s *Sweeper) keep(ctx context.Context, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, schedule.CallTimeout)
 	defer cancel()
 	return s.dapr.Keep(ctx, name)
 }

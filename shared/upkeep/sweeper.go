@@ -276,7 +276,7 @@ func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) (deleted in
 	}
 	gone, err := s.jobs.Delete(ctx, left)
 	sum.LeftoverJobs = len(gone.Jobs)
-	drop, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout) // also when the step's time is up
+	drop, cancel := context.WithTimeout(context.WithoutCancel(ctx), schedule.CallTimeout) // also when the step's time is up
 	defer cancel()
 	return len(gone.Jobs), true, errors.Join(err, s.store.DropLeftovers(drop, gone))
 }
