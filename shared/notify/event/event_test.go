@@ -244,7 +244,7 @@ func TestFailures(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer listener.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		check(t, open(t, listener.Addr().String()).Send(ctx, message()), notify.Retry, secret)
 	})
