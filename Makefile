@@ -8,6 +8,7 @@ N     ?= 5000
 SEED  ?= 0
 PLATFORMS ?= linux/amd64
 REPO  ?=
+RUN   ?=
 TOOL  := go tool -modfile=tools/go.mod
 TESTS := $(TOOL) gotestsum --format pkgname --hide-summary=skipped --
 
@@ -56,6 +57,16 @@ fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }; \
 	done
 
+.PHONY: cluster
+cluster: ## Run a real Kubernetes with Knative and Dapr here, and Duebell on it (root on Linux; the first time takes 40 minutes)
+	@go -C tools/cluster build -o ../../build/bin/cluster .
+	@exec build/bin/cluster up
+
+.PHONY: cluster-test
+cluster-test: ## Check the cluster that runs, or one that is started for it (RUN=a name's part)
+	@go -C tools/cluster build -o ../../build/bin/cluster .
+	@exec build/bin/cluster test -run "$(RUN)"
+
 .PHONY: chaos
 chaos: ## Break everything at random under load, and see that nothing is lost or twice (N=5000 SEED=any)
 	@go run ./cmd/duebell runtime
@@ -76,7 +87,7 @@ tzdata: ## Bring the newest time zones that Debian's package has into shared/zon
 
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
-	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/monitoring tools/bench; do (cd $$module && $$lint run ./...); done
+	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/monitoring tools/bench tools/cluster; do (cd $$module && $$lint run ./...); done
 
 .PHONY: fmt
 fmt: ## Format the code

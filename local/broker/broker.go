@@ -4,9 +4,12 @@
 package broker
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -23,7 +26,7 @@ const (
 	rebalanceTimeout = 6 * time.Second
 )
 
-// Options says how a broker runs. All fields are needed.
+// Options says how a broker runs. The first three fields are needed.
 type Options struct {
 	// Dir holds what is published, and how far each subscriber is. Only one broker may use
 	// a Dir, and no other user of this machine reads what is in it.
@@ -31,6 +34,12 @@ type Options struct {
 	Port int
 	// Topics are made when Dir is new. Others are made when they are first used.
 	Topics []string
+	// Host is the address that it listens on; "" means 127.0.0.1.
+	Host string
+	// TLS, if not nil, is what clients have to speak.
+	TLS *tls.Config
+	// User, if not empty, is who has to sign in, by SCRAM-SHA-512.
+	User, Password string
 }
 
 // Broker is a broker that can be stopped and started again. It is safe for
@@ -51,7 +60,12 @@ func Start(o Options) (*Broker, error) {
 }
 
 // Address returns where it listens.
-func (b *Broker) Address() string { return process.Address(b.options.Port) }
+func (b *Broker) Address() string {
+	if b.options.Host == "" {
+		return process.Address(b.options.Port)
+	}
+	return net.JoinHostPort(b.options.Host, strconv.Itoa(b.options.Port))
+}
 
 // Start starts a broker that was stopped, on the same port, with all that it had.
 // It does nothing to one that runs.
@@ -65,10 +79,18 @@ func (b *Broker) Start() error {
 	if err := errors.Join(os.MkdirAll(b.options.Dir, 0o700), os.Chmod(b.options.Dir, 0o700)); err != nil { //nolint:gosec // a folder
 		return err
 	}
-	cluster, err := kfake.NewCluster(
+	options := []kfake.Opt{
 		kfake.Ports(b.options.Port), kfake.DataDir(b.options.Dir),
 		kfake.SeedTopics(partitions, b.options.Topics...), kfake.DefaultNumPartitions(partitions), kfake.AllowAutoTopicCreation(),
-	)
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, b.Address()) }),
+	}
+	if b.options.TLS != nil {
+		options = append(options, kfake.TLS(b.options.TLS))
+	}
+	if b.options.User != "" {
+		options = append(options, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", b.options.User, b.options.Password))
+	}
+	cluster, err := kfake.NewCluster(options...)
 	if err != nil {
 		return fmt.Errorf("the broker on %s, which keeps its data in %s: %w", b.Address(), b.options.Dir, err)
 	}

@@ -41,6 +41,8 @@ type Options struct {
 	Fast bool
 	// LogFile takes the server's log; "" means postgres.log in Dir.
 	LogFile string
+	// Settings are more of PostgreSQL's, such as max_connections=300.
+	Settings []string
 	// OnEvent hears when the server dies and runs again; it may be nil.
 	OnEvent func(process.Event)
 	// Report is told in a sentence what takes long; it may be nil.
@@ -119,7 +121,7 @@ func (s *Server) start(ctx context.Context, o Options) error {
 	s.Process, err = process.Start(process.Spec{
 		Name:        "postgres",
 		Path:        installed.program("postgres"),
-		Args:        arguments(data, s.port, o.Fast),
+		Args:        arguments(data, s.port, o.Fast, o.Settings),
 		Env:         environment,
 		Dir:         o.Dir,
 		User:        account,
@@ -164,7 +166,7 @@ func (s *Server) Stop(ctx context.Context) error {
 // environment is all that the programs see.
 var environment = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
 
-func arguments(data string, port int, fast bool) []string {
+func arguments(data string, port int, fast bool, more []string) []string {
 	args := []string{"-D", data}
 	set := func(setting string) { args = append(args, "-c", setting) }
 	set("listen_addresses=127.0.0.1")
@@ -179,6 +181,9 @@ func arguments(data string, port int, fast bool) []string {
 		set("fsync=off")
 		set("full_page_writes=off")
 		set("autovacuum=off")
+	}
+	for _, setting := range more {
+		set(setting)
 	}
 	return args
 }

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/local/dapr"
+)
+
+const (
+	daprVersion = dapr.Version
+	deployPage  = "docs/deploy.md"
+	first15     = "A quarter of an hour"
+)
+
+func (n *node) installNeeds(ctx context.Context) error {
+	_, err := n.do(ctx, deployPage, "What you need", "kubectl apply")
+	return err
+}
+
+// deploy takes the steps of the page up to the first reminder.
+func (n *node) deploy(ctx context.Context) error {
+	database, err := n.databaseURL()
+	if err != nil {
+		return err
+	}
+	ca, err := os.ReadFile(n.path("pki", "ca.crt"))
+	if err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		with string
+		env  []string
+	}{
+		{"make images", nil},
+		{"${EDITOR", []string{"EDITOR=cluster edit"}},
+		{"create secret", []string{"DATABASE_URL=" + database, "SENDGRID_API_KEY=none", "KAFKA_PASSWORD=" + kafkaPassword, "KAFKA_CA=" + string(ca)}},
+		{"duebell.dev/part=migrate", nil},
+	} {
+		if _, err := n.do(ctx, deployPage, first15, step.with, step.env...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// edit does what the page has somebody do in an editor: the host name, the gateway and the
+// brokers of the overlay are right for this cluster, and the issuer is another.
+func edit(files []string) error {
+	for _, path := range files {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if filepath.Base(path) != "settings.yaml" {
+			continue
+		}
+		set := strings.Replace(string(content), "https://login.example.com", issuerURL, 1)
+		if set == string(content) {
+			return fmt.Errorf("%s has no issuer to replace", path)
+		}
+		if err := os.WriteFile(path, []byte(set), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// firstReminder waits until the functions are at zero, and then has a reminder arrive.
+func (n *node) firstReminder(ctx context.Context) error {
+	began := time.Now()
+	if err := n.atZero(ctx, "trigger-reminder"); err != nil {
+		return err
+	}
+	n.say(fmt.Sprintf("  trigger-reminder has gone to zero, after %.0f s", time.Since(began).Seconds()))
+	token, err := n.token("alice", "")
+	if err != nil {
+		return err
+	}
+	said, err := n.do(ctx, deployPage, first15, "export API", "TOKEN="+token)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(said, `"state":"scheduled"`) || strings.Count(said, `"title":"Stretch"`) != 2 {
+		return fmt.Errorf("it was not scheduled, or has not arrived:\n%s", said)
+	}
+	var late float64
+	err = n.row(ctx, `select extract(epoch from n.created_at - r.fire_at)::float8 from notifications n join reminders r on r.task_id = n.task_id where n.user_id = 'alice'`, &late)
+	if err != nil {
+		return err
+	}
+	n.say(fmt.Sprintf("  from zero, %.2f s after its instant", late))
+	return nil
+}
+
+// atZero waits until no pod of a function is there.
+func (n *node) atZero(ctx context.Context, functions ...string) error {
+	return until(ctx, 5*time.Minute, func() error {
+		there, err := n.kubectl(ctx, "-n", "duebell", "get", "pods", "-o", "name", "-l", "serving.knative.dev/service in ("+strings.Join(functions, ",")+")")
+		if err == nil && there != "" {
+			err = errors.New("still there: " + strings.ReplaceAll(strings.TrimSpace(there), "\n", ", "))
+		}
+		return err
+	})
+}
+
+// row reads one row of the database.
+func (n *node) row(ctx context.Context, query string, into ...any) error {
+	database, err := n.databaseURL()
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	return conn.QueryRow(ctx, query).Scan(into...)
+}

@@ -1,0 +1,3 @@
+module github.com/duebell/duebell/tools/cluster/programs/pause
+
+go 1.26.4
