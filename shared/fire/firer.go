@@ -3,7 +3,6 @@ package fire
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,8 +33,6 @@ type Firer struct {
 	inboxes  *hinter
 	fires    together.Group[*call]
 	turns    turns
-	fired    memory       // ahead of their callbacks
-	looked   atomic.Int64 // when it last looked around, in Unix nanoseconds
 }
 
 // New makes a Firer. wake is called after each commit that has left something to be sent;
@@ -79,18 +76,14 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 	}()
 	for {
 		c := &call{revision: r, trace: trace.Parent(ctx)}
-		if f.fired.recall(c) {
-			f.lookAround(ctx)
-		} else {
-			if err := f.fires.Do(ctx, c); err != nil {
-				return Outcome{}, err
-			}
-			if c.alone { // its row kept the others waiting, or it could not be fired with them
-				f.fireInTurn(ctx, c)
-			}
-			if c.err != nil {
-				return Outcome{}, c.err
-			}
+		if err := f.fires.Do(ctx, c); err != nil {
+			return Outcome{}, err
+		}
+		if c.alone { // its row kept the others waiting, or it could not be fired with them
+			f.fireInTurn(ctx, c)
+		}
+		if c.err != nil {
+			return Outcome{}, c.err
 		}
 		if c.verdict == task.Wait { // a little early, by this clock
 			select {

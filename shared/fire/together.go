@@ -66,10 +66,6 @@ func (c *call) outcome() Outcome {
 // fireTogether judges callbacks, and fires what is due of them and of their neighbours.
 // While there are more of these than one transaction takes, it goes on.
 func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
-	calls = slices.DeleteFunc(calls, f.fired.recall)
-	if len(calls) == 0 {
-		return
-	}
 	fired, err := f.fire(ctx, calls, mostNeighbours, "")
 	if err != nil && !store.IsAway(err) {
 		for _, c := range calls { // one of them is the trouble, or a neighbour
@@ -131,19 +127,6 @@ func (f *Firer) fireInTurn(ctx context.Context, c *call) {
 	f.fireAlone(ctx, c)
 }
 
-// lookPause is the least time between two looks at what else is due.
-const lookPause = 50 * time.Millisecond
-
-// lookAround fires what else is due, now and then, on behalf of callbacks that find theirs
-// fired ahead and need no transaction. After thousands of one user's reminders, others'
-// callbacks wait in Dapr until all of those were made.
-func (f *Firer) lookAround(ctx context.Context) {
-	last, now := f.looked.Load(), time.Now().UnixNano()
-	if now-last > int64(lookPause) && f.looked.CompareAndSwap(last, now) {
-		_, _ = f.fire(ctx, nil, mostNeighbours, "") // what is left has its own callback, and the sweep
-	}
-}
-
 // fireAlone judges and fires one reminder. Its error is the call's.
 func (f *Firer) fireAlone(ctx context.Context, c *call) { _, _ = f.fire(ctx, []*call{c}, 0, "") }
 
@@ -187,7 +170,7 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 	for i, d := range due {
 		for _, delivery := range fired[i].Deliveries {
 			if delivery.Open() {
-				d.unsent, toSend = true, true
+				toSend = true
 				continue
 			}
 			// Settled by the firing: the in-app one, and those that can't be sent.
@@ -196,9 +179,7 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 		if fired[i].InApp != nil {
 			told = append(told, d.UserID)
 		}
-		if d.hinted = hinted; d.neighbour {
-			f.fired.remember(d.call)
-		}
+		d.hinted = hinted
 		metrics.Fired(now.Sub(fired[i].Due))
 	}
 	if toSend {

@@ -58,7 +58,7 @@ func TestOneCallFiresItsNeighbours(t *testing.T) {
 		t.Errorf("fired before its time: %+v", r)
 	}
 
-	// In this process, and in one that remembers nothing.
+	// In this process, and in another one.
 	stranger := newTeller(w.store, byEmail(w.mail), w.clock, settings)
 	var calls sync.WaitGroup
 	for i, each := range tasks[1:] {
@@ -142,8 +142,8 @@ func TestNeighbourThatCannotBeFired(t *testing.T) {
 	}
 }
 
-// What a process remembers of what it has fired is a hint: the task was completed since.
-func TestFiredAheadAndCancelledSince(t *testing.T) {
+// A task was completed after its reminder had fired as a neighbour, and before its callback.
+func TestNeighbourThatIsCancelledSince(t *testing.T) {
 	w := newWorld(t, atNoon)
 	tasks := w.spike(4, time.Second, task.InApp, task.Email)
 	w.firer.Firer.Fire(t.Context(), wake(tasks[0])) // nothing is sent yet
@@ -152,7 +152,7 @@ func TestFiredAheadAndCancelledSince(t *testing.T) {
 	if n := w.mail.count(); n != 3 {
 		t.Errorf("%d e-mails", n)
 	}
-	// Armed anew, it is another revision, which nobody remembers.
+	// Armed anew, it is another revision, which has not fired.
 	moved := w.update(tasks[1].ID, func(d *task.Draft) { d.Completed, d.DueDate = false, in(0) })
 	if o := w.fire(wake(moved)); o.Status != fire.Success || w.mail.count() != 4 {
 		t.Errorf("%+v, %d e-mails", o, w.mail.count())

@@ -65,8 +65,9 @@ type Firing struct {
 // Fire locks reminders, and then their neighbours, and fires those that decide says: it
 // marks them, and stores their deliveries and in-app notifications, of which a user's are
 // numbered in the order in which they are given. It is one transaction, all or nothing, which
-// is [Shared] if there may be neighbours. Unknown ids are skipped. It runs again if the server chose the transaction as a deadlock's victim, so it
-// must have no effect outside before Fire returns.
+// is [Shared] if there may be neighbours. Unknown ids are skipped. It runs again if the
+// server chose the transaction as a deadlock's victim, so decide must have no effect
+// outside before Fire returns.
 //
 // There are three exchanges with the server: with many processes on few cores each takes
 // about as long as what it is for.
