@@ -178,6 +178,12 @@ func (p person) patch(task api.Task, change map[string]any) api.Task {
 	return ask[api.Task](p, "PATCH", "/api/tasks/"+task.ID.String(), change)
 }
 
+// state is that of a task's first reminder.
+func (p person) state(task api.Task) string {
+	p.Helper()
+	return ask[api.Task](p, "GET", "/api/tasks/"+task.ID.String(), nil).Reminders[0].State
+}
+
 // notification is one in the inbox.
 type notification struct {
 	TaskID    string    `json:"task_id"`

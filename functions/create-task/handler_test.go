@@ -81,7 +81,7 @@ func TestCreateDefaults(t *testing.T) {
 func TestDaprAwayCostsLessThanTwoSeconds(t *testing.T) {
 	w := functiontest.New(t)
 	// An address that takes connections and never answers.
-	s := functiontest.Serve(w, New, "DAPR_GRPC_ENDPOINT="+functiontest.Silent(t))
+	s := functiontest.Serve(w, New, "DAPR_GRPC_ENDPOINT="+functiontest.Silent(t), "SCHEDULE_TIMEOUT=", "SCHEDULE_RETRY_FOR=")
 	offsets := make([]string, 20)
 	for i := range offsets {
 		offsets[i] = fmt.Sprintf("%dm", i)

@@ -46,6 +46,7 @@ func New(cfg Config, routes func(Parts) web.Routes) (*function.Function, error) 
 	return &function.Function{
 		Handler: web.NewMux(routes(parts)),
 		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
+		Finish:  parts.Planner.Finish,
 		Close:   func() { dapr.Close(); s.Close() },
 	}, nil
 }

@@ -26,7 +26,6 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/duebell/duebell/shared/config"
-	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/trace"
 )
@@ -67,10 +66,12 @@ type Dapr struct {
 	client dapr.Client
 	conn   *grpc.ClientConn
 	cfg    Config
+
+	connecting *connecting
 }
 
 // Open makes a client. It does not connect: that happens on first use, and again
-// whenever the connection was lost. While daprd is away calls fail at once.
+// whenever the connection was lost. See [connecting] for what calls do while there is none.
 func Open(cfg Config) (*Dapr, error) {
 	dapr.SetLogger(nil)
 	target, transport := cfg.Endpoint, insecure.NewCredentials()
@@ -79,10 +80,12 @@ func Open(cfg Config) (*Dapr, error) {
 	} else {
 		target = strings.TrimPrefix(target, "http://")
 	}
+	waits := new(connecting)
 	// The SDK's own constructor dials, and blocks for up to 5 s.
 	conn, err := grpc.NewClient("dns:///"+target,
 		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(apiToken(cfg.APIToken)),
+		grpc.WithUnaryInterceptor(waits.call),
 		// daprd is near: find out soon that it is back.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
@@ -91,7 +94,7 @@ func Open(cfg Config) (*Dapr, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DAPR_GRPC_ENDPOINT: %w", err)
 	}
-	return &Dapr{client: dapr.NewClientWithConnection(conn), conn: conn, cfg: cfg}, nil
+	return &Dapr{client: dapr.NewClientWithConnection(conn), conn: conn, cfg: cfg, connecting: waits}, nil
 }
 
 // Close ends the connection.
@@ -124,9 +127,7 @@ func (d *Dapr) Schedule(ctx context.Context, r task.Revision, at time.Time) erro
 		// Dapr's default would drop the job after 3 tries, a second apart.
 		FailurePolicy: &dapr.JobFailurePolicyConstant{MaxRetries: &d.cfg.MaxRetries, Interval: &d.cfg.RetryInterval},
 	})
-	taken := err == nil || status.Code(err) == codes.AlreadyExists
-	metrics.Scheduled(taken)
-	if !taken {
+	if err != nil && status.Code(err) != codes.AlreadyExists {
 		return fmt.Errorf("schedule job %s: %w", r.JobName(), err)
 	}
 	return nil

@@ -145,7 +145,7 @@ func TestDaprJobs(t *testing.T) {
 		t.Errorf("with a wrong API token: %v", err)
 	}
 
-	// daprd goes and comes back: calls fail at once, and then succeed again.
+	// daprd goes and comes back: calls wait for a while, and then succeed again.
 	if err := d.Daprd.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -132,13 +132,11 @@ func SetFunction(name string) {
 	build.WithLabelValues(name, version, revision, runtime.Version(), zone.Release()).Set(1)
 }
 
-// Scheduled counts a job that Dapr was asked to hold.
-func Scheduled(taken bool) {
-	outcome := "refused"
-	if taken {
-		outcome = "taken"
-	}
-	scheduled.WithLabelValues(outcome).Inc()
+// Scheduled counts jobs that Dapr was asked to hold: those that it has taken, and those with
+// which nobody goes on, before a sweep does.
+func Scheduled(taken, refused int) {
+	scheduled.WithLabelValues("taken").Add(float64(taken))
+	scheduled.WithLabelValues("refused").Add(float64(refused))
 }
 
 // Fired counts a reminder that has fired, so long after it was due.

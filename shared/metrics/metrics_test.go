@@ -19,8 +19,7 @@ import (
 func touchAll(t *testing.T) {
 	t.Helper()
 	metrics.SetFunction("test-function")
-	metrics.Scheduled(true)
-	metrics.Scheduled(false)
+	metrics.Scheduled(1, 1)
 	metrics.Fired(30 * time.Millisecond)
 	metrics.Skipped("superseded")
 	metrics.Tried("email", "sent")

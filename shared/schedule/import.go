@@ -131,12 +131,12 @@ func answered(err error) (counts Counts, _ error) {
 
 // part stores and schedules one part. It calls done when that is stored, or could not be.
 func (i *Import) part(ctx context.Context, tasks []task.Task, expected, until time.Time, once *Once, done func()) (counts Counts, err error) {
-	within := partTime
+	e := effort{within: partTime, patient: true}
 	if i.away.Load() || i.planner.now().After(i.until) {
-		within = 0
+		e.within = 0
 	}
 	pending := len(pendingOf(tasks, until))
-	err = i.planner.addOnce(ctx, tasks, until, within, once, done)
+	err = i.planner.addOnce(ctx, tasks, until, e, once, done)
 	if err != nil {
 		return answered(err)
 	}

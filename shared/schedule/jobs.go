@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -60,7 +61,8 @@ func (j Jobs) SchedulePending(ctx context.Context, until time.Time) (claimed, sc
 	}
 	inTime, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
-	taken := j.schedule(inTime, pending)
+	taken, left, err := j.schedule(inTime, pending)
+	stayPending(ctx, left, err)
 	confirm, cancelConfirm := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout) // also when the time is up
 	defer cancelConfirm()
 	stale, err := j.store.Confirm(confirm, store.Shared, taken, j.now().Sub(asked))
@@ -71,49 +73,102 @@ func (j Jobs) SchedulePending(ctx context.Context, until time.Time) (claimed, sc
 	return len(pending), len(taken), nil
 }
 
-// schedule has Dapr call back for what is pending, and returns what it has taken. What is
-// not begun when ctx ends is left.
-func (j Jobs) schedule(ctx context.Context, pending []store.Due) (scheduled []task.Revision) {
-	scheduled = make([]task.Revision, 0, len(pending))
-	var mu sync.Mutex
-	var taken, refused atomic.Int32
+// schedule has Dapr call back for what is pending. It returns what Dapr has taken, and what
+// is left: what it has refused, and what was not begun when ctx ended or Dapr was found to be
+// away. The error is the first refusal; there is one if anything is left.
+func (j Jobs) schedule(ctx context.Context, pending []store.Due) (scheduled []task.Revision, left []store.Due, err error) {
+	taken := make([]bool, len(pending))
+	var some, refused atomic.Int32
 	var begun atomic.Int64
+	var first sync.Once
 	// The callers are few: a new one for each call would have to grow its stack each time.
-	some := func() {
+	callSome := func() {
 		for i := begun.Add(1) - 1; int(i) < len(pending); i = begun.Add(1) - 1 {
-			if ctx.Err() != nil || refused.Load() >= enough && taken.Load() == 0 {
+			if ctx.Err() != nil || refused.Load() >= enough && some.Load() == 0 {
 				return
 			}
 			d := pending[i]
 			call, cancel := context.WithTimeout(ctx, CallTimeout)
-			err := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))
+			refusal := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))
 			cancel()
-			if err != nil {
-				if refused.Add(1) == 1 {
-					slog.WarnContext(ctx, "reminders stay pending: Dapr did not take a job", "task_id", d.TaskID, "reminder_id", d.ReminderID, "error", err)
-				}
+			if refusal != nil {
+				refused.Add(1)
+				first.Do(func() { err = refusal })
 				continue
 			}
-			taken.Add(1)
-			mu.Lock()
-			scheduled = append(scheduled, d.Revision)
-			mu.Unlock()
+			some.Add(1)
+			taken[i] = true
 		}
 	}
 	var others sync.WaitGroup
 	for range min(j.concurrent, len(pending)) - 1 {
-		others.Go(some)
+		others.Go(callSome)
 	}
-	some()
+	callSome()
 	others.Wait()
-	return scheduled
+
+	scheduled = make([]task.Revision, 0, some.Load())
+	for i, d := range pending {
+		if taken[i] {
+			scheduled = append(scheduled, d.Revision)
+		} else {
+			left = append(left, d)
+		}
+	}
+	metrics.Scheduled(len(scheduled), 0)
+	if err == nil && len(left) > 0 {
+		err = ctx.Err()
+	}
+	return scheduled, left, err
+}
+
+// stayPending says of reminders that the next sweep schedules them, as Dapr has not taken
+// their jobs.
+func stayPending(ctx context.Context, left []store.Due, err error) {
+	if len(left) == 0 {
+		return
+	}
+	metrics.Scheduled(0, len(left))
+	slog.WarnContext(ctx, "reminders stay pending: Dapr did not take their jobs",
+		"reminders", len(left), "task_id", left[0].TaskID, "reminder_id", left[0].ReminderID, "error", err)
+}
+
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// again calls try until it says that all is done, ctx ends, or it has not said for a while
+// that it got anywhere.
+func again(ctx context.Context, patience time.Duration, try func() (anywhere, all bool)) {
+	worked, pause := time.Now(), firstPause
+	for {
+		anywhere, all := try()
+		if anywhere {
+			worked, pause = time.Now(), firstPause
+		}
+		if all || time.Since(worked) >= patience {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		pause = min(2*pause, lastPause)
+	}
 }
 
 // takeBack deletes the jobs that a confirmation has found to mean nothing any more. What
 // Dapr does not delete stays on record, and is skipped should it call back.
 func (j Jobs) takeBack(ctx context.Context, stale []task.Revision) {
 	deleted, err := j.Delete(ctx, store.Leftovers{Jobs: stale})
-	if left := len(stale) - len(deleted.Jobs); left > 0 {
+	stayWithDapr(ctx, len(stale)-len(deleted.Jobs), err)
+}
+
+// stayWithDapr says of leftover jobs that they are deleted later.
+func stayWithDapr(ctx context.Context, left int, err error) {
+	if left > 0 {
 		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", left, "error", err)
 	}
 }

@@ -20,7 +20,8 @@ import (
 type Rules struct {
 	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
 	Horizon         task.Horizon
-	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; what is not scheduled by then stays pending"`
+	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; it is answered with pending for what Dapr has not taken by then"`
+	RetryFor        time.Duration `env:"SCHEDULE_RETRY_FOR" envDefault:"15s" help:"how long, after a request was answered, what Dapr has not taken in SCHEDULE_TIMEOUT is tried again; what is still pending then is left to the sweep, with 0 all of it"`
 	Ceilings        Ceilings
 }
 
@@ -33,6 +34,9 @@ func (c Rules) Validate() error {
 	if c.ScheduleTimeout < 50*time.Millisecond || c.ScheduleTimeout > 1500*time.Millisecond {
 		problems = append(problems, errors.New("SCHEDULE_TIMEOUT must be between 50ms and 1500ms: no request waits longer than 2s for Dapr"))
 	}
+	if c.RetryFor < 0 || c.RetryFor > time.Minute {
+		problems = append(problems, errors.New("SCHEDULE_RETRY_FOR must be between 0s and 1m: after that the sweep schedules in any case"))
+	}
 	return errors.Join(problems...)
 }
 
@@ -41,7 +45,8 @@ func (c Rules) Validate() error {
 //
 // Each change is one transaction. What follows it, telling Dapr, is best effort:
 // if it fails, or the process dies, the reminder is pending, which the database
-// says by itself, and is scheduled later.
+// says by itself, and is scheduled later: for a short while by the planner, in the background,
+// and after that by the sweep.
 //
 // New tasks are told to Dapr before they are stored, unless one is due soon: so that
 // Dapr has their jobs is stored along with them, and needs no transaction of its own. If
@@ -57,6 +62,7 @@ type Planner struct {
 	// What comes at the same time is committed at the same time.
 	creates  together.Group[created]
 	confirms together.Group[*scheduled]
+	behind   background
 	// storing says that the database was there when it was last asked to store new tasks.
 	storing atomic.Bool
 	newID   func() uuid.UUID
@@ -83,6 +89,7 @@ type scheduled struct {
 // clock, time.Now outside of tests.
 func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules Rules) *Planner {
 	p := &Planner{store: s, jobs: NewJobs(s, dapr, now, concurrent), now: now, rules: rules, newID: newID}
+	p.behind.end, p.behind.stop = context.WithCancel(context.Background())
 	p.creates.Everyones, p.confirms.Everyones = store.IsAway, store.IsAway
 	p.creates.Call = func(ctx context.Context, all []created) error { return p.insert(ctx, store.Shared, all) }
 	p.creates.Alone = func(ctx context.Context, one []created) error { return p.insert(ctx, store.Alone, one) }
@@ -120,7 +127,7 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 	if err != nil {
 		return task.Task{}, err
 	}
-	err = p.add(ctx, tasks, until, p.rules.ScheduleTimeout, func(ctx context.Context, asked time.Time) error {
+	err = p.add(ctx, tasks, until, p.request(), func(ctx context.Context, asked time.Time) error {
 		defer done()
 		return p.creates.Do(ctx, created{owner, tasks[0], asked})
 	})
@@ -155,7 +162,7 @@ func (p *Planner) createAll(ctx context.Context, owner store.User, drafts []task
 	if err != nil {
 		return nil, err
 	}
-	if err := p.addOnce(ctx, tasks, until, p.rules.ScheduleTimeout, once, done); err != nil {
+	if err := p.addOnce(ctx, tasks, until, p.request(), once, done); err != nil {
 		return nil, err
 	}
 	return tasks, nil
@@ -198,9 +205,9 @@ func (p *Planner) begin(ctx context.Context, userID string, tasks []task.Task, u
 
 // addOnce stores new tasks of a user who is on record, and schedules their reminders, as
 // add does. once may be nil. It calls done when they are stored, or could not be.
-func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, once *Once, done func()) error {
+func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, e effort, once *Once, done func()) error {
 	var claimed string
-	err := p.add(ctx, tasks, until, within, func(ctx context.Context, asked time.Time) error {
+	err := p.add(ctx, tasks, until, e, func(ctx context.Context, asked time.Time) error {
 		defer done()
 		var kept bool
 		err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
@@ -235,32 +242,35 @@ func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Tim
 // nothing, and wait for the sweep.
 const headStart = time.Minute
 
-// add has insert store new tasks, and schedules their reminders up to an instant, for as
-// long as within lets it. Either may come first. insert gets when Dapr may have been asked, and
+// add has insert store new tasks, and schedules their reminders up to an instant, with as
+// much effort as it is told. Either may come first. insert gets when Dapr may have been asked, and
 // takes back in the tasks what it could not store as confirmed.
-func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, within time.Duration, insert func(ctx context.Context, asked time.Time) error) error {
+func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, e effort, insert func(ctx context.Context, asked time.Time) error) error {
 	asked := p.now()
 	pending := pendingOf(tasks, until)
 	soon := slices.ContainsFunc(pending, func(d store.Due) bool { return d.FireAt.Before(asked.Add(headStart)) })
-	tell := within > 0 && len(pending) > 0
+	tell := e.within > 0 && len(pending) > 0
 	// While the database is away, Dapr is not to gather jobs of tasks that will not be there.
 	first := tell && !soon && p.storing.Load()
 	var held []task.Revision
+	var refusal error
 	if first {
 		ctx = context.WithoutCancel(ctx) // what Dapr has taken is carried to its end
-		inTime, cancel := context.WithTimeout(ctx, within)
-		held = p.jobs.schedule(inTime, pending)
+		inTime, cancel := context.WithTimeout(ctx, e.within)
+		held, _, refusal = p.ask(inTime, pending, e)
 		cancel()
 		markConfirmed(tasks, held)
 	}
 	err := insert(ctx, asked)
 	p.storing.Store(!store.IsAway(err))
 	switch {
-	case err == nil && tell && (!first || confirmed(tasks) < len(held)):
-		p.tellDapr(ctx, tasks, until, store.Leftovers{}, within)
+	case err == nil && first && confirmed(tasks) == len(held):
+		p.goOn(ctx, pendingOf(tasks, until), store.Leftovers{}, e, refusal)
+	case err == nil && tell:
+		p.tellDapr(ctx, tasks, until, store.Leftovers{}, e)
 	case err != nil && len(held) > 0 && !store.IsAway(err):
 		// The tasks are not stored: if that weren't certain, their jobs would have to stay.
-		inTime, cancel := context.WithTimeout(ctx, within)
+		inTime, cancel := context.WithTimeout(ctx, e.within)
 		p.jobs.takeBack(inTime, held)
 		cancel()
 	}
@@ -302,7 +312,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 	if err != nil {
 		return task.Task{}, err
 	}
-	p.tellDapr(ctx, []task.Task{after}, until, left, p.rules.ScheduleTimeout)
+	p.tellDapr(ctx, []task.Task{after}, until, left, p.request())
 	after.DropRemoved()
 	return after, nil
 }
@@ -325,7 +335,7 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check
 	if err != nil {
 		return err
 	}
-	p.tellDapr(ctx, nil, time.Time{}, left, p.rules.ScheduleTimeout)
+	p.tellDapr(ctx, nil, time.Time{}, left, p.request())
 	return nil
 }
 
@@ -341,47 +351,87 @@ func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()
 // the rows, which say what Dapr may have been asked for, and for asking.
 func (p *Planner) until() time.Time { return p.rules.Horizon.Until(p.now()) }
 
+// effort is how hard Dapr is asked before the caller goes on.
+type effort struct {
+	within time.Duration // 0: Dapr is not asked
+	// patient: what Dapr refuses is tried again within that time, until it has taken nothing for
+	// SCHEDULE_RETRY_FOR. Otherwise it is tried once, and then in the background.
+	patient bool
+}
+
+// request is the effort of what is done while somebody waits for an answer.
+func (p *Planner) request() effort { return effort{within: p.rules.ScheduleTimeout} }
+
+// ask has Dapr call back for what is pending. See [Jobs.schedule] for what it returns.
+func (p *Planner) ask(ctx context.Context, pending []store.Due, e effort) (taken []task.Revision, left []store.Due, err error) {
+	if !e.patient {
+		return p.jobs.schedule(ctx, pending)
+	}
+	left = pending
+	again(ctx, p.rules.RetryFor, func() (anywhere, all bool) {
+		var some []task.Revision
+		some, left, err = p.jobs.schedule(ctx, left)
+		taken = append(taken, some...)
+		return len(some) > 0, len(left) == 0
+	})
+	return taken, left, err
+}
+
 // tellDapr schedules what is pending of the tasks, up to an instant, and takes back the jobs that
-// are left over, as far as Dapr lets it within a time. It marks in the tasks, as in the
-// database, what Dapr confirmed. It outlives the request: the change is made, whether
-// or not the caller is still there.
-func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Time, left store.Leftovers, within time.Duration) {
+// are left over, as far as Dapr lets it with an effort; then it goes on in the background. It
+// marks in the tasks, as in the database, what Dapr confirmed. It outlives the request: the
+// change is made, whether or not the caller is still there.
+func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Time, left store.Leftovers, e effort) {
 	ctx = context.WithoutCancel(ctx)
-	inTime, cancel := context.WithTimeout(ctx, within)
+	inTime, cancel := context.WithTimeout(ctx, e.within)
 	defer cancel()
 	asked := p.now()
-	pending := pendingOf(tasks, until)
 	var taken []task.Revision
+	var pending []store.Due
+	var refusal error
 	var calls sync.WaitGroup
-	calls.Go(func() { taken = p.jobs.schedule(inTime, pending) })
-	deleted, deleteErr := p.jobs.Delete(inTime, left)
+	calls.Go(func() { taken, pending, refusal = p.ask(inTime, pendingOf(tasks, until), e) })
+	left, deleteErr := p.deleteJobs(inTime, left)
 	calls.Wait()
 
-	if deleteErr != nil && len(deleted.Jobs) < len(left.Jobs) {
-		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", len(left.Jobs)-len(deleted.Jobs), "error", deleteErr)
+	if p.record(inTime, taken, asked) {
+		markConfirmed(tasks, taken)
 	}
-	if err := p.store.DropLeftovers(ctx, deleted); err != nil {
+	p.goOn(ctx, pending, left, e, errors.Join(refusal, deleteErr))
+}
+
+// deleteJobs deletes leftover jobs, and returns those that Dapr has not deleted.
+func (p *Planner) deleteJobs(ctx context.Context, left store.Leftovers) (store.Leftovers, error) {
+	deleted, err := p.jobs.Delete(ctx, left)
+	if err := p.store.DropLeftovers(context.WithoutCancel(ctx), deleted); err != nil {
 		slog.WarnContext(ctx, "leftover jobs are deleted once more: that they are gone could not be recorded", "error", err)
 	}
+	left.Jobs = slices.DeleteFunc(left.Jobs, func(r task.Revision) bool { return slices.Contains(deleted.Jobs, r) })
+	return left, err
+}
+
+// record marks in the database what Dapr has taken since it was asked, also when ctx has
+// ended, and reports whether that was possible. Jobs that mean nothing any more are taken back.
+func (p *Planner) record(ctx context.Context, taken []task.Revision, asked time.Time) bool {
 	if len(taken) == 0 {
-		return
+		return true
 	}
 	marks := make([]*scheduled, len(taken))
 	for i, r := range taken {
 		marks[i] = &scheduled{Revision: r, asked: asked}
 	}
-	if err := p.confirms.Do(ctx, marks...); err != nil {
+	if err := p.confirms.Do(context.WithoutCancel(ctx), marks...); err != nil {
 		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(taken), "error", err)
-		return
+		return false
 	}
-	markConfirmed(tasks, taken)
 	var stale []task.Revision
 	for _, m := range marks {
 		if m.stale {
 			stale = append(stale, m.Revision)
 		}
 	}
-	p.jobs.takeBack(inTime, stale)
+	p.jobs.takeBack(ctx, stale)
+	return true
 }
 
 // confirm marks in the database what Dapr holds, and says of what it is not to hold any more

@@ -1,0 +1,59 @@
+package jobs
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/peer"
+)
+
+// connecting has calls wait for a connection to daprd. A function's first call may come
+// before the cluster's network lets its new pod through, and daprd may be restarting: both
+// take a moment, and a call that failed at once would leave its reminder to the sweep.
+//
+// A call waits for at most maxWait, and for nine tenths of the time that it has, so that
+// there is time left to say why there is no connection. Once daprd has been away for longAway,
+// calls fail at once: a part that is really away costs nobody more time.
+type connecting struct {
+	since atomic.Int64 // when the first call of those failed that have not reached daprd, in Unix nanoseconds; 0: none
+}
+
+const (
+	maxWait  = 2 * time.Second
+	longAway = 10 * time.Second
+)
+
+// call is a grpc.UnaryClientInterceptor.
+func (c *connecting) call(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	began := time.Now()
+	if since := c.since.Load(); since == 0 || began.Sub(time.Unix(0, since)) < longAway {
+		wait(ctx, conn)
+	}
+	var reached peer.Peer
+	err := invoke(ctx, method, request, answer, conn, append(options, grpc.Peer(&reached))...)
+	if reached.Addr == nil && err != nil {
+		c.since.CompareAndSwap(0, began.UnixNano())
+	} else {
+		c.since.Store(0)
+	}
+	return err
+}
+
+// wait returns when there is a connection, or has not been one for too long.
+func wait(ctx context.Context, conn *grpc.ClientConn) {
+	most := maxWait
+	if end, ok := ctx.Deadline(); ok {
+		most = min(most, time.Until(end)*9/10)
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		conn.Connect()
+		if !conn.WaitForStateChange(ctx, state) {
+			return
+		}
+	}
+}
