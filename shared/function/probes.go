@@ -6,14 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/duebell/duebell/shared/web"
 	"github.com/duebell/duebell/shared/zone"
 )
 
-// checkTimeout bounds all checks of one /readyz together.
-const checkTimeout = 2 * time.Second
+const (
+	// checkTimeout bounds all checks together.
+	checkTimeout = 2 * time.Second
+	// readyFor is for how long a probe is told that all checks passed without another look.
+	readyFor = time.Second
+)
 
 // Check says whether something that a function needs is there.
 type Check struct {
@@ -35,17 +41,20 @@ func (s *server) healthz(w http.ResponseWriter, _ *http.Request) error {
 // readyz answers 200 if every check passes, else 503. The answer says which do
 // not, in general words; the log says why.
 func (s *server) readyz(checks []Check) web.Handler {
+	ready := readiness{checks: checks}
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var answer struct {
 			Status string   `json:"status"`
 			Checks []result `json:"checks"`
 		}
-		answer.Status, answer.Checks = "ready", runAll(r.Context(), checks)
+		results, ok := ready.look(r.Context())
+		if !ok {
+			panic(http.ErrAbortHandler) // nobody is there to be answered
+		}
+		answer.Status, answer.Checks = "ready", results
 		status := http.StatusOK
-		for _, result := range answer.Checks {
-			if !result.OK {
-				answer.Status, status = "not ready", http.StatusServiceUnavailable
-			}
+		if !allOK(results) {
+			answer.Status, status = "not ready", http.StatusServiceUnavailable
 		}
 		select {
 		case <-s.draining:
@@ -54,6 +63,54 @@ func (s *server) readyz(checks []Check) web.Handler {
 		}
 		return web.WriteJSON(w, status, answer)
 	}
+}
+
+// readiness runs the checks for all who ask, once at a time. Knative's probes hang up after
+// 100 ms: the checks they began go on, and what comes of them answers those who ask meanwhile
+// or soon after. So a database that takes longer than a probe waits does not keep the function from
+// becoming ready.
+type readiness struct {
+	checks []Check
+
+	mu      sync.Mutex
+	running chan struct{} // closed at the end of the run that is under way; nil if there is none
+	results []result      // of the last one
+	ended   time.Time
+}
+
+// look returns what the checks say. It is false if ctx ends before they have.
+func (r *readiness) look(ctx context.Context) ([]result, bool) {
+	r.mu.Lock()
+	if r.running == nil && allOK(r.results) && time.Since(r.ended) < readyFor {
+		defer r.mu.Unlock()
+		return r.results, true
+	}
+	if r.running == nil {
+		r.running = make(chan struct{})
+		go r.run(context.WithoutCancel(ctx), r.running)
+	}
+	running := r.running
+	r.mu.Unlock()
+	select {
+	case <-running:
+	case <-ctx.Done():
+		return nil, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.results, true
+}
+
+func (r *readiness) run(ctx context.Context, running chan struct{}) {
+	results := runAll(ctx, r.checks)
+	r.mu.Lock()
+	r.results, r.ended, r.running = results, time.Now(), nil
+	r.mu.Unlock()
+	close(running)
+}
+
+func allOK(results []result) bool {
+	return !slices.ContainsFunc(results, func(r result) bool { return !r.OK })
 }
 
 // runAll runs the checks side by side. It does not wait for one that outstays

@@ -1,8 +1,10 @@
 package function
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -48,6 +50,85 @@ func TestChecksRunSideBySideAndInTime(t *testing.T) {
 			t.Errorf("took %v, want %v", took, checkTimeout)
 		}
 		time.Sleep(time.Minute) // the deaf one ends too
+	})
+}
+
+// Knative's probes hang up after 100 ms. A database that always takes longer still makes the
+// function ready: the checks go on, one at a time, and what they say answers who asks next. That
+// somebody has hung up is no warning.
+func TestProbesThatHangUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		defer slog.SetDefault(slog.Default())
+		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+		runs, atOnce, most := 0, 0, 0
+		slow := Check{Name: "database", Func: func(ctx context.Context) error {
+			runs++
+			atOnce++
+			most = max(most, atOnce)
+			defer func() { atOnce-- }()
+			select {
+			case <-time.After(320 * time.Millisecond):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}
+		s, err := newServer("probed-slowly", web.CORS{}, &Function{Handler: http.NotFoundHandler(), Ready: []Check{slow}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		probe := func() (status int) {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/readyz", nil))
+			if ctx.Err() != nil {
+				return 0 // it has hung up
+			}
+			return w.Code
+		}
+		answered := 0
+		for range 60 {
+			switch status := probe(); status {
+			case http.StatusOK:
+				answered++
+			case 0:
+			default:
+				t.Errorf("a probe got %d", status)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if answered == 0 || runs == 0 || most != 1 {
+			t.Errorf("%d probes of 60 were answered, %d runs, %d at once", answered, runs, most)
+		}
+		if log.Len() > 0 {
+			t.Errorf("logged: %s", &log)
+		}
+		time.Sleep(checkTimeout)
+	})
+}
+
+// A failure answers nobody who asks later: the next probe looks again. That all is well answers
+// for a second.
+func TestReadinessIsLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		ready := readiness{checks: []Check{{"database", func(context.Context) error { return err }}}}
+		want := func(when string, want bool) {
+			t.Helper()
+			if got, ok := ready.look(t.Context()); !ok || allOK(got) != want {
+				t.Errorf("%s: %v, %v", when, got, ok)
+			}
+		}
+		err = errors.New("away")
+		want("away", false)
+		err = nil
+		want("back", true)
+		err = errors.New("away")
+		want("away again, within a second", true)
+		time.Sleep(readyFor)
+		want("away again", false)
 	})
 }
 
