@@ -30,7 +30,7 @@ import (
 const inCluster = ".duebell.svc.cluster.local"
 
 // check returns everything that is wrong with the manifests, and how many objects there are.
-func check(files tree, functions map[string][]config.Variable, all schemas) (problems []string, count int) {
+func check(files tree, functions map[string][]config.Variable, all schemas, chart *dapr) (problems []string, count int) {
 	examples, wrong := decode([]byte(files["secrets.yaml"]), all)
 	for _, problem := range wrong {
 		problems = append(problems, "secrets.yaml: "+problem)
@@ -47,7 +47,7 @@ func check(files tree, functions map[string][]config.Variable, all schemas) (pro
 			continue
 		}
 		objects, wrong := decode(text, all)
-		d := newDeployment(objects, examples, functions)
+		d := newDeployment(objects, examples, functions, chart)
 		d.problems = append(d.problems, wrong...)
 		d.check()
 		for _, problem := range d.problems {
@@ -55,13 +55,14 @@ func check(files tree, functions map[string][]config.Variable, all schemas) (pro
 		}
 		count += len(objects)
 	}
-	return problems, count
+	return append(problems, chart.problems...), count
 }
 
 // deployment is what one overlay brings to a cluster.
 type deployment struct {
 	objects   []object
 	functions map[string][]config.Variable
+	dapr      *dapr // the cluster's
 	// keys are the keys of the Secrets and ConfigMaps that there are, by kind/name.
 	keys     map[string][]string
 	pods     map[string]pod // all pods that will run, by the name of what runs them
@@ -75,8 +76,8 @@ type pod struct {
 	spec        *core.PodSpec
 }
 
-func newDeployment(objects, examples []object, functions map[string][]config.Variable) *deployment {
-	d := &deployment{objects: objects, functions: functions, keys: map[string][]string{}, pods: map[string]pod{}}
+func newDeployment(objects, examples []object, functions map[string][]config.Variable, chart *dapr) *deployment {
+	d := &deployment{objects: objects, functions: functions, dapr: chart, keys: map[string][]string{}, pods: map[string]pod{}}
 	for _, o := range slices.Concat(objects, examples) {
 		switch o := o.any.(type) {
 		case *core.Secret:
@@ -109,10 +110,9 @@ func newDeployment(objects, examples []object, functions map[string][]config.Var
 func (d *deployment) addPod(name string, template core.PodTemplateSpec) {
 	whole := &core.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
 	sidecar := patcher.NewSidecarConfig(whole)
+	sidecar.Namespace = template.Namespace
+	d.dapr.configure(sidecar)
 	sidecar.SetFromPodAnnotations()
-	// As Dapr's chart has them.
-	sidecar.RunAsNonRoot, sidecar.ReadOnlyRootFilesystem, sidecar.SidecarDropALLCapabilities = true, true, true
-	sidecar.Namespace, sidecar.SidecarImage = template.Namespace, cmp.Or(sidecar.SidecarImage, "daprd")
 	patch, err := sidecar.GetPatch()
 	if err == nil && patch != nil {
 		whole, err = patcher.PatchPod(whole, patch)
@@ -359,13 +359,24 @@ func (d *deployment) checkDaprd(name string, want map[string]string) {
 	args := pod.spec.Containers[i].Args
 	want["--app-port"], want["--disable-init-endpoints"] = "80", "config,subscribe"
 	for flag, value := range want {
-		got := ""
-		if n := slices.Index(args, flag); n >= 0 && n+1 < len(args) {
-			got = args[n+1]
-		}
-		if got != value {
+		if got := argument(args, flag); got != value {
 			d.fault("Deployment/%s: its daprd is started with %s %q, want %q", name, flag, got, value)
 		}
+	}
+	// Dapr's injector may be away when the pod is made, and the pod is made all the same: only
+	// the other container's probe tells that there is no daprd in it.
+	listens := func(probe *core.Probe) bool {
+		return probe != nil && probe.TCPSocket != nil && slices.ContainsFunc([]string{"--dapr-grpc-port", "--dapr-public-port"}, func(flag string) bool {
+			return argument(args, flag) == probe.TCPSocket.Port.String()
+		})
+	}
+	for n, c := range pod.spec.Containers {
+		if n != i && !listens(c.ReadinessProbe) {
+			d.fault("Deployment/%s: the container %s does not probe a port of its daprd", name, c.Name)
+		}
+	}
+	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--scheduler-host-address") }) {
+		d.fault("Deployment/%s: its daprd knows no scheduler", name)
 	}
 	if slices.Contains(args, "--enable-app-health-check") {
 		d.fault("Deployment/%s: its daprd checks its app's health, which would keep it awake", name)
@@ -375,4 +386,12 @@ func (d *deployment) checkDaprd(name string, want map[string]string) {
 			d.fault("Deployment/%s: its daprd has no %s", name, token)
 		}
 	}
+}
+
+// argument returns what follows a flag.
+func argument(args []string, flag string) string {
+	if n := slices.Index(args, flag); n >= 0 && n+1 < len(args) {
+		return args[n+1]
+	}
+	return ""
 }

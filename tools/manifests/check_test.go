@@ -24,6 +24,7 @@ var (
 	files     tree
 	functions map[string][]config.Variable
 	all       schemas
+	chart     *dapr
 )
 
 func TestMain(m *testing.M) {
@@ -37,11 +38,14 @@ func TestMain(m *testing.M) {
 	if all, err = readSchemas(); err != nil {
 		panic(err)
 	}
+	if chart, err = readDapr(root); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
 func TestManifests(t *testing.T) {
-	problems, objects := check(files, functions, all)
+	problems, objects := check(files, functions, all, chart)
 	for _, problem := range problems {
 		t.Error(problem)
 	}
@@ -101,6 +105,7 @@ func TestMistakesAreFound(t *testing.T) {
 		"a function that could take keys out":        {"knative/kustomization.yaml", "|analytics|send}", "|analytics|send|trigger-reminder}", "trigger-reminder: NetworkPolicies let it reach the Internet is true"},
 		"a sender that reaches no provider":          {"knative/kustomization.yaml", "|analytics|send}", "|analytics}", "send: NetworkPolicies let it reach the Internet is false"},
 		"a sweep that can't wake the sender":         {"openfunction/kustomization.yaml", "name: trigger-reminder|retry-dlq}", "name: trigger-reminder}", "retry-dlq: NetworkPolicies let it reach other functions is false"},
+		"a pod that misses its daprd unnoticed":      {"dapr/subscribers/every-daprd.yaml", "port: 3501", "port: 3500", "daprd-analytics: the container pause does not probe a port of its daprd"},
 		"a Dapr field that does not exist":           {"dapr/configuration.yaml", "defaultAction: deny", "defaultActions: deny", `unknown field "defaultActions"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +114,41 @@ func TestMistakesAreFound(t *testing.T) {
 				t.Fatalf("manifests/%s does not say %q", mistake.file, mistake.old)
 			}
 			copied[mistake.file] = strings.ReplaceAll(copied[mistake.file], mistake.old, mistake.replacement)
-			problems, _ := check(copied, functions, all)
+			problems, _ := check(copied, functions, all, chart)
+			if found := strings.Join(problems, "\n"); !strings.Contains(found, mistake.want) {
+				t.Errorf("it does not say %q:\n%s", mistake.want, found)
+			}
+		})
+	}
+}
+
+// The command on the page is part of what is checked: without one of its settings, or with a
+// setting that the chart does not know, daprd's pods would not start.
+func TestMistakesInstallingDaprAreFound(t *testing.T) {
+	values, version, err := readChart(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(root + "/docs/deploy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, mistake := range map[string]struct{ old, replacement, want string }{
+		"a setting left out":               {" --set dapr_sidecar_injector.sidecarDropALLCapabilities=true", "", `daprd-analytics: unrestricted capabilities (unrestricted capabilities (container "daprd"`},
+		"a setting that is misspelt":       {"sidecarDropALLCapabilities=true", "sidecarDropAllCapabilities=true", "sidecarDropAllCapabilities=true, which Dapr's chart does not have"},
+		"a setting with a wrong value":     {"sidecarDropALLCapabilities=true", "sidecarDropALLCapabilities=yes-please", "or has as something else"},
+		"a setting that has daprd as root": {"sidecarDropALLCapabilities=true", "sidecarDropALLCapabilities=true,dapr_sidecar_injector.sidecarRunAsNonRoot=false", "daprd: runAsNonRoot != true"},
+		"a root that can be written":       {"sidecarDropALLCapabilities=true", "sidecarDropALLCapabilities=true,dapr_sidecar_injector.sidecarReadOnlyRootFilesystem=false", "daprd: the container daprd can write to its root"},
+		"a Dapr without jobs":              {"sidecarDropALLCapabilities=true", "sidecarDropALLCapabilities=true,global.scheduler.enabled=false", "its daprd knows no scheduler"},
+		"another version":                  {"--version 1.18.", "--version 1.17.", "it installs Dapr 1.17."},
+		"no word of the volumes":           {"three of 16Gi", "some", "wants a volume of 16Gi"},
+		"no command":                       {"helm upgrade --install dapr", "helm install dapr", "no line begins with"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(string(page), mistake.old) {
+				t.Fatalf("docs/deploy.md does not say %q", mistake.old)
+			}
+			problems, _ := check(files, functions, all, install(values, version, strings.ReplaceAll(string(page), mistake.old, mistake.replacement)))
 			if found := strings.Join(problems, "\n"); !strings.Contains(found, mistake.want) {
 				t.Errorf("it does not say %q:\n%s", mistake.want, found)
 			}
@@ -120,7 +159,7 @@ func TestMistakesAreFound(t *testing.T) {
 func TestFunctionWithoutManifestIsFound(t *testing.T) {
 	more := maps.Clone(functions)
 	more["send-postcard"] = nil
-	problems, _ := check(files, more, all)
+	problems, _ := check(files, more, all, chart)
 	if found := strings.Join(problems, "\n"); !strings.Contains(found, "functions/send-postcard has no manifest") {
 		t.Errorf("it says %q", found)
 	}
@@ -129,7 +168,7 @@ func TestFunctionWithoutManifestIsFound(t *testing.T) {
 func TestManifestWithoutFunctionIsFound(t *testing.T) {
 	fewer := maps.Clone(functions)
 	delete(fewer, "inbox")
-	problems, _ := check(files, fewer, all)
+	problems, _ := check(files, fewer, all, chart)
 	if found := strings.Join(problems, "\n"); !strings.Contains(found, "inbox has a manifest and no folder in functions") {
 		t.Errorf("it says %q", found)
 	}
@@ -143,7 +182,7 @@ func TestCopiedOverlay(t *testing.T) {
 			copied["overlays/production/"+rest] = strings.ReplaceAll(text, "OIDC_ISSUER:", "OIDC_ISSUE:")
 		}
 	}
-	problems, _ := check(copied, functions, all)
+	problems, _ := check(copied, functions, all, chart)
 	if found := strings.Join(problems, "\n"); !strings.Contains(found, "overlays/production: create-task: OIDC_ISSUER is missing") || strings.Contains(found, "overlays/knative") {
 		t.Errorf("it says %q", found)
 	}
@@ -246,7 +285,7 @@ func TestWithoutSubscribers(t *testing.T) {
 		t.Fatal("there are none")
 	}
 	copied[overlay] = strings.ReplaceAll(copied[overlay], line, "")
-	problems, _ := check(copied, functions, all)
+	problems, _ := check(copied, functions, all, chart)
 	for _, problem := range problems {
 		t.Error(problem)
 	}
@@ -259,7 +298,7 @@ func TestOtherBrokers(t *testing.T) {
 		overlay := "overlays/knative/kustomization.yaml"
 		copied[overlay] = strings.ReplaceAll(copied[overlay], "dapr/pubsub/kafka #", "dapr/pubsub/"+broker+" #")
 		copied[overlay], _, _ = strings.Cut(copied[overlay], "  - target: {kind: Component") // Kafka's addresses
-		problems, _ := check(copied, functions, all)
+		problems, _ := check(copied, functions, all, chart)
 		for _, problem := range problems {
 			t.Errorf("%s: %s", broker, problem)
 		}

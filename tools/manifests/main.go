@@ -42,6 +42,10 @@ func run(root string) (problems []string, summary string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	problems, objects := check(files, functions, schemas)
+	chart, err := readDapr(root)
+	if err != nil {
+		return nil, "", err
+	}
+	problems, objects := check(files, functions, schemas, chart)
 	return problems, fmt.Sprintf("%d objects of %d functions are as they should be", objects, len(functions)), nil
 }
