@@ -146,6 +146,8 @@ func (d *deployment) check() {
 			d.checkService(o)
 		case *openFunction:
 			d.checkIsFunction(o.Name)
+		case *core.ConfigMap:
+			d.checkIssuer(o.Data["OIDC_ISSUER"])
 		case *components.Component:
 			for _, item := range o.Spec.Metadata {
 				if item.SecretKeyRef.Name != "" {

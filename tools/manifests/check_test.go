@@ -156,6 +156,21 @@ func TestMistakesInstallingDaprAreFound(t *testing.T) {
 	}
 }
 
+// An issuer in the cluster that is spoken to over http needs a policy of its own.
+func TestIssuerInTheCluster(t *testing.T) {
+	const settings, overlay = "overlays/knative/settings.yaml", "overlays/knative/kustomization.yaml"
+	copied := maps.Clone(files)
+	copied[settings] = strings.ReplaceAll(copied[settings], "https://login.example.com", "http://keycloak.keycloak.svc.cluster.local/realms/x")
+	problems, _ := check(copied, functions, all, chart)
+	if found := strings.Join(problems, "\n"); !strings.Contains(found, "no NetworkPolicy lets functions reach the issuer http://keycloak") {
+		t.Errorf("without the component it says %q", found)
+	}
+	copied[overlay] = strings.ReplaceAll(copied[overlay], "# - ../../issuer-in-cluster", "- ../../issuer-in-cluster")
+	if problems, _ = check(copied, functions, all, chart); len(problems) > 0 {
+		t.Errorf("with it: %s", strings.Join(problems, "\n"))
+	}
+}
+
 func TestFunctionWithoutManifestIsFound(t *testing.T) {
 	more := maps.Clone(functions)
 	more["send-postcard"] = nil

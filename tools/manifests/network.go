@@ -1,7 +1,9 @@
 package main
 
 import (
+	"net/url"
 	"slices"
+	"strings"
 
 	networking "k8s.io/api/networking/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,9 +33,45 @@ func (d *deployment) checkNetwork(function string) {
 	}
 }
 
+// checkIssuer checks that NetworkPolicies let functions reach an issuer that is in the cluster
+// and spoken to over http: every other one is reached as the Internet is.
+func (d *deployment) checkIssuer(issuer string) {
+	at, err := url.Parse(issuer)
+	if err != nil || at.Scheme != "http" {
+		return
+	}
+	host := strings.Split(at.Hostname(), ".")
+	if len(host) < 3 || host[2] != "svc" {
+		return
+	}
+	for _, policy := range d.egress(map[string]string{"duebell.dev/part": "function", "duebell.dev/internet": "true"}) {
+		for _, rule := range policy.Spec.Egress {
+			for _, to := range rule.To {
+				if to.NamespaceSelector != nil && to.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"] == host[1] {
+					return
+				}
+			}
+		}
+	}
+	d.fault("no NetworkPolicy lets functions reach the issuer %s: add manifests/issuer-in-cluster to the overlay's components, with the namespace %s", issuer, host[1])
+}
+
 // reaches says where NetworkPolicies let a pod with these labels go.
 func (d *deployment) reaches(pod map[string]string) (internet, gateway bool) {
-	selected := false
+	policies := d.egress(pod)
+	for _, policy := range policies {
+		for _, rule := range policy.Spec.Egress {
+			for _, to := range rule.To {
+				internet = internet || to.IPBlock != nil
+				gateway = gateway || to.NamespaceSelector != nil && slices.Contains(gateways, to.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"])
+			}
+		}
+	}
+	return internet || len(policies) == 0, gateway || len(policies) == 0
+}
+
+// egress returns the policies on where a pod with these labels may go.
+func (d *deployment) egress(pod map[string]string) (policies []*networking.NetworkPolicy) {
 	for _, o := range d.objects {
 		policy, ok := o.any.(*networking.NetworkPolicy)
 		if !ok || !slices.Contains(policy.Spec.PolicyTypes, networking.PolicyTypeEgress) {
@@ -42,18 +80,9 @@ func (d *deployment) reaches(pod map[string]string) (internet, gateway bool) {
 		selector, err := meta.LabelSelectorAsSelector(&policy.Spec.PodSelector)
 		if err != nil {
 			d.fault("NetworkPolicy/%s: %v", policy.Name, err)
-			continue
-		}
-		if !selector.Matches(labels.Set(pod)) {
-			continue
-		}
-		selected = true
-		for _, rule := range policy.Spec.Egress {
-			for _, to := range rule.To {
-				internet = internet || to.IPBlock != nil
-				gateway = gateway || to.NamespaceSelector != nil && slices.Contains(gateways, to.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"])
-			}
+		} else if selector.Matches(labels.Set(pod)) {
+			policies = append(policies, policy)
 		}
 	}
-	return internet || !selected, gateway || !selected
+	return policies
 }

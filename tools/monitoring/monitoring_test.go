@@ -134,6 +134,38 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// What only retry-dlq shows is gone between two sweeps. An alert that asked for it at one moment
+// would ring then, or begin to wait anew.
+func TestAlertsSeeWhatIsAwayBetweenSweeps(t *testing.T) {
+	groups, errs := rulefmt.Parse([]byte(read(t, "manifests/monitoring/alerts.yaml")), false, model.UTF8Validation, promql, slog.New(slog.DiscardHandler))
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	sweeps, asked := []string{"duebell_oldest_waiting_seconds", "duebell_sweep_last_timestamp_seconds", "duebell_dead_letters"}, 0
+	for _, group := range groups.Groups {
+		for _, rule := range group.Rules {
+			expr, err := promql.ParseExpr(rule.Expr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
+				selector, ok := node.(*parser.VectorSelector)
+				if !ok || !slices.Contains(sweeps, selector.Name) {
+					return nil
+				}
+				asked++
+				if _, looksBack := path[len(path)-1].(*parser.MatrixSelector); !looksBack {
+					t.Errorf("%s asks for %s at one moment", rule.Alert, selector.Name)
+				}
+				return nil
+			})
+		}
+	}
+	if asked < 4 {
+		t.Errorf("only %d alerts ask for what sweeps see", asked)
+	}
+}
+
 // The dashboard is JSON that Grafana reads, and each of its panels asks for what exists. All
 // metrics are on it.
 func TestDashboard(t *testing.T) {
