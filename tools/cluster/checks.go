@@ -19,28 +19,28 @@ import (
 
 // checks are all checks, in the order in which they run: what takes away comes last.
 func checks() []checked {
-	const deploy, security, operations = "docs/deploy.md", "docs/security.md", "docs/operations.md"
 	return []checked{
-		{"policies are enforced", promise{security, "NetworkPolicies let a function reach DNS"}, policies},
-		{"only public paths are public", promise{deploy, "can't be reached from outside"}, public},
-		{"the namespace admits restricted pods only", promise{deploy, "the namespace enforces `restricted`"}, restricted},
-		{"from zero, 20 times", promise{deploy, "The path of a reminder while trigger-reminder is not running"}, fromZero},
-		{"1,000 due in one second, from zero", promise{deploy, "A spike of reminders in one second is bounded by trigger-reminder"}, spike},
-		{"update and delete while all is at zero", promise{"docs/guarantees.md", "changed or cancelled"}, changes},
-		{"the inbox is live through the gateway", promise{deploy, "Streams keep it awake"}, streams},
+		{"policies are enforced", promise{securityPage, "NetworkPolicies let a function reach DNS"}, policies},
+		{"only public paths are public", promise{deployPage, "can't be reached from outside"}, public},
+		{"the namespace admits restricted pods only", promise{deployPage, "the namespace enforces `restricted`"}, restricted},
+		{"from zero, 20 times", promise{deployPage, "The path of a reminder while trigger-reminder is not running"}, fromZero},
+		{"what is awake while nothing happens", promise{deployPage, "**While nothing happens**"}, idle},
+		{"1,000 due in one second, from zero", promise{deployPage, "A spike of reminders in one second is bounded by trigger-reminder"}, spike},
+		{"update and delete while all is at zero", promise{"docs/guarantees.md", "If it is moved, the same holds for the old instant"}, changes},
+		{"the inbox is live through the gateway", promise{deployPage, "Streams keep it awake"}, streams},
 		{"an import of 10,000", promise{"docs/importing.md", "100,000"}, imports},
-		{"events wake subscribers from zero", promise{deploy, "while there are no events, the function sleeps"}, events},
-		{"the sweep tells what Dapr does not", promise{deploy, "up to 65 s late"}, sweeps},
-		{"the nightly cleanup runs", promise{operations, "## The nightly cleanup"}, cleans},
-		{"Prometheus scrapes by the labels, and an alert rings", promise{operations, "so scrape pods and not services"}, monitoring},
-		{"pods die at the due moment", promise{deploy, "The copy dies, or the activator does"}, deaths},
-		{"DNS is away for 20 s", promise{"docs/guarantees.md", "DNS"}, dnsAway},
-		{"Postgres restarts", promise{"docs/guarantees.md", "Postgres"}, postgresRestarts},
-		{"an upgrade under load", promise{deploy, "Revisions of functions change over without a gap"}, upgrade},
-		{"every secret is changed under load", promise{security, "## Changing secrets"}, secrets},
-		{"backup and restore", promise{deploy, "## Backup and restore"}, restore},
-		{"doctor finds nothing wrong", promise{deploy, "duebell doctor"}, doctor},
-		{"it can be taken away", promise{deploy, "deletes the namespace, with the secrets"}, takenAway},
+		{"events wake subscribers from zero", promise{deployPage, "while there are no events, the function sleeps"}, events},
+		{"the sweep tells what Dapr does not", promise{deployPage, "up to 65 s late"}, sweeps},
+		{"the nightly cleanup runs", promise{operationsPage, "## The nightly cleanup"}, cleans},
+		{"Prometheus scrapes by the labels, and an alert rings", promise{operationsPage, "so scrape pods and not services"}, monitoring},
+		{"pods die at the due moment", promise{deployPage, "the copy dies, or the activator does"}, deaths},
+		{"DNS is away for 20 s", promise{deployPage, "with one of the repetitions"}, dnsAway},
+		{"Postgres restarts", promise{"docs/guarantees.md", "Without Postgres there is no answer but 503"}, postgresRestarts},
+		{"an upgrade under load", promise{deployPage, "Revisions of functions change over without a gap"}, upgrade},
+		{"every secret is changed under load", promise{securityPage, "## Changing secrets"}, secrets},
+		{"backup and restore", promise{deployPage, "## Backup and restore"}, restore},
+		{"doctor finds nothing wrong", promise{deployPage, "duebell doctor"}, doctor},
+		{"it can be taken away", promise{deployPage, "deletes the namespace, with the secrets"}, takenAway},
 	}
 }
 

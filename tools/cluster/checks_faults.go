@@ -124,12 +124,9 @@ func postgresRestarts(ctx context.Context, l *lab) (string, error) {
 
 func upgrade(ctx context.Context, l *lab) (string, error) {
 	d := l.startLoad(ctx)
-	_, err := l.do(ctx, deployPage, "Upgrading", "delete job migrate")
+	_, err := l.do(ctx, "upgrade", nil)
 	if err == nil { // every function starts anew, as with other images
-		_, err = l.do(ctx, "docs/security.md", "Changing secrets", "restart() {")
-	}
-	if err == nil {
-		err = l.withSecrets(ctx, "restart $(kubectl -n duebell get services.serving.knative.dev -o jsonpath='{.items[*].metadata.name}')")
+		err = l.withRestart(ctx, "restart $(kubectl -n duebell get services.serving.knative.dev -o jsonpath='{.items[*].metadata.name}')")
 	}
 	if err == nil {
 		err = l.settled(ctx)
@@ -138,17 +135,13 @@ func upgrade(ctx context.Context, l *lab) (string, error) {
 	return saw, errors.Join(err, loadErr)
 }
 
-// withSecrets runs a command that uses the functions of security.md.
-func (l *lab) withSecrets(ctx context.Context, command string, env ...string) error {
-	p, err := readPage(l.path("checkout"), "docs/security.md")
+// withRestart runs a command that uses the shell functions of security.md.
+func (l *lab) withRestart(ctx context.Context, command string, env ...string) error {
+	functions, err := documented["restart"].find(l.path("checkout"))
 	if err != nil {
 		return err
 	}
-	functions, err := p.block("Changing secrets", "restart() {")
-	if err != nil {
-		return err
-	}
-	said, err := l.runBlock(ctx, block{code: functions.code + command}, env...)
+	said, err := l.runBlock(ctx, functions.code+command, env...)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, said)
 	}
@@ -157,42 +150,32 @@ func (l *lab) withSecrets(ctx context.Context, command string, env ...string) er
 
 // secrets changes each secret as security.md says, while reminders are created and told.
 func secrets(ctx context.Context, l *lab) (string, error) {
-	p, err := readPage(l.path("checkout"), "docs/security.md")
-	if err != nil {
-		return "", err
-	}
 	database, err := os.ReadFile(l.path("run", "database.url"))
 	if err != nil {
 		return "", err
 	}
 	var saw []string
-	for _, secret := range []struct{ name, with string }{
-		{"app token", "put dapr-app-token"},
-		{"API token", "put dapr-api-token"},
-		{"database", "put duebell-database"},
-		{"broker", "put duebell-kafka"},
-		{"provider", "put duebell-channels SENDGRID_API_KEY"},
-		{"unsubscribe", "put duebell-channels UNSUBSCRIBE_KEY"},
-	} {
-		b, err := p.block("Changing secrets", secret.with)
+	for _, secret := range []string{"app token", "API token", "database", "broker", "provider's key", "unsubscribe key"} {
+		b, err := documented[secret].find(l.path("checkout"))
 		if err != nil {
 			return "", err
 		}
-		l.say(fmt.Sprintf("  docs/security.md:%d", b.line))
+		at := fmt.Sprintf("%s:%d", securityPage, b.line)
+		l.say("  " + at)
 		d := l.startLoad(ctx)
 		command := b.code
-		if secret.name == "broker" { // this broker has one user only
+		if secret == "broker" { // this one has one user only
 			command = strings.ReplaceAll(command, "username=duebell-2", "username=duebell")
 		}
-		err = l.withSecrets(ctx, command, "DATABASE_URL="+string(database), "KAFKA_PASSWORD="+kafkaPassword, "SENDGRID_API_KEY=another")
+		err = l.withRestart(ctx, command, "DATABASE_URL="+string(database), "KAFKA_PASSWORD="+kafkaPassword, "SENDGRID_API_KEY=another")
 		if err == nil {
 			err = l.settled(ctx)
 		}
 		told, loadErr := d.end(ctx, l)
 		if err := errors.Join(err, loadErr); err != nil {
-			return "", fmt.Errorf("%s (docs/security.md:%d): %w", secret.name, b.line, err)
+			return "", fmt.Errorf("%s (%s): %w", secret, at, err)
 		}
-		saw = append(saw, secret.name+": "+told)
+		saw = append(saw, secret+": "+told)
 	}
 	return strings.Join(saw, "\n"), nil
 }
@@ -214,7 +197,7 @@ func restore(ctx context.Context, l *lab) (string, error) {
 	backup := time.Now().UTC()
 	dump := l.path("var", "backup.dump")
 	run := func(command string) error {
-		_, err := l.runBlock(ctx, block{code: command}, "DATABASE_URL="+string(database))
+		_, err := l.runBlock(ctx, command, "DATABASE_URL="+string(database))
 		return err
 	}
 	if err := run("pg_dump -Fc -f " + dump + " \"$DATABASE_URL\""); err != nil {
@@ -223,28 +206,22 @@ func restore(ctx context.Context, l *lab) (string, error) {
 	if _, err := l.told(ctx, user, 1, time.Minute); err != nil {
 		return "", err
 	}
-	if _, err := l.do(ctx, deployPage, "Backup and restore", "delete pingsources"); err != nil {
+	if _, err := l.do(ctx, "stop", nil); err != nil {
 		return "", err
 	}
 	if err := run("pg_restore --clean --if-exists -d \"$DATABASE_URL\" " + dump); err != nil {
 		return "", err
 	}
-	p, err := readPage(l.path("checkout"), deployPage)
-	if err != nil {
-		return "", err
+	when := func(code string) string {
+		return strings.Replace(code, "2030-01-01T00:00:00Z", backup.Format(time.RFC3339), 1)
 	}
-	mark, err := p.block("Backup and restore", "psql")
-	if err != nil {
-		return "", err
-	}
-	mark.code = strings.Replace(mark.code, "2030-01-01T00:00:00Z", backup.Format(time.RFC3339), 1)
-	if _, err := l.runBlock(ctx, mark, "DATABASE_URL="+string(database)); err != nil {
+	if _, err := l.do(ctx, "mark", when, "DATABASE_URL="+string(database)); err != nil {
 		return "", err
 	}
 	if err := run("kubectl apply -k manifests/overlays/production"); err != nil {
 		return "", err
 	}
-	if _, err := l.do(ctx, deployPage, "Upgrading", "build/bin/duebell reconcile", "DATABASE_URL="+string(database)); err != nil {
+	if _, err := l.do(ctx, "reconcile", nil, "DATABASE_URL="+string(database)); err != nil {
 		return "", err
 	}
 	late, err := l.told(ctx, user, 1, time.Until(later)+90*time.Second)
@@ -264,7 +241,7 @@ func doctor(ctx context.Context, l *lab) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	said, err := l.runBlock(ctx, block{code: "build/bin/duebell doctor -overlay manifests/overlays/production"}, "DATABASE_URL="+string(database))
+	said, err := l.runBlock(ctx, "build/bin/duebell doctor -overlay manifests/overlays/production", "DATABASE_URL="+string(database))
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, said)
 	}
@@ -273,7 +250,7 @@ func doctor(ctx context.Context, l *lab) (string, error) {
 
 func takenAway(ctx context.Context, l *lab) (string, error) {
 	began := time.Now()
-	if _, err := l.do(ctx, deployPage, "Taking it away", "kubectl delete -k"); err != nil {
+	if _, err := l.do(ctx, "take away", nil); err != nil {
 		return "", err
 	}
 	said, err := l.kubectl(ctx, "get", "namespace", "duebell", "--ignore-not-found", "-o", "name")

@@ -14,14 +14,10 @@ import (
 	"github.com/duebell/duebell/local/dapr"
 )
 
-const (
-	daprVersion = dapr.Version
-	deployPage  = "docs/deploy.md"
-	first15     = "A quarter of an hour"
-)
+const daprVersion = dapr.Version
 
 func (n *node) installNeeds(ctx context.Context) error {
-	_, err := n.do(ctx, deployPage, "What you need", "kubectl apply")
+	_, err := n.do(ctx, "needs", nil)
 	return err
 }
 
@@ -36,15 +32,15 @@ func (n *node) deploy(ctx context.Context) error {
 		return err
 	}
 	for _, step := range []struct {
-		with string
+		what string
 		env  []string
 	}{
-		{"make images", nil},
-		{"${EDITOR", []string{"EDITOR=cluster edit"}},
-		{"create secret", []string{"DATABASE_URL=" + database, "SENDGRID_API_KEY=none", "KAFKA_PASSWORD=" + kafkaPassword, "KAFKA_CA=" + string(ca)}},
-		{"duebell.dev/part=migrate", nil},
+		{"images", nil},
+		{"settings", []string{"EDITOR=cluster edit"}},
+		{"secrets", []string{"DATABASE_URL=" + database, "SENDGRID_API_KEY=none", "KAFKA_PASSWORD=" + kafkaPassword, "KAFKA_CA=" + string(ca)}},
+		{"everything", nil},
 	} {
-		if _, err := n.do(ctx, deployPage, first15, step.with, step.env...); err != nil {
+		if _, err := n.do(ctx, step.what, nil, step.env...); err != nil {
 			return err
 		}
 	}
@@ -84,7 +80,7 @@ func (n *node) firstReminder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	said, err := n.do(ctx, deployPage, first15, "export API", "TOKEN="+token)
+	said, err := n.do(ctx, "reminder", nil, "TOKEN="+token)
 	if err != nil {
 		return err
 	}

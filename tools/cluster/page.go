@@ -9,6 +9,47 @@ import (
 	"syscall"
 )
 
+// commands are those of one block of the documentation.
+type commands struct{ page, heading, with string }
+
+// documented are the blocks that are run, by what they do.
+var documented = map[string]commands{
+	"needs":      {deployPage, "What you need", "kubectl apply"},
+	"images":     {deployPage, "A quarter of an hour", "make images"},
+	"settings":   {deployPage, "A quarter of an hour", "${EDITOR"},
+	"secrets":    {deployPage, "A quarter of an hour", "create secret"},
+	"everything": {deployPage, "A quarter of an hour", "duebell.dev/part=migrate"},
+	"reminder":   {deployPage, "A quarter of an hour", "export API"},
+	"upgrade":    {deployPage, "Upgrading", "delete job migrate"},
+	"reconcile":  {deployPage, "Upgrading", "build/bin/duebell reconcile"},
+	"stop":       {deployPage, "Backup and restore", "delete pingsources"},
+	"mark":       {deployPage, "Backup and restore", "psql"},
+	"take away":  {deployPage, "Taking it away", "kubectl delete -k"},
+
+	"restart":         {securityPage, "Changing secrets", "restart() {"},
+	"app token":       {securityPage, "Changing secrets", "put dapr-app-token"},
+	"API token":       {securityPage, "Changing secrets", "put dapr-api-token"},
+	"database":        {securityPage, "Changing secrets", "put duebell-database"},
+	"broker":          {securityPage, "Changing secrets", "put duebell-kafka"},
+	"provider's key":  {securityPage, "Changing secrets", "put duebell-channels SENDGRID_API_KEY"},
+	"unsubscribe key": {securityPage, "Changing secrets", "put duebell-channels UNSUBSCRIBE_KEY"},
+}
+
+const (
+	deployPage     = "docs/deploy.md"
+	securityPage   = "docs/security.md"
+	operationsPage = "docs/operations.md"
+)
+
+// find returns the block in a checkout.
+func (c commands) find(root string) (block, error) {
+	p, err := readPage(root, c.page)
+	if err != nil {
+		return block{}, err
+	}
+	return p.block(c.heading, c.with)
+}
+
 // page is one of the documentation's, whose commands we run.
 type page struct {
 	path   string // from the checkout's root
@@ -65,10 +106,10 @@ var differs = strings.NewReplacer(
 	"--version 1.18.3", "--version "+strings.TrimPrefix(daprVersion, "v"), // the newest that the Go module proxy serves whole
 )
 
-// run runs a block as somebody would who has copied it into a shell in the checkout, and
+// runBlock runs commands as somebody would who has copied it into a shell in the checkout, and
 // returns what it prints. It ends at the first command that fails.
-func (n *node) runBlock(ctx context.Context, b block, env ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "bash", "-eo", "pipefail", "-c", differs.Replace(b.code))
+func (n *node) runBlock(ctx context.Context, code string, env ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "bash", "-eo", "pipefail", "-c", differs.Replace(code))
 	cmd.Dir = n.path("checkout")
 	cmd.Env = append(n.environment(), env...)
 	// What it leaves in the background is ended with it.
@@ -80,21 +121,21 @@ func (n *node) runBlock(ctx context.Context, b block, env ...string) (string, er
 	return output(cmd)
 }
 
-// do runs the block of a page that is below a heading and has a text in it. What fails is
-// said with the page and the line.
-func (n *node) do(ctx context.Context, path, heading, with string, env ...string) (string, error) {
-	p, err := readPage(n.path("checkout"), path)
+// do runs documented commands. What fails is said with the page and the line. change, if
+// given, changes them first.
+func (n *node) do(ctx context.Context, what string, change func(string) string, env ...string) (string, error) {
+	b, err := documented[what].find(n.path("checkout"))
 	if err != nil {
 		return "", err
 	}
-	b, err := p.block(heading, with)
-	if err != nil {
-		return "", err
+	at := fmt.Sprintf("%s:%d", documented[what].page, b.line)
+	n.say("  " + at)
+	if change != nil {
+		b.code = change(b.code)
 	}
-	n.say(fmt.Sprintf("  %s:%d", path, b.line))
-	said, err := n.runBlock(ctx, b, env...)
+	said, err := n.runBlock(ctx, b.code, env...)
 	if err != nil {
-		return said, fmt.Errorf("the commands of %s from line %d on have failed: %w\n%s", path, b.line, err, said)
+		return said, fmt.Errorf("the commands from %s on have failed: %w\n%s", at, err, said)
 	}
 	return said, nil
 }
