@@ -64,9 +64,11 @@ func (c *call) outcome() Outcome {
 }
 
 // fireTogether judges callbacks, and fires what is due of them and of their neighbours.
-// While there are more of these than one transaction takes, it goes on.
+// While there are more of these than one transaction takes, it goes on. The sender is woken
+// after the last one: what it does would slow the firing down.
 func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
 	fired, err := f.fire(ctx, calls, mostNeighbours, "")
+	unsent := fired.unsent
 	if err != nil && !store.IsAway(err) {
 		for _, c := range calls { // one of them is the trouble, or a neighbour
 			c.alone = true
@@ -77,6 +79,10 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
 	for end := time.Now().Add(spike); err == nil && (fired.neighbours == mostNeighbours || hog != "") && time.Now().Before(end); {
 		hog = f.hog(ctx, fired)
 		fired, err = f.fire(ctx, nil, mostNeighbours, hog)
+		unsent = unsent || fired.unsent
+	}
+	if unsent {
+		f.wake()
 	}
 }
 
@@ -84,6 +90,7 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
 type page struct {
 	neighbours int
 	user       string // whose they all are; "" if they are of several
+	unsent     bool   // something is to be sent, of these or of what was asked for
 }
 
 // pageOf says which of those that were fired are neighbours, and whose.
@@ -128,7 +135,11 @@ func (f *Firer) fireInTurn(ctx context.Context, c *call) {
 }
 
 // fireAlone judges and fires one reminder. Its error is the call's.
-func (f *Firer) fireAlone(ctx context.Context, c *call) { _, _ = f.fire(ctx, []*call{c}, 0, "") }
+func (f *Firer) fireAlone(ctx context.Context, c *call) {
+	if fired, _ := f.fire(ctx, []*call{c}, 0, ""); fired.unsent {
+		f.wake()
+	}
+}
 
 // fire judges and fires in one transaction, all or nothing. Its error is that of each
 // call, too. Of neighbours it fires so many at most, none of the user except.
@@ -154,19 +165,19 @@ func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except 
 		}
 		return page{}, err
 	}
+	fired = pageOf(due)
 	if len(due) > 0 {
-		f.announce(ctx, due, firings)
+		fired.unsent = f.announce(ctx, due, firings)
 	}
-	f.findUnsent(ctx, calls)
-	return pageOf(due), nil
+	fired.unsent = f.findUnsent(ctx, calls) || fired.unsent
+	return fired, nil
 }
 
-// announce tells those who wait for what was fired: inboxes, and the sender.
-func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firing) {
+// announce tells the inboxes of what was fired, and says whether something is to be sent.
+func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firing) (toSend bool) {
 	now := f.now()
 	hinted := make(chan struct{})
 	var told []string
-	toSend := false
 	for i, d := range due {
 		for _, delivery := range fired[i].Deliveries {
 			if delivery.Open() {
@@ -182,19 +193,17 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 		d.hinted = hinted
 		metrics.Fired(now.Sub(fired[i].Due))
 	}
-	if toSend {
-		f.wake()
-	}
 	slices.Sort(told)
 	go func() {
 		defer close(hinted)
 		f.inboxes.hint(ctx, slices.Compact(told))
 	}()
+	return toSend
 }
 
-// findUnsent looks what is still to be sent of those that have fired already, and has it
-// sent: whoever fired them may have died before it could say so.
-func (f *Firer) findUnsent(ctx context.Context, calls []*call) {
+// findUnsent looks what is still to be sent of those that have fired already, and says
+// whether anything is: whoever fired them may have died before it could wake the sender.
+func (f *Firer) findUnsent(ctx context.Context, calls []*call) bool {
 	var ids []uuid.UUID
 	for _, c := range calls {
 		if c.verdict == task.Deliver {
@@ -202,7 +211,7 @@ func (f *Firer) findUnsent(ctx context.Context, calls []*call) {
 		}
 	}
 	if len(ids) == 0 {
-		return
+		return false
 	}
 	unsent, err := f.store.Unsent(ctx, ids)
 	for _, c := range calls {
@@ -210,9 +219,7 @@ func (f *Firer) findUnsent(ctx context.Context, calls []*call) {
 			c.unsent, c.err = unsent[c.revision.ReminderID], err
 		}
 	}
-	if len(unsent) > 0 {
-		f.wake()
-	}
+	return len(unsent) > 0
 }
 
 // dueCall is a reminder to be fired, locked.
