@@ -27,10 +27,11 @@ type screen struct {
 }
 
 var (
-	good  = lipgloss.NewStyle().Foreground(lipgloss.Green)
-	bad   = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
-	faint = lipgloss.NewStyle().Faint(true)
-	bold  = lipgloss.NewStyle().Bold(true)
+	good    = lipgloss.NewStyle().Foreground(lipgloss.Green)
+	warning = lipgloss.NewStyle().Foreground(lipgloss.Yellow)
+	bad     = lipgloss.NewStyle().Foreground(lipgloss.Red).Bold(true)
+	faint   = lipgloss.NewStyle().Faint(true)
+	bold    = lipgloss.NewStyle().Bold(true)
 )
 
 func newScreen(out *os.File) *screen {
@@ -66,6 +67,14 @@ func (s *screen) step(step system.Step) {
 		s.said[step.Name] = time.Now()
 		s.print(s.entry(faint, "…", step.Name, step.Text))
 	}
+}
+
+// over ends what step has begun to show, and says nothing of it.
+func (s *screen) over(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.doing, name)
+	s.print()
 }
 
 // event shows that a process has died.
