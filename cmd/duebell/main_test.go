@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/cmd/duebell/install"
 	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/postgres/pgtest"
 	"github.com/duebell/duebell/shared/config"
@@ -25,15 +26,19 @@ func TestCommandLine(t *testing.T) {
 		status int
 		out    string // part of what is printed
 	}{
-		"":              {2, "Usage:"},
-		"help":          {0, "Usage:"},
-		"--help":        {0, "Usage:"},
-		"fly":           {2, `no command "fly"`},
-		"migrate -x":    {2, ""},
-		"migrate extra": {2, ""},
-		"migrate":       {1, "DATABASE_URL"},
-		"dlq":           {2, ""},
-		"dlq list":      {1, "DATABASE_URL"},
+		"":               {2, "Usage:"},
+		"help":           {0, "Usage:"},
+		"--help":         {0, "Usage:"},
+		"fly":            {2, `no command "fly"`},
+		"migrate -x":     {2, ""},
+		"migrate extra":  {2, ""},
+		"migrate":        {1, "DATABASE_URL"},
+		"dlq":            {2, ""},
+		"dlq list":       {1, "DATABASE_URL"},
+		"doctor extra":   {2, ""},
+		"deploy extra":   {2, ""},
+		"deploy":         {1, "there is no folder manifests/overlays/production: -host, -gateway, -issuer and -audience make it"},
+		"deploy -host x": {1, "-gateway is missing"},
 	} {
 		t.Setenv("DATABASE_URL", "")
 		var out bytes.Buffer
@@ -50,6 +55,32 @@ func TestMigrate(t *testing.T) {
 		if status := run(t.Context(), []string{"migrate"}, &out, &out); status != 0 {
 			t.Fatalf("%d: %s", status, &out)
 		}
+	}
+}
+
+// Without a cluster the doctor says so, and that it is one thing.
+func TestDoctorWithoutACluster(t *testing.T) {
+	t.Setenv("DATABASE_URL", pgtest.URL(t))
+	t.Setenv("KUBECTL", filepath.Join(t.TempDir(), "kubectl")+" --context=none")
+	var out bytes.Buffer
+	if status := run(t.Context(), []string{"doctor"}, &out, &out); status != 1 || out.String() != "duebell doctor: 1 thing keeps the installation from working\n" {
+		t.Errorf("%d: %s", status, &out)
+	}
+}
+
+// A finding is shown with its sign, and below it what to do.
+func TestFindingsAreShown(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{out: &out, doing: map[string]string{}, said: map[string]time.Time{}}
+	showFinding(s, install.Finding{Name: "dapr", Text: "it is there"})
+	showFinding(s, install.Finding{Name: "gateway", State: install.Hint, Text: "no TLS"})
+	showFinding(s, install.Finding{Name: "images", State: install.Bad, Text: "not yours", Next: []string{"make images"}})
+	want := "  ✓ dapr                it is there\n" +
+		"  ! gateway             no TLS\n" +
+		"  ✗ images              not yours\n" +
+		"                        → make images\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
 	}
 }
 

@@ -213,22 +213,24 @@ type listener struct {
 		Namespaces struct {
 			From     string `json:"from"`
 			Selector struct {
-				MatchLabels      map[string]string `json:"matchLabels"`
-				MatchExpressions []struct{}        `json:"matchExpressions"`
+				MatchLabels map[string]string `json:"matchLabels"`
 			} `json:"selector"`
 		} `json:"namespaces"`
 	} `json:"allowedRoutes"`
 }
 
-// takes reports whether a listener takes routes of Duebell's namespace for a host. What it
-// can't know for sure counts as taken.
-func (l listener) takes(in, section, host string) bool {
+// serves reports whether a listener is the one that is meant, if one is, and serves a host.
+func (l listener) serves(section, host string) bool {
 	if section != "" && section != l.Name || l.Protocol != "HTTP" && l.Protocol != "HTTPS" {
 		return false
 	}
-	if suffix, wild := strings.CutPrefix(l.Hostname, "*"); l.Hostname != "" && l.Hostname != host && (!wild || !strings.HasSuffix(host, suffix)) {
-		return false
-	}
+	suffix, wild := strings.CutPrefix(l.Hostname, "*")
+	return l.Hostname == "" || l.Hostname == host || wild && strings.HasSuffix(host, suffix)
+}
+
+// takes reports whether a listener of a gateway in some namespace takes routes of Duebell's.
+// What it can't know for sure counts as taken.
+func (l listener) takes(in string) bool {
 	switch l.AllowedRoutes.Namespaces.From {
 	case "All":
 		return true
@@ -244,7 +246,7 @@ func (i *inspection) gateway(ctx context.Context) (found []Finding) {
 	for _, r := range i.routes() {
 		edit := "${EDITOR:-vi} " + i.Overlay + "/kustomization.yaml"
 		if len(r.Hostnames) == 0 || slices.ContainsFunc(r.Hostnames, isPlaceholder) {
-			found = append(found, bad(edit, "the host name of the API is that of the example, %s: set yours", strings.Join(r.Hostnames, ", ")))
+			found = append(found, hint(edit, "the host name of the API is that of the example, %s, which nobody outside finds: set yours", strings.Join(r.Hostnames, ", ")))
 		}
 		var resources struct{}
 		switch err := i.Kubectl.get(ctx, "/apis/gateway.networking.k8s.io/v1", &resources); {
@@ -282,14 +284,19 @@ func (i *inspection) gateway(ctx context.Context) (found []Finding) {
 func (g gatewayObject) finding(name, in, section, host string) Finding {
 	gateway := strings.TrimPrefix(name, in+"/")
 	programmed := find(g.Status.Conditions, "Programmed")
-	var taking []listener
+	var serving, taking []listener
 	for _, l := range g.Spec.Listeners {
-		if l.takes(in, section, host) {
-			taking = append(taking, l)
+		if l.serves(section, host) {
+			serving = append(serving, l)
+			if l.takes(in) {
+				taking = append(taking, l)
+			}
 		}
 	}
 	encrypts := func(l listener) bool { return l.Protocol == "HTTPS" }
 	switch {
+	case len(serving) == 0:
+		return bad("kubectl -n "+in+" get gateways.gateway.networking.k8s.io "+gateway+" -o yaml", "no listener of the gateway %s serves %s by HTTP", name, host)
 	case len(taking) == 0:
 		return bad("kubectl -n "+in+" patch gateways.gateway.networking.k8s.io "+gateway+` --type json -p '[{"op": "add", "path": "/spec/listeners/0/allowedRoutes", "value": `+
 			`{"namespaces": {"from": "Selector", "selector": {"matchLabels": {"kubernetes.io/metadata.name": "`+namespace+`"}}}}}]'`,

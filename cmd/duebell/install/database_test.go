@@ -89,8 +89,10 @@ func TestDatabase(t *testing.T) {
 				o.DatabaseURL = config.Secret(strings.Replace(f.as("").Reveal(), "a-password", "c0ffee", 1))
 			}, "✗ database: it can't be reached: password authentication failed", "psql",
 		},
-		"nobody answers":     {func(_ *fake, o *Options) { o.DatabaseURL = "postgres://ada:c0ffee@127.0.0.1:1/duebell" }, "✗ database: it can't be reached", "psql"},
-		"there is no such":   {func(f *fake, o *Options) { o.DatabaseURL = config.Secret(strings.Replace(f.database, "?", "_none?", 1)) }, "✗ database: it can't be reached", "psql"},
+		"nobody answers": {func(_ *fake, o *Options) { o.DatabaseURL = "postgres://ada:c0ffee@127.0.0.1:1/duebell" }, "✗ database: it can't be reached", "psql"},
+		"there is no such": {func(f *fake, o *Options) {
+			o.DatabaseURL = config.Secret(strings.Replace(f.database, "?", "_none?", 1))
+		}, "✗ database: it can't be reached", "psql"},
 		"it is no URL":       {func(_ *fake, o *Options) { o.DatabaseURL = "host=c0ffee" }, "✗ database: DATABASE_URL is not a Postgres URL", "export DATABASE_URL"},
 		"it is the secret's": {func(_ *fake, o *Options) { o.DatabaseURL = "" }, "✓ database: Postgres", ""},
 		"it is the secret's, elsewhere": {

@@ -283,13 +283,15 @@ func TestWriteOverlayRefuses(t *testing.T) {
 		change func(*Settings)
 		want   string
 	}{
-		"nothing but a host":  {func(s *Settings) { *s = Settings{Host: s.Host} }, "-gateway is missing\n-issuer is missing\n-audience is missing"},
-		"a gateway's name":    {func(s *Settings) { s.Gateway = "public" }, "-gateway must be NAMESPACE/NAME"},
-		"a gateway too many":  {func(s *Settings) { s.Gateway = "a/b/c" }, "-gateway must be NAMESPACE/NAME"},
-		"a host that is more": {func(s *Settings) { s.Host = "a]\n- op: add" }, "-host has a character"},
-		"no kind of events":   {func(s *Settings) { s.Events = "nats" }, "-events must be kafka, redis or none"},
-		"no broker":           {func(s *Settings) { s.Events = "kafka" }, "-broker must be the HOST:PORT of kafka"},
-		"a broker for no one": {func(s *Settings) { s.Broker = "kafka:9093" }, "-broker is for -events kafka or redis"},
+		"nothing but a host":   {func(s *Settings) { *s = Settings{Host: s.Host} }, "-gateway is missing\n-issuer is missing\n-audience is missing"},
+		"a gateway's name":     {func(s *Settings) { s.Gateway = "public" }, "-gateway must be NAMESPACE/NAME"},
+		"a gateway too many":   {func(s *Settings) { s.Gateway = "a/b/c" }, "-gateway must be NAMESPACE/NAME"},
+		"a host that is more":  {func(s *Settings) { s.Host = "a]\n- op: add" }, "-host has a character"},
+		"the example's host":   {func(s *Settings) { s.Host = "api.example.com" }, "-host is that of the example"},
+		"the example's issuer": {func(s *Settings) { s.Issuer = "https://login.example.com/x" }, "-issuer is that of the example"},
+		"no kind of events":    {func(s *Settings) { s.Events = "nats" }, "-events must be kafka, redis or none"},
+		"no broker":            {func(s *Settings) { s.Events = "kafka" }, "-broker must be the HOST:PORT of kafka"},
+		"a broker for no one":  {func(s *Settings) { s.Broker = "kafka:9093" }, "-broker is for -events kafka or redis"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := given

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,12 @@ func (s Settings) Validate() error {
 		if strings.ContainsAny(f[1], " \t\r\n\"'[]{}") {
 			problems = append(problems, fmt.Errorf("%s has a character that can't be in it", f[0]))
 		}
+	}
+	if isPlaceholder(s.Host) {
+		problems = append(problems, errors.New("-host is that of the example"))
+	}
+	if u, err := url.Parse(s.Issuer); err == nil && isPlaceholder(u.Hostname()) {
+		problems = append(problems, errors.New("-issuer is that of the example"))
 	}
 	if in, name, found := strings.Cut(s.Gateway, "/"); s.Gateway != "" && (!found || in == "" || name == "" || strings.Contains(name, "/")) {
 		problems = append(problems, errors.New("-gateway must be NAMESPACE/NAME"))
