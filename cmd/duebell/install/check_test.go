@@ -269,7 +269,7 @@ func TestSaysWhatThePageSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, commands := range []string{installServing, installEventing, installKourier, setIngress} {
+	for _, commands := range []string{installServing, installEventing, installKourier, setIngress, installDapr} {
 		for command := range strings.SplitSeq(commands, " && ") {
 			if !strings.Contains(string(page), command+"\n") {
 				t.Errorf("docs/deploy.md does not say %s", command)

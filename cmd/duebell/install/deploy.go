@@ -29,8 +29,7 @@ func Deploy(ctx context.Context, o Options) error {
 	i := &inspection{Options: o}
 	count, err := i.begin(ctx)
 	if err == nil {
-		var n int
-		n, err = i.run(ctx, before)
+		n, _ := i.run(ctx, before)
 		count += n
 	}
 	switch {

@@ -29,7 +29,7 @@ const patience = 15 * time.Second
 // command prepares a call. When ctx ends, kubectl is asked to end, as Ctrl-C does it.
 func (k Kubectl) command(ctx context.Context, args ...string) *exec.Cmd {
 	words := slices.Concat(k, args)
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...) //nolint:gosec // the operator's own program
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd

@@ -74,7 +74,7 @@ func WriteOverlay(folder string, s Settings) error {
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // nothing in it is secret
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
 	up, err := between(folder, "manifests")
@@ -109,7 +109,7 @@ func WriteOverlay(folder string, s Settings) error {
 			changed = strings.Replace(changed, c[0], c[1], 1)
 		}
 		changed = strings.ReplaceAll(changed, "- ../../", "- "+filepath.ToSlash(up)+"/")
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(mark+changed), 0o644); err != nil { //nolint:gosec // nothing in it is secret
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(mark+changed), 0o644); err != nil {
 			return err
 		}
 	}
