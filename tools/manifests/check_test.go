@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	core "k8s.io/api/core/v1"
 	serving "knative.dev/serving/pkg/apis/serving/v1"
 
+	duebell "github.com/duebell/duebell/cmd/duebell/install"
 	"github.com/duebell/duebell/shared/config"
 )
 
@@ -50,6 +52,34 @@ func TestManifests(t *testing.T) {
 		t.Error(problem)
 	}
 	if objects < 2*len(functions) {
+		t.Errorf("only %d objects were looked at", objects)
+	}
+}
+
+// What duebell deploy writes is as good as the overlay that it is made of, wherever events go.
+func TestOverlaysThatDeployWrites(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "manifests"), os.DirFS(filepath.Join(root, "manifests"))); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for events, broker := range map[string]string{"none": "", "kafka": "kafka.test:9093", "redis": "redis.test:6379"} {
+		err := duebell.WriteOverlay("manifests/overlays/"+events, duebell.Settings{
+			Host: "api.duebell.test", Gateway: "gateways/public", Issuer: "https://login.duebell.test", Audience: "duebell", Events: events, Broker: broker,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	written, err := readManifests(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems, objects := check(written, functions, all, chart)
+	for _, problem := range problems {
+		t.Error(problem)
+	}
+	if _, before := check(files, functions, all, chart); objects < 2*before {
 		t.Errorf("only %d objects were looked at", objects)
 	}
 }
