@@ -194,7 +194,7 @@ func (l *lab) told(ctx context.Context, user string, want int, within time.Durat
 	var late []float64
 	err := until(ctx, within, func() error {
 		rows, err := l.db.Query(ctx, `select extract(epoch from n.created_at - r.fire_at)::float8
-			from notifications n join reminders r on r.id = n.reminder_id where n.user_id = $1`, user)
+			from notifications n join deliveries d on d.id = n.id join reminders r on r.id = d.reminder_id where n.user_id = $1`, user)
 		if err != nil {
 			return err
 		}
@@ -215,7 +215,8 @@ func (l *lab) told(ctx context.Context, user string, want int, within time.Durat
 		return nil, err
 	}
 	var twice int
-	err = l.db.QueryRow(ctx, `select count(*) from (select from notifications where user_id = $1 group by reminder_id having count(*) > 1) t`, user).Scan(&twice)
+	err = l.db.QueryRow(ctx, `select count(*) from (select from notifications n join deliveries d on d.id = n.id
+		where n.user_id = $1 group by d.reminder_id having count(*) > 1) t`, user).Scan(&twice)
 	if err == nil && (twice > 0 || len(late) != want) {
 		err = fmt.Errorf("%d reminders are told, %d of them more than once; want %d", len(late), twice, want)
 	}
