@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,24 +26,30 @@ var needs = map[string]string{
 	"containerd": "containerd", "runc": "runc", "iptables": "iptables", "ipset": "ipset", "nft": "nftables", "ip": "iproute2",
 	"conntrack": "conntrack", "socat": "socat", "ebtables": "ebtables", "sysctl": "procps", "nsenter": "util-linux",
 	"/usr/lib/cni/bridge": "containernetworking-plugins",
-	"openssl":             "openssl", "curl": "curl", "make": "make", "go": "golang", "psql": "postgresql",
+	"openssl":             "openssl", "curl": "curl", "make": "make", "psql": "postgresql-client", "prometheus": "prometheus",
 }
 
-// suits says what this machine lacks.
-func suits() error {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		return errors.New("a cluster needs root on Linux: it makes namespaces, mounts and a network of its own. Where Docker is, CLUSTER=kind needs neither")
-	}
-	var missing, packages []string
+// lacks returns Debian's packages of the programs that this machine lacks.
+func lacks() (packages []string) {
 	for program, pkg := range needs {
-		if _, err := exec.LookPath(program); err != nil {
-			missing, packages = append(missing, program), append(packages, pkg)
+		if _, err := exec.LookPath(program); err != nil && !slices.Contains(packages, pkg) {
+			packages = append(packages, pkg)
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("this machine lacks %s; on Debian: apt-get install -y %s", strings.Join(missing, ", "), strings.Join(packages, " "))
+	slices.Sort(packages)
+	return packages
+}
+
+// suits says why a cluster can't run on this machine.
+func suits() error {
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		return errors.New("a cluster needs root on Linux: it makes namespaces, mounts and a network of its own")
 	}
-	return nil
+	if packages := lacks(); len(packages) > 0 {
+		return fmt.Errorf("this machine lacks programs; on Debian: apt-get install -y %s", strings.Join(packages, " "))
+	}
+	_, err := cgroups()
+	return err
 }
 
 // home is the folder of one running cluster. It has a lock, held while the cluster runs.

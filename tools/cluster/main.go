@@ -31,6 +31,7 @@ const usage = `usage: cluster COMMAND
   up                     start a cluster, show a reminder arriving, and run until Ctrl-C
   test [-run REGEXP]     check the cluster that runs, or one that is started for it
   built                  exit with 0 if nothing would have to be built
+  lacks                  print Debian's packages of programs that this machine lacks
   build                  only build what the cluster is made of
   enter COMMAND...       run a command inside the cluster that runs: enter kubectl get pods -A
 `
@@ -74,6 +75,9 @@ func run(ctx context.Context, args []string) error {
 		}
 		_, err = findPrograms(ctx, root, newProgress().say)
 		return err
+	case "lacks":
+		fmt.Println(strings.Join(lacks(), " "))
+		return nil
 	case "enter":
 		return enter(ctx, args[1:])
 	// What follows is called by the above, inside the namespaces.
