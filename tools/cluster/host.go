@@ -341,12 +341,12 @@ func (h home) warm(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"go", "build", "-o", h.path("checkout", "build", "bin") + "/", "./cmd/..."},
 		{"go", "-C", "tools/images", "build", "-o", "../../build/bin/images", "."},
-		{"go", "list", "-export", "-deps", "-trimpath", "-f", "{{.Name}}", "./functions/...", "./cmd/..."},
+		{"env", "CGO_ENABLED=0", "go", "list", "-export", "-deps", "-trimpath", "-f", "{{.Name}}", "./functions/...", "./cmd/..."},
 		{"go", "-C", "tools/manifests", "list", "-export", "-deps", "-test", "-f", "{{.Name}}", "."},
 		{"go", "-C", "tools/monitoring", "list", "-export", "-deps", "-test", "-f", "{{.Name}}", "."},
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-		cmd.Dir, cmd.Env = h.path("checkout"), append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Dir, cmd.Env = h.path("checkout"), os.Environ()
 		if _, err := output(cmd); err != nil {
 			return err
 		}

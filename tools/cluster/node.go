@@ -43,7 +43,12 @@ func runNode(ctx context.Context, args []string) error {
 		}
 	}()
 	if err := n.up(ctx); err != nil {
-		return errors.Join(context.Cause(ctx), err)
+		err = errors.Join(context.Cause(ctx), err)
+		if os.Getenv("CLUSTER_KEEP") != "" {
+			fmt.Printf("%v\n\nIt stays as it is until Ctrl-C, as CLUSTER_KEEP is set: build/bin/cluster enter looks around.\n", err)
+			<-ctx.Done()
+		}
+		return err
 	}
 	if checks != "" {
 		return check(ctx, []string{string(n.home), only})

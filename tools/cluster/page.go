@@ -135,7 +135,7 @@ func (n *node) do(ctx context.Context, what string, change func(string) string, 
 	}
 	said, err := n.runBlock(ctx, b.code, env...)
 	if err != nil {
-		return said, fmt.Errorf("the commands from %s on have failed: %w\n%s", at, err, said)
+		return said, fmt.Errorf("the commands from %s on have failed: %w\n%s", at, err, said[max(0, len(said)-2000):])
 	}
 	return said, nil
 }

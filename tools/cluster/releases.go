@@ -146,7 +146,8 @@ func packChart(dir, version string) ([]byte, error) {
 		_, err = t.Write(content)
 		return err
 	})
-	return b.Bytes(), errors.Join(err, t.Close(), z.Close())
+	err = errors.Join(err, t.Close(), z.Close())
+	return b.Bytes(), err
 }
 
 func chartIndex(version string) []byte {
