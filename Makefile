@@ -59,12 +59,12 @@ fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each
 
 .PHONY: cluster
 cluster: ## Run a real Kubernetes with Knative and Dapr here, and Duebell on it (root on Linux; the first time takes 40 minutes)
-	@go -C tools/cluster build -o ../../build/bin/cluster .
+	@CGO_ENABLED=0 go -C tools/cluster build -o ../../build/bin/cluster .
 	@exec build/bin/cluster up
 
 .PHONY: cluster-test
 cluster-test: ## Check the cluster that runs, or one that is started for it (RUN=a name's part)
-	@go -C tools/cluster build -o ../../build/bin/cluster .
+	@CGO_ENABLED=0 go -C tools/cluster build -o ../../build/bin/cluster .
 	@exec build/bin/cluster test -run "$(RUN)"
 
 .PHONY: chaos

@@ -48,19 +48,20 @@ func (n *node) deploy(ctx context.Context) error {
 }
 
 // edit does what the page has somebody do in an editor: the host name, the gateway and the
-// brokers of the overlay are right for this cluster, and the issuer is another.
+// brokers of the overlay are right for this cluster; the issuer is another, in the cluster.
 func edit(files []string) error {
+	changes := map[string]*strings.Replacer{
+		"settings.yaml":      strings.NewReplacer("https://login.example.com", issuerURL),
+		"kustomization.yaml": strings.NewReplacer("  # - ../../issuer-in-cluster", "  - ../../issuer-in-cluster", "\npatches:\n", "\npatches:\n"+issuerPolicy),
+	}
 	for _, path := range files {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		if filepath.Base(path) != "settings.yaml" {
-			continue
-		}
-		set := strings.Replace(string(content), "https://login.example.com", issuerURL, 1)
-		if set == string(content) {
-			return fmt.Errorf("%s has no issuer to replace", path)
+		set := changes[filepath.Base(path)].Replace(string(content))
+		if strings.Count(set, "issuer") == strings.Count(string(content), "issuer") {
+			return fmt.Errorf("%s has no issuer to change", path)
 		}
 		if err := os.WriteFile(path, []byte(set), 0o644); err != nil {
 			return err
@@ -68,6 +69,14 @@ func edit(files []string) error {
 	}
 	return nil
 }
+
+// issuerPolicy is the patch that manifests/issuer-in-cluster asks for.
+const issuerPolicy = `  - target: {kind: NetworkPolicy, name: issuer}
+    patch: |-
+      - op: replace
+        path: /spec/egress/0/to/0/namespaceSelector/matchLabels
+        value: {kubernetes.io/metadata.name: login}
+`
 
 // firstReminder waits until the functions are at zero, and then has a reminder arrive.
 func (n *node) firstReminder(ctx context.Context) error {

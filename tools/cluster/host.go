@@ -75,22 +75,34 @@ func homes() ([]home, error) {
 	return all, err
 }
 
-// running returns the home of the cluster that runs.
+// running returns the home of the cluster that runs, of this checkout if there are several.
 func running() (home, error) {
 	all, err := homes()
 	if err != nil {
 		return "", err
 	}
+	root, err := checkout()
+	if err != nil {
+		return "", err
+	}
+	var found home
 	for _, h := range all {
 		held, err := lock.Try(h.path("lock"))
-		if _, ok := errors.AsType[*lock.HeldError](err); ok {
-			return h, nil
-		}
 		if err == nil {
 			_ = held.Release()
 		}
+		_, runs := errors.AsType[*lock.HeldError](err)
+		if _, err := os.Stat(h.path("run", "init.pid")); err != nil || !runs {
+			continue
+		}
+		if from, _ := os.ReadFile(h.path("run", "root")); found == "" || string(from) == root {
+			found = h
+		}
 	}
-	return "", errors.New("no cluster runs; make cluster starts one")
+	if found == "" {
+		return "", errors.New("no cluster runs; make cluster starts one")
+	}
+	return found, nil
 }
 
 // newHome makes a home, and takes away what clusters that were killed have left.
@@ -296,6 +308,9 @@ func (h home) prepare(ctx context.Context, root string, built programs, say func
 		if err := os.Symlink(path, h.path("bin", name)); err != nil {
 			return err
 		}
+	}
+	if err := os.WriteFile(h.path("run", "root"), []byte(root), 0o644); err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {

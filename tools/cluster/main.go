@@ -87,6 +87,8 @@ func run(ctx context.Context, args []string) error {
 		return runNode(ctx, args[1:])
 	case "check":
 		return check(ctx, args[1:])
+	case "issuer":
+		return serveIssuer(ctx, args[1])
 	case "probe":
 		return probe(args[1:])
 	case "edit":

@@ -160,7 +160,6 @@ func (n *node) makeHost(context.Context) error {
 		"ip link set node1 up",
 		"ip addr add " + nodeAddress + "/24 dev node0",
 		"ip addr add " + filesAddress + "/24 dev node0",
-		"ip addr add " + issuerAddress + "/24 dev node0",
 		"ip link set node0 up",
 		"ip route add default dev node0",
 		"sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.route_localnet=1",
@@ -328,6 +327,9 @@ func (n *node) addOns(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
+	}
+	if _, err := n.kubectl(ctx, "-n", "login", "create", "secret", "generic", "issuer", "--from-file=key="+n.path("run", "issuer.key")); err != nil {
+		return err
 	}
 	if _, err := n.kubectl(ctx, "-n", "gateways", "create", "secret", "tls", "api-example-com", "--cert="+n.path("pki", "api.crt"), "--key="+n.path("pki", "api.key")); err != nil {
 		return err

@@ -17,11 +17,10 @@ import (
 
 // Addresses of what is outside of the cluster. All are the node's.
 const (
-	nodeAddress   = "192.0.2.1"
-	filesAddress  = "192.0.2.2"
-	issuerAddress = "192.0.2.3"
+	nodeAddress  = "192.0.2.1"
+	filesAddress = "192.0.2.2"
 
-	issuerURL     = "http://issuer.login.svc.cluster.local:443"
+	issuerURL     = "http://issuer.login.svc.cluster.local"
 	kafkaPassword = "a password of Kafka"
 )
 
@@ -66,9 +65,6 @@ func startOutside(ctx context.Context, h home, registry http.Handler) (*outside,
 	}
 	o := &outside{home: h}
 	if o.issuer, err = issuer.New(issuerURL, h.path("run", "issuer.key")); err != nil {
-		return nil, err
-	}
-	if err := serve(issuerAddress+":443", o.issuer.Handler(), nil); err != nil {
 		return nil, err
 	}
 	kafka, err := tls.LoadX509KeyPair(h.path("pki", "kafka.crt"), h.path("pki", "kafka.key"))
@@ -132,5 +128,18 @@ func forward(from, to string) error {
 			}()
 		}
 	}()
+	return nil
+}
+
+// serveIssuer is the issuer in its pod.
+func serveIssuer(ctx context.Context, keyFile string) error {
+	i, err := issuer.New(issuerURL, keyFile)
+	if err != nil {
+		return err
+	}
+	if err := serve(":8080", i.Handler(), nil); err != nil {
+		return err
+	}
+	<-ctx.Done()
 	return nil
 }
