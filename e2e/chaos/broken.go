@@ -48,8 +48,8 @@ var breakages = map[string][]edit{
 	// What nobody has asked Dapr for is said to be scheduled.
 	"unasked": {{
 		"shared/schedule/jobs.go",
-		"err := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))",
-		"err := call.Err()",
+		"refusal := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))",
+		"_, refusal := d, call.Err()",
 	}},
 }
 

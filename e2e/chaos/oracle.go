@@ -362,7 +362,8 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 // cause says why the sender of a message may not have learnt that it came: the reason
 // for which another copy came a while after it. "" is none. Whoever was not told waits
 // before it tries again, and whoever comes for one that died waits for its lease to end:
-// copies that come closer together are of two senders at once.
+// copies that come closer together are of two senders at once, unless one of them was
+// stopped for longer than its lease and sends when it goes on.
 func cause(m told, while time.Duration, faults []struck) string {
 	const firstWait, leaseAfterSend = 750 * time.Millisecond, lease - sendTimeout
 	if m.cut && while > firstWait/2 {
@@ -371,6 +372,9 @@ func cause(m told, while time.Duration, faults []struck) string {
 	for _, f := range faults {
 		if f.isSenderAway() && m.at.After(f.from.Add(-sendTimeout)) && m.at.Before(f.to.Add(time.Second)) && while > leaseAfterSend/2 {
 			return "the sender was killed or stopped in mid-send"
+		}
+		if next := m.at.Add(while); f.isSenderAway() && m.at.After(f.from.Add(leaseAfterSend)) && next.After(f.to.Add(-time.Second)) && next.Before(f.to.Add(sendTimeout)) {
+			return "the sender was stopped in mid-send for longer than its lease, and went on"
 		}
 	}
 	return ""

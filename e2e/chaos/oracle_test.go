@@ -53,6 +53,7 @@ func TestOracle(t *testing.T) {
 		mails string // "delivery at" for each; + after it: cut
 	}
 	killed := []struck{{"kill send", "send", false, second(11), second(11)}}
+	stopped := []struck{{"pause send", "send", false, second(10), second(24)}}
 	slow := []struck{{"slow daprd", "daprd", true, second(9), second(12)}}
 	nothing := []struck{{"kill inbox", "inbox", false, second(-60), second(-59)}}
 	for name, test := range map[string]struct {
@@ -73,6 +74,15 @@ func TestOracle(t *testing.T) {
 		"the last one is cut":   {[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a+ 18"}, nil, []string{"duplicate"}, 0},
 		"a copy of a sender that was killed": {
 			[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 10.1 a 18"}, killed, nil, 0,
+		},
+		"a copy of a sender that was stopped, when it goes on": {
+			[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 22.9 a 24.1"}, stopped, nil, 0,
+		},
+		"the same, when it has gone on long ago": {
+			[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 22.9 a 26.5"}, stopped, []string{"duplicate"}, 0,
+		},
+		"the same, before its lease is over": {
+			[]string{"create 0 1 10 scheduled"}, came{"0 10.1", "a 18 a 19"}, stopped, []string{"duplicate"}, 0,
 		},
 		"killed long before": {[]string{"create 0 1 20 scheduled"}, came{"0 20.1", "a 20.1 a 28"}, killed, []string{"duplicate"}, 0},
 		"another was killed": {
