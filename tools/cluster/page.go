@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
+
+	"github.com/duebell/duebell/local/process"
 )
 
 // commands are those of one block of the documentation.
@@ -109,16 +112,22 @@ var differs = strings.NewReplacer(
 // runBlock runs commands as somebody would who has copied it into a shell in the checkout, and
 // returns what it prints. It ends at the first command that fails.
 func (n *node) runBlock(ctx context.Context, code string, env ...string) (string, error) {
+	// A file, and no pipe: what the commands leave in the background would keep that open.
+	printed, err := os.CreateTemp(n.path("log"), "commands-")
+	if err != nil {
+		return "", err
+	}
+	defer printed.Close()
 	cmd := exec.CommandContext(ctx, "bash", "-eo", "pipefail", "-c", differs.Replace(code))
 	cmd.Dir = n.path("checkout")
 	cmd.Env = append(n.environment(), env...)
-	// What it leaves in the background is ended with it.
-	defer func() {
-		if cmd.Process != nil {
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		}
-	}()
-	return output(cmd)
+	cmd.Stdout, cmd.Stderr = printed, printed
+	err = process.Run(cmd)
+	if cmd.Process != nil { // what it has left in the background ends with it
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	said, readErr := os.ReadFile(printed.Name())
+	return string(said), errors.Join(err, readErr)
 }
 
 // do runs documented commands. What fails is said with the page and the line. change, if
