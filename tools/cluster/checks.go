@@ -338,14 +338,15 @@ func policies(ctx context.Context, l *lab) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	got, err := l.probe(ctx, "default", address+":8012", address+":8080", dapr+":3500", dapr+":9090", dapr+":50002", "kourier-internal.kourier-system.svc.cluster.local:80")
-	if err != nil {
-		return "", err
-	}
-	if want := "closed closed closed closed closed open"; got != want {
-		return "", fmt.Errorf("from a foreign pod: %s, want %s", got, want)
-	}
-	return "a foreign pod reaches no function, and nothing of daprd that is guarded by no token; but, as it has to, Knative's gateway", nil
+	const want = "closed closed closed closed closed open"
+	err = until(ctx, time.Minute, func() error { // the plug-in guards a new pod after a while
+		got, err := l.probe(ctx, "default", address+":8012", address+":8080", dapr+":3500", dapr+":9090", dapr+":50002", "kourier-internal.kourier-system.svc.cluster.local:80")
+		if err == nil && got != want {
+			err = fmt.Errorf("from a foreign pod: %s, want %s", got, want)
+		}
+		return err
+	})
+	return "a foreign pod reaches no function, and nothing of daprd that is guarded by no token; but, as it has to, Knative's gateway", err
 }
 
 // probe runs a pod in a namespace that tries to connect to addresses, and returns for each
