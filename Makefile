@@ -36,9 +36,10 @@ test-short: ## Run the tests that need neither Postgres nor Dapr
 	@$(TESTS) -short ./...
 
 .PHONY: manifests-check
-manifests-check: ## Hold the manifests against Kubernetes, Knative, Dapr, Prometheus and the functions
+manifests-check: ## Hold the manifests against Kubernetes, Knative, Dapr, Prometheus, the functions and the pages
 	@cd tools/manifests && go run . ../.. && go test -count=1 .
 	@go -C tools/monitoring test -count=1 .
+	@go -C tools/cluster test -count=1 .
 
 .PHONY: images
 images: ## Build all images without Docker, into build/images (REPO=registry/path publishes them)

@@ -358,6 +358,7 @@ func (h home) warm(ctx context.Context) error {
 		{"go", "-C", "tools/images", "build", "-o", "../../build/bin/images", "."},
 		{"env", "CGO_ENABLED=0", "go", "list", "-export", "-deps", "-trimpath", "-f", "{{.Name}}", "./functions/...", "./cmd/..."},
 		{"go", "-C", "tools/manifests", "list", "-export", "-deps", "-test", "-f", "{{.Name}}", "."},
+		{"go", "-C", "tools/cluster", "list", "-export", "-deps", "-test", "-f", "{{.Name}}", "."},
 		{"go", "-C", "tools/monitoring", "list", "-export", "-deps", "-test", "-f", "{{.Name}}", "."},
 	} {
 		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
