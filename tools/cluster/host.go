@@ -391,22 +391,25 @@ func (h home) run(ctx context.Context, checks, only string) error {
 	if err := os.WriteFile(h.path("run", "init.pid"), []byte(strconv.Itoa(cmd.Process.Pid)), 0o644); err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		err = cmd.Wait()
+		close(ended)
+	}()
 	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(20 * time.Second):
-			_ = cmd.Process.Kill()
-			<-ended
+	case <-ended:
+		if err != nil {
+			return errors.New("the cluster has ended: what went wrong is above")
 		}
 		return nil
+	case <-ctx.Done():
 	}
-	if err != nil {
-		return errors.New("the cluster has ended: what went wrong is above")
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		_ = cmd.Process.Kill()
+		<-ended
 	}
 	return nil
 }
@@ -485,7 +488,7 @@ func test(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == "-run" {
 		only = args[1]
 	} else if len(args) > 0 {
-		return errors.New(usage)
+		return errors.New("cluster test takes -run REGEXP and nothing else")
 	}
 	if h, err := running(); err == nil {
 		return enter(ctx, []string{h.path("bin", "cluster"), "check", string(h), only})

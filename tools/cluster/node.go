@@ -218,13 +218,12 @@ func (n *node) start(name, program string, args ...string) error {
 }
 
 // startKube starts a component of Kubernetes, with the arguments in etc/NAME.args.
-func (n *node) startKube(component, name string, more ...string) error {
+func (n *node) startKube(component, name string) error {
 	lines, err := os.ReadFile(n.path("etc", name+".args"))
 	if err != nil {
 		return err
 	}
-	args := append([]string{component}, strings.Fields(string(lines))...)
-	return n.start(component, n.path("bin", "kube"), append(args, more...)...)
+	return n.start(component, n.path("bin", "kube"), append([]string{component}, strings.Fields(string(lines))...)...)
 }
 
 // kubectl runs kubectl, and returns what it prints.
