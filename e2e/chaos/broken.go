@@ -3,13 +3,14 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/duebell/duebell/local/checkout"
 )
 
 // noSweep is the breakage that is none of the code: nobody invokes the sweep.
@@ -66,7 +67,7 @@ func breakageNames() []string {
 // overlay writes, in dir, what `go build -overlay` needs to build the code with some
 // edits, and returns the file's path.
 func overlay(dir string, edits []edit) (string, error) {
-	root, err := moduleRoot()
+	root, err := checkout.Root()
 	if err != nil {
 		return "", err
 	}
@@ -95,19 +96,4 @@ func overlay(dir string, edits []edit) (string, error) {
 	}
 	path := filepath.Join(dir, "overlay.json")
 	return path, os.WriteFile(path, content, 0o600)
-}
-
-// moduleRoot is the folder with go.mod, here or above.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	for err == nil {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		if filepath.Dir(dir) == dir {
-			err = errors.New("this is not Duebell's folder")
-		}
-		dir = filepath.Dir(dir)
-	}
-	return "", err
 }

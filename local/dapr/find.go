@@ -2,7 +2,6 @@ package dapr
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -97,24 +96,4 @@ func (r Runtime) version(ctx context.Context) string {
 		return ""
 	}
 	return "v" + strings.TrimPrefix(strings.TrimSpace(string(said)), "v")
-}
-
-// findSource returns the module that pins Dapr, in the checkout that the working
-// directory is in.
-func findSource() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		source := filepath.Join(dir, "tools", "dapr")
-		if _, err := os.Stat(filepath.Join(source, "go.mod")); err == nil {
-			return source, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("it can only be built in a checkout of Duebell, where tools/dapr is")
-		}
-		dir = parent
-	}
 }

@@ -99,11 +99,11 @@ func newLab(ctx context.Context, n *node) (*lab, error) {
 		return nil, err
 	}
 	n.outside = &outside{home: n.home, issuer: key}
-	database, err := os.ReadFile(n.path("run", "database.url"))
+	database, err := n.databaseURL()
 	if err != nil {
 		return nil, err
 	}
-	db, err := pgxpool.New(ctx, string(database))
+	db, err := pgxpool.New(ctx, database)
 	if err != nil {
 		return nil, err
 	}
@@ -224,6 +224,16 @@ func (l *lab) told(ctx context.Context, user string, want int, within time.Durat
 	return late, err
 }
 
+// toldInTime is told for reminders on whose way something fails: the sweep tells them, 65 s late
+// at most.
+func (l *lab) toldInTime(ctx context.Context, user string, want int) ([]float64, error) {
+	late, err := l.told(ctx, user, want, 2*time.Minute)
+	if err == nil && len(late) > 0 && late[len(late)-1] > 65 {
+		err = errors.New("later than the sweep: " + lateness(late))
+	}
+	return late, err
+}
+
 // someone returns a user who is new.
 func someone() string { return fmt.Sprintf("user-%08x", rand.Uint32()) }
 
@@ -235,23 +245,10 @@ func lateness(late []float64) string {
 	return fmt.Sprintf("%d, each once; after their instant: median %.2f s, worst %.2f s", len(late), late[len(late)/2], late[len(late)-1])
 }
 
-// pods returns the names of the pods with a label that are not about to end.
-func (l *lab) pods(ctx context.Context, namespace, selector string) ([]string, error) {
-	said, err := l.kubectl(ctx, "-n", namespace, "get", "pods", "-l", selector, "-o",
-		`jsonpath={range .items[*]}{.metadata.name}{" "}{.metadata.deletionTimestamp}{"\n"}{end}`)
-	var live []string
-	for _, line := range strings.Split(strings.TrimSpace(said), "\n") {
-		if name, ending, _ := strings.Cut(line, " "); name != "" && ending == "" {
-			live = append(live, name)
-		}
-	}
-	return live, err
-}
-
 // asleep waits until functions have no pods but those that are about to end.
 func (l *lab) asleep(ctx context.Context, functions ...string) error {
 	return until(ctx, 4*time.Minute, func() error {
-		live, err := l.pods(ctx, "duebell", "serving.knative.dev/service in ("+strings.Join(functions, ",")+")")
+		live, err := l.live(ctx, "duebell", ofFunctions(functions))
 		if err == nil && len(live) > 0 {
 			err = errors.New("still there: " + strings.Join(live, ", "))
 		}

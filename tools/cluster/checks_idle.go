@@ -41,7 +41,7 @@ func idle(ctx context.Context, l *lab) (string, error) {
 	}
 	pods, seconds := map[string]*use{}, 0
 	for began := time.Now(); time.Since(began) < idleFor; seconds++ {
-		if err := l.sample(ctx, pods); err != nil {
+		if err := l.sample(ctx, pods, seconds == 0); err != nil {
 			return "", err
 		}
 		time.Sleep(time.Until(began.Add(time.Duration(seconds+1) * time.Second)))
@@ -74,8 +74,8 @@ func idle(ctx context.Context, l *lab) (string, error) {
 	return strings.Join(saw, "\n"), err
 }
 
-// sample adds what each pod of duebell uses now.
-func (l *lab) sample(ctx context.Context, pods map[string]*use) error {
+// sample adds what each pod of duebell uses now. A pod that was not there at the start began with nothing.
+func (l *lab) sample(ctx context.Context, pods map[string]*use, atStart bool) error {
 	said, err := l.kubectl(ctx, "-n", "duebell", "get", "pods", "--field-selector=status.phase=Running", "-o",
 		`jsonpath={range .items[*]}{.metadata.uid}{" "}{.metadata.name}{"\n"}{end}`)
 	if err != nil {
@@ -90,9 +90,7 @@ func (l *lab) sample(ctx context.Context, pods map[string]*use) error {
 		p := pods[uid]
 		if p == nil {
 			p = &use{name: name}
-			if len(pods) > 0 && strings.Contains(name, "retry-dlq") {
-				p.first = 0 // it began with us
-			} else {
+			if atStart { // what it has used before does not count
 				p.first = cpu
 			}
 			pods[uid] = p

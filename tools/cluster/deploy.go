@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,11 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/duebell/duebell/local/dapr"
 )
-
-const daprVersion = dapr.Version
 
 func (n *node) installNeeds(ctx context.Context) error {
 	_, err := n.do(ctx, "needs", nil)
@@ -105,15 +100,49 @@ func (n *node) firstReminder(ctx context.Context) error {
 	return nil
 }
 
-// atZero waits until no pod of a function is there.
+// pod is one that is there; it may be about to end.
+type pod struct {
+	name   string
+	ending bool
+}
+
+// pods returns the pods with a label.
+func (n *node) pods(ctx context.Context, namespace, selector string) (all []pod, err error) {
+	said, err := n.kubectl(ctx, "-n", namespace, "get", "pods", "-l", selector, "-o",
+		`jsonpath={range .items[*]}{.metadata.name}{" "}{.metadata.deletionTimestamp}{"\n"}{end}`)
+	for _, line := range strings.Split(strings.TrimSpace(said), "\n") {
+		if name, ending, _ := strings.Cut(line, " "); name != "" {
+			all = append(all, pod{name, ending != ""})
+		}
+	}
+	return all, err
+}
+
+// live returns the names of the pods with a label that are not about to end.
+func (n *node) live(ctx context.Context, namespace, selector string) (names []string, err error) {
+	all, err := n.pods(ctx, namespace, selector)
+	for _, p := range all {
+		if !p.ending {
+			names = append(names, p.name)
+		}
+	}
+	return names, err
+}
+
+// atZero waits until no pod of functions is there, not even one that is about to end.
 func (n *node) atZero(ctx context.Context, functions ...string) error {
 	return until(ctx, 5*time.Minute, func() error {
-		there, err := n.kubectl(ctx, "-n", "duebell", "get", "pods", "-o", "name", "-l", "serving.knative.dev/service in ("+strings.Join(functions, ",")+")")
-		if err == nil && there != "" {
-			err = errors.New("still there: " + strings.ReplaceAll(strings.TrimSpace(there), "\n", ", "))
+		there, err := n.pods(ctx, "duebell", ofFunctions(functions))
+		if err == nil && len(there) > 0 {
+			err = fmt.Errorf("still there: %v", there)
 		}
 		return err
 	})
+}
+
+// ofFunctions is the label of functions' pods.
+func ofFunctions(names []string) string {
+	return "serving.knative.dev/service in (" + strings.Join(names, ",") + ")"
 }
 
 // row reads one row of the database.

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/duebell/duebell/local/checkout"
 	"github.com/duebell/duebell/local/lock"
 )
 
@@ -81,7 +82,7 @@ func running() (home, error) {
 	if err != nil {
 		return "", err
 	}
-	root, err := checkout()
+	root, err := checkout.Root()
 	if err != nil {
 		return "", err
 	}
@@ -269,7 +270,7 @@ func up(ctx context.Context, checks, only string) (err error) {
 	if err := suits(); err != nil {
 		return err
 	}
-	root, err := checkout()
+	root, err := checkout.Root()
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,10 @@
 //
 // Who calls whom: main.go takes the command; programs.go builds what the cluster is made of;
 // host.go makes the namespaces and takes them away; node.go is what runs inside and starts
-// everything, with the configurations in node/; outside.go is what the cluster finds outside
-// of itself: registry, release files, database, issuer, broker; page.go reads the commands
-// from the page; deploy.go runs them; check*.go are the checks of make cluster-test.
+// everything, with the configurations in node/ and the certificates of pki.go; outside.go is what
+// the cluster finds outside of itself: the registry of registry.go, the files of releases.go,
+// a database, a broker; page.go reads the commands from the page; deploy.go runs them; check*.go
+// are the checks of make cluster-test.
 //
 // Usage: cluster up | test [-run REGEXP] | build | enter COMMAND...
 package main
@@ -21,10 +22,11 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/duebell/duebell/local/checkout"
 )
 
 const usage = `usage: cluster COMMAND
@@ -62,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 	case "test":
 		return test(ctx, args[1:])
 	case "build", "built":
-		root, err := checkout()
+		root, err := checkout.Root()
 		if err != nil {
 			return err
 		}
@@ -98,21 +100,6 @@ func run(ctx context.Context, args []string) error {
 		os.Exit(2)
 		return nil
 	}
-}
-
-// checkout returns the root of the checkout that the working directory is in.
-func checkout() (string, error) {
-	dir, err := os.Getwd()
-	for err == nil {
-		if _, found := os.Stat(filepath.Join(dir, "tools", "cluster", "go.mod")); found == nil {
-			return dir, nil
-		}
-		if filepath.Dir(dir) == dir {
-			return "", errors.New("it runs in a checkout of Duebell")
-		}
-		dir = filepath.Dir(dir)
-	}
-	return "", err
 }
 
 // progress says how far we are, each line with the seconds since it began.

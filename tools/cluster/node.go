@@ -296,14 +296,7 @@ func (n *node) startOutside(ctx context.Context) error {
 	}
 	var err error
 	n.outside, err = startOutside(ctx, n.home, registry)
-	if err = errors.Join(err, group.Wait()); err != nil {
-		return err
-	}
-	database, err := n.databaseURL()
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(n.path("run", "database.url"), []byte(database), 0o600)
+	return errors.Join(err, group.Wait())
 }
 
 // addOns puts on the cluster what every cluster has.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
@@ -84,16 +85,26 @@ func startOutside(ctx context.Context, h home, registry http.Handler) (*outside,
 	if err != nil {
 		return nil, err
 	}
+	if err := o.keepDatabaseURL(); err != nil {
+		return nil, err
+	}
 	return o, forward(nodeAddress+":5432", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.postgres.Port())))
 }
 
-// databaseURL is the database's, as pods reach it and as we do.
-func (o *outside) databaseURL() (string, error) {
+// keepDatabaseURL notes the database's URL, as pods reach it and as we do.
+func (o *outside) keepDatabaseURL() error {
 	u, err := url.Parse(o.postgres.URL())
-	if err == nil {
-		u.Host = "postgres.example.com:5432"
+	if err != nil {
+		return err
 	}
-	return u.String(), err
+	u.Host = "postgres.example.com:5432"
+	return os.WriteFile(o.home.path("run", "database.url"), []byte(u.String()), 0o600)
+}
+
+// databaseURL returns what keepDatabaseURL has noted.
+func (h home) databaseURL() (string, error) {
+	noted, err := os.ReadFile(h.path("run", "database.url"))
+	return string(noted), err
 }
 
 // token signs somebody in.

@@ -106,7 +106,7 @@ func (p page) block(heading, with string) (block, error) {
 
 // differs is what is done in another way than the pages say, and why.
 var differs = strings.NewReplacer(
-	"--version 1.18.3", "--version "+strings.TrimPrefix(daprVersion, "v"), // the newest that the Go module proxy serves whole
+	"--version 1.18.3", "--version "+daprRelease, // the newest that the Go module proxy serves whole
 )
 
 // runBlock runs commands as somebody would who has copied it into a shell in the checkout, and

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/duebell/duebell/local/compile"
 	"github.com/duebell/duebell/local/dapr"
-	"github.com/duebell/duebell/local/lock"
 	"github.com/duebell/duebell/local/process"
 )
 
@@ -28,6 +28,9 @@ const (
 	legoModule        = "github.com/go-acme/lego/v5"
 	daprModule        = "github.com/dapr/dapr"
 )
+
+// daprRelease is what Dapr's chart and images are called.
+var daprRelease = strings.TrimPrefix(dapr.Version, "v")
 
 // set is what is built of one module: its programs end up in one folder.
 type set struct {
@@ -75,7 +78,7 @@ func sets() []set {
 		{
 			name: "Dapr " + dapr.Version, module: "tools/dapr", programs: daprs,
 			tags:    "stablecomponents",
-			ldflags: "-X " + daprModule + "/pkg/buildinfo.version=" + strings.TrimPrefix(dapr.Version, "v"),
+			ldflags: "-X " + daprModule + "/pkg/buildinfo.version=" + daprRelease,
 		},
 		{name: "Helm", module: "tools/cluster/programs/helm", programs: []program{{"helm", "helm.sh/helm/v3/cmd/helm"}}},
 		{
@@ -165,52 +168,47 @@ func (s set) in(dir string) bool {
 }
 
 func (s set) build(ctx context.Context, root, place string, report func(string)) error {
-	held, err := lock.Wait(ctx, place+".lock", func(h *lock.HeldError) {
-		report("waiting for process " + h.Holder + ", which builds " + s.name + ", too")
+	waiting := func(holder string) { report("waiting for process " + holder + ", which builds " + s.name + ", too") }
+	return compile.Once(ctx, place, func() bool { return s.in(place) }, waiting, func(scratch string) error {
+		began := time.Now()
+		module := filepath.Join(root, s.module)
+		if s.prepare != nil {
+			copied := filepath.Join(scratch, "module")
+			if err := errors.Join(os.CopyFS(copied, os.DirFS(module)), s.prepare(ctx, copied)); err != nil {
+				return err
+			}
+			defer os.RemoveAll(copied)
+			module = copied
+		}
+		for _, p := range s.programs { // one by one: several may be called alike
+			if err := s.buildOne(ctx, module, p, scratch, report); err != nil {
+				return err
+			}
+		}
+		report(fmt.Sprintf("built %s in %v", s.name, time.Since(began).Round(time.Second)))
+		return nil
+	})
+}
+
+// buildOne builds a program, and puts it into a folder under its own name.
+func (s set) buildOne(ctx context.Context, module string, p program, into string, report func(string)) error {
+	alone, err := os.MkdirTemp(into, "")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(alone)
+	err = compile.Programs(ctx, compile.Options{
+		What: s.name + " (" + p.name + ")", Dir: module, Packages: []string{p.pkg}, Tags: s.tags, LDFlags: s.ldflags,
+		Env: []string{"CGO_ENABLED=0"}, Into: alone, Report: report,
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = held.Release() }()
-	if s.in(place) {
-		return nil // by the one we waited for
+	built, err := os.ReadDir(alone)
+	if err != nil || len(built) != 1 {
+		return fmt.Errorf("%s was not built: %d files, %w", p.name, len(built), err)
 	}
-	scratch := place + ".new" // what a build that was killed has left there is of no use
-	if err := errors.Join(os.RemoveAll(scratch), os.MkdirAll(filepath.Join(scratch, "bin"), 0o755)); err != nil {
-		return err
-	}
-	defer os.RemoveAll(scratch)
-	module := filepath.Join(root, s.module)
-	if s.prepare != nil {
-		copied := filepath.Join(scratch, "module")
-		if err := os.CopyFS(copied, os.DirFS(module)); err != nil {
-			return err
-		}
-		if err := s.prepare(ctx, copied); err != nil {
-			return err
-		}
-		module = copied
-	}
-	began := time.Now()
-	for _, p := range s.programs { // one by one: several may be called alike
-		into := filepath.Join(scratch, p.name+".built")
-		err := errors.Join(os.Mkdir(into, 0o755), compile.Programs(ctx, compile.Options{
-			What: s.name + " (" + p.name + ")", Dir: module, Packages: []string{p.pkg}, Tags: s.tags, LDFlags: s.ldflags,
-			Env: []string{"CGO_ENABLED=0"}, Into: into, Report: report,
-		}))
-		if err != nil {
-			return err
-		}
-		built, err := os.ReadDir(into)
-		if err != nil || len(built) != 1 {
-			return fmt.Errorf("%s was not built: %d files, %w", p.name, len(built), err)
-		}
-		if err := os.Rename(filepath.Join(into, built[0].Name()), filepath.Join(scratch, "bin", p.name)); err != nil {
-			return err
-		}
-	}
-	report(fmt.Sprintf("built %s in %v", s.name, time.Since(began).Round(time.Second)))
-	return errors.Join(os.RemoveAll(place), os.Rename(filepath.Join(scratch, "bin"), place))
+	return os.Rename(filepath.Join(alone, built[0].Name()), filepath.Join(into, p.name))
 }
 
 // prepareTraefik makes Traefik something that can be built from what the module proxy has,
@@ -276,12 +274,9 @@ func moduleDir(ctx context.Context, in, module string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, rest, ok := strings.Cut(said, `"Dir": "`)
-	dir, _, _ := strings.Cut(rest, `"`)
-	if !ok {
-		return "", fmt.Errorf("go mod download %s says %q", module, said)
-	}
-	return dir, nil
+	var found struct{ Dir string }
+	err = json.Unmarshal([]byte(said), &found)
+	return found.Dir, err
 }
 
 // output runs a program to its end, and returns what it prints. What it complains of is in

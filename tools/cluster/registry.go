@@ -22,8 +22,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-
-	"github.com/duebell/duebell/local/dapr"
 )
 
 // newRegistry makes a registry that keeps its blobs in a folder.
@@ -43,7 +41,7 @@ func images() (all []image) {
 		all = append(all, image{"knative/eventing-" + c + ":" + knativeTag, "eventing-" + c, "/ko-app/" + c, nobody})
 	}
 	for _, c := range []string{"daprd", "scheduler", "operator", "sentry", "injector", "placement"} {
-		all = append(all, image{"dapr/" + c + ":" + strings.TrimPrefix(dapr.Version, "v"), "dapr-" + c, "/" + c, nobody})
+		all = append(all, image{"dapr/" + c + ":" + daprRelease, "dapr-" + c, "/" + c, nobody})
 	}
 	return append(all,
 		image{"pause:3.10", "pause", "/pause", "65535:65535"},

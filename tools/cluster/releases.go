@@ -14,8 +14,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/duebell/duebell/local/dapr"
 )
 
 //go:embed addons
@@ -55,8 +53,7 @@ func (h home) writeReleases(ctx context.Context, root string) error {
 		kourier  = "github.com/knative-extensions/net-kourier/releases/download/knative-v1.23.0/"
 		charts   = "dapr.github.io/helm-charts/"
 	)
-	version := strings.TrimPrefix(dapr.Version, "v")
-	chart, err := packChart(filepath.Join(chartDir, "charts", "dapr"), version)
+	chart, err := packChart(filepath.Join(chartDir, "charts", "dapr"), daprRelease)
 	problems = append(problems, err)
 	gateway, err := addons.ReadFile("addons/kourier.yaml")
 	problems = append(problems, err)
@@ -78,10 +75,10 @@ func (h home) writeReleases(ctx context.Context, root string) error {
 			"knative.dev/eventing/config/core/deployments/controller.yaml", "knative.dev/eventing/config/core/deployments/pingsource-mt-adapter.yaml",
 			"knative.dev/eventing/config/core/deployments/webhook.yaml", "knative.dev/eventing/config/core/webhooks/*.yaml",
 			"knative.dev/eventing/third_party/eventing-integrations-latest/*-images.yaml"),
-		kourier + "kourier.yaml":            gateway,
-		charts + "index.yaml":               chartIndex(version),
-		charts + "dapr-" + version + ".tgz": chart,
-		"gateway-api.yaml":                  join("the Gateway API", "sigs.k8s.io/gateway-api/config/crd/standard/*.yaml"),
+		kourier + "kourier.yaml":                gateway,
+		charts + "index.yaml":                   chartIndex(daprRelease),
+		charts + "dapr-" + daprRelease + ".tgz": chart,
+		"gateway-api.yaml":                      join("the Gateway API", "sigs.k8s.io/gateway-api/config/crd/standard/*.yaml"),
 	} {
 		path := h.path("files", at)
 		problems = append(problems, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o644))
