@@ -35,11 +35,14 @@ type operator struct {
 	dapr *jobs.Dapr
 }
 
-// newOperator starts a system that nothing sweeps, and looks after it.
+// newOperator starts a system that nothing sweeps, and in which nothing goes on after a request
+// was answered, and looks after it: what Dapr did not do in time is left.
 func newOperator(t *testing.T) operator {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	own, err := start(t.Context(), dir, func(o *system.Options) { o.NoSchedules = true })
+	own, err := start(t.Context(), dir, func(o *system.Options) {
+		o.NoSchedules, o.Env = true, append(o.Env, "SCHEDULE_RETRY_FOR=0s")
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
