@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 )
 
 // connecting has calls wait for a connection to daprd. A function's first call may come
@@ -34,10 +36,13 @@ func (c *connecting) call(ctx context.Context, method string, request, answer an
 	}
 	var reached peer.Peer
 	err := invoke(ctx, method, request, answer, conn, append(options, grpc.Peer(&reached))...)
-	if reached.Addr == nil && err != nil {
-		c.since.CompareAndSwap(0, began.UnixNano())
-	} else {
+	if reached.Addr != nil || err == nil {
 		c.since.Store(0)
+		return err
+	}
+	c.since.CompareAndSwap(0, began.UnixNano())
+	if status.Code(err) == codes.DeadlineExceeded { // the time was over while it connected: nothing was sent
+		return status.Errorf(codes.Unavailable, "no connection to Dapr within the time of the call: %v", err)
 	}
 	return err
 }
