@@ -323,7 +323,7 @@ func (n *node) addOns(ctx context.Context) error {
 	if _, err := n.kubectl(ctx, "-n", "login", "create", "secret", "generic", "issuer", "--from-file=key="+n.path("run", "issuer.key")); err != nil {
 		return err
 	}
-	if _, err := n.kubectl(ctx, "-n", "gateways", "create", "secret", "tls", "api-example-com", "--cert="+n.path("pki", "api.crt"), "--key="+n.path("pki", "api.key")); err != nil {
+	if _, err := n.kubectl(ctx, "-n", "gateways", "create", "secret", "tls", "api-example-org", "--cert="+n.path("pki", "api.crt"), "--key="+n.path("pki", "api.key")); err != nil {
 		return err
 	}
 	args, err := os.ReadFile(n.path("etc", "kube-router.args"))

@@ -57,7 +57,7 @@ func startOutside(ctx context.Context, h home, registry http.Handler) (*outside,
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("registry.example.com/", registry)
+	mux.Handle("registry.example.org/", registry)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { // github.com/...: see writeReleases
 		http.ServeFile(w, r, h.path("files", r.Host, r.URL.Path))
 	})
@@ -97,7 +97,7 @@ func (o *outside) keepDatabaseURL() error {
 	if err != nil {
 		return err
 	}
-	u.Host = "postgres.example.com:5432"
+	u.Host = "postgres.example.org:5432"
 	return os.WriteFile(o.home.path("run", "database.url"), []byte(u.String()), 0o600)
 }
 

@@ -129,6 +129,7 @@ func TestMistakesAreFound(t *testing.T) {
 		"an OpenFunction field that does not exist":  {"openfunction/functions/inbox.yaml", "maxReplicas:", "maxReplica:", `Function/inbox: error unmarshaling JSON: while decoding JSON: json: unknown field "maxReplica"`},
 		"an OpenFunction value that Knative refuses": {"openfunction/functions/inbox.yaml", `target: "1000"`, `target: "-1"`, "autoscaling.knative.dev/target"},
 		"an OpenFunction container by another name":  {"openfunction/functions/inbox.yaml", "name: function", "name: inbox", `called "function"`},
+		"an OpenFunction probe without a port":       {"openfunction/every-function.yaml", "path: /readyz, port: 8080", "path: /readyz", "a probe has no port"},
 		"an OpenFunction path that leads elsewhere":  {"openfunction/functions/inbox.yaml", "/api/notifications", "/api/notes", "overlays/openfunction: GET /api/notifications leads nowhere"},
 		"an OpenFunction function that is public":    {"openfunction/functions/retry-dlq.yaml", "hostnames: [retry-dlq", "gatewayRef: {name: x, namespace: y} #", "would make a public one up"},
 		"an OpenFunction schedule for nobody":        {"openfunction/schedules.yaml", "//retry-dlq.", "//retry.", "time invokes retry, which is no function"},

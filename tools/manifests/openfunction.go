@@ -96,6 +96,11 @@ func (f *openFunction) validate() error {
 	if s == nil || s.Template == nil || len(s.Template.Containers) != 1 || s.Template.Containers[0].Name != "function" {
 		return errors.Join(append(problems, errors.New(`spec.serving.template must have one container, called "function": OpenFunction would add another`))...)
 	}
+	for _, p := range []*core.Probe{s.Template.Containers[0].ReadinessProbe, s.Template.Containers[0].LivenessProbe, s.Template.Containers[0].StartupProbe} {
+		if p != nil && p.HTTPGet != nil && p.HTTPGet.Port.IntValue() == 0 {
+			problems = append(problems, errors.New("a probe has no port: the schema of Function, unlike Knative's, wants one"))
+		}
+	}
 	if lowest, most := s.ScaleOptions.MinReplicas, s.ScaleOptions.MaxReplicas; lowest != nil && most != nil && (*lowest < 0 || *lowest > *most) {
 		problems = append(problems, fmt.Errorf("minReplicas %d, maxReplicas %d", *lowest, *most))
 	}
