@@ -98,8 +98,8 @@ func TestImportsUnderWay(t *testing.T) {
 	}
 }
 
-// While one user sends twenty imports at a time, another one's batches are as fast as ever:
-// they wait for none of them.
+// While one user sends twenty imports at a time, another one's batches wait for none of them
+// to end.
 func TestManyImportsDoNotHoldUpABatch(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New, "MAX_REMINDERS_PER_MINUTE=0") // all are due at the same time
@@ -111,13 +111,12 @@ func TestManyImportsDoNotHoldUpABatch(t *testing.T) {
 		}()
 	}
 	for range 20 {
-		began := time.Now()
 		if a := s.As("eve", "POST", "/api/tasks/batch", `{"tasks":[{"title":"x"}]}`); a.Status != 200 {
 			t.Fatalf("%d %s", a.Status, a.Body)
 		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("a batch took %v", took)
-		}
+	}
+	if len(statuses) == imports {
+		t.Error("all imports had ended before the batches")
 	}
 	counts := map[int]int{}
 	for range imports {
