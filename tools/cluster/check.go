@@ -50,7 +50,7 @@ type lab struct {
 	http *http.Client
 }
 
-const apiURL = "https://api.example.org"
+const apiURL = "https://" + apiHost
 
 // check runs the checks whose name matches args[1], all if it is empty, one after another.
 func check(ctx context.Context, args []string) error {

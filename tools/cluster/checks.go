@@ -158,7 +158,7 @@ func streams(ctx context.Context, l *lab) (string, error) {
 	if answer.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("the stream answers %s", answer.Status)
 	}
-	socket, _, err := websocket.Dial(ctx, "wss://api.example.org/api/notifications/ws", &websocket.DialOptions{HTTPHeader: header}) //nolint:bodyclose // as its documentation says
+	socket, _, err := websocket.Dial(ctx, "wss://"+apiHost+"/api/notifications/ws", &websocket.DialOptions{HTTPHeader: header}) //nolint:bodyclose // as its documentation says
 	if err != nil {
 		return "", fmt.Errorf("the WebSocket: %w", err)
 	}
@@ -373,7 +373,7 @@ func (l *lab) probe(ctx context.Context, namespace string, addresses ...string) 
 		return "", err
 	}
 	_, err = l.kubectlWith(ctx, `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "`+name+`"}, "spec": {"restartPolicy": "Never",
-		"containers": [{"name": "probe", "image": "registry.example.org/cluster:1", "args": `+string(args)+`}]}}`, "-n", namespace, "apply", "-f", "-")
+		"containers": [{"name": "probe", "image": "`+registryHost+`/cluster:1", "args": `+string(args)+`}]}}`, "-n", namespace, "apply", "-f", "-")
 	if err != nil {
 		return "", err
 	}
@@ -386,7 +386,7 @@ func (l *lab) probe(ctx context.Context, namespace string, addresses ...string) 
 
 func restricted(ctx context.Context, l *lab) (string, error) {
 	_, err := l.kubectlWith(ctx, `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "privileged"}, "spec": {"containers":
-		[{"name": "x", "image": "registry.example.org/cluster:1", "securityContext": {"privileged": true}}]}}`, "-n", "duebell", "apply", "--dry-run=server", "-f", "-")
+		[{"name": "x", "image": "`+registryHost+`/cluster:1", "securityContext": {"privileged": true}}]}}`, "-n", "duebell", "apply", "--dry-run=server", "-f", "-")
 	if err == nil || !strings.Contains(err.Error(), "PodSecurity") {
 		return "", fmt.Errorf("a privileged pod is not refused by PodSecurity: %w", err)
 	}

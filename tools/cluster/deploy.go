@@ -43,18 +43,18 @@ func (n *node) deploy(ctx context.Context) error {
 }
 
 // edit does what the page has somebody do in an editor: the gateway and the brokers of the
-// overlay are right for this cluster; the host name and the issuer are others.
+// overlay are right for this cluster; the names and the issuer are others.
 func edit(files []string) error {
 	changes := map[string]*strings.Replacer{
 		"settings.yaml":      strings.NewReplacer("https://login.example.com", issuerURL),
-		"kustomization.yaml": strings.NewReplacer("api.example.com", "api.example.org", "  # - ../../issuer-in-cluster", "  - ../../issuer-in-cluster", "\npatches:\n", "\npatches:\n"+issuerPolicy),
+		"kustomization.yaml": strings.NewReplacer("  # - ../../issuer-in-cluster", "  - ../../issuer-in-cluster", "\npatches:\n", "\npatches:\n"+issuerPolicy),
 	}
 	for _, path := range files {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		set := changes[filepath.Base(path)].Replace(string(content))
+		set := differs.Replace(changes[filepath.Base(path)].Replace(string(content)))
 		if strings.Count(set, "issuer") == strings.Count(string(content), "issuer") {
 			return fmt.Errorf("%s has no issuer to change", path)
 		}

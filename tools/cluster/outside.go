@@ -57,7 +57,7 @@ func startOutside(ctx context.Context, h home, registry http.Handler) (*outside,
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("registry.example.org/", registry)
+	mux.Handle(registryHost+"/", registry)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { // github.com/...: see writeReleases
 		http.ServeFile(w, r, h.path("files", r.Host, r.URL.Path))
 	})

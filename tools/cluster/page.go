@@ -104,6 +104,13 @@ func (p page) block(heading, with string) (block, error) {
 	return found[0], nil
 }
 
+// Names of this cluster, as differs makes them of the pages'. The files in node/ and addons/
+// have them, too.
+const (
+	apiHost      = "api.example.org"
+	registryHost = "registry.example.org"
+)
+
 // differs is what is done in another way than the pages say, and why.
 var differs = strings.NewReplacer(
 	"--version 1.18.3", "--version "+daprRelease, // the newest that the Go module proxy serves whole

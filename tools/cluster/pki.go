@@ -111,8 +111,8 @@ func (a *authority) issueAll() error {
 		a.issue("scheduler", "system:kube-scheduler", ""),
 		a.issue("proxy", "system:kube-proxy", ""),
 		a.issue("aggregator", "aggregator", ""),
-		a.issue("outside", "outside", "", "github.com", "dapr.github.io", "registry.example.org"),
-		a.issue("api", "api", "", "api.example.org"),
+		a.issue("outside", "outside", "", "github.com", "dapr.github.io", registryHost),
+		a.issue("api", "api", "", apiHost),
 		a.issue("kafka", "kafka", "", "kafka.kafka.svc.cluster.local", "192.0.2.1"))
 }
 

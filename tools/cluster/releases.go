@@ -106,7 +106,7 @@ func joinYAML(dirs map[string]string, of string, patterns ...string) ([]byte, er
 				return nil, err
 			}
 			b.WriteString("---\n")
-			b.Write(koImage.ReplaceAll(content, []byte("registry.example.org/knative/$1-$2:"+knativeTag)))
+			b.Write(koImage.ReplaceAll(content, []byte(registryHost+"/knative/$1-$2:"+knativeTag)))
 			b.WriteString("\n")
 		}
 	}
@@ -134,7 +134,7 @@ func packChart(dir, version string) ([]byte, error) {
 		case e.Name() == "Chart.yaml":
 			content = bytes.ReplaceAll(content, []byte("0.0.0"), []byte(version))
 		case rel == filepath.Join("dapr", "values.yaml"):
-			content = regexp.MustCompile(`(?m)^  registry: .*$`).ReplaceAll(content, []byte("  registry: registry.example.org/dapr"))
+			content = regexp.MustCompile(`(?m)^  registry: .*$`).ReplaceAll(content, []byte("  registry: "+registryHost+"/dapr"))
 			content = regexp.MustCompile(`(?m)^  tag: .*$`).ReplaceAll(content, []byte("  tag: '"+version+"'"))
 		}
 		if err := t.WriteHeader(&tar.Header{Name: rel, Mode: 0o644, Size: int64(len(content))}); err != nil {
