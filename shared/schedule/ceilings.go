@@ -63,9 +63,13 @@ type amount struct {
 // be counted before; and once there is a count it serves for a minute, and for a twentieth of
 // the ceiling. So one process lets a user overshoot by some thousandths as a rule, and
 // several by a twentieth each at most.
+//
+// What is under way while it counts may be in the count or not. It is taken for not; if there
+// is no room then, and else there is, that is in doubt: see [Planner.admit].
 type meter struct {
-	mu    sync.Mutex
-	known map[amount]*count // by amounts whose n is 0
+	mu      sync.Mutex
+	known   map[amount]*count // by amounts whose n is 0
+	changed chan struct{}     // closed when something that was under way is done; nil: nobody waits for that
 }
 
 // count is what is known of one thing that one user has.
@@ -75,6 +79,8 @@ type count struct {
 	full     int           // how many there were when there was no room, or 0
 	again    time.Duration // then: when there may be room
 	underWay int           // of those there may be some that no count has seen
+	done     int           // how many were under way and are not any more
+	counting int           // how many are counting now
 }
 
 const (
@@ -83,6 +89,8 @@ const (
 	fullLasts = time.Second
 	// maxCounts is how many counts are kept before those that do not serve any more are removed.
 	maxCounts = 10_000
+	// doubtLasts is how long is waited for what is under way if without it there is room.
+	doubtLasts = time.Second
 )
 
 // answer is what the meter says of an amount.
@@ -114,11 +122,57 @@ func (m *meter) take(a amount, most int, now time.Time) (answer, *count) {
 	return taken, c
 }
 
-// settle takes an amount if there is room for it beside what was counted, and returns how many
-// there were.
-func (m *meter) settle(a amount, most, counted int, again time.Duration, now time.Time) (ok bool, used int) {
+// begin says of amounts that they are about to be counted, and returns how many of each are
+// done, which the count sees.
+func (m *meter) begin(all []amount, now time.Time) (seen []int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, a := range all {
+		c := m.count(a, now)
+		c.counting++
+		seen = append(seen, c.done)
+	}
+	return seen
+}
+
+// end says that amounts were counted, and returns how many of each the count may not have seen.
+func (m *meter) end(all []amount, seen []int, now time.Time) (unseen []int) {
+	for i, a := range all {
+		c := m.count(a, now)
+		c.counting--
+		unseen = append(unseen, c.underWay+c.done-seen[i])
+	}
+	return unseen
+}
+
+// idle reports whether nothing of what the amounts are of is under way.
+func (m *meter) idle(all []amount, now time.Time) bool {
+	return !slices.ContainsFunc(all, func(a amount) bool { return m.count(a, now).underWay > 0 })
+}
+
+// wait waits until something that was under way is done, for so long at most, and reports
+// whether it is. It unlocks the meter meanwhile.
+func (m *meter) wait(ctx context.Context, most time.Duration) bool {
+	if m.changed == nil {
+		m.changed = make(chan struct{})
+	}
+	changed := m.changed
+	m.mu.Unlock()
+	defer m.mu.Lock()
+	select {
+	case <-changed:
+		return true
+	case <-time.After(most):
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// settle takes an amount if there is room for it beside what was counted and what may not have
+// been, and returns how many there were.
+func (m *meter) settle(a amount, most, counted, unseen int, again time.Duration, now time.Time) (ok bool, used int) {
 	c := m.count(a, now)
-	used = counted + c.underWay
+	used = counted + unseen
 	c.at, c.full, c.left, c.again = now, 0, 0, again
 	if used+a.n > most {
 		if used >= most {
@@ -139,10 +193,15 @@ func (m *meter) done(all []amount) {
 		key := a
 		key.n = 0
 		if c := m.known[key]; c != nil {
-			if c.underWay -= a.n; c.underWay <= 0 && c.at.IsZero() {
+			c.done += a.n
+			if c.underWay -= a.n; c.underWay <= 0 && c.counting == 0 && c.at.IsZero() {
 				delete(m.known, key)
 			}
 		}
+	}
+	if m.changed != nil {
+		close(m.changed)
+		m.changed = nil
 	}
 }
 
@@ -163,7 +222,7 @@ func (m *meter) count(a amount, now time.Time) *count {
 func (m *meter) forget(now time.Time) {
 	kept := map[amount]*count{}
 	for a, c := range m.known {
-		if c.underWay > 0 || now.Sub(c.at) < countsLast {
+		if c.underWay > 0 || c.counting > 0 || now.Sub(c.at) < countsLast {
 			kept[a] = c
 		}
 	}
@@ -175,7 +234,11 @@ type counting func(ctx context.Context, userID string, q store.UsageQuery) (stor
 
 // admit takes room for what a user is about to have, or says which ceiling that would
 // exceed. done is to be called once it is stored, or is not going to be.
-func (p *Planner) admit(ctx context.Context, userID string, more []amount, until time.Time, counted counting) (done func(), err error) {
+//
+// Whether there is room may be in doubt, as what is being stored meanwhile may have been
+// counted or not. Then it counts again when some of that is stored, within patience; after
+// that there is none.
+func (p *Planner) admit(ctx context.Context, userID string, more []amount, until time.Time, counted counting, patience time.Duration) (done func(), err error) {
 	var got []amount
 	done = func() { p.meter.done(got) }
 	defer func() {
@@ -188,8 +251,36 @@ func (p *Planner) admit(ctx context.Context, userID string, more []amount, until
 	if err != nil || len(open) == 0 {
 		return done, err
 	}
+	q := p.query(open, until)
+	for end := time.Now().Add(patience); ; {
+		seen := p.meter.begin(open, p.now())
+		usage, err := counted(ctx, userID, q)
+		p.meter.mu.Lock()
+		unseen := p.meter.end(open, seen, p.now())
+		if err != nil {
+			p.meter.mu.Unlock()
+			return done, err
+		}
+		have := used(open, usage)
+		if left := time.Until(end); left > 0 && p.inDoubt(open, have, unseen) && (p.meter.idle(open, p.now()) || p.meter.wait(ctx, left)) {
+			p.meter.mu.Unlock()
+			continue
+		}
+		defer p.meter.mu.Unlock()
+		for i, a := range open {
+			ok, n := p.meter.settle(a, p.rules.Ceilings.of(a.of), have[i], unseen[i], usage.AnswersGo, p.now())
+			if !ok {
+				return done, p.tooMany(a, n, usage.AnswersGo)
+			}
+			got = append(got, a)
+		}
+		return done, nil
+	}
+}
+
+// query asks how much there is of what amounts are of.
+func (p *Planner) query(open []amount, until time.Time) (q store.UsageQuery) {
 	c := p.rules.Ceilings
-	var q store.UsageQuery
 	for _, a := range open {
 		switch a.of {
 		case ofTasks:
@@ -202,12 +293,11 @@ func (p *Planner) admit(ctx context.Context, userID string, more []amount, until
 			q.AnswerBytes = c.AnswerBytes
 		}
 	}
-	usage, err := counted(ctx, userID, q)
-	if err != nil {
-		return done, err
-	}
-	p.meter.mu.Lock()
-	defer p.meter.mu.Unlock()
+	return q
+}
+
+// used is how much there is of what each amount is of.
+func used(open []amount, usage store.Usage) (all []int) {
 	minutes := usage.InMinute
 	for _, a := range open {
 		var n int
@@ -221,13 +311,22 @@ func (p *Planner) admit(ctx context.Context, userID string, more []amount, until
 		case ofAnswers:
 			n = usage.AnswerBytes
 		}
-		ok, used := p.meter.settle(a, c.of(a.of), n, usage.AnswersGo, p.now())
-		if !ok {
-			return done, p.tooMany(a, used, usage.AnswersGo)
-		}
-		got = append(got, a)
+		all = append(all, n)
 	}
-	return done, nil
+	return all
+}
+
+// inDoubt reports whether there is room for all amounts only if what a count may not have seen
+// was seen by it, or is not stored in the end.
+func (p *Planner) inDoubt(open []amount, have, unseen []int) (doubt bool) {
+	for i, a := range open {
+		most := p.rules.Ceilings.of(a.of)
+		if have[i]+a.n > most {
+			return false
+		}
+		doubt = doubt || have[i]+unseen[i]+a.n > most
+	}
+	return doubt
 }
 
 // takeKnown takes the amounts for which there is room as far as is known, and returns those
@@ -278,7 +377,7 @@ func rateLimited(again time.Duration, format string, args ...any) error {
 // Room reports whether a user may create any tasks at all, as far as is known, so that a
 // request need not be read to its end.
 func (p *Planner) Room(ctx context.Context, userID string) error {
-	done, err := p.admit(ctx, userID, []amount{{of: ofTasks, n: 1}}, time.Time{}, p.store.Usage)
+	done, err := p.admit(ctx, userID, []amount{{of: ofTasks, n: 1}}, time.Time{}, p.store.Usage, doubtLasts)
 	done()
 	return err
 }

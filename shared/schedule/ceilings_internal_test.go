@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duebell/duebell/shared/fault"
@@ -29,7 +30,7 @@ func (m *metered) take(n int) (done func(), err error) {
 		func(_ context.Context, _ string, q store.UsageQuery) (store.Usage, error) {
 			m.counted++
 			return store.Usage{Tasks: min(m.has, q.Tasks)}, nil
-		})
+		}, 0)
 }
 
 // One task after the other is counted seldom, and their number ends near the ceiling.
@@ -93,6 +94,68 @@ func TestWhatIsUnderWayCounts(t *testing.T) {
 	}
 }
 
+// What is stored while others are counted was seen by that count or was not: it is no reason to
+// exceed the ceiling, nor to refuse what there is room for.
+func TestWhatIsStoredDuringACount(t *testing.T) {
+	for what, seen := range map[string]bool{"it is counted": true, "it is not": false} {
+		for most, room := range map[int]bool{2999: false, 3000: true} {
+			m := newMetered(most)
+			first, err := m.take(2000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			store2000 := func() {
+				if m.has == 0 {
+					m.has = 2000
+					first()
+				}
+			}
+			count := func(_ context.Context, _ string, q store.UsageQuery) (u store.Usage, err error) {
+				if seen {
+					store2000()
+				}
+				u.Tasks = min(m.has, q.Tasks)
+				store2000()
+				return u, nil
+			}
+			done, err := m.admit(t.Context(), "ada", []amount{{of: ofTasks, n: 1000}}, time.Time{}, count, time.Minute)
+			if done(); (err == nil) != room {
+				t.Errorf("%s, under a ceiling of %d: %v", what, most, err)
+			}
+		}
+	}
+}
+
+// What is being stored may have been counted: it is waited for if there is room then.
+func TestDoubtIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMetered(3000)
+		first, err := m.take(2000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.has = 2000 // it is stored, and not done yet
+		time.AfterFunc(time.Second/2, first)
+		count := func(_ context.Context, _ string, q store.UsageQuery) (store.Usage, error) {
+			return store.Usage{Tasks: min(m.has, q.Tasks)}, nil
+		}
+		take := func() (done func(), err error) {
+			return m.admit(t.Context(), "ada", []amount{{of: ofTasks, n: 1000}}, time.Time{}, count, doubtLasts)
+		}
+		began := time.Now()
+		second, err := take()
+		if err != nil || time.Since(began) != time.Second/2 {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		m.has = 1500 // some were deleted, and the second is not stored
+		began = time.Now()
+		if _, err := take(); fault.CodeOf(err) != fault.CodeConflict || time.Since(began) != doubtLasts {
+			t.Errorf("still in doubt after %v: %v", time.Since(began), err)
+		}
+		second()
+	})
+}
+
 // Many at one time never come to more than the ceiling in one process.
 func TestMeterAtTheSameTime(t *testing.T) {
 	m := newMetered(200) // a new row is always counted
@@ -107,7 +170,7 @@ func TestMeterAtTheSameTime(t *testing.T) {
 	for range 50 {
 		group.Go(func() {
 			for range 20 {
-				done, err := m.admit(context.Background(), "ada", []amount{{of: ofTasks, n: 1}}, time.Time{}, count)
+				done, err := m.admit(context.Background(), "ada", []amount{{of: ofTasks, n: 1}}, time.Time{}, count, 0)
 				if err != nil {
 					continue
 				}
@@ -129,7 +192,7 @@ func TestMeterForgets(t *testing.T) {
 	m := newMetered(1)
 	for i := range 3 * maxCounts {
 		done, _ := m.admit(context.Background(), string(rune('a'+i%20))+time.Duration(i).String(), []amount{{of: ofTasks, n: 1}}, time.Time{},
-			func(context.Context, string, store.UsageQuery) (store.Usage, error) { return store.Usage{}, nil })
+			func(context.Context, string, store.UsageQuery) (store.Usage, error) { return store.Usage{}, nil }, 0)
 		done()
 		m.now = m.now.Add(10 * time.Millisecond)
 	}

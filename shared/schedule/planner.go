@@ -123,7 +123,7 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 		return all[0], nil
 	}
 	tasks, until := p.newTasks(owner, []task.Draft{draft}), p.until()
-	done, err := p.admit(ctx, owner.ID, ofNew(tasks, until, nil), until, p.store.Usage)
+	done, err := p.admit(ctx, owner.ID, ofNew(tasks, until, nil), until, p.store.Usage, doubtLasts)
 	if err != nil {
 		return task.Task{}, err
 	}
@@ -194,7 +194,7 @@ func (p *Planner) begin(ctx context.Context, userID string, tasks []task.Task, u
 			return nil, err // without a word to Dapr
 		}
 	}
-	done, err = p.admit(ctx, userID, ofNew(tasks, until, once), until, p.store.Usage)
+	done, err = p.admit(ctx, userID, ofNew(tasks, until, once), until, p.store.Usage, doubtLasts)
 	if err == nil && imported {
 		if err = p.takeRows(ctx, userID, len(tasks)); err != nil {
 			done()
@@ -303,7 +303,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, p.newID)
-		if done, err = p.admit(ctx, owner.ID, ofChange(before, after, until), until, tx.Usage); err != nil {
+		if done, err = p.admit(ctx, owner.ID, ofChange(before, after, until), until, tx.Usage, 0); err != nil {
 			return err
 		}
 		left, err = tx.UpdateTask(ctx, before, after, until)
