@@ -168,7 +168,7 @@ func TestReminderOfATaskThatAProgramCreated(t *testing.T) {
 	if err := json.Unmarshal(body, &created); err != nil || status != 201 || created.UserID != p.name {
 		t.Fatalf("%d %s", status, body)
 	}
-	p.told(30*time.Second, 1)
+	p.told(soon, 1)
 	if _, body := program.call("GET", "/api/notifications", nil); strings.Contains(string(body), "from the program") {
 		t.Errorf("the program was told: %s", body)
 	}

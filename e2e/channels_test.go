@@ -51,7 +51,7 @@ func TestEveryChannelAtOnce(t *testing.T) {
 		}
 		return messages
 	}
-	p.eventually(15*time.Second, "told on every channel", func() bool { return len(got()) == len(wanted) && len(p.inbox()) == 1 })
+	p.eventually(soon, "told on every channel", func() bool { return len(got()) == len(wanted) && len(p.inbox()) == 1 })
 	p.quiet(2 * time.Second)
 	log := p.deliveries(task)
 	for provider, messages := range got() {
@@ -79,7 +79,7 @@ func TestFailover(t *testing.T) {
 	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SendGrid, Status: 503})
 	p := newPerson(t, own)
 	task := p.create(time.Second)
-	p.told(30*time.Second, 1)
+	p.told(soon, 1)
 	p.quiet(3 * time.Second)
 	m := own.Sandbox().Messages()[0]
 	i := slices.IndexFunc(p.deliveries(task), func(d delivery) bool { return d.Channel == "email" })

@@ -107,8 +107,8 @@ func heardOnce(p person) {
 	for range 5 {
 		last = p.create(2 * time.Second)
 	}
-	p.told(15*time.Second, 5)
-	p.heard(30*time.Second, 5)
+	p.told(soon, 5)
+	p.heard(soon, 5)
 	log := ask[struct {
 		Deliveries []struct{ Channel, Target, State string }
 	}](p, "GET", "/api/tasks/"+last.ID.String()+"/deliveries", nil).Deliveries
@@ -141,7 +141,7 @@ func foreignEvents(p person) {
 	}
 	p.create(time.Second)
 	p.create(time.Second)
-	p.heard(30*time.Second, 2)
+	p.heard(soon, 2)
 }
 
 // A dead letter is told of as an event on the operators' topic, by the same component.
@@ -155,7 +155,7 @@ func alerts(p person) {
 		p.Fatal(err)
 	}
 	defer kafka.Close()
-	ctx, cancel := context.WithTimeout(p.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.Context(), soon)
 	defer cancel()
 	records := kafka.PollFetches(ctx).Records()
 	if len(records) != 1 {
@@ -171,7 +171,7 @@ func alerts(p person) {
 	if alert.Data.ID != alert.ID || alert.Data.State != "dead" {
 		p.Errorf("%s", records[0].Value)
 	}
-	p.eventually(10*time.Second, "the alert is recorded", func() bool {
+	p.eventually(soon, "the alert is recorded", func() bool {
 		return p.number(`select count(*) from dead_letters where id = '`+alert.ID+`' and alerted_at is not null and $1 <> ''`) == 1
 	})
 }
@@ -184,7 +184,7 @@ func brokerAway(p person) {
 	for i := range 5 {
 		p.create(time.Second + time.Duration(i)*time.Second)
 	}
-	p.told(15*time.Second, 5)
+	p.told(soon, 5)
 	worst := worstLateness(p)
 	time.Sleep(time.Until(stopped.Add(*outage)))
 	if p.recorded() != 0 {
@@ -207,7 +207,7 @@ func dieWhileEventsCome(p person, names []string) {
 	for i := range reminders {
 		p.create(2*time.Second + time.Duration(i)*50*time.Millisecond)
 	}
-	p.eventually(30*time.Second, "the first are told", func() bool { return len(p.inbox()) > 3 })
+	p.eventually(soon, "the first are told", func() bool { return len(p.inbox()) > 3 })
 	for _, name := range names {
 		p.sys.Process(name).Kill()
 	}
@@ -233,7 +233,7 @@ func TestBrokerAwayWhenDaprdStarts(t *testing.T) {
 	}
 	back(t, own)
 	p.create(2 * time.Second)
-	p.told(15*time.Second, 1)
+	p.told(soon, 1)
 	if err := own.Broker().Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func TestIngressAnswersForTheFunction(t *testing.T) {
 			if own.Ingress().Struck() == struck {
 				t.Error("no callback came while it answered")
 			}
-			p.told(30*time.Second, len(tasks))
+			p.told(soon, len(tasks))
 			p.quiet(6 * time.Second)
 			var worst time.Duration
 			for _, n := range p.inbox() {
@@ -126,13 +126,13 @@ func TestProvidersAway(t *testing.T) {
 			DeadLetters []any `json:"dead_letters"`
 		}](admin, "GET", "/api/dlq?state="+state, nil).DeadLetters)
 	}
-	p.eventually(15*time.Second, "told in-app, with a dead letter", func() bool { return len(p.inbox()) == 1 && letters("retrying") == 1 })
+	p.eventually(soon, "told in-app, with a dead letter", func() bool { return len(p.inbox()) == 1 && letters("retrying") == 1 })
 	if status, body := p.call("GET", "/api/dlq", nil); status != 403 {
 		t.Errorf("a user sees the dead letters: %d %s", status, body)
 	}
 	own.Sandbox().Heal()
-	p.told(60*time.Second, 1)
-	p.eventually(5*time.Second, "the dead letter resolved", func() bool { return letters("resolved") == 1 })
+	p.told(soon, 1)
+	p.eventually(soon, "the dead letter resolved", func() bool { return letters("resolved") == 1 })
 	p.quiet(3 * time.Second)
 }
 
@@ -150,7 +150,9 @@ func TestSchedulerLosesItsData(t *testing.T) {
 		}
 	}()
 	p := newPerson(t, own)
-	time.Sleep(5 * time.Second) // the sweep sets its sentinel
+	p.eventually(soon, "the sweep has set its sentinel", func() bool {
+		return p.number(`select count(*) from sentinel where $1 <> ''`) == 1
+	})
 	for i := range 5 {
 		p.create(time.Duration(20+i) * time.Second)
 	}

@@ -27,8 +27,8 @@ func TestHog(t *testing.T) {
 	}
 	many := ask[struct{ Tasks []api.Task }](hog, "POST", "/api/tasks/batch", map[string]any{"tasks": tasks}).Tasks
 	p.create(time.Until(due))
-	p.told(time.Until(due)+10*time.Second, 1)
-	hog.eventually(10*time.Second, "the hog is told in-app, too", func() bool { return len(hog.inbox()) > 0 })
+	p.told(time.Until(due)+20*time.Second, 1)
+	hog.eventually(soon, "the hog is told in-app, too", func() bool { return len(hog.inbox()) > 0 })
 	open := 0
 	for _, task := range many {
 		for _, d := range ask[struct {

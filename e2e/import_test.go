@@ -59,7 +59,7 @@ func TestImport(t *testing.T) {
 	count := func() int {
 		return len(ask[struct{ Notifications []notification }](p, "GET", "/api/notifications?limit=500", nil).Notifications)
 	}
-	p.eventually(40*time.Second, "all are told", func() bool { return count() == n })
+	p.eventually(soon, "all are told", func() bool { return count() == n })
 	time.Sleep(2 * time.Second)
 	if got := count(); got != n {
 		t.Errorf("told %d times, want %d", got, n)
@@ -102,12 +102,12 @@ func TestHorizon(t *testing.T) {
 	if holds(moved, 2) || holds(moved, 3) {
 		t.Error("moved beyond the horizon it is with Dapr")
 	}
-	p.exec(`update reminders set fire_at = now() + interval '4 s' where id = '` + far.Reminders[0].ID.String() + `'`) // as time would
+	p.exec(`update reminders set fire_at = now() + interval '10 s' where id = '` + far.Reminders[0].ID.String() + `'`) // as time would
 	if err := mine.Invoke(t.Context(), "retry-dlq"); err != nil {
 		t.Fatal(err)
 	}
 	if !holds(far, 1) {
 		t.Error("a sweep has not given it to Dapr")
 	}
-	p.told(10*time.Second, 1)
+	p.told(soon, 1)
 }

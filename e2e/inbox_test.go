@@ -76,7 +76,7 @@ func TestLiveInbox(t *testing.T) {
 				t.Fatalf("the stream has %s, %v", e, err)
 			}
 			return e[0]
-		case <-time.After(20 * time.Second):
+		case <-time.After(soon):
 			t.Fatal("nothing comes over the stream")
 			return ""
 		}

@@ -95,6 +95,9 @@ func start(ctx context.Context, dir string, change func(*system.Options)) (*syst
 	return system.Start(ctx, options)
 }
 
+// soon is how long is waited for what comes by itself: longer than that takes on a busy machine.
+const soon = time.Minute
+
 // asItIs changes nothing about a system.
 func asItIs(*system.Options) {}
 
@@ -260,7 +263,7 @@ func (p person) exec(sql string) {
 // back waits until the whole system is ready again.
 func back(t *testing.T, sys *system.System) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := sys.Ready(ctx); err != nil {
 		t.Fatal(err)

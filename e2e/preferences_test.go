@@ -21,7 +21,7 @@ func TestTimesAreInTheUsersZone(t *testing.T) {
 	p := newPerson(t, sys)
 	p.choose(map[string]any{"time_zone": "Asia/Kathmandu"})
 	created := p.create(2 * time.Second)
-	p.told(10*time.Second, 1)
+	p.told(soon, 1)
 	want := "Due " + created.DueDate.In(time.FixedZone("", (5*60+45)*60)).Format("Mon, 2 Jan 2006 15:04:05 UTC-07:00")
 	want = strings.Replace(want, ":00 UTC", " UTC", 1) // seconds are not told when there are none
 	if got := p.inbox()[0].Body; got != want {
@@ -39,7 +39,7 @@ func TestSeveralAddresses(t *testing.T) {
 	home, work := p.name+"@home.example", p.name+"@work.example"
 	p.choose(map[string]any{"emails": []string{home, work}, "channels": map[string]any{"in_app": false}})
 	p.create(time.Second)
-	p.eventually(10*time.Second, "an e-mail to each address", func() bool { return len(p.mailsTo(home)) == 1 && len(p.mailsTo(work)) == 1 })
+	p.eventually(soon, "an e-mail to each address", func() bool { return len(p.mailsTo(home)) == 1 && len(p.mailsTo(work)) == 1 })
 	if len(p.inbox()) > 0 || p.mails() > 0 {
 		t.Errorf("%d in the inbox, %d e-mails to the sign-in's address", len(p.inbox()), p.mails())
 	}
@@ -53,7 +53,7 @@ func TestUnsubscribe(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
 	p.create(time.Second)
-	p.told(10*time.Second, 1)
+	p.told(soon, 1)
 	link := linkInText.FindString(p.mailsTo(p.name + "@example.com")[0])
 
 	follow := func(method string) string {
@@ -77,12 +77,12 @@ func TestUnsubscribe(t *testing.T) {
 		t.Errorf("the page does not say who: %s", page)
 	}
 	p.create(time.Second)
-	p.told(10*time.Second, 2)
+	p.told(soon, 2)
 
 	follow(http.MethodPost)
 	follow(http.MethodPost)
 	p.create(time.Second)
-	p.eventually(10*time.Second, "told in-app", func() bool { return len(p.inbox()) == 3 })
+	p.eventually(soon, "told in-app", func() bool { return len(p.inbox()) == 3 })
 	p.quiet(3 * time.Second)
 	if p.mails() != 2 {
 		t.Errorf("%d e-mails", p.mails())

@@ -19,7 +19,7 @@ func TestFires(t *testing.T) {
 	if s := created.Reminders[0].State; s != "scheduled" {
 		t.Errorf("answered %s", s)
 	}
-	p.told(10*time.Second, 1)
+	p.told(soon, 1)
 	n := p.inbox()[0]
 	if n.TaskID != created.ID.String() || n.CreatedAt.Before(*created.DueDate) {
 		t.Errorf("told at %v, due at %v: %+v", n.CreatedAt, created.DueDate, n)
@@ -34,7 +34,7 @@ func TestSeveralReminders(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
 	created := p.create(5*time.Second, "0s", "1s", "2s")
-	p.told(15*time.Second, 3)
+	p.told(soon, 3)
 	for i, n := range p.inbox() {
 		if r := created.Reminders[i]; n.CreatedAt.Before(*r.FireAt) {
 			t.Errorf("%s before: told at %v, not %v", r.Before, n.CreatedAt, r.FireAt)
@@ -47,15 +47,15 @@ func TestPastDueFiresAtOnce(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
 	p.create(-time.Hour, "0s", "30m")
-	p.told(5*time.Second, 1)
+	p.told(soon, 1)
 	p.quiet(3 * time.Second)
 }
 
 func TestMovedBeforeFiring(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
-	moved := p.patch(p.create(2*time.Second), map[string]any{"due_date": time.Now().Add(5 * time.Second)})
-	p.told(15*time.Second, 1)
+	moved := p.patch(p.create(5*time.Second), map[string]any{"due_date": time.Now().Add(9 * time.Second)})
+	p.told(soon, 1)
 	if n := p.inbox()[0]; n.CreatedAt.Before(*moved.DueDate) {
 		t.Errorf("told at %v, moved to %v", n.CreatedAt, moved.DueDate)
 	}
@@ -83,7 +83,7 @@ func TestReopened(t *testing.T) {
 	task := p.create(4 * time.Second)
 	p.patch(task, map[string]any{"completed": true})
 	p.patch(task, map[string]any{"completed": false})
-	p.told(15*time.Second, 1)
+	p.told(soon, 1)
 	p.quiet(3 * time.Second)
 }
 
@@ -104,7 +104,7 @@ func TestFiftyCallbacksAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	p.told(5*time.Second, 1)
+	p.told(soon, 1)
 	p.quiet(3 * time.Second)
 }
 
@@ -122,7 +122,7 @@ func TestUpdatesAtTheSameTime(t *testing.T) {
 	}
 	group.Wait()
 	stored := ask[api.Task](p, "GET", "/api/tasks/"+task.ID.String(), nil)
-	p.told(20*time.Second, 1)
+	p.told(soon, 1)
 	if late := p.inbox()[0].CreatedAt.Sub(*stored.DueDate); late < 0 {
 		t.Errorf("told %v before the due date that counts", -late)
 	}
@@ -137,7 +137,7 @@ func TestKilledBetweenPlanningAndSending(t *testing.T) {
 	p.exec(`create function hang() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return new; end $$;
 		create trigger hang before update on deliveries for each row when (old.user_id = '` + p.name + `') execute function hang()`)
 	p.create(time.Second)
-	p.eventually(10*time.Second, "planned, and told in-app", func() bool { return len(p.inbox()) == 1 })
+	p.eventually(soon, "planned, and told in-app", func() bool { return len(p.inbox()) == 1 })
 	sys.Process("trigger-reminder").Kill()
 	sys.Process("send").Kill()
 	p.exec(`select pg_terminate_backend(pid) from pg_stat_activity where query like '%update deliveries d%' and pid <> pg_backend_pid()`)
@@ -149,7 +149,7 @@ func TestKilledBetweenPlanningAndSending(t *testing.T) {
 	if err := sys.Invoke(t.Context(), "retry-dlq"); err != nil { // as a cluster does every minute
 		t.Fatal(err)
 	}
-	p.told(20*time.Second, 1)
+	p.told(soon, 1)
 	p.quiet(5 * time.Second)
 }
 
@@ -173,8 +173,8 @@ func TestDaprAwayWhileCreating(t *testing.T) {
 		t.Fatal(err)
 	}
 	back(t, sys)
-	p.eventually(10*time.Second, "scheduled", func() bool { return p.state(created) != "pending" })
-	p.told(15*time.Second, 1)
+	p.eventually(soon, "scheduled", func() bool { return p.state(created) != "pending" })
+	p.told(soon, 1)
 	p.quiet(3 * time.Second)
 }
 
@@ -196,7 +196,7 @@ func TestDaprHangs(t *testing.T) {
 		}
 	}
 	// It is back, and has them soon.
-	p.eventually(10*time.Second, "scheduled", func() bool { return p.state(created) == "scheduled" })
+	p.eventually(soon, "scheduled", func() bool { return p.state(created) == "scheduled" })
 }
 
 // trigger-reminder is away at the due time, for longer than Dapr's default policy
@@ -212,7 +212,7 @@ func TestTriggerAwayAtTheDueTime(t *testing.T) {
 	if err := trigger.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.told(15*time.Second, 1)
+	p.told(soon, 1)
 	p.quiet(4 * time.Second)
 	back(t, sys)
 }
@@ -243,7 +243,7 @@ func TestRestart(t *testing.T) {
 		}
 	}()
 	p = newPerson(t, second)
-	p.eventually(30*time.Second, "told of both", func() bool { return len(p.inbox()) >= 2 && p.mails() >= 2 })
+	p.eventually(soon, "told of both", func() bool { return len(p.inbox()) >= 2 && p.mails() >= 2 })
 	p.quiet(3 * time.Second)
 	if len(p.inbox()) != 2 {
 		t.Errorf("%d in the inbox", len(p.inbox()))
@@ -277,6 +277,6 @@ func TestBatch(t *testing.T) {
 	if len(got.Tasks) != 2 || got.ScheduledReminders != 2 || len(got.Failed) != 1 {
 		t.Errorf("%+v", got)
 	}
-	p.told(10*time.Second, 2)
+	p.told(soon, 2)
 	p.quiet(3 * time.Second)
 }

@@ -71,8 +71,8 @@ func TestTraceFollowsAReminder(t *testing.T) {
 	if status != 201 {
 		t.Fatalf("%d %s", status, body)
 	}
-	p.told(30*time.Second, 1)
+	p.told(soon, 1)
 	for _, want := range []string{"create-task: POST /api/tasks", "trigger-reminder: fire reminder", "send: deliver", "send: send email"} {
-		p.eventually(10*time.Second, want, func() bool { return slices.Contains(seen.of(trace), want) })
+		p.eventually(soon, want, func() bool { return slices.Contains(seen.of(trace), want) })
 	}
 }

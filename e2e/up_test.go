@@ -63,7 +63,7 @@ func TestUp(t *testing.T) {
 		if err != nil {
 			t.Errorf("ended with %v", err)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(soon):
 		t.Errorf("still there after %v", time.Since(began))
 	}
 	if _, err := os.Stat(envFile); err == nil {

@@ -73,7 +73,7 @@ func TestWebhook(t *testing.T) {
 		p.choose(map[string]any{"channels": map[string]any{"webhook": true, "email": false}, "webhook": map[string]any{"url": url, "secret": secret}})
 	}
 	created := p.create(time.Second)
-	p.eventually(10*time.Second, "a second try", func() bool { return len(posts()) == 2 })
+	p.eventually(soon, "a second try", func() bool { return len(posts()) == 2 })
 	p.quiet(3 * time.Second)
 	got := posts()
 	if len(got) != 2 || got[0].body != got[1].body || got[0].header.Get("Webhook-Id") != got[1].header.Get("Webhook-Id") {
@@ -130,12 +130,12 @@ func TestWebhookGone(t *testing.T) {
 	url, posts := receive(t, http.StatusGone)
 	p.choose(map[string]any{"channels": map[string]any{"webhook": true, "email": false}, "webhook": map[string]any{"url": url}})
 	p.create(time.Second)
-	p.eventually(10*time.Second, "switched off", func() bool {
+	p.eventually(soon, "switched off", func() bool {
 		_, body := p.call("GET", "/api/preferences", nil)
 		return strings.Contains(string(body), `"webhook":false`)
 	})
 	p.create(time.Second)
-	p.eventually(10*time.Second, "told in-app", func() bool { return len(p.inbox()) == 2 })
+	p.eventually(soon, "told in-app", func() bool { return len(p.inbox()) == 2 })
 	p.quiet(time.Second)
 	if n := len(posts()); n != 1 {
 		t.Errorf("%d posts", n)

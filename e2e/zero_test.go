@@ -84,7 +84,7 @@ func TestWakesFromZero(t *testing.T) {
 			worst = max(worst, n.CreatedAt.Sub(due))
 		}
 		t.Logf("with a start of %v, the latest of 3 reminders was told %v after the instant of the first", *coldStart, worst.Round(time.Millisecond))
-		p.eventually(30*time.Second, "back to zero", func() bool { return own.Process("trigger-reminder").PID() == 0 })
+		p.eventually(soon, "back to zero", func() bool { return own.Process("trigger-reminder").PID() == 0 })
 	}
 	p.quiet(3 * time.Second)
 }
@@ -132,7 +132,7 @@ func TestSendWakesFromZero(t *testing.T) {
 	for round := 1; round <= 2; round++ {
 		due := time.Now().Add(2 * time.Second)
 		p.create(time.Until(due))
-		p.eventually(10*time.Second, "told in-app", func() bool { return len(p.inbox()) == round })
+		p.eventually(soon, "told in-app", func() bool { return len(p.inbox()) == round })
 		if p.mails() != round-1 {
 			t.Error("the e-mail has come before send was started")
 		}
@@ -141,7 +141,7 @@ func TestSendWakesFromZero(t *testing.T) {
 		if got := send.Starts(); got != round {
 			t.Errorf("it was started %d times, want %d", got, round)
 		}
-		p.eventually(60*time.Second, "back to zero", atZero)
+		p.eventually(soon, "back to zero", atZero)
 	}
 
 	// The provider fails at first, so that the next try is due in some seconds: longer than the
@@ -154,11 +154,11 @@ func TestSendWakesFromZero(t *testing.T) {
 		return p.number(`select count(*) from deliveries where user_id = $1 and channel = 'email' and round >= 3`) == 1
 	})
 	own.Sandbox().Heal()
-	p.told(60*time.Second, 3)
+	p.told(soon, 3)
 	if got := send.Starts(); got != 3 {
 		t.Errorf("it was started %d times, want 3: it was stopped with work left to do", got)
 	}
-	p.eventually(60*time.Second, "back to zero", atZero)
+	p.eventually(soon, "back to zero", atZero)
 	p.quiet(3 * time.Second)
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"github.com/duebell/duebell/local/postgres/pgtest"
+	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/shared/auth/authtest"
 	migrations "github.com/duebell/duebell/shared/store/migrate"
 )
@@ -47,12 +48,11 @@ func newImportWorld(t *testing.T) *importWorld {
 	if out, err := exec.Command("go", "build", "-o", w.bin+"/", ".", "../../functions/create-tasks-batch").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := process.FreePorts(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.address = l.Addr().String()
-	l.Close()
+	w.address = process.Address(ports[0])
 	return w
 }
 
@@ -118,6 +118,22 @@ func (w *importWorld) until(n int) {
 	}
 }
 
+// holdUp has a task wait in vain to be stored, until it is let through.
+func (w *importWorld) holdUp(title string) (letThrough func()) {
+	w.Helper()
+	c, err := pgx.Connect(context.Background(), w.database)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if _, err := c.Exec(context.Background(), `
+		create function hold_up() returns trigger language plpgsql as 'begin perform pg_advisory_xact_lock(1); return new; end';
+		create trigger hold_up before insert on tasks for each row when (new.title = '`+title+`') execute function hold_up();
+		select pg_advisory_lock(1)`); err != nil {
+		w.Fatal(err)
+	}
+	return func() { _ = c.Close(context.Background()) }
+}
+
 func (w *importWorld) write(name, text string) {
 	w.Helper()
 	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
@@ -137,6 +153,7 @@ func TestImportGoesOn(t *testing.T) {
 		fmt.Fprintf(&file, `{"title":"task %d","due_date":"2099-01-01T00:00:00Z"}`+"\n", i)
 	}
 	w.write("tasks.ndjson", file.String())
+	letThrough := w.holdUp("task 20000") // so that none is done before it is ended
 
 	w.serve()
 	first := w.run("tasks.ndjson")
@@ -155,6 +172,7 @@ func TestImportGoesOn(t *testing.T) {
 	if n := w.count(`select count(*) from tasks`); n == tasks {
 		t.Fatal("it was not killed in the middle")
 	}
+	letThrough()
 	for range 2 {
 		status, out, errs := w.wait(w.run("tasks.ndjson"))
 		if status != 1 || !strings.HasPrefix(out, "25000 tasks created; 0 reminders scheduled, 25000 pending; 1 tasks failed\n") || !strings.Contains(errs, "line 12346: the task is not valid JSON") {

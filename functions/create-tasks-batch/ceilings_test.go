@@ -65,7 +65,7 @@ func TestImportsUnderWay(t *testing.T) {
 	}
 	begin("ada")
 	begin("ada")
-	for deadline := time.Now().Add(10 * time.Second); w.Count(`select count(*) from tasks`) < 2*partRecords; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); w.Count(`select count(*) from tasks`) < 2*partRecords; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the imports are not under way")
 		}
@@ -82,7 +82,7 @@ func TestImportsUnderWay(t *testing.T) {
 		t.Errorf("another user: %d %s", a.Status, a.Body)
 	}
 	begin("eve")
-	for deadline := time.Now().Add(10 * time.Second); w.Count(`select count(*) from tasks where user_id = 'eve'`) <= partRecords; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); w.Count(`select count(*) from tasks where user_id = 'eve'`) <= partRecords; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the import is not under way")
 		}

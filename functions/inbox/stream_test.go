@@ -26,6 +26,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/live"
@@ -57,11 +58,14 @@ func open(w *functiontest.World, d dial, s *functiontest.Server, user string, af
 	return c
 }
 
+// within is how long is waited for what comes: longer than it takes on a busy machine.
+const within = time.Minute
+
 // wantTitles checks what comes next.
 func wantTitles(w *functiontest.World, c subscriber, want ...string) (last notification) {
 	w.Helper()
 	for _, title := range want {
-		n, err := c.next(10 * time.Second)
+		n, err := c.next(within)
 		if err != nil || n.Title != title {
 			w.Fatalf("got %q, %v, want %q", n.Title, err, title)
 		}
@@ -117,7 +121,7 @@ func TestStreamOnTheWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(c.kill)
-		first, err := c.item(10 * time.Second)
+		first, err := c.item(within)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +140,7 @@ func TestStreamOnTheWire(t *testing.T) {
 		t.Errorf("it begins with %+v", first)
 	}
 	tell(w, "ada", "0")
-	e, err := c.item(10 * time.Second)
+	e, err := c.item(within)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +209,8 @@ func TestStreamBeginsAnewWithAnUnknownID(t *testing.T) {
 			t.Errorf("%s %v: %v", c.query, c.header, err)
 			continue
 		}
-		first, _ := stream.item(10 * time.Second)
-		second, _ := stream.item(10 * time.Second)
+		first, _ := stream.item(within)
+		second, _ := stream.item(within)
 		begin, _ := first.(event)
 		reset, _ := second.(event)
 		if begin.name != "start" || reset.name != "reset" || !strings.Contains(reset.data, c.seen) || !strings.Contains(reset.data, "from now on") {
@@ -333,7 +337,7 @@ func TestStreamEndsWithTheSignIn(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
 	// Tokens are accepted for a minute longer, as clocks differ.
-	token := w.TokenWith("ada", map[string]any{"exp": time.Now().Add(-57 * time.Second).Unix()})
+	token := w.TokenWith("ada", map[string]any{"exp": time.Now().Add(-50 * time.Second).Unix()})
 	a := s.Call("POST", "/api/notifications/ticket", nil, "Authorization", "Bearer "+token)
 	secret := functiontest.Decode[ticket](w, a, 200).Ticket
 	events, err := openSSE(t, s.URL()+"/api/notifications/stream?ticket="+secret, "")
@@ -346,10 +350,10 @@ func TestStreamEndsWithTheSignIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.kill()
-	if _, err := events.next(10 * time.Second); !errors.Is(err, io.EOF) {
+	if _, err := events.next(within); !errors.Is(err, io.EOF) {
 		t.Errorf("the events end with %v", err)
 	}
-	if _, err := socket.next(10 * time.Second); websocket.CloseStatus(err) != statusUnauthorized {
+	if _, err := socket.next(within); websocket.CloseStatus(err) != statusUnauthorized {
 		t.Errorf("the socket ends with %v", err)
 	}
 	w.WantProblem(s.Call("GET", "/api/notifications/stream", nil, "Authorization", "Bearer "+token), 401, "unauthenticated", "")
@@ -393,12 +397,11 @@ func TestStreamLimits(t *testing.T) {
 		t.Error("it does not say when to try again")
 	}
 	first.kill()
-	for range 100 { // the function takes a moment to see that the client has gone
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) { // the function takes a moment to see that the client has gone
 		if c, err := dialSSE(t, s.URL(), w.Token("eve"), nil); err == nil {
 			c.kill()
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Error("a stream that was closed still counts")
 }
@@ -452,7 +455,7 @@ func (*oneUser) Listen(ctx context.Context, _ func(), _ func(string)) error {
 
 func TestSocketHeartbeat(t *testing.T) {
 	w := functiontest.New(t)
-	s := functiontest.Serve(w, New, "STREAM_HEARTBEAT=50ms", "STREAM_WRITE_TIMEOUT=300ms")
+	s := functiontest.Serve(w, New, "STREAM_HEARTBEAT=50ms")
 	c, err := openWS(t, s.URL()+"/api/notifications/ws", w.Token("ada"))
 	if err != nil {
 		t.Fatal(err)
@@ -461,7 +464,7 @@ func TestSocketHeartbeat(t *testing.T) {
 	for range 3 {
 		select {
 		case <-c.pings:
-		case <-time.After(10 * time.Second):
+		case <-time.After(within):
 			t.Fatal("no ping comes")
 		}
 	}
@@ -474,12 +477,13 @@ func TestSocketHeartbeat(t *testing.T) {
 	if err := c.conn.Write(t.Context(), websocket.MessageText, make([]byte, 10*maxIncoming)); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.next(10 * time.Second); websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
+	if _, err := c.next(within); websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
 		t.Errorf("after a long message: %v", err)
 	}
 
 	// One that does not answer is cut off: this one never reads.
-	conn := dialRaw(w, s.URL(), "/api/notifications/ws", "ada")
+	impatient := functiontest.Serve(w, New, "STREAM_HEARTBEAT=50ms", "STREAM_WRITE_TIMEOUT=300ms")
+	conn := dialRaw(w, impatient.URL(), "/api/notifications/ws", "ada")
 	time.Sleep(time.Second)
 	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("one that does not answer: %v", err)
@@ -509,7 +513,7 @@ func TestSocketThatSendsTooMuch(t *testing.T) {
 		}
 		cancel()
 		// What it still sends may have the network drop what it was told.
-		if _, err := c.next(10 * time.Second); sent == 100_000 || websocket.CloseStatus(err) != websocket.StatusPolicyViolation && !errors.Is(err, syscall.ECONNRESET) {
+		if _, err := c.next(within); sent == 100_000 || websocket.CloseStatus(err) != websocket.StatusPolicyViolation && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%s: after %d it ends with %v", name, sent, err)
 		}
 		c.kill()
@@ -545,7 +549,7 @@ func dialRaw(w *functiontest.World, base, path, user string) *net.TCPConn {
 		fmt.Fprintf(conn, "%s: %s\r\n", upgrade[i], upgrade[i+1])
 	}
 	fmt.Fprint(conn, "\r\n")
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(within))
 	status := make([]byte, len("HTTP/1.1 200"))
 	if _, err := io.ReadFull(conn, status); err != nil || !strings.HasSuffix(string(status), "200") && !strings.HasSuffix(string(status), "101") {
 		w.Fatalf("%s: %q, %v", path, status, err)
@@ -562,7 +566,7 @@ var upgrade = []string{
 // A client that does not read is dropped, and holds up nobody.
 func TestSlowClientIsDropped(t *testing.T) {
 	w := functiontest.New(t)
-	s := functiontest.Serve(w, New, "STREAM_WRITE_TIMEOUT=500ms", "STREAM_MAX_PER_USER=3")
+	s := functiontest.Serve(w, New, "STREAM_WRITE_TIMEOUT=4s", "STREAM_MAX_PER_USER=3") // in which the quick one reads on a busy machine, too
 	dialRaw(w, s.URL(), "/api/notifications/stream", "ada")
 	dialRaw(w, s.URL(), "/api/notifications/ws", "ada")
 	quick := open(w, dialSSE, s, "ada", &uuid.Nil)
@@ -581,12 +585,11 @@ func TestSlowClientIsDropped(t *testing.T) {
 	for _, d := range dials {
 		var c subscriber
 		var err error
-		for range 100 {
+		for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 			if c, err = d(t, s.URL(), w.Token("ada"), nil); err == nil {
 				w.Cleanup(c.kill)
 				break
 			}
-			time.Sleep(100 * time.Millisecond)
 		}
 		if err != nil {
 			t.Errorf("a client that does not read keeps its place: %v", err)
@@ -718,7 +721,7 @@ func TestEachOnceInOrder(t *testing.T) {
 // notifications.
 func clientOf(t *testing.T, d dial, servers []*functiontest.Server, token string, n int) (seen []uuid.UUID, cuts int) {
 	last := uuid.Nil
-	for deadline := time.Now().Add(time.Minute); len(seen) < n && time.Now().Before(deadline); cuts++ {
+	for deadline := time.Now().Add(5 * time.Minute); len(seen) < n && time.Now().Before(deadline); cuts++ {
 		c, err := d(t, servers[rand.N(len(servers))].URL(), token, &last)
 		if err != nil {
 			t.Error(err)
@@ -799,7 +802,7 @@ func TestConnectionsToTheDatabase(t *testing.T) {
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	for range 200 {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		var listening int
 		if err := conn.QueryRow(t.Context(), `select count(*) from pg_stat_activity where datname = current_database() and query like 'listen%'`).Scan(&listening); err != nil {
 			t.Fatal(err)
@@ -807,7 +810,6 @@ func TestConnectionsToTheDatabase(t *testing.T) {
 		if listening == 0 {
 			return
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Error("it still listens though all clients have gone")
 }
@@ -819,12 +821,12 @@ const asFunction = "INBOX_TEST_AS_FUNCTION"
 // understand, and then itself.
 func TestDraining(t *testing.T) {
 	w := functiontest.New(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := process.FreePorts(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	host, port, _ := net.SplitHostPort(listener.Addr().String())
-	listener.Close()
+	address := process.Address(ports[0])
+	host, port, _ := net.SplitHostPort(address)
 	self := exec.Command(os.Args[0])
 	self.Env = append(w.Environ(), asFunction+"=1", "HOST="+host, "PORT="+port)
 	self.Stdout, self.Stderr = os.Stdout, os.Stderr
@@ -832,13 +834,12 @@ func TestDraining(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = self.Process.Kill() }()
-	base := "http://" + net.JoinHostPort(host, port)
+	base := "http://" + address
 	var events subscriber
-	for range 500 {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if events, err = dialSSE(t, base, w.Token("ada"), nil); err == nil {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -858,10 +859,10 @@ func TestDraining(t *testing.T) {
 	if err := self.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := events.next(10 * time.Second); !errors.Is(err, io.EOF) {
+	if _, err := events.next(within); !errors.Is(err, io.EOF) {
 		t.Errorf("the events end with %v", err)
 	}
-	if _, err := socket.next(10 * time.Second); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+	if _, err := socket.next(within); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 		t.Errorf("the socket ends with %v", err)
 	}
 	if err := self.Wait(); err != nil {

@@ -60,7 +60,7 @@ func publish(t *testing.T, b *broker.Broker, topic string, texts ...string) {
 // take takes so many records, and says that it has.
 func take(t *testing.T, c *kgo.Client, n int) (texts []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for len(texts) < n {
 		fetches := c.PollFetches(ctx)

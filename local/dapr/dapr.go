@@ -147,8 +147,8 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		}, o.Env...),
 		Dir:     o.Dir,
 		LogFile: o.LogFile,
-		// It is told to end within two.
-		StopTimeout: 3 * time.Second,
+		// It is told to end within two, and takes longer on a busy machine.
+		StopTimeout: 8 * time.Second,
 		Ready:       process.Answers(o.Ports.url("/v1.0/healthz/outbound"), http.StatusNoContent),
 		Restart:     true,
 	}, o.OnEvent)

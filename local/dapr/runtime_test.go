@@ -48,7 +48,7 @@ func TestRuntimeKeepsJobsAcrossARestartOnOtherPorts(t *testing.T) {
 			if want := "POST /job/" + w.JobName() + " " + daprtest.AppToken; got != want {
 				t.Fatalf("the app was called with %q, want %q", got, want)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s did not fire", w.JobName())
 		}
 	}

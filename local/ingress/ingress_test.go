@@ -82,7 +82,7 @@ func (w *world) reached(want int) map[string]int {
 				w.Errorf("an instance got %q", rest)
 			}
 			got[instance]++
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			w.Fatalf("only %v of %d callbacks arrived", got, want)
 		}
 	}
@@ -191,7 +191,7 @@ func TestScaleToZero(t *testing.T) {
 			if got != want {
 				t.Fatalf("%s, want %s", got, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("no %s", want)
 		}
 	}

@@ -27,8 +27,12 @@ import (
 // name is the database, and the user who owns it.
 const name = "duebell"
 
-// stopTimeout is longer than a checkpoint of a small database takes.
-const stopTimeout = 8 * time.Second
+const (
+	// stopTimeout is longer than a checkpoint of a small database takes.
+	stopTimeout = 8 * time.Second
+	// fastStopTimeout is for tests, which may have written much, on a busy machine.
+	fastStopTimeout = time.Minute
+)
 
 // Options says where and how a server runs.
 type Options struct {
@@ -118,6 +122,10 @@ func (s *Server) start(ctx context.Context, o Options) error {
 		}
 		s.port = ports[0]
 	}
+	timeout := stopTimeout
+	if o.Fast {
+		timeout = fastStopTimeout
+	}
 	s.Process, err = process.Start(process.Spec{
 		Name:        "postgres",
 		Path:        installed.program("postgres"),
@@ -127,7 +135,7 @@ func (s *Server) start(ctx context.Context, o Options) error {
 		User:        account,
 		LogFile:     o.LogFile,
 		StopSignal:  syscall.SIGINT, // fast shutdown: does not wait for clients
-		StopTimeout: stopTimeout,
+		StopTimeout: timeout,
 		// Immediate shutdown: the server takes its children with it.
 		OrphanSignal: syscall.SIGQUIT,
 		Ready:        s.accepts,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -146,17 +147,19 @@ func TestInFlightWaitsNotAgain(t *testing.T) {
 
 // Whoever asks is looked for, also if the last look took so long that the next has to wait.
 func TestAskedLooksBeforeItEnds(t *testing.T) {
-	l := waitingLane(16, 8, 16, nil)
-	l.sender, l.asked = &Sender{}, make(chan struct{}, 1)
-	l.looked, l.lookTook = time.Now(), 10*time.Millisecond
-	l.ask()
-	l.await()
-	if l.idle() {
-		t.Error("it ends without a look")
-	}
-	if wait := time.Until(l.again); wait <= 0 || wait > 50*time.Millisecond {
-		t.Errorf("it looks in %v", wait)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		l := waitingLane(16, 8, 16, nil)
+		l.sender, l.asked = &Sender{}, make(chan struct{}, 1)
+		l.looked, l.lookTook = time.Now(), 10*time.Millisecond
+		l.ask()
+		l.await()
+		if l.idle() {
+			t.Error("it ends without a look")
+		}
+		if wait := time.Until(l.again); wait <= 0 || wait > 50*time.Millisecond {
+			t.Errorf("it looks in %v", wait)
+		}
+	})
 }
 
 // A user's host that hangs is passed over for that user, and for everybody once it has hung

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/shared/deliver"
 )
 
@@ -23,6 +24,7 @@ type sender struct {
 	woken atomic.Int32
 	ended atomic.Int32 // answers
 	gone  atomic.Int32 // callers who left before their answer had ended
+	open  atomic.Int32 // connections
 }
 
 func (s *sender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,16 +40,25 @@ func (s *sender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func serve(t *testing.T, answer http.HandlerFunc) (*sender, *deliver.Waker) {
 	t.Helper()
 	s := &sender{Handler: answer}
-	server := httptest.NewServer(s)
+	server := httptest.NewUnstartedServer(s)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.open.Add(1)
+		case http.StateClosed:
+			s.open.Add(-1)
+		}
+	}
+	server.Start()
 	t.Cleanup(server.Close)
 	return s, deliver.NewWaker(deliver.WakerConfig{URL: server.URL})
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not after 20 s: %s", what)
+			t.Fatalf("not after a minute: %s", what)
 		}
 	}
 }
@@ -62,7 +73,7 @@ func within(t *testing.T, what string, do func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s hangs", what)
 	}
 }
@@ -147,19 +158,19 @@ func TestSenderAwayAtFirst(t *testing.T) {
 		eventually(t, "a third request", func() bool { return s.woken.Load() == 3 })
 	})
 	t.Run("nobody listens", func(t *testing.T) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		ports, err := process.FreePorts(0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		address := listener.Addr().String()
-		_ = listener.Close()
+		address := process.Address(ports[0])
 		w := deliver.NewWaker(deliver.WakerConfig{URL: "http://" + address})
 		defer w.Close()
 		if err := w.WakeNow(t.Context()); err == nil {
 			t.Fatal("somebody answers")
 		}
 		w.Wake()
-		if listener, err = net.Listen("tcp", address); err != nil {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
 			t.Fatal(err)
 		}
 		var woken atomic.Int32
@@ -210,6 +221,7 @@ func TestClose(t *testing.T) {
 			eventually(t, "a request", func() bool { return s.woken.Load() > 0 })
 			w.Wake()
 			within(t, "Close", w.Close)
+			eventually(t, "all that was under way has come", func() bool { return s.open.Load() == 0 })
 			came := s.woken.Load()
 			w.Wake()
 			within(t, "Close, again", w.Close)

@@ -76,7 +76,7 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
 		return
 	}
 	hog := ""
-	for end := time.Now().Add(spike); err == nil && (fired.neighbours == mostNeighbours || hog != "") && time.Now().Before(end); {
+	for end := f.now().Add(spike); err == nil && (fired.neighbours == mostNeighbours || hog != "") && f.now().Before(end); {
 		hog = f.hog(ctx, fired)
 		fired, err = f.fire(ctx, nil, mostNeighbours, hog)
 		unsent = unsent || fired.unsent

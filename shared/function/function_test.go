@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	local "github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
@@ -137,19 +138,16 @@ type process struct {
 
 func start(t *testing.T, environ ...string) *process {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := local.FreePorts(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
-
 	p := &process{
-		Cmd: exec.Command(os.Args[0]), url: "http://127.0.0.1:" + strconv.Itoa(port),
+		Cmd: exec.Command(os.Args[0]), url: "http://" + local.Address(ports[0]),
 		stdout: &buffer{}, stderr: &buffer{},
 	}
 	p.Env = append([]string{
-		"TEST_AS_FUNCTION=1", "K_SERVICE=test-function", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(port), "TOKEN=0123",
+		"TEST_AS_FUNCTION=1", "K_SERVICE=test-function", "HOST=127.0.0.1", "PORT=" + strconv.Itoa(ports[0]), "TOKEN=0123",
 		"LOG_LEVEL=debug",
 	}, environ...)
 	p.Stdout, p.Stderr = p.stdout, p.stderr
@@ -163,12 +161,11 @@ func start(t *testing.T, environ ...string) *process {
 // serving waits until p answers.
 func (p *process) serving(t *testing.T) *process {
 	t.Helper()
-	for range 500 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if response, err := http.Get(p.url + "/healthz"); err == nil {
 			response.Body.Close()
 			return p
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("the function does not answer: %s%s", p.stdout, p.stderr)
 	return nil
@@ -198,7 +195,7 @@ func (p *process) signal(t *testing.T, signal os.Signal) {
 // exit waits for the process to end and returns its exit status.
 func (p *process) exit(t *testing.T) int {
 	t.Helper()
-	timer := time.AfterFunc(20*time.Second, func() { _ = p.Process.Kill() })
+	timer := time.AfterFunc(time.Minute, func() { _ = p.Process.Kill() })
 	defer timer.Stop()
 	_ = p.Wait()
 	return p.ProcessState.ExitCode()
@@ -386,7 +383,7 @@ func TestMetrics(t *testing.T) {
 
 	response, text := p.get(t, "/metrics")
 	// A request whose connection broke is counted after its client has seen that.
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(text, `route="/torn"`) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(text, `route="/torn"`) && time.Now().Before(deadline); {
 		response, text = p.get(t, "/metrics")
 	}
 	if response.StatusCode != http.StatusOK || !strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
@@ -474,7 +471,7 @@ func TestDraining(t *testing.T) {
 
 // A client that does not end its request gets an answer, and does not hold up the end.
 func TestSlowClients(t *testing.T) {
-	p := start(t, "SHUTDOWN_GRACE=6s").serving(t)
+	p := start(t, "SHUTDOWN_GRACE=30s").serving(t)
 	dial := func(request string) *bufio.Reader {
 		t.Helper()
 		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
@@ -482,7 +479,7 @@ func TestSlowClients(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 		fmt.Fprint(conn, request)
 		return bufio.NewReader(conn)
 	}
@@ -496,9 +493,13 @@ func TestSlowClients(t *testing.T) {
 			t.Errorf("%s: the connection ends with %v", request, err)
 		}
 	}
-	half := dial("POST /read" + rest)
 	dial("POST /read HT")
-	time.Sleep(100 * time.Millisecond) // until it is being served
+	half := dial("POST /read" + strings.Replace(rest, "\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n", 1))
+	for _, want := range []string{"HTTP/1.1 100 Continue\r\n", "\r\n"} { // once it is being served
+		if line, err := half.ReadString('\n'); err != nil || line != want {
+			t.Fatalf("half a body: %q, %v, want %q", line, err, want)
+		}
+	}
 	p.signal(t, syscall.SIGTERM)
 	if line, err := half.ReadString('\n'); err != nil || !strings.Contains(line, "503") {
 		t.Errorf("half a body: %q, %v, want 503", line, err)

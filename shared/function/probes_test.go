@@ -3,6 +3,7 @@ package function
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,9 @@ import (
 
 	"github.com/duebell/duebell/shared/web"
 )
+
+// newName is a function's name. The framework keeps them for good, and takes none twice.
+func newName() string { return "probed-" + rand.Text() }
 
 func TestChecksRunSideBySideAndInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -74,7 +78,7 @@ func TestProbesThatHangUp(t *testing.T) {
 				return ctx.Err()
 			}
 		}}
-		s, err := newServer("probed-slowly", web.CORS{}, &Function{Handler: http.NotFoundHandler(), Ready: []Check{slow}})
+		s, err := newServer(newName(), web.CORS{}, &Function{Handler: http.NotFoundHandler(), Ready: []Check{slow}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,7 +137,7 @@ func TestReadinessIsLookedAtAgain(t *testing.T) {
 }
 
 func TestNotReadyWhileDraining(t *testing.T) {
-	s, err := newServer("probed", web.CORS{}, &Function{Handler: http.NotFoundHandler()})
+	s, err := newServer(newName(), web.CORS{}, &Function{Handler: http.NotFoundHandler()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -285,7 +285,7 @@ func TestCleanupWhileDaprHangs(t *testing.T) {
 	h := newHouse(t)
 	_, _, want := h.clutter()
 	rules := cleanupRules
-	rules.Budget = 5 * time.Second
+	rules.Budget = 15 * time.Second
 	r := upkeep.NewCleaner(h.store, hanging{h.dapr}, h.clock, rules).Cleanup(t.Context(), false)
 	for _, needsDapr := range failures(r) {
 		delete(want, needsDapr)

@@ -17,8 +17,10 @@ type fakeDapr struct {
 	jobs map[string]fakeJob
 	// tooMany makes the list fail, as that of very many jobs does.
 	tooMany bool
-	// call, if set, is asked to carry out each call, and decides what comes of it.
-	call func(effect func()) error
+	// call, if set, is asked to carry out each call, and decides what comes of it. callOf is
+	// asked instead, if set, and told whose call it is.
+	call   func(effect func()) error
+	callOf func(ctx context.Context, effect func()) error
 }
 
 type fakeJob struct {
@@ -28,13 +30,16 @@ type fakeJob struct {
 
 var errTooMany = errors.New("trying to send message larger than max")
 
-func (d *fakeDapr) do(effect func()) error {
+func (d *fakeDapr) do(ctx context.Context, effect func()) error {
 	locked := func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		effect()
 	}
-	if d.call != nil {
+	switch {
+	case d.callOf != nil:
+		return d.callOf(ctx, locked)
+	case d.call != nil:
 		return d.call(locked)
 	}
 	locked()
@@ -50,36 +55,38 @@ func (d *fakeDapr) put(name string, job fakeJob) {
 	}
 }
 
-func (d *fakeDapr) Schedule(_ context.Context, w task.Revision, at time.Time) error {
-	return d.do(func() { d.put(w.JobName(), fakeJob{w, at}) })
+func (d *fakeDapr) Schedule(ctx context.Context, w task.Revision, at time.Time) error {
+	return d.do(ctx, func() { d.put(w.JobName(), fakeJob{w, at}) })
 }
 
 func (d *fakeDapr) Delete(ctx context.Context, w task.Revision) error {
 	return d.Remove(ctx, w.JobName())
 }
 
-func (d *fakeDapr) Remove(_ context.Context, name string) error {
-	return d.do(func() { delete(d.jobs, name) })
+func (d *fakeDapr) Remove(ctx context.Context, name string) error {
+	return d.do(ctx, func() { delete(d.jobs, name) })
 }
 
-func (d *fakeDapr) Keep(_ context.Context, name string) error {
-	return d.do(func() { d.put(name, fakeJob{At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}) })
+func (d *fakeDapr) Keep(ctx context.Context, name string) error {
+	return d.do(ctx, func() { d.put(name, fakeJob{At: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}) })
 }
 
-func (d *fakeDapr) Holds(_ context.Context, name string) (there bool, err error) {
-	err = d.do(func() { _, there = d.jobs[name] })
+func (d *fakeDapr) Holds(ctx context.Context, name string) (there bool, err error) {
+	err = d.do(ctx, func() { _, there = d.jobs[name] })
 	return there && err == nil, err
 }
 
-func (d *fakeDapr) List(context.Context) (names []string, err error) {
+func (d *fakeDapr) List(ctx context.Context) (names []string, err error) {
 	if d.tooMany {
 		return nil, errTooMany
 	}
-	err = d.do(func() { names = slices.Sorted(maps.Keys(d.jobs)) })
+	err = d.do(ctx, func() { names = slices.Sorted(maps.Keys(d.jobs)) })
 	return names, err
 }
 
-func (d *fakeDapr) Publish(context.Context, string, string, any) error { return d.do(func() {}) }
+func (d *fakeDapr) Publish(ctx context.Context, _, _ string, _ any) error {
+	return d.do(ctx, func() {})
+}
 
 // due returns the jobs whose instant has come.
 func (d *fakeDapr) due(now time.Time) (due []task.Revision) {

@@ -96,17 +96,10 @@ func TestNeighboursThatAreLeftAlone(t *testing.T) {
 	if err := w.planner.Delete(t.Context(), "ada", tasks[3].ID, anyVersion); err != nil {
 		t.Fatal(err)
 	}
-	locked := make(chan struct{})
-	go w.hold(fmt.Sprintf(`select from reminders where task_id = '%s' for update`, tasks[4].ID), locked, 3*time.Second)
-	<-locked
-	w.fire(wake(tasks[0]))
-	select {
-	case <-locked:
-		t.Error("it has waited for a neighbour")
-	default:
-	}
+	release := w.holdOpen(fmt.Sprintf(`select from reminders where task_id = '%s' for update`, tasks[4].ID))
+	w.fire(wake(tasks[0])) // and the others with it, which are not if one of them was waited for in vain
 	w.want("told", w.told(), "ada 1 t", "bob 5 t")
-	<-locked
+	release()
 	w.fire(wake(tasks[4]))
 	w.fire(wake(long))
 	if n := len(w.inbox()); n != 3 {
@@ -186,17 +179,10 @@ func TestNeighboursOfAProcessThatDies(t *testing.T) {
 func TestUserWhoseRowIsHeld(t *testing.T) {
 	w := newWorld(t, atNoon)
 	tasks := w.spike(10, time.Second, task.InApp)
-	locked := make(chan struct{})
-	go w.hold(`select from users where id = 'bob' for update`, locked, 6*time.Second)
-	<-locked
+	release := w.holdOpen(`select from users where id = 'bob' for update`)
 	w.fire(wake(tasks[0]))
-	select {
-	case <-locked:
-		t.Error("it has waited")
-	default:
-	}
 	w.want("told", w.told(), "ada 1 t")
-	<-locked
+	release()
 	w.fire(wake(tasks[1]))
 	w.want("told in the end", w.told(), "ada 5 t", "bob 5 t")
 }
@@ -205,8 +191,9 @@ func TestUserWhoseRowIsHeld(t *testing.T) {
 // delivered while the first one sends.
 func TestCalledTwiceAtTheSameTime(t *testing.T) {
 	w := newWorld(t, atNoon)
-	slow := &slowChannel{takes: 300 * time.Millisecond}
-	w.firer = newTeller(w.store, byEmail(slow), w.clock, settings)
+	answered := make(chan struct{}) // both calls
+	sent := 0
+	w.mail.answer = func(notify.Message) error { sent++; <-answered; return nil }
 	held := w.create(task.Draft{DueDate: in(-2 * time.Minute), Channels: []task.Channel{task.InApp}})
 	twice := w.create(task.Draft{DueDate: in(-2 * time.Minute), Channels: []task.Channel{task.Email}})
 	locked := make(chan struct{})
@@ -216,12 +203,20 @@ func TestCalledTwiceAtTheSameTime(t *testing.T) {
 	calls.Go(func() { _, _ = w.firer.Fire(t.Context(), wake(held)) }) // the others wait behind it
 	time.Sleep(200 * time.Millisecond)
 	outcomes := make([]fire.Outcome, 2)
+	var answers sync.WaitGroup
 	for i := range outcomes {
-		calls.Go(func() { outcomes[i], _ = w.firer.Fire(t.Context(), wake(twice)) })
+		answers.Add(1)
+		calls.Go(func() {
+			outcomes[i], _ = w.firer.Firer.Fire(t.Context(), wake(twice))
+			answers.Done()
+			w.firer.send()
+		})
 	}
+	answers.Wait()
+	close(answered)
 	calls.Wait()
 	slices.SortFunc(outcomes, func(a, b fire.Outcome) int { return len(a.Status) - len(b.Status) })
-	if outcomes[0].Status != fire.Success || outcomes[1].Status != fire.InProgress || slow.sent.Load() != 1 {
-		t.Errorf("%+v, sent %d times", outcomes, slow.sent.Load())
+	if outcomes[0].Status != fire.Success || outcomes[1].Status != fire.InProgress || sent != 1 {
+		t.Errorf("%+v, sent %d times", outcomes, sent)
 	}
 }

@@ -134,8 +134,7 @@ type life struct {
 	doubted map[uuid.UUID]int       // of these, those whose sender may not have learnt it
 	senders map[uuid.UUID]time.Time // when the send began that has not ended, by delivery
 
-	faults  []mishap // of the step's next calls
-	stopped []*stop  // steps that wait at a call
+	stopped []*stop // steps that wait at a call
 	current *process
 	zombies sync.WaitGroup
 }
@@ -150,10 +149,14 @@ type row struct {
 
 // process is what carries out one step.
 type process struct {
-	began time.Time
-	wait  chan struct{} // gets a value when it stops at a call, and is closed when it ends
-	still bool          // it is stopped at a call
+	began  time.Time
+	wait   chan struct{} // gets a value when it stops at a call, and is closed when it ends
+	still  bool          // it is stopped at a call
+	faults []mishap      // of its next calls
 }
+
+// processKey is that of the process in the context of its calls.
+type processKey struct{}
 
 // stop is a process that waits at a call.
 type stop struct {
@@ -191,7 +194,9 @@ func (w timeless) newLife(t *rapid.T) *life {
 		delete from deliveries; delete from reminders; delete from tasks; delete from users`)
 	l.pass(0)
 	clock := func() time.Time { return l.now }
-	l.dapr.call = func(effect func()) error { return l.call(effect, func() {}, func() bool { return true }) }
+	l.dapr.callOf = func(ctx context.Context, effect func()) error {
+		return l.call(l.caller(ctx), effect, func() {}, func() bool { return true })
+	}
 	dapr := punctual{l.dapr, l}
 	// Each step is a process of its own, which shares nothing with others.
 	l.planner = func() *schedule.Planner {
@@ -254,18 +259,21 @@ type punctual struct {
 }
 
 func (p punctual) Schedule(ctx context.Context, w task.Revision, at time.Time) error {
-	if p.life.late() {
+	if p.life.late(p.life.caller(ctx)) {
 		return errFault
 	}
 	return p.fakeDapr.Schedule(ctx, w, at)
 }
 
-// late reports whether the current process began too long ago.
-func (l *life) late() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.current != nil && l.now.Sub(l.current.began) > slowest
+// caller is the process whose call has a context: one that was stopped may still make calls
+// side by side with the one that it is stopped at, when others have their turn.
+func (l *life) caller(ctx context.Context) *process {
+	p, _ := ctx.Value(processKey{}).(*process)
+	return p
 }
+
+// late reports whether a process began too long ago.
+func (l *life) late(p *process) bool { return p != nil && l.now.Sub(p.began) > slowest }
 
 func (l *life) exec(sql string, args ...any) {
 	if _, err := l.conn.Exec(context.Background(), sql, args...); err != nil {
@@ -285,13 +293,13 @@ func (l *life) pass(d time.Duration) {
 }
 
 // step has a process do something, until it ends or is stopped.
-func (l *life) step(faults []mishap, do func() error) {
-	p := &process{began: l.now, wait: make(chan struct{})}
-	l.faults, l.current = faults, p
+func (l *life) step(faults []mishap, do func(context.Context) error) {
+	p := &process{began: l.now, wait: make(chan struct{}), faults: faults}
+	l.current = p
 	l.zombies.Add(1)
 	go func() {
 		defer l.zombies.Done()
-		if err := do(); err != nil && !errors.Is(err, errFault) && fault.CodeOf(err) != fault.CodeUnavailable && fault.CodeOf(err) != fault.CodeNotFound {
+		if err := do(context.WithValue(context.Background(), processKey{}, p)); err != nil && !errors.Is(err, errFault) && fault.CodeOf(err) != fault.CodeUnavailable && fault.CodeOf(err) != fault.CodeNotFound {
 			l.Errorf("%v", err)
 		}
 		l.mu.Lock()
@@ -307,7 +315,7 @@ func (l *life) await(p *process) {
 		time.Sleep(time.Millisecond) // for calls of its own that were made side by side
 	}
 	l.mu.Lock()
-	l.faults, l.current = nil, nil
+	p.faults, l.current = nil, nil
 	l.mu.Unlock()
 }
 
@@ -315,20 +323,20 @@ func (l *life) await(p *process) {
 func (l *life) goOn(s *stop, effect bool, faults []mishap) {
 	l.stopped = slices.DeleteFunc(l.stopped, func(other *stop) bool { return other == s })
 	l.mu.Lock()
-	l.faults, l.current, s.still = faults, s.process, false
+	s.faults, l.current, s.still = faults, s.process, false
 	l.mu.Unlock()
 	s.goOn <- effect
 	l.await(s.process)
 }
 
-// call carries out one call of the current process, with its mishap. doubt is told
+// call carries out one call of a process, with its mishap. doubt is told
 // when it took effect and the process may not learn it; inTime says whether it can
 // still take effect after the process was stopped.
-func (l *life) call(effect, doubt func(), inTime func() bool) error {
+func (l *life) call(p *process, effect, doubt func(), inTime func() bool) error {
 	l.mu.Lock()
-	f, p := none, l.current
-	if len(l.faults) > 0 {
-		f, l.faults = l.faults[0], l.faults[1:]
+	f := none
+	if p != nil && len(p.faults) > 0 {
+		f, p.faults = p.faults[0], p.faults[1:]
 	}
 	if f >= slowBefore {
 		if p.still {
@@ -382,6 +390,7 @@ func (l *life) stop(p *process, dead, dies bool) bool {
 func (l *life) Send(_ context.Context, m notify.Message) error {
 	began := l.now
 	l.mu.Lock()
+	p := l.current // a sender sends one of a user's after the other
 	if other, there := l.senders[m.ID]; there && began.Sub(other) < lease {
 		l.Errorf("delivery %s is sent while another sender has it, since %v", m.ID, began.Sub(other))
 	}
@@ -401,7 +410,7 @@ func (l *life) Send(_ context.Context, m notify.Message) error {
 			in[m.ID]++
 		}
 	}
-	if err := l.call(count(l.mails), count(l.doubted), func() bool { return l.now.Sub(began) < sendTimeout }); err != nil {
+	if err := l.call(p, count(l.mails), count(l.doubted), func() bool { return l.now.Sub(began) < sendTimeout }); err != nil {
 		return &notify.Error{Kind: notify.Unknown, Err: err}
 	}
 	return nil
@@ -487,8 +496,8 @@ func (l *life) drawRefusal() []mishap {
 }
 
 // sweep makes a sweep. A step may fail by what a fault does to Dapr, and by nothing else.
-func (l *life) sweep() error {
-	sum, _ := l.sweeper().Sweep(context.Background())
+func (l *life) sweep(ctx context.Context) error {
+	sum, _ := l.sweeper().Sweep(ctx)
 	for _, s := range sum.Steps {
 		if s.Error != "" && !strings.Contains(s.Error, errFault.Error()) && !strings.Contains(s.Error, "Dapr has taken none") {
 			return fmt.Errorf("%s: %s", s.Name, s.Error)
@@ -497,8 +506,8 @@ func (l *life) sweep() error {
 	return nil
 }
 
-func (l *life) cleanup() error {
-	l.cleaner().Cleanup(context.Background(), false)
+func (l *life) cleanup(ctx context.Context) error {
+	l.cleaner().Cleanup(ctx, false)
 	return nil
 }
 
@@ -512,8 +521,8 @@ func (l *life) draft(d *task.Draft) {
 func (l *life) create(faults []mishap) {
 	d := task.Draft{Title: "x"}
 	l.draft(&d)
-	l.step(faults, func() error {
-		_, err := l.planner().Create(context.Background(), ada, d, nil)
+	l.step(faults, func(ctx context.Context) error {
+		_, err := l.planner().Create(ctx, ada, d, nil)
 		return err
 	})
 }
@@ -545,7 +554,7 @@ func (l *life) meet() {
 	l.look()
 	for _, w := range l.wakes {
 		if r := l.held[w.ReminderID]; r.state == "fired" && r.revision == w.Number {
-			l.step([]mishap{rapid.SampledFrom([]mishap{none, refused, slowBefore, slowAfter}).Draw(l.T, "the send")}, func() error { return l.fire(w) })
+			l.step([]mishap{rapid.SampledFrom([]mishap{none, refused, slowBefore, slowAfter}).Draw(l.T, "the send")}, func(ctx context.Context) error { return l.fire(ctx, w) })
 		}
 	}
 }
@@ -566,8 +575,8 @@ func (l *life) update(id uuid.UUID) {
 	case "title":
 		change = func(d *task.Draft) { d.Title += "x" }
 	}
-	l.step(l.drawFaults(), func() error {
-		_, err := l.planner().Update(context.Background(), ada, id, func(t task.Task) (task.Draft, error) {
+	l.step(l.drawFaults(), func(ctx context.Context) error {
+		_, err := l.planner().Update(ctx, ada, id, func(t task.Task) (task.Draft, error) {
 			change(&t.Draft)
 			return t.Draft, nil
 		})
@@ -576,7 +585,7 @@ func (l *life) update(id uuid.UUID) {
 }
 
 func (l *life) remove(id uuid.UUID) {
-	l.step(l.drawFaults(), func() error { return l.planner().Delete(context.Background(), ada.ID, id, anyVersion) })
+	l.step(l.drawFaults(), func(ctx context.Context) error { return l.planner().Delete(ctx, ada.ID, id, anyVersion) })
 }
 
 // callback is one that Dapr should not make: a second one, one that is
@@ -589,13 +598,13 @@ func (l *life) callback() {
 	if r := l.held[w.ReminderID]; r.state == "armed" && r.fireAt.After(l.now) && r.fireAt.Sub(l.now) <= task.EarlyTolerance {
 		return // it would wait, and time stands still
 	}
-	l.step(l.drawFaults(), func() error { return l.fire(w) })
+	l.step(l.drawFaults(), func(ctx context.Context) error { return l.fire(ctx, w) })
 }
 
 // fire makes a callback. One for an old revision does nothing, and is told so.
-func (l *life) fire(w task.Revision) error {
+func (l *life) fire(ctx context.Context, w task.Revision) error {
 	r, there := l.held[w.ReminderID]
-	o, err := l.firer.Fire(context.Background(), w)
+	o, err := l.firer.Fire(ctx, w)
 	if !there && (o.Status != fire.Skipped || err != nil) {
 		l.Errorf("a callback for what is not there: %+v, %v", o, err)
 	}
@@ -611,8 +620,8 @@ func (l *life) fireJob(w task.Revision, faults []mishap) {
 	if r := l.held[w.ReminderID]; r.state == "armed" && r.fireAt.After(l.now) && r.fireAt.Sub(l.now) <= task.EarlyTolerance {
 		return
 	}
-	l.step(faults, func() error {
-		err := l.fire(w)
+	l.step(faults, func(ctx context.Context) error {
+		err := l.fire(ctx, w)
 		if err == nil {
 			l.dapr.mu.Lock()
 			defer l.dapr.mu.Unlock()

@@ -183,7 +183,7 @@ func TestSweepEndsInTheMiddleOfALoss(t *testing.T) {
 		}
 	}
 	rules := sweepRules
-	rules.Budget = time.Second
+	rules.Budget = 5 * time.Second // of which the step has less than the wait for a lock
 	sum, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
 	if now, readErr := w.store.Sentinel(t.Context()); err != nil || readErr != nil || sum.Sentinel != "lost" || sum.Complete || sum.Unconfirmed != 0 || now == before {
 		t.Errorf("held up: %+v, %v; %s, %v", sum, err, now, readErr)
@@ -442,7 +442,7 @@ func TestHangingProviderDoesNotHoldUpTheInbox(t *testing.T) {
 	}
 	w.firer = newTeller(w.store, byEmail(&slowChannel{takes: time.Second}), w.clock, settings)
 	rules := sweepRules
-	rules.Budget = 3 * time.Second
+	rules.Budget = 15 * time.Second
 	sum, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
 	if n := len(w.inbox()); n != 100 {
 		t.Errorf("%d of 100 in the inbox after a sweep of %v: %+v %v", n, rules.Budget, sum, err)
@@ -460,7 +460,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 	w.dapr.err, w.dapr.scheduled = nil, nil
 	w.dapr.onCall = func(context.Context) { time.Sleep(300 * time.Millisecond) }
 	rules := sweepRules
-	rules.Budget, rules.Calls = time.Second, 1
+	rules.Budget, rules.Calls = 4*time.Second, 1
 	sum, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
 	if err != nil || sum.Complete || sum.Scheduled == 0 || sum.Scheduled+sum.Pending != 40 {
 		t.Errorf("%+v, %v", sum, err)

@@ -87,7 +87,7 @@ func TestPurge(t *testing.T) {
 		want string
 	}{
 		{"a task just old enough", store.DeletedTasks, 1, `update tasks set deleted_at = now() - interval '30 d 1 s' where id = $1`, none},
-		{"a task not quite old enough", store.DeletedTasks, 0, `update tasks set deleted_at = now() - interval '30 d' + interval '10 s' where id = $1`, all},
+		{"a task not quite old enough", store.DeletedTasks, 0, `update tasks set deleted_at = now() - interval '30 d' + interval '1 min' where id = $1`, all},
 		{"a task that is not deleted", store.DeletedTasks, 0, `update tasks set updated_at = now() - interval '1000 d' where id = $1`, all},
 		{"an old task with an open delivery", store.DeletedTasks, 0, `
 			with x as (update deliveries set state = 'planned', finished_at = null, next_attempt_at = now() - interval '200 d' where id = $3)
@@ -100,14 +100,14 @@ func TestPurge(t *testing.T) {
 			update tasks set deleted_at = now() - interval '100 d' where id = $1`, all},
 
 		{"a removed reminder just old enough", store.RemovedReminders, 1, `update reminders set removed_at = now() - interval '30 d 1 s' where id = $2`, "1 task 0 reminder 0 current 0 before"},
-		{"a removed reminder not quite old enough", store.RemovedReminders, 0, `update reminders set removed_at = now() - interval '30 d' + interval '10 s' where id = $2`, all},
+		{"a removed reminder not quite old enough", store.RemovedReminders, 0, `update reminders set removed_at = now() - interval '30 d' + interval '1 min' where id = $2`, all},
 		{"a reminder that is not removed", store.RemovedReminders, 0, `update reminders set fire_at = now() - interval '1000 d' where id = $2`, all},
 		{"a removed reminder with an open delivery", store.RemovedReminders, 0, `
 			with x as (update deliveries set state = 'unknown', finished_at = null, next_attempt_at = now() - interval '200 d' where id = $3)
 			update reminders set removed_at = now() - interval '100 d' where id = $2`, all},
 
 		{"deliveries just old enough", store.FinishedDeliveries, 2, `update deliveries set finished_at = now() - interval '30 d 1 s' where reminder_id = $2`, "1 task 1 reminder 0 current 0 before"},
-		{"deliveries not quite old enough", store.FinishedDeliveries, 0, `update deliveries set finished_at = now() - interval '30 d' + interval '10 s' where reminder_id = $2`, all},
+		{"deliveries not quite old enough", store.FinishedDeliveries, 0, `update deliveries set finished_at = now() - interval '30 d' + interval '1 min' where reminder_id = $2`, all},
 		{"an old delivery that is replayed", store.FinishedDeliveries, 1, `update deliveries set state = 'planned', finished_at = null, next_attempt_at = now() where id = $3`, "1 task 1 reminder 1 current 0 before"},
 		{"a delivery that waits for an operator", store.FinishedDeliveries, 1, `update dead_letters set state = 'dead' where delivery_id = $3`, "1 task 1 reminder 1 current 0 before"},
 	}
@@ -143,7 +143,7 @@ func TestPurgeByAge(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
 	exec(t, c, `insert into users (id, last_seq) values ('ada', 4), ('eve', 1)`)
-	const ages = `(values (1, now() - interval '30 d 1 s'), (2, now() - interval '30 d' + interval '10 s')) as x (n, at)`
+	const ages = `(values (1, now() - interval '30 d 1 s'), (2, now() - interval '30 d' + interval '1 min')) as x (n, at)`
 	exec(t, c, `insert into notifications (id, user_id, seq, task_id, title, body, read_at) select gen_random_uuid(), 'ada', n, gen_random_uuid(), n, '', at from `+ages)
 	exec(t, c, `insert into notifications (id, user_id, seq, task_id, title, body, created_at) values (gen_random_uuid(), 'ada', 3, gen_random_uuid(), '3', '', '2000-01-01Z')`)
 	exec(t, c, `insert into notifications (id, user_id, seq, task_id, title, body, read_at) select gen_random_uuid(), u.id, u.last_seq, gen_random_uuid(), 'the latest', '', '2000-01-01Z' from users u`)

@@ -184,14 +184,15 @@ func TestMarksAndLosses(t *testing.T) {
 						hold(`insert into reminders (id, task_id, user_id, before, state, revision) values ($1, $2, 'ada', '0', 'cancelled', 1)`, told.Reminders[0].ID, otherTask(t, s))
 					}
 					both.Go(markIt)
-					time.Sleep(300 * time.Millisecond)
+					waiting(t, url, 1)
 					both.Go(findLoss)
+					waiting(t, url, 2)
 				} else {
 					hold(`select pg_advisory_xact_lock($1)`, store.SentinelLock)
 					hold(`insert into sentinel values (true, 'new')`)
 					both.Go(markIt)
+					waiting(t, url, 1)
 				}
-				time.Sleep(300 * time.Millisecond)
 				end := tx.Commit
 				if first == "mark" {
 					end = tx.Rollback
@@ -205,6 +206,17 @@ func TestMarksAndLosses(t *testing.T) {
 					t.Errorf("%+v, %v", stored.Reminders, err)
 				}
 			})
+		}
+	}
+}
+
+// waiting waits until so many sessions wait for a lock.
+func waiting(t *testing.T, url string, n int) {
+	t.Helper()
+	c := connect(t, url)
+	for deadline := time.Now().Add(time.Minute); count(t, c, `pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`) < n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d sessions never waited for a lock", n)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func Start(t testing.TB, dir string, app net.Addr) *Dapr {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Daprd.Stop(context.Background()) })
-	ready, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ready, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for _, p := range []*process.Process{d.Scheduler, d.Daprd} {
 		if err := p.Ready(ready); err != nil {

@@ -151,7 +151,7 @@ func database(name string) string {
 // closed would make it fail, so it tries again for a while.
 func create(name, template string) error {
 	var err error
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); {
 		err = execute("CREATE DATABASE " + name + " TEMPLATE " + template)
 		inUse, ok := errors.AsType[*pgconn.PgError](err)
 		if !ok || inUse.Code != "55006" {

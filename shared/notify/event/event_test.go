@@ -213,15 +213,18 @@ func TestFailures(t *testing.T) {
 		"component gone since": {fail(codes.NotFound), notify.Retry},
 		"the broker's failure": {fail(codes.Internal), notify.Unknown},
 		"daprd going away":     {fail(codes.Unavailable), notify.Unknown},
-		"no answer in time":    {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, notify.Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, channel := serve(t, tt.answer)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-			defer cancel()
-			check(t, channel.Send(ctx, message()), tt.want, secret)
+			check(t, channel.Send(t.Context(), message()), tt.want, secret)
 		})
 	}
+	t.Run("no answer in time", func(t *testing.T) {
+		_, _, channel := serve(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // in which it is published on a busy machine, too
+		defer cancel()
+		check(t, channel.Send(ctx, message()), notify.Unknown, secret)
+	})
 	t.Run("daprd dies with the event", func(t *testing.T) {
 		began := make(chan struct{})
 		_, server, channel := serve(t, func(ctx context.Context) error {
