@@ -9,6 +9,7 @@ SEED  ?= 0
 PLATFORMS ?= linux/amd64
 REPO  ?=
 RUN   ?=
+CLUSTER ?=
 TOOL  := go tool -modfile=tools/go.mod
 TESTS := $(TOOL) gotestsum --format pkgname --hide-summary=skipped --
 
@@ -60,6 +61,7 @@ fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=3s each
 
 .PHONY: cluster
 cluster: ## Run a real Kubernetes with Knative and Dapr here, and Duebell on it (root on Linux; the first time takes 40 minutes)
+	@if [ -n "$(CLUSTER)" ]; then echo "CLUSTER=$(CLUSTER) is not supported yet: nobody has tried Duebell on kind. Leave it out, or follow docs/deploy.md on a cluster of yours." >&2; exit 2; fi
 	@CGO_ENABLED=0 go -C tools/cluster build -o ../../build/bin/cluster .
 	@exec build/bin/cluster up
 

@@ -25,8 +25,8 @@ func checks() []checked {
 		{"policies are enforced", promise{securityPage, "NetworkPolicies let a function reach DNS"}, policies},
 		{"only public paths are public", promise{deployPage, "can't be reached from outside"}, public},
 		{"the namespace admits restricted pods only", promise{deployPage, "the namespace enforces `restricted`"}, restricted},
-		{"from zero, 20 times", promise{deployPage, "The path of a reminder while trigger-reminder is not running"}, fromZero},
 		{"what is awake while nothing happens", promise{deployPage, "While nothing happens"}, idle},
+		{"from zero, 20 times", promise{deployPage, "The path of a reminder while trigger-reminder is not running"}, fromZero},
 		{"1,000 due in one second, from zero", promise{deployPage, "A spike of reminders in one second is bounded by trigger-reminder"}, spike},
 		{"update and delete while all is at zero", promise{"docs/guarantees.md", "If it is moved, the same holds for the old instant"}, changes},
 		{"the inbox is live through the gateway", promise{deployPage, "Streams keep it awake"}, streams},
@@ -43,6 +43,7 @@ func checks() []checked {
 		{"backup and restore", promise{deployPage, "## Backup and restore"}, restore},
 		{"doctor finds nothing wrong", promise{deployPage, "duebell doctor"}, doctor},
 		{"it can be taken away", promise{deployPage, "deletes the namespace, with the secrets"}, takenAway},
+		{"one command puts it back", promise{deployPage, "Called without settings, it applies the overlay that is there"}, atOnce},
 	}
 }
 

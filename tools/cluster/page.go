@@ -28,6 +28,7 @@ var documented = map[string]commands{
 	"stop":       {deployPage, "Backup and restore", "delete pingsources"},
 	"mark":       {deployPage, "Backup and restore", "psql"},
 	"take away":  {deployPage, "Taking it away", "kubectl delete -k"},
+	"at once":    {deployPage, "In one command", "duebell deploy"},
 
 	"restart":         {securityPage, "Changing secrets", "restart() {"},
 	"app token":       {securityPage, "Changing secrets", "put dapr-app-token"},

@@ -167,6 +167,10 @@ func (d *dapr) configure(sidecar *patcher.SidecarConfig) {
 			d.fault("with %s%s Dapr's injector may pass daprd's pods by", injector, selector)
 		}
 	}
+	const watch = "dapr_operator.watchInterval"
+	if slices.Contains([]string{"0", "once"}, value[string](d, watch)) {
+		d.fault("without %s a pod of daprd that was made while Dapr's injector did not answer stays without it", watch)
+	}
 }
 
 // checkVolumes checks that the page says which volumes the chart wants.

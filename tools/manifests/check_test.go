@@ -166,6 +166,7 @@ func TestMistakesInstallingDaprAreFound(t *testing.T) {
 	}
 	for name, mistake := range map[string]struct{ old, replacement, want string }{
 		"a setting left out":               {" --set dapr_sidecar_injector.sidecarDropALLCapabilities=true", "", `daprd-analytics: unrestricted capabilities (unrestricted capabilities (container "daprd"`},
+		"pods that stay without daprd":     {" --set dapr_operator.watchInterval=1m", "", "stays without it"},
 		"a setting that is misspelt":       {"sidecarDropALLCapabilities=true", "sidecarDropAllCapabilities=true", "sidecarDropAllCapabilities=true, which Dapr's chart does not have"},
 		"a setting with a wrong value":     {"sidecarDropALLCapabilities=true", "sidecarDropALLCapabilities=yes-please", "or has as something else"},
 		"a setting that has daprd as root": {"sidecarDropALLCapabilities=true", "sidecarDropALLCapabilities=true,dapr_sidecar_injector.sidecarRunAsNonRoot=false", "daprd: runAsNonRoot != true"},

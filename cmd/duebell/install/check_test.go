@@ -60,6 +60,7 @@ const (
 	endpoints = "/apis/discovery.k8s.io/v1/namespaces/kourier-system/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkourier-internal"
 	public    = "/apis/gateway.networking.k8s.io/v1/namespaces/gateways/gateways/public"
 	daprd     = "/apis/apps/v1/namespaces/duebell/deployments"
+	pods      = "/api/v1/namespaces/duebell/pods?labelSelector=duebell.dev%2Fpart"
 	functions = "/apis/serving.knative.dev/v1/namespaces/duebell/services"
 	pings     = "/apis/sources.knative.dev/v1/namespaces/duebell/pingsources"
 	route     = "/apis/gateway.networking.k8s.io/v1/namespaces/duebell/httproutes/duebell"
@@ -118,6 +119,8 @@ func TestMistakesAreFound(t *testing.T) {
 		"no Dapr":                         {gone("/apis/dapr.io/v1alpha1"), "✗ dapr: Dapr is not installed", "sidecarDropALLCapabilities=true"},
 		"an old Dapr":                     {changed(dapr, `"1.18.3"`, `"1.17.9"`), "✗ dapr: Dapr is 1.17.9, and Duebell needs 1.18", "helm upgrade"},
 		"a Dapr whose scheduler stops":    {changed(dapr, `"1.18.3"`, `"1.18.1"`), "! dapr: Dapr is 1.18.1, whose scheduler may stop", "--version 1.18.3"},
+		"a Dapr that does not look":       {changed(dapr, `"--watch-interval","1m"`, `"--watch-interval","0"`), "! dapr: Dapr 1.18.3 is ready, and does not look for pods", "watchInterval=1m"},
+		"a Dapr that looks once":          {changed(dapr, `"--watch-interval","1m"`, `"--watch-interval","once"`), "! dapr: Dapr 1.18.3 is ready, and does not look for pods", "watchInterval=1m"},
 		"a Dapr with one copy of each":    {changed(dapr, `"replicas":3,"selector"`, `"replicas":1,"selector"`), "! dapr: Dapr 1.18.3 is ready, with one copy of dapr-operator", "ha.enabled=true"},
 		"an injector as the chart has it": {changed(injector, `"SIDECAR_DROP_ALL_CAPABILITIES","value":"true"`, `"SIDECAR_DROP_ALL_CAPABILITIES","value":"false"`), "✗ dapr injector: the option sidecarDropALLCapabilities is not set", "dapr_sidecar_injector.sidecarDropALLCapabilities=true"},
 		"an injector that says nothing":   {changed(injector, "SIDECAR_DROP_ALL_CAPABILITIES", "OTHER"), "✗ dapr injector: the option sidecarDropALLCapabilities", ""},
@@ -158,11 +161,15 @@ func TestMistakesAreFound(t *testing.T) {
 		"a secret that may not be seen": {func(f *fake) {
 			f.fails["get --raw "+secretsPath+"dapr-api-token"] = "Error from server (Forbidden): secrets"
 		}, "! secrets: the secret dapr-api-token: your user", ""},
-		"another database":                  {secret("duebell-database", "DATABASE_URL", "postgres://other.test/duebell"), "! secrets: the secret duebell-database names another database", ""},
-		"a migration that failed":           {changed(migrating, `"type":"Complete"`, `"type":"Failed"`), "✗ migration: the job migrate has failed: Reached", "logs job/migrate"},
-		"a migration that is under way":     {changed(migrating, `"type":"Complete"`, `"type":"Suspended"`), "! migration: the job migrate is not done", "logs job/migrate"},
-		"a migration that was tidied away":  {gone(migrating), "✓ schema: it is migrated", ""},
-		"daprds that Kubernetes refuses":    {changed(daprd, `"availableReplicas":2,"conditions":[`, `"availableReplicas":0,"conditions":[{"type":"ReplicaFailure","status":"True","reason":"FailedCreate","message":"violates PodSecurity"},`), "✗ daprd: daprd: no copy is ready: violates PodSecurity", "describe pods"},
+		"another database":                 {secret("duebell-database", "DATABASE_URL", "postgres://other.test/duebell"), "! secrets: the secret duebell-database names another database", ""},
+		"a migration that failed":          {changed(migrating, `"type":"Complete"`, `"type":"Failed"`), "✗ migration: the job migrate has failed: Reached", "logs job/migrate"},
+		"a migration that is under way":    {changed(migrating, `"type":"Complete"`, `"type":"Suspended"`), "! migration: the job migrate is not done", "logs job/migrate"},
+		"a migration that was tidied away": {gone(migrating), "✓ schema: it is migrated", ""},
+		"daprds that Kubernetes refuses":   {changed(daprd, `"availableReplicas":2,"conditions":[`, `"availableReplicas":0,"conditions":[{"type":"ReplicaFailure","status":"True","reason":"FailedCreate","message":"violates PodSecurity"},`), "✗ daprd: daprd: no copy is ready: violates PodSecurity", "describe pods"},
+		"a pod without daprd": {func(f *fake) {
+			f.change(daprd, `"availableReplicas":2`, `"availableReplicas":1`)
+			f.cluster[pods] = `{"items": [{"metadata": {"name": "daprd-7c5d"}, "spec": {"containers": [{"name": "pause"}]}}, {"metadata": {"name": "daprd-9f2b"}, "spec": {"containers": [{"name": "pause"}, {"name": "daprd"}]}}]}`
+		}, "✗ daprd: daprd-7c5d was made while Dapr's injector did not answer", "delete pod daprd-7c5d"},
 		"one daprd":                         {changed(daprd, `"availableReplicas":2`, `"availableReplicas":1`), "! daprd: daprd: 1 of 2", "get pods"},
 		"daprds that were scaled away":      {changed(daprd, `"spec":{"replicas":2`, `"spec":{"replicas":0`), "✗ daprd: daprd is scaled to nothing", "--replicas=2"},
 		"no daprd":                          {changed(daprd, `"name":"daprd"`, `"name":"other"`), "✗ daprd: there is no Deployment daprd", "apply -k manifests/overlays/production"},

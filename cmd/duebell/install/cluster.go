@@ -20,7 +20,7 @@ const (
 	setIngress     = `kubectl patch configmap config-network -n knative-serving --type merge -p '{"data": {"ingress-class": "kourier.ingress.networking.knative.dev"}}'`
 	installGateway = "kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.6.0/standard-install.yaml"
 	installDapr    = "helm upgrade --install dapr dapr --repo https://dapr.github.io/helm-charts/ --version 1.18.3 -n dapr-system --create-namespace" +
-		" --set global.ha.enabled=true --set dapr_sidecar_injector.sidecarDropALLCapabilities=true --wait"
+		" --set global.ha.enabled=true --set dapr_sidecar_injector.sidecarDropALLCapabilities=true --set dapr_operator.watchInterval=1m --wait"
 	changeDapr = "helm upgrade dapr dapr --repo https://dapr.github.io/helm-charts/ -n dapr-system --reuse-values --wait"
 )
 
@@ -332,7 +332,21 @@ func (i *inspection) dapr(ctx context.Context) []Finding {
 			return []Finding{hint(changeDapr+" --set global.ha.enabled=true", "Dapr %s is ready, with one copy of %s: while that is away, no daprd can start", version, d.Metadata.Name)}
 		}
 	}
+	if !watches(all[0]) {
+		return []Finding{hint(changeDapr+" --set dapr_operator.watchInterval=1m",
+			"Dapr %s is ready, and does not look for pods that were made without daprd while its injector did not answer: they would stay so, and reminders would wait for the sweep", version)}
+	}
 	return []Finding{good("Dapr %s is ready", version)}
+}
+
+// watches reports whether Dapr's operator deletes pods which should have a daprd and have none.
+func watches(operator workload) bool {
+	for _, c := range operator.Spec.Template.Spec.Containers {
+		if at := slices.Index(c.Args, "--watch-interval"); at >= 0 && at+1 < len(c.Args) {
+			return !slices.Contains([]string{"0", "once", ""}, c.Args[at+1])
+		}
+	}
+	return false
 }
 
 // injector looks whether the daprds that Dapr adds to pods may run where Duebell is: the

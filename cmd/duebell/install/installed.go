@@ -55,11 +55,29 @@ func (i *inspection) daprds(ctx context.Context) (found []Finding) {
 			ready = append(ready, name)
 		}
 	}
-	if !slices.Contains(ready, "daprd") && len(found) == 0 {
-		found = append(found, bad(i.apply(), "there is no Deployment daprd"))
+	switch {
+	case len(found) > 0:
+		return append(found, i.withoutDaprd(ctx)...)
+	case !slices.Contains(ready, "daprd"):
+		return []Finding{bad(i.apply(), "there is no Deployment daprd")}
 	}
-	if len(found) == 0 {
-		found = append(found, good("%s: ready", strings.Join(ready, ", ")))
+	return []Finding{good("%s: ready", strings.Join(ready, ", "))}
+}
+
+// withoutDaprd finds pods that were made while Dapr's injector did not answer: they have no daprd,
+// and never get one.
+func (i *inspection) withoutDaprd(ctx context.Context) (found []Finding) {
+	pods, err := list[pod](ctx, i.Kubectl, "/api/v1/namespaces/"+namespace+"/pods?labelSelector=duebell.dev%2Fpart")
+	if err != nil {
+		return []Finding{unseen("pods", err)}
+	}
+	for _, p := range pods {
+		has := func(name string) bool {
+			return slices.ContainsFunc(p.Spec.Containers, func(c container) bool { return c.Name == name })
+		}
+		if has("pause") && !has("daprd") {
+			found = append(found, bad("kubectl -n duebell delete pod "+p.Metadata.Name, "%s was made while Dapr's injector did not answer, and has no daprd in it", p.Metadata.Name))
+		}
 	}
 	return found
 }

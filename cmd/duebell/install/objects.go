@@ -77,8 +77,9 @@ type keyRef struct {
 }
 
 type container struct {
-	Name  string `json:"name"`
-	Image string `json:"image"`
+	Name  string   `json:"name"`
+	Image string   `json:"image"`
+	Args  []string `json:"args"`
 	Env   []struct {
 		Name      string `json:"name"`
 		Value     string `json:"value"`
@@ -106,6 +107,12 @@ type podSpec struct {
 }
 
 type podTemplate struct {
+	Metadata metadata `json:"metadata"`
+	Spec     podSpec  `json:"spec"`
+}
+
+// pod is one that runs, or should.
+type pod struct {
 	Metadata metadata `json:"metadata"`
 	Spec     podSpec  `json:"spec"`
 }
