@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/metrics"
@@ -34,6 +35,9 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	ctx, end := trace.Continue(ctx, l.Trace, "deliver")
 	defer end()
 
+	if l.SuppressedSince != nil || l.Unverified && !l.Withdrawn && l.Verification == nil {
+		return s.tellInstead(ctx, l, began)
+	}
 	sendErr := s.send(ctx, l, leased.Add(s.rules.SendTimeout))
 	took := time.Since(leased)
 	metrics.SendTook(string(l.Channel), took)
@@ -47,17 +51,44 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	slog.InfoContext(ctx, "delivery tried", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "provider", l.Provider,
 		"attempt", l.Attempts, "state", ending.State, "error", ending.Error)
 
-	state := string(ending.State)
-	if err := s.record(ctx, ending, began); err != nil {
-		slog.ErrorContext(ctx, "what became of a delivery could not be recorded: it will be sent again", "delivery_id", l.ID, "state", ending.State, "error", err)
-		state = metrics.Unrecorded
-	}
-	metrics.Tried(string(l.Channel), state)
+	state := s.settle(ctx, ending, began)
 	return result{
 		state: ending.State, wait: ending.Wait, asked: asked,
 		hung: sendErr != nil && took >= s.rules.SendTimeout/2,
 		lost: state == metrics.Unrecorded,
 	}
+}
+
+// settle records what became of an attempt, and counts it. It returns what it is counted as.
+func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Time) (state string) {
+	l := ending.Of
+	state = string(ending.State)
+	if err := s.record(ctx, ending, began); err != nil {
+		slog.ErrorContext(ctx, "what became of a delivery could not be recorded: it will be sent again", "delivery_id", l.ID, "state", ending.State, "error", err)
+		state = metrics.Unrecorded
+	}
+	metrics.Tried(string(l.Channel), state)
+	return state
+}
+
+// tellInstead has a reminder told in-app that may not be sent to its address any more: its
+// grace is over, say, or its owner has said stop.
+func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Time) result {
+	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: &store.Notification{
+		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title,
+		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
+	}}
+	if l.SuppressedSince != nil {
+		ending.State, ending.Error = store.SuppressedState, store.SuppressedProblem(*l.SuppressedSince)
+	}
+	slog.InfoContext(ctx, "delivery not tried: its address may not be written to", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "state", ending.State)
+	if s.settle(ctx, ending, began) == metrics.Unrecorded {
+		return result{lost: true}
+	}
+	if err := s.store.Hint(ctx, []string{l.UserID}); err != nil {
+		slog.DebugContext(ctx, "an inbox is told late", "error", err)
+	}
+	return result{state: ending.State}
 }
 
 // sentPatience is for how long it is tried to record that a delivery was sent, whether or
@@ -76,7 +107,7 @@ func (s *Sender) record(ctx context.Context, ending store.Ending, began time.Tim
 	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 250*time.Millisecond // before others look
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		record := s.endings.Do
-		if ending.Gone { // which waits for its user's row, and is not to hold up the others
+		if ending.Lone() { // which waits for its user's row, and is not to hold up the others
 			record = func(ctx context.Context, e ...store.Ending) error { return s.store.Finish(ctx, store.Alone, e...) }
 		}
 		err := record(ctx, ending)
@@ -94,6 +125,12 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	switch {
 	case l.Round > s.rules.MaxAttempts:
 		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could say what came of it")}
+	case l.Verification != nil && l.Verification.Verified:
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address is verified already")}
+	case l.Verification != nil && l.Verification.Refused:
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address's owner wants no such messages")}
+	case l.Verification != nil && provider == nil:
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("this channel is not set up here")}
 	case l.Withdrawn:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it is not in your preferences any more")}
 	case provider == nil && l.ProviderFixed:
@@ -105,11 +142,18 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	if l.Channel == task.Push {
 		_, to, _ = strings.Cut(to, ":")
 	}
+	var verification *notify.Verification
+	if l.Verification != nil {
+		if verification = s.links.Message(l.ID, l.Verification.AddressHash); verification == nil {
+			return &notify.Error{Kind: notify.Permanent, Err: errors.New("addresses can't be verified here: PUBLIC_URL and VERIFY_KEY are not set")}
+		}
+	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	return provider.Send(ctx, notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
+		Verification: verification,
 	})
 }
 

@@ -9,8 +9,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
+	"github.com/duebell/duebell/shared/verify"
 )
 
 const (
@@ -34,6 +36,7 @@ type Sender struct {
 	channels Channels
 	names    map[task.Channel][]string // of the channels' providers
 	rules    Rules
+	links    verify.Links
 	endings  together.Group[store.Ending]
 
 	mu      sync.Mutex
@@ -43,10 +46,10 @@ type Sender struct {
 	stopped bool
 }
 
-// NewSender makes a Sender with the external channels that are set up. Its caller closes
-// s, after Stop.
-func NewSender(s *store.Store, channels Channels, rules Rules) *Sender {
-	sender := &Sender{store: s, channels: channels, names: channels.Names(), rules: rules}
+// NewSender makes a Sender with the external channels that are set up. links are what owners
+// of addresses are asked by. Its caller closes s, after Stop.
+func NewSender(s *store.Store, channels Channels, rules Rules, links verify.Links) *Sender {
+	sender := &Sender{store: s, channels: channels, names: channels.Names(), rules: rules, links: links}
 	sender.endings.Most, sender.endings.Pause = mostTogether, betweenEndings
 	sender.endings.Everyones = store.IsAway
 	sender.endings.Call = func(ctx context.Context, endings []store.Ending) error {
@@ -156,16 +159,37 @@ type item struct {
 	asked      []time.Duration
 }
 
-// lease takes deliveries for this sender. Those that can't be taken now are left out.
+// lease takes deliveries for this sender. Those that can't be taken now are left out. Which of
+// their addresses are suppressed is looked up when they are leased, so that what is said to
+// be stopped is not sent from then on, but for what is being handed over at that moment.
 func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store.Leased, error) {
 	ids := make([]uuid.UUID, len(chosen))
 	for i, c := range chosen {
 		ids[i] = c.id
 	}
 	all, err := s.store.Lease(ctx, s.rules.Lease, s.names, ids...)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lookUp(ctx, all); err != nil {
+		return nil, err
+	}
 	leased := make(map[uuid.UUID]*store.Leased, len(all))
 	for _, l := range all {
 		leased[l.ID] = l
 	}
-	return leased, err
+	return leased, nil
+}
+
+// lookUp notes which of leased deliveries go to addresses that are suppressed.
+func (s *Sender) lookUp(ctx context.Context, leased []*store.Leased) error {
+	addresses := make([]suppress.Address, len(leased))
+	for i, l := range leased {
+		addresses[i] = s.rules.Suppression.Hashes(l.Channel, l.Target)
+	}
+	found, err := s.store.Suppressed(ctx, addresses)
+	for i, l := range leased {
+		l.SuppressedSince = found.Since(addresses[i])
+	}
+	return err
 }

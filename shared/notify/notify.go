@@ -36,6 +36,8 @@ type Message struct {
 	Language string
 	// Secrets sign a webhook's post, the newest first. None: it is not signed.
 	Secrets []config.Secret
+	// Verification, if set, is all that the message says: it is about no task.
+	Verification *Verification
 }
 
 // Headline is the title on one line and without control characters, for subjects
@@ -47,6 +49,9 @@ func (m Message) Headline() string {
 // Text is the message in plain text, without control characters but for line breaks
 // and tabs.
 func (m Message) Text() string {
+	if m.Verification != nil {
+		return m.verificationText()
+	}
 	parts := []string{m.Title}
 	for _, part := range []string{m.Due(), m.Notes} {
 		if part != "" {

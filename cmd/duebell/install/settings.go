@@ -224,6 +224,7 @@ const (
 	apiToken       = "dapr-api-token"
 	appToken       = "dapr-app-token"
 	callbackSecret = "duebell-callback"
+	verifySecret   = "duebell-verify"
 )
 
 // makeSecret says how the secrets are made, as docs/deploy.md does.
@@ -232,6 +233,7 @@ var makeSecret = map[string]string{
 	apiToken:        `--from-literal=token="$(openssl rand -hex 32)"`,
 	appToken:        `--from-literal=token="$(openssl rand -hex 32)"`,
 	callbackSecret:  `--from-literal=APP_API_TOKEN="$(kubectl -n duebell get secret dapr-app-token -o jsonpath='{.data.token}' | base64 -d)"`,
+	verifySecret:    `--from-literal=VERIFY_KEY="$(openssl rand -hex 32)"`,
 	"duebell-kafka": `--from-literal=username=duebell --from-literal=password="$KAFKA_PASSWORD" --from-literal=ca="$KAFKA_CA"`,
 	"duebell-redis": `--from-literal=password="$REDIS_PASSWORD"`,
 }

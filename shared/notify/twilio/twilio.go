@@ -60,15 +60,17 @@ type Channel struct {
 	cfg    Config
 	url    *url.URL
 	client *http.Client
+	report string
 }
 
-// New makes the channel. The configuration must be valid.
-func New(cfg Config) (*Channel, error) {
+// New makes the channel. The configuration must be valid. Twilio reports what becomes of a
+// message to the URL report, unless that is "".
+func New(cfg Config, report string) (*Channel, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("TWILIO_URL: %w", err)
 	}
-	return &Channel{cfg, u, notify.NewClient()}, nil
+	return &Channel{cfg, u, notify.NewClient(), report}, nil
 }
 
 // Send sends one message to the number in m.To. The error is a *notify.Error.
@@ -81,6 +83,9 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	caller.SetAccountSid(c.cfg.AccountSID)
 	params := &openapi.CreateMessageParams{}
 	params.SetTo(m.To).SetBody(sms.Text(m))
+	if c.report != "" {
+		params.SetStatusCallback(c.report + "?" + url.Values{notify.DeliveryName: {m.ID.String()}}.Encode())
+	}
 	if service.MatchString(c.cfg.From) {
 		params.SetMessagingServiceSid(c.cfg.From)
 	} else {
