@@ -226,19 +226,19 @@ func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errNoLink
 	}
-	if !isAgain(w, r) {
-		if err := h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error { return tx.RefuseVerifications(ctx, hash) }); err != nil {
-			return err
-		}
-		return writeOwnerPage(w, ownerPage{NotMe: true})
-	}
 	v, err := h.store.FindVerification(r.Context(), id)
 	if err != nil {
 		return err
 	}
 	hashes := [][]byte{hash}
 	if v != nil { // by all keys
-		hashes = append(hashes, h.keys.AddressHashes(v.Address)...)
+		hashes = append(hashes, verify.AddressHashes(h.list, v.Address)...)
+	}
+	if !isAgain(w, r) {
+		if err := h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error { return h.refuse(ctx, tx, v, hashes) }); err != nil {
+			return err
+		}
+		return writeOwnerPage(w, ownerPage{NotMe: true})
 	}
 	if err := h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error { return tx.AllowVerifications(ctx, hashes) }); err != nil {
 		return err
@@ -260,6 +260,22 @@ func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
 		h.wake()
 	}
 	return writeOwnerPage(w, shown)
+}
+
+// refuse has nobody ask the owner of an address any more. If reminders still went there, in
+// the grace of the user whom v was sent for, they no longer do.
+func (h handler) refuse(ctx context.Context, tx store.Tx, v *store.Verification, hashes [][]byte) error {
+	if err := tx.RefuseVerifications(ctx, hashes); err != nil || v == nil {
+		return err
+	}
+	p, _, err := tx.LockPreferences(ctx, v.UserID)
+	if fault.CodeOf(err) == fault.CodeNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return tx.EndGraceOf(ctx, v.UserID, p.Listed(v.Address))
 }
 
 // openVerification returns what the request's link is about.

@@ -316,3 +316,32 @@ func TestReportsInAnyOrder(t *testing.T) {
 		}
 	})
 }
+
+// What a provider reports of a message that it never answered for settles it: it was taken, and
+// is not sent again.
+func TestReportsOfWhatNobodyAnsweredFor(t *testing.T) {
+	for name, settle := range map[string]string{"tried again later": "", "given up": `update deliveries set state = 'exhausted', next_attempt_at = null, finished_at = now() where state = 'unknown'`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox.SendGrid)
+			w.sandbox.Fail(sandbox.Fault{Provider: sandbox.SendGrid, Cut: sandbox.CutAfter, Times: 1})
+			w.Seed("ada", task.Draft{Title: "x"})
+			reminded, sent := w.remind("ada")
+			if sent[task.Email].State != store.Unknown {
+				t.Fatalf("it is %s", sent[task.Email].State)
+			}
+			if settle != "" {
+				w.Exec(settle)
+			}
+			w.report(204, sandbox.Report{Provider: sandbox.SendGrid, DeliveryID: sent[task.Email].ID.String(), Event: "delivered"})
+			w.Exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
+			<-w.sender.Wake()
+			if now := w.deliveries(reminded)[task.Email]; now.State != store.Sent || now.Report != store.Delivered || now.Attempts != 1 {
+				t.Errorf("%+v", now)
+			}
+			if n := w.Count(`select count(*) from dead_letters where state <> 'resolved'`); n != 0 {
+				t.Errorf("%d dead letters wait", n)
+			}
+		})
+	}
+}

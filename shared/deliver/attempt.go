@@ -48,10 +48,18 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	if sendErr != nil {
 		ending.Error = fmt.Sprintf("%.500s", sendErr.Error())
 	}
+	problem := ending.Error
+	if stop := notify.StopOf(sendErr); stop != "" { // why is not for its user, who is another than the address's owner
+		ending.State, ending.Error, ending.Instead = store.SuppressedState, store.SuppressedProblem(time.Now()), inAppOf(l)
+		ending.Stop, ending.Stopped = store.SuppressionReason(stop), s.rules.Suppression.Hashes(l.Channel, l.Target)
+	}
 	slog.InfoContext(ctx, "delivery tried", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "provider", l.Provider,
-		"attempt", l.Attempts, "state", ending.State, "error", ending.Error)
+		"attempt", l.Attempts, "state", ending.State, "error", problem)
 
 	state := s.settle(ctx, ending, began)
+	if ending.Instead != nil && state != metrics.Unrecorded {
+		s.hint(ctx, l.UserID)
+	}
 	return result{
 		state: ending.State, wait: ending.Wait, asked: asked,
 		hung: sendErr != nil && took >= s.rules.SendTimeout/2,
@@ -74,10 +82,7 @@ func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Tim
 // tellInstead has a reminder told in-app that may not be sent to its address any more: its
 // grace is over, say, or its owner has said stop.
 func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Time) result {
-	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: &store.Notification{
-		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title,
-		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
-	}}
+	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: inAppOf(l)}
 	if l.SuppressedSince != nil {
 		ending.State, ending.Error = store.SuppressedState, store.SuppressedProblem(*l.SuppressedSince)
 	}
@@ -85,10 +90,22 @@ func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Ti
 	if s.settle(ctx, ending, began) == metrics.Unrecorded {
 		return result{lost: true}
 	}
-	if err := s.store.Hint(ctx, []string{l.UserID}); err != nil {
+	s.hint(ctx, l.UserID)
+	return result{state: ending.State}
+}
+
+// inAppOf is what a delivery's reminder becomes in-app.
+func inAppOf(l *store.Leased) *store.Notification {
+	return &store.Notification{
+		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title,
+		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
+	}
+}
+
+func (s *Sender) hint(ctx context.Context, userID string) {
+	if err := s.store.Hint(ctx, []string{userID}); err != nil {
 		slog.DebugContext(ctx, "an inbox is told late", "error", err)
 	}
-	return result{state: ending.State}
 }
 
 // sentPatience is for how long it is tried to record that a delivery was sent, whether or
@@ -129,6 +146,8 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address is verified already")}
 	case l.Verification != nil && l.Verification.Refused:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address's owner wants no such messages")}
+	case l.Verification != nil && l.ProviderFixed:
+		return errMayBeThere
 	case l.Verification != nil && provider == nil:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("this channel is not set up here")}
 	case l.Withdrawn:
@@ -150,12 +169,21 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return provider.Send(ctx, notify.Message{
+	err := provider.Send(ctx, notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
 		Verification: verification,
 	})
+	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {
+		return errMayBeThere
+	}
+	return err
 }
+
+// errMayBeThere ends a verification that its provider may have taken. A reminder would be sent
+// again, as it must not be lost; this must not come more often than the limits say, and its
+// user can ask for another.
+var errMayBeThere = &notify.Error{Kind: notify.Permanent, Err: errors.New("nobody can say whether it was sent, and it is not sent twice: its user can have another one sent")}
 
 // standing is where a delivery stands with an attempt.
 type standing struct {

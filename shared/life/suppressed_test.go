@@ -2,6 +2,7 @@ package life_test
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -128,6 +129,41 @@ func TestSuppressedWhenSent(t *testing.T) {
 		}
 		if n := len(w.inbox()); w.mail.count() != tried || n != 1 {
 			t.Errorf("%s: sent %v, %d notifications", name, w.mail.messages[tried:], n)
+		}
+	}
+}
+
+// What a provider answers to a send about its address holds for everybody: its owner has said
+// STOP to the provider, or there is no such address.
+func TestProviderKnowsThatAnAddressIsSuppressed(t *testing.T) {
+	for _, stop := range []notify.Stop{notify.OwnerStopped, notify.NoSuchAddress} {
+		w := newWorld(t, atNoon)
+		w.choose(func(p *preferences.Preferences) {
+			p.Channels, p.Phones = []task.Channel{task.SMS}, []string{"+15551234567"}
+		})
+		w.everything()
+		w.mail.answer = func(notify.Message) error {
+			return &notify.Error{Kind: notify.Permanent, Stop: stop, Err: errors.New("21610 unsubscribed recipient")}
+		}
+		for _, want := range []string{"sms +15551234567 twilio " + sinceToday(), "sms +15551234567 " + sinceToday()} {
+			created := w.create(task.Draft{DueDate: in(0)})
+			w.fire(wake(created))
+			if diff := cmp.Diff([]string{"in_app sent", want}, w.log(created)); diff != "" {
+				t.Errorf("%s: %s", stop, diff)
+			}
+		}
+		if n := len(w.inbox()); n != 2 || w.mail.count() != 1 {
+			t.Errorf("%s: %d notifications, %d messages", stop, n, w.mail.count())
+		}
+		if got := w.column(`select reason || ' by ' || added_by from suppressions where lifted_at is null`); !slices.Equal(got, []string{string(stop) + " by twilio"}) {
+			t.Errorf("suppressed: %v", got)
+		}
+		w.mail.answer = nil
+		w.lift("+15551234567")
+		created := w.create(task.Draft{DueDate: in(0)})
+		w.fire(wake(created))
+		if diff := cmp.Diff([]string{"sms +15551234567 twilio sent"}, w.log(created)); diff != "" {
+			t.Errorf("%s: %s", stop, diff)
 		}
 	}
 }

@@ -131,8 +131,8 @@ func unverified(addresses ...string) func(*preferences.Preferences) {
 	}
 }
 
-// A message that asks an owner goes as others do: it is tried again, by the provider that may
-// have it, with the same code, which counts from the latest attempt on.
+// A message that asks an owner is tried again while its provider refuses it, with the same code,
+// which counts from the latest attempt on.
 func TestVerificationIsTriedAgain(t *testing.T) {
 	w := newWorld(t, atNoon)
 	w.choose(func(p *preferences.Preferences) { unverified("b@x.org", "+15551234567")(p); p.Language = "de-AT" })
@@ -140,8 +140,8 @@ func TestVerificationIsTriedAgain(t *testing.T) {
 	if refused := w.ask("b@x.org", "+15551234567"); refused != nil {
 		t.Fatal(refused)
 	}
-	for _, kind := range []notify.Kind{notify.Retry, notify.Unknown} {
-		w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: kind, Err: errDown} }
+	for range 2 {
+		w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
 		w.exec(`update verifications set code_until = now() - interval '1 hour'`)
 		w.due()
 		w.firer.send()
@@ -179,9 +179,89 @@ func TestVerificationIsTriedAgain(t *testing.T) {
 	}
 }
 
+// What its provider may have taken is not sent again, whoever failed to say so: the provider or
+// a sender that died. It would come more often than the limits say.
+func TestVerificationIsNotSentTwice(t *testing.T) {
+	for name, lose := range map[string]func(w *world, id uuid.UUID){
+		"no answer": func(w *world, _ uuid.UUID) {
+			w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Unknown, Err: errDown} }
+			w.firer.send()
+		},
+		"the sender died": func(w *world, id uuid.UUID) {
+			if l, err := w.lease(id, time.Millisecond, byEmail(w.mail).Names()); l == nil || err != nil {
+				w.Fatal(l, err)
+			}
+			w.mail.answer = func(notify.Message) error { return nil }
+			_ = w.mail.Send(w.Context(), notify.Message{To: "b@x.org"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, atNoon)
+			w.choose(unverified("b@x.org"))
+			if refused := w.ask("b@x.org"); refused != nil {
+				t.Fatal(refused)
+			}
+			lose(w, uuid.MustParse(w.column(`select id::text from deliveries`)[0]))
+			w.mail.answer = nil
+			for range 2 {
+				w.due()
+				w.firer.send()
+			}
+			if got := w.column(`select state || ' ' || last_error from deliveries`)[0]; !strings.HasPrefix(got, "failed permanent: nobody can say") || w.mail.count() != 1 {
+				t.Errorf("%q, %d messages", got, w.mail.count())
+			}
+			if n := len(w.column(`select id::text from dead_letters where state <> 'resolved'`)); n != 0 {
+				t.Errorf("%d dead letters wait", n)
+			}
+			if refused := w.ask("b@x.org"); refused != nil {
+				t.Error(refused)
+			}
+		})
+	}
+}
+
+// The limits hold for what arrives: messages that waited while their provider was away count
+// when they are sent, not when they were asked for.
+func TestVerificationsThatWaited(t *testing.T) {
+	w := newWorld(t, atNoon)
+	w.choose(unverified("b@x.org"))
+	down := func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
+	asked := func(n int) (planned int) {
+		for range n {
+			if w.ask("b@x.org") == nil {
+				planned++
+			}
+		}
+		return planned
+	}
+	if n := asked(4); n != verify.AddressDaily {
+		t.Fatalf("%d messages are planned", n)
+	}
+	w.exec(`update verification_messages set counted_at = counted_at - interval '25 hours'`)
+	if n := asked(4); n != 0 {
+		t.Errorf("%d more are planned while %d wait", n, verify.AddressDaily)
+	}
+	w.mail.answer = down
+	w.firer.send()
+	if n := asked(4); n != 0 {
+		t.Errorf("%d more are planned while %d are tried again", n, verify.AddressDaily)
+	}
+	before := w.mail.count()
+	w.mail.answer = nil
+	w.due()
+	w.firer.send()
+	if n := asked(4); n != 0 || w.mail.count()-before != verify.AddressDaily {
+		t.Errorf("%d sent, and %d more planned on the same day", w.mail.count()-before, n)
+	}
+	w.exec(`update verification_messages set counted_at = counted_at - interval '25 hours'`)
+	if n := asked(4); n != verify.AddressDaily {
+		t.Errorf("%d messages are planned a day later", n)
+	}
+}
+
 // Whatever has made a message needless or unwanted before it is sent keeps it from being sent.
 func TestVerificationIsNotSentInVain(t *testing.T) {
-	hash := links.Keys.AddressHashes("b@x.org")[0]
+	hash := verify.AddressHashes(settings.Suppression, "b@x.org")
 	for name, tt := range map[string]struct {
 		change func(w *world)
 		want   string
@@ -219,9 +299,9 @@ func TestVerificationIsNotSentInVain(t *testing.T) {
 	}
 }
 
-func (w *world) refuse(hash []byte) {
+func (w *world) refuse(hashes [][]byte) {
 	w.Helper()
-	if err := w.store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error { return tx.RefuseVerifications(ctx, hash) }); err != nil {
+	if err := w.store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error { return tx.RefuseVerifications(ctx, hashes) }); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -350,6 +430,13 @@ func TestVerificationsAreKept(t *testing.T) {
 		if _, err := w.store.Purge(t.Context(), *kind, age, 100); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if got := w.column(`select address from verifications`); !slices.Equal(got, []string{"b@x.org", "d@x.org", "e@x.org"}) {
+		t.Errorf("kept beside their deliveries: %v", got)
+	}
+	w.exec(`delete from deliveries`)
+	if _, err := w.store.Purge(t.Context(), store.Verifications, 90*24*time.Hour, 100); err != nil {
+		t.Fatal(err)
 	}
 	if got := w.column(`select address from verifications`); !slices.Equal(got, []string{"b@x.org"}) {
 		t.Errorf("kept: %v", got)

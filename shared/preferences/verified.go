@@ -3,6 +3,8 @@ package preferences
 import (
 	"slices"
 	"strings"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // AddressState says whether an address may be written to.
@@ -86,14 +88,14 @@ var gmail = []string{"gmail.com", "googlemail.com"}
 
 // Mailbox is the same for addresses that lead, or are likely to lead, to one person: it is
 // what limits count by. What follows a + before the @ is left out, and so are dots where
-// they mean nothing. It is coarser than AddressKey, and never to be written to.
+// they mean nothing; letters that differ in form only are one. It is coarser than AddressKey, and never to be written to.
 func Mailbox(address string) string {
 	key := AddressKey(address)
 	at := strings.LastIndexByte(key, '@')
 	if at < 0 {
 		return key
 	}
-	local, domain := key[:at], key[at+1:]
+	local, domain := strings.ToLower(norm.NFKC.String(key[:at])), key[at+1:]
 	if tag := strings.IndexByte(local, '+'); tag > 0 {
 		local = local[:tag]
 	}

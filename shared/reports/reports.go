@@ -75,7 +75,7 @@ type Reader struct {
 // NewReader makes a Reader. The configuration must be valid. client is who fetches Amazon's
 // certificates: NewClient's, outside of tests.
 func NewReader(cfg Config, client *http.Client) *Reader {
-	return &Reader{cfg: cfg, amazon: client}
+	return &Reader{cfg: cfg, amazon: client, signers: signers{fetching: make(chan struct{}, 1)}}
 }
 
 // Request is a report as it came.

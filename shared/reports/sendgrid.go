@@ -43,7 +43,17 @@ type sendGridEvent struct {
 	ID         string `json:"sg_event_id"`
 	Event      string `json:"event"`
 	Type       string `json:"type"`
+	Reason     string `json:"reason"`
 	DeliveryID string `json:"delivery_id"`
+}
+
+// sendGridLists are the reasons for which SendGrid drops a message that are about its address,
+// which may be on its lists for something that was sent before it reported to us:
+// https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/email-activity-feed
+var sendGridLists = map[string]store.SuppressionReason{
+	"Bounced Address":        store.ReasonBounced,
+	"Spam Reporting Address": store.ReasonComplained,
+	"Unsubscribed Address":   store.ReasonUnsubscribed,
 }
 
 func (r *Reader) sendGrid(in Request) (reports []store.Report, err error) {
@@ -82,8 +92,8 @@ func (r *Reader) sendGrid(in Request) (reports []store.Report, err error) {
 			if e.Type != "blocked" { // which is for now, or for this message
 				report.Stop = store.ReasonBounced
 			}
-		case "dropped": // because of something before, which is reported, too
-			report.Outcome = store.Bounced
+		case "dropped": // because SendGrid has the address on a list of its own, or for the message
+			report.Outcome, report.Stop = store.Bounced, sendGridLists[e.Reason]
 		case "spamreport":
 			report.Outcome, report.Stop = store.Complained, store.ReasonComplained
 		case "unsubscribe", "group_unsubscribe": // by a link or a header of SendGrid's own

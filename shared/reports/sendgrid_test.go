@@ -94,19 +94,23 @@ func TestWhatSendGridSays(t *testing.T) {
 	}
 	delivery := uuid.New()
 	for members, want := range map[string]*store.Report{
-		`"event":"delivered"`:                {Outcome: store.Delivered},
-		`"event":"bounce","type":"bounce"`:   {Outcome: store.Bounced, Stop: store.ReasonBounced},
-		`"event":"bounce"`:                   {Outcome: store.Bounced, Stop: store.ReasonBounced},
-		`"event":"bounce","type":"blocked"`:  {Outcome: store.Bounced},
-		`"event":"dropped"`:                  {Outcome: store.Bounced},
-		`"event":"spamreport"`:               {Outcome: store.Complained, Stop: store.ReasonComplained},
-		`"event":"unsubscribe"`:              {Stop: store.ReasonUnsubscribed},
-		`"event":"group_unsubscribe"`:        {Stop: store.ReasonUnsubscribed},
-		`"event":"processed"`:                nil,
-		`"event":"deferred"`:                 nil,
-		`"event":"open"`:                     nil,
-		`"event":"something that is new"`:    nil,
-		`"event":"group_resubscribe","x":[]`: nil,
+		`"event":"delivered"`:                                 {Outcome: store.Delivered},
+		`"event":"bounce","type":"bounce"`:                    {Outcome: store.Bounced, Stop: store.ReasonBounced},
+		`"event":"bounce"`:                                    {Outcome: store.Bounced, Stop: store.ReasonBounced},
+		`"event":"bounce","type":"blocked"`:                   {Outcome: store.Bounced},
+		`"event":"dropped"`:                                   {Outcome: store.Bounced},
+		`"event":"dropped","reason":"Bounced Address"`:        {Outcome: store.Bounced, Stop: store.ReasonBounced},
+		`"event":"dropped","reason":"Spam Reporting Address"`: {Outcome: store.Bounced, Stop: store.ReasonComplained},
+		`"event":"dropped","reason":"Unsubscribed Address"`:   {Outcome: store.Bounced, Stop: store.ReasonUnsubscribed},
+		`"event":"dropped","reason":"Invalid SMTPAPI header"`: {Outcome: store.Bounced},
+		`"event":"spamreport"`:                                {Outcome: store.Complained, Stop: store.ReasonComplained},
+		`"event":"unsubscribe"`:                               {Stop: store.ReasonUnsubscribed},
+		`"event":"group_unsubscribe"`:                         {Stop: store.ReasonUnsubscribed},
+		`"event":"processed"`:                                 nil,
+		`"event":"deferred"`:                                  nil,
+		`"event":"open"`:                                      nil,
+		`"event":"something that is new"`:                     nil,
+		`"event":"group_resubscribe","x":[]`:                  nil,
 	} {
 		got := read(fmt.Sprintf(`[{%s,"sg_event_id":"e1","delivery_id":%q,"email":"a@example.com"}]`, members, delivery))
 		var wanted []store.Report

@@ -211,8 +211,8 @@ func amazonURL(address, topic string) (*url.URL, error) {
 
 // signers are the keys that have signed before, by the URLs of their certificates.
 type signers struct {
-	fetching sync.Mutex // held while a certificate is fetched
-	mu       sync.Mutex // guards keys
+	fetching chan struct{} // holds one while a certificate is fetched
+	mu       sync.Mutex    // guards keys
 	keys     map[string]signer
 }
 
@@ -260,8 +260,14 @@ func (r *Reader) signer(ctx context.Context, e envelope) (*rsa.PublicKey, error)
 	if known, ok := r.signers.find(u.String(), time.Now()); ok {
 		return known.key, known.err
 	}
-	r.signers.fetching.Lock()
-	defer r.signers.fetching.Unlock()
+	select {
+	case r.signers.fetching <- struct{}{}:
+		defer func() { <-r.signers.fetching }()
+	case <-ctx.Done():
+		return nil, fault.Unavailable(ctx.Err(), "SNS's certificate can't be fetched now; send it again")
+	case <-time.After(fetchTimeout): // whoever names certificates that there are not keeps nobody waiting for longer
+		return nil, fault.Unavailable(errors.New("others are being fetched"), "SNS's certificate can't be fetched now; send it again")
+	}
 	now := time.Now()
 	if known, ok := r.signers.find(u.String(), now); ok {
 		return known.key, known.err

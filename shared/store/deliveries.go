@@ -13,6 +13,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -135,7 +136,8 @@ type LeasedVerification struct {
 // whether its provider took it, or with its sender's death, the delivery stays with
 // that provider, and each attempt is a round.
 //
-// The code and the link of a verification count for verificationLasts from then on.
+// The code and the link of a verification count for verificationLasts from then on, and for
+// the limits it is sent then.
 func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[task.Channel][]string, ids ...uuid.UUID) (leased []*Leased, err error) {
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		batch.Queue(`
@@ -157,6 +159,8 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 				update verifications v set code_until = clock_timestamp() + $4, link_until = greatest(v.link_until, clock_timestamp() + $4)
 				from chosen where chosen.reminder_id is null and v.id = chosen.id
 				returning v.id, v.address_hash, exists (select from verification_refusals r where r.address_hash = v.address_hash) as refused
+			), counted as (
+				update verification_messages m set counted_at = clock_timestamp() from chosen where chosen.reminder_id is null and m.id = chosen.id
 			)
 			update deliveries d
 			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + $2,
@@ -227,11 +231,14 @@ type Ending struct {
 	// Instead is told in-app if the delivery ends as unverified or suppressed, unless the
 	// reminder was told there already.
 	Instead *Notification
+	// Stop, if set, has the address that Stopped stands for get nothing more.
+	Stop    SuppressionReason
+	Stopped suppress.Address
 }
 
 // Lone reports whether the ending needs a transaction of its own, because it waits for its
-// user's row.
-func (e Ending) Lone() bool { return e.Gone || e.Instead != nil }
+// user's row, or for who changes what is suppressed.
+func (e Ending) Lone() bool { return e.Gone || e.Instead != nil || e.Stop != "" }
 
 // Finish records how sends of leased deliveries ended, all or none.
 //
@@ -257,6 +264,11 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 		lone := slices.DeleteFunc(slices.Clone(endings), func(e Ending) bool { return !e.Lone() })
 		slices.SortStableFunc(lone, func(a, b Ending) int { return cmp.Compare(a.Of.UserID, b.Of.UserID) }) // the order of locks
 		for _, e := range lone {
+			if e.Stop != "" && len(e.Stopped.Exact) > 0 {
+				if _, _, err := tx.Suppress(ctx, e.Stopped, Suppression{Channel: e.Of.Channel, Reason: e.Stop, By: e.Of.Provider}); err != nil {
+					return err
+				}
+			}
 			if e.Instead != nil {
 				if err := tx.tellInstead(ctx, e); err != nil {
 					return err

@@ -45,7 +45,8 @@ type Report struct {
 const maxEventID = 200
 
 // TakeReports takes reports, all or none: deliveries learn their outcomes, and addresses are
-// suppressed and lifted. One that was taken before changes nothing, in whatever order reports
+// suppressed and lifted. A delivery of which nobody could say whether its provider took it was
+// taken if the provider says what became of it: it counts as sent, and is not sent again. One that was taken before changes nothing, in whatever order reports
 // come. What is about no delivery of ours, by that channel, is passed over. hashes says
 // what stands for an address, as package suppress does; where nothing does, nothing is suppressed.
 func (s *Store) TakeReports(ctx context.Context, reports []Report, hashes func(task.Channel, string) suppress.Address) error {
@@ -57,7 +58,7 @@ func (s *Store) TakeReports(ctx context.Context, reports []Report, hashes func(t
 		reports[i].EventID = storable(reports[i].EventID, maxEventID)
 	}
 	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
-		targets, err := tx.lockReported(ctx, reports)
+		targets, unsure, err := tx.lockReported(ctx, reports)
 		if err != nil {
 			return err
 		}
@@ -68,7 +69,7 @@ func (s *Store) TakeReports(ctx context.Context, reports []Report, hashes func(t
 		if err != nil {
 			return err
 		}
-		if err := tx.saveOutcomes(ctx, fresh); err != nil {
+		if err := tx.saveOutcomes(ctx, fresh, unsure); err != nil {
 			return err
 		}
 		for i, r := range fresh {
@@ -86,28 +87,30 @@ type reported struct {
 	channel task.Channel
 }
 
-// lockReported locks the deliveries that reports are about, and returns where they went. One
-// that nobody has begun to send is none: nothing can be said about it.
-func (tx Tx) lockReported(ctx context.Context, reports []Report) (map[reported]string, error) {
+// lockReported locks the deliveries that reports are about, and returns where they went, and of
+// which nobody could say so far whether they did. One that nobody has begun to send is none:
+// nothing can be said about it.
+func (tx Tx) lockReported(ctx context.Context, reports []Report) (targets map[reported]string, unsure map[uuid.UUID]bool, err error) {
 	var ids []uuid.UUID
 	for _, r := range reports {
 		if r.Delivery != uuid.Nil {
 			ids = append(ids, r.Delivery)
 		}
 	}
-	targets := map[reported]string{}
+	targets, unsure = map[reported]string{}, map[uuid.UUID]bool{}
 	if len(ids) == 0 {
-		return targets, nil
+		return targets, unsure, nil
 	}
 	rows, _ := tx.tx.Query(ctx, `
-		select d.id, d.channel, d.target from deliveries d where d.id = any ($1) and d.attempts > 0 order by d.id for no key update`, pgUUIDs(ids))
+		select d.id, d.channel, d.target, d.state in ('unknown', 'exhausted') from deliveries d where d.id = any ($1) and d.attempts > 0 order by d.id for no key update`, pgUUIDs(ids))
 	var d reported
 	var target string
-	_, err := pgx.ForEachRow(rows, []any{&d.id, &d.channel, &target}, func() error {
-		targets[d] = target
+	var unknown bool
+	_, err = pgx.ForEachRow(rows, []any{&d.id, &d.channel, &target, &unknown}, func() error {
+		targets[d], unsure[d.id] = target, unknown
 		return nil
 	})
-	return targets, err
+	return targets, unsure, err
 }
 
 // newReports records the events of reports, and returns those reports whose events are new.
@@ -134,7 +137,7 @@ func (tx Tx) newReports(ctx context.Context, reports []Report) ([]Report, error)
 	return slices.DeleteFunc(reports, func(r Report) bool { return !isNew[r.Provider+" "+r.EventID] }), err
 }
 
-func (tx Tx) saveOutcomes(ctx context.Context, reports []Report) error {
+func (tx Tx) saveOutcomes(ctx context.Context, reports []Report, unsure map[uuid.UUID]bool) error {
 	worst := map[uuid.UUID]int{}
 	for _, r := range reports {
 		if r.Delivery != uuid.Nil {
@@ -143,13 +146,24 @@ func (tx Tx) saveOutcomes(ctx context.Context, reports []Report) error {
 	}
 	var ids []uuid.UUID
 	var of []string
+	var taken []Ending
 	for id, outcome := range worst {
 		if outcome > 0 {
 			ids, of = append(ids, id), append(of, string(outcomes[outcome]))
+			if unsure[id] {
+				taken = append(taken, Ending{Of: &Leased{Delivery: Delivery{ID: id}}, State: Sent})
+			}
 		}
 	}
 	if len(ids) == 0 {
 		return nil
+	}
+	if len(taken) > 0 {
+		var batch pgx.Batch
+		queueEndings(&batch, taken)
+		if err := tx.tx.SendBatch(ctx, &batch).Close(); err != nil {
+			return err
+		}
 	}
 	_, err := tx.tx.Exec(ctx, `
 		update deliveries d set report = r.outcome, reported_at = now()

@@ -75,8 +75,13 @@ var (
 	CountedEvents = Kept{table: "counted_events", age: "counted_at", only: "true"}
 	// IdempotencyKeys are what was answered to requests.
 	IdempotencyKeys = Kept{table: "idempotency_keys", age: "created_at", only: "true"}
-	// Verifications are what owners of addresses were asked, once their links are of no use.
-	Verifications = Kept{table: "verifications", age: "created_at", only: "k.link_until < now()"}
+	// Verifications are what owners of addresses were asked, once their links are of no use. They
+	// stay for as long as their deliveries, which are found by them: a delivery without a reminder
+	// is its user's by nothing else that has an index.
+	Verifications = Kept{
+		table: "verifications", age: "created_at",
+		only: "k.link_until < now() and not exists (select from deliveries d where d.id = k.id)",
+	}
 	// VerificationMessages are what the limits on verifications count.
 	VerificationMessages = Kept{table: "verification_messages", age: "counted_at", only: "true"}
 	// InboxTickets are tickets that were never used, since they expired.

@@ -65,7 +65,7 @@ func (s Suppressed) Since(a suppress.Address) *time.Time {
 // SuppressedProblem is what the delivery log says of a message that is not sent because its
 // address is suppressed.
 func SuppressedProblem(since time.Time) string {
-	return "nothing is sent to this address since " + since.Format(time.DateOnly) + ": only its owner can undo that, by the link in a message that was sent there before"
+	return "nothing is sent to this address since " + since.Format(time.DateOnly) + ": only its owner can undo that, by the link in an e-mail that was sent there before, or by START in answer to an SMS"
 }
 
 // querier is a connection or a transaction.

@@ -81,10 +81,17 @@ const (
 )
 
 // VerificationWait returns for how long a limit lets no message pass; zero or less if it does.
+// A message counts from when it was planned, and from its latest attempt on once there is one.
+// For an address's limits, one that may still be sent counts as if it were sent now: so they
+// hold for what arrives, however long a provider was away.
 func (tx Tx) VerificationWait(ctx context.Context, l VerificationLimit) (wait time.Duration, err error) {
+	at := `m.counted_at`
+	if l.By == ByAddress {
+		at = `greatest(m.counted_at, (select clock_timestamp() from deliveries d where d.id = m.id and ` + isOpen + `))`
+	}
 	err = tx.tx.QueryRow(ctx, `
-		select m.counted_at + $2::interval - clock_timestamp() from verification_messages m
-		where m.`+string(l.By)+` = any ($1) order by m.counted_at desc offset $3 limit 1`, l.Hashes, l.Within, l.Most-1).Scan(&wait)
+		select `+at+` + $2::interval - clock_timestamp() from verification_messages m
+		where m.`+string(l.By)+` = any ($1) order by `+at+` desc offset $3 limit 1`, l.Hashes, l.Within, l.Most-1).Scan(&wait)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
@@ -106,14 +113,24 @@ func (tx Tx) IsRefused(ctx context.Context, hashes [][]byte) (refused bool, err 
 }
 
 // RefuseVerifications has nobody ask an address's owner any more, and cancels what is planned
-// and unsent.
-func (tx Tx) RefuseVerifications(ctx context.Context, hash []byte) error {
-	if _, err := tx.tx.Exec(ctx, `insert into verification_refusals (address_hash) values ($1) on conflict do nothing`, hash); err != nil {
+// and unsent. hashes are the address's, by each key.
+func (tx Tx) RefuseVerifications(ctx context.Context, hashes [][]byte) error {
+	if _, err := tx.tx.Exec(ctx, `
+		insert into verification_refusals (address_hash) select distinct h from unnest($1::bytea[]) h order by h on conflict do nothing`, hashes); err != nil {
 		return err
 	}
 	return tx.cancel(ctx, `
 		select d.id from deliveries d
-		where d.id in (select v.id from verifications v where v.address_hash = $1) and d.reminder_id is null and `+isOpenOrGivenUp, hash)
+		where d.id in (select v.id from verifications v where v.address_hash = any ($1)) and d.reminder_id is null and `+isOpenOrGivenUp, hashes)
+}
+
+// EndGraceOf ends the grace of one listed address of a user whom LockPreferences locked; if it
+// is in none, nothing changes.
+func (tx Tx) EndGraceOf(ctx context.Context, userID, address string) error {
+	_, err := tx.tx.Exec(ctx, `
+		update preferences set grace = array_remove(grace, $2), grace_until = case when cardinality(array_remove(grace, $2)) > 0 then grace_until end
+		where user_id = $1 and $2 = any (grace)`, userID, address)
+	return err
 }
 
 // AllowVerifications undoes RefuseVerifications.

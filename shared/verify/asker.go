@@ -76,15 +76,15 @@ func (a Asker) AskAll(ctx context.Context, tx store.Tx, r Request, addresses []s
 	if len(addresses) == 0 {
 		return 0, nil, nil
 	}
-	if !a.keys.Enabled() {
+	if !a.keys.Enabled() || !a.list.Enabled() {
 		return 0, errNotSetUp, nil
 	}
 	hashes := map[string][][]byte{}
 	for _, address := range addresses {
-		hashes[address] = a.keys.AddressHashes(address)
+		hashes[address] = AddressHashes(a.list, address)
 	}
 	addresses = slices.Clone(addresses)
-	slices.SortFunc(addresses, func(x, y string) int { return bytes.Compare(hashes[x][0], hashes[y][0]) }) // the order of locks
+	slices.SortFunc(addresses, func(x, y string) int { return bytes.Compare(locked(hashes[x]), locked(hashes[y])) }) // the order of locks
 	for _, address := range addresses {
 		no, err := a.ask(ctx, tx, r, address, hashes[address])
 		switch {
@@ -99,11 +99,15 @@ func (a Asker) AskAll(ctx context.Context, tx store.Tx, r Request, addresses []s
 	return planned, refused, nil
 }
 
-var errNotSetUp = fault.Conflict("addresses can't be verified here: whoever runs this installation has to set VERIFY_KEY; a program with the scope act may say that an address is verified")
+var errNotSetUp = fault.Conflict("addresses can't be verified here: whoever runs this installation has to set VERIFY_KEY and SUPPRESSION_KEY; a program with the scope act may say that an address is verified")
+
+// locked is the hash by which an address is locked: the oldest key's, which all who run have
+// while a newer one is added.
+func locked(hashes [][]byte) []byte { return hashes[len(hashes)-1] }
 
 // ask asks one owner. refused says why it may not.
 func (a Asker) ask(ctx context.Context, tx store.Tx, r Request, address string, hashes [][]byte) (refused, err error) {
-	if err := tx.LockAddress(ctx, hashes[len(hashes)-1]); err != nil { // the same while a key is changed
+	if err := tx.LockAddress(ctx, locked(hashes)); err != nil {
 		return nil, err
 	}
 	switch no, err := tx.IsRefused(ctx, hashes); {
@@ -116,7 +120,7 @@ func (a Asker) ask(ctx context.Context, tx store.Tx, r Request, address string, 
 	case err != nil:
 		return nil, err
 	case len(found) > 0:
-		return fault.Conflict("nothing is sent to %s, from anybody: its owner has said so, or its provider; only its owner can undo that, by the link in a message that was sent there before", address), nil
+		return fault.Conflict("nothing is sent to %s, from anybody: its owner has said so, or its provider; only its owner can undo that, by the link in an e-mail that was sent there before, or by START in answer to an SMS", address), nil
 	}
 	for _, l := range a.limitsFor(r, hashes) {
 		wait, err := tx.VerificationWait(ctx, l.VerificationLimit)

@@ -3,7 +3,9 @@
 //
 // It promises that an address is sent [AddressDaily] such messages in a day and
 // [AddressYearly] in a year at most, by all users together, and none after its owner has said
-// "not me". What is counted and refused is a mailbox: an address without what follows a +.
+// "not me". What is counted and refused is a mailbox: an address without what follows a +. It
+// is kept as a hash by the key of the list of suppressed addresses: that key is kept for good,
+// while the one that signs codes and links can be changed at any time.
 package verify
 
 import (
@@ -21,7 +23,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
-	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/suppress"
 )
 
 const (
@@ -88,9 +90,13 @@ func (k Keys) IsCode(id uuid.UUID, text string) bool {
 	return good == 1
 }
 
-// AddressHashes returns what stands for an address's mailbox, by each key.
-func (k Keys) AddressHashes(address string) [][]byte {
-	return k.hashes("address\x00" + preferences.Mailbox(address))
+// AddressHashes returns what stands for an address's mailbox, by each key of the list of
+// suppressed addresses.
+func AddressHashes(list suppress.Keys, address string) (hashes [][]byte) {
+	for _, hash := range list.Hashes(channelOf(address), address).Mailbox {
+		hashes = append(hashes, hash[:hashSize])
+	}
+	return hashes
 }
 
 // UserHashes returns what stands for a user.

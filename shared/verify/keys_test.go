@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/verify"
 )
 
@@ -16,6 +17,9 @@ const (
 	first  = "the-first-key-of-at-least-32-characters"
 	second = "the-second-key-of-at-least-32-characters"
 )
+
+// list is that of suppressed addresses: its key stays when the key of codes and links goes.
+var list = suppress.Keys{Keys: []config.Secret{"the-key-of-the-list-of-at-least-32-characters"}}
 
 func keys(all ...config.Secret) verify.Keys { return verify.Keys{Keys: all} }
 
@@ -46,7 +50,7 @@ func TestKeysChange(t *testing.T) {
 	}
 
 	id := uuid.Must(uuid.NewV7())
-	hash := before.AddressHashes("ada@example.org")[0]
+	hash := verify.AddressHashes(list, "ada@example.org")[0]
 	token := before.Token(id, hash)
 	for what, k := range map[string]verify.Keys{"before": before, "during": during} {
 		if gotID, gotHash, ok := k.Open(token); !ok || gotID != id || !bytes.Equal(gotHash, hash) {
@@ -55,9 +59,6 @@ func TestKeysChange(t *testing.T) {
 	}
 	if _, _, ok := after.Open(token); ok {
 		t.Error("a token of a key that is gone is good")
-	}
-	if hashes := during.AddressHashes("ada@example.org"); len(hashes) != 2 || !bytes.Equal(hashes[1], hash) {
-		t.Errorf("%x, want %x among them", hashes, hash)
 	}
 	if _, _, ok := keys().Open(token); ok || keys().IsCode(id, before.Code(id)) || keys().Enabled() {
 		t.Error("without a key something is good")
@@ -68,7 +69,7 @@ func TestKeysChange(t *testing.T) {
 func TestTokens(t *testing.T) {
 	k := keys(first)
 	id := uuid.Must(uuid.NewV7())
-	token := k.Token(id, k.AddressHashes("ada@example.org")[0])
+	token := k.Token(id, verify.AddressHashes(list, "ada@example.org")[0])
 	if len(token) != 64 || strings.ContainsAny(token, "+/=") {
 		t.Errorf("%q", token)
 	}
@@ -89,12 +90,16 @@ func TestTokens(t *testing.T) {
 // What the limits count by is the same for one mailbox, and for nothing else.
 func TestHashes(t *testing.T) {
 	k := keys(first)
-	same := func(a, b string) bool { return bytes.Equal(k.AddressHashes(a)[0], k.AddressHashes(b)[0]) }
+	same := func(a, b string) bool {
+		return bytes.Equal(verify.AddressHashes(list, a)[0], verify.AddressHashes(list, b)[0])
+	}
 	for _, pair := range [][2]string{
 		{"ada@example.org", "ADA@Example.ORG"},
 		{"ada@example.org", "ada+x@example.org"},
 		{"ada@bücher.example", "ada@xn--bcher-kva.example"},
 		{"a.d.a@gmail.com", "ada+tag@googlemail.com"},
+		{"\uff41da\uff0btag@example.org", "ada@example.org"},
+		{"re\u0301mi@example.org", "r\u00e9mi@example.org"},
 		{"+15551234567", "+15551234567"},
 	} {
 		if !same(pair[0], pair[1]) {
@@ -112,7 +117,7 @@ func TestHashes(t *testing.T) {
 			t.Errorf("%q are one", pair)
 		}
 	}
-	all := [][]byte{k.AddressHashes("x")[0], k.UserHashes("x")[0], k.NetworkHashes("x")[0]}
+	all := [][]byte{verify.AddressHashes(list, "x")[0], k.UserHashes("x")[0], k.NetworkHashes("x")[0]}
 	if bytes.Equal(all[0], all[1]) || bytes.Equal(all[1], all[2]) || k.NetworkHashes("") != nil {
 		t.Error("an address, a user and a network of one name are one")
 	}

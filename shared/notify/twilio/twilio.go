@@ -106,11 +106,19 @@ func outcome(call *notify.Call, secret config.Secret) error {
 		detail = fmt.Sprintf("%d %s", e.Code, e.Message)
 	}
 	err := call.Outcome(detail, secret)
-	if failed, ok := errors.AsType[*notify.Error](err); ok && failed.Kind == notify.Permanent && ofTheAccount[e.Code] {
-		failed.Kind = notify.Retry
+	if failed, ok := errors.AsType[*notify.Error](err); ok && failed.Kind == notify.Permanent {
+		switch {
+		case ofTheAccount[e.Code]:
+			failed.Kind = notify.Retry
+		case e.Code == stopped:
+			failed.Stop = notify.OwnerStopped
+		}
 	}
 	return err
 }
+
+// stopped is the error of a number whose owner has said STOP to the sender.
+const stopped = 21610
 
 // ofTheAccount are errors about the operator's account and number, and not about the
 // message: https://www.twilio.com/docs/api/errors

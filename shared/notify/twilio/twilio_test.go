@@ -90,6 +90,9 @@ func TestSend(t *testing.T) {
 		if kind, _ := notify.KindOf(err); kind != want {
 			t.Errorf("%d: %v, want %s", code, err, want)
 		}
+		if got, want := notify.StopOf(err), map[int]notify.Stop{21610: notify.OwnerStopped}[of]; got != want {
+			t.Errorf("%d: the number is %q, want %q", code, got, want)
+		}
 	}
 }
 
