@@ -16,6 +16,9 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +275,85 @@ func TestConfig(t *testing.T) {
 		_, err := config.Parse[reports.Config](strings.Fields(environ))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", environ, err)
+		}
+	}
+}
+
+// Amazon's own validator takes what we take, and refuses what we refuse, whichever part of a
+// message was changed on the way.
+func TestPeerAgrees(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Node and the npm packages of tools/peers")
+	}
+	peer, err := filepath.Abs("../../tools/peers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(peer, "node_modules", "sns-validator")); err != nil {
+		t.Fatal("the npm package sns-validator is missing; install it with: npm ci --prefix tools/peers")
+	}
+	a := newAmazonia(t, time.Hour)
+	type given struct {
+		what    string
+		message map[string]string
+		good    bool
+	}
+	var all []given
+	var messages []map[string]string
+	add := func(what string, message map[string]string, good bool) {
+		all = append(all, given{what, message, good})
+		messages = append(messages, message)
+	}
+	signed := func(message map[string]string, text string) map[string]string {
+		var out map[string]string
+		if err := json.Unmarshal(a.post(t, message, text).Body, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	plain, plainText := maps.Clone(published), strings.Replace(publishedText, "Subject\nMy subject\n", "", 1)
+	delete(plain, "Subject")
+	for _, version := range []string{"1", "2"} {
+		for what, of := range map[string]struct {
+			message map[string]string
+			text    string
+		}{"notification": {published, publishedText}, "without a subject": {plain, plainText}, "confirmation": {confirmation, confirmationText}} {
+			good := signed(with(of.message, "SignatureVersion", version), of.text)
+			add(what+" "+version, good, true)
+			for name, value := range good {
+				switch name {
+				case "SigningCertURL": // which is judged before
+				case "SignatureVersion":
+					add(what+": another version", with(good, name, map[string]string{"1": "2", "2": "1"}[value]), false)
+				case "Signature":
+					add(what+": another signature", with(good, name, signed(of.message, of.text+"x")[name]), false)
+				case "Type":
+					add(what+": another type", with(good, name, map[string]string{"Notification": "SubscriptionConfirmation"}[value]+"Notification"), false)
+				default:
+					add(what+": another "+name, with(good, name, value+"x"), false)
+				}
+			}
+		}
+	}
+	input, err := json.Marshal(map[string]any{"certificate": a.pem, "messages": messages})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := exec.Command("node", "validate-sns.mjs")
+	node.Dir, node.Stdin = peer, strings.NewReader(string(input))
+	out, err := node.CombinedOutput()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err != nil || len(lines) != len(all) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for i, g := range all {
+		body, err := json.Marshal(g.message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = a.reader(topic, topic+"x").Read(t.Context(), "ses", reports.Request{Body: body})
+		if theirs := lines[i] == "valid"; theirs != g.good || (err == nil) != g.good {
+			t.Errorf("%s: Amazon's says %q, ours %v", g.what, lines[i], err)
 		}
 	}
 }
