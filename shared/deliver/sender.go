@@ -156,40 +156,21 @@ type ended struct {
 type item struct {
 	id         uuid.UUID
 	user, host string
+	channel    task.Channel
+	target     string
 	asked      []time.Duration
 }
 
-// lease takes deliveries for this sender. Those that can't be taken now are left out. Which of
-// their addresses are suppressed is looked up when they are leased, so that what is said to
-// be stopped is not sent from then on, but for what is being handed over at that moment.
+// lease takes deliveries for this sender. Those that can't be taken now are left out.
 func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store.Leased, error) {
-	ids := make([]uuid.UUID, len(chosen))
+	ids, addresses := make([]uuid.UUID, len(chosen)), make([]suppress.Address, len(chosen))
 	for i, c := range chosen {
-		ids[i] = c.id
+		ids[i], addresses[i] = c.id, s.rules.Suppression.Hashes(c.channel, c.target)
 	}
-	all, err := s.store.Lease(ctx, s.rules.Lease, s.names, ids...)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.lookUp(ctx, all); err != nil {
-		return nil, err
-	}
+	all, err := s.store.Lease(ctx, s.rules.Lease, s.names, addresses, ids...)
 	leased := make(map[uuid.UUID]*store.Leased, len(all))
 	for _, l := range all {
 		leased[l.ID] = l
 	}
-	return leased, nil
-}
-
-// lookUp notes which of leased deliveries go to addresses that are suppressed.
-func (s *Sender) lookUp(ctx context.Context, leased []*store.Leased) error {
-	addresses := make([]suppress.Address, len(leased))
-	for i, l := range leased {
-		addresses[i] = s.rules.Suppression.Hashes(l.Channel, l.Target)
-	}
-	found, err := s.store.Suppressed(ctx, addresses)
-	for i, l := range leased {
-		l.SuppressedSince = found.Since(addresses[i])
-	}
-	return err
+	return leased, err
 }

@@ -109,7 +109,7 @@ type Leased struct {
 	// these name no address, that of the user's sign-in.
 	Withdrawn bool
 	// SuppressedSince is since when nothing is sent to the target, whoever asks; nil: it may be
-	// sent. Lease does not say it; who leases looks.
+	// sent.
 	SuppressedSince *time.Time
 	// Unverified says that no reminder may be sent to the target: it is an address that is
 	// neither verified nor in grace.
@@ -136,9 +136,14 @@ type LeasedVerification struct {
 // whether its provider took it, or with its sender's death, the delivery stays with
 // that provider, and each attempt is a round.
 //
+// addresses are what stands for the targets of ids, in their order, in the list of what is
+// suppressed. It is looked up in the same exchange, after they are leased: so what is said to
+// be stopped is not sent from then on, but for what is being handed over at that moment.
+//
 // The code and the link of a verification count for verificationLasts from then on, and for
 // the limits it is sent then.
-func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[task.Channel][]string, ids ...uuid.UUID) (leased []*Leased, err error) {
+func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[task.Channel][]string, addresses []suppress.Address, ids ...uuid.UUID) (leased []*Leased, err error) {
+	found := Suppressed{}
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		batch.Queue(`
 			with wanted as materialized (
@@ -188,7 +193,15 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 				leased, err = pgx.CollectRows(rows, scanLeased)
 				return err
 			})
+		if hashes := mailboxes(addresses); len(hashes) > 0 {
+			batch.Queue(selectSuppressed, hashes).Query(found.collect)
+		}
 	})
+	for _, l := range leased {
+		if i := slices.Index(ids, l.ID); i < len(addresses) {
+			l.SuppressedSince = found.Since(addresses[i])
+		}
+	}
 	return leased, err
 }
 

@@ -73,24 +73,35 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func findSuppressed(ctx context.Context, q querier, addresses []suppress.Address) (Suppressed, error) {
-	found := Suppressed{}
-	var hashes [][]byte
+const selectSuppressed = `
+	select s.mailbox_hash, min(s.since) from suppressions s where s.lifted_at is null and s.mailbox_hash = any ($1) group by 1`
+
+// mailboxes are what selectSuppressed looks for.
+func mailboxes(addresses []suppress.Address) (hashes [][]byte) {
 	for _, a := range addresses {
 		hashes = append(hashes, a.Mailbox...)
 	}
-	if len(hashes) == 0 {
-		return found, nil
-	}
-	rows, _ := q.Query(ctx, `
-		select s.mailbox_hash, min(s.since) from suppressions s where s.lifted_at is null and s.mailbox_hash = any ($1) group by 1`, hashes)
+	return hashes
+}
+
+// collect adds what selectSuppressed has found.
+func (s Suppressed) collect(rows pgx.Rows) error {
 	var hash []byte
 	var since time.Time
 	_, err := pgx.ForEachRow(rows, []any{&hash, &since}, func() error {
-		found[string(hash)] = since
+		s[string(hash)] = since
 		return nil
 	})
-	return found, err
+	return err
+}
+
+func findSuppressed(ctx context.Context, q querier, addresses []suppress.Address) (Suppressed, error) {
+	found, hashes := Suppressed{}, mailboxes(addresses)
+	if len(hashes) == 0 {
+		return found, nil
+	}
+	rows, _ := q.Query(ctx, selectSuppressed, hashes)
+	return found, found.collect(rows)
 }
 
 // Suppressed says which of some addresses are suppressed.
