@@ -311,6 +311,60 @@ func TestNotMe(t *testing.T) {
 	}
 }
 
+// Who has said no is not asked by a new key either, nor more often: what is remembered of an
+// address does not go with the key of codes and links.
+func TestTheKeyOfLinksChanges(t *testing.T) {
+	o := newOwners(t)
+	o.As("ada", "PUT", path, map[string]any{"emails": []string{"grace@example.org", "heidi@example.org"}})
+	for _, m := range o.sendDue() {
+		if m.To == "grace@example.org" {
+			wantPage(t, oneClick(o.Server, strings.TrimPrefix(m.Verification.NotMe, publicURL)), "no more such messages")
+		}
+	}
+	after := functiontest.Serve(o.World, New, "UNSUBSCRIBE_KEY="+key, "SUPPRESSION_KEY="+key, "VERIFY_KEY=another-key-for-codes-of-at-least-32-characters")
+	resend := func(address string) functiontest.Answer {
+		return after.As("ada", "POST", resendPath, map[string]any{"address": address})
+	}
+	after.As("ada", "PUT", path, map[string]any{"emails": []string{"grace@example.org", "heidi@example.org"}})
+	o.WantProblem(resend("grace@example.org"), 409, "conflict", "only they can undo")
+	for range verify.AddressDaily - 1 {
+		resend("heidi@example.org")
+	}
+	o.WantProblem(resend("heidi@example.org"), 429, "rate_limited", "in a day")
+}
+
+// Reminders that go to an address in the grace of its user end with "not me", too.
+func TestNotMeEndsTheGrace(t *testing.T) {
+	o := newOwners(t)
+	o.As("ada", "PUT", path, map[string]any{"emails": []string{"Grace@Example.org", "heidi@example.org"}, "channels": map[string]bool{"email": true}})
+	var notMe string
+	for _, m := range o.sendDue() {
+		if m.To == "Grace@Example.org" {
+			notMe = m.Verification.NotMe
+		}
+	}
+	o.Exec(`update preferences set grace = emails, grace_until = now() + interval '1 day'`)
+	remind := func() (to []string) {
+		due := task.Instant(time.Now().Add(-time.Second))
+		created := o.Seed("ada", task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore()})
+		if _, err := o.firer.Fire(o.Context(), task.Revision{TaskID: created.ID, UserID: "ada", ReminderID: created.Reminders[0].ID, Number: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range o.sendDue() {
+			to = append(to, m.To)
+		}
+		slices.Sort(to)
+		return to
+	}
+	if to := remind(); !slices.Equal(to, []string{"Grace@Example.org", "heidi@example.org"}) {
+		t.Fatalf("in the grace it goes to %v", to)
+	}
+	wantPage(t, o.click(notMe, ""), "no more such messages")
+	if to := remind(); !slices.Equal(to, []string{"heidi@example.org"}) {
+		t.Errorf("after one has said no it goes to %v", to)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	o := newOwners(t, "VERIFY_PER_USER=4", "VERIFY_PER_NETWORK=7")
 	retry := func(a functiontest.Answer, least, most time.Duration, detail string) {

@@ -50,7 +50,7 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	}
 	problem := ending.Error
 	if stop := notify.StopOf(sendErr); stop != "" { // why is not for its user, who is another than the address's owner
-		ending.State, ending.Error, ending.Instead = store.SuppressedState, store.SuppressedProblem(time.Now()), inAppOf(l)
+		ending.State, ending.Error, ending.Instead = store.SuppressedState, store.SuppressedProblem(time.Now().UTC()), inAppOf(l)
 		ending.Stop, ending.Stopped = store.SuppressionReason(stop), s.rules.Suppression.Hashes(l.Channel, l.Target)
 	}
 	slog.InfoContext(ctx, "delivery tried", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "provider", l.Provider,

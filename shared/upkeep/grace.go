@@ -20,7 +20,7 @@ import (
 const mostAsked = 100
 
 // verifyAddresses asks the owners of addresses that were there before anybody was asked, and
-// tells their users so; and it ends the grace of those who were asked long ago. Without a key
+// tells their users so; and it ends the grace of those who were asked long ago. Without both keys
 // nobody can be asked, and this is no step of a sweep: these addresses are written to until
 // there is one.
 func (s *Sweeper) verifyAddresses(ctx context.Context, sum *Summary) (count int, complete bool, err error) {

@@ -155,7 +155,7 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 		{"look_what_waits", "counted", 1, func(ctx context.Context) (int, bool, error) { return 0, true, s.lookWhatWaits(ctx, &sum) }},
 		{"wake_sender", "asked to send what is due", 1, func(ctx context.Context) (int, bool, error) { return 0, true, heard(ctx, woken) }},
 	}
-	if s.rules.Verify.Enabled() { // before the last two, which look at what the others have left
+	if s.asker.Enabled() { // before the last two, which look at what the others have left
 		steps = slices.Insert(steps, len(steps)-2, step{
 			"verify_addresses", "users whose addresses were there before owners were asked: asked, or their grace ended", 1,
 			func(ctx context.Context) (int, bool, error) { return s.verifyAddresses(ctx, &sum) },

@@ -61,6 +61,9 @@ func NewAsker(keys Keys, limits Limits, list suppress.Keys) Asker { return Asker
 // limits of addresses hold.
 func NewGraceAsker(keys Keys, list suppress.Keys) Asker { return Asker{keys, nil, list} }
 
+// Enabled reports whether owners can be asked: whether there are both keys.
+func (a Asker) Enabled() bool { return a.keys.Enabled() && a.list.Enabled() }
+
 // Request is who has owners asked.
 type Request struct {
 	UserID  string
@@ -76,7 +79,7 @@ func (a Asker) AskAll(ctx context.Context, tx store.Tx, r Request, addresses []s
 	if len(addresses) == 0 {
 		return 0, nil, nil
 	}
-	if !a.keys.Enabled() || !a.list.Enabled() {
+	if !a.Enabled() {
 		return 0, errNotSetUp, nil
 	}
 	hashes := map[string][][]byte{}
