@@ -63,7 +63,7 @@ func typed(t *testing.T, page string) (calls [][]string) {
 	shell := exec.Command("bash", "-c", script.String())
 	shell.Dir = dir
 	shell.Env = []string{
-		"PATH=" + bin + ":" + os.Getenv("PATH"), "RECORD=" + record, "EDITOR=true", "DATABASE_URL=postgres://x", "KAFKA_PASSWORD=x", "KAFKA_CA=x", "SENDGRID_API_KEY=SG.x", "TOKEN=x",
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "RECORD=" + record, "EDITOR=true", "DATABASE_URL=postgres://x", "KAFKA_PASSWORD=x", "KAFKA_CA=x", "SENDGRID_API_KEY=SG.x", "SENDGRID_EVENTS_KEY=x", "SES_EVENTS_TOPICS=x", "TOKEN=x",
 		"FUNCTIONS=" + strings.Join(folders(t), " "),
 	}
 	if out, err := shell.CombinedOutput(); err != nil {

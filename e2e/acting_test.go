@@ -23,8 +23,10 @@ import (
 	"github.com/duebell/duebell/shared/api"
 )
 
-// operators are the functions whose routes are for operators only.
-var operators = map[string]bool{"dead-letters": true, "analytics": true}
+// forOperators reports whether a route is for operators only.
+func forOperators(route gateway.Route) bool {
+	return route.Function == "dead-letters" || route.Function == "analytics" || strings.Contains(route.Pattern, "/api/suppressions")
+}
 
 // asked is an answer to a request for which only who asked matters.
 type asked struct {
@@ -88,7 +90,7 @@ func TestWhoActsForWhom(t *testing.T) {
 		}
 		reads := strings.HasPrefix(route.Pattern, "GET ")
 		forAct, forAdmin := passed, passed
-		if operators[route.Function] {
+		if forOperators(route) {
 			forAct = operatorsOnly
 		}
 		if !reads {

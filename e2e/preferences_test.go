@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"fmt"
+	"encoding/json"
 	"io"
 	"net/http"
 	"regexp"
@@ -14,6 +14,15 @@ import (
 func (p person) choose(preferences map[string]any) {
 	p.Helper()
 	ask[any](p, "PUT", "/api/preferences", preferences)
+}
+
+var codeInText = regexp.MustCompile(`\b[0-9]{6}\b`)
+
+// verify enters the code that was sent to an address that was added.
+func (p person) verify(address string) {
+	p.Helper()
+	p.eventually(15*time.Second, "a code at "+address, func() bool { return len(p.mailsTo(address)) == 1 })
+	ask[any](p, "POST", "/api/preferences/verify", map[string]any{"address": address, "code": codeInText.FindString(p.mailsTo(address)[0])})
 }
 
 func TestTimesAreInTheUsersZone(t *testing.T) {
@@ -32,15 +41,20 @@ func TestTimesAreInTheUsersZone(t *testing.T) {
 	}
 }
 
-// A reminder goes to every address that was chosen, and to those alone.
+// A reminder goes to every address that was chosen, and to those alone: once their owners
+// have agreed, and before that none does.
 func TestSeveralAddresses(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
 	home, work := p.name+"@home.example", p.name+"@work.example"
 	p.choose(map[string]any{"emails": []string{home, work}, "channels": map[string]any{"in_app": false}})
+	p.create(0)
+	p.eventually(soon, "told in-app instead", func() bool { return len(p.inbox()) == 1 })
+	p.verify(home)
+	p.verify(work)
 	p.create(time.Second)
-	p.eventually(soon, "an e-mail to each address", func() bool { return len(p.mailsTo(home)) == 1 && len(p.mailsTo(work)) == 1 })
-	if len(p.inbox()) > 0 || p.mails() > 0 {
+	p.eventually(soon, "an e-mail to each address", func() bool { return len(p.mailsTo(home)) == 2 && len(p.mailsTo(work)) == 2 })
+	if len(p.inbox()) > 1 || p.mails() > 0 {
 		t.Errorf("%d in the inbox, %d e-mails to the sign-in's address", len(p.inbox()), p.mails())
 	}
 }
@@ -56,8 +70,8 @@ func TestUnsubscribe(t *testing.T) {
 	p.told(soon, 1)
 	link := linkInText.FindString(p.mailsTo(p.name + "@example.com")[0])
 
-	follow := func(method string) string {
-		req, err := http.NewRequestWithContext(t.Context(), method, link, strings.NewReader("List-Unsubscribe=One-Click"))
+	follow := func(method, form string) string {
+		req, err := http.NewRequestWithContext(t.Context(), method, link, strings.NewReader(form))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,22 +87,66 @@ func TestUnsubscribe(t *testing.T) {
 		}
 		return string(body)
 	}
-	if page := follow(http.MethodGet); !strings.Contains(page, p.name+"@example.com") {
+	if page := follow(http.MethodGet, ""); !strings.Contains(page, p.name+"@example.com") {
 		t.Errorf("the page does not say who: %s", page)
 	}
 	p.create(time.Second)
 	p.told(soon, 2)
 
-	follow(http.MethodPost)
-	follow(http.MethodPost)
+	const stop, again = "List-Unsubscribe=One-Click", "Duebell=Again"
+	follow(http.MethodPost, stop)
+	follow(http.MethodPost, stop)
 	p.create(time.Second)
 	p.eventually(soon, "told in-app", func() bool { return len(p.inbox()) == 3 })
 	p.quiet(3 * time.Second)
 	if p.mails() != 2 {
 		t.Errorf("%d e-mails", p.mails())
 	}
-	status, body := p.call("GET", "/api/preferences", nil)
-	if want := `"email":false`; status != http.StatusOK || !strings.Contains(string(body), want) {
-		t.Error(fmt.Sprint(status), string(body))
+	follow(http.MethodPost, again)
+	p.create(time.Second)
+	p.eventually(soon, "an e-mail again", func() bool { return p.mails() == 3 })
+}
+
+// What providers report goes the same way as everything: through the gateway, signed, to the
+// function, and from there to the next reminder.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	p := newPerson(t, sys)
+	task := p.create(time.Second)
+	p.told(soon, 1)
+	deliveries := func() (id, report string) {
+		_, body := p.call("GET", "/api/tasks/"+task.ID.String()+"/deliveries", nil)
+		var log struct {
+			Deliveries []struct{ ID, Channel, Report string }
+		}
+		if err := json.Unmarshal(body, &log); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range log.Deliveries {
+			if d.Channel == "email" {
+				id, report = d.ID, d.Report
+			}
+		}
+		return id, report
+	}
+	id, _ := deliveries()
+	for _, event := range []string{"complained", "delivered"} { // the worst stays
+		status, body := p.call("POST", "/dev/reports", map[string]string{"provider": "sendgrid", "delivery_id": id, "event": event})
+		if status != http.StatusOK || !strings.Contains(string(body), `"status":204`) {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	if _, report := deliveries(); report != "complained" {
+		t.Errorf("the delivery log says %q", report)
+	}
+	p.create(time.Second)
+	p.eventually(soon, "told in-app", func() bool { return len(p.inbox()) == 2 })
+	p.quiet(3 * time.Second)
+	if p.mails() != 1 {
+		t.Errorf("%d e-mails", p.mails())
+	}
+	status, body := p.call("POST", "/dev/reports", map[string]any{"provider": "sendgrid", "delivery_id": id, "event": "bounced", "forge": true})
+	if status != http.StatusOK || !strings.Contains(string(body), `"status":403`) {
+		t.Errorf("forged: %d %s", status, body)
 	}
 }

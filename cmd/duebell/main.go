@@ -1,6 +1,6 @@
 // duebell is the operator's program: it runs the whole system on one machine,
 // installs it on a cluster and finds what keeps it from working there, migrates the database,
-// imports tasks, settles dead letters, cleans up, and reconciles Dapr with the database.
+// imports tasks, settles dead letters, keeps the list of suppressed addresses, cleans up, and reconciles Dapr with the database.
 package main
 
 import (
@@ -24,6 +24,7 @@ Usage: duebell COMMAND [FLAGS]
   migrate   bring the database that DATABASE_URL names to the schema of this version
   import    create the tasks of a file, lines of JSON or CSV, on a server; can be broken off and gone on with
   dlq       list, show, replay and discard dead letters
+  suppress  list, add and lift suppressions: addresses that get nothing more, from anybody
   deploy    install or upgrade Duebell on a cluster, as docs/deploy.md does step by step; checks first whether it can work
   doctor    say what would keep an installation on a cluster from working, and what to do about it
   cleanup   delete leftover jobs and old rows, as the nightly cleanup does; -dry-run only counts
@@ -38,7 +39,7 @@ duebell COMMAND -h shows a command's flags.
 // command is one of duebell's commands. Its error is for people, and complete.
 type command func(ctx context.Context, args []string) error
 
-var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "dlq": dlq, "deploy": deploy, "doctor": doctor, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
+var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "dlq": dlq, "suppress": suppressed, "deploy": deploy, "doctor": doctor, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
 
 func main() {
 	// The first signal asks for an orderly end; a second one ends at once.

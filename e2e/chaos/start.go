@@ -108,7 +108,7 @@ func (run *run) open(ctx context.Context, users int, o system.Options) (err erro
 	}
 	tokens := make([]string, users)
 	for i := range tokens {
-		if tokens[i], err = run.sys.Token(issuer.Claims{Subject: nameOf(i), Email: nameOf(i) + "@example.com", EmailVerified: true, Lifetime: time.Hour}); err != nil {
+		if tokens[i], err = run.sys.Token(issuer.Claims{Subject: nameOf(i), Email: nameOf(i) + "@example.com", EmailVerified: true, Scope: "act", Lifetime: time.Hour}); err != nil {
 			return errors.Join(err, run.close(ctx))
 		}
 	}
@@ -142,7 +142,9 @@ func (run *run) choose(ctx context.Context, user int) error {
 	}
 	a, err := run.client.settled(ctx, user, "PUT", "/api/preferences", map[string]any{
 		"time_zone": "Europe/Paris", "language": []string{"en", "de"}[user%2], "channels": on,
-		"phones":  []string{fmt.Sprintf("+1555010%04d", user)},
+		// The scope act lets its bearer answer for addresses: asking their owners is not what
+		// this run is about.
+		"phones":  []any{map[string]any{"address": fmt.Sprintf("+1555010%04d", user), "verified": true}},
 		"devices": []map[string]string{device},
 		"webhook": map[string]any{"url": fmt.Sprintf("%s%s/user%d", run.sys.URL(), sandbox.WebhookPath, user)},
 	})

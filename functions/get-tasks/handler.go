@@ -133,6 +133,8 @@ type delivery struct {
 	NextAttemptAt *time.Time          `json:"next_attempt_at"`
 	CreatedAt     time.Time           `json:"created_at"`
 	FinishedAt    *time.Time          `json:"finished_at"`
+	Report        *store.Outcome      `json:"report"` // what its provider has said since
+	ReportedAt    *time.Time          `json:"reported_at"`
 }
 
 func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
@@ -150,9 +152,13 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := deliveryLog{Deliveries: make([]delivery, 0, len(log))}
 	for _, d := range log {
+		var report *store.Outcome
+		if d.ReportedAt != nil {
+			report = &d.Report
+		}
 		out.Deliveries = append(out.Deliveries, delivery{
 			ID: d.ID, ReminderID: d.ReminderID, Channel: d.Channel, Target: d.Target, State: d.State, Provider: d.Provider, Attempts: d.Attempts,
-			LastError: d.LastError, NextAttemptAt: d.NextAttemptAt, CreatedAt: d.CreatedAt, FinishedAt: d.FinishedAt,
+			LastError: d.LastError, NextAttemptAt: d.NextAttemptAt, CreatedAt: d.CreatedAt, FinishedAt: d.FinishedAt, Report: report, ReportedAt: d.ReportedAt,
 		})
 	}
 	return web.WriteJSON(w, http.StatusOK, out)

@@ -78,16 +78,17 @@ type inbox struct {
 }
 
 type notification struct {
-	ID        uuid.UUID  `json:"id"`
-	TaskID    uuid.UUID  `json:"task_id"`
-	Title     string     `json:"title"`
-	Body      string     `json:"body"`
-	CreatedAt time.Time  `json:"created_at"`
-	ReadAt    *time.Time `json:"read_at"`
+	ID        uuid.UUID     `json:"id"`
+	TaskID    uuid.NullUUID `json:"task_id"` // null: it is about no task
+	Title     string        `json:"title"`
+	Body      string        `json:"body"`
+	CreatedAt time.Time     `json:"created_at"`
+	ReadAt    *time.Time    `json:"read_at"`
 }
 
 func show(n store.Received) notification {
-	return notification{ID: n.ID, TaskID: n.TaskID, Title: n.Title, Body: n.Body, CreatedAt: n.CreatedAt, ReadAt: n.ReadAt}
+	about := uuid.NullUUID{UUID: n.TaskID, Valid: n.TaskID != uuid.Nil}
+	return notification{ID: n.ID, TaskID: about, Title: n.Title, Body: n.Body, CreatedAt: n.CreatedAt, ReadAt: n.ReadAt}
 }
 
 const (

@@ -1,26 +1,37 @@
-// preferences serves what users choose: GET and PUT /api/preferences, and the
-// links in e-mails that stop these, GET and POST /api/unsubscribe.
+// preferences serves what users choose: GET and PUT /api/preferences; the links in e-mails
+// that stop these, and undo that, GET and POST /api/unsubscribe; all by which the owners of
+// addresses agree to be written to: POST /api/preferences/verify and /api/preferences/verify/resend,
+// and the links in the messages that ask them, GET and POST /api/verify and /api/not-me; and, for
+// operators, the list of addresses that get nothing more, /api/suppressions.
 //
-// PUT replaces the whole: what is left out gets its default, with two exceptions. E-mail
-// that its user has unsubscribed from stays off until it is switched on by name. The webhook's
+// PUT replaces the whole: what is left out gets its default, with an exception. The webhook's
 // secret is never shown, so that what GET gave can be sent back, and left out it stays
 // as long as the URL does. Another secret for the same URL leaves
 // the one before valid for a day: posts are signed with both. Without a secret a
 // webhook is not signed. With If-Match a change is made only to the version that the
-// caller has read. Preferences hold for reminders that fire from then on; to a number,
+// caller has read. An address that is added is unverified: its owner is asked, once, and
+// nothing else is sent there before they have agreed. Preferences hold for reminders that fire from then on; to a number,
 // device or webhook that is taken out, nothing more is sent at all.
 package main
 
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/deliver"
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/suppress"
+	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/unsubscribe"
+	"github.com/duebell/duebell/shared/verify"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -30,13 +41,24 @@ type Config struct {
 	Store       store.Config
 	Rules       preferences.Rules
 	Unsubscribe unsubscribe.Keys
+	Suppression suppress.Keys
+	Verify      verify.Keys
+	Limits      verify.Limits
+	Sender      deliver.WakerConfig
 }
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error { return c.Suppression.Needed(c.Unsubscribe.Keys) }
 
 type handler struct {
 	signIn *auth.Verifier
 	store  *store.Store
 	rules  preferences.Rules
 	links  unsubscribe.Keys
+	keys   verify.Keys
+	asker  verify.Asker
+	wake   func() // the sender
+	list   suppress.Keys
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -45,16 +67,30 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, rules: cfg.Rules, links: cfg.Unsubscribe}
+	waker := deliver.NewWaker(cfg.Sender)
+	h := handler{
+		signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, rules: cfg.Rules, links: cfg.Unsubscribe,
+		keys: cfg.Verify, asker: verify.NewAsker(cfg.Verify, cfg.Limits, cfg.Suppression), wake: waker.Wake, list: cfg.Suppression,
+	}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
-			"GET /api/preferences":     h.get,
-			"PUT /api/preferences":     h.put,
-			"GET " + unsubscribe.Path:  forPeople(h.confirm),
-			"POST " + unsubscribe.Path: forPeople(h.unsubscribe),
+			"GET /api/preferences":                h.get,
+			"PUT /api/preferences":                h.put,
+			"POST /api/preferences/verify":        h.verify,
+			"POST /api/preferences/verify/resend": h.resend,
+			"GET " + unsubscribe.Path:             forPeople(h.confirm),
+			"POST " + unsubscribe.Path:            forPeople(h.unsubscribe),
+			"GET " + verify.Path:                  forPeople(h.askOwner),
+			"POST " + verify.Path:                 forPeople(h.ownerAgrees),
+			"GET " + verify.NotMePath:             forPeople(h.askNotMe),
+			"POST " + verify.NotMePath:            forPeople(h.notMe),
+
+			"GET /api/suppressions":            h.listSuppressions,
+			"POST /api/suppressions":           h.suppress,
+			"POST /api/suppressions/{id}/lift": h.lift,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
-		Close: s.Close,
+		Close: func() { waker.Close(); s.Close() },
 	}, nil
 }
 
@@ -63,11 +99,11 @@ func (h handler) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, err := h.store.GetPreferences(r.Context(), api.Owner(user))
+	p, err := h.store.GetRecipient(r.Context(), api.Owner(user))
 	if err != nil {
 		return err
 	}
-	return answer(w, p)
+	return h.answer(r.Context(), w, p.Preferences, p.SignIn)
 }
 
 func (h handler) put(w http.ResponseWriter, r *http.Request) error {
@@ -83,10 +119,16 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	vouched := in.vouched()
+	if len(vouched) > 0 && !user.HasScope(auth.Act) {
+		return fault.Forbidden("only a program with the scope act may say that an address is verified; leave verified out, and its owner is asked")
+	}
 	owner := api.Owner(user)
 	if err := h.store.SaveUser(r.Context(), owner); err != nil {
 		return err
 	}
+	var signIn *string
+	asked := 0
 	err = h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error {
 		current, email, err := tx.LockPreferences(ctx, owner.ID)
 		if err != nil {
@@ -97,15 +139,54 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 		}
 		next.Channels = in.Channels.on(preferences.DefaultChannels(email != nil && !current.Unsubscribed))
 		next.Follow(current)
-		return tx.SavePreferences(ctx, owner.ID, next)
+		for _, address := range vouched {
+			next.Verify(next.Listed(address))
+		}
+		if err := tx.SavePreferences(ctx, owner.ID, next); err != nil {
+			return err
+		}
+		signIn = email
+		added := slices.DeleteFunc(next.Addresses(), func(a string) bool {
+			return next.State(a, signIn) == preferences.Verified || current.Listed(a) != ""
+		})
+		// What may not be asked now stays unverified: to ask again says why.
+		asked, _, err = h.asker.AskAll(ctx, tx, request(r, user), added)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	return answer(w, next)
+	if asked > 0 {
+		h.wake()
+	}
+	return h.answer(r.Context(), w, next, signIn)
 }
 
-func answer(w http.ResponseWriter, p preferences.Preferences) error {
+// request is who has owners asked. A program that acts for users is not held to the limit of
+// its network: all its users come from there.
+func request(r *http.Request, user auth.User) verify.Request {
+	request := verify.Request{UserID: user.ID, Network: web.Network(r)}
+	if user.HasScope(auth.Act) {
+		request.Network = ""
+	}
+	return request
+}
+
+func (h handler) answer(ctx context.Context, w http.ResponseWriter, p preferences.Preferences, signIn *string) error {
+	of := func(address string) suppress.Address {
+		if strings.Contains(address, "@") {
+			return h.list.Hashes(task.Email, address)
+		}
+		return h.list.Hashes(task.SMS, address)
+	}
+	var all []suppress.Address
+	for _, address := range p.Addresses() {
+		all = append(all, of(address))
+	}
+	found, err := h.store.Suppressed(ctx, all)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("ETag", api.ETag(p.Version))
-	return web.WriteJSON(w, http.StatusOK, show(p))
+	return web.WriteJSON(w, http.StatusOK, show(p, signIn, func(address string) *time.Time { return found.Since(of(address)) }))
 }

@@ -1,6 +1,12 @@
 package main
 
 import (
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
@@ -16,13 +22,53 @@ type input struct {
 	TimeZone *string              `json:"time_zone"`
 	Language *string              `json:"language"`
 	Channels switches             `json:"channels"`
-	Emails   []string             `json:"emails"`
-	Phones   []string             `json:"phones"`
+	Emails   []address            `json:"emails"`
+	Phones   []address            `json:"phones"`
 	Devices  []preferences.Device `json:"devices"`
 	Webhook  *struct {
 		URL    string               `json:"url"`
 		Secret web.Optional[string] `json:"secret"`
 	} `json:"webhook"`
+}
+
+// address is an e-mail address or phone number, going in as a string or an object, and coming
+// out as an object.
+type address struct {
+	Address string                   `json:"address"`
+	State   preferences.AddressState `json:"state"`
+	// Since is since when it is suppressed, nil if it is not.
+	Since *time.Time `json:"suppressed_since,omitempty"`
+	// vouched says that the caller answers for it.
+	vouched bool
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (a *address) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	if decoder.PeekKind() != '{' {
+		return json.UnmarshalDecode(decoder, &a.Address)
+	}
+	var in struct {
+		Address  string         `json:"address"`
+		State    jsontext.Value `json:"state"`            // what GET gave
+		Since    jsontext.Value `json:"suppressed_since"` // the same
+		Verified *bool          `json:"verified"`
+	}
+	err := json.UnmarshalDecode(decoder, &in)
+	a.Address, a.vouched = in.Address, in.Verified != nil && *in.Verified
+	return err
+}
+
+// addressesOf returns the addresses alone.
+func addressesOf(all []address) (addresses []string) {
+	for _, a := range all {
+		addresses = append(addresses, a.Address)
+	}
+	return addresses
+}
+
+// vouched returns those that the caller answers for.
+func (in input) vouched() []string {
+	return addressesOf(slices.DeleteFunc(slices.Concat(in.Emails, in.Phones), func(a address) bool { return !a.vouched }))
 }
 
 // switches are channels going in.
@@ -54,7 +100,7 @@ func (s switches) on(byDefault []task.Channel) []task.Channel {
 func (in input) preferences(rules preferences.Rules) (preferences.Preferences, error) {
 	p := preferences.Default(false)
 	p.Channels = nil
-	p.Emails, p.Phones, p.Devices = in.Emails, in.Phones, in.Devices
+	p.Emails, p.Phones, p.Devices = addressesOf(in.Emails), addressesOf(in.Phones), in.Devices
 	if in.TimeZone != nil {
 		p.TimeZone = *in.TimeZone
 	}
@@ -76,8 +122,8 @@ type output struct {
 	TimeZone string               `json:"time_zone"`
 	Language string               `json:"language"`
 	Channels channels             `json:"channels"`
-	Emails   []string             `json:"emails"`
-	Phones   []string             `json:"phones"`
+	Emails   []address            `json:"emails"`
+	Phones   []address            `json:"phones"`
 	Devices  []preferences.Device `json:"devices"`
 	Webhook  *webhook             `json:"webhook"`
 }
@@ -95,9 +141,21 @@ type webhook struct {
 	URL string `json:"url"`
 }
 
-func show(p preferences.Preferences) output {
+// show is a user's preferences coming out. signIn is the address of the user's sign-in;
+// suppressed says since when an address is, nil if it is not.
+func show(p preferences.Preferences, signIn *string, suppressed func(string) *time.Time) output {
+	states := func(addresses []string) []address {
+		all := make([]address, len(addresses))
+		for i, a := range addresses {
+			all[i] = address{Address: a, State: p.State(a, signIn), Since: suppressed(a)}
+			if all[i].Since != nil {
+				all[i].State = preferences.Suppressed
+			}
+		}
+		return all
+	}
 	out := output{
-		TimeZone: p.TimeZone, Language: p.Language, Emails: p.Emails, Phones: p.Phones, Devices: p.Devices,
+		TimeZone: p.TimeZone, Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: p.Devices,
 		Channels: channels{
 			InApp: p.On(task.InApp), Email: p.On(task.Email), Push: p.On(task.Push), SMS: p.On(task.SMS), Webhook: p.On(task.Webhook),
 		},

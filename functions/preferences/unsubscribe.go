@@ -11,13 +11,14 @@ import (
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
 
 // confirm shows whoever follows the link a page that asks. It changes nothing:
 // mail scanners follow links too.
 func (h handler) confirm(w http.ResponseWriter, r *http.Request) error {
-	_, address, err := h.open(r)
+	address, err := h.open(r)
 	if err != nil {
 		return err
 	}
@@ -33,67 +34,81 @@ func forPeople(h web.Handler) web.Handler {
 			return err
 		}
 		setPageHeaders(w.Header())
-		web.WriteProblemPage(w, r, err, func(detail string) []byte { return render(page{Problem: detail}) })
+		web.WriteProblemPage(w, r, err, func(detail string) []byte { return render(pageTemplate, page{Problem: detail}) })
 		return nil
 	}
 }
 
-// unsubscribe stops the e-mail that the token names. Mail programs post here on
-// their user's click (RFC 8058), and so does the page; what they post says no more
-// than that. Posting again changes nothing.
+// unsubscribe has the address that the token names get nothing more, from anybody. Mail
+// programs post here on their user's click (RFC 8058), and so does the page; what they post
+// says no more than that. Who posts the page's other form undoes it. Posting either again
+// changes nothing.
 func (h handler) unsubscribe(w http.ResponseWriter, r *http.Request) error {
-	userID, address, err := h.open(r)
+	address, err := h.open(r)
 	if err != nil {
 		return err
 	}
+	hashes, again := h.list.Hashes(task.Email, address), wantsAgain(w, r)
 	err = h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error {
-		if err := tx.CancelEmails(ctx, userID, address); err != nil {
-			return err
+		if again {
+			return tx.Lift(ctx, hashes)
 		}
-		p, signIn, err := tx.LockPreferences(ctx, userID)
-		if err != nil || !p.Unsubscribe(address, signIn) {
-			return err
-		}
-		p.Version++
-		return tx.SavePreferences(ctx, userID, p)
+		_, _, err := tx.Suppress(ctx, hashes, store.Suppression{Channel: task.Email, Reason: store.ReasonUnsubscribed, By: store.ByOwner})
+		return err
 	})
-	if err != nil && fault.CodeOf(err) != fault.CodeNotFound { // a user who is gone gets no e-mail
+	if err != nil {
 		return err
 	}
-	return writePage(w, page{Address: address, Done: true})
+	return writePage(w, page{Address: address, Done: !again, Again: again})
 }
 
-// open reads the request's token. Mail programs and link trackers add parameters
+// wantsAgain reports whether the page's second form was posted. Whatever else comes, in
+// whatever form and however long, is a wish for no more messages.
+func wantsAgain(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
+	return r.ParseForm() == nil && r.PostForm.Get(againField) == againValue
+}
+
+const againField, againValue = "Duebell", "Again"
+
+// open reads the request's token, and returns its address. Mail programs and link trackers add parameters
 // of their own, so others are not refused.
-func (h handler) open(r *http.Request) (userID, address string, err error) {
-	userID, address, ok := h.links.Open(r.URL.Query().Get("token"))
+func (h handler) open(r *http.Request) (address string, err error) {
+	_, address, ok := h.links.Open(r.URL.Query().Get("token"))
 	if !ok {
-		return "", "", fault.Invalid("this link is not valid; use the one in your latest reminder, or switch e-mail off in your preferences")
+		return "", fault.Invalid("this link is not valid; use the one in your latest reminder, or switch e-mail off in your preferences")
 	}
-	return userID, address, nil
+	return address, nil
 }
 
 type page struct {
 	Address string
-	Done    bool
+	Done    bool // nothing is sent there any more
+	Again   bool // it is sent there again
 	Problem string
 }
 
 const style = `body{font-family:sans-serif;max-width:30em;margin:4em auto;padding:0 1em}button{font:inherit;padding:.5em 1em}`
 
-// The form posts to the page's own URL, token included.
+// The forms post to the page's own URL, token included.
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
 <title>Duebell: e-mail reminders</title><style>` + style + `</style></head><body>
 {{if .Problem}}<h1>That did not work</h1>
 <p>Duebell says: {{.Problem}}</p>
+{{else if .Again}}<h1>Done</h1>
+<p>Duebell may send reminders to {{.Address}} again.</p>
 {{else if .Done}}<h1>Done</h1>
-<p>Duebell sends no more reminders to {{.Address}}.</p>
+<p>Duebell sends no more reminders to {{.Address}}, whoever asks for them.</p>
+{{template "again"}}
 {{else}}<h1>No more e-mail?</h1>
-<p>Duebell will send no more reminders to {{.Address}}.</p>
+<p>Duebell will send no more reminders to {{.Address}}, whoever asks for them.</p>
 <form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click"><button>Unsubscribe</button></form>
+{{template "again"}}
 {{end}}</body></html>
-`))
+{{define "again"}}<p>If you have unsubscribed and changed your mind:</p>
+<form method="post"><input type="hidden" name="` + againField + `" value="` + againValue + `"><button>Send me reminders again</button></form>
+{{end}}`))
 
 // policy allows the page its own style and its own form, and nothing else.
 var policy = func() string {
@@ -103,7 +118,7 @@ var policy = func() string {
 
 func writePage(w http.ResponseWriter, p page) error {
 	setPageHeaders(w.Header())
-	_, _ = w.Write(render(p)) // a caller who has hung up is no error
+	_, _ = w.Write(render(pageTemplate, p)) // a caller who has hung up is no error
 	return nil
 }
 
@@ -116,9 +131,9 @@ func setPageHeaders(h http.Header) {
 	}
 }
 
-func render(p page) []byte {
+func render(t *template.Template, p any) []byte {
 	var html bytes.Buffer
-	if err := pageTemplate.Execute(&html, p); err != nil {
+	if err := t.Execute(&html, p); err != nil {
 		panic(err) // the template fits the type
 	}
 	return html.Bytes()

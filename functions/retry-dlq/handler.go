@@ -54,7 +54,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	waker := deliver.NewWaker(cfg.Sender)
-	firer := fire.New(s, channels, waker.Wake, time.Now)
+	firer := fire.New(s, channels, cfg.Sweep.Suppression, waker.Wake, time.Now)
 	h := handler{sweeper: upkeep.NewSweeper(s, dapr, firer, waker.WakeNow, time.Now, cfg.Sweep)}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /": h.sweep}),

@@ -22,6 +22,7 @@ import (
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/providers"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/verify"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -31,11 +32,17 @@ type Config struct {
 	Dapr      jobs.Config
 	Rules     deliver.Rules
 	Providers providers.Config
+	Verify    verify.Keys
 }
 
 type handler struct {
 	sender *deliver.Sender
 	held   *atomic.Bool // an answer goes on until the work is done
+}
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error {
+	return c.Rules.Suppression.Needed(c.Providers.Email.Unsubscribe.Keys.Keys)
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -52,7 +59,8 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{sender: deliver.NewSender(s, channels, cfg.Rules), held: &atomic.Bool{}}
+	links := verify.Links{PublicURL: cfg.Providers.Email.Unsubscribe.PublicURL, Keys: cfg.Verify}
+	h := handler{sender: deliver.NewSender(s, channels, cfg.Rules, links), held: &atomic.Bool{}}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /": h.send}),
 		Ready:   []function.Check{{Name: "database", Func: s.Ping}},

@@ -31,6 +31,7 @@ import (
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/providers"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/trace"
 	"github.com/duebell/duebell/shared/web"
@@ -38,10 +39,11 @@ import (
 
 // Config is the function's configuration.
 type Config struct {
-	Caller    auth.AppToken
-	Store     store.Config
-	Sender    deliver.WakerConfig
-	Providers providers.Config
+	Caller      auth.AppToken
+	Store       store.Config
+	Sender      deliver.WakerConfig
+	Providers   providers.Config
+	Suppression suppress.Keys
 }
 
 type handler struct {
@@ -61,7 +63,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	waker := deliver.NewWaker(cfg.Sender)
-	h := handler{caller: cfg.Caller, store: s, firer: fire.New(s, channels, waker.Wake, time.Now)}
+	h := handler{caller: cfg.Caller, store: s, firer: fire.New(s, channels, cfg.Suppression, waker.Wake, time.Now)}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"POST /job/{name}":       h.job,

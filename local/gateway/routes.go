@@ -28,8 +28,21 @@ var Routes = []Route{
 
 	{"GET /api/preferences", "preferences"},
 	{"PUT /api/preferences", "preferences"},
+	{"POST /api/preferences/verify", "preferences"},
+	{"POST /api/preferences/verify/resend", "preferences"},
 	{"GET /api/unsubscribe", "preferences"},
 	{"POST /api/unsubscribe", "preferences"},
+	{"GET /api/verify", "preferences"},
+	{"POST /api/verify", "preferences"},
+	{"GET /api/not-me", "preferences"},
+	{"POST /api/not-me", "preferences"},
+	{"GET /api/suppressions", "preferences"},
+	{"POST /api/suppressions", "preferences"},
+	{"POST /api/suppressions/{id}/lift", "preferences"},
+
+	{"POST /api/reports/sendgrid", "reports"},
+	{"POST /api/reports/ses", "reports"},
+	{"POST /api/reports/twilio", "reports"},
 
 	{"GET /api/dlq", "dead-letters"},
 	{"POST /api/dlq/{id}/replay", "dead-letters"},

@@ -18,6 +18,9 @@
 //	POST   /dev/faults                  fail from now on: {"provider", "status", "retry_after",
 //	                                    "delay", "cut", "times"}, see Fault
 //	DELETE /dev/faults                  never fail again
+//	POST   /dev/reports                 have a provider report: {"provider", "delivery_id", "event"} or
+//	                                    {"provider": "twilio", "from", "body"}, see Report
+//	GET    /dev/sns-public/{certificate}, GET /dev/sns-public/?Action=ConfirmSubscription    what SNS serves besides
 //
 // and ServeSMTP is a mail server.
 package sandbox
@@ -33,6 +36,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -160,16 +164,21 @@ type Sandbox struct {
 	faults   []Fault           // the first one that is of the provider counts
 	tokens   map[string]bool   // Google's, that FCM accepts
 	sent     map[string]string // OneSignal's notifications, by their idempotency keys
+	reporter
 }
 
 // New returns a sandbox. Environment tells how to send to it.
-func New() *Sandbox { return &Sandbox{tokens: map[string]bool{}, sent: map[string]string{}} }
+func New() *Sandbox {
+	return &Sandbox{tokens: map[string]bool{}, sent: map[string]string{}, reporter: newReporter()}
+}
 
 // Environment returns the variables that make Duebell's functions send to this
 // sandbox, whose handler is served at the URL base. The variables of its mail server
 // are missing.
 func (s *Sandbox) Environment(base string) map[string]string {
+	s.reportTo(base)
 	return map[string]string{
+		"SENDGRID_EVENTS_KEY": s.sendGridPublicKey(), "SES_EVENTS_TOPICS": snsTopic, "SES_EVENTS_URL": base + strings.TrimRight(snsFetchPath, "/"),
 		"SENDGRID_API_KEY": sendGridKey, "SENDGRID_URL": base + SendGridPath,
 		"AWS_ACCESS_KEY_ID": awsID, "AWS_SECRET_ACCESS_KEY": awsSecret,
 		"SES_REGION": "eu-central-1", "SES_URL": base + SESPath,
@@ -204,9 +213,12 @@ func (s *Sandbox) Heal(providers ...string) {
 // Handler serves what the package's comment lists.
 func (s *Sandbox) Handler() http.Handler {
 	own := web.NewMux(web.Routes{
-		"GET /dev/messages":  s.list,
-		"POST /dev/faults":   s.fail,
-		"DELETE /dev/faults": s.heal,
+		"GET /dev/messages":                     s.list,
+		"POST /dev/faults":                      s.fail,
+		"DELETE /dev/faults":                    s.heal,
+		"POST /dev/reports":                     s.report,
+		"GET " + snsFetchPath + "{certificate}": s.certificate,
+		"GET " + snsFetchPath + "{$}":           s.confirmed,
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", own)

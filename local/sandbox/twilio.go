@@ -102,7 +102,7 @@ func (s *Sandbox) serveTwilio(w http.ResponseWriter, r *http.Request, body []byt
 		twilioRefuse(w, wrong)
 		return
 	}
-	s.accept(r, f, Message{Provider: Twilio, To: form.Get("To"), Body: form.Get("Body")})
+	s.accept(r, f, Message{Provider: Twilio, To: form.Get("To"), Body: form.Get("Body"), DeliveryID: s.callBack(form.Get("StatusCallback"))})
 	sid, now := "SM"+hexadecimal(), time.Now().UTC().Format(time.RFC1123Z)
 	orNull := func(name string) any {
 		if form.Has(name) {

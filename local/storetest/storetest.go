@@ -39,7 +39,7 @@ func Open(t testing.TB) (*store.Store, string) {
 // Notify writes a notification into its user's inbox, as firing a reminder does, and gives
 // no notice of it.
 func Notify(ctx context.Context, s *store.Store, n store.Notification) error {
-	return s.Fire(ctx, nil, store.Neighbours{}, func([]store.LockedReminder) ([]store.Firing, error) {
+	return s.Fire(ctx, nil, store.Neighbours{}, func([]store.LockedReminder, store.Look) ([]store.Firing, error) {
 		return []store.Firing{{InApp: &n}}, nil
 	})
 }

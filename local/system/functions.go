@@ -33,9 +33,10 @@ var (
 	jobs     = []string{"DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN"}
 	callback = []string{"APP_API_TOKEN"}
 	waking   = []string{"SEND_URL"}
+	asking   = []string{"VERIFY_KEY"}
 	webhooks = []string{"WEBHOOK_ALLOWED_HOSTS"}
 	email    = []string{
-		"EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
+		"EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
 		"SMTP_ADDRESS", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_TLS",
 	}
 	push    = []string{"FCM_CREDENTIALS", "FCM_URL", "ONESIGNAL_APP_ID", "ONESIGNAL_API_KEY", "ONESIGNAL_URL"}
@@ -52,11 +53,12 @@ var Functions = []Function{
 	{Name: "delete-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database)},
-	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, []string{"UNSUBSCRIBE_KEY"})},
+	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, waking, asking, []string{"UNSUBSCRIBE_KEY", "SUPPRESSION_KEY"})},
 	{Name: trigger, Variables: slices.Concat(callback, database, waking, sending)},
-	{Name: sendFunction, Variables: slices.Concat(database, jobs, sending)},
+	{Name: sendFunction, Variables: slices.Concat(database, jobs, asking, sending)},
+	{Name: "reports", Variables: slices.Concat(database, []string{"SUPPRESSION_KEY", "PUBLIC_URL", "SENDGRID_EVENTS_KEY", "SES_EVENTS_TOPICS", "SES_EVENTS_URL", "TWILIO_AUTH_TOKEN"})},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},
-	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, waking, sending), Every: 2 * time.Second},
+	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, waking, asking, sending), Every: 2 * time.Second},
 	{Name: "audit-log", Variables: slices.Concat(callback, database), Subscribes: true},
 	{Name: "analytics", Variables: slices.Concat(callback, users, database), Subscribes: true},
 	{Name: "nightly-cleanup", Variables: slices.Concat(database, jobs), Every: 24 * time.Hour},

@@ -46,7 +46,7 @@ func (s *System) start(ctx context.Context) (err error) {
 	}
 	for name, secret := range map[string]*string{
 		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI,
-		"unsubscribe-key": &s.secrets.unsubscribe,
+		"unsubscribe-key": &s.secrets.unsubscribe, "suppression-key": &s.secrets.suppression, "verify-key": &s.secrets.verify,
 	} {
 		kept, err := file.Keep(s.path("secrets", name), func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil })
 		if err != nil {
@@ -224,6 +224,8 @@ func (s *System) variables() map[string]string {
 		"EMAIL_FROM":            sender,
 		"PUBLIC_URL":            s.url,
 		"UNSUBSCRIBE_KEY":       s.secrets.unsubscribe,
+		"SUPPRESSION_KEY":       s.secrets.suppression,
+		"VERIFY_KEY":            s.secrets.verify,
 		"WEBHOOK_ALLOWED_HOSTS": strings.Join(webhooks, ","),
 		"SEND_URL":              "http://" + process.Address(s.ports.Functions[sendFunction]),
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/metrics"
@@ -34,6 +35,9 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	ctx, end := trace.Continue(ctx, l.Trace, "deliver")
 	defer end()
 
+	if l.SuppressedSince != nil || l.Unverified && !l.Withdrawn && l.Verification == nil {
+		return s.tellInstead(ctx, l, began)
+	}
 	sendErr := s.send(ctx, l, leased.Add(s.rules.SendTimeout))
 	took := time.Since(leased)
 	metrics.SendTook(string(l.Channel), took)
@@ -44,19 +48,63 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	if sendErr != nil {
 		ending.Error = fmt.Sprintf("%.500s", sendErr.Error())
 	}
+	problem := ending.Error
+	if stop := notify.StopOf(sendErr); stop != "" { // why is not for its user, who is another than the address's owner
+		ending.State, ending.Error, ending.Instead = store.SuppressedState, store.SuppressedProblem(time.Now().UTC()), inAppOf(l)
+		ending.Stop, ending.Stopped = store.SuppressionReason(stop), s.rules.Suppression.Hashes(l.Channel, l.Target)
+	}
 	slog.InfoContext(ctx, "delivery tried", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "provider", l.Provider,
-		"attempt", l.Attempts, "state", ending.State, "error", ending.Error)
+		"attempt", l.Attempts, "state", ending.State, "error", problem)
 
-	state := string(ending.State)
+	state := s.settle(ctx, ending, began)
+	if ending.Instead != nil && state != metrics.Unrecorded {
+		s.hint(ctx, l.UserID)
+	}
+	return result{
+		state: ending.State, wait: ending.Wait, asked: asked,
+		hung: sendErr != nil && took >= s.rules.SendTimeout/2,
+		lost: state == metrics.Unrecorded,
+	}
+}
+
+// settle records what became of an attempt, and counts it. It returns what it is counted as.
+func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Time) (state string) {
+	l := ending.Of
+	state = string(ending.State)
 	if err := s.record(ctx, ending, began); err != nil {
 		slog.ErrorContext(ctx, "what became of a delivery could not be recorded: it will be sent again", "delivery_id", l.ID, "state", ending.State, "error", err)
 		state = metrics.Unrecorded
 	}
 	metrics.Tried(string(l.Channel), state)
-	return result{
-		state: ending.State, wait: ending.Wait, asked: asked,
-		hung: sendErr != nil && took >= s.rules.SendTimeout/2,
-		lost: state == metrics.Unrecorded,
+	return state
+}
+
+// tellInstead has a reminder told in-app that may not be sent to its address any more: its
+// grace is over, say, or its owner has said stop.
+func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Time) result {
+	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: inAppOf(l)}
+	if l.SuppressedSince != nil {
+		ending.State, ending.Error = store.SuppressedState, store.SuppressedProblem(*l.SuppressedSince)
+	}
+	slog.InfoContext(ctx, "delivery not tried: its address may not be written to", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "state", ending.State)
+	if s.settle(ctx, ending, began) == metrics.Unrecorded {
+		return result{lost: true}
+	}
+	s.hint(ctx, l.UserID)
+	return result{state: ending.State}
+}
+
+// inAppOf is what a delivery's reminder becomes in-app.
+func inAppOf(l *store.Leased) *store.Notification {
+	return &store.Notification{
+		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title,
+		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
+	}
+}
+
+func (s *Sender) hint(ctx context.Context, userID string) {
+	if err := s.store.Hint(ctx, []string{userID}); err != nil {
+		slog.DebugContext(ctx, "an inbox is told late", "error", err)
 	}
 }
 
@@ -76,7 +124,7 @@ func (s *Sender) record(ctx context.Context, ending store.Ending, began time.Tim
 	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 250*time.Millisecond // before others look
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		record := s.endings.Do
-		if ending.Gone { // which waits for its user's row, and is not to hold up the others
+		if ending.Lone() { // which waits for its user's row, and is not to hold up the others
 			record = func(ctx context.Context, e ...store.Ending) error { return s.store.Finish(ctx, store.Alone, e...) }
 		}
 		err := record(ctx, ending)
@@ -94,6 +142,14 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	switch {
 	case l.Round > s.rules.MaxAttempts:
 		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could say what came of it")}
+	case l.Verification != nil && l.Verification.Verified:
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address is verified already")}
+	case l.Verification != nil && l.Verification.Refused:
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address's owner wants no such messages")}
+	case l.Verification != nil && l.ProviderFixed:
+		return errMayBeThere
+	case l.Verification != nil && provider == nil:
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("this channel is not set up here")}
 	case l.Withdrawn:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it is not in your preferences any more")}
 	case provider == nil && l.ProviderFixed:
@@ -105,13 +161,29 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	if l.Channel == task.Push {
 		_, to, _ = strings.Cut(to, ":")
 	}
+	var verification *notify.Verification
+	if l.Verification != nil {
+		if verification = s.links.Message(l.ID, l.Verification.AddressHash); verification == nil {
+			return &notify.Error{Kind: notify.Permanent, Err: errors.New("addresses can't be verified here: PUBLIC_URL and VERIFY_KEY are not set")}
+		}
+	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return provider.Send(ctx, notify.Message{
+	err := provider.Send(ctx, notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
+		Verification: verification,
 	})
+	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {
+		return errMayBeThere
+	}
+	return err
 }
+
+// errMayBeThere ends a verification that its provider may have taken. A reminder would be sent
+// again, as it must not be lost; this must not come more often than the limits say, and its
+// user can ask for another.
+var errMayBeThere = &notify.Error{Kind: notify.Permanent, Err: errors.New("nobody can say whether it was sent, and it is not sent twice: its user can have another one sent")}
 
 // standing is where a delivery stands with an attempt.
 type standing struct {

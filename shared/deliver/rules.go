@@ -3,6 +3,8 @@ package deliver
 import (
 	"errors"
 	"time"
+
+	"github.com/duebell/duebell/shared/suppress"
 )
 
 // Rules are the rules for sending.
@@ -12,6 +14,7 @@ type Rules struct {
 	MaxAttempts int           `env:"DELIVERY_MAX_ATTEMPTS" envDefault:"12" help:"how often a delivery is tried before it is given up; going through all providers of a channel counts once"`
 	Concurrent  int           `env:"SEND_CONCURRENCY" envDefault:"128" help:"how many deliveries of a lane one process sends at a time; the lanes are the hosts that users choose, the providers, and events"`
 	PerUser     int           `env:"SEND_CONCURRENCY_PER_USER" envDefault:"8" help:"how many of these may be one user's; events are not counted"`
+	Suppression suppress.Keys
 	Linger      time.Duration `env:"SEND_LINGER" envDefault:"15s" help:"how long the sender waits for deliveries that are due soon before it ends; the sweep wakes it for those that are due later"`
 }
 

@@ -9,8 +9,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
+	"github.com/duebell/duebell/shared/verify"
 )
 
 const (
@@ -34,6 +36,7 @@ type Sender struct {
 	channels Channels
 	names    map[task.Channel][]string // of the channels' providers
 	rules    Rules
+	links    verify.Links
 	endings  together.Group[store.Ending]
 
 	mu      sync.Mutex
@@ -43,10 +46,10 @@ type Sender struct {
 	stopped bool
 }
 
-// NewSender makes a Sender with the external channels that are set up. Its caller closes
-// s, after Stop.
-func NewSender(s *store.Store, channels Channels, rules Rules) *Sender {
-	sender := &Sender{store: s, channels: channels, names: channels.Names(), rules: rules}
+// NewSender makes a Sender with the external channels that are set up. links are what owners
+// of addresses are asked by. Its caller closes s, after Stop.
+func NewSender(s *store.Store, channels Channels, rules Rules, links verify.Links) *Sender {
+	sender := &Sender{store: s, channels: channels, names: channels.Names(), rules: rules, links: links}
 	sender.endings.Most, sender.endings.Pause = mostTogether, betweenEndings
 	sender.endings.Everyones = store.IsAway
 	sender.endings.Call = func(ctx context.Context, endings []store.Ending) error {
@@ -153,16 +156,18 @@ type ended struct {
 type item struct {
 	id         uuid.UUID
 	user, host string
+	channel    task.Channel
+	target     string
 	asked      []time.Duration
 }
 
 // lease takes deliveries for this sender. Those that can't be taken now are left out.
 func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store.Leased, error) {
-	ids := make([]uuid.UUID, len(chosen))
+	ids, addresses := make([]uuid.UUID, len(chosen)), make([]suppress.Address, len(chosen))
 	for i, c := range chosen {
-		ids[i] = c.id
+		ids[i], addresses[i] = c.id, s.rules.Suppression.Hashes(c.channel, c.target)
 	}
-	all, err := s.store.Lease(ctx, s.rules.Lease, s.names, ids...)
+	all, err := s.store.Lease(ctx, s.rules.Lease, s.names, addresses, ids...)
 	leased := make(map[uuid.UUID]*store.Leased, len(all))
 	for _, l := range all {
 		leased[l.ID] = l

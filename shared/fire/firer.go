@@ -9,6 +9,7 @@ import (
 
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
 	"github.com/duebell/duebell/shared/trace"
@@ -28,6 +29,7 @@ type Channels map[task.Channel][]string
 type Firer struct {
 	store    *store.Store
 	channels Channels
+	keys     suppress.Keys
 	now      func() time.Time
 	wake     func()
 	inboxes  *hinter
@@ -36,9 +38,9 @@ type Firer struct {
 }
 
 // New makes a Firer. wake is called after each commit that has left something to be sent;
-// it must return at once. now is the Firer's clock, time.Now outside of tests.
-func New(s *store.Store, channels Channels, wake func(), now func() time.Time) *Firer {
-	f := &Firer{store: s, channels: channels, now: now, wake: wake, inboxes: newHinter(s.Hint)}
+// it must return at once. keys are those of the list of suppressed addresses. now is the Firer's clock, time.Now outside of tests.
+func New(s *store.Store, channels Channels, keys suppress.Keys, wake func(), now func() time.Time) *Firer {
+	f := &Firer{store: s, channels: channels, keys: keys, now: now, wake: wake, inboxes: newHinter(s.Hint)}
 	f.fires.Most = mostTogether
 	f.fires.Call = func(ctx context.Context, calls []*call) error {
 		f.fireTogether(ctx, calls)

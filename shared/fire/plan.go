@@ -2,12 +2,14 @@ package fire
 
 import (
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -15,9 +17,10 @@ import (
 // in-app notification. The channels are the task's own, or else those that are on
 // in the user's preferences. What can't be used is recorded as failed, so that the
 // delivery log says why nothing came. If nothing else is left the reminder is told
-// in-app: one that tells nobody would be lost. Besides, it is published as an event,
+// in-app: one that tells nobody would be lost. So it is, too, in place of an address that
+// is suppressed or not verified, which is recorded as such. Besides, it is published as an event,
 // where that is set up, which tells no user.
-func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient) (deliveries []store.Delivery, inApp *store.Notification) {
+func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient, stopped suppressed) (deliveries []store.Delivery, inApp *store.Notification) {
 	add := func(c task.Channel, target string, state store.DeliveryState, problem string) {
 		deliveries = append(deliveries, store.Delivery{
 			ID: newID(), ReminderID: r.ID, Revision: r.Revision, TaskID: t.ID, UserID: t.UserID,
@@ -31,7 +34,7 @@ func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient) (deliveri
 			Body: notify.Message{DueDate: t.DueDate, Zone: preferences.Zone(to.TimeZone), Language: to.Language}.Due(),
 		}
 	}
-	told := false
+	told, instead := false, false
 	for _, c := range f.channelsFor(t, to) {
 		if c == task.InApp {
 			tellInApp()
@@ -39,15 +42,23 @@ func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient) (deliveri
 			continue
 		}
 		for _, place := range f.targets(c, to) {
-			if place.problem != "" {
+			since, isStopped := stopped[address{c, place.target}]
+			switch {
+			case isStopped:
+				add(c, place.target, store.SuppressedState, store.SuppressedProblem(since))
+				instead = true
+			case place.unverified:
+				add(c, place.target, store.Unverified, place.problem)
+				instead = true
+			case place.problem != "":
 				add(c, place.target, store.Failed, place.problem)
-				continue
+			default:
+				add(c, place.target, store.Planned, "")
+				told = true
 			}
-			add(c, place.target, store.Planned, "")
-			told = true
 		}
 	}
-	if !told {
+	if inApp == nil && (instead || !told) {
 		tellInApp()
 	}
 	if f.channels[task.Event] != nil {
@@ -70,7 +81,10 @@ func (f *Firer) channelsFor(t task.Task, to store.Recipient) []task.Channel {
 }
 
 // place is where an external channel reaches a user, or why it does not.
-type place struct{ target, problem string }
+type place struct {
+	target, problem string
+	unverified      bool // that is the problem
+}
 
 // targets says where an external channel reaches a user, in the form of
 // store.Delivery's Target, or why it does not: one place at least.
@@ -108,6 +122,9 @@ func (f *Firer) targets(c task.Channel, to store.Recipient) []place {
 	places := make([]place, len(targets))
 	for i, target := range targets {
 		places[i].target = target
+		if (c == task.Email || c == task.SMS) && !to.MayReceive(target, to.SignIn) {
+			places[i].problem, places[i].unverified = preferences.UnverifiedProblem, true
+		}
 	}
 	return places
 }
@@ -122,6 +139,49 @@ func (f *Firer) devices(to store.Recipient) []place {
 		}
 	}
 	return places
+}
+
+// address is where a delivery may go.
+type address struct {
+	channel task.Channel
+	target  string
+}
+
+// suppressed are addresses that get nothing more, and since when.
+type suppressed map[address]time.Time
+
+// suppressed looks which of the addresses that reminders would be sent to are suppressed.
+func (f *Firer) suppressed(due []dueCall, look store.Look) (suppressed, error) {
+	hashes := map[address]suppress.Address{}
+	var all []suppress.Address
+	for _, d := range due {
+		for _, c := range f.channelsFor(d.Of.Task, d.Of.To) {
+			if !suppress.Applies(c) {
+				continue
+			}
+			for _, p := range f.targets(c, d.Of.To) {
+				a := address{c, p.target}
+				if _, seen := hashes[a]; !seen && (p.problem == "" || p.unverified) {
+					hashes[a] = f.keys.Hashes(c, p.target)
+					all = append(all, hashes[a])
+				}
+			}
+		}
+	}
+	if len(all) == 0 || !f.keys.Enabled() {
+		return nil, nil
+	}
+	found, err := look(all)
+	if err != nil {
+		return nil, err
+	}
+	stopped := suppressed{}
+	for a, hashes := range hashes {
+		if since := found.Since(hashes); since != nil {
+			stopped[a] = *since
+		}
+	}
+	return stopped, nil
 }
 
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }

@@ -153,9 +153,9 @@ func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except 
 	var due []dueCall
 	var firings []store.Firing
 	err = together.Caught(func() error {
-		return f.store.Fire(ctx, ids, besides, func(locked []store.LockedReminder) (_ []store.Firing, err error) {
+		return f.store.Fire(ctx, ids, besides, func(locked []store.LockedReminder, look store.Look) (_ []store.Firing, err error) {
 			due = judge(calls, locked, f.now())
-			firings, err = f.firings(due)
+			firings, err = f.firings(due, look)
 			return firings, err
 		})
 	})
@@ -262,17 +262,23 @@ func judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []d
 }
 
 // firings says what firing each sets off.
-func (f *Firer) firings(due []dueCall) ([]store.Firing, error) {
-	all := make([]store.Firing, len(due))
-	for i, d := range due {
+func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) {
+	for _, d := range due {
 		if d.Of == nil {
 			return nil, fmt.Errorf("reminder %s has no task", d.ID)
 		}
+	}
+	stopped, err := f.suppressed(due, look)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]store.Firing, len(due))
+	for i, d := range due {
 		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt, Trace: d.trace}
 		if d.Of.UpdatedAt.After(*d.FireAt) {
 			all[i].Due = d.Of.UpdatedAt // it was asked for late
 		}
-		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, d.Of.Task, d.Of.To)
+		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, d.Of.Task, d.Of.To, stopped)
 	}
 	return all, nil
 }

@@ -1,7 +1,6 @@
 package life_test
 
 import (
-	"context"
 	"slices"
 	"testing"
 	"time"
@@ -172,8 +171,9 @@ func TestLastTargetTakenOutBeforeSending(t *testing.T) {
 	}
 }
 
-// Who stops e-mails leaves no dead letter behind that seems to be tried again.
-func TestUnsubscribingResolvesDeadLetters(t *testing.T) {
+// Who stops e-mails leaves no dead letter behind that is tried again for nothing, nor one that
+// an operator's replay would send.
+func TestSuppressionResolvesDeadLetters(t *testing.T) {
 	for tries, state := range map[int]store.DeadLetterState{1: store.Retrying, settings.MaxAttempts: store.Dead} {
 		w := newWorld(t, atNoon)
 		w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
@@ -182,16 +182,20 @@ func TestUnsubscribingResolvesDeadLetters(t *testing.T) {
 			w.due()
 			w.firer.send()
 		}
-		if l := w.letter(); l.State != state {
+		l := w.letter()
+		if l.State != state {
 			t.Fatalf("after %d tries: %s", tries, l.State)
 		}
-		if err := w.store.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
-			return tx.CancelEmails(ctx, ada.ID, *ada.Email)
-		}); err != nil {
-			t.Fatal(err)
+		w.suppress(*ada.Email)
+		if state == store.Dead {
+			if _, err := w.store.ReplayDeadLetter(t.Context(), l.ID, true); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if l := w.letter(); l.State != store.Resolved {
-			t.Errorf("after %d tries and the end of e-mails: %s", tries, l.State)
+		w.due()
+		w.firer.send()
+		if l := w.letter(); l.State != store.Resolved || w.mail.count() != tries {
+			t.Errorf("after %d tries and the end of e-mails: %s, %d sent", tries, l.State, w.mail.count())
 		}
 	}
 }

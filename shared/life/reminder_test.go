@@ -14,14 +14,17 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/local/storetest"
+	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/upkeep"
+	"github.com/duebell/duebell/shared/verify"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -117,7 +120,13 @@ type world struct {
 	firer   *teller
 }
 
-var settings = deliver.Rules{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3, Concurrent: 64, PerUser: 64}
+// links are what owners of addresses are asked by.
+var links = verify.Links{PublicURL: "https://api.example.com", Keys: verify.Keys{Keys: []config.Secret{"a-key-for-tests-of-at-least-32-characters"}}}
+
+var settings = deliver.Rules{
+	Suppression: suppress.Keys{Keys: []config.Secret{"a-key-for-tests-of-at-least-32-characters"}},
+	SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3, Concurrent: 64, PerUser: 64,
+}
 
 // teller fires reminders, and sends what they have planned, each time like a process of
 // its own.
@@ -128,8 +137,8 @@ type teller struct {
 }
 
 func newTeller(s *store.Store, channels deliver.Channels, clock func() time.Time, rules deliver.Rules) *teller {
-	t := &teller{newSender: func() *deliver.Sender { return deliver.NewSender(s, channels, rules) }}
-	t.Firer = fire.New(s, fire.Channels(channels.Names()), func() { t.woken.Add(1) }, clock)
+	t := &teller{newSender: func() *deliver.Sender { return deliver.NewSender(s, channels, rules, links) }}
+	t.Firer = fire.New(s, fire.Channels(channels.Names()), rules.Suppression, func() { t.woken.Add(1) }, clock)
 	return t
 }
 
@@ -245,7 +254,7 @@ func (w *world) email() uuid.UUID {
 
 // lease takes a delivery, nil if there is nothing to take.
 func (w *world) lease(id uuid.UUID, d time.Duration, providers map[task.Channel][]string) (*store.Leased, error) {
-	leased, err := w.store.Lease(w.Context(), d, providers, id)
+	leased, err := w.store.Lease(w.Context(), d, providers, nil, id)
 	if err != nil || len(leased) == 0 {
 		return nil, err
 	}
@@ -273,7 +282,8 @@ func (w *world) inbox() []store.Received {
 // choose stores ada's preferences.
 func (w *world) choose(change func(*preferences.Preferences)) { w.Helper(); w.chooseFor(ada, change) }
 
-// chooseFor stores a user's preferences.
+// chooseFor stores a user's preferences. Owners of addresses have agreed to them, unless
+// something is said about that.
 func (w *world) chooseFor(user store.User, change func(*preferences.Preferences)) {
 	w.Helper()
 	if err := w.store.SaveUser(w.Context(), user); err != nil {
@@ -284,7 +294,11 @@ func (w *world) chooseFor(user store.User, change func(*preferences.Preferences)
 		if err != nil {
 			return err
 		}
+		before := p
 		change(&p)
+		if slices.Equal(p.Verified, before.Verified) {
+			p.Verified = p.Addresses()
+		}
 		p.Version++
 		return tx.SavePreferences(ctx, user.ID, p)
 	})

@@ -18,6 +18,8 @@ type words struct {
 	Due         string     `json:"due"`      // with {weekday}, {day}, {month}, {year} and {time}
 	Subject     string     `json:"subject"`  // with {title}
 	Unsubscribe string     `json:"unsubscribe"`
+
+	Verification verificationWords `json:"verification"`
 }
 
 //go:embed languages/*.json
@@ -75,6 +77,9 @@ func (m Message) words() words { return catalogue[m.tag()] }
 
 // Subject is a subject line: one line, with the title.
 func (m Message) Subject() string {
+	if m.Verification != nil {
+		return m.words().Verification.Subject
+	}
 	return strings.ReplaceAll(m.words().Subject, "{title}", m.Headline())
 }
 
@@ -86,6 +91,11 @@ func (m Message) UnsubscribeText() string { return m.words().Unsubscribe }
 // CET (UTC+01:00)", or "Due Mon, 23 Nov 2026 20:15 UTC+05:45" where the zone has no
 // short name.
 func (m Message) Due() string {
+	return m.when(m.words().Due)
+}
+
+// when says in words when the task is due.
+func (m Message) when(words string) string {
 	if m.DueDate == nil {
 		return ""
 	}
@@ -97,7 +107,7 @@ func (m Message) Due() string {
 	return strings.NewReplacer(
 		"{weekday}", w.Weekdays[due.Weekday()], "{day}", due.Format("2"), "{month}", w.Months[due.Month()-1],
 		"{year}", due.Format("2006"), "{time}", clock(due),
-	).Replace(w.Due)
+	).Replace(words)
 }
 
 // clock is the time of day, with its zone.

@@ -36,6 +36,8 @@ type Message struct {
 	Language string
 	// Secrets sign a webhook's post, the newest first. None: it is not signed.
 	Secrets []config.Secret
+	// Verification, if set, is all that the message says: it is about no task.
+	Verification *Verification
 }
 
 // Headline is the title on one line and without control characters, for subjects
@@ -47,6 +49,9 @@ func (m Message) Headline() string {
 // Text is the message in plain text, without control characters but for line breaks
 // and tabs.
 func (m Message) Text() string {
+	if m.Verification != nil {
+		return m.verificationText()
+	}
 	parts := []string{m.Title}
 	for _, part := range []string{m.Due(), m.Notes} {
 		if part != "" {
@@ -80,8 +85,20 @@ type Error struct {
 	// more is to be sent to it. The device is then removed from the user's
 	// preferences, or the webhook switched off.
 	Gone bool
+	// Stop goes with Permanent: why nothing more is to be sent to the address, from anybody. ""
+	// says nothing of that.
+	Stop Stop
 	Err  error
 }
+
+// Stop is why a provider sends nothing to an address.
+type Stop string
+
+// The reasons.
+const (
+	OwnerStopped  Stop = "stopped" // its owner has told the provider so
+	NoSuchAddress Stop = "bounced" // there is none
+)
 
 // Error returns the cause's text.
 func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Kind, e.Err) }
@@ -93,6 +110,15 @@ func (e *Error) Unwrap() error { return e.Err }
 func IsGone(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Kind == Permanent && e.Gone
+}
+
+// StopOf returns why err says that nothing more is to be sent to the address, "" if it does
+// not.
+func StopOf(err error) Stop {
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind == Permanent {
+		return e.Stop
+	}
+	return ""
 }
 
 // KindOf returns what err means for the next send. An error that is no *Error

@@ -52,8 +52,9 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// addressKey is the same for addresses that are the same mailbox to everybody.
-func addressKey(address string) string {
+// AddressKey is the same for addresses that are the same to everybody: it is what they are
+// compared by. A phone number's is the number.
+func AddressKey(address string) string {
 	if ascii, err := ASCIIAddress(address); err == nil {
 		address = ascii
 	}

@@ -16,15 +16,19 @@ type Preferences struct {
 	Language string // a BCP 47 tag, such as en or pt-BR
 	// Channels are those that are on, in the order of task.Channels.
 	Channels []task.Channel
-	// Emails are as the user wrote them; nobody has verified that they are the
-	// user's, so each e-mail carries a link that stops it. None: the verified
-	// address of the sign-in.
-	Emails  []string
-	Phones  []string // as E.164 says: +15551234567
-	Devices []Device
-	Webhook *Webhook
-	// Unsubscribed says that e-mail was switched off by the link in an e-mail.
-	// Then tasks can't ask for it either, until the user switches it on again.
+	// Emails are as the user wrote them; each e-mail carries a link by which who gets it
+	// stops it. None: the verified address of the sign-in.
+	Emails []string
+	Phones []string // as E.164 says: +15551234567
+	// Verified are those of Emails and Phones whose owners have agreed to be written to.
+	// Grace are those that were there before owners were asked: they are written to until
+	// their grace is over. To the others nothing is sent but what asks their owners.
+	Verified, Grace []string
+	Devices         []Device
+	Webhook         *Webhook
+	// Unsubscribed says that e-mail was switched off by the link in an e-mail, before
+	// addresses were suppressed by it. Then tasks can't ask for it either, until the user
+	// switches it on again.
 	Unsubscribed bool
 	// Version grows by one with every change. 0: nothing is stored, these are
 	// the defaults.
@@ -74,24 +78,6 @@ func DefaultChannels(hasAddress bool) []task.Channel {
 // On reports whether a channel is on.
 func (p Preferences) On(c task.Channel) bool { return slices.Contains(p.Channels, c) }
 
-// Unsubscribe stops e-mail to an address, and reports whether that changed
-// anything. The address is taken off the list; if none is left there, or it is
-// the one of the user's sign-in, e-mail is switched off.
-func (p *Preferences) Unsubscribe(address string, signIn *string) (changed bool) {
-	same := func(other string) bool { return addressKey(other) == addressKey(address) }
-	listed := slices.ContainsFunc(p.Emails, same)
-	owned := signIn != nil && same(*signIn)
-	if listed {
-		p.Emails = slices.DeleteFunc(slices.Clone(p.Emails), same)
-	}
-	if owned || (listed && len(p.Emails) == 0) {
-		changed = !p.Unsubscribed
-		p.Unsubscribed = true
-		p.Channels = without(p.Channels, task.Email)
-	}
-	return changed || listed
-}
-
 // Drop takes out a target that turned out to be no longer there, and reports whether
 // that changed anything: a device goes, a webhook is switched off.
 func (p *Preferences) Drop(c task.Channel, target string) (changed bool) {
@@ -111,13 +97,15 @@ func (p *Preferences) Drop(c task.Channel, target string) (changed bool) {
 	}
 }
 
-// Follow keeps what only the user's own switching undoes, when preferences replace
-// earlier ones: that e-mail was stopped, and that the webhook is gone.
+// Follow keeps what a change of preferences can't undo, when they replace earlier ones: that
+// e-mail was stopped, and that the webhook is gone, until the user switches them on by name;
+// and which addresses are verified.
 func (p *Preferences) Follow(earlier Preferences) {
 	p.Unsubscribed = earlier.Unsubscribed && !p.On(task.Email)
 	if p.Webhook != nil && earlier.Webhook != nil {
 		p.Webhook.Gone = earlier.Webhook.Gone && p.Webhook.URL == earlier.Webhook.URL && !p.On(task.Webhook)
 	}
+	p.keepStates(earlier)
 	p.Version = earlier.Version + 1
 }
 

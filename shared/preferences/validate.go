@@ -35,7 +35,7 @@ func (p *Preferences) Validate(rules Rules) error {
 		return err
 	}
 	var err error
-	if p.Emails, err = checkList("emails", p.Emails, MaxEmails, addressKey, checkAddress); err != nil {
+	if p.Emails, err = checkList("emails", p.Emails, MaxEmails, AddressKey, checkAddress); err != nil {
 		return err
 	}
 	if p.Phones, err = checkList("phones", p.Phones, MaxPhones, asItIs[string], checkPhone); err != nil {
@@ -85,8 +85,11 @@ func checkLanguage(tag string) error {
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 
+// IsPhone reports whether a number is written as E.164 says.
+func IsPhone(number string) bool { return e164.MatchString(number) }
+
 func checkPhone(number string) error {
-	if !e164.MatchString(number) {
+	if !IsPhone(number) {
 		return fault.Invalid("phones: %.40q is not a number with its country code; write it like +15551234567 (E.164)", number)
 	}
 	return nil

@@ -129,7 +129,7 @@ func (c Config) open(name string, dapr *jobs.Dapr) (deliver.Channel, error) {
 	case "smtp":
 		return smtp.New(c.SMTP, c.Email)
 	case "twilio":
-		return twilio.New(c.Twilio)
+		return twilio.New(c.Twilio, c.reportURL("twilio"))
 	case "sns":
 		return sns.New(c.SNS, c.AWS)
 	case "fcm":
@@ -143,6 +143,14 @@ func (c Config) open(name string, dapr *jobs.Dapr) (deliver.Channel, error) {
 	default:
 		return nil, errors.New("there is no such provider")
 	}
+}
+
+// reportURL is where a provider is to report, "" if that is not known.
+func (c Config) reportURL(provider string) string {
+	if c.Email.Unsubscribe.PublicURL == "" {
+		return ""
+	}
+	return strings.TrimRight(c.Email.Unsubscribe.PublicURL, "/") + notify.ReportPath(provider)
 }
 
 // traced is a channel each of whose sends is a span.

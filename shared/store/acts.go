@@ -7,17 +7,29 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Act is a request that was made in another user's name.
+// Act is a request that was made in another user's name, or an operator's that changes what
+// holds for others: UserID is the operator's own then.
 type Act struct {
 	Caller, UserID string
 	Method, Path   string
 }
 
+const insertAct = `insert into audit_acts (id, caller, user_id, method, path) values ($1, $2, $3, $4, $5)`
+
+func (a Act) row() []any {
+	return []any{uuid.Must(uuid.NewV7()), storable(a.Caller, 300), storable(a.UserID, 300), storable(a.Method, 20), storable(a.Path, 500)}
+}
+
 // RecordAct adds an act to the audit log.
 func (s *Store) RecordAct(ctx context.Context, a Act) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		_, err := c.Exec(ctx, `insert into audit_acts (id, caller, user_id, method, path) values ($1, $2, $3, $4, $5)`,
-			uuid.Must(uuid.NewV7()), storable(a.Caller, 300), storable(a.UserID, 300), storable(a.Method, 20), storable(a.Path, 500))
+		_, err := c.Exec(ctx, insertAct, a.row()...)
 		return err
 	})
+}
+
+// RecordAct adds an act to the audit log, if the transaction is committed.
+func (tx Tx) RecordAct(ctx context.Context, a Act) error {
+	_, err := tx.tx.Exec(ctx, insertAct, a.row()...)
+	return err
 }

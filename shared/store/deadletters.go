@@ -109,7 +109,7 @@ func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, 
 // ReplayDeadLetter makes a dead letter's delivery due at once, with all its attempts
 // anew. What was sent already, is not wanted any more, or may have been taken by its
 // provider is refused with a conflict unless it is forced; what is being sent right
-// now, and a malformed callback, always. Not wanted any more is what was cancelled, and
+// now, a malformed callback, and a verification, always. Not wanted any more is what was cancelled, and
 // what was given up before its task was deleted, completed or moved.
 func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) (DeadLetter, error) {
 	err := s.InTx(ctx, func(ctx context.Context, tx Tx) error {
@@ -130,6 +130,13 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		}
 		var state DeliveryState
 		var leased, wanted bool
+		var reminder *uuid.UUID
+		if err := tx.tx.QueryRow(ctx, `select reminder_id from deliveries where id = $1`, *deliveryID).Scan(&reminder); err != nil {
+			return err
+		}
+		if reminder == nil {
+			return fault.Conflict("it asks the owner of an address to verify it, and its code is old by now; its user can ask for another, and you can discard it")
+		}
 		if err := tx.tx.QueryRow(ctx, `
 			select d.state, d.state = 'sending' and d.next_attempt_at > now(), not (`+notWanted+`)
 			from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -27,11 +29,16 @@ const (
 	Exhausted DeliveryState = "exhausted" // tried as often as is allowed
 	Cancelled DeliveryState = "cancelled"
 	Unknown   DeliveryState = "unknown" // the provider may have taken it
+	// SuppressedState is that of one that is not sent, because nothing is sent to its address.
+	SuppressedState DeliveryState = "suppressed"
+	// Unverified is one that is not sent, because the address's owner has not agreed to it.
+	Unverified DeliveryState = "unverified"
 )
 
-// Delivery is one output of one fired reminder.
+// Delivery is one output of one fired reminder, or a verification.
 type Delivery struct {
-	ID         uuid.UUID
+	ID uuid.UUID
+	// ReminderID and TaskID are uuid.Nil for a verification.
 	ReminderID uuid.UUID
 	Revision   int64
 	TaskID     uuid.UUID
@@ -49,6 +56,9 @@ type Delivery struct {
 	NextAttemptAt *time.Time
 	CreatedAt     time.Time
 	FinishedAt    *time.Time
+	// Report is what its provider has said since it was sent, "" if nothing, and ReportedAt when.
+	Report     Outcome
+	ReportedAt *time.Time
 }
 
 // Open reports whether the delivery still wants something done.
@@ -56,8 +66,9 @@ func (d Delivery) Open() bool {
 	return d.State == Planned || d.State == Sending || d.State == Unknown
 }
 
-const deliveryColumns = `d.id, d.reminder_id, d.revision, d.task_id, d.user_id, d.channel, d.target, d.state, d.attempts, coalesce(d.provider, ''),
-	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at`
+const deliveryColumns = `d.id, coalesce(d.reminder_id, '00000000-0000-0000-0000-000000000000'), d.revision,
+	coalesce(d.task_id, '00000000-0000-0000-0000-000000000000'), d.user_id, d.channel, d.target, d.state, d.attempts, coalesce(d.provider, ''),
+	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at, coalesce(d.report, ''), d.reported_at`
 
 // Unsent returns which of the reminders still have something to be sent, of their current
 // revision.
@@ -97,7 +108,22 @@ type Leased struct {
 	// Withdrawn says that the target is in its user's preferences no more, nor, where
 	// these name no address, that of the user's sign-in.
 	Withdrawn bool
-	Secrets   []config.Secret // a webhook's, the newest first
+	// SuppressedSince is since when nothing is sent to the target, whoever asks; nil: it may be
+	// sent.
+	SuppressedSince *time.Time
+	// Unverified says that no reminder may be sent to the target: it is an address that is
+	// neither verified nor in grace.
+	Unverified bool
+	// Verification is what a delivery that belongs to no reminder is for; nil for others.
+	Verification *LeasedVerification
+	Secrets      []config.Secret // a webhook's, the newest first
+}
+
+// LeasedVerification is what the sender of a verification needs to know of it.
+type LeasedVerification struct {
+	AddressHash []byte
+	Verified    bool // the address's owner has agreed meanwhile
+	Refused     bool // the address's owner wants no such messages
 }
 
 // Lease takes deliveries for sending, for as long as it says, by the database's
@@ -109,7 +135,15 @@ type Leased struct {
 // that which has just refused. But once an attempt has ended so that nobody can say
 // whether its provider took it, or with its sender's death, the delivery stays with
 // that provider, and each attempt is a round.
-func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[task.Channel][]string, ids ...uuid.UUID) (leased []*Leased, err error) {
+//
+// addresses are what stands for the targets of ids, in their order, in the list of what is
+// suppressed. It is looked up in the same exchange, after they are leased: so what is said to
+// be stopped is not sent from then on, but for what is being handed over at that moment.
+//
+// The code and the link of a verification count for verificationLasts from then on, and for
+// the limits it is sent then.
+func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[task.Channel][]string, addresses []suppress.Address, ids ...uuid.UUID) (leased []*Leased, err error) {
+	found := Suppressed{}
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		batch.Queue(`
 			with wanted as materialized (
@@ -117,26 +151,35 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 				-- it was vacuumed, and reads past that each time.
 				select * from deliveries where id = any($1) order by id for no key update skip locked
 			), free as (
-				select id, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
+				select id, reminder_id, user_id, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list
 				from wanted
 				where state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 			), chosen as (
-				select id, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
+				select id, reminder_id, user_id, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
 				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
+			), verified as (
+				update verifications v set code_until = clock_timestamp() + $4, link_until = greatest(v.link_until, clock_timestamp() + $4)
+				from chosen where chosen.reminder_id is null and v.id = chosen.id
+				returning v.id, v.address_hash, exists (select from verification_refusals r where r.address_hash = v.address_hash) as refused
+			), counted as (
+				update verification_messages m set counted_at = clock_timestamp() from chosen where chosen.reminder_id is null and m.id = chosen.id
 			)
 			update deliveries d
 			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + $2,
 				provider = chosen.provider, provider_fixed = chosen.fixed, round = d.round + (not goes_on)::int
-			from chosen, reminders r join tasks t on t.id = r.task_id join users u on u.id = t.user_id left join preferences p on p.user_id = u.id
-			where d.id = chosen.id and r.id = d.reminder_id
-			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''), t.title, t.notes, t.due_date, r.before,
+			from chosen join users u on u.id = chosen.user_id left join preferences p on p.user_id = u.id
+				left join reminders r on r.id = chosen.reminder_id left join tasks t on t.id = r.task_id
+				left join verified v on v.id = chosen.id
+			where d.id = chosen.id
+			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
+				coalesce(t.title, ''), coalesce(t.notes, ''), t.due_date, coalesce(r.before, '0'),
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
-					when 'email'   then coalesce(p.unsubscribed, false)
+					when 'email'   then chosen.reminder_id is not null and coalesce(p.unsubscribed, false)
 						or case when cardinality(p.emails) > 0 then not d.target = any (p.emails) else lower(d.target) is distinct from lower(u.email) end
 					when 'sms'     then not d.target = any (p.phones)
 					when 'push'    then not p.devices @> jsonb_build_array(jsonb_build_object(
@@ -144,21 +187,41 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 					when 'webhook' then p.webhook_gone or p.webhook_url is distinct from d.target
 					else false
 				end, true),
-				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end`, pgUUIDs(ids), lease, providers).
+				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
+				p.verified, p.grace, u.email, v.address_hash, v.refused`, pgUUIDs(ids), lease, providers, verificationLasts).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
 				return err
 			})
+		if hashes := mailboxes(addresses); len(hashes) > 0 {
+			batch.Queue(selectSuppressed, hashes).Query(found.collect)
+		}
 	})
+	for _, l := range leased {
+		if i := slices.Index(ids, l.ID); i < len(addresses) {
+			l.SuppressedSince = found.Since(addresses[i])
+		}
+	}
 	return leased, err
 }
 
 func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var l Leased
-	var secret, oldSecret *string
+	var secret, oldSecret, signIn *string
+	var p preferences.Preferences
+	var hash []byte
+	var refused *bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
-		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Before,
-		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret)
+		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Before,
+		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused)
+	if l.Channel == task.Email || l.Channel == task.SMS {
+		l.Unverified = !p.MayReceive(l.Target, signIn)
+	}
+	if l.ReminderID == uuid.Nil {
+		l.Verification = &LeasedVerification{
+			AddressHash: hash, Verified: p.State(l.Target, signIn) == preferences.Verified, Refused: refused != nil && *refused,
+		}
+	}
 	for _, s := range []*string{secret, oldSecret} {
 		if l.Channel == task.Webhook && s != nil {
 			l.Secrets = append(l.Secrets, config.Secret(*s))
@@ -178,7 +241,17 @@ type Ending struct {
 	// Gone says that the target is no longer there: it is taken out of its user's
 	// preferences.
 	Gone bool
+	// Instead is told in-app if the delivery ends as unverified or suppressed, unless the
+	// reminder was told there already.
+	Instead *Notification
+	// Stop, if set, has the address that Stopped stands for get nothing more.
+	Stop    SuppressionReason
+	Stopped suppress.Address
 }
+
+// Lone reports whether the ending needs a transaction of its own, because it waits for its
+// user's row, or for who changes what is suppressed.
+func (e Ending) Lone() bool { return e.Gone || e.Instead != nil || e.Stop != "" }
 
 // Finish records how sends of leased deliveries ended, all or none.
 //
@@ -188,8 +261,7 @@ type Ending struct {
 // cancelled. A delivery that failed and is not refused for good has a dead letter
 // from then on, which its success resolves.
 func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) error {
-	isGone := func(e Ending) bool { return e.Gone }
-	if !slices.ContainsFunc(endings, isGone) {
+	if !slices.ContainsFunc(endings, Ending.Lone) {
 		return s.exchange(ctx, func(batch *pgx.Batch) {
 			sharing.queue(batch)
 			queueEndings(batch, endings)
@@ -202,9 +274,22 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 		if err := tx.tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return err
 		}
-		gone := slices.DeleteFunc(slices.Clone(endings), func(e Ending) bool { return !e.Gone })
-		slices.SortStableFunc(gone, func(a, b Ending) int { return cmp.Compare(a.Of.UserID, b.Of.UserID) }) // the order of locks
-		for _, e := range gone {
+		lone := slices.DeleteFunc(slices.Clone(endings), func(e Ending) bool { return !e.Lone() })
+		slices.SortStableFunc(lone, func(a, b Ending) int { return cmp.Compare(a.Of.UserID, b.Of.UserID) }) // the order of locks
+		for _, e := range lone {
+			if e.Stop != "" && len(e.Stopped.Exact) > 0 {
+				if _, _, err := tx.Suppress(ctx, e.Stopped, Suppression{Channel: e.Of.Channel, Reason: e.Stop, By: e.Of.Provider}); err != nil {
+					return err
+				}
+			}
+			if e.Instead != nil {
+				if err := tx.tellInstead(ctx, e); err != nil {
+					return err
+				}
+			}
+			if !e.Gone {
+				continue
+			}
 			p, _, err := tx.LockPreferences(ctx, e.Of.UserID)
 			if err != nil {
 				return err
@@ -219,6 +304,29 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 		}
 		return nil
 	})
+}
+
+// tellInstead writes the notification of a delivery that has ended as unverified or suppressed, unless its
+// reminder was told in-app already.
+func (tx Tx) tellInstead(ctx context.Context, e Ending) error {
+	tag, err := tx.tx.Exec(ctx, `
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at)
+		select $1, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now()
+		from deliveries d where d.id = $2 and d.state in ('unverified', 'suppressed') and d.reminder_id is not null
+		on conflict do nothing`, e.Instead.ID, e.Of.ID)
+	if err != nil || tag.RowsAffected() == 0 {
+		return err
+	}
+	return tx.notify(ctx, *e.Instead)
+}
+
+// notify writes a notification.
+func (tx Tx) notify(ctx context.Context, n Notification) error {
+	var batch pgx.Batch
+	var rows notificationRows
+	rows.add(n)
+	rows.queue(&batch)
+	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
 // queueEndings records endings, those of one delivery one after the other.

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -48,7 +49,7 @@ type Neighbours struct {
 type Notification struct {
 	ID     uuid.UUID
 	UserID string
-	TaskID uuid.UUID
+	TaskID uuid.UUID // uuid.Nil: it is about no task
 	Title  string
 	Body   string
 }
@@ -62,16 +63,19 @@ type Firing struct {
 	InApp      *Notification // delivered at once; nil if there is none
 }
 
+// Look says which of some addresses are suppressed.
+type Look func([]suppress.Address) (Suppressed, error)
+
 // Fire locks reminders, and then their neighbours, and fires those that decide says: it
 // marks them, and stores their deliveries and in-app notifications, of which a user's are
 // numbered in the order in which they are given. It is one transaction, all or nothing, which
 // is [Shared] if there may be neighbours. Unknown ids are skipped. It runs again if the
 // server chose the transaction as a deadlock's victim, so decide must have no effect
-// outside before Fire returns.
+// outside before Fire returns. It may look which addresses are suppressed.
 //
-// There are three exchanges with the server: with many processes on few cores each takes
-// about as long as what it is for.
-func (s *Store) Fire(ctx context.Context, ids []uuid.UUID, besides Neighbours, decide func([]LockedReminder) ([]Firing, error)) error {
+// There are three exchanges with the server, and one more if decide looks: with many processes
+// on few cores each takes about as long as what it is for.
+func (s *Store) Fire(ctx context.Context, ids []uuid.UUID, besides Neighbours, decide func([]LockedReminder, Look) ([]Firing, error)) error {
 	return again(func() error {
 		return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 			defer func() {
@@ -86,7 +90,7 @@ func (s *Store) Fire(ctx context.Context, ids []uuid.UUID, besides Neighbours, d
 			if err := readTasks(ctx, c, locked); err != nil {
 				return err
 			}
-			firings, err := decide(locked)
+			firings, err := decide(locked, func(addresses []suppress.Address) (Suppressed, error) { return findSuppressed(ctx, c, addresses) })
 			if err != nil || len(firings) == 0 {
 				return err
 			}

@@ -14,7 +14,7 @@ import (
 
 // preferencesColumns are all but the webhook's secrets: only what signs with them
 // reads them.
-const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.version`
+const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.version`
 
 // scanPreferences reads the columns and what comes after them. Without a row of
 // preferences all columns are null, and ok is false.
@@ -22,7 +22,7 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 	var zone, language, webhook *string
 	var gone, unsubscribed *bool
 	var version *int64
-	err = row.Scan(append([]any{&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &version}, more...)...)
+	err = row.Scan(append([]any{&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &p.Verified, &p.Grace, &version}, more...)...)
 	if err != nil || version == nil {
 		return preferences.Preferences{}, false, err
 	}
@@ -36,20 +36,26 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 // GetPreferences returns a user's preferences, without the webhook's secret. A
 // user who has stored none, or is not on record, has the defaults: those of the address on
 // record, or of u's.
-func (s *Store) GetPreferences(ctx context.Context, u User) (p preferences.Preferences, err error) {
+func (s *Store) GetPreferences(ctx context.Context, u User) (preferences.Preferences, error) {
+	r, err := s.GetRecipient(ctx, u)
+	return r.Preferences, err
+}
+
+// GetRecipient returns a user's preferences as GetPreferences does, with the address of the
+// user's sign-in.
+func (s *Store) GetRecipient(ctx context.Context, u User) (r Recipient, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		var email *string
 		var ok bool
-		p, ok, err = scanPreferences(c.QueryRow(ctx, `
+		r.Preferences, ok, err = scanPreferences(c.QueryRow(ctx, `
 			select `+preferencesColumns+`, case when u.id is null then $2 else u.email end
 			from (select $1::text as id) asked left join users u on u.id = asked.id left join preferences p on p.user_id = asked.id`,
-			u.ID, u.Email), &email)
+			u.ID, u.Email), &r.SignIn)
 		if err == nil && !ok {
-			p = preferences.Default(email != nil)
+			r.Preferences = preferences.Default(r.SignIn != nil)
 		}
 		return err
 	})
-	return p, err
+	return r, err
 }
 
 var errNoUser = fault.NotFound("there is no such user")
@@ -79,7 +85,7 @@ const oldSecretLasts = 24 * time.Hour
 
 // SavePreferences stores the preferences of a user whom LockPreferences locked,
 // with the version that they are to have. A webhook's secret that another one
-// replaces stays valid for a day.
+// replaces stays valid for a day. Addresses that are not listed have no state.
 func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.Preferences) error {
 	var url, secret *string
 	keep, gone := false, false
@@ -90,8 +96,8 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 		}
 	}
 	_, err := tx.tx.Exec(ctx, `
-		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, version)
-		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @version)
+		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, verified, grace, version)
+		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @verified, @grace, @version)
 		on conflict (user_id) do update set
 			(webhook_secret, webhook_old_secret, webhook_old_secret_until) = (
 				select
@@ -103,11 +109,14 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 					from (select preferences.webhook_url = excluded.webhook_url as same) asked) judged),
 			time_zone = excluded.time_zone, language = excluded.language, channels = excluded.channels,
 			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
-			webhook_gone = excluded.webhook_gone, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now()`,
+			webhook_gone = excluded.webhook_gone, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now(),
+			verified = excluded.verified, grace = excluded.grace,
+			grace_until = case when cardinality(excluded.grace) > 0 then preferences.grace_until end`,
 		pgx.NamedArgs{
 			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
 			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
 			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "unsubscribed": p.Unsubscribed, "version": p.Version,
+			"verified": notNil(p.ListedOnly(p.Verified)), "grace": notNil(p.ListedOnly(p.Grace)),
 		})
 	return err
 }
@@ -118,17 +127,4 @@ func notNil[T any](list []T) []T {
 		return []T{}
 	}
 	return list
-}
-
-// CancelEmails cancels what is planned and unsent of a user's e-mail to an
-// address, and resolves the dead letters of that and of what was given up. It locks
-// deliveries, so it comes before LockPreferences.
-func (tx Tx) CancelEmails(ctx context.Context, userID, address string) error {
-	return tx.cancel(ctx, `
-		select d.id from deliveries d
-		where d.id in (
-			select d.id from deliveries d where d.user_id = $1 and d.channel = 'email' and `+isOpen+`
-			union all
-			select delivery_id from dead_letters where state = 'dead')
-		and d.user_id = $1 and d.channel = 'email' and lower(d.target) = lower($2) and `+isOpenOrGivenUp, userID, address)
 }

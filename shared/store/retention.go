@@ -66,10 +66,24 @@ var (
 	AuditEvents = Kept{table: "audit_events", age: "recorded_at", only: "true", first: `set local duebell.retention = 'on'`}
 	// AuditActs are what was asked for in another user's name, in the audit log as well.
 	AuditActs = Kept{table: "audit_acts", age: "recorded_at", only: "true", first: `set local duebell.retention = 'on'`}
+	// LiftedSuppressions are what kept addresses from getting anything, and does no more.
+	LiftedSuppressions = Kept{table: "suppressions", age: "lifted_at", only: "true"}
+	// ReportEvents are what keeps reports about deliveries from counting twice. They are younger
+	// than those, which are gone when they go.
+	ReportEvents = Kept{table: "report_events", age: "received_at", only: "delivery_id is not null"}
 	// CountedEvents are what keeps events from being counted twice.
 	CountedEvents = Kept{table: "counted_events", age: "counted_at", only: "true"}
 	// IdempotencyKeys are what was answered to requests.
 	IdempotencyKeys = Kept{table: "idempotency_keys", age: "created_at", only: "true"}
+	// Verifications are what owners of addresses were asked, once their links are of no use. They
+	// stay for as long as their deliveries, which are found by them: a delivery without a reminder
+	// is its user's by nothing else that has an index.
+	Verifications = Kept{
+		table: "verifications", age: "created_at",
+		only: "k.link_until < now() and not exists (select from deliveries d where d.id = k.id)",
+	}
+	// VerificationMessages are what the limits on verifications count.
+	VerificationMessages = Kept{table: "verification_messages", age: "counted_at", only: "true"}
 	// InboxTickets are tickets that were never used, since they expired.
 	InboxTickets = Kept{table: "inbox_tickets", age: "expires_at", only: "true"}
 )

@@ -26,6 +26,8 @@ var kinds = map[string]struct {
 	"settled dead letters": {store.SettledDeadLetters, "dead_letters_settled"},
 	"audit events":         {store.AuditEvents, "audit_events_by_age"},
 	"audit acts":           {store.AuditActs, "audit_acts_by_age"},
+	"lifted suppressions":  {store.LiftedSuppressions, "suppressions_lifted"},
+	"report events":        {store.ReportEvents, "report_events_by_age"},
 	"counted events":       {store.CountedEvents, "counted_events_by_age"},
 	"idempotency keys":     {store.IdempotencyKeys, "idempotency_keys_by_age"},
 	"inbox tickets":        {store.InboxTickets, "inbox_tickets_expired"},
@@ -152,6 +154,10 @@ func TestPurgeByAge(t *testing.T) {
 	exec(t, c, `insert into idempotency_keys (user_id, key, request, answer, created_at) select 'ada', n, sha256(''), '', at from `+ages)
 	exec(t, c, `insert into audit_events (event_id, task_id, user_id, task_title, recorded_at) select gen_random_uuid(), gen_random_uuid(), 'ada', n, at from `+ages)
 	exec(t, c, `insert into audit_acts (id, caller, user_id, method, path, recorded_at) select gen_random_uuid(), 'program', n, 'GET', '/', at from `+ages)
+	exec(t, c, `insert into suppressions (id, channel, address_hash, mailbox_hash, reason, note, added_by, lifted_at, lifted_by) select gen_random_uuid(), 'email', sha256(''), sha256(''), 'operator', n, 'x', at, 'x' from `+ages)
+	exec(t, c, `insert into suppressions (id, channel, address_hash, mailbox_hash, reason, note, added_by, since) values (gen_random_uuid(), 'email', sha256(''), sha256(''), 'operator', '2', 'x', '2000-01-01Z')`)
+	exec(t, c, `insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', n, gen_random_uuid(), at from `+ages)
+	exec(t, c, `insert into report_events (provider, event_id, received_at) values ('twilio', '2', '2000-01-01Z')`)
 	exec(t, c, `insert into counted_events (event_id, counted_at) select ('00000000-0000-0000-0000-00000000000' || n)::uuid, at from `+ages)
 	exec(t, c, `insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(n::text::bytea), n, at, at from `+ages)
 	for _, tt := range []struct {
@@ -164,6 +170,8 @@ func TestPurgeByAge(t *testing.T) {
 		{store.IdempotencyKeys, `idempotency_keys where key = '2'`, 1},
 		{store.AuditEvents, `audit_events where task_title = '2'`, 1},
 		{store.AuditActs, `audit_acts where user_id = '2'`, 1},
+		{store.LiftedSuppressions, `suppressions where note = '2'`, 2},
+		{store.ReportEvents, `report_events where event_id = '2'`, 2},
 		{store.CountedEvents, `counted_events where event_id::text like '%2'`, 1},
 		{store.InboxTickets, `inbox_tickets where user_id = '2'`, 1},
 	} {
@@ -214,6 +222,8 @@ func TestPurgesUseIndexes(t *testing.T) {
 		`insert into idempotency_keys (user_id, key, request, answer, created_at) select 'ada', i, sha256(''), '', now() - i * interval '1 s' from generate_series(1, $1) i`,
 		`insert into audit_events (event_id, task_id, user_id, task_title, recorded_at) select gen_random_uuid(), gen_random_uuid(), 'ada', 'x', now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into audit_acts (id, caller, user_id, method, path, recorded_at) select gen_random_uuid(), 'program', 'ada', 'GET', '/', now() - i * interval '1 min' from generate_series(1, $1) i`,
+		`insert into suppressions (id, channel, address_hash, mailbox_hash, reason, added_by, lifted_at, lifted_by) select gen_random_uuid(), 'email', sha256(i::text::bytea), sha256(i::text::bytea), 'operator', 'x', case when i % 100 = 0 then now() - i * interval '1 min' end, case when i % 100 = 0 then 'x' end from generate_series(1, $1) i`,
+		`insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', i, gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into counted_events (event_id, counted_at) select gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(i::text::bytea), 'ada', now() - i * interval '30 s', now() from generate_series(1, $1) i`,
 	} {

@@ -174,7 +174,7 @@ type notificationRows struct {
 
 func (c *notificationRows) add(n Notification) {
 	c.ids = append(c.ids, pgUUID(n.ID))
-	c.tasks = append(c.tasks, pgUUID(n.TaskID))
+	c.tasks = append(c.tasks, pgtype.UUID{Bytes: n.TaskID, Valid: n.TaskID != uuid.Nil})
 	c.users = append(c.users, n.UserID)
 	c.titles = append(c.titles, n.Title)
 	c.bodies = append(c.bodies, n.Body)
@@ -238,11 +238,11 @@ func (c *endingRows) queue(batch *pgx.Batch) {
 			returning d.*, e.dead_letter_id
 		), settled as (
 			update dead_letters l set state = 'resolved', updated_at = now()
-			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed') and l.state in ('retrying', 'dead')
+			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed', 'unverified', 'suppressed') and l.state in ('retrying', 'dead')
 		)
 		insert into dead_letters as l (id, state, job_name, data, error, attempts, delivery_id)
 		select f.dead_letter_id, case f.state when 'exhausted' then 'dead' else 'retrying' end,
-			format('reminder-%s-%s', f.reminder_id, f.revision),
+			case when f.reminder_id is null then format('verification-%s', f.id) else format('reminder-%s-%s', f.reminder_id, f.revision) end,
 			json_build_object('task_id', f.task_id, 'user_id', f.user_id, 'reminder_id', f.reminder_id, 'revision', f.revision, 'channel', f.channel),
 			coalesce(f.last_error, ''), f.attempts, f.id
 		from finished f where f.state in ('planned', 'unknown', 'exhausted') order by f.id

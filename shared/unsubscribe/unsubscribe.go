@@ -89,7 +89,7 @@ func sign(key config.Secret, payload []byte) []byte {
 
 // Config is what e-mails need to have a link.
 type Config struct {
-	PublicURL string `env:"PUBLIC_URL" help:"where recipients reach Duebell's API, like https://api.example.com, for the unsubscribe links in e-mails"`
+	PublicURL string `env:"PUBLIC_URL" help:"where recipients and providers reach Duebell's API, like https://api.example.com, for the links in messages and Twilio's reports"`
 	Keys
 }
 

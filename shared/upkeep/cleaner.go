@@ -32,7 +32,7 @@ type CleanupRules struct {
 	History           time.Duration `env:"KEEP_HISTORY" envDefault:"2160h" help:"how long deliveries are kept after they were sent, failed or cancelled, and reminders that a task no longer has"`
 	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification stays in the inbox after it was read; the latest one of each user always does"`
 	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded; its delivery may go before it, and take it along"`
-	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long the audit log keeps an event, or a request that was made for another user, and analytics remembers that an event was counted: longer than the broker keeps it"`
+	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long the audit log keeps an event, or a request that was made for another user, a suppression is kept after it was lifted, and analytics remembers that an event was counted: longer than the broker keeps it"`
 	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
 
 	Horizon task.Horizon
@@ -124,13 +124,20 @@ func (c *cleanup) steps() []step {
 		{"read_notifications", "notifications read long ago: removed", 1, c.purge(store.ReadNotifications, keep.ReadNotifications)},
 		{"audit_events", "events heard of long ago: removed from the audit log", 1, c.purge(store.AuditEvents, keep.AuditEvents)},
 		{"audit_acts", "requests made for others long ago: removed from the audit log", 1, c.purge(store.AuditActs, keep.AuditEvents)},
+		{"lifted_suppressions", "suppressions lifted long ago: removed", 1, c.purge(store.LiftedSuppressions, keep.AuditEvents)},
+		{"report_events", "that providers reported of deliveries long ago: forgotten", 1, c.purge(store.ReportEvents, keep.History+reportsTrail)},
 		{"counted_events", "that events were counted long ago: forgotten, and the counts stay", 1, c.purge(store.CountedEvents, keep.AuditEvents)},
 		{"idempotency_keys", "idempotency keys that have expired: removed", 1, c.purge(store.IdempotencyKeys, keep.IdempotencyKeys)},
+		{"verifications", "what owners of addresses were asked long ago: removed", 1, c.purge(store.Verifications, keep.History)},
+		{"verification_messages", "messages that no limit counts any more: removed", 1, c.purge(store.VerificationMessages, store.VerificationMessagesKept)},
 		{"inbox_tickets", "inbox tickets that have expired: removed", 1, c.purge(store.InboxTickets, 0)},
 	}
 }
 
 const (
+	// reportsTrail is for how much longer than a delivery it is known what was reported of it: a
+	// delivery's time begins when it was sent, or with a later dead letter's end.
+	reportsTrail = 30 * 24 * time.Hour
 	// leastAudit is as long as brokers keep events unless they are told otherwise.
 	leastAudit = 7 * 24 * time.Hour
 

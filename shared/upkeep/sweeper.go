@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/verify"
 )
 
 // Dapr is what a sweep needs of Dapr. Package jobs has the real one.
@@ -38,6 +41,12 @@ type SweepRules struct {
 	Concurrent int `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many overdue reminders the sweep fires at a time"`
 	// Calls is as many as an import makes.
 	Calls int `env:"SWEEP_DAPR_CONCURRENCY" envDefault:"128" help:"how many calls to Dapr the sweep makes at a time, to schedule what is pending or has come within REMINDER_HORIZON, and to delete leftover jobs; the more come together, the less each costs Dapr's scheduler"`
+	// Verify is what owners of addresses are asked by that were there before anybody asked.
+	Verify verify.Keys
+	// Suppression is what stands for those who are not to be asked.
+	Suppression suppress.Keys
+	// VerifyGrace is for how long these are written to after that.
+	VerifyGrace time.Duration `env:"VERIFY_GRACE" envDefault:"336h" help:"for how long addresses that were there before verification was set up are still written to once their owners were asked; afterwards they are unverified"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -55,6 +64,9 @@ func (r SweepRules) Validate() error {
 	if r.Calls < 1 || r.Calls > 1000 {
 		problems = append(problems, errors.New("SWEEP_DAPR_CONCURRENCY must be between 1 and 1000"))
 	}
+	if r.VerifyGrace < 0 {
+		problems = append(problems, errors.New("VERIFY_GRACE must not be negative"))
+	}
 	return errors.Join(problems...)
 }
 
@@ -69,13 +81,14 @@ type Sweeper struct {
 	wake  func(context.Context) error
 	now   func() time.Time
 	rules SweepRules
+	asker verify.Asker
 }
 
 // NewSweeper makes a Sweeper from its parts, which its caller closes. wake has the sender
 // look for what is due, returns once it does, and gives up by itself. now is the Sweeper's clock, time.Now
 // outside of tests.
 func NewSweeper(s *store.Store, dapr Dapr, firer *fire.Firer, wake func(context.Context) error, now func() time.Time, rules SweepRules) *Sweeper {
-	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Calls), firer: firer, wake: wake, now: now, rules: rules}
+	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Calls), firer: firer, wake: wake, now: now, rules: rules, asker: verify.NewGraceAsker(rules.Verify, rules.Suppression)}
 }
 
 // Summary is what a sweep has done.
@@ -98,6 +111,8 @@ type Summary struct {
 	FailedAlerts int `json:"failed_alerts"`
 	// LeftoverJobs are those that Dapr has deleted.
 	LeftoverJobs int `json:"leftover_jobs"`
+	// Asked are users whose addresses were there before owners were asked: now theirs were.
+	Asked int `json:"asked"`
 	// OldestWaitingSeconds is for how long the oldest of what is still to be done has been
 	// due, by what it waits for: "firing", or a store.Lane.
 	OldestWaitingSeconds map[string]float64 `json:"oldest_waiting_seconds"`
@@ -128,7 +143,7 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	began := time.Now()
 	sum := Summary{Fired: map[string]int{}, Sentinel: "unknown"}
 	woken := s.wakeSender(ctx)
-	sum.Steps, sum.Complete = runSteps(ctx, "sweep", s.rules.Budget, []step{
+	steps := []step{
 		{"fire_overdue", "overdue reminders: fired", 6, func(ctx context.Context) (int, bool, error) { return s.fireOverdue(ctx, sum.Fired) }},
 		{"check_sentinel", "reminders whose jobs the scheduler has lost: made pending", 3, func(ctx context.Context) (int, bool, error) {
 			err := s.checkSentinel(ctx, &sum)
@@ -139,7 +154,14 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 		{"tell_of_dead_letters", "dead letters: operators were told", 1, func(ctx context.Context) (int, bool, error) { return s.alert(ctx, &sum) }},
 		{"look_what_waits", "counted", 1, func(ctx context.Context) (int, bool, error) { return 0, true, s.lookWhatWaits(ctx, &sum) }},
 		{"wake_sender", "asked to send what is due", 1, func(ctx context.Context) (int, bool, error) { return 0, true, heard(ctx, woken) }},
-	})
+	}
+	if s.asker.Enabled() { // before the last two, which look at what the others have left
+		steps = slices.Insert(steps, len(steps)-2, step{
+			"verify_addresses", "users whose addresses were there before owners were asked: asked, or their grace ended", 1,
+			func(ctx context.Context) (int, bool, error) { return s.verifyAddresses(ctx, &sum) },
+		})
+	}
+	sum.Steps, sum.Complete = runSteps(ctx, "sweep", s.rules.Budget, steps)
 	result := metrics.Complete
 	switch {
 	case sum.Failed() > 0:

@@ -114,6 +114,15 @@ func checkPlain(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// ReadBody reads a body as it is, whatever it is: for callers that sign what they send. The
+// error is as [ReadJSON]'s.
+func ReadBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
+	if err := checkPlain(w, r); err != nil {
+		return nil, err
+	}
+	return readBody(w, r, maxBytes)
+}
+
 func readBody(w http.ResponseWriter, r *http.Request, maxBytes int64) ([]byte, error) {
 	if r.ContentLength > maxBytes {
 		return nil, tooLarge(maxBytes)

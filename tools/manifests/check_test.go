@@ -135,7 +135,7 @@ func TestMistakesAreFound(t *testing.T) {
 		"an OpenFunction schedule for nobody":        {"openfunction/schedules.yaml", "//retry-dlq.", "//retry.", "time invokes retry, which is no function"},
 		"a function that could take keys out":        {"knative/kustomization.yaml", "|analytics|send}", "|analytics|send|trigger-reminder}", "trigger-reminder: NetworkPolicies let it reach the Internet is true"},
 		"a sender that reaches no provider":          {"knative/kustomization.yaml", "|analytics|send}", "|analytics}", "send: NetworkPolicies let it reach the Internet is false"},
-		"a sweep that can't wake the sender":         {"openfunction/kustomization.yaml", "name: trigger-reminder|retry-dlq}", "name: trigger-reminder}", "retry-dlq: NetworkPolicies let it reach other functions is false"},
+		"a sweep that can't wake the sender":         {"openfunction/kustomization.yaml", "name: trigger-reminder|retry-dlq|preferences}", "name: trigger-reminder}", "retry-dlq: NetworkPolicies let it reach other functions is false"},
 		"a pod that misses its daprd unnoticed":      {"dapr/subscribers/every-daprd.yaml", "port: 3501", "port: 3500", "daprd-analytics: the container pause does not probe a port of its daprd"},
 		"a Dapr field that does not exist":           {"dapr/configuration.yaml", "defaultAction: deny", "defaultActions: deny", `unknown field "defaultActions"`},
 	} {

@@ -14,7 +14,7 @@ import (
 var gateways = []string{"kourier-system", "istio-system"}
 
 // checkNetwork checks that a function reaches the Internet if it fetches an issuer's keys or
-// sends, and the function send if it wakes that, and neither otherwise.
+// Amazon's, or sends, and the function send if it wakes that, and neither otherwise.
 func (d *deployment) checkNetwork(function string) {
 	reads := func(names ...string) bool {
 		for _, v := range d.functions[function] {
@@ -25,7 +25,7 @@ func (d *deployment) checkNetwork(function string) {
 		return false
 	}
 	internet, gateway := d.reaches(d.pods[function].labels)
-	if want := reads("OIDC_ISSUER", "DELIVERY_SEND_TIMEOUT"); internet != want {
+	if want := reads("OIDC_ISSUER", "SES_EVENTS_TOPICS", "DELIVERY_SEND_TIMEOUT"); internet != want {
 		d.fault("%s: NetworkPolicies let it reach the Internet is %v, and should be %v", function, internet, want)
 	}
 	if want := reads("SEND_URL"); gateway != want {

@@ -161,6 +161,19 @@ func TestMistakesAreFound(t *testing.T) {
 		"a secret that may not be seen": {func(f *fake) {
 			f.fails["get --raw "+secretsPath+"dapr-api-token"] = "Error from server (Forbidden): secrets"
 		}, "! secrets: the secret dapr-api-token: your user", ""},
+		"unsubscribed, and not remembered": {func(f *fake) { channels(f, "UNSUBSCRIBE_KEY", "0123456789abcdef0123456789abcdef") }, "✗ secrets: the secret duebell-channels has UNSUBSCRIBE_KEY and no SUPPRESSION_KEY", "patch secret duebell-channels"},
+		"nobody is remembered":             {func(f *fake) { channels(f, "TWILIO_FROM", "+15005550006") }, "! secrets: the secret duebell-channels has no SUPPRESSION_KEY", "patch secret duebell-channels"},
+		"nobody can be asked":              {func(f *fake) { channels(f, "SUPPRESSION_KEY", "0123456789abcdef0123456789abcdef") }, "! secrets: there is no VERIFY_KEY in a secret duebell-verify", "create secret generic duebell-verify"},
+		"links lead nowhere":               {func(f *fake) { channels(f, "SUPPRESSION_KEY", "0123456789abcdef0123456789abcdef") }, "! secrets: the secret duebell-channels has no PUBLIC_URL", "edit secret duebell-channels"},
+		"a provider is not heard":          {func(f *fake) { channels(f, "SENDGRID_API_KEY", "x") }, "! secrets: the secret duebell-reports has no SENDGRID_EVENTS_KEY: bounces", "docs/channels.md"},
+		"reports by a wrong key": {func(f *fake) {
+			channels(f, "SENDGRID_API_KEY", "x")
+			f.secret("duebell-reports", "SENDGRID_EVENTS_KEY", "x")
+		}, "✗ secrets: the secret duebell-reports: SENDGRID_EVENTS_KEY must be a public key", "edit secret duebell-reports"},
+		"a key that everybody knows": {func(f *fake) {
+			channels(f, "X", "x")
+			f.secret("duebell-verify", "VERIFY_KEY", "at-least-32-random-characters-for-the-codes")
+		}, "✗ secrets: the secret duebell-verify is the one of manifests/secrets.yaml", "delete secret duebell-verify"},
 		"another database":                 {secret("duebell-database", "DATABASE_URL", "postgres://other.test/duebell"), "! secrets: the secret duebell-database names another database", ""},
 		"a migration that failed":          {changed(migrating, `"type":"Complete"`, `"type":"Failed"`), "✗ migration: the job migrate has failed: Reached", "logs job/migrate"},
 		"a migration that is under way":    {changed(migrating, `"type":"Complete"`, `"type":"Suspended"`), "! migration: the job migrate is not done", "logs job/migrate"},
@@ -208,6 +221,37 @@ func TestMistakesAreFound(t *testing.T) {
 				t.Errorf("it changes something: %q", calls)
 			}
 		})
+	}
+}
+
+// channels has a channel be set up, by one key of its secret.
+func channels(f *fake, key, value string) {
+	f.changeOverlay("        - secretRef:\n            name: duebell-channels\n            optional: true\n", `        - secretRef:
+            name: duebell-channels
+            optional: true
+        - secretRef:
+            name: duebell-reports
+            optional: true
+`)
+	f.changeOverlay("        - name: SEND_URL\n", `        - name: VERIFY_KEY
+          valueFrom:
+            secretKeyRef:
+              key: VERIFY_KEY
+              name: duebell-verify
+              optional: true
+        - name: SEND_URL
+`)
+	f.secret("duebell-channels", key, value)
+}
+
+// Where a channel and all that stands against its abuse is set up, that is said, too.
+func TestAddressesAreWell(t *testing.T) {
+	f := newFake(t)
+	channels(f, "X", "x")
+	f.cluster[secretsPath+"duebell-channels"] = `{"data": {"SUPPRESSION_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "PUBLIC_URL": "aHR0cHM6Ly9hcGkuZHVlYmVsbC50ZXN0"}}`
+	f.secret("duebell-verify", "VERIFY_KEY", "0123456789abcdef0123456789abcdef")
+	if n := f.check(f.options()); n != 0 || !strings.Contains(f.lines(), "✓ secrets: addresses can be verified and suppressed, and providers are heard") {
+		t.Errorf("%d are bad:\n%s", n, f.lines())
 	}
 }
 

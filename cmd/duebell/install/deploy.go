@@ -56,8 +56,9 @@ func Deploy(ctx context.Context, o Options) error {
 	return err
 }
 
-// planTokens adds the tokens that daprd and the functions show each other. Of the app token
-// there are two secrets, which must agree, whichever of them is there.
+// planTokens adds the tokens that daprd and the functions show each other, and the key of
+// verifications. Of the app token there are two secrets, which must agree, whichever of them
+// is there.
 func planTokens(ctx context.Context, k Kubectl, planned map[string]Secrets) error {
 	app, err := newToken()
 	if err != nil {
@@ -73,6 +74,11 @@ func planTokens(ctx context.Context, k Kubectl, planned map[string]Secrets) erro
 		first, _, _ := strings.Cut(accepted["APP_API_TOKEN"].Reveal(), ",")
 		app = config.Secret(first)
 	}
+	key, err := newToken()
+	if err != nil {
+		return err
+	}
+	planned[verifySecret] = Secrets{"VERIFY_KEY": key}
 	planned[apiToken] = Secrets{"token": api}
 	planned[appToken] = Secrets{"token": app}
 	planned[callbackSecret] = Secrets{"APP_API_TOKEN": app}

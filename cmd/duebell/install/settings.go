@@ -16,6 +16,7 @@ import (
 
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/reports"
 	"github.com/duebell/duebell/shared/store"
 )
 
@@ -162,7 +163,8 @@ func fetch(ctx context.Context, address string, into any) error {
 
 // need is a secret that pods are given.
 type need struct {
-	keys     []string
+	keys     []string // those that must be there
+	may      []string // those that may be
 	optional bool
 }
 
@@ -180,8 +182,12 @@ func (i *inspection) needs() map[string]*need {
 		}
 		n.optional = n.optional && optional
 		for _, key := range keys {
-			if key != "" && !slices.Contains(n.keys, key) {
-				n.keys = append(n.keys, key)
+			list := &n.keys
+			if optional {
+				list = &n.may
+			}
+			if key != "" && !slices.Contains(*list, key) {
+				*list = append(*list, key)
 			}
 		}
 	}
@@ -224,6 +230,9 @@ const (
 	apiToken       = "dapr-api-token"
 	appToken       = "dapr-app-token"
 	callbackSecret = "duebell-callback"
+	verifySecret   = "duebell-verify"
+	channelsSecret = "duebell-channels"
+	reportsSecret  = "duebell-reports"
 )
 
 // makeSecret says how the secrets are made, as docs/deploy.md does.
@@ -232,6 +241,7 @@ var makeSecret = map[string]string{
 	apiToken:        `--from-literal=token="$(openssl rand -hex 32)"`,
 	appToken:        `--from-literal=token="$(openssl rand -hex 32)"`,
 	callbackSecret:  `--from-literal=APP_API_TOKEN="$(kubectl -n duebell get secret dapr-app-token -o jsonpath='{.data.token}' | base64 -d)"`,
+	verifySecret:    `--from-literal=VERIFY_KEY="$(openssl rand -hex 32)"`,
 	"duebell-kafka": `--from-literal=username=duebell --from-literal=password="$KAFKA_PASSWORD" --from-literal=ca="$KAFKA_CA"`,
 	"duebell-redis": `--from-literal=password="$REDIS_PASSWORD"`,
 }
@@ -295,9 +305,12 @@ func (i *inspection) checkSecrets(context.Context) (found []Finding) {
 			again = "kubectl -n duebell edit secret " + name
 		}
 		for _, key := range n.keys {
-			switch value := values[key].Reveal(); {
-			case value == "":
+			if values[key] == "" {
 				found = append(found, bad(again, "the secret %s has no key %s, or nothing in it", name, key))
+			}
+		}
+		for _, key := range slices.Concat(n.keys, n.may) {
+			switch value := values[key].Reveal(); {
 			case key != "ca" && strings.TrimSpace(value) != value:
 				found = append(found, bad(again, "the secret %s has a space or the end of a line around its key %s", name, key))
 			case strings.HasPrefix(value, "at-least-32-random-characters"):
@@ -312,7 +325,50 @@ func (i *inspection) checkSecrets(context.Context) (found []Finding) {
 	if url := i.secrets[databaseSecret]["DATABASE_URL"]; i.DatabaseURL != "" && url != "" && url != i.DatabaseURL {
 		found = append(found, hint("", "the secret %s names another database than DATABASE_URL does here, or by another way: functions use the secret's", databaseSecret))
 	}
-	return append(found, i.tokens()...)
+	return slices.Concat(found, i.tokens(), i.addresses())
+}
+
+// addresses looks whether owners of addresses can be asked, and what they and providers say can
+// be remembered and heard. Where no channel is set up there are none.
+func (i *inspection) addresses() (found []Finding) {
+	channels := i.secrets[channelsSecret]
+	if len(channels) == 0 {
+		return nil
+	}
+	edit := "kubectl -n duebell edit secret " + channelsSecret
+	key := "kubectl -n duebell patch secret " + channelsSecret + ` -p "{\"stringData\":{\"SUPPRESSION_KEY\":\"$(openssl rand -hex 32)\"}}"`
+	needs := i.needs()
+	switch {
+	case channels["SUPPRESSION_KEY"] == "" && channels["UNSUBSCRIBE_KEY"] != "":
+		found = append(found, bad(key, "the secret %s has UNSUBSCRIBE_KEY and no SUPPRESSION_KEY: functions do not start, as they could not remember who has unsubscribed", channelsSecret))
+	case channels["SUPPRESSION_KEY"] == "":
+		found = append(found, hint(key, "the secret %s has no SUPPRESSION_KEY: who says STOP, and addresses that bounce, are not remembered, and owners of addresses can't be asked", channelsSecret))
+	}
+	if _, asked := needs[verifySecret]; asked && i.secrets[verifySecret]["VERIFY_KEY"] == "" {
+		found = append(found, hint("kubectl -n duebell create secret generic "+verifySecret+" "+makeSecret[verifySecret],
+			"there is no VERIFY_KEY in a secret %s: no address that a user adds can be verified, and nothing is sent to it", verifySecret))
+	}
+	if channels["PUBLIC_URL"] == "" {
+		found = append(found, hint(edit, "the secret %s has no PUBLIC_URL: messages hold no links, so no address can be verified by one, and Twilio can't report", channelsSecret))
+	}
+	var deaf []string
+	for key, by := range map[string]string{"SENDGRID_API_KEY": "SENDGRID_EVENTS_KEY", "SES_REGION": "SES_EVENTS_TOPICS"} {
+		if channels[key] != "" && i.secrets[reportsSecret][by] == "" {
+			deaf = append(deaf, by)
+		}
+	}
+	if _, heard := needs[reportsSecret]; heard && len(deaf) > 0 {
+		slices.Sort(deaf)
+		found = append(found, hint("see Reports in docs/channels.md", "the secret %s has no %s: bounces and complaints are not heard of", reportsSecret, strings.Join(deaf, ", ")))
+	}
+	variables := []string{"SENDGRID_EVENTS_KEY=" + i.secrets[reportsSecret]["SENDGRID_EVENTS_KEY"].Reveal(), "SES_EVENTS_TOPICS=" + i.secrets[reportsSecret]["SES_EVENTS_TOPICS"].Reveal()}
+	if _, err := config.Parse[reports.Config](variables); err != nil {
+		found = append(found, bad("kubectl -n duebell edit secret "+reportsSecret, "the secret %s: %v", reportsSecret, err))
+	}
+	if len(found) == 0 {
+		return []Finding{good("addresses can be verified and suppressed, and providers are heard")}
+	}
+	return found
 }
 
 // tokens looks whether what daprd shows is what the functions that it calls accept.

@@ -56,21 +56,25 @@ func (c Config) Write(m notify.Message) (Mail, error) {
 		return Mail{}, fmt.Errorf("the address %w", err)
 	}
 	out := Mail{From: *from, To: to, Subject: m.Subject(), Text: m.Text() + "\n", Headers: map[string]string{}}
-	link := c.Unsubscribe.Link(m.UserID, m.To)
-	if link != "" { // RFC 2369 and 8058
+	template, link := page, ""
+	if m.Verification != nil {
+		template, link = verificationPage, m.Verification.NotMe
+	} else if link = c.Unsubscribe.Link(m.UserID, m.To); link != "" {
 		out.Text += "\n-- \n" + m.UnsubscribeText() + ": " + link + "\n"
+	}
+	if link != "" { // RFC 2369 and 8058
 		out.Headers["List-Unsubscribe"] = "<" + link + ">"
 		out.Headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
 	}
 	var html bytes.Buffer
-	if err := page.Execute(&html, content{m, link}); err != nil {
+	if err := template.Execute(&html, content{m, link}); err != nil {
 		return Mail{}, fmt.Errorf("write the HTML part: %w", err)
 	}
 	out.HTML = html.String()
 	return out, nil
 }
 
-// content is what page shows.
+// content is what a page shows.
 type content struct {
 	notify.Message
 	Link string
@@ -84,5 +88,15 @@ var page = template.Must(template.New("mail").Parse(`<!doctype html>
 {{with .Due}}<p>{{.}}</p>
 {{end}}{{with .Notes}}<p dir="auto" style="white-space:pre-wrap">{{.}}</p>
 {{end}}{{with .Link}}<p style="font-size:small"><a href="{{.}}">{{$.UnsubscribeText}}</a></p>
+{{end}}</body></html>
+`))
+
+var verificationPage = template.Must(template.New("verification").Parse(`<!doctype html>
+<html lang="{{.Lang}}"><body style="font-family:sans-serif">
+{{with .VerificationTexts}}<p>{{.Intro}}</p>
+<p><a href="{{$.Verification.Link}}">{{.Link}}</a></p>
+<p>{{.Code}}</p>
+<p>{{.Ignore}}</p>
+<p style="font-size:small"><a href="{{$.Verification.NotMe}}">{{.NotMe}}</a></p>
 {{end}}</body></html>
 `))

@@ -115,3 +115,33 @@ func TestConfig(t *testing.T) {
 		}
 	}
 }
+
+// A message that asks an owner holds nothing that a user has written, whatever it is handed, and
+// its headers stop such messages, not reminders.
+func TestVerification(t *testing.T) {
+	v := &notify.Verification{Code: "012345", Link: "https://api.example.com/api/verify?token=A-_", NotMe: "https://api.example.com/api/not-me?token=A-_"}
+	for language, subject := range map[string]string{"en": "Please confirm this address for Duebell", "de": "Bitte diese Adresse für Duebell bestätigen"} {
+		m := message()
+		m.Language, m.UserID, m.Verification = language, "user-17", v
+		mail := write(t, m, links)
+		if mail.Subject != subject || mail.Headers["List-Unsubscribe"] != "<"+v.NotMe+">" || mail.Headers["List-Unsubscribe-Post"] != "List-Unsubscribe=One-Click" {
+			t.Errorf("%s: %+v", language, mail)
+		}
+		elements, shown := parse(t, mail.HTML)
+		for _, link := range []string{v.Link, v.NotMe} {
+			if !slices.ContainsFunc(elements, func(e string) bool { return strings.HasSuffix(e, "href="+link) }) || !strings.Contains(mail.Text, ": "+link) {
+				t.Errorf("%s: %s is missing in %v, or %s", language, link, elements, mail.Text)
+			}
+		}
+		for _, text := range []string{shown, mail.Text} {
+			if !strings.Contains(text, v.Code) {
+				t.Errorf("%s: no code in %s", language, text)
+			}
+			for _, typed := range []string{m.Title, m.Notes, m.UserID, m.To, "2026", "unsubscribe"} {
+				if strings.Contains(text, typed) {
+					t.Errorf("%s: %q in %s", language, typed, text)
+				}
+			}
+		}
+	}
+}

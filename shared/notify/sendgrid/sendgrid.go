@@ -70,7 +70,7 @@ func body(mail email.Mail, id uuid.UUID) []byte {
 	}
 	// Comes back with SendGrid's events, and tells a repeated send apart from a
 	// second reminder.
-	msg.SetCustomArg("delivery_id", id.String())
+	msg.SetCustomArg(notify.DeliveryName, id.String())
 	return sgmail.GetRequestBody(msg)
 }
 

@@ -69,7 +69,7 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 		}},
 		// Comes back with SES's events, and tells a repeated send apart from a second
 		// reminder.
-		EmailTags: []types.MessageTag{{Name: sdk.String("delivery_id"), Value: sdk.String(m.ID.String())}},
+		EmailTags: []types.MessageTag{{Name: sdk.String(notify.DeliveryName), Value: sdk.String(m.ID.String())}},
 	}, func(o *sesv2.Options) { o.HTTPClient = call })
 	return c.account.Outcome(call, err, ofTheAccount)
 }

@@ -22,8 +22,12 @@ const (
 	extension = "\f^{}\\[~]|€"
 )
 
-// Text is the message's text: its title, cut if need be, and when it is due.
+// Text is the message's text: its title, cut if need be, and when it is due. A verification's
+// is whole, however long the link in it is: cut, it would be of no use.
 func Text(m notify.Message) string {
+	if m.Verification != nil {
+		return m.VerificationSMS()
+	}
 	due := ""
 	if m.DueDate != nil {
 		due = "\n" + m.Due()

@@ -79,3 +79,20 @@ func TestTextFits(t *testing.T) {
 		}
 	})
 }
+
+// A message that asks an owner is whole, and with a usual link one message.
+func TestVerification(t *testing.T) {
+	for _, language := range []string{"en", "de"} {
+		m := message("Pay rent")
+		m.Language = language
+		m.Verification = &notify.Verification{Code: "012345", NotMe: "https://api.example.com/api/not-me?token=" + strings.Repeat("A", 64)}
+		text := sms.Text(m)
+		if !sms.Fits(text) || !strings.HasPrefix(text, "012345 ") || !strings.HasSuffix(text, " "+m.Verification.NotMe) || strings.Contains(text, "rent") {
+			t.Errorf("%d characters: %s", len(text), text)
+		}
+		m.Verification.NotMe = "https://" + strings.Repeat("a", 200) + ".example.com/"
+		if text := sms.Text(m); !strings.HasSuffix(text, m.Verification.NotMe) {
+			t.Errorf("the link is cut: %s", text)
+		}
+	}
+}

@@ -114,11 +114,11 @@ func (c *Channel) masked(err error) string {
 //	421 and other 4xx                     Retry
 //	530, 534, 535, 538: sign in           Retry: the operator's settings are wrong
 //	5xx to the sender                     Retry: the same
-//	other 5xx                             Permanent
+//	other 5xx                             Permanent; 5.1.1 to the recipient (RFC 3463): there is no such address
 //	no reply before the message went out  Retry
 //	no reply after that                   Unknown
 func outcome(err error, text string) error {
-	kind := notify.Unknown
+	kind, stop := notify.Unknown, notify.Stop("")
 	if failed, ok := errors.AsType[*mail.SendError](err); ok {
 		code, reason := failed.ErrorCode(), failed.Reason
 		sent := reason == mail.ErrWriteContent || reason == mail.ErrSMTPDataClose
@@ -129,9 +129,12 @@ func outcome(err error, text string) error {
 			kind = notify.Retry
 		case code >= 500:
 			kind = notify.Permanent
+			if reason == mail.ErrSMTPRcptTo && failed.EnhancedStatusCode() == "5.1.1" {
+				stop = notify.NoSuchAddress
+			}
 		}
 	}
-	return &notify.Error{Kind: kind, Err: fmt.Errorf("the mail server did not take it: %.300s", text)}
+	return &notify.Error{Kind: kind, Stop: stop, Err: fmt.Errorf("the mail server did not take it: %.300s", text)}
 }
 
 // client returns a client for one message, that ends with ctx.

@@ -318,6 +318,21 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// Only what a server says of the address holds for everybody who writes to it.
+func TestNoSuchAddress(t *testing.T) {
+	for reply, want := range map[[2]string]notify.Stop{
+		{"RCPT", "550 5.1.1 no such user"}: notify.NoSuchAddress, {"RCPT", "550 5.7.1 not from you"}: "", {"RCPT", "550 no"}: "",
+		{"RCPT", "450 4.1.1 later"}: "", {"MAIL", "550 5.1.1 who are you?"}: "", {".", "550 5.1.1 no such user"}: "",
+	} {
+		c := channel(t, smtp.Config{Address: scripted(t, map[string]string{
+			"EHLO": "250-localhost\r\n250 ENHANCEDSTATUSCODES", reply[0]: reply[1],
+		}), TLS: "none"}, unsubscribe.Config{})
+		if err := c.Send(t.Context(), message()); err == nil || notify.StopOf(err) != want {
+			t.Errorf("%s: %q, %v", reply, notify.StopOf(err), err)
+		}
+	}
+}
+
 func TestNeverSent(t *testing.T) {
 	l := listen(t)
 	l.Close()

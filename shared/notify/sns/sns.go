@@ -71,7 +71,13 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	call := notify.NewCall(c.client)
 	_, err := c.sns.Publish(ctx, &sns.PublishInput{PhoneNumber: &m.To, Message: sdk.String(sms.Text(m)), MessageAttributes: attributes},
 		func(o *sns.Options) { o.HTTPClient = call })
-	return c.account.Outcome(call, err, func(smithy.APIError) bool { return false })
+	outcome := c.account.Outcome(call, err, func(smithy.APIError) bool { return false })
+	if failed, ok := errors.AsType[*notify.Error](outcome); ok && failed.Kind == notify.Permanent {
+		if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "OptedOut" {
+			failed.Stop = notify.OwnerStopped
+		}
+	}
+	return outcome
 }
 
 func text(s string) types.MessageAttributeValue {

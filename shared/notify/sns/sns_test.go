@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/aws"
 	"github.com/duebell/duebell/shared/notify/notifytest"
 	"github.com/duebell/duebell/shared/notify/sms"
@@ -51,6 +53,24 @@ func TestConformance(t *testing.T) {
 		},
 		Cuts: true,
 	})
+}
+
+// An owner's STOP to Amazon is told to everybody who sends by it.
+func TestOptedOut(t *testing.T) {
+	for code, want := range map[string]notify.Stop{"OptedOut": notify.OwnerStopped, "InvalidParameter": ""} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>no</Message></Error></ErrorResponse>`, code)
+		}))
+		c, err := sns.New(sns.Config{Region: "eu-central-1", URL: s.URL}, aws.Config{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Send(t.Context(), notify.Message{To: "+4915112345678", Title: "Pay rent"}); notify.StopOf(err) != want {
+			t.Errorf("%s: %q, %v", code, notify.StopOf(err), err)
+		}
+		s.Close()
+	}
 }
 
 func TestConfig(t *testing.T) {

@@ -60,15 +60,17 @@ type Channel struct {
 	cfg    Config
 	url    *url.URL
 	client *http.Client
+	report string
 }
 
-// New makes the channel. The configuration must be valid.
-func New(cfg Config) (*Channel, error) {
+// New makes the channel. The configuration must be valid. Twilio reports what becomes of a
+// message to the URL report, unless that is "".
+func New(cfg Config, report string) (*Channel, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("TWILIO_URL: %w", err)
 	}
-	return &Channel{cfg, u, notify.NewClient()}, nil
+	return &Channel{cfg, u, notify.NewClient(), report}, nil
 }
 
 // Send sends one message to the number in m.To. The error is a *notify.Error.
@@ -81,6 +83,9 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	caller.SetAccountSid(c.cfg.AccountSID)
 	params := &openapi.CreateMessageParams{}
 	params.SetTo(m.To).SetBody(sms.Text(m))
+	if c.report != "" {
+		params.SetStatusCallback(c.report + "?" + url.Values{notify.DeliveryName: {m.ID.String()}}.Encode())
+	}
 	if service.MatchString(c.cfg.From) {
 		params.SetMessagingServiceSid(c.cfg.From)
 	} else {
@@ -101,11 +106,19 @@ func outcome(call *notify.Call, secret config.Secret) error {
 		detail = fmt.Sprintf("%d %s", e.Code, e.Message)
 	}
 	err := call.Outcome(detail, secret)
-	if failed, ok := errors.AsType[*notify.Error](err); ok && failed.Kind == notify.Permanent && ofTheAccount[e.Code] {
-		failed.Kind = notify.Retry
+	if failed, ok := errors.AsType[*notify.Error](err); ok && failed.Kind == notify.Permanent {
+		switch {
+		case ofTheAccount[e.Code]:
+			failed.Kind = notify.Retry
+		case e.Code == stopped:
+			failed.Stop = notify.OwnerStopped
+		}
 	}
 	return err
 }
+
+// stopped is the error of a number whose owner has said STOP to the sender.
+const stopped = 21610
 
 // ofTheAccount are errors about the operator's account and number, and not about the
 // message: https://www.twilio.com/docs/api/errors

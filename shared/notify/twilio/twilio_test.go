@@ -19,6 +19,8 @@ import (
 const (
 	secret  = "verysecrettoken"
 	account = "AC0123456789abcdef0123456789abcdef"
+
+	reportURL = "https://api.example.com/api/reports/twilio"
 )
 
 func channel(t *testing.T, url, from string) *twilio.Channel {
@@ -27,7 +29,7 @@ func channel(t *testing.T, url, from string) *twilio.Channel {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := twilio.New(cfg)
+	c, err := twilio.New(cfg, reportURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,8 @@ func TestConformance(t *testing.T) {
 		},
 		Shown: func(_ *http.Request, body []byte) (string, error) {
 			form, err := url.ParseQuery(string(body))
-			if text := form.Get("Body"); err != nil || !sms.Fits(text) || form.Get("To") != "+4915112345678" || form.Get("From") != "+15005550006" || len(form) != 3 {
+			if text := form.Get("Body"); err != nil || !sms.Fits(text) || form.Get("To") != "+4915112345678" || form.Get("From") != "+15005550006" ||
+				!strings.HasPrefix(form.Get("StatusCallback"), reportURL+"?delivery_id=") || len(form) != 4 {
 				return "", fmt.Errorf("%v, %w", form, err)
 			}
 			return form.Get("Body"), nil
@@ -86,6 +89,9 @@ func TestSend(t *testing.T) {
 		err := channel(t, s.URL, "+15005550006").Send(t.Context(), notify.Message{To: "+4915112345678", Title: "Pay rent"})
 		if kind, _ := notify.KindOf(err); kind != want {
 			t.Errorf("%d: %v, want %s", code, err, want)
+		}
+		if got, want := notify.StopOf(err), map[int]notify.Stop{21610: notify.OwnerStopped}[of]; got != want {
+			t.Errorf("%d: the number is %q, want %q", code, got, want)
 		}
 	}
 }

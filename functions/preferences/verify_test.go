@@ -1,0 +1,682 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"pgregory.net/rapid"
+
+	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/deliver"
+	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/verify"
+)
+
+const (
+	verifyPath = path + "/verify"
+	resendPath = verifyPath + "/resend"
+	publicURL  = "https://api.example.com"
+)
+
+var verifyKeys = verify.Keys{Keys: []config.Secret{"a-key-for-codes-of-at-least-32-characters"}}
+
+// owners are those of all addresses, with what they were sent.
+type owners struct {
+	*functiontest.World
+	*functiontest.Server
+	sender *deliver.Sender
+	firer  *fire.Firer
+	db     *pgx.Conn
+
+	mu   sync.Mutex
+	sent []notify.Message
+	fail error // what the provider answers
+}
+
+// Send implements deliver.Channel.
+func (o *owners) Send(_ context.Context, m notify.Message) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sent = append(o.sent, m)
+	return o.fail
+}
+
+func newOwners(t *testing.T, environ ...string) *owners {
+	o := &owners{World: functiontest.New(t)}
+	o.Server = functiontest.Serve(o.World, New, append([]string{"UNSUBSCRIBE_KEY=" + key, "SUPPRESSION_KEY=" + key, "VERIFY_KEY=" + verifyKeys.Keys[0].Reveal()}, environ...)...)
+	var err error
+	if o.db, err = pgx.Connect(context.Background(), o.DatabaseURL); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = o.db.Close(context.Background()) })
+	channels := deliver.Channels{task.Email: {{Name: "sendgrid", Channel: o}}, task.SMS: {{Name: "twilio", Channel: o}}}
+	rules := deliver.Rules{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3, Concurrent: 8, PerUser: 8, Suppression: suppressionKeys}
+	o.sender = deliver.NewSender(o.Store, channels, rules, verify.Links{PublicURL: publicURL, Keys: verifyKeys})
+	o.firer = fire.New(o.Store, fire.Channels(channels.Names()), suppressionKeys, func() {}, time.Now)
+	return o
+}
+
+// sendDue has what is due sent, and returns that.
+func (o *owners) sendDue() []notify.Message {
+	o.mu.Lock()
+	before := len(o.sent)
+	o.mu.Unlock()
+	<-o.sender.Wake()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.sent[before:])
+}
+
+// asked wants one message to have been sent, which asks the owner of an address.
+func (o *owners) asked(to string) notify.Message {
+	o.Helper()
+	sent := o.sendDue()
+	if len(sent) != 1 || sent[0].To != to || sent[0].Verification == nil {
+		o.Fatalf("sent: %+v, want one message that asks the owner of %s", sent, to)
+	}
+	return sent[0]
+}
+
+// add adds an address to those of a user, who has no others.
+func (o *owners) add(user, address string) functiontest.Answer {
+	o.Helper()
+	kind := "emails"
+	if address[0] == '+' {
+		kind = "phones"
+	}
+	return o.As(user, "PUT", path, map[string]any{kind: []string{address}, "channels": map[string]bool{"email": true, "sms": true, "in_app": false}})
+}
+
+func (o *owners) state(user, address string) string {
+	o.Helper()
+	p := functiontest.Decode[struct {
+		Emails, Phones []struct{ Address, State string }
+	}](o.World, o.As(user, "GET", path, nil), 200)
+	for _, a := range append(p.Emails, p.Phones...) {
+		if a.Address == address {
+			return a.State
+		}
+	}
+	return ""
+}
+
+func (o *owners) enter(user, address, code string) functiontest.Answer {
+	o.Helper()
+	return o.As(user, "POST", verifyPath, map[string]any{"address": address, "code": code})
+}
+
+func (o *owners) resend(user, address string) functiontest.Answer {
+	o.Helper()
+	return o.As(user, "POST", resendPath, map[string]any{"address": address})
+}
+
+// pass lets time pass, for all that was asked.
+func (o *owners) pass(d time.Duration) {
+	o.Helper()
+	by := fmt.Sprintf("interval '%d seconds'", int(d.Seconds()))
+	if _, err := o.db.Exec(context.Background(), `update verification_messages set counted_at = counted_at - `+by+`;
+		update verifications set created_at = created_at - `+by+`, code_until = code_until - `+by+`, link_until = link_until - `+by); err != nil {
+		o.Fatal(err)
+	}
+}
+
+// click posts to a link, as the button on its page does.
+func (o *owners) click(link, form string) functiontest.Answer {
+	o.Helper()
+	return o.Call("POST", strings.TrimPrefix(link, publicURL), form, "Content-Type", "application/x-www-form-urlencoded")
+}
+
+// wrong is a code that is not a message's.
+func wrong(m notify.Message) string {
+	n, _ := strconv.Atoi(m.Verification.Code)
+	return fmt.Sprintf("%06d", (n+1)%1_000_000)
+}
+
+func TestVerifyByCode(t *testing.T) {
+	for _, address := range []string{"Grace@Example.org", "+15551234567"} {
+		o := newOwners(t)
+		if a := o.add("ada", address); a.Status != 200 || !strings.Contains(a.Body, `{"address":"`+address+`","state":"unverified"}`) {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+		m := o.asked(address)
+		if !sixDigits.MatchString(m.Verification.Code) || m.Title != "" || m.Notes != "" {
+			t.Errorf("%+v", m)
+		}
+		// The same again, however it is written, asks nobody.
+		o.add("ada", address)
+		o.add("ada", strings.ToLower(address))
+		o.add("ada", address)
+		if sent := o.sendDue(); len(sent) != 0 {
+			t.Errorf("asked again: %v", sent)
+		}
+		for left := 4; left > 1; left-- {
+			o.WantProblem(o.enter("ada", address, wrong(m)), 400, "invalid", fmt.Sprintf("the code is wrong: %d tries are left", left))
+		}
+		for _, code := range []string{"", "12345", "1234567", "12345a", "١٢٣٤٥٦", " " + m.Verification.Code[1:]} {
+			o.WantProblem(o.enter("ada", address, code), 400, "invalid", "six digits")
+		}
+		if got := o.state("ada", address); got != "unverified" {
+			t.Error(got)
+		}
+		for range 2 { // a second time it stays
+			if a := o.enter("ada", strings.ToUpper(address), m.Verification.Code); a.Status != 200 || a.Body != `{"address":"`+address+`","state":"verified"}`+"\n" {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		}
+		if got := o.state("ada", address); got != "verified" {
+			t.Error(got)
+		}
+		if a := o.resend("ada", address); a.Status != 200 || len(o.sendDue()) != 0 {
+			t.Errorf("a verified one: %d %s", a.Status, a.Body)
+		}
+		// It stays so through changes, and not through being taken out.
+		o.add("ada", strings.ToUpper(address))
+		if got := o.state("ada", strings.ToUpper(address)); got != "verified" {
+			t.Errorf("written in another way: %q", got)
+		}
+		o.As("ada", "PUT", path, `{}`)
+		o.add("ada", address)
+		if got := o.state("ada", address); got != "unverified" {
+			t.Errorf("taken out and added: %q", got)
+		}
+		// It means nothing for another user.
+		o.add("eve", address)
+		if got := o.state("eve", address); got != "unverified" {
+			t.Errorf("of another user: %q", got)
+		}
+	}
+}
+
+func TestCodesEnd(t *testing.T) {
+	o := newOwners(t)
+	const address = "grace@example.org"
+	o.WantProblem(o.enter("ada", address, "123456"), 404, "not_found", "PUT /api/preferences")
+	o.WantProblem(o.resend("ada", address), 404, "not_found", "PUT /api/preferences")
+	o.add("ada", address)
+	first := o.asked(address)
+	for range 4 {
+		o.enter("ada", address, wrong(first))
+	}
+	o.WantProblem(o.enter("ada", address, wrong(first)), 400, "invalid", "no try is left")
+	o.WantProblem(o.enter("ada", address, first.Verification.Code), 400, "invalid", "no try is left")
+
+	if a := o.resend("ada", address); a.Status != 202 || !strings.Contains(a.Body, "unverified") {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	second := o.asked(address)
+	o.pass(10*time.Minute + time.Second)
+	o.WantProblem(o.enter("ada", address, second.Verification.Code), 400, "invalid", "expired")
+	wantPage(t, o.Call("GET", strings.TrimPrefix(second.Verification.Link, publicURL), nil), "has expired", `name="again"`)
+	wantPage(t, o.click(second.Verification.Link, ""), "has expired")
+	o.resend("ada", address)
+	third := o.asked(address)
+	o.WantProblem(o.enter("ada", address, second.Verification.Code), 400, "invalid", "4 tries")
+	if a := o.enter("ada", address, third.Verification.Code); a.Status != 200 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	// A code is another user's business only there.
+	o.add("eve", address)
+	o.WantProblem(o.enter("eve", address, third.Verification.Code), 400, "invalid", "no code was sent")
+}
+
+// What is in the database is not enough to know a code.
+func TestCodesAreNotKept(t *testing.T) {
+	o := newOwners(t)
+	o.add("ada", "grace@example.org")
+	code := o.asked("grace@example.org").Verification.Code
+	for _, table := range []string{"verifications", "verification_messages", "deliveries", "preferences"} {
+		if n := o.Count(`select count(*) from ` + table + ` x where x::text like '%` + code + `%'`); n != 0 {
+			t.Errorf("%s holds the code %s", table, code)
+		}
+	}
+	if n := o.Count(`select count(*) from verification_messages m where m::text like '%grace%' or m::text like '%ada%'`); n != 0 {
+		t.Error("what the limits count names somebody")
+	}
+}
+
+func TestVerifyByLink(t *testing.T) {
+	o := newOwners(t)
+	const address = "grace@example.org"
+	o.add("ada", address)
+	link := o.asked(address).Verification.Link
+	for range 3 { // looking changes nothing
+		wantPage(t, o.Call("GET", strings.TrimPrefix(link, publicURL), nil), "Is this your address?", address, "<button>Confirm</button>")
+	}
+	if got := o.state("ada", address); got != "unverified" {
+		t.Errorf("after GET: %q", got)
+	}
+	for range 2 {
+		wantPage(t, o.click(link, ""), "Confirmed", address)
+		if got := o.state("ada", address); got != "verified" {
+			t.Errorf("after POST: %q", got)
+		}
+	}
+	o.As("ada", "PUT", path, `{}`)
+	wantPageOf(t, 404, o.click(link, ""), "nothing to confirm")
+	// An expired one gets the owner another message.
+	o.add("ada", address)
+	link = o.asked(address).Verification.Link
+	o.pass(time.Hour)
+	wantPage(t, o.click(link, "again=1"), "on its way", address)
+	wantPage(t, o.click(o.asked(address).Verification.Link, ""), "Confirmed")
+}
+
+func TestNotMe(t *testing.T) {
+	o := newOwners(t)
+	const address = "grace@example.org"
+	o.add("ada", address)
+	v := o.asked(address).Verification
+	page := strings.TrimPrefix(v.NotMe, publicURL)
+	wantPage(t, o.Call("GET", page, nil), "Not you?", `<form method="post">`)
+	if a := o.resend("ada", address); a.Status != 202 {
+		t.Fatalf("after GET: %d %s", a.Status, a.Body)
+	}
+	// What is planned and unsent is not sent any more, and nobody has another one sent.
+	wantPage(t, oneClick(o.Server, page), "no more such messages")
+	o.add("eve", "Grace+eve@example.org")
+	o.WantProblem(o.resend("ada", address), 409, "conflict", "only they can undo")
+	o.WantProblem(o.enter("ada", address, v.Code), 409, "conflict", "only they can undo")
+	wantPage(t, o.click(v.Link, ""), "You have said that this is not you")
+	if sent := o.sendDue(); len(sent) != 0 || o.state("ada", address) != "unverified" {
+		t.Errorf("sent after the owner has said no: %v", sent)
+	}
+	// The owner may ask again, from the same page.
+	wantPage(t, o.click(v.NotMe, "again=1"), "on its way")
+	again := o.asked(address).Verification
+	wantPage(t, o.click(again.Link, ""), "Confirmed")
+	// And with three messages in a day that is all.
+	wantPageOf(t, 400, o.Call("GET", page+"A", nil), "not valid")
+	o.WantProblem(o.resend("eve", "Grace+eve@example.org"), 429, "rate_limited", "in a day")
+	// A message whose user is not there any more: the owner may still undo it.
+	oneClick(o.Server, page)
+	o.As("ada", "PUT", path, `{}`)
+	wantPage(t, o.click(v.NotMe, "again=1"), "can be asked")
+	if n := o.Count(`select count(*) from verification_refusals`); n != 0 {
+		t.Errorf("%d addresses are refused", n)
+	}
+}
+
+// Who has said no is not asked by a new key either, nor more often: what is remembered of an
+// address does not go with the key of codes and links.
+func TestTheKeyOfLinksChanges(t *testing.T) {
+	o := newOwners(t)
+	o.As("ada", "PUT", path, map[string]any{"emails": []string{"grace@example.org", "heidi@example.org"}})
+	for _, m := range o.sendDue() {
+		if m.To == "grace@example.org" {
+			wantPage(t, oneClick(o.Server, strings.TrimPrefix(m.Verification.NotMe, publicURL)), "no more such messages")
+		}
+	}
+	after := functiontest.Serve(o.World, New, "UNSUBSCRIBE_KEY="+key, "SUPPRESSION_KEY="+key, "VERIFY_KEY=another-key-for-codes-of-at-least-32-characters")
+	resend := func(address string) functiontest.Answer {
+		return after.As("ada", "POST", resendPath, map[string]any{"address": address})
+	}
+	after.As("ada", "PUT", path, map[string]any{"emails": []string{"grace@example.org", "heidi@example.org"}})
+	o.WantProblem(resend("grace@example.org"), 409, "conflict", "only they can undo")
+	for range verify.AddressDaily - 1 {
+		resend("heidi@example.org")
+	}
+	o.WantProblem(resend("heidi@example.org"), 429, "rate_limited", "in a day")
+}
+
+// Reminders that go to an address in the grace of its user end with "not me", too.
+func TestNotMeEndsTheGrace(t *testing.T) {
+	o := newOwners(t)
+	o.As("ada", "PUT", path, map[string]any{"emails": []string{"Grace@Example.org", "heidi@example.org"}, "channels": map[string]bool{"email": true}})
+	var notMe string
+	for _, m := range o.sendDue() {
+		if m.To == "Grace@Example.org" {
+			notMe = m.Verification.NotMe
+		}
+	}
+	o.Exec(`update preferences set grace = emails, grace_until = now() + interval '1 day'`)
+	remind := func() (to []string) {
+		due := task.Instant(time.Now().Add(-time.Second))
+		created := o.Seed("ada", task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore()})
+		if _, err := o.firer.Fire(o.Context(), task.Revision{TaskID: created.ID, UserID: "ada", ReminderID: created.Reminders[0].ID, Number: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range o.sendDue() {
+			to = append(to, m.To)
+		}
+		slices.Sort(to)
+		return to
+	}
+	if to := remind(); !slices.Equal(to, []string{"Grace@Example.org", "heidi@example.org"}) {
+		t.Fatalf("in the grace it goes to %v", to)
+	}
+	wantPage(t, o.click(notMe, ""), "no more such messages")
+	if to := remind(); !slices.Equal(to, []string{"heidi@example.org"}) {
+		t.Errorf("after one has said no it goes to %v", to)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	o := newOwners(t, "VERIFY_PER_USER=4", "VERIFY_PER_NETWORK=7")
+	retry := func(a functiontest.Answer, least, most time.Duration, detail string) {
+		t.Helper()
+		o.WantProblem(a, 429, "rate_limited", detail)
+		if s, _ := strconv.Atoi(a.Header.Get("Retry-After")); time.Duration(s)*time.Second < least || time.Duration(s)*time.Second > most {
+			t.Errorf("Retry-After: %s, want %v to %v", a.Header.Get("Retry-After"), least, most)
+		}
+	}
+	o.add("ada", "grace@example.org")
+	o.pass(time.Hour)
+	o.resend("ada", "grace@example.org")
+	o.add("eve", "GRACE@example.org")
+	retry(o.resend("ada", "grace@example.org"), 22*time.Hour+59*time.Minute, 23*time.Hour, "in a day")
+	retry(o.resend("eve", "GRACE@example.org"), 22*time.Hour+59*time.Minute, 23*time.Hour, "in a day")
+	// A preference that can't be asked about is stored all the same.
+	if a := o.add("zoe", "grace+tag@example.org"); a.Status != 200 || o.state("zoe", "grace+tag@example.org") != "unverified" {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if sent := o.sendDue(); len(sent) != 3 {
+		t.Errorf("%d messages, want 3", len(sent))
+	}
+	// Of one user.
+	o.As("ada", "PUT", path, `{"emails":["a@x.org","b@x.org","c@x.org"]}`)
+	if sent := o.sendDue(); len(sent) != 2 {
+		t.Errorf("%d messages, want 2: 4 of one user in all", len(sent))
+	}
+	o.As("ada", "PUT", path, `{"emails":["d@x.org"]}`)
+	retry(o.resend("ada", "d@x.org"), 22*time.Hour, 24*time.Hour, "as a user may")
+	// Of one network, whatever the caller says of itself.
+	for i := range 4 {
+		user := fmt.Sprint("n", i)
+		o.As(user, "PUT", path, `{"emails":["`+user+`@x.org"]}`, "X-Forwarded-For", fmt.Sprintf("203.0.113.%d, 198.51.100.7, 10.0.0.1", i))
+	}
+	if sent := o.sendDue(); len(sent) != 4 {
+		t.Errorf("%d messages, want 4", len(sent))
+	}
+	o.As("m", "PUT", path, `{"emails":["m@x.org"]}`, "X-Forwarded-For", "198.51.100.7")
+	for range 4 {
+		o.As("m", "POST", resendPath, `{"address":"m@x.org"}`, "X-Forwarded-For", "198.51.100.7")
+	}
+	o.add("p", "p@x.org") // from here
+	for i := range 5 {
+		user := fmt.Sprint("q", i)
+		o.As(user, "PUT", path, `{"emails":["`+user+`@x.org"]}`)
+	}
+	retry(o.As("q4", "POST", resendPath, `{"address":"q4@x.org"}`), 22*time.Hour, 24*time.Hour, "your network")
+
+	// Ten in a year.
+	w := newOwners(t)
+	w.add("ada", "grace@example.org")
+	for range 9 {
+		w.pass(25 * time.Hour)
+		if a := w.resend("ada", "grace@example.org"); a.Status != 202 {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+	}
+	w.pass(25 * time.Hour)
+	w.WantProblem(w.resend("ada", "grace@example.org"), 429, "rate_limited", "in a year")
+	w.pass(356 * 24 * time.Hour)
+	if a := w.resend("ada", "grace@example.org"); a.Status != 202 {
+		t.Fatalf("a year later: %d %s", a.Status, a.Body)
+	}
+}
+
+// The sign-in's address is its user's, and a program with the scope act answers for its users.
+func TestWhoNeedsNoVerification(t *testing.T) {
+	o := newOwners(t)
+	o.add("ada", "Ada@Example.com")
+	if got := o.state("ada", "Ada@Example.com"); got != "verified" {
+		t.Errorf("the sign-in's: %q", got)
+	}
+	const vouched = `{"emails":[{"address":"grace@example.org","verified":true,"state":"suppressed"},"x@example.org"],"phones":[{"address":"+15551234567","verified":true}]}`
+	o.WantProblem(o.As("ada", "PUT", path, vouched), 403, "forbidden", "scope act")
+	o.WantProblem(o.Call("PUT", path, vouched, "Authorization", "Bearer "+o.AdminToken()), 403, "forbidden", "scope act")
+	if got := o.state("ada", "Ada@Example.com"); got != "verified" {
+		t.Error("a refused change was made")
+	}
+	a := o.Call("PUT", path, vouched, "Authorization", "Bearer "+o.ServiceToken(), "Duebell-User", "bob")
+	if a.Status != 200 || strings.Count(a.Body, `"verified"`) != 2 || strings.Count(a.Body, `"unverified"`) != 1 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	o.asked("x@example.org")
+	// false says nothing, and what GET gave may be put.
+	if a := o.As("ada", "PUT", path, `{"emails":[{"address":"y@example.org","verified":false,"state":"verified"}]}`); a.Status != 200 || o.state("ada", "y@example.org") != "unverified" {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	o.asked("y@example.org")
+	for body, detail := range map[string]string{
+		`{"emails":[{}]}`: "is not an e-mail address", `{"emails":[{"address":7}]}`: "/emails/0/address must be a string",
+		`{"phones":[{"address":"+15551234567","colour":1}]}`: "/phones/0/colour is not known", `{"emails":[{"address":"a@x.org","verified":"yes"}]}`: "true or false",
+	} {
+		o.WantProblem(o.As("ada", "PUT", path, body), 400, "invalid", detail)
+	}
+}
+
+func TestVerificationIsNotSetUp(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	if a := s.As("ada", "PUT", path, `{"emails":["grace@example.org"]}`); a.Status != 200 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	w.WantProblem(s.As("ada", "POST", resendPath, `{"address":"grace@example.org"}`), 409, "conflict", "VERIFY_KEY")
+	wantPageOf(t, 400, s.Call("GET", verify.Path+"?token=x", nil), "not valid")
+	if n := w.Count(`select count(*) from deliveries`); n != 0 {
+		t.Errorf("%d messages are planned", n)
+	}
+}
+
+func TestBadVerificationLinks(t *testing.T) {
+	o := newOwners(t)
+	o.add("ada", "grace@example.org")
+	v := o.asked("grace@example.org").Verification
+	other := verify.Keys{Keys: []config.Secret{"another-key-of-at-least-32-characters"}}
+	token := v.Link[strings.Index(v.Link, "token=")+len("token="):]
+	for _, bad := range []string{
+		"", "x", "%00%ff", strings.Repeat("A", 5000), token[:len(token)-1], token + "A", "B" + token[1:], token[:len(token)-1] + "%0A",
+		other.Token(uuid.New(), make([]byte, 16)), unsubscribeToken("ada", "grace@example.org"),
+	} {
+		for _, at := range []string{verify.Path, verify.NotMePath} {
+			wantPageOf(t, 400, o.Call("GET", at+"?token="+bad, nil), "this link is not valid")
+			wantPageOf(t, 400, o.click(at+"?token="+bad, ""), "this link is not valid")
+			o.WantProblem(o.Call("POST", at+"?token="+bad, nil, "Accept", "application/json"), 400, "invalid", "not valid")
+		}
+	}
+	if o.state("ada", "grace@example.org") != "unverified" || o.Count(`select count(*) from verification_refusals`) != 0 {
+		t.Error("a bad link has changed something")
+	}
+}
+
+func unsubscribeToken(user, address string) string {
+	_, token, _ := strings.Cut(link(user, address), "token=")
+	return token
+}
+
+// What ten accounts do, or whoever has stolen their tokens, in whatever order and at the same
+// time, and whatever providers answer and whenever: an address gets three messages
+// that ask its owner in a day at most, and ten in a year, and nothing else until its owner has
+// agreed, for that user; none after its owner has said no; and nothing in it is what a user has
+// typed.
+func TestNobodyCanBeMadeToSend(t *testing.T) {
+	o := newOwners(t, "VERIFY_PER_NETWORK=1000000", "RATE_LIMIT=100000", "RATE_BURST=100000")
+	run := 0
+	rapid.Check(t, func(t *rapid.T) {
+		run++
+		c := &crowd{owners: o, t: t, agreed: map[string]bool{}, since: time.Now()}
+		for i := range 10 {
+			c.users = append(c.users, fmt.Sprintf("u%d-%d", run, i))
+		}
+		victim := fmt.Sprintf("v%d", run)
+		c.addresses = []string{
+			victim + "@x.org", strings.ToUpper(victim) + "@X.org", victim + "+a@x.org", victim + "+b@x.org",
+			fmt.Sprintf("+1555%07d", run),
+		}
+		for range rapid.IntRange(5, 30).Draw(t, "steps") {
+			rapid.SampledFrom(c.actions()).Draw(t, "action")()
+			c.look()
+		}
+	})
+}
+
+// crowd are accounts that want somebody to be sent something.
+type crowd struct {
+	*owners
+	t                *rapid.T
+	users, addresses []string
+	since            time.Time
+	passed           time.Duration
+	asks             map[string][]time.Duration // when each owner was asked
+	latest           []notify.Message           // that asked owners
+	agreed           map[string]bool            // by user and address, as far as it is listed
+	refused          map[string]bool            // by mailbox
+}
+
+// typed is in all that the crowd types, but for addresses.
+const typed = "BUY-CHEAP-THINGS"
+
+func (c *crowd) user() string    { return rapid.SampledFrom(c.users).Draw(c.t, "user") }
+func (c *crowd) address() string { return rapid.SampledFrom(c.addresses).Draw(c.t, "address") }
+
+func (c *crowd) actions() []func() {
+	return []func(){
+		func() { c.put(c.user(), c.address()) },
+		func() { c.resend(c.user(), c.address()) },
+		func() {
+			user := c.user()
+			c.As(user, "PUT", path, `{}`)
+			c.keep(user, "")
+		},
+		func() {
+			c.enter(c.user(), c.address(), fmt.Sprintf("%06d", rapid.IntRange(0, 999999).Draw(c.t, "code")))
+		},
+		func() { // many at once
+			var group sync.WaitGroup
+			for _, user := range c.users {
+				group.Go(func() {
+					for range 3 {
+						c.add(user, c.addresses[0])
+						c.resend(user, c.addresses[0])
+					}
+				})
+			}
+			group.Wait()
+			for _, user := range c.users {
+				c.keep(user, c.addresses[0])
+			}
+		},
+		func() { // a task's title is typed, too
+			user := c.user()
+			due := task.Instant(time.Now().Add(-time.Second))
+			created := c.Seed(user, task.Draft{Title: typed, Notes: typed, DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.Email, task.SMS}})
+			if _, err := c.firer.Fire(c.Context(), task.Revision{TaskID: created.ID, UserID: user, ReminderID: created.Reminders[0].ID, Number: 1}); err != nil {
+				c.t.Fatal(err)
+			}
+		},
+		func() {
+			d := rapid.SampledFrom([]time.Duration{time.Minute, 11 * time.Minute, 7 * time.Hour, 25 * time.Hour, 60 * 24 * time.Hour}).Draw(c.t, "passes")
+			c.pass(d)
+			c.passed += d
+			c.retry()
+		},
+		func() { c.owner(func(m notify.Message) { c.click(m.Verification.NotMe, ""); c.refuse(m, true) }) },
+		func() {
+			c.owner(func(m notify.Message) { c.click(m.Verification.NotMe, "again=1"); c.refuse(m, false) })
+		},
+		func() {
+			c.owner(func(m notify.Message) { c.click(m.Verification.Link, ""); c.agreed[c.key(m.UserID, m.To)] = true })
+		},
+		func() {
+			c.owner(func(m notify.Message) {
+				c.enter(m.UserID, m.To, m.Verification.Code)
+				c.agreed[c.key(m.UserID, m.To)] = true
+			})
+		},
+		func() { c.fail = &notify.Error{Kind: notify.Permanent, Err: errors.New("no such mailbox")} },
+		func() { c.fail = &notify.Error{Kind: notify.Retry, Err: errors.New("down")} },
+		func() { c.fail = &notify.Error{Kind: notify.Unknown, Err: errors.New("no answer")} },
+		c.retry,
+		func() { c.fail = nil },
+	}
+}
+
+// retry has what waits for another try be due.
+func (c *crowd) retry() {
+	c.Exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
+}
+
+// owner has an owner do something with a message, if there is one.
+func (c *crowd) owner(does func(notify.Message)) {
+	if len(c.latest) > 0 {
+		does(rapid.SampledFrom(c.latest).Draw(c.t, "message"))
+	}
+}
+
+func (c *crowd) refuse(m notify.Message, no bool) {
+	if c.refused == nil {
+		c.refused = map[string]bool{}
+	}
+	c.refused[preferences.Mailbox(m.To)] = no
+}
+
+// put has a user's only address be this one.
+func (c *crowd) put(user, address string) {
+	c.add(user, address)
+	c.keep(user, address)
+}
+
+// keep has all that owners have agreed to for a user be forgotten, but for one address.
+func (c *crowd) keep(user, address string) {
+	maps.DeleteFunc(c.agreed, func(key string, _ bool) bool {
+		return strings.HasPrefix(key, user+" ") && key != c.key(user, address)
+	})
+}
+
+// key is the same however an address is written.
+func (c *crowd) key(user, address string) string { return user + " " + preferences.AddressKey(address) }
+
+var anyLink = regexp.MustCompile(`https://\S+`)
+
+// look has what is due sent, and looks at it.
+func (c *crowd) look() {
+	before := c.refused
+	for _, m := range c.sendDue() {
+		if kind, _ := notify.KindOf(c.fail); c.fail != nil && kind != notify.Unknown {
+			break // none of them has arrived
+		}
+		box := preferences.Mailbox(m.To)
+		switch {
+		case strings.HasSuffix(m.To, "@example.com"): // the sign-in's
+			continue
+		case m.Verification == nil && !c.agreed[c.key(m.UserID, m.To)]:
+			c.t.Fatalf("%s was sent a reminder of %s, to which its owner has not agreed", m.To, m.UserID)
+		case m.Verification == nil:
+			continue
+		case before[box]:
+			c.t.Fatalf("%s was asked after its owner has said no", m.To)
+		}
+		if c.asks == nil {
+			c.asks = map[string][]time.Duration{}
+		}
+		at := c.passed + time.Since(c.since)
+		c.asks[box] = append(c.asks[box], at)
+		c.latest = append(c.latest, m)
+		for within, most := range map[time.Duration]int{24 * time.Hour: verify.AddressDaily, 365 * 24 * time.Hour: verify.AddressYearly} {
+			// What took time here has not passed there.
+			n := len(slices.DeleteFunc(slices.Clone(c.asks[box]), func(then time.Duration) bool { return at-then > within-time.Minute }))
+			if n > most {
+				c.t.Fatalf("%s was asked %d times within %v", box, n, within)
+			}
+		}
+		if text := anyLink.ReplaceAllString(m.Subject()+m.Text()+m.VerificationSMS(), ""); strings.Contains(text, typed) || strings.Contains(text, m.UserID) || strings.Contains(text, "@") {
+			c.t.Fatalf("a user has typed some of this: %s", text)
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package notify
+
+import "strings"
+
+// Verification is what a message says that asks the owner of an address to agree to be
+// written to. Nothing of it is what a user has typed.
+type Verification struct {
+	Code  string // six digits
+	Link  string // by which the owner agrees
+	NotMe string // by which the owner says that nobody is to ask again
+}
+
+// verificationWords are what such a message says in a language.
+type verificationWords struct {
+	Subject string `json:"subject"`
+	Intro   string `json:"intro"`
+	Link    string `json:"link"`
+	Code    string `json:"code"` // with {code}
+	Ignore  string `json:"ignore"`
+	NotMe   string `json:"not_me"`
+	SMS     string `json:"sms"`   // with {code} and {not_me}
+	Title   string `json:"title"` // of the notification that tells a user that owners are asked
+	Body    string `json:"body"`  // with {date}
+}
+
+// VerificationTexts are the parts of the message, in its language.
+type VerificationTexts struct {
+	Intro, Link, Code, Ignore, NotMe string
+}
+
+// VerificationTexts returns them. The message must carry a verification.
+func (m Message) VerificationTexts() VerificationTexts {
+	w := m.words().Verification
+	return VerificationTexts{
+		Intro: w.Intro, Link: w.Link, Code: strings.ReplaceAll(w.Code, "{code}", m.Verification.Code), Ignore: w.Ignore, NotMe: w.NotMe,
+	}
+}
+
+func (m Message) verificationText() string {
+	t := m.VerificationTexts()
+	return t.Intro + "\n\n" + t.Link + ": " + m.Verification.Link + "\n\n" + t.Code + "\n\n" + t.Ignore + "\n\n" + t.NotMe + ": " + m.Verification.NotMe
+}
+
+// VerificationSMS is the text message that a verification becomes. The message must carry one.
+func (m Message) VerificationSMS() string {
+	return strings.NewReplacer("{code}", m.Verification.Code, "{not_me}", m.Verification.NotMe).Replace(m.words().Verification.SMS)
+}
+
+// GraceNotice is what a user is told in-app whose addresses were written to before their
+// owners were asked, and are until the message's DueDate.
+func (m Message) GraceNotice() (title, body string) {
+	w := m.words().Verification
+	return w.Title, strings.ReplaceAll(w.Body, "{date}", m.when("{weekday}, {day} {month} {year} {time}"))
+}

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/shared/suppress"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// Outcome is what a provider says, after it has taken a message, has become of it.
+type Outcome string
+
+// The outcomes, the worst last: of several reports it is the worst that counts.
+const (
+	Delivered  Outcome = "delivered"
+	Bounced    Outcome = "bounced"    // it did not arrive
+	Complained Outcome = "complained" // its owner has called it spam
+)
+
+var outcomes = []Outcome{"", Delivered, Bounced, Complained}
+
+// Report is what a provider says about a delivery, or what the owner of an address has told
+// it. Whoever makes one has checked that it is the provider's.
+type Report struct {
+	Provider string
+	EventID  string // the same if the provider sends it again
+	Channel  task.Channel
+	// Delivery is what it is about. uuid.Nil: about Address alone.
+	Delivery uuid.UUID
+	Address  string
+	Outcome  Outcome // "": it says nothing of that
+	// Stop, if set, has the delivery's address, or Address, get nothing more.
+	Stop SuppressionReason
+	// Again lifts the suppression of Address: its owner has said so.
+	Again bool
+}
+
+// maxEventID is how long a provider's id of an event may be; a longer one is cut.
+const maxEventID = 200
+
+// TakeReports takes reports, all or none: deliveries learn their outcomes, and addresses are
+// suppressed and lifted. A delivery of which nobody could say whether its provider took it was
+// taken if the provider says what became of it: it counts as sent, and is not sent again. One that was taken before changes nothing, in whatever order reports
+// come. What is about no delivery of ours, by that channel, is passed over. hashes says
+// what stands for an address, as package suppress does; where nothing does, nothing is suppressed.
+func (s *Store) TakeReports(ctx context.Context, reports []Report, hashes func(task.Channel, string) suppress.Address) error {
+	reports = slices.DeleteFunc(slices.Clone(reports), func(r Report) bool { return r.EventID == "" })
+	if len(reports) == 0 {
+		return nil
+	}
+	for i := range reports {
+		reports[i].EventID = storable(reports[i].EventID, maxEventID)
+	}
+	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
+		targets, unsure, err := tx.lockReported(ctx, reports)
+		if err != nil {
+			return err
+		}
+		fresh, err := tx.newReports(ctx, slices.DeleteFunc(slices.Clone(reports), func(r Report) bool {
+			_, ours := targets[reported{r.Delivery, r.Channel}]
+			return r.Delivery != uuid.Nil && !ours
+		}))
+		if err != nil {
+			return err
+		}
+		if err := tx.saveOutcomes(ctx, fresh, unsure); err != nil {
+			return err
+		}
+		for i, r := range fresh {
+			if r.Delivery != uuid.Nil {
+				fresh[i].Address = targets[reported{r.Delivery, r.Channel}]
+			}
+		}
+		return tx.changeSuppressions(ctx, fresh, hashes)
+	})
+}
+
+// reported is a delivery by a channel.
+type reported struct {
+	id      uuid.UUID
+	channel task.Channel
+}
+
+// lockReported locks the deliveries that reports are about, and returns where they went, and of
+// which nobody could say so far whether they did. One that nobody has begun to send is none:
+// nothing can be said about it.
+func (tx Tx) lockReported(ctx context.Context, reports []Report) (targets map[reported]string, unsure map[uuid.UUID]bool, err error) {
+	var ids []uuid.UUID
+	for _, r := range reports {
+		if r.Delivery != uuid.Nil {
+			ids = append(ids, r.Delivery)
+		}
+	}
+	targets, unsure = map[reported]string{}, map[uuid.UUID]bool{}
+	if len(ids) == 0 {
+		return targets, unsure, nil
+	}
+	rows, _ := tx.tx.Query(ctx, `
+		select d.id, d.channel, d.target, d.state in ('unknown', 'exhausted') from deliveries d where d.id = any ($1) and d.attempts > 0 order by d.id for no key update`, pgUUIDs(ids))
+	var d reported
+	var target string
+	var unknown bool
+	_, err = pgx.ForEachRow(rows, []any{&d.id, &d.channel, &target, &unknown}, func() error {
+		targets[d], unsure[d.id] = target, unknown
+		return nil
+	})
+	return targets, unsure, err
+}
+
+// newReports records the events of reports, and returns those reports whose events are new.
+func (tx Tx) newReports(ctx context.Context, reports []Report) ([]Report, error) {
+	// In one order, so that two that bring the same do not wait for each other.
+	slices.SortStableFunc(reports, func(a, b Report) int {
+		return strings.Compare(a.Provider+"\x00"+a.EventID, b.Provider+"\x00"+b.EventID)
+	})
+	reports = slices.CompactFunc(reports, func(a, b Report) bool { return a.Provider == b.Provider && a.EventID == b.EventID })
+	var providers, events []string
+	var deliveries []uuid.NullUUID
+	for _, r := range reports {
+		providers, events = append(providers, r.Provider), append(events, r.EventID)
+		deliveries = append(deliveries, uuid.NullUUID{UUID: r.Delivery, Valid: r.Delivery != uuid.Nil})
+	}
+	rows, _ := tx.tx.Query(ctx, `
+		insert into report_events (provider, event_id, delivery_id)
+		select * from unnest($1::text[], $2::text[], $3::uuid[]) on conflict do nothing returning provider || ' ' || event_id`, providers, events, deliveries)
+	recorded, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	isNew := map[string]bool{}
+	for _, r := range recorded {
+		isNew[r] = true
+	}
+	return slices.DeleteFunc(reports, func(r Report) bool { return !isNew[r.Provider+" "+r.EventID] }), err
+}
+
+func (tx Tx) saveOutcomes(ctx context.Context, reports []Report, unsure map[uuid.UUID]bool) error {
+	worst := map[uuid.UUID]int{}
+	for _, r := range reports {
+		if r.Delivery != uuid.Nil {
+			worst[r.Delivery] = max(worst[r.Delivery], slices.Index(outcomes, r.Outcome))
+		}
+	}
+	var ids []uuid.UUID
+	var of []string
+	var taken []Ending
+	for id, outcome := range worst {
+		if outcome > 0 {
+			ids, of = append(ids, id), append(of, string(outcomes[outcome]))
+			if unsure[id] {
+				taken = append(taken, Ending{Of: &Leased{Delivery: Delivery{ID: id}}, State: Sent})
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if len(taken) > 0 {
+		var batch pgx.Batch
+		queueEndings(&batch, taken)
+		if err := tx.tx.SendBatch(ctx, &batch).Close(); err != nil {
+			return err
+		}
+	}
+	_, err := tx.tx.Exec(ctx, `
+		update deliveries d set report = r.outcome, reported_at = now()
+		from unnest($1::uuid[], $2::text[]) as r (id, outcome)
+		where d.id = r.id and array_position($3::text[], r.outcome) > coalesce(array_position($3::text[], d.report), 0)`, pgUUIDs(ids), of, outcomes)
+	return err
+}
+
+// changeSuppressions suppresses and lifts, in the order of the addresses' hashes.
+func (tx Tx) changeSuppressions(ctx context.Context, reports []Report, hashes func(task.Channel, string) suppress.Address) error {
+	type change struct {
+		Report
+		of suppress.Address
+	}
+	var changes []change
+	for _, r := range reports {
+		if of := hashes(r.Channel, r.Address); (r.Stop != "" || r.Again) && len(of.Exact) > 0 {
+			changes = append(changes, change{r, of})
+		}
+	}
+	slices.SortStableFunc(changes, func(a, b change) int { return bytes.Compare(a.of.Exact[0], b.of.Exact[0]) })
+	for _, c := range changes {
+		if c.Again {
+			if err := tx.Lift(ctx, c.of); err != nil {
+				return err
+			}
+			continue
+		}
+		by := c.Provider
+		if c.Delivery == uuid.Nil {
+			by = ByOwner
+		}
+		if _, _, err := tx.Suppress(ctx, c.of, Suppression{Channel: c.Channel, Reason: c.Stop, By: by}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
