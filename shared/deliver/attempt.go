@@ -35,7 +35,11 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	ctx, end := trace.Continue(ctx, l.Trace, "deliver")
 	defer end()
 
-	if l.SuppressedSince != nil || l.Unverified && !l.Withdrawn && l.Verification == nil {
+	if l.Over != "" {
+		return s.holdBack(ctx, l)
+	}
+	if l.SuppressedSince != nil || l.Unverified && !l.Withdrawn && l.Verification == nil ||
+		s.rules.Quota.Refuses(l.Channel, l.Target) != "" {
 		return s.tellInstead(ctx, l, began)
 	}
 	sendErr := s.send(ctx, l, leased.Add(s.rules.SendTimeout))
@@ -74,10 +78,12 @@ func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Tim
 // tellInstead has a reminder told in-app that may not be sent to its address any more: its
 // grace is over, say, or its owner has said stop.
 func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Time) result {
-	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: &store.Notification{
-		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title,
-		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
-	}}
+	told := instead(l)
+	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: &told}
+	if problem := s.rules.Quota.Refuses(l.Channel, l.Target); problem != "" {
+		ending.State, ending.Error = store.Refused, problem
+		metrics.OverQuota(string(l.Channel), "prefix")
+	}
 	if l.SuppressedSince != nil {
 		ending.State, ending.Error = store.SuppressedState, store.SuppressedProblem(*l.SuppressedSince)
 	}
@@ -85,10 +91,23 @@ func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Ti
 	if s.settle(ctx, ending, began) == metrics.Unrecorded {
 		return result{lost: true}
 	}
+	s.hint(ctx, l)
+	return result{state: ending.State}
+}
+
+// instead is what is told in-app in place of a delivery.
+func instead(l *store.Leased) store.Notification {
+	return store.Notification{
+		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title,
+		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
+	}
+}
+
+// hint says to a user who waits for the inbox that there may be something.
+func (s *Sender) hint(ctx context.Context, l *store.Leased) {
 	if err := s.store.Hint(ctx, []string{l.UserID}); err != nil {
 		slog.DebugContext(ctx, "an inbox is told late", "error", err)
 	}
-	return result{state: ending.State}
 }
 
 // sentPatience is for how long it is tried to record that a delivery was sent, whether or

@@ -156,6 +156,8 @@ type ended struct {
 type item struct {
 	id         uuid.UUID
 	user, host string
+	channel    task.Channel
+	address    string // an e-mail address or a phone number
 	asked      []time.Duration
 }
 
@@ -163,11 +165,13 @@ type item struct {
 // their addresses are suppressed is looked up when they are leased, so that what is said to
 // be stopped is not sent from then on, but for what is being handed over at that moment.
 func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store.Leased, error) {
-	ids := make([]uuid.UUID, len(chosen))
+	wanted := make([]store.Wanted, len(chosen))
 	for i, c := range chosen {
-		ids[i] = c.id
+		wanted[i] = s.rules.wanted(c)
 	}
-	all, err := s.store.Lease(ctx, s.rules.Lease, s.names, ids...)
+	all, err := s.store.Lease(ctx, store.LeaseRules{
+		For: s.rules.Lease, Providers: s.names, Limits: s.rules.Quota.Limits, Ceiling: s.rules.Quota.Ceiling,
+	}, wanted...)
 	if err != nil {
 		return nil, err
 	}

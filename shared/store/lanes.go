@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/duebell/duebell/shared/task"
 )
 
 // Lane is a kind of parties that deliveries wait for. Each channel but the in-app one,
@@ -70,6 +72,8 @@ type PassedOver struct {
 type DueDelivery struct {
 	ID           uuid.UUID
 	UserID, Host string
+	Channel      task.Channel
+	Address      string // an e-mail address or a phone number; "" for other channels
 }
 
 // DueDeliveries returns deliveries of a lane that may be taken, at most so many: of each
@@ -83,8 +87,8 @@ func (s *Store) DueDeliveries(ctx context.Context, lane Lane, over PassedOver, l
 	}
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		batch.Queue(`
-			select id, user_id, host from (
-				select d.id, d.user_id, d.host, d.next_attempt_at, row_number() over (partition by d.user_id order by d.next_attempt_at, d.id) as turn
+			select id, user_id, host, channel, case when channel in ('email', 'sms') then target else '' end from (
+				select d.id, d.user_id, d.host, d.channel, d.target, d.next_attempt_at, row_number() over (partition by d.user_id order by d.next_attempt_at, d.id) as turn
 				from (select d.*, `+lane.host()+` as host from deliveries d where `+isOpen+` and `+lane.in()+` and d.next_attempt_at <= now()) d
 				where d.host <> all ($1) and (d.user_id, d.host) not in (select * from unnest($2::text[], $3::text[]))
 			) d order by turn, next_attempt_at limit $4`, hosts, users, of, limit).Query(func(rows pgx.Rows) error {
