@@ -165,7 +165,9 @@ func TestTextMessages(t *testing.T) {
 // the first; whoever dies before it could say that a delivery is over a limit loses nothing.
 func TestCountedOnce(t *testing.T) {
 	w := limited(t, perUser(2, 3))
-	w.choose(func(p *preferences.Preferences) { p.Channels, p.Emails = []task.Channel{task.Email}, []string{"a@x.org"} })
+	w.choose(func(p *preferences.Preferences) {
+		p.Channels, p.Emails = []task.Channel{task.Email}, []string{"a@x.org"}
+	})
 	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
 	tried := w.create(task.Draft{DueDate: in(0)})
 	w.fire(wake(tried))
@@ -208,7 +210,9 @@ func TestCountedOnce(t *testing.T) {
 // Cancelled is what is held, too.
 func TestHeldIsCancelled(t *testing.T) {
 	w := limited(t, perUser(1, 9))
-	w.choose(func(p *preferences.Preferences) { p.Channels, p.Emails = []task.Channel{task.Email}, []string{"a@x.org"} })
+	w.choose(func(p *preferences.Preferences) {
+		p.Channels, p.Emails = []task.Channel{task.Email}, []string{"a@x.org"}
+	})
 	for range 2 {
 		w.fire(wake(w.onlyMail()))
 	}
