@@ -144,7 +144,7 @@ func TestTextMessages(t *testing.T) {
 	again := w.create(task.Draft{DueDate: in(0)})
 	w.fire(wake(again))
 	for _, line := range w.log(again) {
-		if strings.Contains(line, "+4915") && !strings.Contains(line, "have cost as much today as they may") || strings.Contains(line, " sent") && !strings.HasPrefix(line, "in_app") {
+		if strings.Contains(line, "+4915") && !strings.Contains(line, "have cost as much today as they may") || strings.Contains(line, "twilio sent") {
 			t.Errorf("with nothing left: %s", line)
 		}
 	}
