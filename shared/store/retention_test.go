@@ -228,6 +228,7 @@ func TestPurgesUseIndexes(t *testing.T) {
 		`insert into suppressions (id, channel, address_hash, mailbox_hash, reason, added_by, lifted_at, lifted_by) select gen_random_uuid(), 'email', sha256(i::text::bytea), sha256(i::text::bytea), 'operator', 'x', case when i % 100 = 0 then now() - i * interval '1 min' end, case when i % 100 = 0 then 'x' end from generate_series(1, $1) i`,
 		`insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', i, gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into counted_events (event_id, counted_at) select gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
+		`insert into quotas (day, kind, channel, who) select now() - i * interval '1 min', 'user', 'email', i from generate_series(1, $1) i`,
 		`insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(i::text::bytea), 'ada', now() - i * interval '30 s', now() from generate_series(1, $1) i`,
 	} {
 		exec(t, c, sql, rows)
