@@ -54,6 +54,9 @@ func (run *run) start(ctx context.Context) error {
 			"REMINDER_HORIZON=0",
 			// A few users have them all.
 			"MAX_TASKS_PER_USER=0", "MAX_REMINDERS_PER_MINUTE=0", "MAX_JOBS_PER_USER=0", "MAX_IMPORT_ROWS_PER_HOUR=0",
+			// What is sent is counted, and no user is over a limit: here all that is due is to be sent.
+			"QUOTA_PER_HOUR=email=1000000,push=1000000,sms=1000000,webhook=1000000", "QUOTA_PER_DAY=email=1000000,push=1000000,sms=1000000,webhook=1000000",
+			"QUOTA_PER_RECIPIENT=email=1000000,sms=1000000", "SMS_DAILY_COST=1000000",
 			// Few places, for a hog to take.
 			"SEND_CONCURRENCY=16", "SEND_CONCURRENCY_PER_USER=4",
 		},

@@ -27,6 +27,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/quota"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -44,6 +45,7 @@ type Config struct {
 	Suppression suppress.Keys
 	Verify      verify.Keys
 	Limits      verify.Limits
+	Prefixes    quota.Prefixes
 	Sender      deliver.WakerConfig
 }
 
@@ -59,6 +61,8 @@ type handler struct {
 	asker  verify.Asker
 	wake   func() // the sender
 	list   suppress.Keys
+
+	prefixes quota.Prefixes // of numbers that text messages may go to
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -70,7 +74,7 @@ func New(cfg Config) (*function.Function, error) {
 	waker := deliver.NewWaker(cfg.Sender)
 	h := handler{
 		signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, rules: cfg.Rules, links: cfg.Unsubscribe,
-		keys: cfg.Verify, asker: verify.NewAsker(cfg.Verify, cfg.Limits, cfg.Suppression), wake: waker.Wake, list: cfg.Suppression,
+		keys: cfg.Verify, asker: verify.NewAsker(cfg.Verify, cfg.Limits, cfg.Suppression), wake: waker.Wake, list: cfg.Suppression, prefixes: cfg.Prefixes,
 	}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
@@ -149,6 +153,11 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 		added := slices.DeleteFunc(next.Addresses(), func(a string) bool {
 			return next.State(a, signIn) == preferences.Verified || current.Listed(a) != ""
 		})
+		for _, address := range added {
+			if problem := h.refuses(address); problem != "" {
+				return fault.Invalid("phones: %s", problem)
+			}
+		}
 		// What may not be asked now stays unverified: to ask again says why.
 		asked, _, err = h.asker.AskAll(ctx, tx, request(r, user), added)
 		return err
@@ -160,6 +169,14 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 		h.wake()
 	}
 	return h.answer(r.Context(), w, next, signIn)
+}
+
+// refuses says why nothing is sent to an address, whoever owns it; "" if it may be.
+func (h handler) refuses(address string) string {
+	if strings.Contains(address, "@") || h.prefixes.Allows(address) {
+		return ""
+	}
+	return h.prefixes.Problem(address)
 }
 
 // request is who has owners asked. A program that acts for users is not held to the limit of

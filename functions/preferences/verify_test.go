@@ -680,3 +680,22 @@ func (c *crowd) look() {
 		}
 	}
 }
+
+// A number that this installation sends no text messages to can't be added, nor its owner be
+// asked again; one that was there before stays.
+func TestNumbersThatAreNotAllowed(t *testing.T) {
+	o := newOwners(t, "SMS_ALLOWED_PREFIXES=+1,+49")
+	o.WantProblem(o.add("ada", "+447700900000"), 400, "invalid", "begin with +1, +49 only; give one of those")
+	if a := o.add("ada", "+15551234567"); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	o.asked("+15551234567")
+	o.Exec(`update preferences set phones = '{+447700900000}'`)
+	if a := o.add("ada", "+447700900000"); a.Status != 200 {
+		t.Errorf("one that was there before: %d %s", a.Status, a.Body)
+	}
+	o.WantProblem(o.As("ada", "POST", resendPath, map[string]any{"address": "+447700900000"}), 409, "conflict", "begin with +1, +49 only")
+	if sent := o.sendDue(); len(sent) > 0 {
+		t.Errorf("sent: %+v", sent)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,6 +166,28 @@ func TestSends(t *testing.T) {
 	wake(t, s.URL()).end()
 	if !sent(w, third) {
 		t.Errorf("the answer has ended, with %v", states(w, third))
+	}
+}
+
+// The function keeps to the limits that it is given: what is over the hour's is held, and the
+// answer does not wait for it.
+func TestLimits(t *testing.T) {
+	w, p := functiontest.New(t), newProvider(t)
+	p.letGo()
+	if left := time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)); left < time.Minute {
+		time.Sleep(left) // what is sent in two hours is counted in two
+	}
+	s := functiontest.Serve(w, New, append(p.settings(), "QUOTA_PER_HOUR=email=1,push=0,sms=0,webhook=0")...)
+	first, second := plan(w, "ada"), plan(w, "ada")
+	wake(t, s.URL()).end()
+	all := append(states(w, first), states(w, second)...)
+	slices.Sort(all)
+	if !slices.Equal(all, []store.DeliveryState{store.Planned, store.Sent}) || p.began.Load() != 1 {
+		t.Errorf("%v, by %d sends", all, p.began.Load())
+	}
+	if n := w.Count(`select count(*) from deliveries where state = 'planned' and last_error like 'held until %' and attempts = 0
+		and next_attempt_at = date_trunc('hour', now(), 'UTC') + interval '1 hour'`); n != 1 {
+		t.Error("none is held until the next hour")
 	}
 }
 

@@ -35,7 +35,11 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	ctx, end := trace.Continue(ctx, l.Trace, "deliver")
 	defer end()
 
-	if l.SuppressedSince != nil || l.Unverified && !l.Withdrawn && l.Verification == nil {
+	if l.Over != "" {
+		return s.holdBack(ctx, l)
+	}
+	if l.SuppressedSince != nil || l.Unverified && !l.Withdrawn && l.Verification == nil ||
+		s.rules.Quota.Refuses(l.Channel, l.Target) != "" {
 		return s.tellInstead(ctx, l, began)
 	}
 	sendErr := s.send(ctx, l, leased.Add(s.rules.SendTimeout))
@@ -83,6 +87,10 @@ func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Tim
 // grace is over, say, or its owner has said stop.
 func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Time) result {
 	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: inAppOf(l)}
+	if problem := s.rules.Quota.Refuses(l.Channel, l.Target); problem != "" {
+		ending.State, ending.Error = store.Refused, problem
+		metrics.OverQuota(string(l.Channel), "prefix")
+	}
 	if l.SuppressedSince != nil {
 		ending.State, ending.Error = store.SuppressedState, store.SuppressedProblem(*l.SuppressedSince)
 	}
@@ -102,6 +110,7 @@ func inAppOf(l *store.Leased) *store.Notification {
 	}
 }
 
+// hint says to a user who waits for the inbox that there may be something.
 func (s *Sender) hint(ctx context.Context, userID string) {
 	if err := s.store.Hint(ctx, []string{userID}); err != nil {
 		slog.DebugContext(ctx, "an inbox is told late", "error", err)

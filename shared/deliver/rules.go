@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/duebell/duebell/shared/quota"
 	"github.com/duebell/duebell/shared/suppress"
 )
 
@@ -15,6 +16,7 @@ type Rules struct {
 	Concurrent  int           `env:"SEND_CONCURRENCY" envDefault:"128" help:"how many deliveries of a lane one process sends at a time; the lanes are the hosts that users choose, the providers, and events"`
 	PerUser     int           `env:"SEND_CONCURRENCY_PER_USER" envDefault:"8" help:"how many of these may be one user's; events are not counted"`
 	Suppression suppress.Keys
+	Quota       quota.Rules
 	Linger      time.Duration `env:"SEND_LINGER" envDefault:"15s" help:"how long the sender waits for deliveries that are due soon before it ends; the sweep wakes it for those that are due later"`
 }
 

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/store"
-	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
 	"github.com/duebell/duebell/shared/verify"
@@ -163,11 +162,13 @@ type item struct {
 
 // lease takes deliveries for this sender. Those that can't be taken now are left out.
 func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store.Leased, error) {
-	ids, addresses := make([]uuid.UUID, len(chosen)), make([]suppress.Address, len(chosen))
+	wanted := make([]store.Wanted, len(chosen))
 	for i, c := range chosen {
-		ids[i], addresses[i] = c.id, s.rules.Suppression.Hashes(c.channel, c.target)
+		wanted[i] = s.rules.wanted(c)
 	}
-	all, err := s.store.Lease(ctx, s.rules.Lease, s.names, addresses, ids...)
+	all, err := s.store.Lease(ctx, store.LeaseRules{
+		For: s.rules.Lease, Providers: s.names, Limits: s.rules.Quota.Limits, Ceiling: s.rules.Quota.Ceiling,
+	}, wanted...)
 	leased := make(map[uuid.UUID]*store.Leased, len(all))
 	for _, l := range all {
 		leased[l.ID] = l

@@ -254,7 +254,7 @@ func (w *world) email() uuid.UUID {
 
 // lease takes a delivery, nil if there is nothing to take.
 func (w *world) lease(id uuid.UUID, d time.Duration, providers map[task.Channel][]string) (*store.Leased, error) {
-	leased, err := w.store.Lease(w.Context(), d, providers, nil, id)
+	leased, err := w.store.Lease(w.Context(), store.LeaseRules{For: d, Providers: providers}, store.Wanted{ID: id})
 	if err != nil || len(leased) == 0 {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ var (
 	skipped = counters("duebell_callbacks_skipped_total",
 		"Callbacks for which there was nothing to do, by reason.", "reason")
 	tried = counters("duebell_deliveries_total",
-		"Tries to deliver, by channel and by what the delivery came to: sent, failed, planned (to be tried again), unknown, exhausted, unverified, or unrecorded.", "channel", "outcome")
+		"Tries to deliver, by channel and by what the delivery came to: sent, failed, planned (to be tried again), unknown, exhausted, unverified, suppressed, held or refused (over a limit), or unrecorded.", "channel", "outcome")
 	sendTook = histograms("duebell_delivery_send_duration_seconds",
 		"How long a provider took to answer, or not to, by channel.", callBuckets, "channel")
 	sweeps = counters("duebell_sweeps_total",
@@ -65,6 +65,12 @@ var (
 		"When a sweep last ended and could tell what is left to do, in Unix time.")
 	oldestWaiting = gauges("duebell_oldest_waiting_seconds",
 		"For how long the oldest of what waits has been due, as the last sweep found it, by what it waits for: firing, or being sent to hosts that users choose, to providers, or as an event.", "of")
+	overQuota = counters("duebell_over_quota_total",
+		"Messages that were held or refused, by channel and limit: hour, day, recipient, cost or prefix.", "channel", "limit")
+	smsCost = gauges("duebell_sms_cost_today",
+		"What text messages have cost since midnight in UTC, as the last sweep saw it, by SMS_PRICES.")
+	smsCeiling = gauges("duebell_sms_cost_ceiling",
+		"What they may cost in a day: SMS_DAILY_COST. Absent if that is 0.")
 	deadLetters = gauges("duebell_dead_letters",
 		"Dead letters, by state, as the last sweep found them.", "state")
 	dataLosses = counter("duebell_scheduler_data_losses_total",
@@ -86,7 +92,7 @@ var registry = newRegistry()
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, deadLetters,
+		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, overQuota, smsCost, smsCeiling, deadLetters,
 		dataLosses, received, served, serveTook, rateLimited, build, pools,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -203,6 +209,19 @@ func SetOldestWaiting(waiting map[string]time.Duration) {
 		oldestWaiting.WithLabelValues(of).Set(d.Seconds())
 	}
 	swept.WithLabelValues().SetToCurrentTime()
+}
+
+// OverQuota counts a message that was held or refused because of a limit. limit is one that
+// the code names.
+func OverQuota(channel, limit string) { overQuota.WithLabelValues(channel, limit).Inc() }
+
+// SetSMSCost says what text messages have cost today, and may cost in a day; 0: any amount.
+func SetSMSCost(spent, ceiling float64) {
+	smsCost.WithLabelValues().Set(spent)
+	smsCeiling.Reset()
+	if ceiling > 0 {
+		smsCeiling.WithLabelValues().Set(ceiling)
+	}
 }
 
 // SetDeadLetters says how many dead letters are in each state. A state that was

@@ -13,6 +13,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/quota"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -33,6 +34,9 @@ const (
 	SuppressedState DeliveryState = "suppressed"
 	// Unverified is one that is not sent, because the address's owner has not agreed to it.
 	Unverified DeliveryState = "unverified"
+	// Refused is one that is not sent, because it is over a [Limit], or goes to a number that
+	// this installation sends no text messages to.
+	Refused DeliveryState = "refused"
 )
 
 // Delivery is one output of one fired reminder, or a verification.
@@ -108,6 +112,12 @@ type Leased struct {
 	// Withdrawn says that the target is in its user's preferences no more, nor, where
 	// these name no address, that of the user's sign-in.
 	Withdrawn bool
+	// Over is the limit that it is over; "" if none. Then it is not leased, and nobody may send
+	// it: [Store.HoldBack] says what becomes of it. Until then it comes again after the time of
+	// a lease.
+	Over Limit
+	// HeldUntil is when the next hour begins, which it is held until if it is over this one's limit.
+	HeldUntil time.Time
 	// SuppressedSince is since when nothing is sent to the target, whoever asks; nil: it may be
 	// sent.
 	SuppressedSince *time.Time
@@ -126,53 +136,73 @@ type LeasedVerification struct {
 	Refused     bool // the address's owner wants no such messages
 }
 
-// Lease takes deliveries for sending, for as long as it says, by the database's
+// LeaseRules are the rules by which deliveries are leased.
+type LeaseRules struct {
+	For time.Duration
+	// Providers are the names of each channel's, in the order in which they are tried.
+	Providers map[task.Channel][]string
+	Limits    quota.Limits
+	Ceiling   quota.Ceiling
+}
+
+// Lease takes deliveries for sending, for as long as the rules say, by the database's
 // clock, and records who will carry each. Those of which there is nothing to take are
 // left out: they are finished, not due yet, another sender has them, or somebody has locked them.
 //
-// providers are the names of each channel's, in the order in which they are tried. A
-// round begins with the first; each further attempt of the round goes to the one after
+// A round begins with the first provider; each further attempt of the round goes to the one after
 // that which has just refused. But once an attempt has ended so that nobody can say
 // whether its provider took it, or with its sender's death, the delivery stays with
 // that provider, and each attempt is a round.
 //
-// addresses are what stands for the targets of ids, in their order, in the list of what is
-// suppressed. It is looked up in the same exchange, after they are leased: so what is said to
-// be stopped is not sent from then on, but for what is being handed over at that moment.
+// Each is counted when it is leased for the first time. Those that are over a limit
+// are returned with it in Over, and are not leased. However many lease at the same time, no more of a
+// user's, and of a recipient's, are leased than the limits say.
+//
+// What is suppressed is looked up in the same exchange, after they are leased: so what is said
+// to be stopped is not sent from then on, but for what is being handed over at that moment.
 //
 // The code and the link of a verification count for verificationLasts from then on, and for
 // the limits it is sent then.
-func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[task.Channel][]string, addresses []suppress.Address, ids ...uuid.UUID) (leased []*Leased, err error) {
+func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leased []*Leased, err error) {
+	ids, addresses := make([]uuid.UUID, len(wanted)), make([]suppress.Address, len(wanted))
+	for i, w := range wanted {
+		ids[i], addresses[i] = w.ID, w.Address
+	}
 	found := Suppressed{}
+	m := newMetered(r, wanted)
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		m.queueLocks(batch)
 		batch.Queue(`
 			with wanted as materialized (
 				-- By their ids alone: the index of what is due still holds all that was sent since
 				-- it was vacuumed, and reads past that each time.
 				select * from deliveries where id = any($1) order by id for no key update skip locked
 			), free as (
-				select id, reminder_id, user_id, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
+				select id, reminder_id, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list
 				from wanted
 				where state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 			), chosen as (
-				select id, reminder_id, user_id, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
+				select id, reminder_id, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
 				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
 			), verified as (
 				update verifications v set code_until = clock_timestamp() + $4, link_until = greatest(v.link_until, clock_timestamp() + $4)
 				from chosen where chosen.reminder_id is null and v.id = chosen.id
 				returning v.id, v.address_hash, exists (select from verification_refusals r where r.address_hash = v.address_hash) as refused
-			), counted as (
-				update verification_messages m set counted_at = clock_timestamp() from chosen where chosen.reminder_id is null and m.id = chosen.id
+			), `+judged+`, noted as (
+				update verification_messages m set counted_at = clock_timestamp()
+				from chosen left join judged j on j.id = chosen.id
+				where chosen.reminder_id is null and m.id = chosen.id and j.over is null
 			)
 			update deliveries d
-			set state = 'sending', attempts = d.attempts + 1, next_attempt_at = clock_timestamp() + $2,
-				provider = chosen.provider, provider_fixed = chosen.fixed, round = d.round + (not goes_on)::int
+			set state = case when over is null then 'sending' else d.state end, attempts = d.attempts + (over is null)::int, next_attempt_at = clock_timestamp() + $2,
+				provider = case when over is null then chosen.provider else d.provider end, provider_fixed = chosen.fixed, round = d.round + (over is null and not goes_on)::int,
+				counted = case when over is null then 2 when over = 'hour' then 1 else d.counted end
 			from chosen join users u on u.id = chosen.user_id left join preferences p on p.user_id = u.id
 				left join reminders r on r.id = chosen.reminder_id left join tasks t on t.id = r.task_id
-				left join verified v on v.id = chosen.id
+				left join verified v on v.id = chosen.id left join judged j on j.id = chosen.id
 			where d.id = chosen.id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
 				coalesce(t.title, ''), coalesce(t.notes, ''), t.due_date, coalesce(r.before, '0'),
@@ -188,7 +218,8 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 					else false
 				end, true),
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
-				p.verified, p.grace, u.email, v.address_hash, v.refused`, pgUUIDs(ids), lease, providers, verificationLasts).
+				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour'`,
+			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
 				return err
@@ -198,9 +229,7 @@ func (s *Store) Lease(ctx context.Context, lease time.Duration, providers map[ta
 		}
 	})
 	for _, l := range leased {
-		if i := slices.Index(ids, l.ID); i < len(addresses) {
-			l.SuppressedSince = found.Since(addresses[i])
-		}
+		l.SuppressedSince = found.Since(addresses[slices.Index(ids, l.ID)])
 	}
 	return leased, err
 }
@@ -213,7 +242,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var refused *bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
 		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Before,
-		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused)
+		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
 	if l.Channel == task.Email || l.Channel == task.SMS {
 		l.Unverified = !p.MayReceive(l.Target, signIn)
 	}
@@ -241,7 +270,7 @@ type Ending struct {
 	// Gone says that the target is no longer there: it is taken out of its user's
 	// preferences.
 	Gone bool
-	// Instead is told in-app if the delivery ends as unverified or suppressed, unless the
+	// Instead is told in-app if the delivery ends as unverified, suppressed or refused, unless the
 	// reminder was told there already.
 	Instead *Notification
 	// Stop, if set, has the address that Stopped stands for get nothing more.
@@ -306,13 +335,13 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 	})
 }
 
-// tellInstead writes the notification of a delivery that has ended as unverified or suppressed, unless its
-// reminder was told in-app already.
+// tellInstead writes the notification of a delivery that is held, or has ended as unverified, suppressed
+// or refused, unless its reminder was told in-app already.
 func (tx Tx) tellInstead(ctx context.Context, e Ending) error {
 	tag, err := tx.tx.Exec(ctx, `
 		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at)
 		select $1, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now()
-		from deliveries d where d.id = $2 and d.state in ('unverified', 'suppressed') and d.reminder_id is not null
+		from deliveries d where d.id = $2 and d.state in ('planned', 'unverified', 'suppressed', 'refused') and d.reminder_id is not null
 		on conflict do nothing`, e.Instead.ID, e.Of.ID)
 	if err != nil || tag.RowsAffected() == 0 {
 		return err

@@ -84,6 +84,8 @@ var (
 	}
 	// VerificationMessages are what the limits on verifications count.
 	VerificationMessages = Kept{table: "verification_messages", age: "counted_at", only: "true"}
+	// Quotas are counts of messages on days that are over.
+	Quotas = Kept{table: "quotas", age: "day", only: "true"}
 	// InboxTickets are tickets that were never used, since they expired.
 	InboxTickets = Kept{table: "inbox_tickets", age: "expires_at", only: "true"}
 )

@@ -31,6 +31,7 @@ var kinds = map[string]struct {
 	"counted events":       {store.CountedEvents, "counted_events_by_age"},
 	"idempotency keys":     {store.IdempotencyKeys, "idempotency_keys_by_age"},
 	"inbox tickets":        {store.InboxTickets, "inbox_tickets_expired"},
+	"quotas":               {store.Quotas, "quotas_pkey"},
 }
 
 const day = 24 * time.Hour
@@ -159,6 +160,7 @@ func TestPurgeByAge(t *testing.T) {
 	exec(t, c, `insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', n, gen_random_uuid(), at from `+ages)
 	exec(t, c, `insert into report_events (provider, event_id, received_at) values ('twilio', '2', '2000-01-01Z')`)
 	exec(t, c, `insert into counted_events (event_id, counted_at) select ('00000000-0000-0000-0000-00000000000' || n)::uuid, at from `+ages)
+	exec(t, c, `insert into quotas (day, kind, channel, who) select at + (n - 1) * interval '1 d', 'user', 'email', n from `+ages)
 	exec(t, c, `insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(n::text::bytea), n, at, at from `+ages)
 	for _, tt := range []struct {
 		kind store.Kept
@@ -174,6 +176,7 @@ func TestPurgeByAge(t *testing.T) {
 		{store.ReportEvents, `report_events where event_id = '2'`, 2},
 		{store.CountedEvents, `counted_events where event_id::text like '%2'`, 1},
 		{store.InboxTickets, `inbox_tickets where user_id = '2'`, 1},
+		{store.Quotas, `quotas where who = '2'`, 1},
 	} {
 		if n, err := s.Purge(t.Context(), tt.kind, 30*day, 10); err != nil || n != 1 {
 			t.Errorf("%s: purged %d, %v", tt.kind.Table(), n, err)
@@ -225,6 +228,7 @@ func TestPurgesUseIndexes(t *testing.T) {
 		`insert into suppressions (id, channel, address_hash, mailbox_hash, reason, added_by, lifted_at, lifted_by) select gen_random_uuid(), 'email', sha256(i::text::bytea), sha256(i::text::bytea), 'operator', 'x', case when i % 100 = 0 then now() - i * interval '1 min' end, case when i % 100 = 0 then 'x' end from generate_series(1, $1) i`,
 		`insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', i, gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into counted_events (event_id, counted_at) select gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
+		`insert into quotas (day, kind, channel, who) select now() - i * interval '1 min', 'user', 'email', i from generate_series(1, $1) i`,
 		`insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(i::text::bytea), 'ada', now() - i * interval '30 s', now() from generate_series(1, $1) i`,
 	} {
 		exec(t, c, sql, rows)

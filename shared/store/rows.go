@@ -238,7 +238,7 @@ func (c *endingRows) queue(batch *pgx.Batch) {
 			returning d.*, e.dead_letter_id
 		), settled as (
 			update dead_letters l set state = 'resolved', updated_at = now()
-			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed', 'unverified', 'suppressed') and l.state in ('retrying', 'dead')
+			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed', 'unverified', 'suppressed', 'refused') and l.state in ('retrying', 'dead')
 		)
 		insert into dead_letters as l (id, state, job_name, data, error, attempts, delivery_id)
 		select f.dead_letter_id, case f.state when 'exhausted' then 'dead' else 'retrying' end,

@@ -81,6 +81,16 @@ func (k Keys) hashes(kind string, channel task.Channel, text string) (hashes [][
 	return hashes
 }
 
+// Counter is what stands for an address where messages to it are counted: the same for all that
+// lead to one mailbox or phone, and good for nothing else. It is the latest key's, so counts
+// begin anew when that changes; without a key, who has the database can try addresses.
+func (k Keys) Counter(channel task.Channel, address string) []byte {
+	if !k.Enabled() {
+		k.Keys = []config.Secret{""}
+	}
+	return k.hashes("count", channel, preferences.Mailbox(address))[0][:16]
+}
+
 // Channel says on which channel an address is reached: an e-mail address, or a phone number
 // as E.164 says. The error is a fault with code invalid.
 func Channel(address string) (task.Channel, error) {

@@ -130,6 +130,7 @@ func (c *cleanup) steps() []step {
 		{"idempotency_keys", "idempotency keys that have expired: removed", 1, c.purge(store.IdempotencyKeys, keep.IdempotencyKeys)},
 		{"verifications", "what owners of addresses were asked long ago: removed", 1, c.purge(store.Verifications, keep.History)},
 		{"verification_messages", "messages that no limit counts any more: removed", 1, c.purge(store.VerificationMessages, store.VerificationMessagesKept)},
+		{"quotas", "counts of messages on days that are over: forgotten", 1, c.purge(store.Quotas, store.QuotasKept)},
 		{"inbox_tickets", "inbox tickets that have expired: removed", 1, c.purge(store.InboxTickets, 0)},
 	}
 }

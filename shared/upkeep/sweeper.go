@@ -14,6 +14,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/quota"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
@@ -45,6 +46,8 @@ type SweepRules struct {
 	Verify verify.Keys
 	// Suppression is what stands for those who are not to be asked.
 	Suppression suppress.Keys
+	// Ceiling is what the sweep warns of.
+	Ceiling quota.Ceiling
 	// VerifyGrace is for how long these are written to after that.
 	VerifyGrace time.Duration `env:"VERIFY_GRACE" envDefault:"336h" help:"for how long addresses that were there before verification was set up are still written to once their owners were asked; afterwards they are unverified"`
 }
@@ -116,6 +119,8 @@ type Summary struct {
 	// OldestWaitingSeconds is for how long the oldest of what is still to be done has been
 	// due, by what it waits for: "firing", or a store.Lane.
 	OldestWaitingSeconds map[string]float64 `json:"oldest_waiting_seconds"`
+	// SMSCostToday is what text messages have cost since midnight in UTC, by SMS_PRICES.
+	SMSCostToday float64 `json:"sms_cost_today"`
 	// Complete is true if every step was completed.
 	Complete bool         `json:"complete"`
 	Steps    []StepReport `json:"steps"`
@@ -303,8 +308,12 @@ func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) (deleted in
 	return len(gone.Jobs), true, errors.Join(err, s.store.DropLeftovers(drop, gone))
 }
 
-// lookWhatWaits measures for how long the oldest of what is to be done has waited, and counts
-// the dead letters.
+// costAlert is at which part of the ceiling the operators are to know. The alert in
+// manifests/monitoring has the same.
+const costAlert = 0.8
+
+// lookWhatWaits measures for how long the oldest of what is to be done has waited, counts the
+// dead letters, and looks what text messages have cost today.
 func (s *Sweeper) lookWhatWaits(ctx context.Context, sum *Summary) error {
 	waiting, err := s.store.Waiting(ctx)
 	if err != nil {
@@ -316,8 +325,19 @@ func (s *Sweeper) lookWhatWaits(ctx context.Context, sum *Summary) error {
 	}
 	metrics.SetOldestWaiting(waiting)
 	counts, err := s.store.CountDeadLetters(ctx)
-	if err == nil {
-		metrics.SetDeadLetters(counts)
+	if err != nil {
+		return err
 	}
-	return err
+	metrics.SetDeadLetters(counts)
+	spent, err := s.store.Spent(ctx)
+	if err != nil {
+		return err
+	}
+	ceiling := s.rules.Ceiling.Daily
+	sum.SMSCostToday = spent.Float()
+	metrics.SetSMSCost(spent.Float(), ceiling.Float())
+	if ceiling > 0 && spent.Float() >= costAlert*ceiling.Float() {
+		slog.WarnContext(ctx, "text messages have nearly cost what they may today: beyond that they are refused", "spent", spent.String(), "SMS_DAILY_COST", ceiling.String())
+	}
+	return nil
 }

@@ -141,7 +141,7 @@ func TestAlertsSeeWhatIsAwayBetweenSweeps(t *testing.T) {
 	if len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	sweeps, asked := []string{"duebell_oldest_waiting_seconds", "duebell_sweep_last_timestamp_seconds", "duebell_dead_letters"}, 0
+	sweeps, asked := []string{"duebell_oldest_waiting_seconds", "duebell_sweep_last_timestamp_seconds", "duebell_dead_letters", "duebell_sms_cost_today", "duebell_sms_cost_ceiling"}, 0
 	for _, group := range groups.Groups {
 		for _, rule := range group.Rules {
 			expr, err := promql.ParseExpr(rule.Expr)
@@ -161,7 +161,7 @@ func TestAlertsSeeWhatIsAwayBetweenSweeps(t *testing.T) {
 			})
 		}
 	}
-	if asked < 4 {
+	if asked < 6 {
 		t.Errorf("only %d alerts ask for what sweeps see", asked)
 	}
 }
