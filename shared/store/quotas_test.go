@@ -293,6 +293,9 @@ func (m *metered) race(all []store.Wanted, senders int) map[int]store.Limit {
 			}
 			for some := range slices.Chunk(mine, 5+sender) {
 				leased, err := m.store.Lease(context.Background(), m.rules, some...)
+				for store.IsHeld(err) || store.IsAway(err) { // as on a busy machine: a sender tries again, too
+					leased, err = m.store.Lease(context.Background(), m.rules, some...)
+				}
 				if err != nil {
 					m.Errorf("lease: %v", err)
 				}
