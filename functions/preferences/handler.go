@@ -18,7 +18,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/duebell/duebell/shared/api"
@@ -30,7 +29,6 @@ import (
 	"github.com/duebell/duebell/shared/quota"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
-	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/unsubscribe"
 	"github.com/duebell/duebell/shared/verify"
 	"github.com/duebell/duebell/shared/web"
@@ -154,7 +152,7 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 			return next.State(a, signIn) == preferences.Verified || current.Listed(a) != ""
 		})
 		for _, address := range added {
-			if problem := h.refuses(address); problem != "" {
+			if problem := h.prefixes.Refuses(preferences.ChannelOf(address), address); problem != "" {
 				return fault.Invalid("phones: %s", problem)
 			}
 		}
@@ -171,14 +169,6 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(r.Context(), w, next, signIn)
 }
 
-// refuses says why nothing is sent to an address, whoever owns it; "" if it may be.
-func (h handler) refuses(address string) string {
-	if strings.Contains(address, "@") || h.prefixes.Allows(address) {
-		return ""
-	}
-	return h.prefixes.Problem(address)
-}
-
 // request is who has owners asked. A program that acts for users is not held to the limit of
 // its network: all its users come from there.
 func request(r *http.Request, user auth.User) verify.Request {
@@ -190,12 +180,7 @@ func request(r *http.Request, user auth.User) verify.Request {
 }
 
 func (h handler) answer(ctx context.Context, w http.ResponseWriter, p preferences.Preferences, signIn *string) error {
-	of := func(address string) suppress.Address {
-		if strings.Contains(address, "@") {
-			return h.list.Hashes(task.Email, address)
-		}
-		return h.list.Hashes(task.SMS, address)
-	}
+	of := func(address string) suppress.Address { return h.list.Hashes(preferences.ChannelOf(address), address) }
 	var all []suppress.Address
 	for _, address := range p.Addresses() {
 		all = append(all, of(address))

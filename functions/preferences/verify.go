@@ -126,7 +126,7 @@ func (h handler) resend(w http.ResponseWriter, r *http.Request) error {
 
 // ask asks the owner of one listed address. That it may not be is an error, too.
 func (h handler) ask(ctx context.Context, tx store.Tx, r verify.Request, listed string) error {
-	if problem := h.refuses(listed); problem != "" {
+	if problem := h.prefixes.Refuses(preferences.ChannelOf(listed), listed); problem != "" {
 		return fault.Conflict("%s", problem)
 	}
 	_, no, err := h.asker.AskAll(ctx, tx, r, []string{listed})

@@ -39,7 +39,7 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 		return s.holdBack(ctx, l)
 	}
 	if l.SuppressedSince != nil || l.Unverified && !l.Withdrawn && l.Verification == nil ||
-		s.rules.Quota.Refuses(l.Channel, l.Target) != "" {
+		s.rules.Quota.Prefixes.Refuses(l.Channel, l.Target) != "" {
 		return s.tellInstead(ctx, l, began)
 	}
 	sendErr := s.send(ctx, l, leased.Add(s.rules.SendTimeout))
@@ -87,7 +87,7 @@ func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Tim
 // grace is over, say, or its owner has said stop.
 func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Time) result {
 	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: inAppOf(l)}
-	if problem := s.rules.Quota.Refuses(l.Channel, l.Target); problem != "" {
+	if problem := s.rules.Quota.Prefixes.Refuses(l.Channel, l.Target); problem != "" {
 		ending.State, ending.Error = store.Refused, problem
 		metrics.OverQuota(string(l.Channel), "prefix")
 	}

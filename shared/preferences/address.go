@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/text"
 )
 
@@ -50,6 +51,14 @@ func checkAddress(address string) error {
 		return fault.Invalid("emails: %.40q %v", address, err)
 	}
 	return nil
+}
+
+// ChannelOf says by which channel an address that is listed is reached: e-mail or SMS.
+func ChannelOf(address string) task.Channel {
+	if strings.Contains(address, "@") {
+		return task.Email
+	}
+	return task.SMS
 }
 
 // AddressKey is the same for addresses that are the same to everybody: it is what they are

@@ -136,6 +136,14 @@ func (p Prefixes) Problem(number string) string {
 	return fmt.Sprintf("no text messages are sent to %s: whoever runs this installation allows numbers that begin with %s only; give one of those", number, strings.Join(p.Allowed, ", "))
 }
 
+// Refuses returns why nothing may be sent to a target at all; "" if it may.
+func (p Prefixes) Refuses(channel task.Channel, target string) string {
+	if channel == task.SMS && !p.Allows(target) {
+		return p.Problem(target)
+	}
+	return ""
+}
+
 // Money is an amount in millionths of the unit that an operator counts in.
 type Money int64
 
@@ -226,17 +234,9 @@ func (r Rules) Validate() error {
 	return nil
 }
 
-// Refuses returns why nothing may be sent to a target at all; "" if it may.
-func (r Rules) Refuses(channel task.Channel, target string) string {
-	if channel == task.SMS && !r.Prefixes.Allows(target) {
-		return r.Prefixes.Problem(target)
-	}
-	return ""
-}
-
 // Cost is what a message costs. One that is refused costs nothing.
 func (r Rules) Cost(channel task.Channel, target string) Money {
-	if channel != task.SMS || r.Refuses(channel, target) != "" {
+	if channel != task.SMS || r.Prefixes.Refuses(channel, target) != "" {
 		return 0
 	}
 	return r.Prices.Of(target)

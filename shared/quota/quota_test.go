@@ -102,11 +102,11 @@ func TestPrefixes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		problem := rules.Refuses(task.SMS, tt.number)
+		problem := rules.Prefixes.Refuses(task.SMS, tt.number)
 		if (problem == "") != tt.want || problem != "" && !strings.Contains(problem, "give ") {
 			t.Errorf("%q allows %s: %q", tt.allowed, tt.number, problem)
 		}
-		if problem := rules.Refuses(task.Webhook, tt.number); problem != "" {
+		if problem := rules.Prefixes.Refuses(task.Webhook, tt.number); problem != "" {
 			t.Errorf("a webhook: %s", problem)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
-	"strings"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
@@ -94,7 +93,7 @@ func (k Keys) Counter(channel task.Channel, address string) []byte {
 // Channel says on which channel an address is reached: an e-mail address, or a phone number
 // as E.164 says. The error is a fault with code invalid.
 func Channel(address string) (task.Channel, error) {
-	if strings.Contains(address, "@") {
+	if preferences.ChannelOf(address) == task.Email {
 		if _, err := preferences.ASCIIAddress(address); err != nil {
 			return "", fault.Invalid("address: %.40q %v", address, err)
 		}

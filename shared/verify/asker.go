@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +14,6 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
-	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/trace"
 )
 
@@ -119,7 +117,7 @@ func (a Asker) ask(ctx context.Context, tx store.Tx, r Request, address string, 
 	case no:
 		return fault.Conflict("the owner of %s wants no more messages that ask to verify it; only they can undo that, by the link in such a message", address), nil
 	}
-	switch found, err := tx.Suppressed(ctx, []suppress.Address{a.list.Hashes(channelOf(address), address)}); {
+	switch found, err := tx.Suppressed(ctx, []suppress.Address{a.list.Hashes(preferences.ChannelOf(address), address)}); {
 	case err != nil:
 		return nil, err
 	case len(found) > 0:
@@ -135,7 +133,7 @@ func (a Asker) ask(ctx context.Context, tx store.Tx, r Request, address string, 
 		}
 	}
 	v := store.NewVerification{
-		ID: uuid.Must(uuid.NewV7()), UserID: r.UserID, Channel: channelOf(address), Target: address, Address: preferences.AddressKey(address),
+		ID: uuid.Must(uuid.NewV7()), UserID: r.UserID, Channel: preferences.ChannelOf(address), Target: address, Address: preferences.AddressKey(address),
 		AddressHash: hashes[0], UserHash: a.keys.UserHashes(r.UserID)[0], LinkLasts: r.LinkLasts, Trace: trace.Parent(ctx),
 	}
 	if network := a.keys.NetworkHashes(r.Network); network != nil {
@@ -178,12 +176,4 @@ func tooMany(l limit, address string, wait time.Duration) error {
 		Code: fault.CodeRateLimited, RetryAfter: wait,
 		Message: fmt.Sprintf(l.says+"; ask again after %s", address, at.Format(time.RFC3339)),
 	}
-}
-
-// channelOf says by which channel an address is reached.
-func channelOf(address string) task.Channel {
-	if strings.Contains(address, "@") {
-		return task.Email
-	}
-	return task.SMS
 }

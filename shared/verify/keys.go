@@ -23,6 +23,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/suppress"
 )
 
@@ -93,7 +94,7 @@ func (k Keys) IsCode(id uuid.UUID, text string) bool {
 // AddressHashes returns what stands for an address's mailbox, by each key of the list of
 // suppressed addresses.
 func AddressHashes(list suppress.Keys, address string) (hashes [][]byte) {
-	for _, hash := range list.Hashes(channelOf(address), address).Mailbox {
+	for _, hash := range list.Hashes(preferences.ChannelOf(address), address).Mailbox {
 		hashes = append(hashes, hash[:hashSize])
 	}
 	return hashes
