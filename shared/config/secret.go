@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +17,15 @@ type Secret string
 
 // Reveal returns the secret itself, for the one call that needs it.
 func (s Secret) Reveal() string { return string(s) }
+
+// MAC returns the HMAC-SHA-256 (RFC 2104) of a purpose and data, with the secret as its key. What
+// is made for one purpose is good for no other, as long as no purpose begins another.
+func (s Secret) MAC(purpose string, data []byte) []byte {
+	mac := hmac.New(sha256.New, []byte(s))
+	mac.Write([]byte(purpose))
+	mac.Write(data)
+	return mac.Sum(nil)
+}
 
 // String returns ***.
 func (Secret) String() string { return mask }

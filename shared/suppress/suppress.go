@@ -4,8 +4,6 @@
 package suppress
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"errors"
 
 	"github.com/duebell/duebell/shared/config"
@@ -73,9 +71,7 @@ func (k Keys) Hashes(channel task.Channel, address string) Address {
 
 func (k Keys) hashes(kind string, channel task.Channel, text string) (hashes [][]byte) {
 	for _, key := range k.Keys {
-		mac := hmac.New(sha256.New, []byte(key.Reveal()))
-		mac.Write([]byte(purpose + kind + "\x00" + string(channel) + "\x00" + text))
-		hashes = append(hashes, mac.Sum(nil))
+		hashes = append(hashes, key.MAC(purpose, []byte(kind+"\x00"+string(channel)+"\x00"+text)))
 	}
 	return hashes
 }

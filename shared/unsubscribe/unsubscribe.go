@@ -53,7 +53,7 @@ func (k Keys) Validate() error {
 func (k Keys) Token(userID, address string) string {
 	payload := binary.AppendUvarint(nil, uint64(len(userID)))
 	payload = append(append(payload, userID...), address...)
-	return base64.RawURLEncoding.EncodeToString(append(sign(k.Keys[0], payload), payload...))
+	return base64.RawURLEncoding.EncodeToString(append(k.Keys[0].MAC(purpose, payload), payload...))
 }
 
 // Open returns the user and the address that a token names; ok is false unless
@@ -68,7 +68,7 @@ func (k Keys) Open(token string) (userID, address string, ok bool) {
 	}
 	signature, payload := raw[:sha256.Size], raw[sha256.Size:]
 	for _, key := range k.Keys {
-		if hmac.Equal(signature, sign(key, payload)) {
+		if hmac.Equal(signature, key.MAC(purpose, payload)) {
 			ok = true
 		}
 	}
@@ -78,13 +78,6 @@ func (k Keys) Open(token string) (userID, address string, ok bool) {
 	}
 	rest := string(payload[n:])
 	return rest[:length], rest[length:], true
-}
-
-func sign(key config.Secret, payload []byte) []byte {
-	mac := hmac.New(sha256.New, []byte(key.Reveal()))
-	mac.Write([]byte(purpose))
-	mac.Write(payload)
-	return mac.Sum(nil)
 }
 
 // Config is what e-mails need to have a link.

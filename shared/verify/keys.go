@@ -10,7 +10,6 @@ package verify
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
@@ -67,19 +66,12 @@ const (
 	purposeHash = "duebell:verify:hash:1\x00"
 )
 
-func sum(key config.Secret, purpose string, data []byte) []byte {
-	mac := hmac.New(sha256.New, []byte(key.Reveal()))
-	mac.Write([]byte(purpose))
-	mac.Write(data)
-	return mac.Sum(nil)
-}
-
 // Code returns the six digits of a verification. They are kept nowhere: they are a keyed hash
 // of its id. There must be a key.
 func (k Keys) Code(id uuid.UUID) string { return code(k.Keys[0], id) }
 
 func code(key config.Secret, id uuid.UUID) string {
-	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(sum(key, purposeCode, id[:]))%1_000_000)
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(key.MAC(purposeCode, id[:]))%1_000_000)
 }
 
 // IsCode reports whether a text is a verification's code. It takes as long whatever the text.
@@ -113,7 +105,7 @@ func (k Keys) NetworkHashes(network string) [][]byte {
 
 func (k Keys) hashes(of string) (hashes [][]byte) {
 	for _, key := range k.Keys {
-		hashes = append(hashes, sum(key, purposeHash, []byte(of))[:hashSize])
+		hashes = append(hashes, key.MAC(purposeHash, []byte(of))[:hashSize])
 	}
 	return hashes
 }
@@ -121,7 +113,7 @@ func (k Keys) hashes(of string) (hashes [][]byte) {
 // Token names a verification and its address, signed. There must be a key.
 func (k Keys) Token(id uuid.UUID, addressHash []byte) string {
 	payload := slices.Concat(id[:], addressHash)
-	return base64.RawURLEncoding.EncodeToString(append(payload, sum(k.Keys[0], purposeLink, payload)[:macSize]...))
+	return base64.RawURLEncoding.EncodeToString(append(payload, k.Keys[0].MAC(purposeLink, payload)[:macSize]...))
 }
 
 // Open returns what a token names; ok is false unless one of the keys has signed it.
@@ -135,7 +127,7 @@ func (k Keys) Open(token string) (id uuid.UUID, addressHash []byte, ok bool) {
 		return id, nil, false
 	}
 	for _, key := range k.Keys {
-		if hmac.Equal(raw[size:], sum(key, purposeLink, raw[:size])[:macSize]) {
+		if hmac.Equal(raw[size:], key.MAC(purposeLink, raw[:size])[:macSize]) {
 			ok = true
 		}
 	}
