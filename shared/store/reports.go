@@ -45,10 +45,14 @@ type Report struct {
 const maxEventID = 200
 
 // TakeReports takes reports, all or none: deliveries learn their outcomes, and addresses are
-// suppressed and lifted. A delivery of which nobody could say whether its provider took it was
-// taken if the provider says what became of it: it counts as sent, and is not sent again. One that was taken before changes nothing, in whatever order reports
-// come. What is about no delivery of ours, by that channel, is passed over. hashes says
-// what stands for an address, as package suppress does; where nothing does, nothing is suppressed.
+// suppressed and lifted. Reports may come in any order, and one that was taken before changes
+// nothing. What is about no delivery of ours, by that channel, is passed over.
+//
+// A delivery of which nobody could say whether its provider took it counts as sent once the
+// provider says what became of it, and is not sent again.
+//
+// hashes says what stands for an address, as package suppress does; where nothing does,
+// nothing is suppressed.
 func (s *Store) TakeReports(ctx context.Context, reports []Report, hashes func(task.Channel, string) suppress.Address) error {
 	reports = slices.DeleteFunc(slices.Clone(reports), func(r Report) bool { return r.EventID == "" })
 	if len(reports) == 0 {
