@@ -4,6 +4,7 @@ package storetest
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -70,5 +71,13 @@ func Publish(t testing.TB, databaseURL string, events ...store.Event) {
 		select e.id, r.id, n, task, person, 'event', 'sent', 1, 'dapr', now()
 		from r, unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality as e (id, task, person, n)`, ids, tasks, users); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// WithinHour waits for the next hour if less than left is there of this one: what is sent in
+// two hours is counted in two.
+func WithinHour(left time.Duration) {
+	if rest := time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)); rest < left {
+		time.Sleep(rest)
 	}
 }

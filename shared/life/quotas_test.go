@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
@@ -21,9 +22,7 @@ import (
 // limited has what is sent be counted, and begins when no hour is about to turn.
 func limited(t *testing.T, rules quota.Rules) *world {
 	t.Helper()
-	if left := time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)); left < time.Minute {
-		time.Sleep(left)
-	}
+	storetest.WithinHour(time.Minute)
 	w := newWorld(t, atNoon)
 	w.limit(rules)
 	return w
