@@ -31,7 +31,7 @@ type tour struct {
 
 const clock = "15:04:05.000"
 
-// run takes about five seconds. The error says what did not arrive as it should.
+// run takes about six seconds. The error says what did not arrive as it should.
 func (t tour) run(ctx context.Context) error {
 	if err := t.choose(ctx); err != nil {
 		return err
@@ -41,14 +41,10 @@ func (t tour) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	moved, err := t.create(ctx, "Call the bank", start.Add(time.Second), task.InApp, task.Email)
+	moved, err := t.create(ctx, "Call the bank", start.Add(time.Minute), task.InApp, task.Email)
 	if err != nil {
 		return err
 	}
-	if err := t.call(ctx, http.MethodPatch, "/api/tasks/"+moved.ID.String(), map[string]any{"due_date": start.Add(3 * time.Second)}, &moved); err != nil {
-		return err
-	}
-	t.out.line("moved", "%q to %s", moved.Title, moved.DueDate.Format(clock))
 	deleted, err := t.create(ctx, "Buy milk", start.Add(time.Second), task.InApp, task.Email)
 	if err != nil {
 		return err
@@ -154,12 +150,17 @@ func (t tour) arrivesEverywhere(ctx context.Context, reminded api.Task) error {
 	return nil
 }
 
-// arrivesInSpiteOf has an e-mail provider refuse, and waits for a reminder that comes
-// in the inbox, as e-mail and as an event.
+// arrivesInSpiteOf has an e-mail provider refuse, moves a task to a moment ahead, and waits for
+// its reminder, which comes in the inbox, as e-mail and as an event.
 func (t tour) arrivesInSpiteOf(ctx context.Context, provider string, reminded api.Task) error {
 	if err := t.call(ctx, http.MethodPost, "/dev/faults", map[string]any{"provider": provider, "status": http.StatusServiceUnavailable, "times": 1}, nil); err != nil {
 		return err
 	}
+	soon := time.Now().Truncate(time.Second).Add(2 * time.Second)
+	if err := t.call(ctx, http.MethodPatch, "/api/tasks/"+reminded.ID.String(), map[string]any{"due_date": soon}, &reminded); err != nil {
+		return err
+	}
+	t.out.line("moved", "%q to %s", reminded.Title, reminded.DueDate.Format(clock))
 	came, err := t.arrives(ctx, reminded, 3)
 	if err != nil {
 		return err
