@@ -1,0 +1,80 @@
+package zone
+
+import (
+	"strings"
+	"time"
+
+	"github.com/duebell/duebell/shared/fault"
+)
+
+// Get returns the zone of an IANA name, see [Load]. If there is none of that name, the error is
+// invalid, to be put after what the name is called, and says a name that is near, if one is.
+func Get(name string) (*time.Location, error) {
+	if location, ok := Load(name); ok {
+		return location, nil
+	}
+	if near := nearest(name); near != "" {
+		return nil, fault.Invalid("must be the name of a time zone (IANA), not %.40q; did you mean %q?", name, near)
+	}
+	return nil, fault.Invalid("must be the name of a time zone such as \"Europe/Paris\" or \"UTC\" (IANA), not %.40q", name)
+}
+
+// maxName is the length that no zone's name and no slip of the pen in one has.
+const maxName = 48
+
+// nearest returns the name that a wrong one was probably meant to be, or "". Names of places
+// alone ("Paris", "new york") and other spellings ("europe/paris") are known, and names with a
+// few wrong letters.
+func nearest(wrong string) string {
+	asked := plain(wrong)
+	if asked == "" || len(asked) > maxName {
+		return ""
+	}
+	type candidate struct {
+		name string
+		far  int
+	}
+	best := candidate{far: 1 + len(asked)/4}
+	for _, name := range Names() {
+		known := plain(name)
+		far := distance(asked, known)
+		// A place alone stands for its zone. One that is written right is nearer than
+		// any whole name with a wrong letter.
+		if i := strings.LastIndex(known, "/"); i >= 0 && !strings.Contains(asked, "/") && len(asked) > 3 {
+			far = min(far, distance(asked, known[i+1:]))
+		}
+		if far < best.far {
+			best = candidate{name, far}
+		}
+	}
+	return best.name
+}
+
+// plain is a name as nearest compares it.
+func plain(name string) string {
+	return strings.ToLower(strings.NewReplacer(" ", "_", "-", "_", "\\", "/").Replace(strings.TrimSpace(name)))
+}
+
+// distance is the number of letters to insert, to take away, to replace or to swap with the next
+// that lie between a and b (restricted Damerau-Levenshtein, bytes).
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			replaced := last[j-1]
+			if a[i-1] != b[j-1] {
+				replaced++
+			}
+			row[j] = min(replaced, last[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
