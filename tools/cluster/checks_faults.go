@@ -140,6 +140,9 @@ func (l *lab) withRestart(ctx context.Context, command string, env ...string) er
 	return nil
 }
 
+// eventsKey has the form of a key of SendGrid's Event Webhook.
+const eventsKey = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eNEc6wEA3F+g=="
+
 // secrets changes each secret as security.md says, while reminders are created and told.
 func secrets(ctx context.Context, l *lab) (string, error) {
 	database, err := l.databaseURL()
@@ -147,7 +150,7 @@ func secrets(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	var saw []string
-	for _, secret := range []string{"app token", "API token", "database", "broker", "provider's key", "unsubscribe key"} {
+	for _, secret := range []string{"app token", "API token", "database", "broker", "provider's key", "reports' key", "limits", "unsubscribe key", "suppression key", "verify key"} {
 		b, err := documented[secret].find(l.path("checkout"))
 		if err != nil {
 			return "", err
@@ -159,7 +162,7 @@ func secrets(ctx context.Context, l *lab) (string, error) {
 		if secret == "broker" { // this one has one user only
 			command = strings.ReplaceAll(command, "username=duebell-2", "username=duebell")
 		}
-		err = l.withRestart(ctx, command, "DATABASE_URL="+database, "KAFKA_PASSWORD="+kafkaPassword, "SENDGRID_API_KEY=another")
+		err = l.withRestart(ctx, command, "DATABASE_URL="+database, "KAFKA_PASSWORD="+kafkaPassword, "SENDGRID_API_KEY=another", "SENDGRID_EVENTS_KEY="+eventsKey)
 		if err == nil {
 			err = l.settled(ctx)
 		}

@@ -36,7 +36,11 @@ var documented = map[string]commands{
 	"database":        {securityPage, "Changing secrets", "put duebell-database"},
 	"broker":          {securityPage, "Changing secrets", "put duebell-kafka"},
 	"provider's key":  {securityPage, "Changing secrets", "put duebell-channels SENDGRID_API_KEY"},
+	"reports' key":    {securityPage, "Changing secrets", "put duebell-reports SENDGRID_EVENTS_KEY"},
+	"limits":          {securityPage, "Changing secrets", "put duebell-limits SMS_ALLOWED_PREFIXES"},
 	"unsubscribe key": {securityPage, "Changing secrets", "put duebell-channels UNSUBSCRIBE_KEY"},
+	"suppression key": {securityPage, "Changing secrets", "put duebell-channels SUPPRESSION_KEY"},
+	"verify key":      {securityPage, "Changing secrets", "put duebell-verify VERIFY_KEY"},
 }
 
 const (
