@@ -19,6 +19,7 @@ import (
 
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/manifests"
+	"github.com/duebell/duebell/shared/jobs"
 )
 
 // SchedulerOptions says how a scheduler runs. All fields but ReachedAt and OnEvent are needed.
@@ -127,6 +128,7 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		"--dapr-internal-grpc-listen-address=127.0.0.1",
 		"--dapr-internal-grpc-port=" + strconv.Itoa(o.Ports.Internal),
 		"--dapr-graceful-shutdown-seconds=2",
+		"--max-body-size=" + strconv.Itoa(jobs.MaxAnswer>>20) + "Mi",
 		"--disable-init-endpoints=config,subscribe",
 		"--enable-metrics=false",
 		"--config=" + config,

@@ -86,6 +86,7 @@ func Open(cfg Config) (*Dapr, error) {
 		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(apiToken(cfg.APIToken)),
 		grpc.WithUnaryInterceptor(waits.call),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxAnswer)),
 		// daprd is near: find out soon that it is back.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
@@ -228,9 +229,13 @@ func (d *Dapr) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// List returns the names of all jobs there are. Dapr answers them in one message,
-// which is too long for it from about 40,000 jobs on (measured with 1.18.1 and 1.18.2): then it
-// fails.
+// MaxAnswer is how many bytes an answer of Dapr may have. It is daprd's own limit, too, as
+// manifests/dapr/daprd.yaml sets it (dapr.io/max-body-size): its default of 4 MiB holds the
+// list of 18,000 jobs.
+const MaxAnswer = 32 << 20
+
+// List returns the names of all jobs there are. Dapr answers them in one message, with 230
+// bytes for each, so that [MaxAnswer] holds 140,000. If there are more it fails.
 func (d *Dapr) List(ctx context.Context) ([]string, error) {
 	answer, err := runtime.NewDaprClient(d.conn).ListJobs(ctx, &runtime.ListJobsRequest{})
 	if err != nil {

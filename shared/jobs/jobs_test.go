@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -168,6 +169,32 @@ func TestDaprJobs(t *testing.T) {
 		}
 	}
 	a.wait(t, back, 1)
+}
+
+// More jobs are listed than the 4 MiB hold that daprd and gRPC send by default.
+func TestList(t *testing.T) {
+	server := httptest.NewServer(&app{})
+	defer server.Close()
+	d := daprtest.Start(t, t.TempDir(), server.Listener.Addr())
+	client, err := jobs.Open(jobs.Config{Endpoint: d.Endpoint(), APIToken: daprtest.APIToken, RetryInterval: time.Second, MaxRetries: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	const many = 25_000
+	due := time.Now().Add(24 * time.Hour)
+	calls, ctx := errgroup.WithContext(t.Context())
+	calls.SetLimit(128)
+	for range many {
+		calls.Go(func() error { return client.Schedule(ctx, newWake(), due) })
+	}
+	if err := calls.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	names, err := client.List(t.Context())
+	if err != nil || len(names) != many {
+		t.Errorf("%d of %d jobs are listed: %v", len(names), many, err)
+	}
 }
 
 func TestConfig(t *testing.T) {

@@ -327,7 +327,7 @@ var publicCalls = []publicCall{
 	{"GET", "/api/notifications", 401}, {"GET", "/api/notifications/stream", 401}, {"POST", "/api/notifications/ticket", 401},
 	{"GET", "/api/preferences", 401}, {"POST", "/api/preferences/verify", 401}, {"POST", "/api/preferences/verify/resend", 401},
 	{"POST", "/api/unsubscribe", 400}, {"POST", "/api/verify", 400}, {"POST", "/api/not-me", 400}, {"GET", "/api/suppressions", 401},
-	{"POST", "/api/reports/sendgrid", 401}, {"GET", "/api/dlq", 401}, {"GET", "/api/analytics", 401},
+	{"POST", "/api/reports/sendgrid", 403}, {"GET", "/api/dlq", 401}, {"GET", "/api/analytics", 401},
 }
 
 // public asks for every path from outside.
@@ -450,7 +450,7 @@ func monitoring(ctx context.Context, l *lab) (string, error) {
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
-	cmd := exec.CommandContext(running, "prometheus", "--config.file="+file, "--storage.tsdb.path="+l.path("var", "prometheus"), "--web.listen-address=127.0.0.1:9099")
+	cmd := exec.CommandContext(running, l.path("bin", "prometheus"), "--config.file="+file, "--storage.tsdb.path="+l.path("var", "prometheus"), "--web.listen-address=127.0.0.1:9099")
 	log, err := os.Create(l.path("log", "prometheus.log"))
 	if err != nil {
 		return "", err

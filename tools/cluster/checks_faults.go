@@ -38,7 +38,7 @@ func deaths(ctx context.Context, l *lab) (string, error) {
 		if err != nil || len(live) == 0 {
 			return "", fmt.Errorf("%s is not there to be deleted: %w", victim.name, err)
 		}
-		if _, err := l.kubectl(ctx, "-n", victim.namespace, "delete", "pod", live[0], "--grace-period=0", "--force"); err != nil {
+		if _, err := l.kubectl(ctx, "-n", victim.namespace, "delete", "pod", live[0], "--grace-period=0", "--force", "--wait=false", "--ignore-not-found"); err != nil {
 			return "", err
 		}
 		late, err := l.toldInTime(ctx, user, 20)

@@ -32,7 +32,7 @@ func (n *node) deploy(ctx context.Context) error {
 	}{
 		{"images", nil},
 		{"settings", []string{"EDITOR=cluster edit"}},
-		{"secrets", []string{"DATABASE_URL=" + database, "SENDGRID_API_KEY=none", "SENDGRID_EVENTS_KEY=", "SES_EVENTS_TOPICS=", "KAFKA_PASSWORD=" + kafkaPassword, "KAFKA_CA=" + string(ca)}},
+		{"secrets", []string{"DATABASE_URL=" + database, "SENDGRID_API_KEY=none", "SENDGRID_EVENTS_KEY=" + eventsKey, "SES_EVENTS_TOPICS=", "KAFKA_PASSWORD=" + kafkaPassword, "KAFKA_CA=" + string(ca)}},
 		{"everything", nil},
 	} {
 		if _, err := n.do(ctx, step.what, nil, step.env...); err != nil {

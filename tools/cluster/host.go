@@ -20,6 +20,7 @@ import (
 
 	"github.com/duebell/duebell/local/checkout"
 	"github.com/duebell/duebell/local/lock"
+	"github.com/duebell/duebell/local/process"
 )
 
 // needs are the programs of this machine that a cluster takes, and Debian's packages of them.
@@ -27,7 +28,7 @@ var needs = map[string]string{
 	"containerd": "containerd", "runc": "runc", "iptables": "iptables", "ipset": "ipset", "nft": "nftables", "ip": "iproute2",
 	"conntrack": "conntrack", "socat": "socat", "ebtables": "ebtables", "sysctl": "procps", "nsenter": "util-linux",
 	"/usr/lib/cni/bridge": "containernetworking-plugins",
-	"openssl":             "openssl", "curl": "curl", "make": "make", "psql": "postgresql-client", "prometheus": "prometheus",
+	"openssl":             "openssl", "curl": "curl", "make": "make", "psql": "postgresql-client",
 }
 
 // lacks returns Debian's packages of the programs that this machine lacks.
@@ -461,18 +462,27 @@ func enter(ctx context.Context, command []string) error {
 	if len(command) == 0 {
 		command = []string{"bash"}
 	}
-	pid, err := os.ReadFile(h.path("run", "init.pid"))
+	cmd, err := h.inside(ctx, command)
 	if err != nil {
 		return err
 	}
+	return cmd.Run()
+}
+
+// inside is a command that is run inside the cluster's namespaces.
+func (h home) inside(ctx context.Context, command []string) (*exec.Cmd, error) {
+	pid, err := os.ReadFile(h.path("run", "init.pid"))
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.Getwd()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"-t", string(pid), "-m", "-n", "-u", "-i", "-p", "--wdns=" + dir, "--"}, command...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = h.environment()
-	return cmd.Run()
+	return cmd, nil
 }
 
 // environment is what commands inside see.
@@ -492,7 +502,11 @@ func test(ctx context.Context, args []string) error {
 		return errors.New("cluster test takes -run REGEXP and nothing else")
 	}
 	if h, err := running(); err == nil {
-		return enter(ctx, []string{h.path("bin", "cluster"), "check", string(h), only})
+		cmd, err := h.inside(ctx, []string{h.path("bin", "cluster"), "check", string(h), only})
+		if err != nil {
+			return err
+		}
+		return process.Run(cmd) // with what nsenter has started, if it is broken off
 	}
 	return up(ctx, "checks", only)
 }

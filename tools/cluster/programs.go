@@ -85,6 +85,11 @@ func sets() []set {
 			name: "Traefik", module: "tools/cluster/programs/traefik",
 			programs: []program{{"traefik", traefikModule + "/cmd/traefik"}}, prepare: prepareTraefik,
 		},
+		{ // Debian's does not look for pods in Kubernetes
+			name: "Prometheus", module: "tools/cluster/programs/prometheus",
+			programs: []program{{"prometheus", "github.com/prometheus/prometheus/cmd/prometheus"}},
+			tags:     "remove_all_sd,enable_kubernetes_sd",
+		},
 	}
 }
 

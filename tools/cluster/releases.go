@@ -86,10 +86,14 @@ func (h home) writeReleases(ctx context.Context, root string) error {
 	return errors.Join(problems...)
 }
 
-var koImage = regexp.MustCompile(`ko://knative\.dev/(serving|eventing)/cmd/([a-z_]+)`)
+var (
+	koImage = regexp.MustCompile(`ko://knative\.dev/(serving|eventing)/cmd/([a-z_]+)`)
+	askedOf = regexp.MustCompile(`(requests:\n(?:\s+#.*\n)*\s+cpu: )\S+`)
+)
 
 // joinYAML joins files, with the images of our registry in the place of those that the
-// project would have built.
+// project would have built. They ask for no processor: half of a node with two would be
+// reserved for them, and of Duebell's functions not all could run at once.
 func joinYAML(dirs map[string]string, of string, patterns ...string) ([]byte, error) {
 	var b bytes.Buffer
 	for _, p := range patterns {
@@ -106,7 +110,8 @@ func joinYAML(dirs map[string]string, of string, patterns ...string) ([]byte, er
 				return nil, err
 			}
 			b.WriteString("---\n")
-			b.Write(koImage.ReplaceAll(content, []byte(registryHost+"/knative/$1-$2:"+knativeTag)))
+			content = koImage.ReplaceAll(content, []byte(registryHost+"/knative/$1-$2:"+knativeTag))
+			b.Write(askedOf.ReplaceAll(content, []byte(`${1}"0"`)))
 			b.WriteString("\n")
 		}
 	}
