@@ -19,7 +19,6 @@ import (
 
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/manifests"
-	"github.com/duebell/duebell/shared/jobs"
 )
 
 // SchedulerOptions says how a scheduler runs. All fields but ReachedAt and OnEvent are needed.
@@ -128,7 +127,7 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		"--dapr-internal-grpc-listen-address=127.0.0.1",
 		"--dapr-internal-grpc-port=" + strconv.Itoa(o.Ports.Internal),
 		"--dapr-graceful-shutdown-seconds=2",
-		"--max-body-size=" + strconv.Itoa(jobs.MaxAnswer>>20) + "Mi",
+		"--max-body-size=32Mi", // as manifests/dapr/daprd.yaml has it
 		"--disable-init-endpoints=config,subscribe",
 		"--enable-metrics=false",
 		"--config=" + config,

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -190,6 +191,10 @@ func TestList(t *testing.T) {
 	}
 	if err := calls.Wait(); err != nil {
 		t.Fatal(err)
+	}
+	manifest, err := os.ReadFile("../../manifests/dapr/daprd.yaml")
+	if want := fmt.Sprintf("dapr.io/max-body-size: %dMi ", jobs.MaxAnswer>>20); err != nil || !strings.Contains(string(manifest), want) {
+		t.Errorf("manifests/dapr/daprd.yaml has no %s(%v)", want, err)
 	}
 	names, err := client.List(t.Context())
 	if err != nil || len(names) != many {
