@@ -58,6 +58,15 @@ type Address struct {
 	Exact [][]byte
 }
 
+// Short is what stands for the mailbox where verifications are counted and refused: the
+// beginnings of its hashes.
+func (a Address) Short() (hashes [][]byte) {
+	for _, hash := range a.Mailbox {
+		hashes = append(hashes, hash[:16])
+	}
+	return hashes
+}
+
 // Hashes returns what stands for an address of a channel.
 func (k Keys) Hashes(channel task.Channel, address string) Address {
 	if !Applies(channel) {
