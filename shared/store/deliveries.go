@@ -225,7 +225,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				leased, err = pgx.CollectRows(rows, scanLeased)
 				return err
 			})
-		if hashes := mailboxes(addresses); len(hashes) > 0 {
+		if hashes := hashesOf(addresses); len(hashes) > 0 {
 			batch.Queue(selectSuppressed, hashes).Query(found.collect)
 		}
 	})
