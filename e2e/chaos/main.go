@@ -10,13 +10,16 @@
 // It ends with status 1 if a reminder was lost, came twice in the inbox, came before its
 // time or after it was cancelled, or if an external message came twice without a fault
 // that explains it; or if somebody's reminder came late while nothing was broken, but only
-// slow, or overwhelmed by another user.
+// slow, or overwhelmed by another user. It ends with status 2 if it could not be run, or if
+// nothing was found and a part did not come up again or did not stop in the end. The verdict is
+// the last line, but of a run that could not be made.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -35,8 +38,7 @@ func main() {
 	os.Exit(command(ctx, os.Args[1:]))
 }
 
-// command makes a run as the arguments say, and returns the exit status: 0, 1 if
-// something was found, 2 if it could not be run.
+// command makes a run as the arguments say, and returns the exit status.
 func command(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	n := flags.Int("n", 5000, "how many reminders")
@@ -97,11 +99,24 @@ func command(ctx context.Context, args []string) int {
 	if *keep {
 		fmt.Println("data and logs are in", o.dir)
 	}
-	fmt.Println(t.verdict())
-	if len(t.findings) > 0 {
-		return 1
+	return conclude(os.Stdout, t)
+}
+
+// conclude writes what a run ends with, its verdict last, and returns the exit status: what
+// was found goes before trouble with the parts.
+func conclude(w io.Writer, t tally) int {
+	if t.trouble != nil {
+		fmt.Fprintln(w, "chaos: at the end:", t.trouble)
 	}
-	return 0
+	fmt.Fprintln(w, t.verdict())
+	switch {
+	case len(t.findings) > 0:
+		return 1
+	case t.trouble != nil:
+		return 2
+	default:
+		return 0
+	}
 }
 
 // spanOf is how long a run of so many reminders should take.

@@ -145,6 +145,7 @@ type tally struct {
 	late      map[string][]time.Duration // by channels
 	calm      map[string][]time.Duration // of these, while nothing was more than slow
 	copies    map[string]int             // external duplicates, by their cause
+	trouble   error                      // with the parts at the end: they did not come up again, or did not stop
 }
 
 func (t *tally) find(l *life, what, format string, args ...any) {

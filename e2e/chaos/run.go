@@ -54,7 +54,8 @@ func (run *run) say(format string, args ...any) {
 // settling is how long everything may take to come to its end after the last fault.
 const settling = 4 * time.Minute
 
-// chaos makes a run, and returns what is to be said of it.
+// chaos makes a run, and returns what is to be said of it. An error is that there is nothing
+// to be said: the run could not be made.
 func chaos(ctx context.Context, o options) (t tally, err error) {
 	// The gateway's log: that functions are away is no news.
 	defer slog.SetDefault(slog.Default())
@@ -63,7 +64,13 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 	if err := run.start(ctx); err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, run.close(ctx)) }()
+	defer func() {
+		if stopErr := run.close(ctx); err != nil {
+			err = errors.Join(err, stopErr)
+		} else {
+			t.trouble = errors.Join(t.trouble, stopErr)
+		}
+	}()
 	run.began = time.Now()
 	scripts := write(o.seed, o.reminders, o.span)
 	strikes := plan(o.seed, faults(run.sys, o), o.faults, o.span)
@@ -107,7 +114,8 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 	}
 	run.say("comparing")
 	t, err = run.judge(ctx, jobless)
-	return t, errors.Join(settleErr, err)
+	t.trouble = settleErr
+	return t, err
 }
 
 // waiting are what is still to be done, as the database has it.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +195,47 @@ func TestUnsubscribeHoldsForEverybody(t *testing.T) {
 	agreed("eve")
 	if got := tell(w.Seed("eve", draft)); got != "email sent" {
 		t.Errorf("when its owner wants them again: %s", got)
+	}
+}
+
+// Who was unsubscribed before addresses were suppressed by that is not written to because the
+// user, who is another than the address's owner, switches e-mail on again: the owner is asked.
+func TestEarlierUnsubscribeIsNotUndoneByTheSender(t *testing.T) {
+	o := newOwners(t)
+	o.Seed("ada", task.Draft{Title: "x"})
+	o.Exec(`insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, unsubscribed, grace, version)
+		values ('ada', 'UTC', 'en', '{in_app}', '{owner@example.org,Ada@Example.com}', '{+15551234567}', '[]', true, '{owner@example.org,Ada@Example.com,+15551234567}', 1)`)
+	put := `{"emails":["owner@example.org","Ada@Example.com"],"phones":["+15551234567"],"channels":{"email":true,"in_app":false}}`
+	if a := o.As("ada", "PUT", path, put); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	due := task.Instant(time.Now().Add(-time.Second))
+	remind := func() (to []string) {
+		created := o.Seed("ada", task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.Email, task.SMS}})
+		if _, err := o.firer.Fire(o.Context(), task.Revision{TaskID: created.ID, UserID: "ada", ReminderID: created.Reminders[0].ID, Number: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range o.sendDue() {
+			if m.Verification == nil {
+				to = append(to, m.To)
+			}
+		}
+		slices.Sort(to)
+		return to
+	}
+	// Text messages were never unsubscribed by that, and the sign-in's address is the user's own.
+	if to, want := remind(), []string{"+15551234567", "Ada@Example.com"}; !slices.Equal(to, want) {
+		t.Errorf("sent to %v, want %v", to, want)
+	}
+	if got := o.state("ada", "owner@example.org"); got != "unverified" {
+		t.Error(got)
+	}
+	if a := o.resend("ada", "owner@example.org"); a.Status != 202 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	wantPage(t, o.click(o.asked("owner@example.org").Verification.Link, ""), "Confirmed")
+	if to, want := remind(), []string{"+15551234567", "Ada@Example.com", "owner@example.org"}; !slices.Equal(to, want) {
+		t.Errorf("when its owner has agreed: sent to %v, want %v", to, want)
 	}
 }
 

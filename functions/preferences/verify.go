@@ -221,7 +221,8 @@ func (h handler) askNotMe(w http.ResponseWriter, r *http.Request) error {
 	return writeOwnerPage(w, ownerPage{AskNotMe: true})
 }
 
-// notMe has nobody send such a message to the address any more, for whomever. With again in
+// notMe has nobody send such a message to the address any more, for whomever, and nobody's
+// grace lets reminders through to it. With again in
 // the form it undoes that, and sends the message that the link is from anew, if its user still
 // wants it.
 func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
@@ -238,7 +239,7 @@ func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
 		hashes = append(hashes, verify.AddressHashes(h.list, v.Address)...)
 	}
 	if !isAgain(w, r) {
-		if err := h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error { return h.refuse(ctx, tx, v, hashes) }); err != nil {
+		if err := h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error { return tx.RefuseVerifications(ctx, hashes) }); err != nil {
 			return err
 		}
 		return writeOwnerPage(w, ownerPage{NotMe: true})
@@ -263,22 +264,6 @@ func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
 		h.wake()
 	}
 	return writeOwnerPage(w, shown)
-}
-
-// refuse has nobody ask the owner of an address any more. If reminders still went there, in
-// the grace of the user whom v was sent for, they no longer do.
-func (h handler) refuse(ctx context.Context, tx store.Tx, v *store.Verification, hashes [][]byte) error {
-	if err := tx.RefuseVerifications(ctx, hashes); err != nil || v == nil {
-		return err
-	}
-	p, _, err := tx.LockPreferences(ctx, v.UserID)
-	if fault.CodeOf(err) == fault.CodeNotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return tx.EndGraceOf(ctx, v.UserID, p.Listed(v.Address))
 }
 
 // openVerification returns what the request's link is about.

@@ -360,6 +360,38 @@ func TestNotMeEndsTheGrace(t *testing.T) {
 	}
 }
 
+// "Not me" ends the grace of an address with every user, however each has written it.
+func TestNotMeEndsEverybodysGrace(t *testing.T) {
+	o := newOwners(t)
+	addresses := map[string]string{"ada": "Grace@bücher.example", "eve": "grace@xn--bcher-kva.example", "mallory": "grace+tag@BÜCHER.example"}
+	for user, address := range addresses {
+		o.As(user, "PUT", path, map[string]any{"emails": []string{address, user + "@x.org"}, "channels": map[string]bool{"email": true}})
+	}
+	var notMe string
+	for _, m := range o.sendDue() {
+		if m.UserID == "ada" && !strings.HasSuffix(m.To, "x.org") {
+			notMe = m.Verification.NotMe
+		}
+	}
+	o.Exec(`update preferences set grace = emails, grace_until = case user_id when 'eve' then now() + interval '1 day' end`) // mallory's owners are yet to be asked
+	wantPage(t, o.click(notMe, ""), "no more such messages")
+	due := task.Instant(time.Now().Add(-time.Second))
+	var to []string
+	for user := range addresses {
+		created := o.Seed(user, task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore()})
+		if _, err := o.firer.Fire(o.Context(), task.Revision{TaskID: created.ID, UserID: user, ReminderID: created.Reminders[0].ID, Number: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range o.sendDue() {
+		to = append(to, m.To)
+	}
+	slices.Sort(to)
+	if want := []string{"ada@x.org", "eve@x.org", "mallory@x.org"}; !slices.Equal(to, want) {
+		t.Errorf("after its owner has said no it goes to %v, want %v", to, want)
+	}
+}
+
 func TestLimits(t *testing.T) {
 	o := newOwners(t, "VERIFY_PER_USER=4", "VERIFY_PER_NETWORK=7")
 	retry := func(a functiontest.Answer, least, most time.Duration, detail string) {
@@ -425,6 +457,24 @@ func TestLimits(t *testing.T) {
 	w.pass(356 * 24 * time.Hour)
 	if a := w.resend("ada", "grace@example.org"); a.Status != 202 {
 		t.Fatalf("a year later: %d %s", a.Status, a.Body)
+	}
+}
+
+// Many users at once have no more messages sent from one network than one after the other.
+func TestLimitOfANetworkAtOnce(t *testing.T) {
+	o := newOwners(t, "VERIFY_PER_NETWORK=7")
+	var group sync.WaitGroup
+	for i := range 10 {
+		user := fmt.Sprint("u", i)
+		group.Go(func() {
+			if a := o.As(user, "PUT", path, fmt.Sprintf(`{"emails":["a@%[1]s.example.org","b@%[1]s.example.org","c@%[1]s.example.org"]}`, user)); a.Status != 200 {
+				t.Errorf("%d %s", a.Status, a.Body)
+			}
+		})
+	}
+	group.Wait()
+	if n := len(o.sendDue()); n != 7 {
+		t.Errorf("%d messages, want 7", n)
 	}
 }
 

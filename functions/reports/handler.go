@@ -60,6 +60,9 @@ func (h handler) take(provider string, answer func(http.ResponseWriter)) web.Han
 		if err != nil {
 			return err
 		}
+		if !h.keys.Enabled() { // what an owner says could not be remembered
+			return reports.NotSetUp("SUPPRESSION_KEY")
+		}
 		found, err := h.reader.Read(r.Context(), provider, reports.Request{Header: r.Header, Query: r.URL.RawQuery, Body: body})
 		if err != nil {
 			return err

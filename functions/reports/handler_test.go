@@ -44,6 +44,7 @@ type world struct {
 	sandbox *sandbox.Sandbox
 	firer   *fire.Firer
 	sender  *deliver.Sender
+	environ []string
 }
 
 func newWorld(t *testing.T, emailBy string) *world {
@@ -59,6 +60,7 @@ func newWorld(t *testing.T, emailBy string) *world {
 	for name, value := range variables {
 		environ = append(environ, name+"="+value)
 	}
+	w.environ = environ
 	w.Server = functiontest.Serve(w.World, New, environ...)
 	w.sandbox.ReportTo(publicURL, w.URL())
 	cfg, err := config.Parse[providers.Config](environ)
@@ -80,6 +82,12 @@ func newWorld(t *testing.T, emailBy string) *world {
 // remind has a user reminded by e-mail and SMS, and returns the task and the deliveries that
 // the sandbox was sent, by channel.
 func (w *world) remind(user string) (task.Task, map[task.Channel]store.Delivery) {
+	w.Helper()
+	return w.remindAt(user, address)
+}
+
+// remindAt does so at an e-mail address.
+func (w *world) remindAt(user, address string) (task.Task, map[task.Channel]store.Delivery) {
 	w.Helper()
 	if err := w.Store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error {
 		p, _, err := tx.LockPreferences(ctx, user)
@@ -204,6 +212,46 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// Whoever lists an address that there is not, and that only looks like somebody's, has a message
+// bounce, and that address be suppressed: not the other one, which others are written to. What
+// an owner has said stop to holds for both.
+func TestBounceOfAnAddressThatLooksLikeAnothers(t *testing.T) {
+	for _, looksLike := range []string{"ada+nobody@example.org", "ａda@example.org"} {
+		w := newWorld(t, sandbox.SendGrid)
+		w.Seed("ada", task.Draft{Title: "x"})
+		w.Seed("eve", task.Draft{Title: "x"})
+		_, bounces := w.remindAt("eve", looksLike)
+		bounced := sandbox.Report{Provider: sandbox.SendGrid, DeliveryID: bounces[task.Email].ID.String(), Event: "bounced", EventID: uuid.NewString()}
+		w.report(204, bounced)
+		w.wantSuppressed(task.Email, looksLike, true)
+		w.wantSuppressed(task.Email, address, false)
+		if _, sent := w.remind("ada"); sent[task.Email].State != store.Sent {
+			t.Errorf("%s has bounced, and what goes to %s is %s", looksLike, address, sent[task.Email].State)
+		}
+		found, _, err := w.Store.ListSuppressions(t.Context(), store.SuppressionFilter{Of: new(keys.Hashes(task.Email, looksLike)), Limit: 9})
+		if err != nil || len(found) != 1 {
+			t.Errorf("listed: %+v, %v", found, err)
+		}
+		// Its owner's stop is more than that it has bounced.
+		w.report(204, sandbox.Report{Provider: sandbox.SendGrid, DeliveryID: bounced.DeliveryID, Event: "complained", EventID: uuid.NewString()})
+		w.wantSuppressed(task.Email, address, true)
+		w.report(204, sandbox.Report{Provider: sandbox.SendGrid, DeliveryID: bounced.DeliveryID, Event: "bounced", EventID: uuid.NewString()})
+		w.wantSuppressed(task.Email, address, true)
+		w.lift(task.Email, looksLike)
+		w.wantSuppressed(task.Email, address, false)
+		w.wantSuppressed(task.Email, looksLike, false)
+		// An operator lifts what has bounced, too.
+		w.report(204, sandbox.Report{Provider: sandbox.SendGrid, DeliveryID: bounced.DeliveryID, Event: "bounced", EventID: uuid.NewString()})
+		if err := w.Store.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
+			_, err := tx.LiftAll(ctx, keys.Hashes(task.Email, looksLike), "operator", "x")
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+		w.wantSuppressed(task.Email, looksLike, false)
+	}
+}
+
 func (w *world) lift(channel task.Channel, to string) {
 	w.Helper()
 	if err := w.Store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error {
@@ -264,6 +312,19 @@ func TestSubscriptionIsConfirmed(t *testing.T) {
 	if got := w.sandbox.Confirmed(); len(got) != 1 || got[0] != "token" {
 		t.Errorf("confirmed %v", got)
 	}
+}
+
+// Without a key nothing can be suppressed: so what an owner says is not taken either, as if it
+// had been heard.
+func TestReportsWithoutAKey(t *testing.T) {
+	w := newWorld(t, sandbox.SendGrid)
+	keyless := functiontest.Serve(w.World, New, append(w.environ, "SUPPRESSION_KEY=", "UNSUBSCRIBE_KEY=")...)
+	w.sandbox.ReportTo(publicURL, keyless.URL())
+	w.report(404, sandbox.Report{Provider: sandbox.Twilio, From: phone, Body: "STOP", EventID: "stop"})
+	w.WantProblem(keyless.Call("POST", "/api/reports/twilio", ""), 404, "not_found", "SUPPRESSION_KEY")
+	w.sandbox.ReportTo(publicURL, w.URL())
+	w.report(200, sandbox.Report{Provider: sandbox.Twilio, From: phone, Body: "STOP", EventID: "stop"})
+	w.wantSuppressed(task.SMS, phone, true)
 }
 
 func TestBadReports(t *testing.T) {

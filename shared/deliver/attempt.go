@@ -38,9 +38,8 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	if l.Over != "" {
 		return s.holdBack(ctx, l)
 	}
-	if l.SuppressedSince != nil || l.Unverified && !l.Withdrawn && l.Verification == nil ||
-		s.rules.Quota.Prefixes.Refuses(l.Channel, l.Target) != "" {
-		return s.tellInstead(ctx, l, began)
+	if state, problem := s.barred(l); state != "" {
+		return s.tellInstead(ctx, l, state, problem, began)
 	}
 	sendErr := s.send(ctx, l, leased.Add(s.rules.SendTimeout))
 	took := time.Since(leased)
@@ -83,16 +82,28 @@ func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Tim
 	return state
 }
 
-// tellInstead has a reminder told in-app that may not be sent to its address any more: its
-// grace is over, say, or its owner has said stop.
-func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, began time.Time) result {
-	ending := store.Ending{Of: l, State: store.Unverified, Error: preferences.UnverifiedProblem, Instead: inAppOf(l)}
-	if problem := s.rules.Quota.Prefixes.Refuses(l.Channel, l.Target); problem != "" {
-		ending.State, ending.Error = store.Refused, problem
-		metrics.OverQuota(string(l.Channel), "prefix")
+// barred says what becomes of a delivery that may not be sent to its address any more, and
+// what the delivery log says of it: its owner has said stop, it is a number that no text
+// messages go to, or its grace is over. "": it may be sent.
+func (s *Sender) barred(l *store.Leased) (state store.DeliveryState, problem string) {
+	refusal := s.rules.Quota.Prefixes.Refuses(l.Channel, l.Target)
+	switch {
+	case l.SuppressedSince != nil:
+		return store.SuppressedState, store.SuppressedProblem(*l.SuppressedSince)
+	case refusal != "":
+		return store.Refused, refusal
+	case l.Unverified && !l.Withdrawn && l.Verification == nil:
+		return store.Unverified, preferences.UnverifiedProblem
+	default:
+		return "", ""
 	}
-	if l.SuppressedSince != nil {
-		ending.State, ending.Error = store.SuppressedState, store.SuppressedProblem(*l.SuppressedSince)
+}
+
+// tellInstead has a reminder that is barred told in-app.
+func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, state store.DeliveryState, problem string, began time.Time) result {
+	ending := store.Ending{Of: l, State: state, Error: problem, Instead: inAppOf(l)}
+	if state == store.Refused {
+		metrics.OverQuota(string(l.Channel), "prefix")
 	}
 	slog.InfoContext(ctx, "delivery not tried: its address may not be written to", "delivery_id", l.ID, "task_id", l.TaskID, "channel", l.Channel, "state", ending.State)
 	if s.settle(ctx, ending, began) == metrics.Unrecorded {

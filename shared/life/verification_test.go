@@ -397,6 +397,24 @@ func TestGrace(t *testing.T) {
 	}
 }
 
+// Who was unsubscribed before addresses were suppressed by that is not asked: they have said stop.
+func TestGraceAfterAnEarlierUnsubscribe(t *testing.T) {
+	w := newWorld(t, atNoon)
+	w.choose(func(p *preferences.Preferences) {
+		p.Channels, p.Emails, p.Phones, p.Unsubscribed = []task.Channel{task.SMS}, []string{"b@x.org"}, []string{"+15551234567"}, true
+	})
+	w.exec(`update preferences set verified = '{}', grace = emails || phones`)
+	w.everything()
+	rules := sweepRules
+	rules.Verify, rules.Suppression, rules.VerifyGrace = links.Keys, settings.Suppression, time.Hour
+	if _, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := w.column(`select target from deliveries`); !slices.Equal(got, []string{"+15551234567"}) {
+		t.Errorf("asked: %v", got)
+	}
+}
+
 // One user with whom it fails keeps no other one waiting, and no reminder.
 func TestGraceOfOneUserFails(t *testing.T) {
 	w := newWorld(t, atNoon)

@@ -99,11 +99,15 @@ func (p *Preferences) Drop(c task.Channel, target string) (changed bool) {
 
 // Follow keeps what a change of preferences can't undo, when they replace earlier ones: that
 // e-mail was stopped, and that the webhook is gone, until the user switches them on by name;
-// and which addresses are verified.
+// and which addresses are verified. E-mail that was stopped by its reader has no grace any more:
+// switched on again, it goes where the owner has agreed.
 func (p *Preferences) Follow(earlier Preferences) {
 	p.Unsubscribed = earlier.Unsubscribed && !p.On(task.Email)
 	if p.Webhook != nil && earlier.Webhook != nil {
 		p.Webhook.Gone = earlier.Webhook.Gone && p.Webhook.URL == earlier.Webhook.URL && !p.On(task.Webhook)
+	}
+	if earlier.Unsubscribed { // the owner of one of them has said stop
+		earlier.Grace = earlier.Asked()
 	}
 	p.keepStates(earlier)
 	p.Version = earlier.Version + 1

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/duebell/duebell/shared/task"
 )
 
 // AddressState says whether an address may be written to.
@@ -38,6 +40,12 @@ func (p Preferences) State(address string, signIn *string) AddressState {
 // sign-in's: one that is verified, or still in grace.
 func (p Preferences) MayReceive(address string, signIn *string) bool {
 	return p.State(address, signIn) == Verified || slices.Contains(p.Grace, address)
+}
+
+// Asked are those of the addresses in grace whose owners are asked to verify them: all, but
+// for e-mail addresses while e-mail is stopped by who reads it.
+func (p Preferences) Asked() []string {
+	return slices.DeleteFunc(slices.Clone(p.Grace), func(address string) bool { return p.Unsubscribed && ChannelOf(address) == task.Email })
 }
 
 func isSignIn(address string, signIn *string) bool {

@@ -101,7 +101,8 @@ func (r *Reader) Read(ctx context.Context, provider string, in Request) ([]store
 	}
 }
 
-func notSetUp(variable string) error {
+// NotSetUp says what is missing for a provider's reports to be taken.
+func NotSetUp(variable string) error {
 	return fault.NotFound("these reports are not set up here: whoever runs this installation has to set %s", variable)
 }
 

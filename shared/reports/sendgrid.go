@@ -58,7 +58,7 @@ var sendGridLists = map[string]store.SuppressionReason{
 
 func (r *Reader) sendGrid(in Request) (reports []store.Report, err error) {
 	if r.cfg.SendGridKey == "" {
-		return nil, notSetUp("SENDGRID_EVENTS_KEY")
+		return nil, NotSetUp("SENDGRID_EVENTS_KEY")
 	}
 	key, err := r.cfg.sendGridKey()
 	if err != nil {

@@ -97,7 +97,7 @@ func (e envelope) signed() []byte {
 // that of the topic's region.
 func (r *Reader) ses(ctx context.Context, in Request) ([]store.Report, error) {
 	if len(r.cfg.Topics) == 0 {
-		return nil, notSetUp("SES_EVENTS_TOPICS")
+		return nil, NotSetUp("SES_EVENTS_TOPICS")
 	}
 	var e envelope
 	if err := decode(in.Body, &e); err != nil {

@@ -39,9 +39,9 @@ var (
 func (r *Reader) twilio(in Request) ([]store.Report, error) {
 	switch {
 	case r.cfg.TwilioToken == "":
-		return nil, notSetUp("TWILIO_AUTH_TOKEN")
+		return nil, NotSetUp("TWILIO_AUTH_TOKEN")
 	case r.cfg.PublicURL == "":
-		return nil, notSetUp("PUBLIC_URL")
+		return nil, NotSetUp("PUBLIC_URL")
 	}
 	form, err := url.ParseQuery(string(in.Body))
 	if err != nil {

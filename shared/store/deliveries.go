@@ -122,8 +122,9 @@ type Leased struct {
 	// sent.
 	SuppressedSince *time.Time
 	// Unverified says that no reminder may be sent to the target: it is an address that is
-	// neither verified nor in grace.
+	// neither verified nor in grace, or whose owner has said "not me" in its grace.
 	Unverified bool
+	grace      bool // it is in grace, and not verified
 	// Verification is what a delivery that belongs to no reminder is for; nil for others.
 	Verification *LeasedVerification
 	Secrets      []config.Secret // a webhook's, the newest first
@@ -224,14 +225,50 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				leased, err = pgx.CollectRows(rows, scanLeased)
 				return err
 			})
-		if hashes := mailboxes(addresses); len(hashes) > 0 {
+		if hashes := hashesOf(addresses); len(hashes) > 0 {
 			batch.Queue(selectSuppressed, hashes).Query(found.collect)
 		}
 	})
-	for _, l := range leased {
-		l.SuppressedSince = found.Since(addresses[slices.Index(ids, l.ID)])
+	if err != nil {
+		return nil, err
 	}
-	return leased, err
+	address := func(l *Leased) suppress.Address { return addresses[slices.Index(ids, l.ID)] }
+	for _, l := range leased {
+		l.SuppressedSince = found.Since(address(l))
+	}
+	return leased, s.endGrace(ctx, leased, address)
+}
+
+// endGrace has deliveries be unverified that go to addresses in grace whose owners have said
+// "not me". There are few in grace, and mostly none: so this is an exchange of its own.
+func (s *Store) endGrace(ctx context.Context, leased []*Leased, address func(*Leased) suppress.Address) error {
+	var hashes [][]byte
+	for _, l := range leased {
+		if l.grace {
+			hashes = append(hashes, address(l).Short()...)
+		}
+	}
+	if len(hashes) == 0 {
+		return nil
+	}
+	refused := map[string]bool{}
+	if err := s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		rows, _ := c.Query(ctx, `select address_hash from verification_refusals where address_hash = any ($1)`, hashes)
+		var hash []byte
+		_, err := pgx.ForEachRow(rows, []any{&hash}, func() error {
+			refused[string(hash)] = true
+			return nil
+		})
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, l := range leased {
+		if l.grace && slices.ContainsFunc(address(l).Short(), func(hash []byte) bool { return refused[string(hash)] }) {
+			l.Unverified = true
+		}
+	}
+	return nil
 }
 
 func scanLeased(row pgx.CollectableRow) (*Leased, error) {
@@ -245,6 +282,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
 	if l.Channel == task.Email || l.Channel == task.SMS {
 		l.Unverified = !p.MayReceive(l.Target, signIn)
+		l.grace = !l.Unverified && p.State(l.Target, signIn) != preferences.Verified
 	}
 	if l.ReminderID == uuid.Nil {
 		l.Verification = &LeasedVerification{

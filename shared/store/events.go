@@ -90,7 +90,7 @@ func (s *Store) CountEvents(ctx context.Context, events []Event) (counted int, r
 			select f.day, d.channel, d.created_at - d.due_at as late
 			from fired f join deliveries d on d.reminder_id = f.reminder_id and d.revision = f.revision
 			-- Those that failed without a try could not be used: they told nobody.
-			where d.channel <> 'event' and not (d.state = 'failed' and d.attempts = 0) and d.state not in ('suppressed', 'refused')
+			where d.channel <> 'event' and not (d.state = 'failed' and d.attempts = 0) and d.state not in ('unverified', 'suppressed', 'refused')
 		), reminders as (
 			insert into analytics_reminders as a (day, count) select day, count(*) from fired group by 1 order by 1
 			on conflict (day) do update set count = a.count + excluded.count

@@ -191,7 +191,8 @@ func TestCountEvents(t *testing.T) {
 		fireEvent(t, s, c, "2025-11-23T12:00:00Z", -time.Second, sent, `'push', 'planned', 0`, `'push', 'sent', 1`),
 		fireEvent(t, s, c, "2025-11-23T12:00:00Z", 65*time.Second, sent),
 		fireEvent(t, s, c, "2025-11-24T00:00:00Z", time.Second, sent, `'email', 'cancelled', 0`),
-		fireEvent(t, s, c, "2025-11-24T00:00:00Z", 59*time.Second, sent),
+		// What was not sent because of where it was to go, or of how much was, has told nobody.
+		fireEvent(t, s, c, "2025-11-24T00:00:00Z", 59*time.Second, sent, `'email', 'unverified', 0`, `'email', 'unverified', 1`, `'sms', 'suppressed', 0`, `'sms', 'refused', 0`),
 		fireEvent(t, s, c, "2025-11-24T00:00:00Z", time.Hour, sent),
 	}
 	byOlder := fireEvent(t, s, c, "2025-11-25T00:00:00Z", 0, sent)

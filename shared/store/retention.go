@@ -68,9 +68,12 @@ var (
 	AuditActs = Kept{table: "audit_acts", age: "recorded_at", only: "true", first: `set local duebell.retention = 'on'`}
 	// LiftedSuppressions are what kept addresses from getting anything, and does no more.
 	LiftedSuppressions = Kept{table: "suppressions", age: "lifted_at", only: "true"}
-	// ReportEvents are what keeps reports about deliveries from counting twice. They are younger
-	// than those, which are gone when they go.
-	ReportEvents = Kept{table: "report_events", age: "received_at", only: "delivery_id is not null"}
+	// ReportEvents are what keeps reports about deliveries from counting twice. They stay for as
+	// long as those.
+	ReportEvents = Kept{
+		table: "report_events", age: "received_at",
+		only: "delivery_id is not null and not exists (select from deliveries d where d.id = k.delivery_id)",
+	}
 	// CountedEvents are what keeps events from being counted twice.
 	CountedEvents = Kept{table: "counted_events", age: "counted_at", only: "true"}
 	// IdempotencyKeys are what was answered to requests.

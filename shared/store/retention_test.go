@@ -159,6 +159,9 @@ func TestPurgeByAge(t *testing.T) {
 	exec(t, c, `insert into suppressions (id, channel, address_hash, mailbox_hash, reason, note, added_by, since) values (gen_random_uuid(), 'email', sha256(''), sha256(''), 'operator', '2', 'x', '2000-01-01Z')`)
 	exec(t, c, `insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', n, gen_random_uuid(), at from `+ages)
 	exec(t, c, `insert into report_events (provider, event_id, received_at) values ('twilio', '2', '2000-01-01Z')`)
+	// One whose delivery is still there would count again, were it to come again.
+	exec(t, c, `with d as (insert into deliveries (id, revision, user_id, channel, target, state, finished_at) values (gen_random_uuid(), 1, 'ada', 'email', 'x', 'exhausted', now()) returning id)
+		insert into report_events (provider, event_id, delivery_id, received_at) select 'sendgrid', '2', id, '2000-01-01Z' from d`)
 	exec(t, c, `insert into counted_events (event_id, counted_at) select ('00000000-0000-0000-0000-00000000000' || n)::uuid, at from `+ages)
 	exec(t, c, `insert into quotas (day, kind, channel, who) select at + (n - 1) * interval '1 d', 'user', 'email', n from `+ages)
 	exec(t, c, `insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(n::text::bytea), n, at, at from `+ages)
@@ -173,7 +176,7 @@ func TestPurgeByAge(t *testing.T) {
 		{store.AuditEvents, `audit_events where task_title = '2'`, 1},
 		{store.AuditActs, `audit_acts where user_id = '2'`, 1},
 		{store.LiftedSuppressions, `suppressions where note = '2'`, 2},
-		{store.ReportEvents, `report_events where event_id = '2'`, 2},
+		{store.ReportEvents, `report_events where event_id = '2'`, 3},
 		{store.CountedEvents, `counted_events where event_id::text like '%2'`, 1},
 		{store.InboxTickets, `inbox_tickets where user_id = '2'`, 1},
 		{store.Quotas, `quotas where who = '2'`, 1},

@@ -49,12 +49,13 @@ const MaxNote = 500
 
 const suppressionColumns = `s.id, s.channel, s.reason, s.note, s.added_by, s.since, s.lifted_at, s.lifted_by, s.lift_note`
 
-// Suppressed has the hashes, as strings, of mailboxes that are suppressed, and since when.
+// Suppressed has the hashes, as strings, of mailboxes and addresses that are suppressed, and
+// since when.
 type Suppressed map[string]time.Time
 
 // Since returns since when an address is suppressed; nil if it is not.
 func (s Suppressed) Since(a suppress.Address) *time.Time {
-	for _, hash := range a.Mailbox {
+	for _, hash := range a.Any() {
 		if since, ok := s[string(hash)]; ok {
 			return &since
 		}
@@ -76,10 +77,10 @@ type querier interface {
 const selectSuppressed = `
 	select s.mailbox_hash, min(s.since) from suppressions s where s.lifted_at is null and s.mailbox_hash = any ($1) group by 1`
 
-// mailboxes are what selectSuppressed looks for.
-func mailboxes(addresses []suppress.Address) (hashes [][]byte) {
+// hashesOf are what selectSuppressed looks for.
+func hashesOf(addresses []suppress.Address) (hashes [][]byte) {
 	for _, a := range addresses {
-		hashes = append(hashes, a.Mailbox...)
+		hashes = append(hashes, a.Any()...)
 	}
 	return hashes
 }
@@ -96,7 +97,7 @@ func (s Suppressed) collect(rows pgx.Rows) error {
 }
 
 func findSuppressed(ctx context.Context, q querier, addresses []suppress.Address) (Suppressed, error) {
-	found, hashes := Suppressed{}, mailboxes(addresses)
+	found, hashes := Suppressed{}, hashesOf(addresses)
 	if len(hashes) == 0 {
 		return found, nil
 	}
@@ -123,9 +124,22 @@ func (tx Tx) Suppressed(ctx context.Context, addresses []suppress.Address) (Supp
 
 // Suppress suppresses an address as n says, and returns the suppression that is in force then.
 // One that was suppressed already stays as it was; added is false.
+//
+// It holds for all addresses of the mailbox, as whoever reads what is sent to one reads the
+// others. That one has bounced says nothing of the others: anybody can make up an address that
+// there is not and that only looks like somebody's. So that holds for the address alone, and
+// gives way to whatever holds for the mailbox.
 func (tx Tx) Suppress(ctx context.Context, a suppress.Address, n Suppression) (s Suppression, added bool, err error) {
 	if len(a.Exact) == 0 {
 		return s, false, errNoSuppressionKey
+	}
+	holds := a.Mailbox[0]
+	if n.Reason == ReasonBounced {
+		holds = a.Exact[0]
+	} else if _, err := tx.tx.Exec(ctx, `
+		update suppressions set lifted_at = now(), lifted_by = $2, lift_note = 'another reason counts from now on'
+		where lifted_at is null and reason = 'bounced' and address_hash = any ($1)`, a.Exact, storable(n.By, 300)); err != nil {
+		return s, false, err
 	}
 	for range 2 { // a second time if it was lifted between the two statements
 		rows, _ := tx.tx.Query(ctx, `
@@ -134,7 +148,7 @@ func (tx Tx) Suppress(ctx context.Context, a suppress.Address, n Suppression) (s
 			where not exists (select from suppressions s where s.lifted_at is null and s.address_hash = any ($3))
 			on conflict (address_hash) where lifted_at is null do nothing
 			returning `+suppressionColumns,
-			uuid.Must(uuid.NewV7()), n.Channel, a.Exact, n.Reason, storable(n.Note, MaxNote), storable(n.By, 300), a.Mailbox[0])
+			uuid.Must(uuid.NewV7()), n.Channel, a.Exact, n.Reason, storable(n.Note, MaxNote), storable(n.By, 300), holds)
 		list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Suppression])
 		if err != nil || len(list) > 0 {
 			return first(list), err == nil, err
@@ -167,7 +181,7 @@ func (tx Tx) Lift(ctx context.Context, a suppress.Address) error {
 func (tx Tx) LiftAll(ctx context.Context, a suppress.Address, by, note string) ([]Suppression, error) {
 	rows, _ := tx.tx.Query(ctx, `
 		update suppressions s set lifted_at = now(), lifted_by = $2, lift_note = $3 where s.lifted_at is null and s.mailbox_hash = any ($1)
-		returning `+suppressionColumns, a.Mailbox, storable(by, 300), storable(note, MaxNote))
+		returning `+suppressionColumns, a.Any(), storable(by, 300), storable(note, MaxNote))
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Suppression])
 }
 
@@ -198,7 +212,7 @@ type SuppressionFilter struct {
 func (s *Store) ListSuppressions(ctx context.Context, f SuppressionFilter) (list []Suppression, more bool, err error) {
 	var of [][]byte
 	if f.Of != nil {
-		of = notNil(f.Of.Mailbox)
+		of = notNil(f.Of.Any())
 	}
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `

@@ -98,10 +98,11 @@ func (tx Tx) VerificationWait(ctx context.Context, l VerificationLimit) (wait ti
 	return wait, err
 }
 
-// LockAddress has all verifications of an address wait until the transaction ends: so its
-// limits hold for all users together. Whoever locks several does so in the order of their
-// hashes, and users' rows before.
-func (tx Tx) LockAddress(ctx context.Context, hash []byte) error {
+// LockCounted has all who want to have verifications sent for what a hash stands for, an
+// address or a network, wait until the transaction ends: so its limits hold for all users
+// together. Whoever locks several takes users' rows before, then the network, then addresses in
+// the order of their hashes.
+func (tx Tx) LockCounted(ctx context.Context, hash []byte) error {
 	_, err := tx.tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('verification ' || encode($1, 'hex'), 0))`, hash)
 	return err
 }
@@ -112,8 +113,8 @@ func (tx Tx) IsRefused(ctx context.Context, hashes [][]byte) (refused bool, err 
 	return refused, err
 }
 
-// RefuseVerifications has nobody ask an address's owner any more, and cancels what is planned
-// and unsent. hashes are the address's, by each key.
+// RefuseVerifications has nobody ask an address's owner any more, cancels what is planned
+// and unsent, and has no grace count for the address, whoever lists it. hashes are the address's, by each key.
 func (tx Tx) RefuseVerifications(ctx context.Context, hashes [][]byte) error {
 	if _, err := tx.tx.Exec(ctx, `
 		insert into verification_refusals (address_hash) select distinct h from unnest($1::bytea[]) h order by h on conflict do nothing`, hashes); err != nil {
@@ -122,15 +123,6 @@ func (tx Tx) RefuseVerifications(ctx context.Context, hashes [][]byte) error {
 	return tx.cancel(ctx, `
 		select d.id from deliveries d
 		where d.id in (select v.id from verifications v where v.address_hash = any ($1)) and d.reminder_id is null and `+isOpenOrGivenUp, hashes)
-}
-
-// EndGraceOf ends the grace of one listed address of a user whom LockPreferences locked; if it
-// is in none, nothing changes.
-func (tx Tx) EndGraceOf(ctx context.Context, userID, address string) error {
-	_, err := tx.tx.Exec(ctx, `
-		update preferences set grace = array_remove(grace, $2), grace_until = case when cardinality(array_remove(grace, $2)) > 0 then grace_until end
-		where user_id = $1 and $2 = any (grace)`, userID, address)
-	return err
 }
 
 // AllowVerifications undoes RefuseVerifications.

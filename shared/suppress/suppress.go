@@ -5,6 +5,7 @@ package suppress
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
@@ -50,12 +51,24 @@ func Applies(channel task.Channel) bool { return channel == task.Email || channe
 // Address is what stands for an address in the list: hashes by each key. The zero value is
 // that of an address that can't be suppressed, or for want of a key.
 type Address struct {
-	// Mailbox is the same for all addresses that lead to one mailbox or phone: what is suppressed
-	// under one of them is so under all.
+	// Mailbox is the same for all addresses that lead, or are likely to lead, to one mailbox or
+	// phone: what its owner stops under one of them is stopped under all.
 	Mailbox [][]byte
 	// Exact is the same only for spellings of one address: its owner alone lifts what was
 	// suppressed under it. Somewhere else what follows a + may be somebody else's.
 	Exact [][]byte
+}
+
+// Any is what an address may be suppressed by: its mailbox, or it alone.
+func (a Address) Any() [][]byte { return slices.Concat(a.Mailbox, a.Exact) }
+
+// Short is what stands for the mailbox where verifications are counted and refused: the
+// beginnings of its hashes.
+func (a Address) Short() (hashes [][]byte) {
+	for _, hash := range a.Mailbox {
+		hashes = append(hashes, hash[:16])
+	}
+	return hashes
 }
 
 // Hashes returns what stands for an address of a channel.

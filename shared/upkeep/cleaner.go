@@ -125,7 +125,7 @@ func (c *cleanup) steps() []step {
 		{"audit_events", "events heard of long ago: removed from the audit log", 1, c.purge(store.AuditEvents, keep.AuditEvents)},
 		{"audit_acts", "requests made for others long ago: removed from the audit log", 1, c.purge(store.AuditActs, keep.AuditEvents)},
 		{"lifted_suppressions", "suppressions lifted long ago: removed", 1, c.purge(store.LiftedSuppressions, keep.AuditEvents)},
-		{"report_events", "that providers reported of deliveries long ago: forgotten", 1, c.purge(store.ReportEvents, keep.History+reportsTrail)},
+		{"report_events", "that providers reported of deliveries long ago: forgotten", 1, c.purge(store.ReportEvents, keep.History)},
 		{"counted_events", "that events were counted long ago: forgotten, and the counts stay", 1, c.purge(store.CountedEvents, keep.AuditEvents)},
 		{"idempotency_keys", "idempotency keys that have expired: removed", 1, c.purge(store.IdempotencyKeys, keep.IdempotencyKeys)},
 		{"verifications", "what owners of addresses were asked long ago: removed", 1, c.purge(store.Verifications, keep.History)},
@@ -136,9 +136,6 @@ func (c *cleanup) steps() []step {
 }
 
 const (
-	// reportsTrail is for how much longer than a delivery it is known what was reported of it: a
-	// delivery's time begins when it was sent, or with a later dead letter's end.
-	reportsTrail = 30 * 24 * time.Hour
 	// leastAudit is as long as brokers keep events unless they are told otherwise.
 	leastAudit = 7 * 24 * time.Hour
 

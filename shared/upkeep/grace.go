@@ -59,7 +59,7 @@ func (s *Sweeper) beginGrace(ctx context.Context, userID string) error {
 		if err != nil {
 			return err
 		}
-		ask := slices.DeleteFunc(p.ListedOnly(p.Grace), func(a string) bool { return p.State(a, signIn) == preferences.Verified })
+		ask := slices.DeleteFunc(p.ListedOnly(p.Asked()), func(a string) bool { return p.State(a, signIn) == preferences.Verified })
 		if len(ask) == 0 {
 			p.Grace = nil
 			return tx.SavePreferences(ctx, userID, p)

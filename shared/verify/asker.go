@@ -84,6 +84,11 @@ func (a Asker) AskAll(ctx context.Context, tx store.Tx, r Request, addresses []s
 	for _, address := range addresses {
 		hashes[address] = AddressHashes(a.list, address)
 	}
+	if network := a.keys.NetworkHashes(r.Network); network != nil && a.limits != nil {
+		if err := tx.LockCounted(ctx, locked(network)); err != nil {
+			return 0, nil, err
+		}
+	}
 	addresses = slices.Clone(addresses)
 	slices.SortFunc(addresses, func(x, y string) int { return bytes.Compare(locked(hashes[x]), locked(hashes[y])) }) // the order of locks
 	for _, address := range addresses {
@@ -102,13 +107,13 @@ func (a Asker) AskAll(ctx context.Context, tx store.Tx, r Request, addresses []s
 
 var errNotSetUp = fault.Conflict("addresses can't be verified here: whoever runs this installation has to set VERIFY_KEY and SUPPRESSION_KEY; a program with the scope act may say that an address is verified")
 
-// locked is the hash by which an address is locked: the oldest key's, which all who run have
+// locked is the hash by which an address or a network is locked: the oldest key's, which all who run have
 // while a newer one is added.
 func locked(hashes [][]byte) []byte { return hashes[len(hashes)-1] }
 
 // ask asks one owner. refused says why it may not.
 func (a Asker) ask(ctx context.Context, tx store.Tx, r Request, address string, hashes [][]byte) (refused, err error) {
-	if err := tx.LockAddress(ctx, locked(hashes)); err != nil {
+	if err := tx.LockCounted(ctx, locked(hashes)); err != nil {
 		return nil, err
 	}
 	switch no, err := tx.IsRefused(ctx, hashes); {

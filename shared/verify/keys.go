@@ -86,10 +86,7 @@ func (k Keys) IsCode(id uuid.UUID, text string) bool {
 // AddressHashes returns what stands for an address's mailbox, by each key of the list of
 // suppressed addresses.
 func AddressHashes(list suppress.Keys, address string) (hashes [][]byte) {
-	for _, hash := range list.Hashes(preferences.ChannelOf(address), address).Mailbox {
-		hashes = append(hashes, hash[:hashSize])
-	}
-	return hashes
+	return list.Hashes(preferences.ChannelOf(address), address).Short()
 }
 
 // UserHashes returns what stands for a user.

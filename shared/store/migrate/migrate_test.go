@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"testing"
 
 	"github.com/pressly/goose/v3"
@@ -15,43 +16,99 @@ func TestMain(m *testing.M) { pgtest.Main(m, func(context.Context, string) error
 // Addresses that were there before owners were asked are in grace, and a database can go back
 // and forth.
 func TestAddressesAreInGrace(t *testing.T) {
-	ctx := t.Context()
+	d := open(t)
+	d.up(16)
+	d.exec(`insert into users (id) values ('a'), ('b')`)
+	d.exec(`insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, version)
+		values ('a', 'UTC', 'en', '{}', '{a@x.org,b@x.org}', '{+15551234567}', '[]', 1), ('b', 'UTC', 'en', '{}', '{}', '{}', '[]', 1)`)
+	for range 2 {
+		d.up(17)
+		if got, want := d.text(`select string_agg(concat_ws(' ', user_id, grace, verified, grace_until), '; ' order by user_id) from preferences`), "a {a@x.org,b@x.org,+15551234567} {}; b {} {}"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		d.exec(`insert into deliveries (id, revision, user_id, channel, target, state, next_attempt_at) values (gen_random_uuid(), 1, 'a', 'email', 'a@x.org', 'planned', now())`)
+		d.exec(`insert into notifications (id, user_id, seq, title, body) values (gen_random_uuid(), 'a', 1, 'x', '')`)
+		d.down(16)
+	}
+}
+
+// What was being sent when messages began to be counted is not counted, and so is not held: only
+// what nobody has tried yet is. A database can go back and forth.
+func TestWhatIsUnderWayIsNotCounted(t *testing.T) {
+	d := open(t)
+	d.up(22)
+	d.exec(`insert into users (id) values ('a')`)
+	plan := func(target, state string, attempts int, next, finished string) {
+		t.Helper()
+		d.exec(fmt.Sprintf(`insert into deliveries (id, revision, user_id, channel, target, state, attempts, next_attempt_at, finished_at)
+			values (gen_random_uuid(), 1, 'a', 'email', '%s', '%s', %d, %s, %s)`, target, state, attempts, next, finished))
+	}
+	plan("new", "planned", 0, "now()", "null")
+	plan("retried", "planned", 1, "now()", "null")
+	plan("leased", "sending", 1, "now()", "null")
+	plan("unsure", "unknown", 2, "now()", "null")
+	plan("done", "sent", 1, "null", "now()")
+	for range 2 {
+		d.up(23)
+		if got, want := d.text(`select string_agg(target || ' ' || counted, ', ' order by target) from deliveries where target <> 'over'`), "done 0, leased 2, new 0, retried 2, unsure 2"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		d.exec(`insert into quotas (day, kind, channel, who) values (current_date, 'user', 'email', 'a')`)
+		plan("over", "refused", 0, "null", "now()")
+		d.down(22)
+		if got, want := d.text(`select string_agg(distinct state, ', ') from deliveries where target = 'over'`), "failed"; got != want {
+			t.Errorf("what was refused is %q, want %q", got, want)
+		}
+	}
+}
+
+// database is one that is migrated by hand.
+type database struct {
+	*testing.T
+	*goose.Provider
+	db *sql.DB
+}
+
+func open(t *testing.T) database {
+	t.Helper()
 	db, err := sql.Open("pgx", pgtest.URL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { _ = db.Close() })
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations)
 	if err != nil {
 		t.Fatal(err)
 	}
-	exec := func(statement string) {
-		t.Helper()
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			t.Fatal(err)
-		}
+	return database{t, provider, db}
+}
+
+func (d database) up(version int64) {
+	d.Helper()
+	if _, err := d.UpTo(d.Context(), version); err != nil {
+		d.Fatal(err)
 	}
-	if _, err := provider.UpTo(ctx, 16); err != nil {
-		t.Fatal(err)
+}
+
+func (d database) down(version int64) {
+	d.Helper()
+	if _, err := d.DownTo(d.Context(), version); err != nil {
+		d.Fatal(err)
 	}
-	exec(`insert into users (id) values ('a'), ('b')`)
-	exec(`insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, version)
-		values ('a', 'UTC', 'en', '{}', '{a@x.org,b@x.org}', '{+15551234567}', '[]', 1), ('b', 'UTC', 'en', '{}', '{}', '{}', '[]', 1)`)
-	for range 2 {
-		if _, err := provider.UpTo(ctx, 17); err != nil {
-			t.Fatal(err)
-		}
-		var in string
-		if err := db.QueryRowContext(ctx, `select string_agg(concat_ws(' ', user_id, grace, verified, grace_until), '; ' order by user_id) from preferences`).Scan(&in); err != nil {
-			t.Fatal(err)
-		}
-		if want := "a {a@x.org,b@x.org,+15551234567} {}; b {} {}"; in != want {
-			t.Errorf("%q, want %q", in, want)
-		}
-		exec(`insert into deliveries (id, revision, user_id, channel, target, state, next_attempt_at) values (gen_random_uuid(), 1, 'a', 'email', 'a@x.org', 'planned', now())`)
-		exec(`insert into notifications (id, user_id, seq, title, body) values (gen_random_uuid(), 'a', 1, 'x', '')`)
-		if _, err := provider.DownTo(ctx, 16); err != nil {
-			t.Fatal(err)
-		}
+}
+
+func (d database) exec(statement string) {
+	d.Helper()
+	if _, err := d.db.ExecContext(d.Context(), statement); err != nil {
+		d.Fatal(err)
 	}
+}
+
+// text is a query's only answer.
+func (d database) text(query string) (answer string) {
+	d.Helper()
+	if err := d.db.QueryRowContext(d.Context(), query).Scan(&answer); err != nil {
+		d.Fatal(err)
+	}
+	return answer
 }
