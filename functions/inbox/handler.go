@@ -8,7 +8,8 @@
 // in, which can't send a token there: ?ticket=, once, within 30 s.
 //
 // A notification that is archived is not in the inbox: only ?state=archived lists it, and it
-// does not count. Whether it was read stays as it was.
+// does not count. Whether it was read stays as it was. A stream that goes on after an id tells
+// what has come since, archived meanwhile or not.
 //
 // Streams also tell changes of state, of the user's other tabs, say, from when they were
 // opened on. Those before are not told: so read what you show again whenever a stream has
