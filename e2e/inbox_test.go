@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 )
 
 // stream opens the person's event stream, which ends with ctx, and returns its
-// notifications' ids and data as they come.
+// notifications' ids and data as they come. A change of state has "change" for its id.
 func (p person) stream(ctx context.Context, query string, header ...string) <-chan [2]string {
 	p.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.sys.URL()+"/api/notifications/stream"+query, nil)
@@ -43,8 +44,11 @@ func (p person) stream(ctx context.Context, query string, header ...string) <-ch
 			case "event":
 				event = value
 			case "data":
-				if event == "notification" {
+				switch event {
+				case "notification":
 					events <- [2]string{id, value}
+				case "change":
+					events <- [2]string{event, value}
 				}
 			}
 		}
@@ -112,4 +116,100 @@ func TestLiveInbox(t *testing.T) {
 	}
 	back(t, sys)
 	want(p.stream(ctx, "", "Authorization", "Bearer "+p.token, "Last-Event-ID", last), second.ID.String())
+}
+
+// What a person does in one tab, the other shows: reading, archiving, bringing back, reading all.
+// Lists, pages and counts agree.
+func TestTwoTabs(t *testing.T) {
+	p := newPerson(t, sys)
+	ticket := func() string {
+		return "?ticket=" + ask[struct{ Ticket string }](p, "POST", "/api/notifications/ticket", nil).Ticket
+	}
+	events := p.stream(t.Context(), ticket())
+	socket, _, err := websocket.Dial(t.Context(), p.sys.URL()+"/api/notifications/ws"+ticket(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.CloseNow() }()
+	var ids []string
+	for range 3 {
+		p.create(time.Second)
+		select {
+		case e := <-events:
+			ids = append(ids, e[0])
+		case <-time.After(soon):
+			t.Fatal("nothing comes over the stream")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		defer cancel()
+		if _, message, err := socket.Read(ctx); err != nil || !strings.Contains(string(message), ids[len(ids)-1]) {
+			t.Fatalf("the socket has %s, %v", message, err)
+		}
+	}
+
+	type state struct {
+		ID         string     `json:"id"`
+		ReadAt     *time.Time `json:"read_at"`
+		ArchivedAt *time.Time `json:"archived_at"`
+	}
+	// changed waits until both tabs have been told of a change.
+	changed := func(id string, read, archived bool) {
+		t.Helper()
+		var tabs [2]state
+		select {
+		case e := <-events:
+			if err := json.Unmarshal([]byte(e[1]), &tabs[0]); err != nil || e[0] != "change" {
+				t.Fatalf("the stream has %s, %v", e, err)
+			}
+		case <-time.After(soon):
+			t.Fatal("no change comes over the stream")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		defer cancel()
+		var message struct{ Change state }
+		if _, text, err := socket.Read(ctx); err != nil || json.Unmarshal(text, &message) != nil {
+			t.Fatalf("the socket has %s, %v", text, err)
+		}
+		tabs[1] = message.Change
+		for _, tab := range tabs {
+			if tab.ID != id || (tab.ReadAt != nil) != read || (tab.ArchivedAt != nil) != archived {
+				t.Fatalf("the tabs have %+v, want %s read %v archived %v", tabs, id, read, archived)
+			}
+		}
+	}
+	want := func(unread, total int, lists map[string][]string) {
+		t.Helper()
+		if c := ask[struct{ Unread, Total int }](p, "GET", "/api/notifications/count", nil); c.Unread != unread || c.Total != total {
+			t.Errorf("%+v, want %d unread of %d", c, unread, total)
+		}
+		for query, want := range lists {
+			var got []string
+			for _, n := range ask[struct{ Notifications []state }](p, "GET", "/api/notifications"+query, nil).Notifications {
+				got = append(got, n.ID)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s lists %v, want %v", query, got, want)
+			}
+		}
+	}
+	path := func(i int) string { return "/api/notifications/" + ids[i] }
+	want(3, 3, map[string][]string{"": ids, "?state=unread": ids, "?state=archived": nil})
+	ask[state](p, "POST", path(0)+"/read", nil)
+	changed(ids[0], true, false)
+	ask[state](p, "POST", path(2)+"/archive", nil)
+	changed(ids[2], false, true)
+	want(1, 2, map[string][]string{
+		"": ids[:2], "?state=unread": ids[1:2], "?state=archived": ids[2:],
+		"?order=desc&limit=1": ids[1:2], "?order=desc&before=" + ids[1]: ids[:1],
+	})
+	ask[state](p, "DELETE", path(2)+"/archive", nil)
+	changed(ids[2], false, false)
+	want(2, 3, map[string][]string{"": ids, "?state=unread": ids[1:]})
+	if c := ask[struct{ Unread, Total int }](p, "POST", "/api/notifications/read-all", map[string]any{"up_to": ids[1]}); c.Unread != 1 || c.Total != 3 {
+		t.Errorf("after all up to the second were read: %+v", c)
+	}
+	changed(ids[1], true, false)
+	ask[state](p, "POST", path(0)+"/unread", nil)
+	changed(ids[0], false, false)
+	want(2, 3, map[string][]string{"?state=unread": {ids[0], ids[2]}})
 }

@@ -20,10 +20,22 @@ import (
 // subscriber is one connection of a client that gets notifications.
 type subscriber interface {
 	// next returns the next one. After a time without any, the error is
-	// context.DeadlineExceeded; any other says how the connection ended.
+	// context.DeadlineExceeded; any other says how the connection ended, or that a change
+	// has come.
 	next(within time.Duration) (notification, error)
+	// nextChange does the same with changes of state, and passes over notifications.
+	nextChange(within time.Duration) (change, error)
 	kill() // as a network does it
 }
+
+// change is a change of state: a notification as it is now, or that the client is to read again.
+type change struct {
+	notification
+	ReadAgain bool `json:"read_again"`
+}
+
+// errChange is what next returns instead of a change.
+var errChange = errors.New("a change has come")
 
 // dial opens a stream, an SSE or a WebSocket.
 type dial func(t testing.TB, base, token string, after *uuid.UUID) (subscriber, error)
@@ -148,25 +160,49 @@ func (s *sse) item(within time.Duration) (any, error) {
 }
 
 func (s *sse) next(within time.Duration) (n notification, err error) {
+	e, err := s.event(within)
+	if err == nil && e.name == "change" {
+		return n, errChange
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(e.data), &n)
+	}
+	if err == nil && (e.name != "notification" || e.id != n.ID.String()) {
+		err = fmt.Errorf("event %+v", e)
+	}
+	return n, err
+}
+
+func (s *sse) nextChange(within time.Duration) (c change, err error) {
+	for deadline := time.Now().Add(within); ; {
+		e, err := s.event(time.Until(deadline))
+		if err == nil && e.name == "notification" {
+			continue
+		}
+		if err == nil && (e.name != "change" || e.id != "") {
+			err = fmt.Errorf("event %+v", e)
+		}
+		if err == nil {
+			err = json.Unmarshal([]byte(e.data), &c)
+		}
+		return c, err
+	}
+}
+
+// event returns the next event after the first, start.
+func (s *sse) event(within time.Duration) (event, error) {
 	for deadline := time.Now().Add(within); ; {
 		item, err := s.item(time.Until(deadline))
 		if err != nil {
-			return n, err
+			return event{}, err
 		}
 		e, is := item.(event)
 		if is && e.id != "" {
 			s.lastID = e.id
 		}
-		if !is || e.name == "start" {
-			continue
+		if is && e.name != "start" {
+			return e, nil
 		}
-		if err := json.Unmarshal([]byte(e.data), &n); err != nil {
-			return n, err
-		}
-		if e.name != "notification" || e.id != n.ID.String() {
-			return n, fmt.Errorf("event %+v", e)
-		}
-		return n, nil
 	}
 }
 
@@ -179,7 +215,7 @@ func (s *sse) kill() {
 // socketClient is a client's side of a WebSocket.
 type socketClient struct {
 	conn     *websocket.Conn
-	messages chan any // notification or error
+	messages chan any // notification, change or error
 	cancel   context.CancelFunc
 	pings    chan struct{}
 }
@@ -227,14 +263,20 @@ func openWS(t testing.TB, address, token string) (*socketClient, error) {
 		defer close(s.messages)
 		for {
 			kind, message, err := conn.Read(ctx)
-			var n notification
+			var m struct {
+				notification
+				Change *change `json:"change"`
+			}
 			if err == nil {
 				if kind != websocket.MessageText {
 					t.Error("a message is not text")
 				}
-				err = json.Unmarshal(message, &n)
+				err = json.Unmarshal(message, &m)
 			}
-			var item any = n
+			var item any = m.notification
+			if m.Change != nil {
+				item = *m.Change
+			}
 			if err != nil {
 				item = err
 			}
@@ -251,17 +293,36 @@ func openWS(t testing.TB, address, token string) (*socketClient, error) {
 }
 
 func (s *socketClient) next(within time.Duration) (notification, error) {
-	select {
-	case item := <-s.messages:
-		switch item := item.(type) {
+	switch item := s.message(within).(type) {
+	case error:
+		return notification{}, item
+	case notification:
+		return item, nil
+	}
+	return notification{}, errChange
+}
+
+func (s *socketClient) nextChange(within time.Duration) (change, error) {
+	for deadline := time.Now().Add(within); ; {
+		switch item := s.message(time.Until(deadline)).(type) {
 		case error:
-			return notification{}, item
-		case notification:
+			return change{}, item
+		case change:
 			return item, nil
 		}
-		return notification{}, errors.New("killed")
+	}
+}
+
+// message returns the next message, or an error.
+func (s *socketClient) message(within time.Duration) any {
+	select {
+	case item := <-s.messages:
+		if item == nil {
+			return errors.New("killed")
+		}
+		return item
 	case <-time.After(within):
-		return notification{}, context.DeadlineExceeded
+		return context.DeadlineExceeded
 	}
 }
 

@@ -1,8 +1,19 @@
 // inbox serves the in-app channel: GET /api/notifications lists a user's
-// notifications, and POST /api/notifications/{id}/read marks one as read. GET
+// notifications, and GET /api/notifications/count counts them. POST
+// /api/notifications/{id}/read, /unread and /archive change the state of one, DELETE
+// /api/notifications/{id}/archive brings it back into the inbox, and POST
+// /api/notifications/read-all marks all as read up to one. GET
 // /api/notifications/stream (server-sent events) and /api/notifications/ws (a
 // WebSocket) tell them as they come; POST /api/notifications/ticket lets a browser
 // in, which can't send a token there: ?ticket=, once, within 30 s.
+//
+// A notification that is archived is not in the inbox: only ?state=archived lists it, and it
+// does not count. Whether it was read stays as it was. A stream that goes on after an id tells
+// what has come since, archived meanwhile or not.
+//
+// Streams also tell changes of state, of the user's other tabs, say, from when they were
+// opened on. Those before are not told: so read what you show again whenever a stream has
+// begun.
 //
 // A user's notifications are in one order, and become visible in it: a reader
 // that goes on after the last one it has misses none. So list first, then stream
@@ -21,6 +32,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -28,6 +41,7 @@ import (
 
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/auth"
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/live"
 	"github.com/duebell/duebell/shared/store"
@@ -59,11 +73,16 @@ func New(cfg Config) (*function.Function, error) {
 	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, hub: hub, stream: cfg.Stream}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
-			"GET /api/notifications":            h.list,
-			"POST /api/notifications/{id}/read": h.markRead,
-			"GET /api/notifications/stream":     h.events,
-			"GET /api/notifications/ws":         h.socket,
-			"POST /api/notifications/ticket":    h.issueTicket,
+			"GET /api/notifications":                 h.list,
+			"GET /api/notifications/count":           h.count,
+			"POST /api/notifications/{id}/read":      h.change(store.MarkRead),
+			"POST /api/notifications/{id}/unread":    h.change(store.MarkUnread),
+			"POST /api/notifications/{id}/archive":   h.change(store.Archive),
+			"DELETE /api/notifications/{id}/archive": h.change(store.Unarchive),
+			"POST /api/notifications/read-all":       h.readAll,
+			"GET /api/notifications/stream":          h.events,
+			"GET /api/notifications/ws":              h.socket,
+			"POST /api/notifications/ticket":         h.issueTicket,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
 		Close: func() {
@@ -78,17 +97,21 @@ type inbox struct {
 }
 
 type notification struct {
-	ID        uuid.UUID     `json:"id"`
-	TaskID    uuid.NullUUID `json:"task_id"` // null: it is about no task
-	Title     string        `json:"title"`
-	Body      string        `json:"body"`
-	CreatedAt time.Time     `json:"created_at"`
-	ReadAt    *time.Time    `json:"read_at"`
+	ID         uuid.UUID     `json:"id"`
+	TaskID     uuid.NullUUID `json:"task_id"` // null: it is about no task
+	Title      string        `json:"title"`
+	Body       string        `json:"body"`
+	CreatedAt  time.Time     `json:"created_at"`
+	ReadAt     *time.Time    `json:"read_at"`
+	ArchivedAt *time.Time    `json:"archived_at"`
 }
 
 func show(n store.Received) notification {
 	about := uuid.NullUUID{UUID: n.TaskID, Valid: n.TaskID != uuid.Nil}
-	return notification{ID: n.ID, TaskID: about, Title: n.Title, Body: n.Body, CreatedAt: n.CreatedAt, ReadAt: n.ReadAt}
+	return notification{
+		ID: n.ID, TaskID: about, Title: n.Title, Body: n.Body,
+		CreatedAt: n.CreatedAt, ReadAt: n.ReadAt, ArchivedAt: n.ArchivedAt,
+	}
 }
 
 const (
@@ -96,19 +119,19 @@ const (
 	maxLimit     = 1000
 )
 
-// list answers the newest notifications, or with ?after= those that came after
-// that one; after the nil UUID come all, from the first.
+// list answers the newest notifications of the inbox, the newest last, or with ?after= those
+// that came after that one; after the nil UUID come all, from the first. With ?order=desc it
+// answers the newest first, or with ?before= those that came before that one.
 func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
 		return err
 	}
-	q := web.Query(r)
-	after, limit := q.UUID("after"), q.Int("limit", defaultLimit, 1, maxLimit)
-	if err := q.Err(); err != nil {
+	page, err := readPage(r)
+	if err != nil {
 		return err
 	}
-	list, err := h.store.ListNotifications(r.Context(), user.ID, after, limit)
+	list, err := h.store.ListNotifications(r.Context(), user.ID, page)
 	if err != nil {
 		return err
 	}
@@ -119,18 +142,111 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, out)
 }
 
-func (h handler) markRead(w http.ResponseWriter, r *http.Request) error {
+// readPage reads which notifications are asked for.
+func readPage(r *http.Request) (p store.InboxPage, err error) {
+	q := web.Query(r)
+	state, order := q.String("state"), q.String("order")
+	p = store.InboxPage{
+		State: store.InboxState(state), After: q.UUID("after"), Before: q.UUID("before"),
+		Limit: q.Int("limit", defaultLimit, 1, maxLimit), NewestFirst: order == "desc",
+	}
+	if err := q.Err(); err != nil {
+		return p, err
+	}
+	switch {
+	case state != "" && p.State != store.Unread && p.State != store.Archived:
+		return p, fault.Invalid("state must be unread or archived, not %.40q; without it, the inbox is listed, read or not", state)
+	case order != "" && order != "asc" && order != "desc":
+		return p, fault.Invalid("order must be asc (the newest last) or desc (the newest first), not %.40q", order)
+	case p.After != nil && p.NewestFirst:
+		return p, fault.Invalid("after goes on with the order asc; with order=desc, page back with before")
+	case p.Before != nil && !p.NewestFirst:
+		return p, fault.Invalid("before pages back with order=desc; add that, or go on with after")
+	}
+	return p, nil
+}
+
+// count answers how many notifications are in the inbox, and how many of them are unread.
+func (h handler) count(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
 		return err
 	}
-	id, err := web.PathUUID(r, "id")
+	if err := web.Query(r).Err(); err != nil {
+		return err
+	}
+	return h.answerCount(w, r, user.ID)
+}
+
+func (h handler) answerCount(w http.ResponseWriter, r *http.Request, userID string) error {
+	counts, err := h.store.CountNotifications(r.Context(), userID)
 	if err != nil {
 		return err
 	}
-	n, err := h.store.MarkRead(r.Context(), user.ID, id)
+	return web.WriteJSON(w, http.StatusOK, counts)
+}
+
+// change makes a handler that changes the state of one notification, unless it has that state
+// already, and answers the notification as it is then.
+func (h handler) change(c store.InboxChange) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		user, err := h.signIn.User(r)
+		if err != nil {
+			return err
+		}
+		id, err := web.PathUUID(r, "id")
+		if err != nil {
+			return err
+		}
+		n, changed, err := h.store.ChangeNotification(r.Context(), user.ID, id, c)
+		if changed {
+			h.hint(r.Context(), user.ID)
+		}
+		if err != nil {
+			return err
+		}
+		return web.WriteJSON(w, http.StatusOK, show(n))
+	}
+}
+
+type readAllRequest struct {
+	UpTo *uuid.UUID `json:"up_to"`
+}
+
+// readAll marks as read what is unread in the inbox, up to the notification that the user has
+// seen last. What came meanwhile stays unread.
+func (h handler) readAll(w http.ResponseWriter, r *http.Request) error {
+	user, err := h.signIn.User(r)
 	if err != nil {
 		return err
 	}
-	return web.WriteJSON(w, http.StatusOK, show(n))
+	var request readAllRequest
+	if err := web.ReadJSON(w, r, &request); err != nil {
+		return err
+	}
+	if request.UpTo == nil {
+		return fault.Invalid(`up_to must be the id of the newest notification that the user has seen, as in {"up_to": "..."}`)
+	}
+	changed, err := h.store.ReadAll(r.Context(), user.ID, *request.UpTo)
+	if changed {
+		h.hint(r.Context(), user.ID)
+	}
+	if err != nil {
+		return err
+	}
+	return h.answerCount(w, r, user.ID)
+}
+
+// hintTimeout bounds a hint, which is not worth more: streams look by themselves every few
+// seconds.
+const hintTimeout = 500 * time.Millisecond
+
+// hint tells the user's streams, wherever they are, that there is a change. It does so even if
+// the client has gone.
+func (h handler) hint(ctx context.Context, userID string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hintTimeout)
+	defer cancel()
+	if err := h.store.Hint(ctx, []string{userID}); err != nil {
+		slog.DebugContext(ctx, "a notice was lost", "error", err)
+	}
 }

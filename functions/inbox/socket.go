@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -36,8 +37,8 @@ const (
 	statusUnauthorized websocket.StatusCode = 3000
 )
 
-// socket serves a WebSocket: a text message for each notification, and pings. What
-// the client sends is ignored.
+// socket serves a WebSocket: a text message for each notification, one {"change": ...} for
+// each change of state, and pings. What the client sends is ignored.
 //
 // It is closed with 1001 when the function stops, 1013 when the database is away,
 // and 3000 when the sign-in has expired. A client that does not receive, or does not
@@ -175,6 +176,10 @@ func (s *socketWire) send(_ uuid.UUID, message []byte) error {
 	ctx, cancel := s.ctx()
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageText, message)
+}
+
+func (s *socketWire) change(message []byte) error {
+	return s.send(uuid.Nil, fmt.Appendf(nil, `{"change":%s}`, message))
 }
 
 func (s *socketWire) flush() error { return nil }

@@ -90,6 +90,8 @@ func (h handler) join(r *http.Request) (client *live.Client, expiry time.Time, l
 type wire interface {
 	// send sends one notification, or keeps it until flush.
 	send(id uuid.UUID, message []byte) error
+	// change does the same with a change of state.
+	change(message []byte) error
 	flush() error
 	// heartbeat sends a sign of life.
 	heartbeat() error
@@ -116,14 +118,14 @@ func (h handler) pump(r *http.Request, client *live.Client, expiry time.Time, ou
 				return err
 			}
 		case <-client.Ready():
-			list, err := client.Take(ctx)
+			news, err := client.Take(ctx)
 			if err != nil {
 				if ctx.Err() == nil {
 					slog.WarnContext(ctx, "a stream is cut", "error", err)
 				}
 				return errAway
 			}
-			if err := sendAll(out, list); err != nil {
+			if err := sendAll(out, news); err != nil {
 				return err
 			}
 			silent.Reset(h.stream.Heartbeat)
@@ -131,17 +133,42 @@ func (h handler) pump(r *http.Request, client *live.Client, expiry time.Time, ou
 	}
 }
 
-func sendAll(out wire, list []store.Received) error {
-	for _, n := range list {
-		message, err := json.Marshal(show(n))
-		if err != nil {
-			return fmt.Errorf("encode notification %s: %w", n.ID, err)
+// readAgain is told in place of changes that are too many to be told one by one.
+var readAgain = []byte(`{"read_again":true}`)
+
+func sendAll(out wire, news live.News) error {
+	for _, n := range news.Came {
+		message, err := encode(n)
+		if err == nil {
+			err = out.send(n.ID, message)
 		}
-		if err := out.send(n.ID, message); err != nil {
+		if err != nil {
+			return err
+		}
+	}
+	for _, n := range news.Changed {
+		message, err := encode(n)
+		if err == nil {
+			err = out.change(message)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if news.ReadAgain {
+		if err := out.change(readAgain); err != nil {
 			return err
 		}
 	}
 	return out.flush()
+}
+
+func encode(n store.Received) ([]byte, error) {
+	message, err := json.Marshal(show(n))
+	if err != nil {
+		return nil, fmt.Errorf("encode notification %s: %w", n.ID, err)
+	}
+	return message, nil
 }
 
 // events serves server-sent events.
@@ -206,6 +233,11 @@ type eventWire struct {
 func (e eventWire) send(id uuid.UUID, message []byte) error {
 	// JSON has no line breaks.
 	return e.write(fmt.Appendf(nil, "id: %s\nevent: notification\ndata: %s\n\n", id, message))
+}
+
+// change has no id: that with which a client resumes stays the last notification's.
+func (e eventWire) change(message []byte) error {
+	return e.write(fmt.Appendf(nil, "event: change\ndata: %s\n\n", message))
 }
 
 func (e eventWire) heartbeat() error {

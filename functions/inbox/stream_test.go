@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -109,6 +110,106 @@ func TestStream(t *testing.T) {
 		wantTitles(w, open(w, d, s, "ada", &uuid.Nil), "0", "1", "2")
 		wantTitles(w, open(w, d, s, "ada", &list[0].ID), "1", "2")
 		wantSilence(w, open(w, d, s, "ada", &list[2].ID))
+	})
+}
+
+// wantChanges checks which changes come next, in any order, and returns them by title.
+func wantChanges(w *functiontest.World, c subscriber, want ...string) map[string]notification {
+	w.Helper()
+	got := map[string]notification{}
+	for range want {
+		change, err := c.nextChange(within)
+		if err != nil || change.ReadAgain || !slices.Contains(want, change.Title) {
+			w.Fatalf("got %+v, %v, want %q", change, err, want)
+		}
+		got[change.Title] = change.notification
+	}
+	if len(got) != len(want) {
+		w.Fatalf("got %v, want %q", got, want)
+	}
+	return got
+}
+
+// Every stream of a user is told each change, on whichever copy of the function it is; and none
+// that was before the stream, nor another user's.
+func TestTabsAgree(t *testing.T) {
+	w := functiontest.New(t)
+	one, two := functiontest.Serve(w, New), functiontest.Serve(w, New)
+	for i := range 3 {
+		tell(w, "ada", fmt.Sprint(i))
+	}
+	list := listed(w, one, "ada", "")
+	path := func(i int) string { return "/api/notifications/" + list[i].ID.String() }
+	one.As("ada", "POST", path(0)+"/archive", nil)
+
+	eve := open(w, dialSSE, one, "eve", nil)
+	tabs := map[string]subscriber{
+		"sse": open(w, dialSSE, one, "ada", nil), "ws": open(w, dialWS, two, "ada", nil),
+		"from the beginning": open(w, dialSSE, two, "ada", &uuid.Nil),
+	}
+	for i := range 3 {
+		n, err := tabs["from the beginning"].next(within)
+		if err != nil || n.Title != fmt.Sprint(i) || (n.ArchivedAt != nil) != (i == 0) {
+			t.Errorf("got %+v, %v", n, err)
+		}
+	}
+	want := func(check func(map[string]notification) bool, titles ...string) {
+		t.Helper()
+		for tab, c := range tabs {
+			if got := wantChanges(w, c, titles...); !check(got) {
+				t.Errorf("%s got %+v", tab, got)
+			}
+		}
+	}
+	two.As("ada", "POST", path(1)+"/read", nil)
+	two.As("ada", "POST", path(1)+"/read", nil) // is none
+	want(func(got map[string]notification) bool {
+		return reflect.DeepEqual(got["1"], listed(w, one, "ada", "")[0]) && got["1"].ReadAt != nil
+	}, "1")
+	one.As("ada", "POST", path(1)+"/archive", nil)
+	want(func(got map[string]notification) bool { return got["1"].ReadAt != nil && got["1"].ArchivedAt != nil }, "1")
+	one.As("ada", "DELETE", path(0)+"/archive", nil)
+	want(func(got map[string]notification) bool { return got["0"].ReadAt == nil && got["0"].ArchivedAt == nil }, "0")
+	two.As("ada", "POST", "/api/notifications/read-all", map[string]any{"up_to": list[2].ID})
+	want(func(got map[string]notification) bool { return got["0"].ReadAt != nil && got["2"].ReadAt != nil }, "0", "2")
+	one.As("ada", "POST", path(2)+"/unread", nil)
+	want(func(got map[string]notification) bool { return got["2"].ReadAt == nil }, "2")
+
+	// What comes afterwards is no change, and goes on after the last notification.
+	tell(w, "ada", "3")
+	for tab, c := range tabs {
+		if n, err := c.next(within); err != nil || n.Title != "3" {
+			t.Errorf("%s got %+v, %v", tab, n, err)
+		}
+	}
+	tell(w, "eve", "eve's")
+	wantTitles(w, eve, "eve's")
+	wantSilence(w, eve)
+}
+
+// More changes than are told one by one are told as one; a notice that was lost costs seconds.
+func TestManyChangesAreOne(t *testing.T) {
+	eachProtocol(t, func(t *testing.T, d dial) {
+		w := functiontest.New(t)
+		s := functiontest.Serve(w, New, "STREAM_LOOK_INTERVAL=100ms")
+		tell(w, "ada", "0")
+		const n = 300
+		w.Exec(fmt.Sprintf(`
+			insert into notifications (id, user_id, seq, task_id, title, body)
+			select gen_random_uuid(), 'ada', 1 + i, gen_random_uuid(), i, '' from generate_series(1, %d) i;
+			update users set last_seq = 1 + %d where id = 'ada'`, n, n))
+		c := open(w, d, s, "ada", nil)
+		list := listed(w, s, "ada", "?limit=1")
+		s.As("ada", "POST", "/api/notifications/read-all", map[string]any{"up_to": list[0].ID})
+		if got, err := c.nextChange(within); err != nil || !got.ReadAgain {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if _, _, err := w.Store.ChangeNotification(t.Context(), "ada", list[0].ID, store.MarkUnread); err != nil { // without a notice
+			t.Fatal(err)
+		}
+		if got, err := c.nextChange(within); err != nil || got.ReadAgain || got.ID != list[0].ID || got.ReadAt != nil {
+			t.Errorf("got %+v, %v", got, err)
+		}
 	})
 }
 
@@ -445,8 +546,8 @@ func (*oneUser) FindPlace(context.Context, string, *uuid.UUID) (store.Place, err
 	return store.Place{}, nil
 }
 
-func (*oneUser) NotificationsAfter(context.Context, []store.Reader, int) ([]store.Received, error) {
-	return nil, nil
+func (*oneUser) NotificationsAfter(context.Context, []store.Reader, int) (came, changed []store.Received, err error) {
+	return nil, nil, nil
 }
 
 func (*oneUser) Listen(ctx context.Context, _ func(), _ func(string)) error {
@@ -703,7 +804,7 @@ func TestEachOnceInOrder(t *testing.T) {
 	chaos.Wait()
 	for client, seen := range got {
 		user, _, _ := strings.Cut(client, " ")
-		list, err := w.Store.ListNotifications(context.Background(), user, nil, 2*each)
+		list, err := w.Store.ListNotifications(context.Background(), user, store.InboxPage{Limit: 2 * each})
 		if err != nil {
 			t.Fatal(err)
 		}

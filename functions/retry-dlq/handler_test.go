@@ -9,6 +9,7 @@ import (
 
 	"github.com/duebell/duebell/local/functiontest"
 	"github.com/duebell/duebell/local/storetest"
+	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/upkeep"
 )
@@ -31,7 +32,7 @@ func TestAnyPostSweeps(t *testing.T) {
 			if got := functiontest.Decode[upkeep.Summary](w, a, 200); got.Fired["success"] != 1 || got.Complete || got.Sentinel != "unknown" {
 				t.Errorf("%s", a.Body)
 			}
-			if list, err := w.Store.ListNotifications(t.Context(), "ada", nil, 10); err != nil || len(list) != 1 {
+			if list, err := w.Store.ListNotifications(t.Context(), "ada", store.InboxPage{Limit: 10}); err != nil || len(list) != 1 {
 				t.Errorf("%d notifications, %v", len(list), err)
 			}
 		})

@@ -63,7 +63,7 @@ func wantWoken(t *testing.T, woken *atomic.Int32) {
 // wantPlanned checks that the task's reminder has fired, and that its e-mail is left to the sender.
 func wantPlanned(w *functiontest.World, t task.Task) {
 	w.Helper()
-	if list, err := w.Store.ListNotifications(w.Context(), "ada", nil, 10); err != nil || len(list) != 1 {
+	if list, err := w.Store.ListNotifications(w.Context(), "ada", store.InboxPage{Limit: 10}); err != nil || len(list) != 1 {
 		w.Errorf("%d notifications, %v", len(list), err)
 	}
 	deliveries, err := w.Store.ListDeliveries(w.Context(), "ada", t.ID)

@@ -21,7 +21,12 @@ var Routes = []Route{
 	{"POST /api/jobs/trigger", "trigger-reminder"},
 
 	{"GET /api/notifications", "inbox"},
+	{"GET /api/notifications/count", "inbox"},
 	{"POST /api/notifications/{id}/read", "inbox"},
+	{"POST /api/notifications/{id}/unread", "inbox"},
+	{"POST /api/notifications/{id}/archive", "inbox"},
+	{"DELETE /api/notifications/{id}/archive", "inbox"},
+	{"POST /api/notifications/read-all", "inbox"},
 	{"GET /api/notifications/stream", "inbox"},
 	{"GET /api/notifications/ws", "inbox"},
 	{"POST /api/notifications/ticket", "inbox"},

@@ -673,7 +673,7 @@ func TestInboxReaderMissesNothing(t *testing.T) {
 	last := uuid.Nil
 	deadline := time.Now().Add(time.Minute)
 	for len(seen) < reminders && time.Now().Before(deadline) {
-		page, err := w.store.ListNotifications(t.Context(), "ada", &last, 7)
+		page, err := w.store.ListNotifications(t.Context(), "ada", store.InboxPage{After: &last, Limit: 7})
 		if err != nil {
 			t.Fatal(err)
 		}

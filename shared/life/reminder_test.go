@@ -272,7 +272,7 @@ func (w *world) fire(wake task.Revision) fire.Outcome {
 
 func (w *world) inbox() []store.Received {
 	w.Helper()
-	list, err := w.store.ListNotifications(w.Context(), ada.ID, nil, 1000)
+	list, err := w.store.ListNotifications(w.Context(), ada.ID, store.InboxPage{Limit: 1000})
 	if err != nil {
 		w.Fatal(err)
 	}

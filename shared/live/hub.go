@@ -40,6 +40,8 @@ type feed struct {
 	live    int   // how many of them get what the feed reads
 	seq     int64 // how far it has read; what comes after goes to the live ones
 
+	changeSeq int64 // the same of the changes
+
 	queued, reading bool
 	again           bool // woken while reading
 }
@@ -74,7 +76,7 @@ func (h *Hub) Open(ctx context.Context, user string, after *uuid.UUID) (*Client,
 		c.Close()
 		return nil, err
 	}
-	c.taken, c.seq = c.start.Seq, c.start.Seq
+	c.taken, c.seq, c.changeSeq = c.start.Seq, c.start.Seq, c.start.ChangeSeq
 	if after == nil {
 		h.mu.Lock()
 		h.attach(c)
@@ -159,6 +161,9 @@ func (h *Hub) attach(c *Client) {
 	// know what they have. It looks in any case, as nobody may have listened.
 	if f.live == 0 || c.seq < f.seq {
 		f.seq = c.seq
+	}
+	if f.live == 0 || c.changeSeq < f.changeSeq {
+		f.changeSeq = c.changeSeq
 	}
 	f.live++
 	c.live = true
@@ -260,11 +265,11 @@ func (h *Hub) readFeeds(ctx context.Context) {
 		if len(feeds) == 0 {
 			continue
 		}
-		list, err := h.source.NotificationsAfter(ctx, readers, pageSize)
+		came, changed, err := h.source.NotificationsAfter(ctx, readers, pageSize)
 		if err != nil && ctx.Err() == nil {
 			slog.ErrorContext(ctx, "can't read new notifications, so they are late", "users", len(feeds), "error", err)
 		}
-		h.deliver(feeds, readers, list, err)
+		h.deliver(feeds, readers, byUser(came), byUser(changed), err)
 	}
 }
 
@@ -279,7 +284,7 @@ func (h *Hub) dequeue() (feeds []*feed, readers []store.Reader) {
 		}
 		f.reading, f.again = true, false
 		feeds = append(feeds, f)
-		readers = append(readers, store.Reader{UserID: f.user, Seq: f.seq})
+		readers = append(readers, store.Reader{UserID: f.user, Seq: f.seq, ChangeSeq: f.changeSeq})
 	}
 	h.queue = h.queue[n:]
 	if len(h.queue) > 0 {
@@ -291,31 +296,38 @@ func (h *Hub) dequeue() (feeds []*feed, readers []store.Reader) {
 }
 
 // deliver hands out what was read for the feeds, from where the readers say.
-func (h *Hub) deliver(feeds []*feed, readers []store.Reader, list []store.Received, err error) {
+func (h *Hub) deliver(feeds []*feed, readers []store.Reader, came, changed map[string][]store.Received, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	of := make(map[string][]store.Received, len(feeds))
-	for _, n := range list {
-		of[n.UserID] = append(of[n.UserID], n)
-	}
 	for i, f := range feeds {
 		f.reading = false
 		if err != nil {
 			continue // looked for again at the next interval, not at once
 		}
-		news, from := of[f.user], readers[i].Seq
-		if len(news) > 0 {
-			for c := range f.clients {
-				c.offer(news, from)
-			}
-			if f.seq == from { // no client has joined from further back
-				f.seq = news[len(news)-1].Seq
-			}
+		news, changes, from := came[f.user], changed[f.user], readers[i]
+		for c := range f.clients {
+			c.offer(news, from.Seq)
+			c.offerChanges(changes, from.ChangeSeq, len(changes) < pageSize)
+		}
+		// Unless a client has joined from further back.
+		if len(news) > 0 && f.seq == from.Seq {
+			f.seq = news[len(news)-1].Seq
+		}
+		if len(changes) > 0 && f.changeSeq == from.ChangeSeq {
+			f.changeSeq = changes[len(changes)-1].ChangeSeq
 		}
 		if f.again || len(news) == pageSize {
 			h.look(f)
 		}
 	}
+}
+
+func byUser(list []store.Received) map[string][]store.Received {
+	of := map[string][]store.Received{}
+	for _, n := range list {
+		of[n.UserID] = append(of[n.UserID], n)
+	}
+	return of
 }
 
 // read runs a query of a client's own, a few at a time.

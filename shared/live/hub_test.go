@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type source struct {
 	mu       sync.Mutex
 	rows     map[string][]store.Received
+	changes  map[string]int64 // how many there were, by user
 	latency  time.Duration
 	jitter   func() time.Duration // comes on top, if set
 	down     bool
@@ -36,7 +38,7 @@ type source struct {
 }
 
 func newSource() *source {
-	return &source{rows: map[string][]store.Received{}, latency: time.Millisecond, cut: make(chan struct{})}
+	return &source{rows: map[string][]store.Received{}, changes: map[string]int64{}, latency: time.Millisecond, cut: make(chan struct{})}
 }
 
 // put commits a notification, and hints at it or not.
@@ -45,6 +47,21 @@ func (s *source) put(user string, hint bool) {
 	n := store.Received{Seq: int64(len(s.rows[user]) + 1)}
 	n.UserID, n.ID = user, uuid.New()
 	s.rows[user] = append(s.rows[user], n)
+	listener := s.listener
+	s.mu.Unlock()
+	if hint && listener != nil {
+		listener(user)
+	}
+}
+
+// change commits a change of some of a user's notifications, and hints at it or not.
+func (s *source) change(user string, hint bool, seqs ...int64) {
+	s.mu.Lock()
+	s.changes[user]++
+	s.rows[user] = slices.Clone(s.rows[user]) // what was read before stays as it was
+	for _, seq := range seqs {
+		s.rows[user][seq-1].ChangeSeq = s.changes[user]
+	}
 	listener := s.listener
 	s.mu.Unlock()
 	if hint && listener != nil {
@@ -72,13 +89,13 @@ func (s *source) FindPlace(_ context.Context, user string, after *uuid.UUID) (st
 	case s.down:
 		return store.Place{}, errors.New("down")
 	case after == nil:
-		return store.Place{Seq: int64(len(rows))}, nil
+		return store.Place{Seq: int64(len(rows)), ChangeSeq: s.changes[user]}, nil
 	}
 	i := slices.IndexFunc(rows, func(n store.Received) bool { return n.ID == *after })
-	return store.Place{ID: *after, Seq: int64(i + 1)}, nil
+	return store.Place{ID: *after, Seq: int64(i + 1), ChangeSeq: s.changes[user]}, nil
 }
 
-func (s *source) NotificationsAfter(_ context.Context, readers []store.Reader, limit int) (list []store.Received, err error) {
+func (s *source) NotificationsAfter(_ context.Context, readers []store.Reader, limit int) (came, changed []store.Received, err error) {
 	s.mu.Lock()
 	s.reads++
 	s.reading++
@@ -86,15 +103,18 @@ func (s *source) NotificationsAfter(_ context.Context, readers []store.Reader, l
 	down := s.down
 	for _, r := range readers {
 		rows := s.rows[r.UserID]
-		list = append(list, rows[r.Seq:min(len(rows), int(r.Seq)+limit)]...)
+		came = append(came, rows[r.Seq:min(len(rows), int(r.Seq)+limit)]...)
+		later := slices.DeleteFunc(slices.Clone(rows), func(n store.Received) bool { return n.ChangeSeq <= r.ChangeSeq })
+		slices.SortStableFunc(later, func(a, b store.Received) int { return cmp.Compare(a.ChangeSeq, b.ChangeSeq) })
+		changed = append(changed, later[max(0, len(later)-limit):]...)
 	}
 	s.wait()
 	s.reading--
 	s.mu.Unlock()
 	if down {
-		return nil, errors.New("down")
+		return nil, nil, errors.New("down")
 	}
-	return list, nil
+	return came, changed, nil
 }
 
 func (s *source) Listen(ctx context.Context, listening func(), hint func(string)) error {
@@ -163,11 +183,11 @@ func take(t *testing.T, c *Client, quiet time.Duration) (seqs []int64) {
 	for {
 		select {
 		case <-c.Ready():
-			list, err := c.Take(t.Context())
+			news, err := c.Take(t.Context())
 			if err != nil {
 				t.Error(err)
 			}
-			for _, n := range list {
+			for _, n := range news.Came {
 				seqs = append(seqs, n.Seq)
 			}
 		case <-time.After(quiet):
@@ -224,7 +244,7 @@ func TestHintIsFast(t *testing.T) {
 		time.Sleep(time.Second)
 		start := time.Now()
 		s.put("ada", true)
-		for got := []store.Received(nil); len(got) == 0; {
+		for got := (News{}); len(got.Came) == 0; {
 			<-c.Ready()
 			got, _ = c.Take(t.Context())
 		}
@@ -433,6 +453,120 @@ func TestSlowClient(t *testing.T) {
 	})
 }
 
+// takeChanges returns the Seqs of what has changed, until nothing has come for a while, and how
+// often the client is to read again.
+func takeChanges(t *testing.T, c *Client, quiet time.Duration) (seqs []int64, readAgain int) {
+	t.Helper()
+	for {
+		select {
+		case <-c.Ready():
+			news, err := c.Take(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			for _, n := range news.Changed {
+				seqs = append(seqs, n.Seq)
+			}
+			if news.ReadAgain {
+				readAgain++
+			}
+		case <-time.After(quiet):
+			return seqs, readAgain
+		}
+	}
+}
+
+// Clients are told the changes since they were opened, each once, whether or not there was a
+// notice.
+func TestChangesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		h := NewHub(s, rules, 2)
+		defer h.Close()
+		for range 5 {
+			s.put("ada", true)
+		}
+		s.change("ada", true, 1)
+		eve := open(t, h, "eve", nil)
+		defer eve.Close()
+		first, again := open(t, h, "ada", nil), open(t, h, "ada", &uuid.Nil)
+		defer first.Close()
+		defer again.Close()
+		time.Sleep(time.Second)
+		want := func(c *Client, want ...int64) {
+			t.Helper()
+			if got, readAgain := takeChanges(t, c, rules.LookInterval+time.Second); !slices.Equal(got, want) || readAgain > 0 {
+				t.Errorf("got %v, read again %d times, want %v", got, readAgain, want)
+			}
+		}
+		s.change("ada", true, 2)
+		want(first, 2)
+		s.change("ada", false, 4, 3)
+		want(first, 3, 4)
+		// One that comes later does not bring back what the others have.
+		late := open(t, h, "ada", nil)
+		defer late.Close()
+		s.change("ada", true, 5)
+		want(first, 5)
+		want(late, 5)
+		want(again, 2, 3, 4, 5) // it went live just now
+		s.setDown(true)
+		s.change("ada", false, 1)
+		time.Sleep(time.Minute)
+		s.setDown(false)
+		want(first, 1)
+		want(late, 1)
+		want(eve)
+	})
+}
+
+// Many changes at once, or a client that does not take them, cost little memory: it is told that
+// there were some, and goes on with those that come later.
+func TestManyChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		h := NewHub(s, rules, 2)
+		defer h.Close()
+		const n = 3 * pageSize
+		for range n {
+			s.put("ada", true)
+		}
+		slow, quick := open(t, h, "ada", nil), open(t, h, "ada", nil)
+		defer slow.Close()
+		defer quick.Close()
+		time.Sleep(time.Second)
+		want := func(c *Client, times int, want ...int64) {
+			t.Helper()
+			if got, readAgain := takeChanges(t, c, time.Second); !slices.Equal(got, want) || readAgain != times {
+				t.Errorf("got %v, read again %d times, want %v, %d times", got, readAgain, want, times)
+			}
+		}
+		s.change("ada", true, from(1, n)...)
+		want(quick, 1)
+		for i := range int64(n) {
+			s.change("ada", true, 1+i)
+			want(quick, 0, 1+i)
+		}
+		if len(slow.changed) > maxChanged {
+			t.Errorf("%d wait for the slow one", len(slow.changed))
+		}
+		want(slow, 1)
+		s.change("ada", true, 7)
+		want(slow, 0, 7)
+		want(quick, 0, 7)
+		// Those that nobody can see yet, and then all.
+		late := open(t, h, "ada", nil)
+		defer late.Close()
+		want(late, 0)
+		for i := range int64(2 * pageSize) {
+			s.change("ada", false, 1+i)
+		}
+		s.change("ada", true, n)
+		want(late, 1)
+		want(quick, 1)
+	})
+}
+
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource()
@@ -492,11 +626,11 @@ func TestEachOnceInOrder(t *testing.T) {
 							for alive := true; alive && n < each; {
 								select {
 								case <-c.Ready():
-									list, err := c.Take(t.Context())
+									news, err := c.Take(t.Context())
 									if err != nil {
 										t.Error(err)
 									}
-									for _, got := range list {
+									for _, got := range news.Came {
 										if got.Seq != n+1 || got.UserID != user {
 											t.Errorf("seed %d: %s got %s's %d after %d", seed, user, got.UserID, got.Seq, n)
 										}

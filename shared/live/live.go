@@ -9,7 +9,9 @@
 //
 // A user's notifications become visible in the order of their Seq, which has no
 // gaps that are filled later. So "after Seq n" misses none, and all that the Hub must
-// keep of a client is how far it has come.
+// keep of a client is how far it has come. Changes of their state have an order of the same
+// kind, ChangeSeq. Of many changes, and for a client that does not take them, the Hub says only
+// that there were some.
 package live
 
 import (
@@ -27,9 +29,9 @@ import (
 type Source interface {
 	// FindPlace returns where a reader goes on.
 	FindPlace(ctx context.Context, userID string, after *uuid.UUID) (store.Place, error)
-	// NotificationsAfter returns up to limit notifications for each reader, each
-	// reader's in order.
-	NotificationsAfter(ctx context.Context, readers []store.Reader, limit int) ([]store.Received, error)
+	// NotificationsAfter returns for each reader up to limit notifications that came, and the
+	// last of those whose state has changed, up to limit as well, each reader's in order.
+	NotificationsAfter(ctx context.Context, readers []store.Reader, limit int) (came, changed []store.Received, err error)
 	// Listen calls hint with users for whom there may be something new, until ctx
 	// ends or it can't go on, and listening once it has begun to.
 	Listen(ctx context.Context, listening func(), hint func(userID string)) error
@@ -72,4 +74,7 @@ const (
 	// maxPending is how many notifications wait for a client in memory. One that
 	// falls behind further reads the rest from the database, at its own pace.
 	maxPending = 2 * pageSize
+	// maxChanged is how many changes wait for a client in memory. One that falls behind further
+	// is told to read again.
+	maxChanged = pageSize
 )

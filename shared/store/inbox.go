@@ -3,72 +3,237 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// Received is a notification in a user's inbox.
+// Received is a notification that its user was told, whether or not it still is in the inbox.
 type Received struct {
 	Notification
-	Seq       int64 // its place in the user's order
-	CreatedAt time.Time
-	ReadAt    *time.Time
+	Seq        int64 // its place in the user's order
+	CreatedAt  time.Time
+	ReadAt     *time.Time
+	ArchivedAt *time.Time
+	// ChangeSeq is the place of the latest change of its state in the user's order of those, 0
+	// before the first.
+	ChangeSeq int64
 }
 
-const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at`
+const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at, n.archived_at, n.change_seq`
 
 func scanReceived(row pgx.CollectableRow) (n Received, err error) {
-	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt)
+	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt, &n.ArchivedAt, &n.ChangeSeq)
 	return n, err
 }
 
-// ListNotifications returns a user's notifications, the newest last: the first
-// limit ones after the given one, all of them counting if that is uuid.Nil; or,
-// if after is nil, the newest limit ones. A user's notifications become visible
-// in this order, so going on after the last one seen misses none.
-func (s *Store) ListNotifications(ctx context.Context, userID string, after *uuid.UUID, limit int) (list []Received, err error) {
+// InboxState is the state of a notification. One that is archived is not in the inbox, and is
+// not unread.
+type InboxState string
+
+// The states by which notifications are listed.
+const (
+	InInbox  InboxState = "" // read or not
+	Unread   InboxState = "unread"
+	Archived InboxState = "archived"
+)
+
+// condition is the state in SQL, of a notification n. Each has a partial index.
+func (s InboxState) condition() string {
+	switch s {
+	case Unread:
+		return `n.read_at is null and n.archived_at is null`
+	case Archived:
+		return `n.archived_at is not null`
+	}
+	return `n.archived_at is null`
+}
+
+// page is the statement that lists the user $1's notifications from the place $2 on, or back
+// from there, $3 at most.
+func (s InboxState) page(direction string) string {
+	return `select ` + receivedColumns + ` from notifications n where n.user_id = $1 and ` + s.condition() + ` and n.seq ` + direction + ` limit $3`
+}
+
+const (
+	onwards = `> $2 order by n.seq`
+	back    = `< $2 order by n.seq desc`
+)
+
+// InboxPage says which of a user's notifications are listed.
+type InboxPage struct {
+	State InboxState
+	// After is the notification after which the page begins; uuid.Nil is before the first. If it
+	// is nil, the page has the newest.
+	After *uuid.UUID
+	// Before is the notification before which the page ends; nil is after the newest. With
+	// After it means nothing.
+	Before *uuid.UUID
+	Limit  int // how many at most
+	// NewestFirst turns the order round.
+	NewestFirst bool
+}
+
+// ListNotifications returns a page of a user's notifications. They become visible in their
+// order, so going on after the last one seen misses none. The error is invalid if the user has
+// no notification After or Before.
+func (s *Store) ListNotifications(ctx context.Context, userID string, p InboxPage) (list []Received, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		if after == nil {
-			rows, _ := c.Query(ctx, `select `+receivedColumns+` from notifications n where n.user_id = $1 order by n.seq desc limit $2`, userID, limit)
+		place := func(name string, id *uuid.UUID, otherwise int64) (seq int64, err error) {
+			if id == nil {
+				return otherwise, nil
+			}
+			err = c.QueryRow(ctx, `select seq from notifications where user_id = $1 and id = $2`, userID, *id).Scan(&seq)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return 0, fault.Invalid("%s: you have no notification %s; start again without it", name, id)
+			}
+			return seq, err
+		}
+		read := func(bound string, seq int64) error {
+			rows, _ := c.Query(ctx, p.State.page(bound), userID, seq, p.Limit)
 			list, err = pgx.CollectRows(rows, scanReceived)
-			slices.Reverse(list)
 			return err
 		}
-		var seq int64
-		if *after != uuid.Nil {
-			err := c.QueryRow(ctx, `select seq from notifications where user_id = $1 and id = $2`, userID, *after).Scan(&seq)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return fault.Invalid("after: you have no notification %s; start again without it", after)
+		if p.After != nil {
+			after := p.After
+			if *after == uuid.Nil {
+				after = nil
 			}
-			if err != nil {
-				return err
+			seq, err := place("after", after, 0)
+			if err == nil {
+				err = read(onwards, seq)
 			}
+			if p.NewestFirst {
+				slices.Reverse(list)
+			}
+			return err
 		}
-		rows, _ := c.Query(ctx, `select `+receivedColumns+` from notifications n where n.user_id = $1 and n.seq > $2 order by n.seq limit $3`, userID, seq, limit)
-		list, err = pgx.CollectRows(rows, scanReceived)
+		seq, err := place("before", p.Before, math.MaxInt64)
+		if err == nil {
+			err = read(back, seq)
+		}
+		if !p.NewestFirst {
+			slices.Reverse(list)
+		}
 		return err
 	})
 	return list, err
 }
 
-// MarkRead marks a user's notification as read, now if it was not before, and
-// returns it.
-func (s *Store) MarkRead(ctx context.Context, userID string, id uuid.UUID) (n Received, err error) {
+// Counts are how many notifications a user has in the inbox: those that are not archived, and
+// those of them that are unread.
+type Counts struct {
+	Unread int64 `json:"unread"`
+	Total  int64 `json:"total"`
+}
+
+const selectCounts = `
+	select u.last_seq - coalesce(c.seen, 0), u.last_seq - coalesce(c.gone, 0)
+	from users u left join notification_counts c on c.user_id = u.id where u.id = $1`
+
+// CountNotifications returns a user's counts, which always agree with the rows. It reads two
+// rows, however many notifications there are.
+func (s *Store) CountNotifications(ctx context.Context, userID string) (n Counts, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		rows, _ := c.Query(ctx, `
-			update notifications n set read_at = coalesce(n.read_at, now())
-			where n.id = $1 and n.user_id = $2 returning `+receivedColumns, id, userID)
-		n, err = pgx.CollectExactlyOneRow(rows, scanReceived)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return fault.NotFound("there is no such notification; GET /api/notifications lists yours")
+		err := c.QueryRow(ctx, selectCounts, userID).Scan(&n.Unread, &n.Total)
+		if errors.Is(err, pgx.ErrNoRows) { // nobody has told them anything
+			return nil
 		}
 		return err
 	})
 	return n, err
+}
+
+// InboxChange is a change of a notification's state.
+type InboxChange struct{ set, unless string }
+
+// The changes. Archiving leaves it as it was whether a notification was read, so that to take
+// that back restores what was.
+var (
+	MarkRead   = InboxChange{set: `read_at = now()`, unless: `n.read_at is not null`}
+	MarkUnread = InboxChange{set: `read_at = null`, unless: `n.read_at is null`}
+	Archive    = InboxChange{set: `archived_at = now()`, unless: `n.archived_at is not null`}
+	Unarchive  = InboxChange{set: `archived_at = null`, unless: `n.archived_at is null`}
+)
+
+// statement changes those of the user $1's notifications that a selection gives, and gives all
+// of them the user's next change_seq. Like retention it locks notifications first, and then the
+// counts: so a user's changes commit in the order of change_seq. The trigger keeps the counts.
+func (c InboxChange) statement(selection string) string {
+	return fmt.Sprintf(`
+		with changed as (
+			select n.id from notifications n where n.user_id = $1 and not (%s) and %s for no key update
+		), change as (
+			insert into notification_counts as c (user_id, last_change)
+			select $1, 1 from (select count(*) as count from changed) all_locked where count > 0
+			on conflict (user_id) do update set last_change = c.last_change + 1
+			returning c.last_change
+		)
+		update notifications n set %s, change_seq = change.last_change from changed, change where n.id = changed.id`,
+		c.unless, selection, c.set)
+}
+
+// The selections.
+const (
+	theOne  = `n.id = $2`
+	allUpTo = `n.archived_at is null and n.seq <= $2 order by n.seq limit $3`
+)
+
+// ChangeNotification changes the state of one of a user's notifications, unless it has that
+// state already, and returns it as it is then. changed says whether anything was to be done;
+// then call Hint.
+func (s *Store) ChangeNotification(ctx context.Context, userID string, id uuid.UUID, change InboxChange) (n Received, changed bool, err error) {
+	err = s.exchange(ctx, func(batch *pgx.Batch) {
+		batch.Queue(change.statement(theOne), userID, id).Exec(func(tag pgconn.CommandTag) error {
+			changed = tag.RowsAffected() > 0
+			return nil
+		})
+		batch.Queue(`select `+receivedColumns+` from notifications n where n.user_id = $1 and n.id = $2`, userID, id).Query(func(rows pgx.Rows) (err error) {
+			n, err = pgx.CollectExactlyOneRow(rows, scanReceived)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return errNoNotification
+			}
+			return err
+		})
+	})
+	return n, changed && err == nil, err
+}
+
+var errNoNotification = fault.NotFound("there is no such notification; GET /api/notifications lists yours")
+
+// readAtOnce is how many notifications one transaction marks as read.
+const readAtOnce = 2000
+
+// ReadAll marks as read what is unread in a user's inbox, up to and with one notification; what
+// came after it stays unread. It works in transactions of limited size, the oldest first: if it
+// fails, call it again. changed says whether anything was to be done; then call Hint, even after
+// a failure.
+func (s *Store) ReadAll(ctx context.Context, userID string, upTo uuid.UUID) (changed bool, err error) {
+	var last int64
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		err := c.QueryRow(ctx, `select seq from notifications where user_id = $1 and id = $2`, userID, upTo).Scan(&last)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errNoNotification
+		}
+		return err
+	})
+	for n := int64(1); err == nil && n > 0; {
+		err = s.exchange(ctx, func(batch *pgx.Batch) {
+			batch.Queue(MarkRead.statement(allUpTo), userID, last, readAtOnce).
+				Exec(func(tag pgconn.CommandTag) error {
+					n = tag.RowsAffected()
+					return nil
+				})
+		})
+		changed = changed || err == nil && n > 0
+	}
+	return changed, err
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,10 +14,11 @@ import (
 )
 
 // Place is a place in the order of a user's notifications: behind the one with this
-// ID, and before all with a greater Seq.
+// ID, and before all with a greater Seq. It is one in the order of their changes, too: all
+// with a greater ChangeSeq are later.
 type Place struct {
-	ID  uuid.UUID
-	Seq int64
+	ID             uuid.UUID
+	Seq, ChangeSeq int64
 }
 
 // idSlack is how far the time in a notification's id may be from the one at which
@@ -26,65 +26,86 @@ type Place struct {
 const idSlack = time.Minute
 
 // FindPlace returns where a reader of a user's notifications goes on: behind the
-// given one; before the first if that is uuid.Nil; behind the newest if it is nil.
+// given one; before the first if that is uuid.Nil; behind the newest if it is nil. Of the
+// changes it is always behind the latest.
 //
 // A notification that is no longer there has a place too, as its id tells the time:
 // it is before everything that came later, or up to a minute earlier, so that
 // nothing is missed and little is told again. The error is invalid for an id that
 // no notification can have.
 func (s *Store) FindPlace(ctx context.Context, userID string, after *uuid.UUID) (p Place, err error) {
-	if after != nil && *after == uuid.Nil {
-		return Place{}, nil
-	}
-	if after == nil {
-		err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-			return c.QueryRow(ctx, `select id, seq from notifications where user_id = $1 order by seq desc limit 1`, userID).Scan(&p.ID, &p.Seq)
-		})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return Place{}, nil
+	place, args := `select id, seq from notifications where user_id = $1 order by seq desc limit 1`, []any{userID}
+	switch {
+	case after == nil:
+	case *after == uuid.Nil:
+		place = `select $2::uuid as id, 0 as seq`
+		args = append(args, *after)
+	default:
+		made := time.Unix(after.Time().UnixTime())
+		if after.Version() != 7 || made.After(time.Now().Add(idSlack)) {
+			return Place{}, fault.Invalid("%s is not the id of a notification; to get all of them, go on after %s", after, uuid.Nil)
 		}
-		return p, err
-	}
-	made := time.Unix(after.Time().UnixTime())
-	if after.Version() != 7 || made.After(time.Now().Add(idSlack)) {
-		return Place{}, fault.Invalid("%s is not the id of a notification; to get all of them, go on after %s", after, uuid.Nil)
-	}
-	p.ID = *after
-	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		return c.QueryRow(ctx, `
-			select coalesce(
+		place = `
+			select $2::uuid as id, coalesce(
 				(select seq from notifications where user_id = $1 and id = $2),
 				(select seq from notifications where user_id = $1 and created_at < $3 order by seq desc limit 1),
-				0)`, userID, p.ID, made.Add(-idSlack)).Scan(&p.Seq)
+				0) as seq`
+		args = append(args, *after, made.Add(-idSlack))
+	}
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `
+			select coalesce(p.id, '00000000-0000-0000-0000-000000000000'), coalesce(p.seq, 0),
+				coalesce((select last_change from notification_counts where user_id = $1), 0)
+			from (values (1)) as one left join (`+place+`) as p on true`, args...).Scan(&p.ID, &p.Seq, &p.ChangeSeq)
 	})
 	return p, err
 }
 
-// Reader is a user, and how far their notifications have been read.
+// Reader is a user, and how far their notifications and the changes of those have been read.
 type Reader struct {
-	UserID string
-	Seq    int64
+	UserID         string
+	Seq, ChangeSeq int64
 }
 
-// NotificationsAfter returns what came for some users, in one query: for each of
-// them the first limit notifications after their Seq, in the order of Seq.
-func (s *Store) NotificationsAfter(ctx context.Context, readers []Reader, limit int) (list []Received, err error) {
-	users, seqs := make([]string, len(readers)), make([]int64, len(readers))
+// NotificationsAfter returns what came for some users, and whose state has changed. For each
+// of them that is the first limit notifications after their Seq, in the order of Seq; and the
+// last limit of those that were changed after their ChangeSeq, as they are now, in the order
+// of ChangeSeq. It is one exchange with the server.
+func (s *Store) NotificationsAfter(ctx context.Context, readers []Reader, limit int) (came, changed []Received, err error) {
+	users, seqs, changes := make([]string, len(readers)), make([]int64, len(readers)), make([]int64, len(readers))
 	for i, r := range readers {
-		users[i], seqs[i] = r.UserID, r.Seq
+		users[i], seqs[i], changes[i] = r.UserID, r.Seq, r.ChangeSeq
+	}
+	collect := func(list *[]Received) func(pgx.Rows) error {
+		return func(rows pgx.Rows) (err error) {
+			*list, err = pgx.CollectRows(rows, scanReceived)
+			return err
+		}
 	}
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		rows, _ := c.Query(ctx, `
-			select `+receivedColumns+`
-			from unnest($1::text[], $2::bigint[]) as r (user_id, seq)
-			cross join lateral (
-				select * from notifications n where n.user_id = r.user_id and n.seq > r.seq order by n.seq limit $3
-			) n order by n.seq`, users, seqs, limit)
-		list, err = pgx.CollectRows(rows, scanReceived)
-		return err
+		var batch pgx.Batch
+		batch.Queue(notificationsAfter, users, seqs, limit).Query(collect(&came))
+		batch.Queue(changesAfter, users, changes, limit).Query(collect(&changed))
+		return c.SendBatch(ctx, &batch).Close()
 	})
-	return list, err
+	return came, changed, err
 }
+
+const (
+	notificationsAfter = `
+		select ` + receivedColumns + `
+		from unnest($1::text[], $2::bigint[]) as r (user_id, seq)
+		cross join lateral (
+			select * from notifications n where n.user_id = r.user_id and n.seq > r.seq order by n.seq limit $3
+		) n order by n.seq`
+	changesAfter = `
+		select ` + receivedColumns + `
+		from unnest($1::text[], $2::bigint[]) as r (user_id, change_seq)
+		cross join lateral (
+			select * from notifications n where n.user_id = r.user_id and n.change_seq > r.change_seq and n.change_seq > 0
+			order by n.change_seq desc limit $3
+		) n order by n.change_seq, n.seq`
+)
 
 // hints is the name under which Postgres passes on whom something came for.
 const hints = "duebell_inbox"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,7 @@ func tell(t *testing.T, s *store.Store, user string, n int) (list []store.Receiv
 			t.Fatal(err)
 		}
 	}
-	list, err := s.ListNotifications(t.Context(), user, &uuid.Nil, 1000)
+	list, err := s.ListNotifications(t.Context(), user, store.InboxPage{After: &uuid.Nil, Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,19 +40,60 @@ func tell(t *testing.T, s *store.Store, user string, n int) (list []store.Receiv
 
 func TestNotificationsAfter(t *testing.T) {
 	s, _ := storetest.Open(t)
-	tell(t, s, "ada", 5)
-	tell(t, s, "bob", 3)
+	adas := tell(t, s, "ada", 5)
+	bobs := tell(t, s, "bob", 3)
 	tell(t, s, "eve", 2)
-	list, err := s.NotificationsAfter(t.Context(), []store.Reader{{UserID: "ada", Seq: 2}, {UserID: "bob"}, {UserID: "nobody"}}, 2)
-	if err != nil {
+	// The second, fourth, first and, once more, fourth are the changes 1 to 4.
+	for _, i := range []int{1, 3, 0, 3} {
+		change := store.MarkRead
+		if i == 0 {
+			change = store.Archive
+		}
+		if _, _, err := s.ChangeNotification(t.Context(), "ada", adas[i].ID, change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := s.ChangeNotification(t.Context(), "bob", bobs[2].ID, store.Archive); err != nil {
 		t.Fatal(err)
 	}
-	got := map[string][]string{}
-	for _, n := range list {
-		got[n.UserID] = append(got[n.UserID], n.Title)
+	if _, _, err := s.ChangeNotification(t.Context(), "ada", adas[3].ID, store.MarkUnread); err != nil {
+		t.Fatal(err)
 	}
-	if len(got) != 2 || !slices.Equal(got["ada"], []string{"ada2", "ada3"}) || !slices.Equal(got["bob"], []string{"bob0", "bob1"}) {
-		t.Errorf("got %v", got)
+	titles := func(list []store.Received) map[string][]string {
+		got := map[string][]string{}
+		for _, n := range list {
+			got[n.UserID] = append(got[n.UserID], n.Title)
+		}
+		return got
+	}
+	for _, tt := range []struct {
+		readers       []store.Reader
+		limit         int
+		came, changed map[string][]string
+	}{
+		{
+			[]store.Reader{{UserID: "ada", Seq: 2}, {UserID: "bob"}, {UserID: "nobody"}}, 2,
+			map[string][]string{"ada": {"ada2", "ada3"}, "bob": {"bob0", "bob1"}},
+			map[string][]string{"ada": {"ada0", "ada3"}, "bob": {"bob2"}},
+		},
+		{
+			[]store.Reader{{UserID: "ada", Seq: 5}, {UserID: "bob", Seq: 3, ChangeSeq: 1}}, 10,
+			map[string][]string{},
+			map[string][]string{"ada": {"ada1", "ada0", "ada3"}},
+		},
+		{
+			[]store.Reader{{UserID: "ada", Seq: 5, ChangeSeq: 1}}, 10,
+			map[string][]string{},
+			map[string][]string{"ada": {"ada0", "ada3"}},
+		},
+	} {
+		came, changed, err := s.NotificationsAfter(t.Context(), tt.readers, tt.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(titles(came), tt.came) || !reflect.DeepEqual(titles(changed), tt.changed) {
+			t.Errorf("%+v: came %v, changed %v", tt.readers, titles(came), titles(changed))
+		}
 	}
 }
 
@@ -69,6 +111,9 @@ func TestFindPlace(t *testing.T) {
 		t.Errorf("an empty inbox: %+v", p)
 	}
 	list := tell(t, s, "ada", 6)
+	if _, err := s.ReadAll(t.Context(), "ada", list[1].ID); err != nil { // the first change
+		t.Fatal(err)
+	}
 	eves := tell(t, s, "eve", 1)[0].ID
 	// They came some minutes apart, and the ids say so.
 	c := connect(t, url)
@@ -88,12 +133,12 @@ func TestFindPlace(t *testing.T) {
 		after *uuid.UUID
 		want  store.Place
 	}{
-		"now":                         {nil, store.Place{ID: list[5].ID, Seq: 6}},
-		"the beginning":               {&uuid.Nil, store.Place{}},
-		"one that is there":           {&list[2].ID, store.Place{ID: list[2].ID, Seq: 3}},
-		"the first, purged":           {&list[0].ID, store.Place{ID: list[0].ID}},
-		"one in the middle, purged":   {&list[3].ID, store.Place{ID: list[3].ID, Seq: 3}},
-		"another's, which tells when": {&eves, store.Place{ID: eves, Seq: 6}},
+		"now":                         {nil, store.Place{ID: list[5].ID, Seq: 6, ChangeSeq: 1}},
+		"the beginning":               {&uuid.Nil, store.Place{ChangeSeq: 1}},
+		"one that is there":           {&list[2].ID, store.Place{ID: list[2].ID, Seq: 3, ChangeSeq: 1}},
+		"the first, purged":           {&list[0].ID, store.Place{ID: list[0].ID, ChangeSeq: 1}},
+		"one in the middle, purged":   {&list[3].ID, store.Place{ID: list[3].ID, Seq: 3, ChangeSeq: 1}},
+		"another's, which tells when": {&eves, store.Place{ID: eves, Seq: 6, ChangeSeq: 1}},
 	} {
 		if p := find("ada", tt.after); p != tt.want {
 			t.Errorf("%s: %+v, want %+v", what, p, tt.want)

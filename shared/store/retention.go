@@ -54,10 +54,10 @@ var (
 		table: "deliveries", age: "finished_at",
 		only: `not exists (select from dead_letters l where l.delivery_id = k.id and l.state in ('retrying', 'dead'))`,
 	}
-	// ReadNotifications are notifications that their users have read, but for the
+	// ReadNotifications are notifications that their users have read or archived, but for the
 	// latest of each user: readers that have seen it go on from there.
 	ReadNotifications = Kept{
-		table: "notifications", age: "read_at",
+		table: "notifications", age: "least(read_at, archived_at)", // the one that is there, if it is one
 		only: `k.seq < (select u.last_seq from users u where u.id = k.user_id)`,
 	}
 	// SettledDeadLetters are dead letters that nobody has to look at any more.
@@ -98,7 +98,7 @@ const KeysKept = keysKept
 
 // selection finds rows whose time began longer than $1 ago, $2 at most.
 func (k Kept) selection(column string) string {
-	return fmt.Sprintf(`select k.%[1]s from %[2]s k where k.%[3]s < now() - $1::interval and %[4]s order by k.%[3]s limit $2`, column, k.table, k.age, k.only)
+	return fmt.Sprintf(`select k.%[1]s from %[2]s k where %[3]s < now() - $1::interval and %[4]s order by %[3]s limit $2`, column, k.table, k.age, k.only)
 }
 
 // deletion deletes rows by where they lie, which their locks keep as it is.

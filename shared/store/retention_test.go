@@ -22,7 +22,7 @@ var kinds = map[string]struct {
 	"deleted tasks":        {store.DeletedTasks, "tasks_deleted"},
 	"removed reminders":    {store.RemovedReminders, "reminders_removed"},
 	"finished deliveries":  {store.FinishedDeliveries, "deliveries_finished"},
-	"read notifications":   {store.ReadNotifications, "notifications_read"},
+	"read notifications":   {store.ReadNotifications, "notifications_done"},
 	"settled dead letters": {store.SettledDeadLetters, "dead_letters_settled"},
 	"audit events":         {store.AuditEvents, "audit_events_by_age"},
 	"audit acts":           {store.AuditActs, "audit_acts_by_age"},
@@ -187,6 +187,34 @@ func TestPurgeByAge(t *testing.T) {
 		if n := count(t, c, tt.left); n != tt.want || n != count(t, c, tt.kind.Table()) {
 			t.Errorf("%s: %d rows left, want %d", tt.kind.Table(), n, tt.want)
 		}
+	}
+}
+
+// A notification's time begins when it was read or archived, whichever came first; and what is
+// removed is counted no longer.
+func TestPurgeOfAnInbox(t *testing.T) {
+	s, url := storetest.Open(t)
+	c := connect(t, url)
+	list := tell(t, s, "ada", 7)
+	for i, set := range []string{
+		`archived_at = now() - interval '31 d'`,
+		`archived_at = now() - interval '29 d'`,
+		`read_at = now() - interval '31 d', archived_at = now()`,
+		`read_at = now(), archived_at = now() - interval '31 d'`,
+		`read_at = now() - interval '29 d'`,
+		`created_at = now() - interval '31 d'`,
+		`archived_at = now() - interval '31 d'`, // the latest
+	} {
+		exec(t, c, `update notifications set `+set+` where id = $1`, list[i].ID)
+	}
+	if n, err := s.Purge(t.Context(), store.ReadNotifications, 30*day, 10); err != nil || n != 3 {
+		t.Errorf("purged %d, %v", n, err)
+	}
+	if n := count(t, c, `notifications where seq in (2, 5, 6, 7)`); n != 4 || n != count(t, c, `notifications`) {
+		t.Errorf("%d of those to be kept are left", n)
+	}
+	if n, err := s.CountNotifications(t.Context(), "ada"); err != nil || n != (store.Counts{Unread: 1, Total: 2}) {
+		t.Errorf("%+v, %v", n, err)
 	}
 }
 

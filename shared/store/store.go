@@ -2,8 +2,9 @@
 // deliveries and notifications. It holds all the SQL and none of the rules;
 // packages schedule, fire, deliver and upkeep compose the two.
 //
-// A row is always locked in the order task, reminder, leftover job, delivery, user, and
-// several of one kind in the order of their ids. Errors are faults: not_found for
+// A row is always locked in the order task, reminder, leftover job, delivery, user,
+// notification, counts of notifications, and several of one kind in the order of their ids;
+// notifications in their users' order. Errors are faults: not_found for
 // what isn't there or is another user's, unavailable while the database is away.
 package store
 

@@ -30,7 +30,7 @@ type Inventory interface {
 type CleanupRules struct {
 	DeletedTasks      time.Duration `env:"KEEP_DELETED_TASKS" envDefault:"720h" help:"how long a deleted task is kept, with its reminders and deliveries, until its rows are removed"`
 	History           time.Duration `env:"KEEP_HISTORY" envDefault:"2160h" help:"how long deliveries are kept after they were sent, failed or cancelled, and reminders that a task no longer has"`
-	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification stays in the inbox after it was read; the latest one of each user always does"`
+	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification is kept after it was read or archived; the latest one of each user always is"`
 	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded; its delivery may go before it, and take it along"`
 	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long the audit log keeps an event, or a request that was made for another user, a suppression is kept after it was lifted, and analytics remembers that an event was counted: longer than the broker keeps it"`
 	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
@@ -121,7 +121,7 @@ func (c *cleanup) steps() []step {
 		{"finished_deliveries", "deliveries finished long ago: removed", 1, c.purge(store.FinishedDeliveries, keep.History)},
 		{"removed_reminders", "reminders that their tasks have not had for long: removed", 1, c.purge(store.RemovedReminders, keep.History)},
 		{"deleted_tasks", "tasks deleted long ago: removed with all that is theirs", 1, c.purge(store.DeletedTasks, keep.DeletedTasks)},
-		{"read_notifications", "notifications read long ago: removed", 1, c.purge(store.ReadNotifications, keep.ReadNotifications)},
+		{"read_notifications", "notifications read or archived long ago: removed", 1, c.purge(store.ReadNotifications, keep.ReadNotifications)},
 		{"audit_events", "events heard of long ago: removed from the audit log", 1, c.purge(store.AuditEvents, keep.AuditEvents)},
 		{"audit_acts", "requests made for others long ago: removed from the audit log", 1, c.purge(store.AuditActs, keep.AuditEvents)},
 		{"lifted_suppressions", "suppressions lifted long ago: removed", 1, c.purge(store.LiftedSuppressions, keep.AuditEvents)},

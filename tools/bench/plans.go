@@ -135,6 +135,9 @@ func (w *world) everything(ctx context.Context) error {
 			{"PATCH", "/api/tasks/" + task.ID, fmt.Sprintf(`{"due_date":%q,"reminders":["0s","5m"]}`, soon.Add(2*time.Hour).Format(time.RFC3339))},
 			{"GET", "/api/notifications", ""},
 			{"GET", "/api/notifications?after=01a20dd0-b585-7d53-8b12-7a2c1c952027&limit=5", ""},
+			{"GET", "/api/notifications?state=unread&order=desc", ""},
+			{"GET", "/api/notifications?state=archived", ""},
+			{"GET", "/api/notifications/count", ""},
 			{"DELETE", "/api/tasks/" + task.ID, ""},
 		} {
 			if _, err := call(request[0], request[1], request[2]); err != nil && !strings.Contains(err.Error(), "?after=") {

@@ -77,6 +77,9 @@ func check(ctx context.Context, args []string) error {
 			saw, err = c.run(limited, l)
 			cancel()
 		}
+		if ctx.Err() != nil { // those that are left would change things, and then fail
+			return fmt.Errorf("broken off at: %s", c.name)
+		}
 		took := time.Since(began).Round(time.Second)
 		if err != nil {
 			failed++

@@ -36,8 +36,8 @@ type Applied struct {
 	Duration time.Duration
 }
 
-// Up applies the migrations that the database lacks, each in its own
-// transaction, and returns those. It takes a lock in the database, so that
+// Up applies the migrations that the database lacks, and returns those. Each is one
+// transaction, but for those that say so, which can run again where they broke off. It takes a lock in the database, so that
 // several copies may run at once: one works, the others wait and find nothing
 // left to do.
 func Up(ctx context.Context, databaseURL string) ([]Applied, error) {

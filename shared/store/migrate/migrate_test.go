@@ -112,3 +112,61 @@ func (d database) text(query string) (answer string) {
 	}
 	return answer
 }
+
+// Inboxes that were there before anything was counted are counted, while functions of before go
+// on with them. A migration that broke off can run again, and a database can go back and forth.
+func TestInboxesAreCounted(t *testing.T) {
+	d := open(t)
+	const before, counted = 24, 25
+	d.up(before)
+	d.exec(`insert into users (id, last_seq) values ('read some', 40), ('read nothing', 40), ('all purged', 40), ('told nothing', 0)`)
+	d.exec(`
+		insert into notifications (id, user_id, seq, title, body, read_at)
+		select gen_random_uuid(), id, n, 'x', '', case when id = 'read some' and n % 3 = 0 then now() end
+		from users, generate_series(1, 40) n where id like 'read %' and n % 7 > 0`)
+
+	exec := func(statement string) { // in another goroutine, which may not end the test
+		if _, err := d.db.ExecContext(t.Context(), statement); err != nil {
+			t.Error(err)
+		}
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			exec(`
+				with next as (update users set last_seq = last_seq + 1 returning id, last_seq)
+				insert into notifications (id, user_id, seq, title, body) select gen_random_uuid(), id, last_seq, 'x', '' from next`)
+			exec(`update notifications set read_at = now() where id in (select id from notifications order by random() limit 2)`)
+			exec(`delete from notifications where id in (select id from notifications order by random() limit 1)`)
+		}
+	}()
+	d.up(counted)
+	close(stop)
+	<-stopped
+	agree := func(when string) {
+		t.Helper()
+		var counts, rows string
+		err := d.db.QueryRowContext(t.Context(), `
+			select string_agg(format('%s: %s of %s', u.id, u.last_seq - coalesce(c.seen, 0), u.last_seq - coalesce(c.gone, 0)), '; ' order by u.id),
+				string_agg(format('%s: %s of %s', u.id, r.unread, r.total), '; ' order by u.id)
+			from users u left join notification_counts c on c.user_id = u.id
+			cross join lateral (select count(*) filter (where read_at is null) as unread, count(*) as total from notifications n where n.user_id = u.id) r`).Scan(&counts, &rows)
+		if err != nil || counts != rows {
+			t.Errorf("%s %s are counted, and there are %s; %v", when, counts, rows, err)
+		}
+	}
+	agree("while others write")
+	d.exec(`delete from goose_db_version where version_id = 25`)
+	d.up(counted)
+	agree("the second time")
+	d.down(before)
+	d.exec(`update notifications set read_at = null where seq % 2 = 0`)
+	d.up(counted)
+	agree("back and forth")
+}
