@@ -10,7 +10,8 @@ import { TaskScreen } from "./screens/tasks/task"
 import { TasksScreen } from "./screens/tasks/tasks"
 import { start, type Session, type SignedOut } from "./sign-in"
 import { language, t } from "./text"
-import { asProblem, SharedProvider, type Shared } from "./ui/context"
+import { sameClock } from "./times"
+import { asProblem, SharedProvider, useShared, type Shared } from "./ui/context"
 import { InboxIcon, OperatorsIcon, PreferencesIcon, TasksIcon } from "./ui/icons"
 import { Button, Empty, Loading, Screen, Trouble } from "./ui/parts"
 
@@ -152,9 +153,43 @@ function Shell({ session, count, store }: { session: Session; count: number; sto
         </div>
       </nav>
       <main id="content" tabIndex={-1}>
+        <ZoneOffer />
         <CurrentScreen key={path} path={path} store={store} operator={session.operator} />
       </main>
     </div>
+  )
+}
+
+const keptZone = "duebell.zone-kept"
+
+/** Offers to take the zone of this device, where it is another than the preferences'. */
+function ZoneOffer() {
+  const { client, preferences, setPreferences, zone, say } = useShared()
+  const theirs = Intl.DateTimeFormat().resolvedOptions().timeZone
+  const [kept, setKept] = useState(localStorage.getItem(keptZone))
+  if (theirs === zone || kept === `${theirs} ${zone}` || sameClock(theirs, zone)) return null
+  const keep = () => {
+    localStorage.setItem(keptZone, `${theirs} ${zone}`)
+    setKept(`${theirs} ${zone}`)
+  }
+  const take = async () => {
+    try {
+      const saved = await answered(client.PUT("/api/preferences", {
+        params: { header: { "If-Match": preferences.etag } }, body: { ...preferences.value, time_zone: theirs },
+      }))
+      setPreferences(saved.data, saved.etag)
+    } catch (error) {
+      say(t().problem(asProblem(error)), "problem")
+    }
+  }
+  return (
+    <aside class="offer">
+      <p>{t().preferences.zoneDiffers(zone, theirs)}</p>
+      <div class="actions">
+        <Button onClick={() => void take()}>{t().preferences.takeZone(theirs)}</Button>
+        <Button kind="quiet" onClick={keep}>{t().preferences.keepZone}</Button>
+      </div>
+    </aside>
   )
 }
 

@@ -19,6 +19,12 @@ export function localOf(instant: string | Date, zone: string): string {
   return new Date(at + offsetAt(at, zone)).toISOString().slice(0, 16)
 }
 
+/** Whether clocks in two zones show the same, all through this year: UTC and Etc/UTC do. */
+export function sameClock(one: string, other: string): boolean {
+  const now = Date.now()
+  return Array.from({ length: 12 }, (_, month) => now + month * 30 * 86_400_000).every((at) => offsetAt(at, one) === offsetAt(at, other))
+}
+
 const formats = new Map<string, Intl.DateTimeFormat>()
 
 function format(language: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {

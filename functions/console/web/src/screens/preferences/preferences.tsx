@@ -13,7 +13,7 @@ import "./preferences.css"
 type Save = (change: PreferencesInput) => Promise<boolean>
 
 export function PreferencesScreen() {
-  const { client, preferences, setPreferences, say } = useShared()
+  const { client, session, preferences, setPreferences, say } = useShared()
   const { value, etag } = preferences
   const text = t().preferences
   const save: Save = async (change) => {
@@ -40,6 +40,10 @@ export function PreferencesScreen() {
       <Devices value={value} save={save} />
       <Webhook value={value} save={save} />
       <Place value={value} save={save} />
+      <section class="card narrow-only">
+        <p>{t().signedInAs(session.name)}</p>
+        <Button onClick={session.signOut}>{t().signOut}</Button>
+      </section>
     </Screen>
   )
 }
