@@ -75,7 +75,9 @@ function Console({ session }: { session: Session }) {
     return () => clearTimeout(timer)
   }, [notice])
   useEffect(() => {
-    const timer = setTimeout(session.renew, Math.max(session.expiresAt - Date.now() - 10_000, 0))
+    // Some seconds early; never at once, whatever a token says; and no later than a timer can be set for.
+    const wait = Math.min(Math.max(session.expiresAt - Date.now() - 10_000, 30_000), 2 ** 31 - 1)
+    const timer = setTimeout(session.renew, wait)
     return () => clearTimeout(timer)
   }, [session])
 
@@ -142,7 +144,7 @@ function Shell({ session, count, store }: { session: Session; count: number; sto
               <a href={to(path)} aria-current={shown?.path === path ? "page" : undefined}>
                 <Icon />
                 <span>{title}</span>
-                {path === "/inbox" && count > 0 && <span class="count" aria-label={t().inbox.unread(count)}>{count}</span>}
+                {path === "/inbox" && count > 0 && <><span class="count" aria-hidden="true">{count}</span><span class="visually-hidden">{t().inbox.unread(count)}</span></>}
               </a>
             </li>
           ))}

@@ -75,6 +75,7 @@ export const de: Texts = {
       reminders: "Erinnern", channels: "Wege", byPreferences: "Wie in meinen Einstellungen", chosen: "Nur auf diesen", more: "Mehr",
       addReminder: "Weitere Erinnerung", completed: "Erledigt",
     },
+    conflict: "Diese Aufgabe wurde anderswo geändert. Jetzt siehst du die neueste.",
     preset: { soon: "In 10 Minuten", hour: "In einer Stunde", tomorrow: "Morgen, 9:00" },
     before: {
       "0s": "zum Termin", "5m": "5 Minuten vorher", "10m": "10 Minuten vorher", "30m": "30 Minuten vorher",

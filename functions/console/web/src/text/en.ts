@@ -75,6 +75,7 @@ export const en = {
       reminders: "Remind me", channels: "Channels", byPreferences: "As in my preferences", chosen: "Only on these", more: "More",
       addReminder: "Another reminder", completed: "Completed",
     },
+    conflict: "This task was changed elsewhere. The newest is shown now.",
     preset: { soon: "In 10 minutes", hour: "In an hour", tomorrow: "Tomorrow, 9:00" },
     before: {
       "0s": "at the due time", "5m": "5 minutes before", "10m": "10 minutes before", "30m": "30 minutes before",

@@ -23,6 +23,7 @@ export class InboxStore {
   private limit = firstPage
   private live?: Live
   private closed = false
+  private turn = 0 // of reloads
 
   constructor(
     private readonly client: Client,
@@ -62,9 +63,14 @@ export class InboxStore {
   retry = () => void this.begin()
 
   private async reload() {
+    const turn = ++this.turn
+    const before = new Set(this.state.items?.map((n) => n.id))
     try {
       const { notifications } = await ok(this.client.GET("/api/notifications", { params: { query: { limit: this.limit } } }))
-      this.set({ items: notifications.toReversed(), more: notifications.length === this.limit && this.limit < most, problem: undefined })
+      if (turn !== this.turn) return // a later one has been asked for
+      const listed = new Set(notifications.map((n) => n.id))
+      const meanwhile = (this.state.items ?? []).filter((n) => !before.has(n.id) && !listed.has(n.id))
+      this.set({ items: [...meanwhile, ...notifications.toReversed()], more: notifications.length === this.limit && this.limit < most, problem: undefined })
     } catch (error) {
       if (!(error instanceof Problem)) throw error
       this.set({ problem: error })

@@ -147,7 +147,7 @@ function Bars({ days }: { days: readonly Day[] }) {
   const date = (day: string) => new Intl.DateTimeFormat(locale(), { day: "numeric", month: "short", timeZone: "UTC" }).format(Date.parse(day))
   return (
     <table class="bars">
-      <thead><tr><th scope="col">{text.day}</th><th scope="col">{text.reminders}</th><th class="visually-hidden" /></tr></thead>
+      <thead><tr><th scope="col">{text.day}</th><th scope="col">{text.reminders}</th><td /></tr></thead>
       <tbody>
         {days.map((day) => (
           <tr key={day.day}>

@@ -1,12 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks"
-import { ok, type Task } from "../../api/client"
+import { ok, type Problem, type Task } from "../../api/client"
 import { to } from "../../router"
 import { t } from "../../text"
 import { dayFromNow } from "../../times"
 import { asProblem, useNow, useShared } from "../../ui/context"
 import { BellIcon } from "../../ui/icons"
 import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
-import type { Problem } from "../../api/client"
 import { emptyDraft, inputOf, TaskForm, type Draft } from "./form"
 import "./tasks.css"
 
@@ -16,20 +15,70 @@ type DueFilter = "any" | "overdue" | "today" | "week"
 export function TasksScreen() {
   const [state, setState] = useState<StateFilter>("open")
   const [due, setDue] = useState<DueFilter>("any")
-  const [created, setCreated] = useState<Task[]>([])
+  const list = useTasks(state, due)
   const text = t().tasks
   return (
     <Screen title={text.title}>
       <section class="card" aria-label={text.new}>
-        <NewTask onCreated={(task) => setCreated([task, ...created])} />
+        <NewTask onCreated={list.add} />
       </section>
       <div class="bar">
         <Choice label={text.state.label} value={state} options={{ open: text.state.open, completed: text.state.completed, all: text.state.all }} onChange={setState} />
         <Choice label={text.due.label} value={due} options={{ any: text.due.any, overdue: text.due.overdue, today: text.due.today, week: text.due.week }} onChange={setDue} />
       </div>
-      <TaskList key={state + due} state={state} due={due} created={created} />
+      {list.tasks?.length === 0 && <Empty title={text.empty} text={state === "open" && due === "any" ? text.emptyText : text.emptyFiltered} />}
+      {!list.tasks && !list.problem && <Loading />}
+      {list.tasks && list.tasks.length > 0 && (
+        <ul class="tasks">
+          {list.tasks.map((task) => <Row key={task.id} task={task} onComplete={() => void list.complete(task)} />)}
+        </ul>
+      )}
+      {list.problem && <Trouble problem={list.problem} retry={() => void list.load()} />}
+      {list.more && <Button onClick={() => void list.load()}>{t().more}</Button>}
     </Screen>
   )
+}
+
+/** The tasks that fit the filters, page by page, the newest first. */
+function useTasks(state: StateFilter, due: DueFilter) {
+  const { client, zone, say } = useShared()
+  const [tasks, setTasks] = useState<Task[]>()
+  const [cursor, setCursor] = useState<string | null>(null)
+  const [problem, setProblem] = useState<Problem>()
+  const turn = useRef(0) // what was asked for with other filters comes too late
+
+  const load = async (after = cursor) => {
+    const mine = ++turn.current
+    setProblem(undefined)
+    try {
+      const page = await ok(client.GET("/api/tasks", { params: { query: { ...filter(state, due, zone), cursor: after ?? undefined } } }))
+      if (mine !== turn.current) return
+      setTasks((old) => [...(after ? (old ?? []) : []), ...page.tasks])
+      setCursor(page.next_cursor)
+    } catch (error) {
+      if (mine === turn.current) setProblem(asProblem(error))
+    }
+  }
+  useEffect(() => {
+    setTasks(undefined)
+    setCursor(null)
+    void load(null)
+  }, [state, due])
+
+  const replace = (by: Task) => setTasks((old) => old?.map((one) => (one.id === by.id ? by : one)))
+  /** Completes a task or reopens it: at once here, and then there. */
+  const complete = async (task: Task) => {
+    const path = { task_id: task.id }
+    replace({ ...task, completed: !task.completed })
+    try {
+      replace(await ok(client.PATCH("/api/tasks/{task_id}", { params: { path }, body: { completed: !task.completed, version: task.version } })))
+    } catch (error) {
+      const why = asProblem(error)
+      replace(why.status === 412 ? await ok(client.GET("/api/tasks/{task_id}", { params: { path } })).catch(() => task) : task)
+      say(why.status === 412 ? t().tasks.conflict : t().problem(why), "problem")
+    }
+  }
+  return { tasks, problem, more: cursor !== null, load, complete, add: (task: Task) => setTasks((old) => [task, ...(old ?? [])]) }
 }
 
 function NewTask({ onCreated }: { onCreated(task: Task): void }) {
@@ -61,62 +110,6 @@ function NewTask({ onCreated }: { onCreated(task: Task): void }) {
     <>
       <TaskForm draft={draft} onDraft={change} onSubmit={() => void submit()} busy={busy} action={t().add} />
       {problem && <Trouble problem={problem} />}
-    </>
-  )
-}
-
-function TaskList({ state, due, created }: { state: StateFilter; due: DueFilter; created: Task[] }) {
-  const { client, zone, say } = useShared()
-  const [tasks, setTasks] = useState<Task[]>()
-  const [cursor, setCursor] = useState<string | null>(null)
-  const [problem, setProblem] = useState<Problem>()
-  const text = t().tasks
-
-  const load = async (after?: string) => {
-    setProblem(undefined)
-    try {
-      const page = await ok(client.GET("/api/tasks", { params: { query: { ...filter(state, due, zone), cursor: after } } }))
-      setTasks((old) => [...(after ? (old ?? []) : []), ...page.tasks])
-      setCursor(page.next_cursor)
-    } catch (error) {
-      setProblem(asProblem(error))
-    }
-  }
-  useEffect(() => void load(), [])
-
-  const complete = async (task: Task) => {
-    const replace = (by: Task) => setTasks((old) => old?.map((one) => (one.id === by.id ? by : one)))
-    replace({ ...task, completed: !task.completed })
-    try {
-      replace(await ok(client.PATCH("/api/tasks/{task_id}", {
-        params: { path: { task_id: task.id } }, body: { completed: !task.completed, version: task.version },
-      })))
-    } catch (error) {
-      replace(task)
-      const why = asProblem(error)
-      say(why.status === 412 ? t().task.conflict : t().problem(why), "problem")
-    }
-  }
-
-  // What was just added is on top, whatever the filters.
-  const known = new Set(tasks?.map((task) => task.id))
-  const shown = tasks && [...created.filter((task) => !known.has(task.id)), ...tasks]
-  useEffect(() => {
-    if (tasks && created[0] && !known.has(created[0].id)) setTasks([created[0], ...tasks])
-  }, [created[0]?.id])
-  return (
-    <>
-      {shown?.length === 0 && (state === "open" && due === "any"
-        ? <Empty title={text.empty} text={text.emptyText} />
-        : <Empty title={text.empty} text={text.emptyFiltered} />)}
-      {!shown && !problem && <Loading />}
-      {shown && shown.length > 0 && (
-        <ul class="tasks">
-          {shown.map((task) => <Row key={task.id} task={task} onComplete={() => void complete(task)} />)}
-        </ul>
-      )}
-      {problem && <Trouble problem={problem} retry={() => void load(cursor ?? undefined)} />}
-      {cursor && <Button onClick={() => void load(cursor)}>{t().more}</Button>}
     </>
   )
 }
