@@ -12,6 +12,7 @@ RUN   ?=
 CLUSTER ?=
 TOOL  := go tool -modfile=tools/go.mod
 TESTS := $(TOOL) gotestsum --format pkgname --hide-summary=skipped --
+WEB   := functions/console/web
 
 .DEFAULT_GOAL := help
 
@@ -21,16 +22,35 @@ run: build ## Run the whole system here, and show a reminder arriving (PORT=8080
 
 .PHONY: build
 build: ## Build the functions and the duebell program into build/bin
+	@if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)' 2>/dev/null || ! npm --version >/dev/null 2>&1; then \
+		echo "The console is left out: it needs Node 20.19 or later with npm, from https://nodejs.org or your system's packages. Then make run has it."; \
+	elif ! $(MAKE) --no-print-directory console; then echo "The console is left out, or is that of before: npm says above why."; fi
 	@echo "Building the functions ..."
 	@mkdir -p build/bin
 	@go build -o build/bin/ ./cmd/... ./functions/...
 
+.PHONY: console
+console: $(WEB)/dist/index.html ## Build the console's web part, if it has changed (needs Node 20.19 and npm)
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.package-lock.json $(shell find $(WEB) \( -name node_modules -o -name dist -o -name test \) -prune -o -type f -print)
+	@echo "Building the console ..."
+	@npm run build --prefix $(WEB) --silent
+
+$(WEB)/node_modules/.package-lock.json: $(WEB)/package-lock.json
+	@npm ci --prefix $(WEB) --silent
+	@touch $@
+
+.PHONY: console-test
+console-test: build console ## Test the console in a real Chromium, on the whole system (apt-get install chromium)
+	@go run ./cmd/duebell runtime
+	@cd $(WEB) && node --test --test-concurrency=1 test/unit/*.test.js test/browser/*.test.js
+
 .PHONY: test
-test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr (needs Node 20 and npm, too)
+test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr, the console in Chromium (needs Node 20.19 and npm, too)
 	@npm ci --prefix tools/peers --silent
 	@go run ./cmd/duebell runtime
 	@$(TESTS) -count=1 -timeout 30m ./...
-	@$(MAKE) --no-print-directory manifests-check images-check fuzz
+	@$(MAKE) --no-print-directory manifests-check images-check console-test fuzz
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither Postgres nor Dapr
@@ -43,7 +63,7 @@ manifests-check: ## Hold the manifests against Kubernetes, Knative, Dapr, Promet
 	@go -C tools/cluster test -count=1 .
 
 .PHONY: images
-images: ## Build all images without Docker, into build/images (REPO=registry/path publishes them)
+images: console ## Build all images without Docker, into build/images (REPO=registry/path publishes them)
 	@go -C tools/images build -o ../../build/bin/images .
 	@build/bin/images -platforms $(PLATFORMS) -repo "$(REPO)"
 
@@ -98,7 +118,7 @@ fmt: ## Format the code
 
 .PHONY: clean
 clean: ## Remove what was built, and the local system's data
-	@rm -rf build .duebell
+	@rm -rf build .duebell $(WEB)/dist $(WEB)/node_modules
 
 .PHONY: help
 help: ## Show this

@@ -2,6 +2,8 @@ module github.com/duebell/duebell
 
 go 1.26.4
 
+ignore ./functions/console/web/node_modules
+
 require (
 	charm.land/lipgloss/v2 v2.0.6
 	cloud.google.com/go/auth v0.24.3

@@ -38,10 +38,8 @@ done
 func typed(t *testing.T, page string) (calls [][]string) {
 	t.Helper()
 	dir, bin := t.TempDir(), t.TempDir()
-	for _, folder := range []string{"manifests", "functions"} {
-		if err := os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join(root, folder))); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.CopyFS(filepath.Join(dir, "manifests"), os.DirFS(filepath.Join(root, "manifests"))); err != nil {
+		t.Fatal(err)
 	}
 	for _, program := range []string{"kubectl", "helm", "curl", "psql", "make", "openssl", "cosign"} {
 		if err := os.WriteFile(filepath.Join(bin, program), []byte(stub), 0o755); err != nil {

@@ -74,7 +74,7 @@ func up(ctx context.Context, args []string) error {
 	}
 	if ctx.Err() == nil {
 		envFile := filepath.Join(*dir, "dev.env")
-		out.text("Duebell serves at "+sys.URL()+" until Ctrl-C. Try it in another terminal:",
+		out.text("Duebell serves at "+sys.URL()+" until Ctrl-C. Open that in a browser, or try it in another terminal:",
 			"",
 			"  source "+envFile,
 			`  curl -s $DUEBELL_URL/api/tasks -H "Authorization: Bearer $DUEBELL_TOKEN" -H "Content-Type: application/json" \`,

@@ -6,7 +6,7 @@ type Route struct {
 	Pattern, Function string
 }
 
-// Routes is Duebell's whole HTTP API, as one host's paths.
+// Routes is Duebell's whole HTTP API, and the console, as one host's paths.
 var Routes = []Route{
 	{"POST /api/tasks", "create-task"},
 	{"POST /api/tasks/batch", "create-tasks-batch"},
@@ -56,4 +56,8 @@ var Routes = []Route{
 	{"GET /api/analytics", "analytics"},
 
 	{"GET /api/openapi.json", "get-tasks"},
+
+	{"GET /{$}", "console"},
+	{"GET /console", "console"},
+	{"GET /console/{path...}", "console"},
 }

@@ -1,5 +1,6 @@
 // Package issuer is an OpenID Connect issuer for one machine: it has a key, says
-// where, and signs tokens for whoever holds it in process. It has no sign-in.
+// where, and signs tokens for whoever holds it in process. People may sign in there, if it
+// is told who they are: see [Issuer.Offer].
 package issuer
 
 import (
@@ -25,6 +26,8 @@ type Issuer struct {
 	url  *url.URL
 	key  jwk.Key
 	keys []byte // the public key, as a JSON Web Key Set
+
+	signIns *signIns // nil: nobody may sign in
 }
 
 // Claims are what a token says.
@@ -37,6 +40,8 @@ type Claims struct {
 	Scope string
 	// Lifetime is how long the token is good, from now.
 	Lifetime time.Duration
+
+	nonce string // of an ID token: what the client has asked for it with
 }
 
 // New returns the issuer that issuerURL names, whose handler has to be served at that
@@ -90,26 +95,34 @@ func (i *Issuer) URL() string { return i.url.String() }
 func (i *Issuer) Handler() http.Handler {
 	base := strings.TrimSuffix(i.url.Path, "/")
 	keysURL := strings.TrimSuffix(i.URL(), "/") + "/jwks"
-	discovery, err := json.Marshal(map[string]any{
+	says := map[string]any{
 		"issuer":                                i.URL(),
 		"jwks_uri":                              keysURL,
 		"response_types_supported":              []string{"id_token"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": []string{jwa.ES256().String()},
-	})
+	}
+	if i.signIns != nil {
+		i.signIns.endpoints(strings.TrimSuffix(i.URL(), "/"), says)
+	}
+	discovery, err := json.Marshal(says)
 	if err != nil {
 		panic(err) // it is nothing but strings
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+base+"/.well-known/openid-configuration", document(discovery))
 	mux.HandleFunc("GET "+base+"/jwks", document(i.keys))
+	if i.signIns != nil {
+		i.signIns.serve(mux, base)
+	}
 	return mux
 }
 
 func document(body []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(body) // whoever asked has gone
+		w.Header().Set("Access-Control-Allow-Origin", "*") // any page may read what anybody may
+		_, _ = w.Write(body)                               // whoever asked has gone
 	}
 }
 
@@ -124,6 +137,9 @@ func (i *Issuer) Token(c Claims) (string, error) {
 	}
 	if c.Scope != "" {
 		b = b.Claim("scope", c.Scope)
+	}
+	if c.nonce != "" {
+		b = b.Claim("nonce", c.nonce)
 	}
 	token, err := b.Build()
 	if err != nil {

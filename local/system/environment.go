@@ -18,12 +18,28 @@ const environmentFile = "dev.env"
 // tokenLifetime is long enough for nobody to care.
 const tokenLifetime = 30 * 24 * time.Hour
 
+// consoleClient is what the issuer calls the console; it is the default of CONSOLE_CLIENT_ID.
+const consoleClient = "duebell-console"
+
 // people are whom there are tokens for.
 var people = map[string]issuer.Claims{
 	"DUEBELL_TOKEN":         {Subject: "demo", Email: "demo@example.com", EmailVerified: true},
 	"DUEBELL_TOKEN_2":       {Subject: "other"},
 	"DUEBELL_ADMIN_TOKEN":   {Subject: "admin", Scope: "admin"},
 	"DUEBELL_SERVICE_TOKEN": {Subject: "demo-service", Scope: "act"},
+}
+
+// signIn says who may sign in to the console, whichever of its names this machine is called by.
+func (s *System) signIn() issuer.SignIn {
+	const path = "/console/sign-in"
+	signIn := issuer.SignIn{
+		ClientID: consoleClient, Audience: audience,
+		RedirectURIs: []string{s.url + path, fmt.Sprintf("http://localhost:%d%s", s.ports.Gateway, path)},
+	}
+	for _, token := range []string{"DUEBELL_TOKEN", "DUEBELL_TOKEN_2", "DUEBELL_ADMIN_TOKEN"} {
+		signIn.People = append(signIn.People, people[token])
+	}
+	return signIn
 }
 
 // Token returns a token that the functions accept. The claims need no audience.

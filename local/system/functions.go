@@ -57,6 +57,7 @@ var Functions = []Function{
 	{Name: trigger, Variables: slices.Concat(callback, database, waking, sending)},
 	{Name: sendFunction, Variables: slices.Concat(database, jobs, asking, sending)},
 	{Name: "reports", Variables: slices.Concat(database, []string{"SUPPRESSION_KEY", "PUBLIC_URL", "SENDGRID_EVENTS_KEY", "SES_EVENTS_TOPICS", "SES_EVENTS_URL", "TWILIO_AUTH_TOKEN"})},
+	{Name: "console", Variables: slices.Concat(users, []string{"CONSOLE_SCOPES"})},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},
 	{Name: "retry-dlq", Variables: slices.Concat(database, jobs, waking, asking, sending), Every: 2 * time.Second},
 	{Name: "audit-log", Variables: slices.Concat(callback, database), Subscribes: true},

@@ -90,6 +90,7 @@ func (s *System) serve() (err error) {
 	if s.issuer, err = issuer.New(s.url+"/dev/issuer", s.path("secrets", "issuer-key")); err != nil {
 		return err
 	}
+	s.issuer.Offer(s.signIn())
 	s.sandbox = sandbox.New()
 	own := http.NewServeMux()
 	own.Handle("/dev/issuer/", s.issuer.Handler())
@@ -221,6 +222,7 @@ func (s *System) variables() map[string]string {
 		"APP_API_TOKEN":         s.secrets.appAPI,
 		"OIDC_ISSUER":           s.issuer.URL(),
 		"OIDC_AUDIENCE":         audience,
+		"CONSOLE_SCOPES":        "openid,email,admin",
 		"EMAIL_FROM":            sender,
 		"PUBLIC_URL":            s.url,
 		"UNSUBSCRIBE_KEY":       s.secrets.unsubscribe,

@@ -328,12 +328,13 @@ var publicCalls = []publicCall{
 	{"GET", "/api/preferences", 401}, {"POST", "/api/preferences/verify", 401}, {"POST", "/api/preferences/verify/resend", 401},
 	{"POST", "/api/unsubscribe", 400}, {"POST", "/api/verify", 400}, {"POST", "/api/not-me", 400}, {"GET", "/api/suppressions", 401},
 	{"POST", "/api/reports/sendgrid", 403}, {"GET", "/api/dlq", 401}, {"GET", "/api/analytics", 401},
+	{"GET", "/", 200}, {"GET", "/console/inbox", 200}, {"GET", "/console/config.json", 200},
 }
 
 // public asks for every path from outside.
 func public(ctx context.Context, l *lab) (string, error) {
 	hidden := []string{
-		"/", "/job/reminder-1", "/api/jobs/trigger", "/metrics", "/healthz", "/readyz", "/events/task-reminders", "/dapr/subscribe", "/dapr/config", "/v1.0/healthz",
+		"/nowhere", "/job/reminder-1", "/api/jobs/trigger", "/metrics", "/healthz", "/readyz", "/events/task-reminders", "/dapr/subscribe", "/dapr/config", "/v1.0/healthz",
 	}
 	for _, path := range hidden {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {

@@ -356,6 +356,7 @@ func copyCheckout(ctx context.Context, from, to string) error {
 // warm downloads and compiles what the page's commands build: inside there is no internet.
 func (h home) warm(ctx context.Context) error {
 	for _, args := range [][]string{
+		{"make", "console"},
 		{"go", "build", "-o", h.path("checkout", "build", "bin") + "/", "./cmd/..."},
 		{"go", "-C", "tools/images", "build", "-o", "../../build/bin/images", "."},
 		{"env", "CGO_ENABLED=0", "go", "list", "-export", "-deps", "-trimpath", "-f", "{{.Name}}", "./functions/...", "./cmd/..."},

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -115,6 +116,11 @@ func buildAll(ctx context.Context, o options) ([]image, error) {
 	programs, err := o.programs()
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(programs, module+"/functions/console") {
+		if _, err := os.Stat(filepath.Join(o.root, "functions", "console", "web", "dist", "index.html")); err != nil {
+			return nil, errors.New("the console's web part is not built: make console")
+		}
 	}
 	notices, err := notices(ctx, o.root)
 	if err != nil {

@@ -40,10 +40,9 @@ func buildFrom(t *testing.T, root string, platforms ...string) image {
 func copyOfSources(t *testing.T) (root string) {
 	t.Helper()
 	root = t.TempDir()
-	for _, folder := range []string{"cmd", "functions", "shared", "local", "manifests", "go.mod", "go.sum", "LICENSE"} {
-		if out, err := exec.Command("cp", "-r", filepath.Join(repository, folder), root).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+	copied := exec.Command("sh", "-c", `tar -c --exclude=node_modules -C "$0" cmd functions shared local manifests go.mod go.sum LICENSE | tar -x -C "$1"`, repository, root)
+	if out, err := copied.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	return root
 }
@@ -221,5 +220,13 @@ func TestSeveralPlatforms(t *testing.T) {
 	}
 	if _, err := base([]string{"linux/amd64/v1/v2/v3"}, layer); err == nil {
 		t.Error("a platform that is none is taken")
+	}
+}
+
+// An image of the console without its page is not made.
+func TestConsoleWantsItsPage(t *testing.T) {
+	_, err := buildAll(t.Context(), options{root: t.TempDir(), platforms: []string{"linux/amd64"}, only: []string{module + "/functions/console"}})
+	if err == nil || !strings.Contains(err.Error(), "make console") {
+		t.Errorf("without its page the console's image is made: %v", err)
 	}
 }

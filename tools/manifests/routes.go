@@ -28,7 +28,7 @@ func (d *deployment) checkRoutes() {
 			continue
 		}
 		method, path, _ := strings.Cut(route.Pattern, " ")
-		path = strings.NewReplacer("{", "", "}", "").Replace(path)
+		path = strings.NewReplacer("{$}", "", "{", "", "}", "").Replace(path)
 		best := lookUp(matches, method, path)
 		switch {
 		case route.Function == trigger && best != nil:
@@ -50,7 +50,7 @@ func (d *deployment) checkRoutes() {
 			d.fault("OPTIONS %s leads nowhere, and should to a function", path)
 		}
 	}
-	for _, path := range []string{"/", "/metrics", "/healthz", "/readyz", "/job/x", "/dapr/config", "/events/x", "/dev/messages"} {
+	for _, path := range []string{"/nowhere", "/metrics", "/healthz", "/readyz", "/job/x", "/dapr/config", "/events/x", "/dev/messages"} {
 		for _, method := range []string{"GET", "POST"} {
 			if best := lookUp(matches, method, path); best != nil {
 				d.fault("%s %s leads to %s, and should nowhere", method, path, best.function)

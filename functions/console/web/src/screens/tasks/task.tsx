@@ -1,0 +1,167 @@
+// One task: to change it, and to see what its reminders have done.
+import { useEffect, useState } from "preact/hooks"
+import { answered, ok, type Delivery, type Problem, type Task } from "../../api/client"
+import { go, to } from "../../router"
+import { t } from "../../text"
+import { asProblem, useFetched, useShared } from "../../ui/context"
+import { Button, Confirm, Loading, Screen, Time, Trouble } from "../../ui/parts"
+import { beforeText, draftOf, inputOf, TaskForm, type Draft } from "./form"
+import "./tasks.css"
+
+export function TaskScreen({ id }: { id: string }) {
+  const { client, inbox } = useShared()
+  const path = { params: { path: { task_id: id } } }
+  const fetched = useFetched(() => answered(client.GET("/api/tasks/{task_id}", path)), [id])
+  const log = useFetched(async () => (await ok(client.GET("/api/tasks/{task_id}/deliveries", path))).deliveries, [id])
+  // What is told of this task appears here, too.
+  const latest = inbox.items?.find((n) => n.task_id === id)?.id
+  useEffect(() => {
+    if (latest && inbox.fresh.has(latest)) {
+      fetched.reload()
+      log.reload()
+    }
+  }, [latest])
+  const task = fetched.value?.data
+  return (
+    <Screen title={task?.title ?? t().tasks.title} aside={<a href={to("/tasks")}>{t().task.back}</a>}>
+      {fetched.problem && (fetched.problem.status === 404 ? <p class="trouble">{t().task.gone}</p> : <Trouble problem={fetched.problem} retry={fetched.reload} />)}
+      {!fetched.value && !fetched.problem && <Loading />}
+      {fetched.value && <Editor key={id} task={fetched.value.data} etag={fetched.value.etag} onSaved={fetched.set} reload={fetched.reload} />}
+      {task && <Reminders task={task} />}
+      {task && <Log deliveries={log.value} problem={log.problem} reload={log.reload} />}
+    </Screen>
+  )
+}
+
+interface EditorProps {
+  task: Task
+  etag: string
+  onSaved(saved: { data: Task; etag: string }): void
+  reload(): void
+}
+
+function Editor({ task, etag, onSaved, reload }: EditorProps) {
+  const { client, zone, say } = useShared()
+  const [draft, setDraft] = useState<Draft>(() => draftOf(task, zone))
+  const [base, setBase] = useState(etag) // what the draft was made from
+  const [busy, setBusy] = useState(false)
+  const [asking, setAsking] = useState(false)
+  const [problem, setProblem] = useState<Problem>()
+  const path = { task_id: task.id }
+  const text = t().task
+  const untouched = JSON.stringify(inputOf(draft, zone, task)) === JSON.stringify(inputOf(draftOf(task, zone), zone, task))
+
+  // A newer version takes the draft's place only if nothing was typed.
+  const start = (from: Task, etag: string) => {
+    setDraft(draftOf(from, zone))
+    setBase(etag)
+    setProblem(undefined)
+  }
+  useEffect(() => {
+    if (etag !== base && problem?.status !== 412 && untouched) start(task, etag)
+  }, [etag])
+
+  const doing = async (what: () => Promise<void>) => {
+    setBusy(true)
+    setProblem(undefined)
+    try {
+      await what()
+    } catch (error) {
+      setProblem(asProblem(error))
+    } finally {
+      setBusy(false)
+    }
+  }
+  const save = (change: ReturnType<typeof inputOf>, version: string) => doing(async () => {
+    const saved = await answered(client.PATCH("/api/tasks/{task_id}", { params: { path, header: { "If-Match": version } }, body: change }))
+    start(saved.data, saved.etag)
+    onSaved(saved)
+    say(t().saved)
+  })
+  const takeTheirs = () => doing(async () => {
+    const newest = await answered(client.GET("/api/tasks/{task_id}", { params: { path } }))
+    start(newest.data, newest.etag)
+    onSaved(newest)
+  })
+  const keepMine = () => doing(async () => {
+    const newest = await answered(client.GET("/api/tasks/{task_id}", { params: { path } }))
+    await save(inputOf(draft, zone, task), newest.etag)
+  })
+  const remove = () => doing(async () => {
+    await ok(client.DELETE("/api/tasks/{task_id}", { params: { path } }))
+    say(text.deleted)
+    go("/tasks")
+  })
+  return (
+    <section class="card" aria-label={t().tasks.title}>
+      <TaskForm draft={draft} onDraft={setDraft} onSubmit={() => void save(inputOf(draft, zone, task), base)} busy={busy} action={t().save} whole />
+      {problem?.status === 412 ? (
+        <div class="trouble" role="alert">
+          <p>{text.conflict}</p>
+          <div class="actions">
+            <Button onClick={() => void takeTheirs()}>{text.takeTheirs}</Button>
+            <Button kind="danger" onClick={() => void keepMine()}>{text.keepMine}</Button>
+          </div>
+        </div>
+      ) : problem && <Trouble problem={problem} retry={problem.status === 404 ? reload : undefined} />}
+      <div class="actions">
+        <Button onClick={() => void save({ completed: !task.completed }, base)} disabled={busy || !untouched}>
+          {task.completed ? t().tasks.reopen(short(task.title)) : t().tasks.complete(short(task.title))}
+        </Button>
+        <Button kind="danger" onClick={() => setAsking(true)} disabled={busy}>{text.delete}</Button>
+      </div>
+      <p class="muted">{text.changedBefore} <Time at={task.updated_at} /></p>
+      {asking && <Confirm title={text.deleteTitle} text={text.deleteText} action={text.delete} onConfirm={() => void remove()} onClose={() => setAsking(false)} />}
+    </section>
+  )
+}
+
+const short = (title: string) => (title.length > 40 ? [...title].slice(0, 40).join("") + "…" : title)
+
+function Reminders({ task }: { task: Task }) {
+  const text = t().task
+  return (
+    <section class="card">
+      <h2>{text.reminders}</h2>
+      {task.reminders.length === 0 && <p class="muted">{t().tasks.noReminders}</p>}
+      <ul class="rows">
+        {task.reminders.map((r) => (
+          <li key={r.id}>
+            <span>{beforeText(r.before)}</span>
+            {r.fire_at && <Time at={r.fire_at} class="muted" />}
+            <span class={`tag ${r.state}`}>{text.state[r.state]}</span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function Log({ deliveries, problem, reload }: { deliveries?: readonly Delivery[]; problem?: Problem; reload(): void }) {
+  const text = t().task
+  return (
+    <section class="card">
+      <h2>{text.log}</h2>
+      {problem && <Trouble problem={problem} retry={reload} />}
+      {!deliveries && !problem && <Loading />}
+      {deliveries?.length === 0 && <p class="muted">{text.logEmpty}</p>}
+      {deliveries && deliveries.length > 0 && (
+        <ul class="rows">
+          {deliveries.map((d) => (
+            <li key={d.id}>
+              <span>{t().channels[d.channel]}{d.target && <small class="target"> {d.target}</small>}</span>
+              <Time at={d.finished_at ?? d.created_at} class="muted" />
+              <span class={`tag ${d.state}`}>{d.report ? text.report[d.report] : text.delivery[d.state]}</span>
+              {(d.last_error || d.attempts > 1 || d.next_attempt_at) && d.state !== "sent" && (
+                <small class="why">
+                  {d.attempts > 0 && text.attempts(d.attempts)} {d.last_error && <span dir="auto">{d.last_error}</span>}
+                  {d.next_attempt_at && <> <Time at={d.next_attempt_at} /></>}
+                </small>
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  )
+}

@@ -1,0 +1,209 @@
+// The console in a real browser, against the real system: what a person does, from signing in
+// to signing out. Whatever the browser complains of on the way is a failure.
+import assert from "node:assert/strict"
+import { after, before, test } from "node:test"
+import { openPage, signIn, startBrowser, startSystem } from "./system.js"
+
+let system, browser
+
+before(async () => {
+  browser = await startBrowser()
+  system = await startSystem()
+})
+after(async () => {
+  await browser?.close()
+  await system?.stop()
+})
+
+/** Calls the API as a user. */
+async function call(token, method, path, body) {
+  const response = await fetch(system.url + path, {
+    method, headers: { Authorization: "Bearer " + system.variables[token], ...(body && { "Content-Type": "application/json" }) }, body: body && JSON.stringify(body),
+  })
+  assert.ok(response.ok, `${method} ${path}: ${response.status}`)
+  return response.json()
+}
+
+test("a reminder arrives while the page is open", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^demo/)
+  assert.equal(new URL(page.url()).pathname, "/console/inbox")
+  await page.getByRole("heading", { name: "Inbox" }).waitFor()
+  await page.getByText("Nothing yet").waitFor()
+  await page.getByText("Live", { exact: true }).waitFor()
+
+  await page.getByRole("link", { name: "Tasks" }).click()
+  await page.getByLabel("Title").fill("Stretch & <b>breathe</b>")
+  const due = new Date(Math.ceil(Date.now() / 1000) * 1000 + 3000)
+  await page.getByLabel("Due", { exact: true }).first().fill(wallClock(due))
+  await page.getByRole("button", { name: "Add", exact: true }).click()
+  await page.getByRole("link", { name: "Stretch & <b>breathe</b>" }).waitFor()
+  await page.getByRole("link", { name: "Inbox" }).click()
+
+  const item = page.getByRole("listitem").filter({ hasText: "Stretch & <b>breathe</b>" })
+  await item.waitFor({ timeout: 60_000 })
+  await page.waitForFunction(() => document.title.startsWith("(1) "))
+  await item.getByRole("button", { name: "Mark as read" }).click()
+  await page.waitForFunction(() => document.title === "Inbox · Duebell")
+  await item.getByRole("button").waitFor({ state: "detached" })
+  const { notifications } = await call("DUEBELL_TOKEN", "GET", "/api/notifications")
+  assert.deepEqual(notifications.map((n) => [n.title, n.read_at !== null]), [["Stretch & <b>breathe</b>", true]])
+
+  // Its task shows what became of it.
+  await item.getByRole("link").click()
+  await page.getByText("told", { exact: true }).waitFor()
+  await page.getByRole("listitem").filter({ hasText: "Inbox" }).filter({ hasText: "sent" }).waitFor()
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("a reload comes back to the same screen, and nothing is kept that lets anybody in", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^demo/, "/console/preferences")
+  await page.getByRole("heading", { name: "Preferences" }).waitFor()
+  await page.reload()
+  await page.getByRole("heading", { name: "Preferences" }).waitFor()
+  assert.equal(new URL(page.url()).pathname + new URL(page.url()).search, "/console/preferences")
+  const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie]))
+  assert.doesNotMatch(kept, /eyJ/, "a token is kept")
+  assert.equal(kept, JSON.stringify([{ "duebell.signed-in": "yes" }, {}, ""]))
+
+  // Another tab is let in without a question; after signing out none is.
+  const other = await context.newPage()
+  await other.goto(system.url + "/console/tasks")
+  await other.getByRole("heading", { name: "Tasks" }).waitFor()
+  await page.getByRole("button", { name: "Sign out" }).click()
+  await page.getByRole("button", { name: "Sign in" }).waitFor()
+  await page.goto(system.url + "/console/tasks")
+  await page.getByRole("button", { name: "Sign in" }).click()
+  await page.getByText("Who are you?").waitFor()
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("an issuer that has forgotten the sign-in leads to the way in, and then to the screen", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/, "/console/tasks")
+  await page.getByRole("heading", { name: "Tasks" }).waitFor()
+  await context.clearCookies()
+  await page.reload()
+  await page.getByRole("button", { name: "Sign in" }).click()
+  await page.getByRole("button", { name: /^other/ }).click()
+  await page.getByRole("heading", { name: "Tasks" }).waitFor()
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("a task is changed, completed and deleted, and another's change is not overwritten", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  const task = await call("DUEBELL_TOKEN_2", "POST", "/api/tasks", { title: "Call the bank", due_date: "2031-05-01T07:30:00Z" })
+  await signIn(page, system.url, /^other/, "/console/tasks/" + task.id)
+  const title = page.getByLabel("Title")
+  await title.fill("Call the other bank")
+  assert.match(await page.getByLabel("Due", { exact: true }).inputValue(), /^2031-05-01T09:30/) // in Berlin
+  await page.getByLabel("Another reminder").selectOption("30m")
+  await page.getByRole("button", { name: "Save" }).click()
+  await page.getByText("Saved", { exact: true }).waitFor()
+  let stored = await call("DUEBELL_TOKEN_2", "GET", "/api/tasks/" + task.id)
+  assert.deepEqual([stored.title, stored.due_date, stored.reminders.map((r) => r.before).sort()], ["Call the other bank", task.due_date, ["0s", "30m"]])
+
+  // Meanwhile somebody else changes it.
+  await call("DUEBELL_TOKEN_2", "PATCH", "/api/tasks/" + task.id, { notes: "Theirs" })
+  wrong.length = 0
+  await title.fill("Mine")
+  await page.getByRole("button", { name: "Save" }).click()
+  await page.getByText("was changed elsewhere").waitFor()
+  assert.equal(wrong.splice(0).filter((w) => !w.includes("412")).length, 0)
+  assert.equal((await call("DUEBELL_TOKEN_2", "GET", "/api/tasks/" + task.id)).title, "Call the other bank")
+  await page.getByRole("button", { name: "Show the newest" }).click()
+  await page.getByLabel("Notes").and(page.locator("textarea")).waitFor()
+  assert.equal(await title.inputValue(), "Call the other bank")
+  assert.equal(await page.getByLabel("Notes").inputValue(), "Theirs")
+  await title.fill("Mine after all")
+  await page.getByRole("button", { name: "Save" }).click()
+  await page.getByRole("heading", { name: "Mine after all" }).waitFor()
+
+  await page.getByRole("link", { name: "All tasks" }).click()
+  await page.getByRole("checkbox", { name: "Complete “Mine after all”" }).click()
+  await page.getByRole("checkbox", { name: "Reopen “Mine after all”" }).waitFor()
+  await page.getByLabel("State").selectOption("completed")
+  await page.getByRole("link", { name: "Mine after all" }).click()
+  await page.getByRole("button", { name: "Delete" }).click()
+  await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click()
+  await page.getByText("Task deleted").waitFor()
+  const { tasks } = await call("DUEBELL_TOKEN_2", "GET", "/api/tasks")
+  assert.deepEqual(tasks, [])
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("preferences are saved at once, and an address is verified by its code", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/, "/console/preferences")
+  await page.getByRole("switch", { name: /Webhook/ }).click()
+  await page.getByText("Saved", { exact: true }).waitFor()
+  await page.getByLabel("New e-mail address").fill("ada@example.org")
+  await page.getByRole("button", { name: "Add" }).first().click()
+  await page.getByText("not verified").waitFor()
+  const code = await eventually(async () => {
+    const messages = await (await fetch(system.url + "/dev/messages")).json()
+    return messages.find((m) => m.to === "ada@example.org")?.body.match(/\b[0-9]{6}\b/)?.[0]
+  })
+  await page.getByLabel("Code, six digits").fill(code)
+  await page.getByRole("button", { name: "Verify" }).click()
+  await page.getByText("verified", { exact: true }).waitFor()
+  const stored = await call("DUEBELL_TOKEN_2", "GET", "/api/preferences")
+  assert.deepEqual([stored.time_zone, stored.language, stored.channels.webhook, stored.emails], ["Europe/Berlin", "en", true, [{ address: "ada@example.org", state: "verified" }]])
+
+  await page.getByLabel("Language of this page and of messages").selectOption("de")
+  await page.getByRole("heading", { name: "Einstellungen" }).waitFor()
+  await eventually(async () => (await call("DUEBELL_TOKEN_2", "GET", "/api/preferences")).language === "de")
+  assert.equal(await page.evaluate(() => document.documentElement.lang), "de")
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("operators see what others don't", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/)
+  assert.equal(await page.getByRole("link", { name: "Operators" }).count(), 0)
+  await context.close()
+
+  const operator = await openPage(browser)
+  await signIn(operator.page, system.url, /^admin/)
+  await operator.page.getByRole("link", { name: "Operators" }).click()
+  await operator.page.getByText("No dead letters").waitFor()
+  await operator.page.getByRole("heading", { name: "Fired reminders" }).waitFor()
+  await operator.page.getByRole("row", { name: /Inbox/ }).waitFor({ timeout: 60_000 })
+  assert.deepEqual([...wrong, ...operator.wrong], [])
+  await operator.context.close()
+})
+
+test("a connection that was cut is made again, and what came meanwhile is there", async () => {
+  const { context, page } = await openPage(browser)
+  await signIn(page, system.url, /^demo/)
+  await page.getByText("Live", { exact: true }).waitFor()
+  await context.setOffline(true)
+  await page.getByText("Offline", { exact: true }).waitFor()
+  await call("DUEBELL_TOKEN", "POST", "/api/tasks", { title: "While away", due_date: new Date().toISOString() })
+  await eventually(async () => (await call("DUEBELL_TOKEN", "GET", "/api/notifications")).notifications.some((n) => n.title === "While away"))
+  await context.setOffline(false)
+  await page.getByRole("listitem").filter({ hasText: "While away" }).waitFor()
+  await page.getByText("Live", { exact: true }).waitFor()
+  await context.close()
+})
+
+/** What the clock in Berlin shows, as an input takes it. */
+function wallClock(at) {
+  return at.toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T")
+}
+
+/** Waits until something is true, and returns it. */
+async function eventually(look) {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
+    const found = await look()
+    if (found) return found
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new Error("it has not come in a minute: " + look)
+}

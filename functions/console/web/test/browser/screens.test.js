@@ -1,0 +1,88 @@
+// Every screen, in light and dark, on a desk and on a phone of 360 pixels, in English and in
+// German: axe finds nothing, and nothing is wider than the screen. Pictures of them are left
+// in build/screens, to be looked at.
+import assert from "node:assert/strict"
+import { mkdirSync, readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { after, before, test } from "node:test"
+import { fileURLToPath } from "node:url"
+import { openPage, signIn, startBrowser, startSystem } from "./system.js"
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
+const pictures = fileURLToPath(new URL("../../../../../build/screens/", import.meta.url))
+let system, browser, fired
+
+before(async () => {
+  mkdirSync(pictures, { recursive: true })
+  browser = await startBrowser()
+  system = await startSystem()
+  const call = async (method, path, body) => {
+    const response = await fetch(system.url + path, {
+      method, headers: { Authorization: "Bearer " + system.variables.DUEBELL_ADMIN_TOKEN, "Content-Type": "application/json" }, body: JSON.stringify(body),
+    })
+    assert.ok(response.ok, `${method} ${path}: ${response.status} ${await response.clone().text()}`)
+    return response.json()
+  }
+  const from = (ms) => new Date(Date.now() + ms).toISOString()
+  await call("PUT", "/api/preferences", {
+    time_zone: "Europe/Berlin", language: "en", channels: { webhook: true }, emails: ["ada@example.org"], phones: ["+4915112345678"],
+    devices: [{ provider: "fcm", token: "a-token-of-a-device-that-is-rather-long-0123456789" }],
+    webhook: { url: system.url + "/dev/webhook/410" },
+  })
+  fired = await call("POST", "/api/tasks", { title: "Water the plants", notes: "The ones on the balcony, too.", due_date: from(0), channels: ["in_app", "webhook", "email"] })
+  await call("POST", "/api/tasks", { title: "Call the bank about the long letter that they have sent, before it is too late for anything", due_date: from(0) })
+  await call("POST", "/api/tasks", { title: "לקנות חלב", due_date: from(0) })
+  await call("POST", "/api/tasks", { title: "Stretch", due_date: from(3_600_000), reminders: ["0s", "30m"] })
+  await call("POST", "/api/tasks", { title: "Pay the rent", due_date: from(5 * 86_400_000), reminders: ["24h"] })
+  await call("POST", "/api/tasks", { title: "Some day" })
+  await call("POST", "/api/tasks", { title: "x".repeat(500), due_date: from(90 * 86_400_000) })
+  for (const end = Date.now() + 60_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 200))) {
+    const list = await (await fetch(system.url + "/api/notifications", { headers: { Authorization: "Bearer " + system.variables.DUEBELL_ADMIN_TOKEN } })).json()
+    if (list.notifications.length >= 3) break
+  }
+})
+after(async () => {
+  await browser?.close()
+  await system?.stop()
+})
+
+const screens = [
+  ["inbox", "/console/inbox", ".notification"],
+  ["tasks", "/console/tasks", ".task"],
+  ["task", () => "/console/tasks/" + fired.id, ".rows"],
+  ["preferences", "/console/preferences", ".addresses li"],
+  ["operators", "/console/operators", ".empty, .letters li"],
+  ["nowhere", "/console/nowhere", ".empty"],
+]
+
+for (const theme of ["light", "dark"]) {
+  for (const [place, viewport] of [["desk", { width: 1280, height: 860 }], ["phone", { width: 360, height: 740 }]]) {
+    for (const locale of place === "desk" ? ["en-GB"] : ["en-GB", "de-DE"]) {
+      test(`${theme}, ${place}, ${locale}`, async () => {
+        const { context, page } = await openPage(browser, { viewport, locale, colorScheme: theme, bypassCSP: true, reducedMotion: "reduce" })
+        const check = async (name) => {
+          await page.screenshot({ path: `${pictures}${name}-${theme}-${place}-${locale.slice(0, 2)}.png`, fullPage: name !== "inbox" })
+          await page.evaluate(axe)
+          const { violations } = await page.evaluate(() => window.axe.run())
+          assert.deepEqual(violations.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => n.html + " " + n.failureSummary).join("\n")}`), [])
+          const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
+          assert.ok(wide <= width, `${name} is ${wide} pixels wide on ${width}`)
+        }
+        await page.goto(system.url)
+        await page.getByRole("button").waitFor()
+        await check("welcome")
+        await signIn(page, system.url, /^admin/)
+        for (const [name, path, content] of screens) {
+          await page.goto(system.url + (typeof path === "string" ? path : path()))
+          await page.locator(content).first().waitFor()
+          await check(name)
+        }
+        await page.goto(system.url + "/console/tasks/" + fired.id)
+        await page.getByRole("button", { name: /^(Delete|Löschen)$/ }).click()
+        await page.getByRole("dialog").waitFor()
+        await check("dialog")
+        await context.close()
+      })
+    }
+  }
+}

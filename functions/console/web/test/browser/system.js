@@ -1,0 +1,72 @@
+// Starts Duebell, the real one, in a folder of its own, and a browser: Debian's Chromium or the
+// one that CHROMIUM names.
+import { spawn } from "node:child_process"
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { chromium } from "playwright-core"
+
+const root = fileURLToPath(new URL("../../../../..", import.meta.url))
+const program = join(root, "build/bin/duebell")
+
+/** Starts the system, and returns its variables and how to stop it. */
+export async function startSystem() {
+  if (!existsSync(program)) throw new Error("build/bin/duebell is not there: make build")
+  const dir = mkdtempSync(join(tmpdir(), "duebell-console-"))
+  chmodSync(dir, 0o711) // Postgres may have a user of its own
+  const up = spawn(program, ["up", "-demo=false", "-dir", dir], { env: { ...process.env, PORT: "0" }, stdio: ["ignore", "pipe", "pipe"] })
+  let said = ""
+  up.stdout.on("data", (text) => (said += text))
+  up.stderr.on("data", (text) => (said += text))
+  const ended = new Promise((resolve) => up.on("exit", resolve))
+  const stop = async () => {
+    up.kill("SIGINT")
+    await ended
+    rmSync(dir, { recursive: true, force: true })
+  }
+  const file = join(dir, "dev.env")
+  for (const end = Date.now() + 120_000; !existsSync(file); ) {
+    if (up.exitCode !== null || Date.now() > end) {
+      await stop()
+      throw new Error("Duebell has not started:\n" + said)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  const variables = Object.fromEntries(
+    readFileSync(file, "utf8").split("\n").map((line) => line.match(/^(\w+)='?(.*?)'?$/)).filter(Boolean).map((m) => [m[1], m[2]]),
+  )
+  return { url: variables.DUEBELL_URL, variables, stop }
+}
+
+export async function startBrowser() {
+  const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync)
+  if (!executablePath) {
+    throw new Error("there is no Chromium: apt-get install chromium, or have CHROMIUM name one")
+  }
+  return chromium.launch({ executablePath, args: ["--no-sandbox"] })
+}
+
+/** Opens a page that remembers what must not be: errors in its console, what the policy has
+ * refused, and answers that nobody expects. */
+export async function openPage(browser, options = {}) {
+  const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", ...options })
+  const page = await context.newPage()
+  const wrong = []
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") wrong.push(`${message.type()}: ${message.text()} (${message.location().url})`)
+  })
+  page.on("pageerror", (error) => wrong.push(`uncaught: ${error.stack}`))
+  await page.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (e) => console.error(`policy: ${e.violatedDirective} refuses ${e.blockedURI} ${e.sample}`))
+  })
+  return { context, page, wrong }
+}
+
+/** Signs in on the local issuer's page. */
+export async function signIn(page, url, person, path = "/") {
+  await page.goto(url + path)
+  await page.getByRole("button", { name: /Sign in|Anmelden/ }).click()
+  await page.getByRole("button", { name: person }).click()
+  await page.getByRole("navigation").waitFor()
+}
