@@ -102,7 +102,7 @@ func TestDescription(t *testing.T) {
 func TestGet(t *testing.T) {
 	w := functiontest.New(t)
 	due := time.Date(2099, 1, 1, 9, 0, 0, 0, time.UTC)
-	seeded := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: []time.Duration{0, time.Hour}})
+	seeded := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.Exactly(0, time.Hour)})
 	s := functiontest.Serve(w, New)
 	a := s.As("ada", "GET", "/api/tasks/"+seeded.ID.String(), nil)
 	got := functiontest.Decode[api.Task](w, a, 200)

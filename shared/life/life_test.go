@@ -515,7 +515,7 @@ func (l *life) cleanup(ctx context.Context) error {
 func (l *life) draft(d *task.Draft) {
 	due := l.now.Add(rapid.SampledFrom([]time.Duration{-48 * time.Hour, -time.Minute, 10 * time.Second, time.Minute, time.Hour, 72 * time.Hour}).Draw(l.T, "due in"))
 	d.DueDate = &due
-	d.Before = rapid.SampledFrom([][]time.Duration{{0}, {0, 30 * time.Minute}}).Draw(l.T, "before")
+	d.Before = rapid.SampledFrom([][]task.Offset{task.Exactly(0), task.Exactly(0, 30*time.Minute)}).Draw(l.T, "before")
 }
 
 func (l *life) create(faults []mishap) {

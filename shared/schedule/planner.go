@@ -11,9 +11,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 // Rules are the rules for changing tasks.
@@ -66,6 +68,8 @@ type Planner struct {
 	// storing says that the database was there when it was last asked to store new tasks.
 	storing atomic.Bool
 	newID   func() uuid.UUID
+	zones   *zone.Data // nil: the release that is embedded
+	habits  remembered
 
 	meter   meter
 	imports places
@@ -73,9 +77,10 @@ type Planner struct {
 
 // created is a new task, whose it is, and when Dapr may have been asked for its jobs.
 type created struct {
-	owner store.User
-	task  task.Task
-	asked time.Time
+	owner   store.User
+	task    task.Task
+	asked   time.Time
+	assumed bool // that the owner has chosen no default reminders
 }
 
 // scheduled is a job that Dapr has taken, and when it may have been asked for it.
@@ -122,25 +127,46 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 		}
 		return all[0], nil
 	}
-	tasks, until := p.newTasks(owner, []task.Draft{draft}), p.until()
+	created, err := p.create(ctx, owner, draft)
+	if errors.Is(err, store.ErrDefaultReminders) {
+		p.habits.add(owner.ID)
+		return p.create(ctx, owner, draft)
+	}
+	return created, err
+}
+
+func (p *Planner) create(ctx context.Context, owner store.User, draft task.Draft) (task.Task, error) {
+	habits, assumed, err := p.habitsFor(ctx, owner.ID, draft)
+	if err != nil {
+		return task.Task{}, err
+	}
+	tasks, err := p.newTasks(owner, []task.Draft{draft}, habits)
+	if err != nil {
+		return task.Task{}, err
+	}
+	until := p.until()
 	done, err := p.admit(ctx, owner.ID, ofNew(tasks, until, nil), until, p.store.Usage, doubtLasts)
 	if err != nil {
 		return task.Task{}, err
 	}
 	err = p.add(ctx, tasks, until, p.request(), func(ctx context.Context, asked time.Time) error {
 		defer done()
-		return p.creates.Do(ctx, created{owner, tasks[0], asked})
+		return p.creates.Do(ctx, created{owner, tasks[0], asked, assumed})
 	})
 	return tasks[0], err
 }
 
 func (p *Planner) insert(ctx context.Context, sharing store.Sharing, all []created) error {
 	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
+	var assumed []string
 	for i, c := range all {
 		users[i], tasks[i] = c.owner, c.task
+		if c.assumed {
+			assumed = append(assumed, c.owner.ID)
+		}
 	}
 	first := slices.MinFunc(all, func(a, b created) int { return a.asked.Compare(b.asked) })
-	kept, err := p.store.InsertTasks(ctx, sharing, users, tasks, p.until(), p.now().Sub(first.asked))
+	kept, err := p.store.InsertTasks(ctx, sharing, users, tasks, assumed, p.until(), p.now().Sub(first.asked))
 	if err == nil && !kept {
 		unconfirm(tasks)
 	}
@@ -157,7 +183,15 @@ func (p *Planner) createAll(ctx context.Context, owner store.User, drafts []task
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
-	tasks, until := p.newTasks(owner, drafts), p.until()
+	habits, err := p.habitsForAll(ctx, owner.ID, drafts)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := p.newTasks(owner, drafts, habits)
+	if err != nil {
+		return nil, err
+	}
+	until := p.until()
 	done, err := p.begin(ctx, owner.ID, tasks, until, once, imported)
 	if err != nil {
 		return nil, err
@@ -168,11 +202,14 @@ func (p *Planner) createAll(ctx context.Context, owner store.User, drafts []task
 	return tasks, nil
 }
 
-// newTasks makes tasks of valid drafts.
-func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
+// newTasks makes tasks of valid drafts. The error is that of the first that can't be planned.
+func (p *Planner) newTasks(owner store.User, drafts []task.Draft, habits preferences.Habits) ([]task.Task, error) {
 	now := task.Instant(p.now())
 	tasks := make([]task.Task, len(drafts))
 	for i, draft := range drafts {
+		if err := resolveNew(&draft, habits); err != nil {
+			return nil, err
+		}
 		tasks[i] = task.Task{
 			ID:        p.newID(),
 			UserID:    owner.ID,
@@ -180,10 +217,10 @@ func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
 			Version:   1,
 			CreatedAt: now,
 			UpdatedAt: now,
-			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, p.newID),
+			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, p.newID, habits.Clock),
 		}
 	}
-	return tasks
+	return tasks, nil
 }
 
 // begin looks whether new tasks may be stored: they were not before, and do not exceed a
@@ -277,7 +314,7 @@ func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, e
 	return err
 }
 
-// Update changes a user's task: change gets it as it is now, locked, and returns
+// Update changes a user's task: change gets it as it is now by the user's clock, locked, and returns
 // a valid draft of what it is to be, or an error that leaves all as it is.
 // Reminders are scheduled, scheduled anew and cancelled as the change demands.
 func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, change func(task.Task) (task.Draft, error)) (task.Task, error) {
@@ -292,17 +329,23 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
 		done()
 		done = func() {}
-		if before, err = tx.LockTask(ctx, owner.ID, id); err != nil {
+		var habits preferences.Habits
+		if before, habits, err = tx.LockTask(ctx, owner.ID, id); err != nil {
 			return err
 		}
-		after = before
-		if after.Draft, err = change(before); err != nil {
-			return err
-		}
+		habits.Clock.Zones = p.zones
 		now := task.Instant(p.now())
+		current, _ := task.Follow(before, habits.Clock, now, p.rules.PastGrace)
+		after = current
+		if after.Draft, err = change(current); err != nil {
+			return err
+		}
+		if err := resolve(&after.Draft, habits); err != nil {
+			return err
+		}
 		after.Version++
 		after.UpdatedAt = now
-		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, p.newID)
+		after.Reminders = task.Plan(&current, after.Draft, now, p.rules.PastGrace, p.newID, habits.Clock)
 		if done, err = p.admit(ctx, owner.ID, ofChange(before, after, until), until, tx.Usage, 0); err != nil {
 			return err
 		}
@@ -322,7 +365,7 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check func(task.Task) error) error {
 	var left store.Leftovers
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		t, err := tx.LockTask(ctx, userID, id)
+		t, _, err := tx.LockTask(ctx, userID, id)
 		if err != nil {
 			return err
 		}

@@ -106,7 +106,6 @@ type Leased struct {
 	Title         string
 	Notes         string
 	DueDate       *time.Time
-	Before        time.Duration
 	TimeZone      string // the user's, by its IANA name
 	Language      string // the user's
 	// Withdrawn says that the target is in its user's preferences no more, nor, where
@@ -205,7 +204,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				left join verified v on v.id = chosen.id left join judged j on j.id = chosen.id
 			where d.id = chosen.id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
-				coalesce(t.title, ''), coalesce(t.notes, ''), t.due_date, coalesce(r.before, '0'),
+				coalesce(t.title, ''), coalesce(t.notes, ''), t.due_date,
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
@@ -241,7 +240,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var hash []byte
 	var refused *bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
-		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Before,
+		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate,
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
 	if l.Channel == task.Email || l.Channel == task.SMS {
 		l.Unverified = !p.MayReceive(l.Target, signIn)

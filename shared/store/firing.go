@@ -168,8 +168,9 @@ func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) er
 		where t.id = any($1)`, ids)
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Told, error) {
 		var t Told
-		p, ok, err := scanPreferences(row,
-			&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt, &t.To.SignIn)
+		var of taskRow
+		p, ok, err := scanPreferences(row, append(of.fields(), &t.To.SignIn)...)
+		t.Task = of.task()
 		if err == nil && !ok {
 			p = preferences.Default(t.To.SignIn != nil)
 		}

@@ -22,6 +22,9 @@ type taskRows struct {
 	channels             pgtype.FlatArray[pgtype.Text] // joined by commas: Postgres has no arrays of different lengths in one
 	versions             pgtype.FlatArray[int64]
 	created, updated     pgtype.FlatArray[time.Time]
+	locals               pgtype.FlatArray[pgtype.Timestamp]
+	allDay               pgtype.FlatArray[bool]
+	zones                pgtype.FlatArray[pgtype.Text]
 }
 
 func (c *taskRows) add(t task.Task) {
@@ -35,6 +38,14 @@ func (c *taskRows) add(t task.Task) {
 	c.versions = append(c.versions, t.Version)
 	c.created = append(c.created, t.CreatedAt)
 	c.updated = append(c.updated, t.UpdatedAt)
+	c.locals = append(c.locals, pgLocal(t.Due))
+	c.allDay = append(c.allDay, t.Due.Form == task.ByDay)
+	c.zones = append(c.zones, pgtype.Text{String: t.Due.Zone, Valid: t.Due.Zone != ""})
+}
+
+// pgLocal is the local time of a due date that clocks show, or null.
+func pgLocal(d task.Due) pgtype.Timestamp {
+	return pgtype.Timestamp{Time: d.Local.UTC(), Valid: d.Wall()}
 }
 
 func joined(channels []task.Channel) pgtype.Text {
@@ -50,11 +61,12 @@ func joined(channels []task.Channel) pgtype.Text {
 
 func (c *taskRows) queue(batch *pgx.Batch) {
 	batch.Queue(`
-		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at)
-		select n.id, n.user_id, n.title, n.notes, n.due_date, n.completed, string_to_array(n.channels, ','), n.version, n.created_at, n.updated_at
-		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[])
-			as n (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at)`,
-		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated)
+		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at, due_local, due_all_day, time_zone)
+		select n.id, n.user_id, n.title, n.notes, n.due_date, n.completed, string_to_array(n.channels, ','), n.version, n.created_at, n.updated_at, n.due_local, n.due_all_day, n.time_zone
+		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[],
+				$11::timestamp[], $12::boolean[], $13::text[])
+			as n (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at, due_local, due_all_day, time_zone)`,
+		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated, c.locals, c.allDay, c.zones)
 }
 
 // pgx encodes its own types, in arrays of its own, without reflection: for a column of
@@ -91,18 +103,30 @@ type reminderRows struct {
 	revisions  pgtype.FlatArray[int64]
 	confirmed  pgtype.FlatArray[pgtype.Int8]
 	scheduling pgtype.FlatArray[bool] // its job may be with Dapr, or is about to be
+	days       pgtype.FlatArray[int32]
+	clocks     pgtype.FlatArray[pgtype.Int8]
+	releases   pgtype.FlatArray[pgtype.Text]
 }
 
 func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 	c.ids = append(c.ids, pgUUID(r.ID))
 	c.tasks = append(c.tasks, pgUUID(t.ID))
 	c.users = append(c.users, t.UserID)
-	c.before = append(c.before, pgInterval(r.Before))
+	c.before = append(c.before, pgInterval(r.Before.Exact))
+	c.days = append(c.days, int32(r.Before.Days)) //nolint:gosec // 366 at most
+	clock, release := pgSource(r.Source)
+	c.clocks, c.releases = append(c.clocks, clock), append(c.releases, release)
 	c.fireAt = append(c.fireAt, pgInstant(r.FireAt))
 	c.states = append(c.states, string(r.State))
 	c.revisions = append(c.revisions, r.Revision)
 	c.confirmed = append(c.confirmed, pgtype.Int8{Int64: r.Confirmed, Valid: r.Confirmed > 0})
 	c.scheduling = append(c.scheduling, r.Confirmed > 0 || r.Pending(until))
+}
+
+// pgSource is what an instant was derived from, nulls if it depends on nothing.
+func pgSource(s task.Source) (clock pgtype.Int8, release pgtype.Text) {
+	depends := s.Release != ""
+	return pgtype.Int8{Int64: s.Clock, Valid: depends}, pgtype.Text{String: s.Release, Valid: depends}
 }
 
 // queue stores the rows. Those that are confirmed stay so only if no sentinel was recorded
@@ -113,16 +137,17 @@ func (c *reminderRows) queue(batch *pgx.Batch, ago time.Duration, stored func(co
 	}
 	batch.Queue(`
 		with stored as (
-			insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at)
+			insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at, before_days, derived_clock, derived_tz)
 			select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision,
 				case when not exists (select from sentinel where created_at >= now() - $10::interval) then n.confirmed end,
-				case when n.scheduling then now() else '-infinity' end
-			from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[])
-				as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling)
+				case when n.scheduling then now() else '-infinity' end, n.before_days, n.derived_clock, n.derived_tz
+			from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[],
+					$11::int[], $12::bigint[], $13::text[])
+				as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling, before_days, derived_clock, derived_tz)
 			returning confirmed_revision
 		)
 		select count(confirmed_revision) from stored`,
-		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago).
+		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago, c.days, c.clocks, c.releases).
 		QueryRow(func(row pgx.Row) error {
 			var confirmations int
 			err := row.Scan(&confirmations)
