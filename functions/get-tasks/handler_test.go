@@ -14,6 +14,7 @@ import (
 	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -127,7 +128,7 @@ func TestDeliveries(t *testing.T) {
 		t.Errorf("before firing: %s", a.Body)
 	}
 	// No e-mail channel is set up, so the log shows why, and the fallback.
-	firer := fire.New(w.Store, nil, suppress.Keys{}, func() {}, time.Now)
+	firer := fire.New(w.Store, nil, suppress.Keys{}, schedule.NewMover(w.Store, time.Now, schedule.MoveRules{PastGrace: 24 * time.Hour}), func() {}, time.Now)
 	if _, err := firer.Fire(context.Background(), task.Revision{TaskID: seeded.ID, UserID: "ada", ReminderID: seeded.Reminders[0].ID, Number: 1}); err != nil {
 		t.Fatal(err)
 	}

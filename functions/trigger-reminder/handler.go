@@ -30,6 +30,7 @@ import (
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/providers"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -44,6 +45,7 @@ type Config struct {
 	Sender      deliver.WakerConfig
 	Providers   providers.Config
 	Suppression suppress.Keys
+	Moves       schedule.MoveRules
 }
 
 type handler struct {
@@ -63,7 +65,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	waker := deliver.NewWaker(cfg.Sender)
-	h := handler{caller: cfg.Caller, store: s, firer: fire.New(s, channels, cfg.Suppression, waker.Wake, time.Now)}
+	h := handler{caller: cfg.Caller, store: s, firer: fire.New(s, channels, cfg.Suppression, schedule.NewMover(s, time.Now, cfg.Moves), waker.Wake, time.Now)}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"POST /job/{name}":       h.job,

@@ -3,11 +3,13 @@ package fire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -30,6 +32,7 @@ type Firer struct {
 	store    *store.Store
 	channels Channels
 	keys     suppress.Keys
+	mover    *schedule.Mover
 	now      func() time.Time
 	wake     func()
 	inboxes  *hinter
@@ -38,9 +41,10 @@ type Firer struct {
 }
 
 // New makes a Firer. wake is called after each commit that has left something to be sent;
-// it must return at once. keys are those of the list of suppressed addresses. now is the Firer's clock, time.Now outside of tests.
-func New(s *store.Store, channels Channels, keys suppress.Keys, wake func(), now func() time.Time) *Firer {
-	f := &Firer{store: s, channels: channels, keys: keys, now: now, wake: wake, inboxes: newHinter(s.Hint)}
+// it must return at once. keys are those of the list of suppressed addresses. mover moves what was derived
+// from an older clock, before it would be fired by that. now is the Firer's clock, time.Now outside of tests.
+func New(s *store.Store, channels Channels, keys suppress.Keys, mover *schedule.Mover, wake func(), now func() time.Time) *Firer {
+	f := &Firer{store: s, channels: channels, keys: keys, mover: mover, now: now, wake: wake, inboxes: newHinter(s.Hint)}
 	f.fires.Most = mostTogether
 	f.fires.Call = func(ctx context.Context, calls []*call) error {
 		f.fireTogether(ctx, calls)
@@ -76,7 +80,7 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 			metrics.Skipped(outcome.Reason)
 		}
 	}()
-	for {
+	for moved := 0; ; {
 		c := &call{revision: r, trace: trace.Parent(ctx)}
 		if err := f.fires.Do(ctx, c); err != nil {
 			return Outcome{}, err
@@ -86,6 +90,15 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 		}
 		if c.err != nil {
 			return Outcome{}, c.err
+		}
+		if c.stale {
+			if moved++; moved > mostMoves {
+				return Outcome{}, fmt.Errorf("reminder %s does not follow its user's clock", r.ReminderID)
+			}
+			if _, err := f.mover.Move(ctx, r.UserID, r.TaskID); err != nil {
+				return Outcome{}, err
+			}
+			continue
 		}
 		if c.verdict == task.Wait { // a little early, by this clock
 			select {
@@ -99,6 +112,9 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 		return c.outcome(), nil
 	}
 }
+
+// mostMoves is how often a reminder is moved in one callback: its user's clock may change again meanwhile.
+const mostMoves = 3
 
 // FireTask does the same for every reminder of a user's task that is due, or has
 // something unsent.
@@ -129,6 +145,12 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 func (f *Firer) FireOverdue(ctx context.Context, r task.Revision) (fired bool, err error) {
 	c := &call{revision: r}
 	f.fireAlone(ctx, c)
+	if c.stale {
+		if _, err := f.mover.Move(ctx, r.UserID, r.TaskID); err != nil {
+			return false, err
+		}
+		f.fireAlone(ctx, c)
+	}
 	c.awaitHint()
 	return c.err == nil && c.verdict == task.Fire, c.err
 }

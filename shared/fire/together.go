@@ -38,6 +38,7 @@ type call struct {
 	ahead    time.Duration   // how long it has to wait
 	unsent   bool            // something of it is still to be sent
 	alone    bool            // it is to be judged once more, on its own
+	stale    bool            // its task is to be moved first, and then it is judged once more
 	err      error           // it could not be judged
 	hinted   <-chan struct{} // closed when those who wait for what was fired are told; nil if nobody is
 }
@@ -154,7 +155,7 @@ func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except 
 	var firings []store.Firing
 	err = together.Caught(func() error {
 		return f.store.Fire(ctx, ids, besides, func(locked []store.LockedReminder, look store.Look) (_ []store.Firing, err error) {
-			due = judge(calls, locked, f.now())
+			due = f.judge(calls, locked, f.now())
 			firings, err = f.firings(due, look)
 			return firings, err
 		})
@@ -230,8 +231,9 @@ type dueCall struct {
 }
 
 // judge gives each call its verdict and returns those that are due, and the neighbours
-// that are, the earliest first.
-func judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []dueCall) {
+// that are, the earliest first. What was derived from an older clock is neither: a call for it is
+// stale.
+func (f *Firer) judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []dueCall) {
 	asked := map[uuid.UUID][]*call{}
 	for _, c := range calls {
 		*c = call{revision: c.revision, trace: c.trace, verdict: task.Skip, reason: string(fault.CodeNotFound)}
@@ -248,6 +250,9 @@ func judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []d
 				continue // as if it didn't exist
 			}
 			c.verdict, c.reason = task.Judge(r.Reminder, c.revision.Number, now)
+			if c.verdict == task.Fire && r.Of != nil && r.Source.Older(f.mover.Clock(r.Of.To.Preferences)) {
+				c.verdict, c.stale = task.Skip, true
+			}
 			switch c.verdict {
 			case task.Fire:
 				due = append(due, dueCall{c, r, !ok})

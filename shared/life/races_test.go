@@ -404,7 +404,7 @@ func TestRemovedRowsAreBounded(t *testing.T) {
 		w.update(created.ID, func(d *task.Draft) {
 			d.Before = nil
 			for j := range 20 {
-				d.Before = append(d.Before, time.Duration(i*20+j)*time.Second)
+				d.Before = append(d.Before, task.Offset{Exact: time.Duration(i*20+j) * time.Second})
 			}
 		})
 	}

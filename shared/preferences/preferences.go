@@ -18,7 +18,7 @@ type Preferences struct {
 	AllDayAt time.Duration
 	// DefaultReminders are those of tasks that name none; nil: one, at the due date.
 	DefaultReminders []task.Offset
-	// ClockVersion grows by one with every change of TimeZone or AllDayAt.
+	// ClockVersion grows by one with every change of TimeZone or AllDayAt. Storing them counts it.
 	ClockVersion int64
 	Language     string // a BCP 47 tag, such as en or pt-BR
 	// Channels are those that are on, in the order of task.Channels.
@@ -129,10 +129,6 @@ func (p *Preferences) Follow(earlier Preferences) {
 		p.Webhook.Gone = earlier.Webhook.Gone && p.Webhook.URL == earlier.Webhook.URL && !p.On(task.Webhook)
 	}
 	p.keepStates(earlier)
-	p.ClockVersion = earlier.ClockVersion
-	if p.TimeZone != earlier.TimeZone || p.AllDayAt != earlier.AllDayAt {
-		p.ClockVersion++
-	}
 	p.Version = earlier.Version + 1
 }
 

@@ -166,7 +166,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, verified, grace, version,
 			all_day_at, default_reminders, clock_version, clock_changed_at)
 		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @verified, @grace, @version,
-			@all_day_at, @reminders, @clock, case when @clock::bigint > 0 then now() end)
+			@all_day_at, @reminders, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
 		on conflict (user_id) do update set
 			(webhook_secret, webhook_old_secret, webhook_old_secret_until) = (
 				select
@@ -180,14 +180,15 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
 			webhook_gone = excluded.webhook_gone, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now(),
 			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders,
-			clock_version = excluded.clock_version,
-			clock_changed_at = case when excluded.clock_version = preferences.clock_version then preferences.clock_changed_at else now() end,
+			clock_version = preferences.clock_version + ((preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at))::int,
+			clock_changed_at = case when (preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at)
+				then now() else preferences.clock_changed_at end,
 			grace_until = case when cardinality(excluded.grace) > 0 then preferences.grace_until end`,
 		pgx.NamedArgs{
 			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
 			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
 			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "unsubscribed": p.Unsubscribed, "version": p.Version,
-			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders), "clock": p.ClockVersion,
+			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders),
 			"verified": notNil(p.ListedOnly(p.Verified)), "grace": notNil(p.ListedOnly(p.Grace)),
 		})
 	return err
