@@ -19,6 +19,7 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/recurrence"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/wallclock"
@@ -32,16 +33,34 @@ type Task struct {
 	Title  string    `json:"title"`
 	Notes  string    `json:"notes"`
 	// DueDate is the instant at which it is due, in whichever form that was given.
-	DueDate   *time.Time      `json:"due_date"`
-	DueLocal  *string         `json:"due_local"`
-	DueOn     *string         `json:"due_on"`
-	TimeZone  *string         `json:"time_zone"`
-	Completed bool            `json:"completed"`
-	Channels  *[]task.Channel `json:"channels"` // null: the preferences decide
-	CreatedAt time.Time       `json:"created_at"`
-	UpdatedAt time.Time       `json:"updated_at"`
-	Version   int64           `json:"version"`
-	Reminders []Reminder      `json:"reminders"`
+	DueDate  *time.Time `json:"due_date"`
+	DueLocal *string    `json:"due_local"`
+	DueOn    *string    `json:"due_on"`
+	TimeZone *string    `json:"time_zone"`
+	// Recurrence is how it comes again; null: it does not.
+	Recurrence     *Recurrence     `json:"recurrence"`
+	Occurrence     *string         `json:"occurrence"`      // the current one
+	NextOccurrence *string         `json:"next_occurrence"` // the one after that, if it is known
+	Completed      bool            `json:"completed"`
+	Channels       *[]task.Channel `json:"channels"` // null: the preferences decide
+	CreatedAt      time.Time       `json:"created_at"`
+	UpdatedAt      time.Time       `json:"updated_at"`
+	Version        int64           `json:"version"`
+	Reminders      []Reminder      `json:"reminders"`
+}
+
+// Recurrence is how a task comes again.
+type Recurrence struct {
+	Rule   string          `json:"rule"`
+	Skip   recurrence.Skip `json:"skip"`
+	From   recurrence.From `json:"from"`
+	Except []string        `json:"except"`
+}
+
+// Definition is the recurrence as the rules know it.
+func (r Recurrence) Definition() *recurrence.Definition {
+	d := recurrence.Definition(r)
+	return &d
 }
 
 // Reminder is a task's reminder coming out.
@@ -70,6 +89,22 @@ func NewTask(t task.Task, expected time.Time) Task {
 	if t.Due.Zone != "" {
 		out.TimeZone = &t.Due.Zone
 	}
+	if t.Recurs() {
+		shown := Recurrence(*t.Recurrence)
+		if shown.Except == nil {
+			shown.Except = []string{}
+		}
+		out.Recurrence = &shown
+		current, next := t.Current(t.Clock, time.Now())
+		if current != nil {
+			text := t.Show(current.Local)
+			out.DueDate, out.Occurrence = &current.Instant, &text
+		}
+		if next != nil {
+			text := t.Show(next.Local)
+			out.NextOccurrence = &text
+		}
+	}
 	if t.Channels != nil {
 		out.Channels = &t.Channels
 	}
@@ -83,21 +118,42 @@ func NewTask(t task.Task, expected time.Time) Task {
 // gave can be sent back: CheckNew and CheckChange refuse it where it contradicts, and
 // otherwise it is ignored.
 type TaskInput struct {
-	Title     web.Optional[string]         `json:"title"`
-	Notes     web.Optional[string]         `json:"notes"`
-	DueDate   web.Optional[web.Time]       `json:"due_date"`
-	DueLocal  web.Optional[localTime]      `json:"due_local"`
-	DueOn     web.Optional[localDate]      `json:"due_on"`
-	TimeZone  web.Optional[string]         `json:"time_zone"`
-	Reminders web.Optional[[]offset]       `json:"reminders"`
-	Completed web.Optional[bool]           `json:"completed"`
-	Channels  web.Optional[[]task.Channel] `json:"channels"`
+	Title      web.Optional[string]          `json:"title"`
+	Notes      web.Optional[string]          `json:"notes"`
+	DueDate    web.Optional[web.Time]        `json:"due_date"`
+	DueLocal   web.Optional[localTime]       `json:"due_local"`
+	DueOn      web.Optional[localDate]       `json:"due_on"`
+	TimeZone   web.Optional[string]          `json:"time_zone"`
+	Recurrence web.Optional[recurrenceInput] `json:"recurrence"`
+	Reminders  web.Optional[[]offset]        `json:"reminders"`
+	Completed  web.Optional[bool]            `json:"completed"`
+	Channels   web.Optional[[]task.Channel]  `json:"channels"`
 
 	ID        jsontext.Value `json:"id"`
 	UserID    *string        `json:"user_id"`
 	CreatedAt jsontext.Value `json:"created_at"`
 	UpdatedAt jsontext.Value `json:"updated_at"`
 	Version   *int64         `json:"version"`
+
+	Occurrence     jsontext.Value `json:"occurrence"`
+	NextOccurrence jsontext.Value `json:"next_occurrence"`
+	SnoozedUntil   jsontext.Value `json:"snoozed_until"`
+}
+
+// recurrenceInput is a recurrence going in.
+type recurrenceInput struct {
+	Rule   *string         `json:"rule"`
+	Skip   recurrence.Skip `json:"skip"`
+	From   recurrence.From `json:"from"`
+	Except []string        `json:"except"`
+}
+
+// definition is the recurrence as the rules know it.
+func (r recurrenceInput) definition() (*recurrence.Definition, error) {
+	if r.Rule == nil {
+		return nil, fault.Invalid("recurrence needs \"rule\", such as \"FREQ=WEEKLY;BYDAY=MO\"; null means that the task does not come again")
+	}
+	return Recurrence{Rule: *r.Rule, Skip: r.Skip, From: r.From, Except: r.Except}.Definition(), nil
 }
 
 // NewDraft is the new task that the input describes: what is left out has its default. It is validated.
@@ -142,6 +198,16 @@ func (in TaskInput) into(d *task.Draft) error {
 	}
 	if err := in.dueInto(d); err != nil {
 		return err
+	}
+	if in.Recurrence.Present {
+		d.Recurrence = nil
+	}
+	if in.Recurrence.Given() {
+		definition, err := in.Recurrence.Value.definition()
+		if err != nil {
+			return err
+		}
+		d.Recurrence = definition
 	}
 	if in.Channels.Present {
 		d.Channels = in.Channels.Value // null: nil
@@ -357,8 +423,9 @@ func Asked(d task.Draft) any {
 		Completed    bool
 		Channels     []task.Channel
 		Before       []any
-		Due          task.Due `json:",omitzero"`
-	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due}
+		Due          task.Due               `json:",omitzero"`
+		Recurrence   *recurrence.Definition `json:",omitzero"`
+	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due, d.Recurrence}
 }
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for

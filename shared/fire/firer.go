@@ -25,7 +25,7 @@ type Channels map[task.Channel][]string
 // reminder.
 //
 // Firing is one transaction: the reminder is marked, its deliveries are planned, and the
-// in-app one is written. Callbacks that come at the same time share a transaction, which
+// in-app one is written; one of a recurring task is armed for its next occurrence. Callbacks that come at the same time share a transaction, which
 // also fires what else is due. Those who wait for their inbox are told after the commit,
 // and so is the sender of the other channels.
 type Firer struct {
@@ -35,6 +35,7 @@ type Firer struct {
 	mover    *schedule.Mover
 	now      func() time.Time
 	wake     func()
+	arm      func([]store.Due)
 	inboxes  *hinter
 	fires    together.Group[*call]
 	turns    turns
@@ -52,6 +53,11 @@ func New(s *store.Store, channels Channels, keys suppress.Keys, mover *schedule.
 	}
 	return f
 }
+
+// Arms has the Firer call arm after each commit that has armed reminders of recurring tasks for their next
+// occurrence, before the Firer's first use. arm must return at once, and may do nothing: they are pending,
+// and the sweep schedules them.
+func (f *Firer) Arms(arm func([]store.Due)) { f.arm = arm }
 
 // Status is how a callback ended.
 type Status string

@@ -3,6 +3,7 @@ package life_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,12 @@ func (w *world) floating(due time.Time, before ...task.Offset) task.Task {
 	w.Helper()
 	zoneName := w.column(`select time_zone from preferences where user_id = 'ada'`)[0]
 	return w.create(task.Draft{Due: task.Due{Form: task.ByClock, Local: wallclock.At(due, preferences.Zone(zoneName))}, Before: before})
+}
+
+// atDue is the callback at a task's due date.
+func atDue(t task.Task) task.Revision {
+	r := t.Reminders[slices.IndexFunc(t.Reminders, func(r task.Reminder) bool { return r.Before == task.Offset{} })]
+	return task.Revision{TaskID: t.ID, UserID: t.UserID, ReminderID: r.ID, Number: r.Revision}
 }
 
 // row shows a task's reminders.
@@ -167,7 +174,7 @@ func TestMovesAreBounded(t *testing.T) {
 	w.moves("Europe/Berlin")
 	drafts := make([]task.Draft, many)
 	for i := range drafts {
-		drafts[i] = task.Draft{Title: "x", Due: task.Due{Form: task.ByClock, Local: wallclock.FromUTC(noon.Add(time.Hour))}, Before: task.DefaultBefore()}
+		drafts[i] = task.Draft{Title: "x", Due: task.Due{Form: task.ByClock, Local: wallclock.FromUTC(noon.Add(5 * time.Hour))}, Before: task.DefaultBefore()}
 	}
 	if _, err := w.planner.CreateAll(t.Context(), ada, drafts, nil); err != nil {
 		t.Fatal(err)
@@ -234,14 +241,14 @@ func TestLaterTimeZones(t *testing.T) {
 	here, there := create(oldPlanner, "Test/Here", tomorrow), create(oldPlanner, "Test/There", tomorrow)
 	due := create(oldPlanner, "Test/Here", noon.Add(2*time.Hour)) // an hour from now; by the later release now
 	told := create(oldPlanner, "Test/Here", noon)
-	if o, err := oldFirer.Fire(t.Context(), wake(told)); err != nil || o.Status != fire.Success {
+	if o, err := oldFirer.Fire(t.Context(), atDue(told)); err != nil || o.Status != fire.Success {
 		t.Fatal(o, err)
 	}
 	if sum := sweep(oldFirer); sum.Moved != 0 {
 		t.Errorf("with the same release %d have moved", sum.Moved)
 	}
 	// The function that still has the earlier release would take it to be early.
-	if o, err := newFirer.Fire(t.Context(), wake(due)); err != nil || o.Reason != task.ReasonEarly {
+	if o, err := newFirer.Fire(t.Context(), atDue(due)); err != nil || o.Reason != task.ReasonEarly {
 		t.Errorf("before the sweep: %+v, %v", o, err)
 	}
 	sum := sweep(newFirer)

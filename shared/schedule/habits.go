@@ -90,7 +90,7 @@ func resolveNew(d *task.Draft, h preferences.Habits) error {
 	if d.Due.Wall() && given != nil && !given.Equal(*d.DueDate) {
 		return fault.Invalid("due_date is %s, and what is given beside it means %s: give one of them", given.Format(time.RFC3339), d.DueDate.Format(time.RFC3339))
 	}
-	return nil
+	return d.CheckRecurrence(h.Clock)
 }
 
 // Resolver looks whether drafts of one user can be planned. It asks for the user's preferences

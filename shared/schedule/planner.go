@@ -11,10 +11,12 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
+	"github.com/duebell/duebell/shared/wallclock"
 	"github.com/duebell/duebell/shared/zone"
 )
 
@@ -214,6 +216,8 @@ func (p *Planner) newTasks(owner store.User, drafts []task.Draft, habits prefere
 			ID:        p.newID(),
 			UserID:    owner.ID,
 			Draft:     draft,
+			Progress:  task.Restart(nil, draft),
+			Clock:     habits.Clock,
 			Version:   1,
 			CreatedAt: now,
 			UpdatedAt: now,
@@ -343,6 +347,13 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		if err := resolve(&after.Draft, habits); err != nil {
 			return err
 		}
+		after.Progress = task.Restart(&current, after.Draft)
+		if after.Progress.Series > current.Progress.Series {
+			if err := after.CheckRecurrence(habits.Clock); err != nil {
+				return err
+			}
+		}
+		after.Clock = habits.Clock
 		after.Version++
 		after.UpdatedAt = now
 		after.Reminders = task.Plan(&current, after.Draft, now, p.rules.PastGrace, p.newID, habits.Clock)
@@ -356,6 +367,58 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 		return task.Task{}, err
 	}
 	p.tellDapr(ctx, []task.Task{after}, until, left, p.request())
+	after.DropRemoved()
+	return after, nil
+}
+
+// Close completes or skips an occurrence of a user's recurring task, as is to become of it, unless that was
+// done before: then it changes nothing. which gets the task as it is now by the user's clock, locked, and
+// returns the occurrence, or an error that leaves all as it is. Reminders that waited for the occurrence are
+// armed for what lies ahead of them, and what is unsent of it is cancelled. The error is a conflict if the
+// other was done.
+func (p *Planner) Close(ctx context.Context, owner store.User, id uuid.UUID, to task.Settled, which func(task.Task) (wallclock.Time, error)) (task.Task, error) {
+	var after task.Task
+	var left store.Leftovers
+	until := p.until()
+	changed := false
+	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+		changed = false
+		before, habits, err := tx.LockTask(ctx, owner.ID, id)
+		if err != nil {
+			return err
+		}
+		habits.Clock.Zones = p.zones
+		now := task.Instant(p.now())
+		current, _ := task.Follow(before, habits.Clock, now, p.rules.PastGrace)
+		current.Clock = habits.Clock
+		after = current
+		local, err := which(current)
+		if err != nil {
+			return err
+		}
+		settled, err := tx.SettledAs(ctx, id, current.Progress.Series, local)
+		switch {
+		case err != nil || settled == to:
+			return err
+		case settled == task.Completed || settled == task.Skipped:
+			return fault.Conflict("the occurrence was %s before", settled)
+		}
+		if after, err = task.Close(current, local, habits.Clock, now); err != nil {
+			return err
+		}
+		changed = true
+		after.Version++
+		after.UpdatedAt = now
+		of := store.Occurrence{TaskID: id, Series: current.Progress.Series, Local: local, Instant: current.At(local, habits.Clock), State: to}
+		left, err = tx.CloseOccurrence(ctx, before, after, of, until)
+		return err
+	})
+	if err != nil {
+		return task.Task{}, err
+	}
+	if changed {
+		p.tellDapr(ctx, []task.Task{after}, until, left, p.request())
+	}
 	after.DropRemoved()
 	return after, nil
 }

@@ -74,18 +74,17 @@ const deliveryColumns = `d.id, coalesce(d.reminder_id, '00000000-0000-0000-0000-
 	coalesce(d.task_id, '00000000-0000-0000-0000-000000000000'), d.user_id, d.channel, d.target, d.state, d.attempts, coalesce(d.provider, ''),
 	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at, coalesce(d.report, ''), d.reported_at`
 
-// Unsent returns which of the reminders still have something to be sent, of their current
-// revision.
-func (s *Store) Unsent(ctx context.Context, reminderIDs []uuid.UUID) (unsent map[uuid.UUID]bool, err error) {
+// Unsent returns which of some revisions of reminders still have something to be sent.
+func (s *Store) Unsent(ctx context.Context, revisions []task.Revision) (unsent map[task.Revision]bool, err error) {
+	ids, numbers := columns(revisions)
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
-			select r.id from reminders r
-			where r.id = any($1) and exists (select from deliveries d where d.reminder_id = r.id and d.revision = r.revision and `+isOpen+`)`,
-			pgUUIDs(reminderIDs))
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		unsent = make(map[uuid.UUID]bool, len(ids))
-		for _, id := range ids {
-			unsent[id] = true
+			select a.id, a.revision from unnest($1::uuid[], $2::bigint[]) as a (id, revision)
+			where exists (select from deliveries d where d.reminder_id = a.id and d.revision = a.revision and `+isOpen+`)`, ids, numbers)
+		jobs, err := pgx.CollectRows(rows, scanJob)
+		unsent = make(map[task.Revision]bool, len(jobs))
+		for _, j := range jobs {
+			unsent[j] = true
 		}
 		return err
 	})
@@ -204,7 +203,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				left join verified v on v.id = chosen.id left join judged j on j.id = chosen.id
 			where d.id = chosen.id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
-				coalesce(t.title, ''), coalesce(t.notes, ''), t.due_date,
+				coalesce(t.title, ''), coalesce(t.notes, ''), coalesce(d.occurs_at, t.due_date),
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.

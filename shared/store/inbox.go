@@ -21,10 +21,10 @@ type Received struct {
 	ReadAt    *time.Time
 }
 
-const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at`
+const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at, coalesce(n.occurrence, '')`
 
 func scanReceived(row pgx.CollectableRow) (n Received, err error) {
-	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt)
+	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt, &n.Occurrence)
 	return n, err
 }
 

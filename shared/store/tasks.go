@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -59,42 +60,64 @@ func (s *Store) UpdateAddress(ctx context.Context, u User) (onRecord bool, err e
 var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
 
 const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed, t.channels, t.version, t.created_at, t.updated_at,
-	t.due_local, t.due_all_day, coalesce(t.time_zone, '')`
+	t.due_local, t.due_all_day, coalesce(t.time_zone, ''), t.recurrence::text, t.series, t.through, t.open_occurrence, t.occurrence_number`
 
 // taskRow is a row of taskColumns.
 type taskRow struct {
 	task.Task
-	local  *time.Time
-	allDay bool
+	local, through, open *time.Time
+	allDay               bool
+	recurrence           []byte
 }
 
 func (r *taskRow) fields() []any {
 	return []any{
 		&r.ID, &r.UserID, &r.Title, &r.Notes, &r.DueDate, &r.Completed, &r.Channels, &r.Version, &r.CreatedAt, &r.UpdatedAt,
-		&r.local, &r.allDay, &r.Due.Zone,
+		&r.local, &r.allDay, &r.Due.Zone, &r.recurrence, &r.Progress.Series, &r.through, &r.open, &r.Progress.Number,
 	}
 }
 
-func (r taskRow) task() task.Task {
-	t := r.Task
+func (r taskRow) task() (t task.Task, err error) {
+	t = r.Task
+	t.Progress.Through, t.Progress.Open = occurrenceOf(r.through), occurrenceOf(r.open)
+	if t.Recurrence, err = parseRecurrence(r.recurrence); err != nil {
+		return t, err
+	}
 	if r.local != nil {
 		t.Due.Form, t.Due.Local = task.ByClock, wallclock.FromUTC(*r.local)
 		if r.allDay {
 			t.Due.Form = task.ByDay
 		}
 	}
-	return t
+	return t, nil
 }
 
 const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesce(r.confirmed_revision, 0), r.removed_at is not null,
-	r.before_days, coalesce(r.derived_clock, 0), coalesce(r.derived_tz, '')`
+	r.before_days, coalesce(r.derived_clock, 0), coalesce(r.derived_tz, ''), r.occurrence`
 
 // reminderFields are where a row of reminderColumns goes.
 func reminderFields(r *task.Reminder) []any {
 	return []any{
 		&r.ID, &r.Before.Exact, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed,
-		&r.Before.Days, &r.Source.Clock, &r.Source.Release,
+		&r.Before.Days, &r.Source.Clock, &r.Source.Release, occurrenceField{&r.Occurrence},
 	}
+}
+
+// occurrenceField is where a nullable timestamp goes that is an occurrence.
+type occurrenceField struct{ to **wallclock.Time }
+
+// Scan implements sql.Scanner.
+func (f occurrenceField) Scan(value any) error {
+	*f.to = nil
+	if value == nil {
+		return nil
+	}
+	at, ok := value.(time.Time)
+	if !ok {
+		return fmt.Errorf("an occurrence is a %T", value)
+	}
+	*f.to = occurrenceOf(&at)
+	return nil
 }
 
 // InsertTasks stores new tasks with their reminders, in one exchange with the server
@@ -216,7 +239,10 @@ func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Ta
 	if err != nil {
 		return task.Task{}, preferences.Habits{}, err
 	}
-	t := row.task()
+	t, err := row.task()
+	if err != nil {
+		return task.Task{}, preferences.Habits{}, err
+	}
 	rows, _ := tx.tx.Query(ctx, `
 		select `+reminderColumns+` from reminders r where r.task_id = $1 order by r.id for no key update`, id)
 	t.Reminders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r task.Reminder, err error) {
@@ -253,9 +279,11 @@ func offsets(rs []task.Reminder) []task.Offset {
 func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Time) (left Leftovers, err error) {
 	if _, err := tx.tx.Exec(ctx, `
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8,
-			due_local = $9, due_all_day = $10, time_zone = nullif($11, '')
+			due_local = $9, due_all_day = $10, time_zone = nullif($11, ''),
+			recurrence = $12::text::jsonb, series = $13, through = $14, open_occurrence = $15, occurrence_number = $16
 		where id = $1`,
-		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt, pgLocal(t.Due), t.Due.Form == task.ByDay, t.Due.Zone); err != nil {
+		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt, pgLocal(t.Due), t.Due.Form == task.ByDay, t.Due.Zone,
+		pgRecurrence(t.Recurrence), t.Progress.Series, pgOccurrence(t.Progress.Through), pgOccurrence(t.Progress.Open), t.Progress.Number); err != nil {
 		return Leftovers{}, err
 	}
 	if ids := outOfForce(before.Reminders, t.Reminders); len(ids) > 0 {
@@ -331,9 +359,9 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 					revision = $4,
 					fired_at = case when $3 = 'fired' then fired_at end,
 					removed_at = case when $5 then coalesce(removed_at, now()) end,
-					derived_clock = $7, derived_tz = $8
+					derived_clock = $7, derived_tz = $8, occurrence = $9
 				where id = $1`,
-				r.ID, r.FireAt, r.State, r.Revision, r.Removed, r.Pending(until), clock, release)
+				r.ID, r.FireAt, r.State, r.Revision, r.Removed, r.Pending(until), clock, release, pgOccurrence(r.Occurrence))
 		case r.Pending(until):
 			// It is scheduled along with the others.
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
@@ -344,10 +372,14 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 }
 
 // notWanted says of a delivery d, its reminder r and task t that nobody wants it sent any
-// more: the task was deleted or is not active, or its reminder was cancelled or armed anew.
+// more: the task was deleted or is not active, or its reminder was cancelled or armed anew. For an
+// occurrence of a recurring task it does not matter that the reminder was: it waits for a later one. But
+// then the series has not to be over by an edit, and the occurrence neither completed nor skipped.
 // Events are always wanted: it remains true that the reminder fired.
-const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.completed or t.due_date is null
-	or r.state <> 'fired' or r.revision <> d.revision or r.removed_at is not null)`
+const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.completed or t.due_date is null or r.removed_at is not null
+	or case when d.occurrence is null then r.state <> 'fired' or r.revision <> d.revision
+		else t.series <> d.series or t.recurrence is null or exists (
+			select from occurrences o where o.task_id = t.id and o.series = d.series and o.occurrence = d.occurrence and o.state in ('completed', 'skipped')) end)`
 
 // cancelDeliveries cancels what is unsent of a task and not wanted any more, and resolves
 // the dead letters of that and of what was given up before.
@@ -445,7 +477,8 @@ func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks [
 // fromTasks is where queryTasks takes a user's tasks from.
 const fromTasks = `select ` + taskColumns + `, ` + habitColumns + ` from tasks t left join preferences p on p.user_id = t.user_id `
 
-// queryTasks runs a query fromTasks, derives the due dates from what their user's clock is now, and adds to each its reminders that are not
+// queryTasks runs a query fromTasks, derives the due dates from what their user's clock is now (of a recurring
+// task that of its current occurrence), and adds to each its reminders that are not
 // removed, the earliest first.
 func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task.Task, error) {
 	rows, _ := tx.Query(ctx, sql, args...)
@@ -455,9 +488,16 @@ func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task
 		if err := r.Scan(append(row.fields(), habits.fields()...)...); err != nil {
 			return task.Task{}, err
 		}
-		t := row.task()
+		t, err := row.task()
+		if err != nil {
+			return t, err
+		}
 		h, err := habits.habits()
 		_ = t.Derive(h.Clock) // without a zone it stays what it was
+		t.Clock = h.Clock
+		if current, _ := t.Current(t.Clock, time.Now()); current != nil {
+			t.DueDate = &current.Instant
+		}
 		return t, err
 	})
 	if err != nil || len(tasks) == 0 {

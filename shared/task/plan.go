@@ -21,17 +21,20 @@ import (
 //   - An instant that lies ahead is armed.
 //   - Of the instants that have passed when the due date is set or moved, the
 //     latest within grace is armed, to fire at once; the others are missed.
+//   - A recurring task has each of its reminders armed for the first occurrence that lies ahead of
+//     it. Only the first of a new task may have passed, see above.
 //   - An offset added after its instant has passed is missed, and reopening a
 //     task arms only what lies ahead.
 func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID func() uuid.UUID, c Clock) []Reminder {
-	moved := previous == nil || !sameInstant(previous.DueDate, next.DueDate) || previous.Due != next.Due
+	moved := previous == nil || !sameInstant(previous.DueDate, next.DueDate) || previous.Due != next.Due || !sameRecurrence(previous.Recurrence, next.Recurrence)
 	var old []Reminder
 	if previous != nil {
 		old = previous.Reminders
 	}
 
 	kept := make([]Reminder, 0, len(next.Before))
-	var passed []int // those set or moved to an instant that has passed
+	var passed []int    // those set or moved to an instant that has passed
+	var recurring []int // those that are to be armed for what lies ahead of them
 	for _, before := range next.Before {
 		r, found := find(old, before)
 		if !found {
@@ -44,12 +47,17 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 		}
 		same := found && sameInstant(r.FireAt, fireAt)
 		r.Removed, r.Source = false, source
+		if !next.Recurs() {
+			r.Occurrence = nil
+		}
 
 		switch {
 		case !next.Active() && (r.State == Fired || r.State == Missed) && (same || !moved || fireAt == nil):
 			// History stays as it is, with the instant it was for.
 		case !next.Active():
 			r.State, r.FireAt = Cancelled, fireAt
+		case next.Recurs():
+			recurring = append(recurring, len(kept))
 		case same && r.State != Cancelled:
 			// Nothing has changed for this one.
 		case fireAt.After(now):
@@ -66,6 +74,9 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 		kept = append(kept, r)
 	}
 	armLatest(kept, passed, now.Add(-grace))
+	if len(recurring) > 0 {
+		next.armRecurring(kept, recurring, Restart(previous, next), c, now, grace, previous == nil)
+	}
 
 	slices.SortStableFunc(kept, func(a, b Reminder) int { return compareOffsets(b.Before, a.Before) })
 	for _, r := range old {
@@ -98,10 +109,15 @@ func Follow(t Task, c Clock, now time.Time, grace time.Duration) (_ Task, moved 
 		}
 		moved = true
 		fireAt := t.fireAt(r.Before, c)
+		if r.Occurrence != nil {
+			at := t.fireAtOccurrence(t.at(*r.Occurrence, c), r.Before, c)
+			fireAt = &at
+		}
 		r.Source = t.source(r.Before, c)
 		switch {
 		case sameInstant(r.FireAt, fireAt):
-		case fireAt.After(now):
+		case fireAt.After(now), r.Occurrence != nil: // if it has passed, firing it tells the latest that has
+
 			r.FireAt = fireAt
 			r.arm()
 		default:

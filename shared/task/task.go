@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/recurrence"
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
@@ -18,6 +19,9 @@ type Task struct {
 	ID     uuid.UUID
 	UserID string
 	Draft
+	Progress Progress
+	// Clock is the user's, by which the task was read or planned.
+	Clock     Clock
 	Version   int64 // grows by one with every change
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -36,10 +40,12 @@ type Draft struct {
 	Notes string
 	// DueDate is the instant at which the task is due, as it was given or as it was derived from
 	// Due; nil: no due date. In UTC, whole microseconds.
-	DueDate   *time.Time
-	Due       Due
-	Completed bool
-	Channels  []Channel // nil: the user's preferences decide
+	DueDate *time.Time
+	Due     Due
+	// Recurrence is how the task comes again; nil: it does not. Then Due is where that starts.
+	Recurrence *recurrence.Definition
+	Completed  bool
+	Channels   []Channel // nil: the user's preferences decide
 	// Before are the reminders, as offsets before the due date. nil: the user's preferences
 	// decide, once, when the task is stored.
 	Before []Offset
@@ -82,7 +88,9 @@ type Reminder struct {
 	FireAt *time.Time
 	// Source is what FireAt was derived from.
 	Source Source
-	State  State
+	// Occurrence is the one of its recurring task that it is for; nil if that does not recur.
+	Occurrence *wallclock.Time
+	State      State
 	// Revision grows by one each time the reminder is armed; 0 is never armed.
 	Revision int64
 	// Confirmed is the revision that Dapr is known to hold a job for.
