@@ -105,8 +105,10 @@ type Leased struct {
 	Title         string
 	Notes         string
 	DueDate       *time.Time
-	TimeZone      string // the user's, by its IANA name
-	Language      string // the user's
+	// Occurrence is the one of a recurring task that it tells of, as people read it; "" for others.
+	Occurrence string
+	TimeZone   string // the user's, by its IANA name
+	Language   string // the user's
 	// Withdrawn says that the target is in its user's preferences no more, nor, where
 	// these name no address, that of the user's sign-in.
 	Withdrawn bool
@@ -204,6 +206,10 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 			where d.id = chosen.id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
 				coalesce(t.title, ''), coalesce(t.notes, ''), coalesce(d.occurs_at, t.due_date),
+				coalesce(to_char(d.occurrence, case
+					when t.due_all_day then 'YYYY-MM-DD'
+					when extract(second from d.occurrence) = 0 then 'YYYY-MM-DD"T"HH24:MI'
+					else 'YYYY-MM-DD"T"HH24:MI:SS' end), ''),
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
@@ -239,7 +245,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var hash []byte
 	var refused *bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
-		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate,
+		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
 	if l.Channel == task.Email || l.Channel == task.SMS {
 		l.Unverified = !p.MayReceive(l.Target, signIn)
@@ -337,8 +343,8 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 // or refused, unless its reminder was told in-app already.
 func (tx Tx) tellInstead(ctx context.Context, e Ending) error {
 	tag, err := tx.tx.Exec(ctx, `
-		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at)
-		select $1, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now()
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at, series, occurrence, occurs_at)
+		select $1, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now(), d.series, d.occurrence, d.occurs_at
 		from deliveries d where d.id = $2 and d.state in ('planned', 'unverified', 'suppressed', 'refused') and d.reminder_id is not null
 		on conflict do nothing`, e.Instead.ID, e.Of.ID)
 	if err != nil || tag.RowsAffected() == 0 {

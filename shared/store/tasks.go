@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -213,10 +212,14 @@ func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, assumed []str
 		batch.Queue(`select 1 / (not exists (select from preferences where user_id = any($1) and default_reminders is not null))::int`, assumed)
 	}
 	if len(clocks) > 0 {
+		owners, versions := []string{}, []int64{}
+		for owner, version := range clocks {
+			owners, versions = append(owners, owner), append(versions, version)
+		}
 		batch.Queue(`
 			update preferences p set clock_changed_at = now()
 			from unnest($1::text[], $2::bigint[]) as n (user_id, version)
-			where p.user_id = n.user_id and p.clock_version > n.version`, slices.Collect(maps.Keys(clocks)), slices.Collect(maps.Values(clocks)))
+			where p.user_id = n.user_id and p.clock_version > n.version`, owners, versions)
 	}
 	rows.queue(batch)
 	*kept = true
