@@ -27,21 +27,28 @@ func (p *Planner) habitsOf(ctx context.Context, userID string) (preferences.Habi
 }
 
 // habitsFor returns what a draft of a user is planned by. It does not ask the database for it if
-// the draft depends on no clock: then it assumes that the user has no default reminders, if these
+// the draft does not depend on where its user is: then it assumes that the user has no default reminders, if these
 // matter, unless it has met them before. assumed says that it has; who stores the task looks.
 func (p *Planner) habitsFor(ctx context.Context, userID string, d task.Draft) (h preferences.Habits, assumed bool, err error) {
-	if d.DependsOnClock() || d.Before == nil && p.habits.has(userID) {
+	if d.DependsOnUser() || d.Before == nil && p.habits.has(userID) {
 		h, err = p.habitsOf(ctx, userID)
 		return h, false, err
 	}
-	return preferences.Preferences{}.Habits(), d.Before == nil, nil
+	return p.nobodys(), d.Before == nil, nil
+}
+
+// nobodys is what a draft is planned by to which its user does not matter.
+func (p *Planner) nobodys() preferences.Habits {
+	h := preferences.Preferences{}.Habits()
+	h.Clock.Zones = p.zones
+	return h
 }
 
 // habitsForAll returns what drafts of a user are planned by. It asks the database for it only if one
 // of them needs that.
 func (p *Planner) habitsForAll(ctx context.Context, userID string, drafts []task.Draft) (preferences.Habits, error) {
-	if !slices.ContainsFunc(drafts, func(d task.Draft) bool { return d.Before == nil || d.DependsOnClock() }) {
-		return preferences.Preferences{}.Habits(), nil
+	if !slices.ContainsFunc(drafts, func(d task.Draft) bool { return d.Before == nil || d.DependsOnUser() }) {
+		return p.nobodys(), nil
 	}
 	return p.habitsOf(ctx, userID)
 }
@@ -107,18 +114,19 @@ func (p *Planner) Resolver(userID string) *Resolver { return &Resolver{planner: 
 // Check reports what keeps a valid draft from being planned as a new task. The error is a fault with
 // code invalid, if it is the draft's. Afterwards the draft has no more than one due date.
 func (r *Resolver) Check(ctx context.Context, d *task.Draft) error {
-	if !d.DependsOnClock() {
-		return nil
-	}
-	if r.habits == nil {
-		h, err := r.planner.habitsOf(ctx, r.user)
-		if err != nil {
-			return err
+	h := r.planner.nobodys()
+	if d.DependsOnUser() {
+		if r.habits == nil {
+			asked, err := r.planner.habitsOf(ctx, r.user)
+			if err != nil {
+				return err
+			}
+			r.habits = &asked
 		}
-		r.habits = &h
+		h = *r.habits
 	}
 	resolved := *d
-	err := resolveNew(&resolved, *r.habits)
+	err := resolveNew(&resolved, h)
 	if d.Due.Wall() {
 		d.DueDate = nil
 	}

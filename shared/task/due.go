@@ -1,6 +1,7 @@
 package task
 
 import (
+	"slices"
 	"time"
 
 	"github.com/duebell/duebell/shared/fault"
@@ -85,18 +86,13 @@ func (d Draft) source(before Offset, c Clock) Source {
 	return s
 }
 
-// DependsOnClock reports whether the user's [Clock] or the time zones matter to the draft's
-// instants.
-func (d Draft) DependsOnClock() bool {
-	if d.Due.Wall() {
+// DependsOnUser reports whether the user's [Clock] matters to the draft's instants: where the user is, or what
+// a whole day counts as.
+func (d Draft) DependsOnUser() bool {
+	if d.Due.Form == ByDay {
 		return true
 	}
-	for _, before := range d.Before {
-		if d.DueDate != nil && before.Days != 0 {
-			return true
-		}
-	}
-	return false
+	return d.Due.Zone == "" && (d.Due.Wall() || d.DueDate != nil && slices.ContainsFunc(d.Before, func(o Offset) bool { return o.Days != 0 }))
 }
 
 // location is the zone of the due date: its own, or the user's. ok is false if neither is known.
