@@ -23,6 +23,7 @@ Usage: duebell COMMAND [FLAGS]
   up        run the whole system on this machine, until Ctrl-C
   migrate   bring the database that DATABASE_URL names to the schema of this version
   import    create the tasks of a file, lines of JSON or CSV, on a server; can be broken off and gone on with
+  export    write a user's tasks to a file that import takes again
   dlq       list, show, replay and discard dead letters
   suppress  list, add and lift suppressions: addresses that get nothing more, from anybody
   deploy    install or upgrade Duebell on a cluster, as docs/deploy.md does step by step; checks first whether it can work
@@ -39,7 +40,7 @@ duebell COMMAND -h shows a command's flags.
 // command is one of duebell's commands. Its error is for people, and complete.
 type command func(ctx context.Context, args []string) error
 
-var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "dlq": dlq, "suppress": suppressed, "deploy": deploy, "doctor": doctor, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
+var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "export": exportFile, "dlq": dlq, "suppress": suppressed, "deploy": deploy, "doctor": doctor, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
 
 func main() {
 	// The first signal asks for an orderly end; a second one ends at once.

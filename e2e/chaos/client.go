@@ -112,6 +112,8 @@ type notification struct {
 	TaskID    uuid.UUID `json:"task_id"`
 	Title     string    `json:"title"`
 	CreatedAt time.Time `json:"created_at"`
+	// Occurrence is that of a recurring task; "" for others.
+	Occurrence string `json:"occurrence"`
 }
 
 // inbox reads a user's notifications on from one of them, the nil UUID for all.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/shared/wallclock"
 )
 
 // judge reads what came and compares it with what was asked for.
@@ -23,8 +24,12 @@ func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, e
 	if err != nil {
 		return t, err
 	}
+	missed, err := run.missed(ctx)
+	if err != nil {
+		return t, err
+	}
 	for _, l := range run.lives {
-		l.held = run.held.has(l)
+		l.held, l.missed = run.held.has(l), missed[l.id]
 		t.judge(l, came[l.n], run.struck, end)
 	}
 	for _, e := range run.crashed {
@@ -42,6 +47,22 @@ func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, e
 		}
 	}
 	return t, nil
+}
+
+// missed returns the occurrences that the history names as missed, by tasks.
+func (run *run) missed(ctx context.Context) (all map[uuid.UUID][]string, err error) {
+	all = map[uuid.UUID][]string{}
+	rows, err := run.db.Query(ctx, `select task_id, occurrence from occurrences where state = 'missed'`)
+	if err != nil {
+		return nil, err
+	}
+	var id uuid.UUID
+	var local time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &local}, func() error {
+		all[id] = append(all[id], wallclock.FromUTC(local).String())
+		return nil
+	})
+	return all, err
 }
 
 // findDoubtful looks whether the tasks exist whose creation was not answered.
@@ -101,7 +122,7 @@ func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error
 		}
 		for _, n := range all {
 			add(n.Title, func(a *arrivals, title string) {
-				a.inbox = append(a.inbox, told{id: n.ID, title: title, at: n.CreatedAt})
+				a.inbox = append(a.inbox, told{id: n.ID, title: title, at: n.CreatedAt, occurrence: n.Occurrence})
 			})
 		}
 	}

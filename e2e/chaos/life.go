@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/wallclock"
 )
 
 // life is what a script came to: the oracle's own record of one task.
@@ -23,6 +24,8 @@ type life struct {
 	doubtful bool
 	// held: a fault has kept rows of it from everybody, so that it may come late.
 	held bool
+	// missed are occurrences that the history names as missed.
+	missed []string
 	// refused are answers that should not have been.
 	refused []string
 }
@@ -76,6 +79,11 @@ func (run *run) input(l *life) map[string]any {
 		before[i] = b.String()
 	}
 	in := map[string]any{"title": l.title(0), "due_date": run.began.Add(l.steps[0].due), "reminders": before}
+	if l.recurs > 0 {
+		delete(in, "due_date")
+		in["due_local"], in["time_zone"] = wallclock.FromUTC(run.began.Add(l.steps[0].due)).String(), "UTC"
+		in["recurrence"] = map[string]any{"rule": l.rule()}
+	}
 	if l.channels != nil {
 		in["channels"] = l.channels
 	}

@@ -15,6 +15,8 @@ type told struct {
 	title    string
 	at       time.Time
 	cut      bool // its sender cannot know that it came
+	// occurrence is that of a recurring task, in the inbox.
+	occurrence string
 }
 
 // arrivals are all messages that came for one task.
@@ -141,6 +143,7 @@ type tally struct {
 	shots     int // instants at which a reminder had to be told
 	either    int // instants at which it may have been told or not
 	ahead     int // that lie ahead in the end
+	missed    int // occurrences that an outage has kept from being told
 	findings  []finding
 	late      map[string][]time.Duration // by channels
 	calm      map[string][]time.Duration // of these, while nothing was more than slow
@@ -163,6 +166,10 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 		if len(came.inbox) > 0 || len(came.external) > 0 || len(came.events) > 0 {
 			t.find(l, "wrong", "messages came for a task that was never made: %v", came)
 		}
+		return
+	}
+	if l.recurs > 0 {
+		t.judgeRecurring(l, came, faults)
 		return
 	}
 	leastSent, leastEvents, most := 0, 0, 0

@@ -28,7 +28,7 @@ func (t tally) String() string {
 		}
 		fmt.Fprintf(&b, "✗ %s: %s: %s\n%s", f.what, name, f.text, f.history)
 	}
-	fmt.Fprintf(&b, "\n%d reminders: %d had to be told, %d more were cancelled or moved just when they were due and may have been; %d lie ahead, scheduled\n", t.reminders, t.shots, t.either, t.ahead)
+	fmt.Fprintf(&b, "\n%d reminders: %d had to be told, %d more were cancelled or moved just when they were due and may have been; %d lie ahead, scheduled; %d occurrences were missed\n", t.reminders, t.shots, t.either, t.ahead, t.missed)
 	for _, channel := range append([]string{"in_app"}, external...) {
 		fmt.Fprintf(&b, "late, %-8s %s\n", channel+":", quantiles(t.late[channel]))
 		fmt.Fprintf(&b, "        when parts were slow at most: %s\n", quantiles(t.calm[channel]))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,6 +39,8 @@ type script struct {
 	// unkeyed: it is created without an Idempotency-Key, so that a lost answer is
 	// only settled by a look at the end.
 	unkeyed bool
+	// recurs is how often the task comes, some seconds apart; 0: it is due once.
+	recurs int
 	// import groups tasks that are created in one request; 0: by itself.
 	batch int
 	steps []step
@@ -48,9 +52,23 @@ func (s script) title(step int) string { return fmt.Sprintf("t%d.%d <chaos> & âœ
 
 const (
 	users = 25
+	// apart is how long lies between two occurrences.
+	apart = 5 * time.Second
 	// far is a due date that does not come within the run.
 	far = 30 * 24 * time.Hour
 )
+
+// rule is how a recurring task comes again.
+func (s script) rule() string {
+	list := func(step int) string {
+		var all []string
+		for i := 0; i < 60; i += step {
+			all = append(all, strconv.Itoa(i))
+		}
+		return strings.Join(all, ",")
+	}
+	return fmt.Sprintf("FREQ=HOURLY;BYMINUTE=%s;BYSECOND=%s;COUNT=%d", list(1), list(int(apart/time.Second)), s.recurs)
+}
 
 // write makes the scripts of tasks with so many reminders, that all happen within span. The same seed makes the same scripts.
 func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
@@ -91,6 +109,22 @@ func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 		early := at + (due-at)*time.Duration(20+r.IntN(40))/100 // a good while before it is due
 		late := due + between(time.Second, 8*time.Second)
 		add(create, at, due)
+		if s.batch == 0 && r.IntN(10) == 0 {
+			// Its messages do not say which occurrence they are of but in the inbox, and in an e-mail's id.
+			s.recurs, s.before, s.channels = 2+r.IntN(4), s.before[:1], []string{"in_app", "email"}
+			while := due + between(0, time.Duration(s.recurs)*apart)
+			switch n := r.IntN(100); {
+			case n < 12:
+				add(complete, while, 0)
+			case n < 24:
+				add(remove, while, 0)
+			case n < 36:
+				add(retitle, while, 0)
+			}
+			have++
+			scripts = append(scripts, s)
+			continue
+		}
 		switch n := r.IntN(100); {
 		case n < 12:
 			add(move, early, early+between(2*time.Second, 30*time.Second))

@@ -44,11 +44,11 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if err := in.CheckNew(user.ID); err != nil {
 		return err
 	}
-	draft, err := in.Draft()
+	draft, err := in.NewDraft()
 	if err != nil {
 		return err
 	}
-	key, err := api.IdempotencyKey(r, user.ID, draft)
+	key, err := api.IdempotencyKey(r, user.ID, api.Asked(draft))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -106,7 +107,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if len(in.Tasks) == 0 {
 		return fault.Invalid("tasks has no entries: send 1 to %d", maxTasks)
 	}
-	drafts, failed, err := read(in.Tasks, user.ID)
+	drafts, failed, err := read(r.Context(), in.Tasks, user.ID, h.Planner.Resolver(user.ID))
 	if err != nil {
 		return err
 	}
@@ -130,12 +131,18 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 
 // read returns the tasks that are right, and why the others are not. It refuses all if
 // one says it is another user's: who sends that has taken one user for another.
-func read(tasks []jsontext.Value, userID string) (drafts []task.Draft, failed []failure, err error) {
+func read(ctx context.Context, tasks []jsontext.Value, userID string, resolver *schedule.Resolver) (drafts []task.Draft, failed []failure, err error) {
 	failed = []failure{}
 	for i, raw := range tasks {
 		draft, err := readOne(raw, userID)
-		if fault.CodeOf(err) == fault.CodeForbidden {
+		if err == nil {
+			err = resolver.Check(ctx, &draft)
+		}
+		switch fault.CodeOf(err) {
+		case fault.CodeForbidden:
 			return nil, nil, fault.Forbidden("/tasks/%d: %s", i, reason(err))
+		case fault.CodeUnavailable:
+			return nil, nil, err
 		}
 		if err != nil {
 			failed = append(failed, failure{Index: i, Error: reason(err)})
@@ -154,7 +161,7 @@ func readOne(raw jsontext.Value, userID string) (task.Draft, error) {
 	if err := in.CheckNew(userID); err != nil {
 		return task.Draft{}, err
 	}
-	return in.Draft()
+	return in.NewDraft()
 }
 
 // reason says why a task was not stored.

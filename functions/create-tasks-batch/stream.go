@@ -72,7 +72,7 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 	if err != nil {
 		return err
 	}
-	in := &reading{user: user.ID, records: api.NewRecords(body, isTable(mediaType)), key: key, asked: sha256.New()}
+	in := &reading{user: user.ID, records: api.NewRecords(body, isTable(mediaType)), key: key, asked: sha256.New(), resolver: h.Planner.Resolver(user.ID)}
 	if err := in.begin(mediaType); err != nil {
 		return err
 	}
@@ -98,6 +98,7 @@ type reading struct {
 	records  *api.Records
 	columns  api.Columns // nil: lines of JSON
 	imported *schedule.Import
+	resolver *schedule.Resolver
 
 	key   *store.IdempotencyKey // of the request, or nil
 	asked hash.Hash             // of the part
@@ -159,7 +160,9 @@ func (in *reading) all(ctx context.Context) error {
 			continue
 		}
 		fmt.Fprintf(in.asked, ":%d-%d:", at.first, at.last) // so that it is known where each record ends
-		in.take(at, text, refused)
+		if err := in.take(ctx, at, text, refused); err != nil {
+			return err
+		}
 		if in.inPart == partRecords || in.bytes >= partBytes {
 			if err := in.store(ctx); err != nil {
 				return err
@@ -171,16 +174,25 @@ func (in *reading) all(ctx context.Context) error {
 // place is the lines of a record.
 type place struct{ first, last int }
 
-// take makes a record a task of the part, or reports why it can't.
-func (in *reading) take(at place, text []byte, refused *api.Refused) {
-	if draft, err := in.draft(text, refused); err != nil {
+// take makes a record a task of the part, or reports why it can't. The error is that of the
+// database.
+func (in *reading) take(ctx context.Context, at place, text []byte, refused *api.Refused) error {
+	draft, err := in.draft(text, refused)
+	if err == nil {
+		err = in.resolver.Check(ctx, &draft)
+	}
+	switch {
+	case fault.CodeOf(err) == fault.CodeUnavailable:
+		return err
+	case err != nil:
 		in.fail(at, err)
-	} else {
+	default:
 		in.part = append(in.part, draft)
 	}
 	in.index++
 	in.inPart++
 	in.bytes += len(text)
+	return nil
 }
 
 func (in *reading) draft(text []byte, refused *api.Refused) (task.Draft, error) {

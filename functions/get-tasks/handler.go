@@ -1,6 +1,7 @@
 // get-tasks serves what is read of tasks: GET /api/tasks, a list in pages;
 // GET /api/tasks/{task_id}; and GET /api/tasks/{task_id}/deliveries, the log of
-// what was sent for it. Users see their own tasks only; another's is not found.
+// what was sent for it; GET /api/tasks/{task_id}/occurrences, what became of the times at which it came
+// again; and POST /api/recurrence/preview, the times of a rule before there is a task. Users see their own tasks only; another's is not found.
 // It also serves GET /api/openapi.json, the description of the whole API, to
 // everybody.
 package main
@@ -42,10 +43,12 @@ func New(cfg Config) (*function.Function, error) {
 	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, horizon: cfg.Horizon}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
-			"GET /api/tasks":                      h.list,
-			"GET /api/tasks/{task_id}":            h.get,
-			"GET /api/tasks/{task_id}/deliveries": h.deliveries,
-			"GET /api/openapi.json":               describe,
+			"GET /api/tasks":                       h.list,
+			"GET /api/tasks/{task_id}":             h.get,
+			"GET /api/tasks/{task_id}/deliveries":  h.deliveries,
+			"GET /api/tasks/{task_id}/occurrences": h.occurrences,
+			"POST /api/recurrence/preview":         h.preview,
+			"GET /api/openapi.json":                describe,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
 		Close: s.Close,

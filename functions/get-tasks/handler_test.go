@@ -14,6 +14,7 @@ import (
 	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -102,7 +103,7 @@ func TestDescription(t *testing.T) {
 func TestGet(t *testing.T) {
 	w := functiontest.New(t)
 	due := time.Date(2099, 1, 1, 9, 0, 0, 0, time.UTC)
-	seeded := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: []time.Duration{0, time.Hour}})
+	seeded := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.Exactly(0, time.Hour)})
 	s := functiontest.Serve(w, New)
 	a := s.As("ada", "GET", "/api/tasks/"+seeded.ID.String(), nil)
 	got := functiontest.Decode[api.Task](w, a, 200)
@@ -127,7 +128,7 @@ func TestDeliveries(t *testing.T) {
 		t.Errorf("before firing: %s", a.Body)
 	}
 	// No e-mail channel is set up, so the log shows why, and the fallback.
-	firer := fire.New(w.Store, nil, suppress.Keys{}, func() {}, time.Now)
+	firer := fire.New(w.Store, nil, suppress.Keys{}, schedule.NewMover(w.Store, time.Now, schedule.MoveRules{PastGrace: 24 * time.Hour}), func() {}, time.Now)
 	if _, err := firer.Fire(context.Background(), task.Revision{TaskID: seeded.ID, UserID: "ada", ReminderID: seeded.Reminders[0].ID, Number: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -97,19 +97,25 @@ type inbox struct {
 }
 
 type notification struct {
-	ID         uuid.UUID     `json:"id"`
-	TaskID     uuid.NullUUID `json:"task_id"` // null: it is about no task
-	Title      string        `json:"title"`
-	Body       string        `json:"body"`
-	CreatedAt  time.Time     `json:"created_at"`
-	ReadAt     *time.Time    `json:"read_at"`
-	ArchivedAt *time.Time    `json:"archived_at"`
+	ID     uuid.UUID     `json:"id"`
+	TaskID uuid.NullUUID `json:"task_id"` // null: it is about no task
+	// Occurrence is the one of its recurring task; null for others.
+	Occurrence *string    `json:"occurrence"`
+	Title      string     `json:"title"`
+	Body       string     `json:"body"`
+	CreatedAt  time.Time  `json:"created_at"`
+	ReadAt     *time.Time `json:"read_at"`
+	ArchivedAt *time.Time `json:"archived_at"`
 }
 
 func show(n store.Received) notification {
 	about := uuid.NullUUID{UUID: n.TaskID, Valid: n.TaskID != uuid.Nil}
+	var occurrence *string
+	if n.Occurrence != "" {
+		occurrence = &n.Occurrence
+	}
 	return notification{
-		ID: n.ID, TaskID: about, Title: n.Title, Body: n.Body,
+		ID: n.ID, TaskID: about, Occurrence: occurrence, Title: n.Title, Body: n.Body,
 		CreatedAt: n.CreatedAt, ReadAt: n.ReadAt, ArchivedAt: n.ArchivedAt,
 	}
 }

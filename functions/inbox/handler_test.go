@@ -14,6 +14,7 @@ import (
 	"github.com/duebell/duebell/local/functiontest"
 	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -35,7 +36,7 @@ func tell(w *functiontest.World, user, title string) {
 	w.Helper()
 	due := task.Instant(time.Now().Add(-time.Minute))
 	t := w.Seed(user, task.Draft{Title: title, DueDate: &due, Before: task.DefaultBefore()})
-	firer := fire.New(w.Store, nil, suppress.Keys{}, func() {}, time.Now)
+	firer := fire.New(w.Store, nil, suppress.Keys{}, schedule.NewMover(w.Store, time.Now, schedule.MoveRules{PastGrace: 24 * time.Hour}), func() {}, time.Now)
 	if _, err := firer.Fire(context.Background(), task.Revision{TaskID: t.ID, UserID: user, ReminderID: t.Reminders[0].ID, Number: 1}); err != nil {
 		w.Fatal(err)
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/live"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -773,7 +774,7 @@ func TestEachOnceInOrder(t *testing.T) {
 	})
 	for range writers {
 		group.Go(func() {
-			firer := fire.New(w.Store, nil, suppress.Keys{}, func() {}, time.Now)
+			firer := fire.New(w.Store, nil, suppress.Keys{}, schedule.NewMover(w.Store, time.Now, schedule.MoveRules{PastGrace: 24 * time.Hour}), func() {}, time.Now)
 			for wake := range wakes {
 				if _, err := firer.Fire(context.Background(), wake); err != nil {
 					t.Error(err)

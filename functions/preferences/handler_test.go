@@ -21,10 +21,10 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 const path = "/api/preferences"
 
-const byDefault = `{"time_zone":"UTC","language":"en","channels":{"in_app":true,"email":true,"push":false,"sms":false,"webhook":false},` +
+const byDefault = `{"time_zone":null,"all_day_at":"09:00","default_reminders":null,"language":"en","channels":{"in_app":true,"email":true,"push":false,"sms":false,"webhook":false},` +
 	`"emails":[],"phones":[],"devices":[],"webhook":null}` + "\n"
 
-const full = `{"time_zone":"America/Argentina/Buenos_Aires","language":"pt-BR","channels":{"in_app":false,"email":true,"push":true,"sms":true,"webhook":true},` +
+const full = `{"time_zone":"America/Argentina/Buenos_Aires","all_day_at":"07:30","default_reminders":["1d","30m","-1h"],"language":"pt-BR","channels":{"in_app":false,"email":true,"push":true,"sms":true,"webhook":true},` +
 	`"emails":[{"address":"ada@example.org","state":"unverified"},{"address":"lovelace@example.org","state":"unverified"}],` +
 	`"phones":[{"address":"+15551234567","state":"unverified"}],` +
 	`"devices":[{"provider":"fcm","token":"c1:APA91b-x_y"},{"provider":"onesignal","token":"0198b5f0-0000-7000-8000-000000000000"}],` +
@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 	want(t, "an unverified one", s.Call("GET", path, nil, "Authorization", unverified), withoutEmail, `"0"`)
 
 	// What PUT leaves out has its default, too.
-	for _, body := range []string{`{}`, `{"time_zone":null,"language":null,"channels":null,"emails":null,"phones":null,"devices":null,"webhook":null}`, `{"channels":{"email":null}}`} {
+	for _, body := range []string{`{}`, `{"time_zone":null,"all_day_at":null,"default_reminders":null,"language":null,"channels":null,"emails":null,"phones":null,"devices":null,"webhook":null}`, `{"channels":{"email":null}}`} {
 		if a := s.As("ada", "PUT", path, body); a.Status != 200 || a.Body != byDefault {
 			t.Errorf("%s: %d %s", body, a.Status, a.Body)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -19,13 +21,15 @@ const maxBody = 256 << 10
 
 // input is preferences going in. What is left out, or null, gets its default.
 type input struct {
-	TimeZone *string              `json:"time_zone"`
-	Language *string              `json:"language"`
-	Channels switches             `json:"channels"`
-	Emails   []address            `json:"emails"`
-	Phones   []address            `json:"phones"`
-	Devices  []preferences.Device `json:"devices"`
-	Webhook  *struct {
+	TimeZone         *string              `json:"time_zone"`
+	AllDayAt         *string              `json:"all_day_at"`
+	DefaultReminders []string             `json:"default_reminders"`
+	Language         *string              `json:"language"`
+	Channels         switches             `json:"channels"`
+	Emails           []address            `json:"emails"`
+	Phones           []address            `json:"phones"`
+	Devices          []preferences.Device `json:"devices"`
+	Webhook          *struct {
 		URL    string               `json:"url"`
 		Secret web.Optional[string] `json:"secret"`
 	} `json:"webhook"`
@@ -104,6 +108,21 @@ func (in input) preferences(rules preferences.Rules) (preferences.Preferences, e
 	if in.TimeZone != nil {
 		p.TimeZone = *in.TimeZone
 	}
+	if in.AllDayAt != nil {
+		var err error
+		if p.AllDayAt, err = wallclock.ParseClock(*in.AllDayAt); err != nil {
+			return p, named("all_day_at", err)
+		}
+	}
+	if in.DefaultReminders != nil {
+		p.DefaultReminders = make([]task.Offset, len(in.DefaultReminders))
+	}
+	for i, text := range in.DefaultReminders {
+		var err error
+		if p.DefaultReminders[i], err = wallclock.ParseOffset(text); err != nil {
+			return p, named("default_reminders: an entry", err)
+		}
+	}
 	if in.Language != nil {
 		p.Language = *in.Language
 	}
@@ -117,15 +136,25 @@ func (in input) preferences(rules preferences.Rules) (preferences.Preferences, e
 	return p, p.Validate(rules)
 }
 
+// named puts before the message of an error that is invalid what it is about.
+func named(what string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return fault.Invalid("%s %s", what, f.Message)
+	}
+	return err
+}
+
 // output is preferences coming out.
 type output struct {
-	TimeZone string               `json:"time_zone"`
-	Language string               `json:"language"`
-	Channels channels             `json:"channels"`
-	Emails   []address            `json:"emails"`
-	Phones   []address            `json:"phones"`
-	Devices  []preferences.Device `json:"devices"`
-	Webhook  *webhook             `json:"webhook"`
+	TimeZone         *string              `json:"time_zone"` // null until one is set
+	AllDayAt         string               `json:"all_day_at"`
+	DefaultReminders *[]string            `json:"default_reminders"` // null: one, at the due date
+	Language         string               `json:"language"`
+	Channels         channels             `json:"channels"`
+	Emails           []address            `json:"emails"`
+	Phones           []address            `json:"phones"`
+	Devices          []preferences.Device `json:"devices"`
+	Webhook          *webhook             `json:"webhook"`
 }
 
 type channels struct {
@@ -155,10 +184,20 @@ func show(p preferences.Preferences, signIn *string, suppressed func(string) *ti
 		return all
 	}
 	out := output{
-		TimeZone: p.TimeZone, Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: p.Devices,
+		AllDayAt: wallclock.Time{}.Add(p.AllDayAt).ClockString(), Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: p.Devices,
 		Channels: channels{
 			InApp: p.On(task.InApp), Email: p.On(task.Email), Push: p.On(task.Push), SMS: p.On(task.SMS), Webhook: p.On(task.Webhook),
 		},
+	}
+	if p.TimeZone != "" {
+		out.TimeZone = &p.TimeZone
+	}
+	if p.DefaultReminders != nil {
+		texts := make([]string, len(p.DefaultReminders))
+		for i, o := range p.DefaultReminders {
+			texts[i] = o.String()
+		}
+		out.DefaultReminders = &texts
 	}
 	if p.Webhook != nil {
 		out.Webhook = &webhook{URL: p.Webhook.URL}

@@ -13,6 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/unsubscribe"
@@ -136,7 +137,7 @@ func TestUnsubscribeHoldsForEverybody(t *testing.T) {
 	sender := deliver.NewSender(w.Store, channels, deliver.Rules{
 		SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3, Concurrent: 8, PerUser: 8, Suppression: suppressionKeys,
 	}, verify.Links{})
-	firer := fire.New(w.Store, fire.Channels(channels.Names()), suppressionKeys, func() {}, time.Now)
+	firer := fire.New(w.Store, fire.Channels(channels.Names()), suppressionKeys, schedule.NewMover(w.Store, time.Now, schedule.MoveRules{PastGrace: 24 * time.Hour}), func() {}, time.Now)
 	tell := func(t task.Task) string {
 		_, _ = firer.Fire(w.Context(), task.Revision{TaskID: t.ID, UserID: t.UserID, ReminderID: t.Reminders[0].ID, Number: 1})
 		w.Exec(`update deliveries set next_attempt_at = now() where state = 'planned'`)

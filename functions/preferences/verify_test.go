@@ -18,6 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/verify"
 )
@@ -62,7 +63,7 @@ func newOwners(t *testing.T, environ ...string) *owners {
 	channels := deliver.Channels{task.Email: {{Name: "sendgrid", Channel: o}}, task.SMS: {{Name: "twilio", Channel: o}}}
 	rules := deliver.Rules{SendTimeout: time.Second, Lease: 10 * time.Second, MaxAttempts: 3, Concurrent: 8, PerUser: 8, Suppression: suppressionKeys}
 	o.sender = deliver.NewSender(o.Store, channels, rules, verify.Links{PublicURL: publicURL, Keys: verifyKeys})
-	o.firer = fire.New(o.Store, fire.Channels(channels.Names()), suppressionKeys, func() {}, time.Now)
+	o.firer = fire.New(o.Store, fire.Channels(channels.Names()), suppressionKeys, schedule.NewMover(o.Store, time.Now, schedule.MoveRules{PastGrace: 24 * time.Hour}), func() {}, time.Now)
 	return o
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/providers"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -75,7 +76,7 @@ func newWorld(t *testing.T, emailBy string) *world {
 	w.sender = deliver.NewSender(w.Store, channels, deliver.Rules{
 		SendTimeout: 5 * time.Second, Lease: 20 * time.Second, MaxAttempts: 3, Concurrent: 8, PerUser: 8, Suppression: keys,
 	}, verify.Links{})
-	w.firer = fire.New(w.Store, fire.Channels(channels.Names()), keys, func() {}, time.Now)
+	w.firer = fire.New(w.Store, fire.Channels(channels.Names()), keys, schedule.NewMover(w.Store, time.Now, schedule.MoveRules{PastGrace: 24 * time.Hour}), func() {}, time.Now)
 	return w
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/providers"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/upkeep"
 	"github.com/duebell/duebell/shared/web"
@@ -35,6 +36,7 @@ type Config struct {
 	Sender    deliver.WakerConfig
 	Sweep     upkeep.SweepRules
 	Providers providers.Config
+	Moves     schedule.MoveRules
 }
 
 type handler struct{ sweeper *upkeep.Sweeper }
@@ -54,8 +56,9 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	waker := deliver.NewWaker(cfg.Sender)
-	firer := fire.New(s, channels, cfg.Sweep.Suppression, waker.Wake, time.Now)
-	h := handler{sweeper: upkeep.NewSweeper(s, dapr, firer, waker.WakeNow, time.Now, cfg.Sweep)}
+	mover := schedule.NewMover(s, time.Now, cfg.Moves)
+	firer := fire.New(s, channels, cfg.Sweep.Suppression, mover, waker.Wake, time.Now)
+	h := handler{sweeper: upkeep.NewSweeper(s, dapr, firer, mover, waker.WakeNow, time.Now, cfg.Sweep)}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /": h.sweep}),
 		Ready:   []function.Check{{Name: "database", Func: s.Ping}},

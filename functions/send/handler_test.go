@@ -25,6 +25,7 @@ import (
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -74,7 +75,7 @@ func plan(w *functiontest.World, user string) task.Task {
 	w.Helper()
 	due := task.Instant(time.Now().Add(-time.Second))
 	t := w.Seed(user, task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()})
-	firer := fire.New(w.Store, fire.Channels{task.Email: {"sendgrid"}, task.Webhook: {"webhook"}}, suppress.Keys{}, func() {}, time.Now)
+	firer := fire.New(w.Store, fire.Channels{task.Email: {"sendgrid"}, task.Webhook: {"webhook"}}, suppress.Keys{}, schedule.NewMover(w.Store, time.Now, schedule.MoveRules{PastGrace: 24 * time.Hour}), func() {}, time.Now)
 	if outcome, err := firer.FireTask(w.Context(), user, t.ID); err != nil || outcome.Status != fire.Success {
 		w.Fatalf("%+v, %v", outcome, err)
 	}

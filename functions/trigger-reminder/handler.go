@@ -5,7 +5,8 @@
 // What a call carries is only a hint to look: what is true is read from Postgres.
 // So a call may come twice, late, early, or fifty times at once; the reminder
 // fires once. A call is answered as soon as that is committed. Sending is the
-// function send's, which is woken then.
+// function send's, which is woken then. A reminder of a recurring task is armed for its next occurrence in
+// the same transaction; Dapr is told of that in the background, and if it is away, the sweep does.
 //
 // A call that makes no sense is answered 200, "skipped", because Dapr would repeat
 // anything else, and becomes a dead letter.
@@ -28,8 +29,10 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/providers"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -44,6 +47,9 @@ type Config struct {
 	Sender      deliver.WakerConfig
 	Providers   providers.Config
 	Suppression suppress.Keys
+	Moves       schedule.MoveRules
+	Dapr        jobs.Config
+	Horizon     task.Horizon
 }
 
 type handler struct {
@@ -62,15 +68,20 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	waker := deliver.NewWaker(cfg.Sender)
-	h := handler{caller: cfg.Caller, store: s, firer: fire.New(s, channels, cfg.Suppression, waker.Wake, time.Now)}
+	dapr, err := jobs.Open(cfg.Dapr)
+	if err != nil {
+		return nil, err
+	}
+	waker, armer := deliver.NewWaker(cfg.Sender), schedule.NewArmer(s, dapr, time.Now, cfg.Horizon)
+	h := handler{caller: cfg.Caller, store: s, firer: fire.New(s, channels, cfg.Suppression, schedule.NewMover(s, time.Now, cfg.Moves), waker.Wake, time.Now)}
+	h.firer.Arms(armer.Arm)
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"POST /job/{name}":       h.job,
 			"POST /api/jobs/trigger": h.trigger,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
-		Close: func() { waker.Close(); s.Close() },
+		Close: func() { armer.Finish(); waker.Close(); dapr.Close(); s.Close() },
 	}, nil
 }
 

@@ -1,5 +1,6 @@
 // update-task serves PUT and PATCH /api/tasks/{task_id}: it changes a task, and
-// schedules, moves and cancels its reminders as the change demands.
+// schedules, moves and cancels its reminders as the change demands. It also serves POST
+// /api/tasks/{task_id}/complete and /skip, which close one occurrence of a recurring task.
 //
 // PUT replaces the task: what is left out gets its default. PATCH is a JSON merge
 // patch (RFC 7396). With If-Match, or a version in the body, the change is made only
@@ -26,6 +27,9 @@ func New(cfg changes.Config) (*function.Function, error) {
 		return web.Routes{
 			"PUT /api/tasks/{task_id}":   h.update,
 			"PATCH /api/tasks/{task_id}": h.update,
+
+			"POST /api/tasks/{task_id}/complete": h.closer(task.Completed),
+			"POST /api/tasks/{task_id}/skip":     h.closer(task.Skipped),
 		}
 	})
 }

@@ -20,7 +20,7 @@ var due = time.Date(2099, 1, 1, 9, 0, 0, 0, time.UTC)
 // seed stores a task of ada's with reminders at the due date and 30m before.
 func seed(w *functiontest.World) task.Task {
 	w.Helper()
-	d := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Before: []time.Duration{0, 30 * time.Minute}}
+	d := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Before: task.Exactly(0, 30*time.Minute)}
 	return w.Seed("ada", d)
 }
 

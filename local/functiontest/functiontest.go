@@ -25,6 +25,7 @@ import (
 	"github.com/duebell/duebell/shared/auth/authtest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -83,6 +84,28 @@ func (w *World) Seed(user string, d task.Draft) task.Task {
 		w.Fatal(err)
 	}
 	return t
+}
+
+// Prefer has a user choose, with change, something other than what they have chosen before.
+func (w *World) Prefer(user string, change func(*preferences.Preferences)) {
+	w.Helper()
+	email := user + "@example.com"
+	err := w.Store.SaveUser(context.Background(), store.User{ID: user, Email: &email})
+	if err == nil {
+		err = w.Store.InTx(context.Background(), func(ctx context.Context, tx store.Tx) error {
+			p, _, err := tx.LockPreferences(ctx, user)
+			if err != nil {
+				return err
+			}
+			next := p
+			change(&next)
+			next.Follow(p)
+			return tx.SavePreferences(ctx, user, next)
+		})
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
 }
 
 // Exec runs SQL past the code.

@@ -13,9 +13,14 @@ var Routes = []Route{
 	{"GET /api/tasks", "get-tasks"},
 	{"GET /api/tasks/{task_id}", "get-tasks"},
 	{"GET /api/tasks/{task_id}/deliveries", "get-tasks"},
+	{"GET /api/tasks/{task_id}/occurrences", "get-tasks"},
 	{"PUT /api/tasks/{task_id}", "update-task"},
 	{"PATCH /api/tasks/{task_id}", "update-task"},
+	{"POST /api/tasks/{task_id}/complete", "update-task"},
+	{"POST /api/tasks/{task_id}/skip", "update-task"},
 	{"DELETE /api/tasks/{task_id}", "delete-task"},
+
+	{"POST /api/recurrence/preview", "get-tasks"},
 
 	{"POST /job/{name}", "trigger-reminder"},
 	{"POST /api/jobs/trigger", "trigger-reminder"},

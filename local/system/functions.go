@@ -54,7 +54,7 @@ var Functions = []Function{
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database)},
 	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, waking, asking, []string{"UNSUBSCRIBE_KEY", "SUPPRESSION_KEY"})},
-	{Name: trigger, Variables: slices.Concat(callback, database, waking, sending)},
+	{Name: trigger, Variables: slices.Concat(callback, database, jobs, waking, sending)},
 	{Name: sendFunction, Variables: slices.Concat(database, jobs, asking, sending)},
 	{Name: "reports", Variables: slices.Concat(database, []string{"SUPPRESSION_KEY", "PUBLIC_URL", "SENDGRID_EVENTS_KEY", "SES_EVENTS_TOPICS", "SES_EVENTS_URL", "TWILIO_AUTH_TOKEN"})},
 	{Name: "console", Variables: slices.Concat(users, []string{"CONSOLE_SCOPES"})},

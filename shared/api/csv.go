@@ -8,11 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/recurrence"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -26,6 +27,13 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 		d.DueDate = &due
 		return err
 	},
+	"due_local":         func(d *task.Draft, cell string) error { return readDue(d, task.ByClock, cell, wallclock.Parse) },
+	"due_on":            func(d *task.Draft, cell string) error { return readDue(d, task.ByDay, cell, wallclock.ParseDate) },
+	"time_zone":         func(d *task.Draft, cell string) error { d.Due.Zone = cell; return nil },
+	"recurrence":        func(d *task.Draft, cell string) error { repeat(d).Rule = cell; return nil },
+	"recurrence_skip":   func(d *task.Draft, cell string) error { repeat(d).Skip = recurrence.Skip(cell); return nil },
+	"recurrence_from":   func(d *task.Draft, cell string) error { repeat(d).From = recurrence.From(cell); return nil },
+	"recurrence_except": func(d *task.Draft, cell string) error { repeat(d).Except = several(cell); return nil },
 	"completed": func(d *task.Draft, cell string) (err error) {
 		if d.Completed, err = strconv.ParseBool(strings.ToLower(cell)); err != nil {
 			return fault.Invalid("must be true or false, not %.40q", cell)
@@ -33,12 +41,12 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 		return nil
 	},
 	"reminders": func(d *task.Draft, cell string) error {
-		d.Before = []time.Duration{}
+		d.Before = []task.Offset{}
 		if cell == "none" {
 			return nil
 		}
 		for _, one := range several(cell) {
-			before, err := task.ParseBefore(one)
+			before, err := wallclock.ParseOffset(one)
 			if err != nil {
 				return err
 			}
@@ -55,7 +63,25 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 }
 
 // columnOrder is how they are told to people.
-const columnOrder = "title, notes, due_date, reminders, completed, channels"
+const columnOrder = "title, notes, due_date, due_local, due_on, time_zone, recurrence, recurrence_skip, recurrence_from, recurrence_except, reminders, completed, channels"
+
+// repeat is a draft's recurrence, which its cells fill.
+func repeat(d *task.Draft) *recurrence.Definition {
+	if d.Recurrence == nil {
+		d.Recurrence = &recurrence.Definition{}
+	}
+	return d.Recurrence
+}
+
+// readDue reads a due date that clocks on walls show.
+func readDue(d *task.Draft, form task.Form, cell string, parse func(string) (wallclock.Time, error)) (err error) {
+	if d.Due.Wall() {
+		return fault.Invalid("is a second due date: give due_local for a time of day, or due_on for the whole day")
+	}
+	d.Due.Form = form
+	d.Due.Local, err = parse(cell)
+	return err
+}
 
 // several are the values of a cell that holds more than one.
 func several(cell string) []string {
@@ -180,7 +206,7 @@ const userColumn = "user_id"
 // Draft is the task of a user that a row describes. Cells that are missing are empty, and
 // those without a column must be. All are UTF-8. It is validated.
 func (c Columns) Draft(row []string, userID string) (task.Draft, error) {
-	d := task.Draft{Before: task.DefaultBefore()}
+	var d task.Draft
 	for i, cell := range row {
 		switch empty := strings.TrimSpace(cell) == ""; {
 		case i >= len(c) && !empty:

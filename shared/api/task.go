@@ -19,24 +19,48 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/recurrence"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
 	"github.com/duebell/duebell/shared/web"
 )
 
 // Task is a task coming out.
 type Task struct {
-	ID        uuid.UUID       `json:"id"`
-	UserID    string          `json:"user_id"`
-	Title     string          `json:"title"`
-	Notes     string          `json:"notes"`
-	DueDate   *time.Time      `json:"due_date"`
-	Completed bool            `json:"completed"`
-	Channels  *[]task.Channel `json:"channels"` // null: the preferences decide
-	CreatedAt time.Time       `json:"created_at"`
-	UpdatedAt time.Time       `json:"updated_at"`
-	Version   int64           `json:"version"`
-	Reminders []Reminder      `json:"reminders"`
+	ID     uuid.UUID `json:"id"`
+	UserID string    `json:"user_id"`
+	Title  string    `json:"title"`
+	Notes  string    `json:"notes"`
+	// DueDate is the instant at which it is due, in whichever form that was given.
+	DueDate  *time.Time `json:"due_date"`
+	DueLocal *string    `json:"due_local"`
+	DueOn    *string    `json:"due_on"`
+	TimeZone *string    `json:"time_zone"`
+	// Recurrence is how it comes again; null: it does not.
+	Recurrence     *Recurrence     `json:"recurrence"`
+	Occurrence     *string         `json:"occurrence"`      // the current one
+	NextOccurrence *string         `json:"next_occurrence"` // the one after that, if it is known
+	Completed      bool            `json:"completed"`
+	Channels       *[]task.Channel `json:"channels"` // null: the preferences decide
+	CreatedAt      time.Time       `json:"created_at"`
+	UpdatedAt      time.Time       `json:"updated_at"`
+	Version        int64           `json:"version"`
+	Reminders      []Reminder      `json:"reminders"`
+}
+
+// Recurrence is how a task comes again.
+type Recurrence struct {
+	Rule   string          `json:"rule"`
+	Skip   recurrence.Skip `json:"skip"`
+	From   recurrence.From `json:"from"`
+	Except []string        `json:"except"`
+}
+
+// Definition is the recurrence as the rules know it.
+func (r Recurrence) Definition() *recurrence.Definition {
+	d := recurrence.Definition(r)
+	return &d
 }
 
 // Reminder is a task's reminder coming out.
@@ -55,11 +79,37 @@ func NewTask(t task.Task, expected time.Time) Task {
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, Version: t.Version,
 		Reminders: make([]Reminder, 0, len(t.Reminders)),
 	}
+	switch local := t.Due.Local.String(); t.Due.Form {
+	case task.ByClock:
+		out.DueLocal = &local
+	case task.ByDay:
+		local = t.Due.Local.DateString()
+		out.DueOn = &local
+	}
+	if t.Due.Zone != "" {
+		out.TimeZone = &t.Due.Zone
+	}
+	if t.Recurs() {
+		shown := Recurrence(*t.Recurrence)
+		if shown.Except == nil {
+			shown.Except = []string{}
+		}
+		out.Recurrence = &shown
+		current, next := t.Current(t.Clock, time.Now())
+		if current != nil {
+			text := t.Show(current.Local)
+			out.DueDate, out.Occurrence = &current.Instant, &text
+		}
+		if next != nil {
+			text := t.Show(next.Local)
+			out.NextOccurrence = &text
+		}
+	}
 	if t.Channels != nil {
 		out.Channels = &t.Channels
 	}
 	for _, r := range t.Reminders {
-		out.Reminders = append(out.Reminders, Reminder{ID: r.ID, Before: task.FormatBefore(r.Before), FireAt: r.FireAt, State: r.Status(expected)})
+		out.Reminders = append(out.Reminders, Reminder{ID: r.ID, Before: r.Before.String(), FireAt: r.FireAt, State: r.Status(expected)})
 	}
 	return out
 }
@@ -68,29 +118,75 @@ func NewTask(t task.Task, expected time.Time) Task {
 // gave can be sent back: CheckNew and CheckChange refuse it where it contradicts, and
 // otherwise it is ignored.
 type TaskInput struct {
-	Title     web.Optional[string]         `json:"title"`
-	Notes     web.Optional[string]         `json:"notes"`
-	DueDate   web.Optional[web.Time]       `json:"due_date"`
-	Reminders web.Optional[[]offset]       `json:"reminders"`
-	Completed web.Optional[bool]           `json:"completed"`
-	Channels  web.Optional[[]task.Channel] `json:"channels"`
+	Title      web.Optional[string]          `json:"title"`
+	Notes      web.Optional[string]          `json:"notes"`
+	DueDate    web.Optional[web.Time]        `json:"due_date"`
+	DueLocal   web.Optional[localTime]       `json:"due_local"`
+	DueOn      web.Optional[localDate]       `json:"due_on"`
+	TimeZone   web.Optional[string]          `json:"time_zone"`
+	Recurrence web.Optional[recurrenceInput] `json:"recurrence"`
+	Reminders  web.Optional[[]offset]        `json:"reminders"`
+	Completed  web.Optional[bool]            `json:"completed"`
+	Channels   web.Optional[[]task.Channel]  `json:"channels"`
 
 	ID        jsontext.Value `json:"id"`
 	UserID    *string        `json:"user_id"`
 	CreatedAt jsontext.Value `json:"created_at"`
 	UpdatedAt jsontext.Value `json:"updated_at"`
 	Version   *int64         `json:"version"`
+
+	Occurrence     jsontext.Value `json:"occurrence"`
+	NextOccurrence jsontext.Value `json:"next_occurrence"`
+	SnoozedUntil   jsontext.Value `json:"snoozed_until"`
 }
 
-// Draft is the task that the input describes as a whole (POST, PUT): what is
-// left out has its default. It is validated.
-func (in TaskInput) Draft() (task.Draft, error) {
-	return in.Patch(task.Draft{Before: task.DefaultBefore()})
+// recurrenceInput is a recurrence going in.
+type recurrenceInput struct {
+	Rule   *string         `json:"rule"`
+	Skip   recurrence.Skip `json:"skip"`
+	From   recurrence.From `json:"from"`
+	Except []string        `json:"except"`
 }
+
+// definition is the recurrence as the rules know it.
+func (r recurrenceInput) definition() (*recurrence.Definition, error) {
+	if r.Rule == nil {
+		return nil, fault.Invalid("recurrence needs \"rule\", such as \"FREQ=WEEKLY;BYDAY=MO\"; null means that the task does not come again")
+	}
+	return Recurrence{Rule: *r.Rule, Skip: r.Skip, From: r.From, Except: r.Except}.Definition(), nil
+}
+
+// NewDraft is the new task that the input describes: what is left out has its default. It is validated.
+// A due date in two forms is refused, unless one is an instant: whether they mean the same is known
+// when the other one is derived.
+func (in TaskInput) NewDraft() (task.Draft, error) {
+	var d task.Draft
+	if err := in.into(&d); err != nil {
+		return d, err
+	}
+	if in.DueDate.Given() && d.Due.Wall() {
+		due := time.Time(in.DueDate.Value)
+		d.DueDate = &due
+	}
+	return d, d.Validate()
+}
+
+// Draft is the task that the input describes as a whole (PUT): what is left out has its default. It is
+// validated. An instant beside another form of the due date is what GET gave, and is ignored.
+func (in TaskInput) Draft() (task.Draft, error) { return in.Patch(task.Draft{}) }
 
 // Patch is what the input makes of a task as a JSON merge patch (RFC 7396):
-// what is left out stays, and null brings back the default. It is validated.
+// what is left out stays, and null brings back the default. One form of the due date takes the
+// place of the others. It is validated.
 func (in TaskInput) Patch(d task.Draft) (task.Draft, error) {
+	if err := in.into(&d); err != nil {
+		return d, err
+	}
+	return d, d.Validate()
+}
+
+// into writes the input into a draft.
+func (in TaskInput) into(d *task.Draft) error {
 	if in.Title.Present {
 		d.Title = in.Title.Value
 	}
@@ -100,26 +196,57 @@ func (in TaskInput) Patch(d task.Draft) (task.Draft, error) {
 	if in.Completed.Present {
 		d.Completed = in.Completed.Value
 	}
-	if in.DueDate.Present {
-		d.DueDate = nil
-		if !in.DueDate.Null {
-			due := time.Time(in.DueDate.Value)
-			d.DueDate = &due
+	if err := in.dueInto(d); err != nil {
+		return err
+	}
+	if in.Recurrence.Present {
+		d.Recurrence = nil
+	}
+	if in.Recurrence.Given() {
+		definition, err := in.Recurrence.Value.definition()
+		if err != nil {
+			return err
 		}
+		d.Recurrence = definition
 	}
 	if in.Channels.Present {
 		d.Channels = in.Channels.Value // null: nil
 	}
-	switch {
-	case in.Reminders.Null:
-		d.Before = task.DefaultBefore()
-	case in.Reminders.Present:
-		d.Before = make([]time.Duration, len(in.Reminders.Value))
+	if in.Reminders.Present {
+		d.Before = nil // null: as the preferences say
+	}
+	if in.Reminders.Given() {
+		d.Before = make([]task.Offset, len(in.Reminders.Value))
 		for i, o := range in.Reminders.Value {
-			d.Before[i] = time.Duration(o)
+			d.Before[i] = task.Offset(o)
 		}
 	}
-	return d, d.Validate()
+	return nil
+}
+
+// dueInto writes the due date into a draft.
+func (in TaskInput) dueInto(d *task.Draft) error {
+	had := d.Due.Form
+	switch {
+	case in.DueLocal.Given() && in.DueOn.Given():
+		return fault.Invalid("due_local and due_on are two due dates: give due_local for a time of day, or due_on for the whole day")
+	case in.DueLocal.Given():
+		d.DueDate, d.Due.Form, d.Due.Local = nil, task.ByClock, wallclock.Time(in.DueLocal.Value)
+	case in.DueOn.Given():
+		d.DueDate, d.Due.Form, d.Due.Local = nil, task.ByDay, wallclock.Time(in.DueOn.Value)
+	case in.DueDate.Given():
+		due := time.Time(in.DueDate.Value)
+		d.DueDate, d.Due.Form, d.Due.Local = &due, task.ByInstant, wallclock.Time{}
+	case in.DueDate.Null, in.DueLocal.Null && had == task.ByClock, in.DueOn.Null && had == task.ByDay:
+		d.DueDate, d.Due = nil, task.Due{}
+	}
+	if in.TimeZone.Given() && in.TimeZone.Value == "" {
+		return fault.Invalid("time_zone is empty: name a zone such as \"Europe/Paris\", or leave it out")
+	}
+	if in.TimeZone.Present {
+		d.Due.Zone = in.TimeZone.Value // null: ""
+	}
+	return nil
 }
 
 // CheckNew refuses input for a new task of a user that says it is another's (forbidden),
@@ -165,9 +292,41 @@ func (in TaskInput) CheckVersion(version int64) error {
 	return nil
 }
 
+// localTime is a due_local going in.
+type localTime wallclock.Time
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (t *localTime) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return readText(decoder, "a local time, such as 2026-12-01T09:00", (*wallclock.Time)(t), wallclock.Parse)
+}
+
+// localDate is a due_on going in.
+type localDate wallclock.Time
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (t *localDate) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	return readText(decoder, "a date, such as 2026-12-01", (*wallclock.Time)(t), wallclock.ParseDate)
+}
+
+// readText reads a string, and from that what it says. what says what it is to be.
+func readText[T any](decoder *jsontext.Decoder, what string, into *T, parse func(string) (T, error)) (err error) {
+	if decoder.PeekKind() != '"' {
+		if err := decoder.SkipValue(); err != nil {
+			return err
+		}
+		return fault.Invalid("must be %s", what)
+	}
+	var text string
+	if err := json.UnmarshalDecode(decoder, &text); err != nil {
+		return err
+	}
+	*into, err = parse(text)
+	return err
+}
+
 // offset is a reminder going in: "30m", or an object as it comes out, of which
 // only "before" counts.
-type offset time.Duration
+type offset task.Offset
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (o *offset) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
@@ -197,7 +356,7 @@ func (o *offset) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 		}
 		return fault.Invalid("must be an offset before the due date, such as \"30m\"")
 	}
-	d, err := task.ParseBefore(text)
+	d, err := wallclock.ParseOffset(text)
 	*o = offset(d)
 	return err
 }
@@ -244,6 +403,30 @@ var (
 	entityTag  = regexp.MustCompile(`(?:W/)?"[^"\x00-\x20\x7f]*"`)
 	entityTags = regexp.MustCompile(`^[ \t,]*` + entityTag.String() + `(?:[ \t]*,[ \t]*(?:` + entityTag.String() + `)?)*$`)
 )
+
+// Asked is what a new task's draft asks for, in the form that its request is known by when it comes
+// again, also if it then meets another version of the function.
+func Asked(d task.Draft) any {
+	if d.Before == nil {
+		d.Before = task.DefaultBefore()
+	}
+	before := make([]any, len(d.Before))
+	for i, o := range d.Before {
+		before[i] = o.Exact
+		if o.Days != 0 {
+			before[i] = o.String()
+		}
+	}
+	return struct {
+		Title, Notes string
+		DueDate      *time.Time
+		Completed    bool
+		Channels     []task.Channel
+		Before       []any
+		Due          task.Due               `json:",omitzero"`
+		Recurrence   *recurrence.Definition `json:",omitzero"`
+	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due, d.Recurrence}
+}
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for
 // something; nil if there is none.

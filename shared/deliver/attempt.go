@@ -116,7 +116,7 @@ func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, state store.D
 // inAppOf is what a delivery's reminder becomes in-app.
 func inAppOf(l *store.Leased) *store.Notification {
 	return &store.Notification{
-		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title,
+		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title, Occurrence: l.Occurrence,
 		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
 	}
 }
@@ -190,7 +190,7 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := provider.Send(ctx, notify.Message{
-		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate,
+		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
 		Verification: verification,
 	})

@@ -37,6 +37,8 @@ type Reminder struct {
 	UserID    string     `json:"user_id"`
 	TaskTitle string     `json:"task_title"`
 	DueDate   *time.Time `json:"due_date"` // null: the task has none any more
+	// Occurrence is the one of a recurring task; others have none.
+	Occurrence string `json:"occurrence,omitempty"`
 }
 
 // Event is a fired reminder, as it was published. The same ID is the same event, however

@@ -3,11 +3,13 @@ package fire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -23,24 +25,27 @@ type Channels map[task.Channel][]string
 // reminder.
 //
 // Firing is one transaction: the reminder is marked, its deliveries are planned, and the
-// in-app one is written. Callbacks that come at the same time share a transaction, which
+// in-app one is written; one of a recurring task is armed for its next occurrence. Callbacks that come at the same time share a transaction, which
 // also fires what else is due. Those who wait for their inbox are told after the commit,
 // and so is the sender of the other channels.
 type Firer struct {
 	store    *store.Store
 	channels Channels
 	keys     suppress.Keys
+	mover    *schedule.Mover
 	now      func() time.Time
 	wake     func()
+	arm      func([]store.Due)
 	inboxes  *hinter
 	fires    together.Group[*call]
 	turns    turns
 }
 
 // New makes a Firer. wake is called after each commit that has left something to be sent;
-// it must return at once. keys are those of the list of suppressed addresses. now is the Firer's clock, time.Now outside of tests.
-func New(s *store.Store, channels Channels, keys suppress.Keys, wake func(), now func() time.Time) *Firer {
-	f := &Firer{store: s, channels: channels, keys: keys, now: now, wake: wake, inboxes: newHinter(s.Hint)}
+// it must return at once. keys are those of the list of suppressed addresses. mover moves what was derived
+// from an older clock, before it would be fired by that. now is the Firer's clock, time.Now outside of tests.
+func New(s *store.Store, channels Channels, keys suppress.Keys, mover *schedule.Mover, wake func(), now func() time.Time) *Firer {
+	f := &Firer{store: s, channels: channels, keys: keys, mover: mover, now: now, wake: wake, inboxes: newHinter(s.Hint)}
 	f.fires.Most = mostTogether
 	f.fires.Call = func(ctx context.Context, calls []*call) error {
 		f.fireTogether(ctx, calls)
@@ -48,6 +53,11 @@ func New(s *store.Store, channels Channels, keys suppress.Keys, wake func(), now
 	}
 	return f
 }
+
+// Arms has the Firer call arm after each commit that has armed reminders of recurring tasks for their next
+// occurrence, before the Firer's first use. arm must return at once, and may do nothing: they are pending,
+// and the sweep schedules them.
+func (f *Firer) Arms(arm func([]store.Due)) { f.arm = arm }
 
 // Status is how a callback ended.
 type Status string
@@ -76,7 +86,7 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 			metrics.Skipped(outcome.Reason)
 		}
 	}()
-	for {
+	for moved := 0; ; {
 		c := &call{revision: r, trace: trace.Parent(ctx)}
 		if err := f.fires.Do(ctx, c); err != nil {
 			return Outcome{}, err
@@ -86,6 +96,15 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 		}
 		if c.err != nil {
 			return Outcome{}, c.err
+		}
+		if c.stale {
+			if moved++; moved > mostMoves {
+				return Outcome{}, fmt.Errorf("reminder %s does not follow its user's clock", r.ReminderID)
+			}
+			if _, err := f.mover.Move(ctx, r.UserID, r.TaskID); err != nil {
+				return Outcome{}, err
+			}
+			continue
 		}
 		if c.verdict == task.Wait { // a little early, by this clock
 			select {
@@ -99,6 +118,9 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 		return c.outcome(), nil
 	}
 }
+
+// mostMoves is how often a reminder is moved in one callback: its user's clock may change again meanwhile.
+const mostMoves = 3
 
 // FireTask does the same for every reminder of a user's task that is due, or has
 // something unsent.
@@ -129,6 +151,12 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 func (f *Firer) FireOverdue(ctx context.Context, r task.Revision) (fired bool, err error) {
 	c := &call{revision: r}
 	f.fireAlone(ctx, c)
+	if c.stale {
+		if _, err := f.mover.Move(ctx, r.UserID, r.TaskID); err != nil {
+			return false, err
+		}
+		f.fireAlone(ctx, c)
+	}
 	c.awaitHint()
 	return c.err == nil && c.verdict == task.Fire, c.err
 }

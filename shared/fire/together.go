@@ -1,6 +1,7 @@
 package fire
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/metrics"
+	"github.com/duebell/duebell/shared/recurrence"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
@@ -38,6 +40,7 @@ type call struct {
 	ahead    time.Duration   // how long it has to wait
 	unsent   bool            // something of it is still to be sent
 	alone    bool            // it is to be judged once more, on its own
+	stale    bool            // its task is to be moved first, and then it is judged once more
 	err      error           // it could not be judged
 	hinted   <-chan struct{} // closed when those who wait for what was fired are told; nil if nobody is
 }
@@ -59,7 +62,7 @@ func (c *call) outcome() Outcome {
 	case c.unsent:
 		return Outcome{Status: InProgress}
 	default:
-		return Outcome{Skipped, ReasonDelivered}
+		return Outcome{Skipped, cmp.Or(c.reason, ReasonDelivered)}
 	}
 }
 
@@ -154,7 +157,7 @@ func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except 
 	var firings []store.Firing
 	err = together.Caught(func() error {
 		return f.store.Fire(ctx, ids, besides, func(locked []store.LockedReminder, look store.Look) (_ []store.Firing, err error) {
-			due = judge(calls, locked, f.now())
+			due = f.judge(calls, locked, f.now())
 			firings, err = f.firings(due, look)
 			return firings, err
 		})
@@ -166,11 +169,26 @@ func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except 
 		return page{}, err
 	}
 	fired = pageOf(due)
+	f.armNext(due, firings)
 	if len(due) > 0 {
 		fired.unsent = f.announce(ctx, due, firings)
 	}
 	fired.unsent = f.findUnsent(ctx, calls) || fired.unsent
 	return fired, nil
+}
+
+// armNext has Dapr told of the reminders that were armed for their next occurrence.
+func (f *Firer) armNext(due []dueCall, fired []store.Firing) {
+	var next []store.Due
+	for i, d := range due {
+		if r := fired[i].Next; r != nil {
+			revision := task.Revision{TaskID: d.TaskID, UserID: d.UserID, ReminderID: r.ID, Number: r.Revision}
+			next = append(next, store.Due{Revision: revision, FireAt: *r.FireAt})
+		}
+	}
+	if len(next) > 0 && f.arm != nil {
+		f.arm(next)
+	}
 }
 
 // announce tells the inboxes of what was fired, and says whether something is to be sent.
@@ -204,19 +222,19 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 // findUnsent looks what is still to be sent of those that have fired already, and says
 // whether anything is: whoever fired them may have died before it could wake the sender.
 func (f *Firer) findUnsent(ctx context.Context, calls []*call) bool {
-	var ids []uuid.UUID
+	var fired []task.Revision
 	for _, c := range calls {
 		if c.verdict == task.Deliver {
-			ids = append(ids, c.revision.ReminderID)
+			fired = append(fired, c.revision)
 		}
 	}
-	if len(ids) == 0 {
+	if len(fired) == 0 {
 		return false
 	}
-	unsent, err := f.store.Unsent(ctx, ids)
+	unsent, err := f.store.Unsent(ctx, fired)
 	for _, c := range calls {
 		if c.verdict == task.Deliver {
-			c.unsent, c.err = unsent[c.revision.ReminderID], err
+			c.unsent, c.err = unsent[task.Revision{ReminderID: c.revision.ReminderID, Number: c.revision.Number}], err
 		}
 	}
 	return len(unsent) > 0
@@ -230,8 +248,9 @@ type dueCall struct {
 }
 
 // judge gives each call its verdict and returns those that are due, and the neighbours
-// that are, the earliest first.
-func judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []dueCall) {
+// that are, the earliest first. What was derived from an older clock is neither: a call for it is
+// stale.
+func (f *Firer) judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []dueCall) {
 	asked := map[uuid.UUID][]*call{}
 	for _, c := range calls {
 		*c = call{revision: c.revision, trace: c.trace, verdict: task.Skip, reason: string(fault.CodeNotFound)}
@@ -248,6 +267,9 @@ func judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []d
 				continue // as if it didn't exist
 			}
 			c.verdict, c.reason = task.Judge(r.Reminder, c.revision.Number, now)
+			if c.verdict == task.Fire && r.Of != nil && r.Source.Older(f.mover.Clock(r.Of.To.Preferences)) {
+				c.verdict, c.stale = task.Skip, true
+			}
 			switch c.verdict {
 			case task.Fire:
 				due = append(due, dueCall{c, r, !ok})
@@ -278,7 +300,39 @@ func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) 
 		if d.Of.UpdatedAt.After(*d.FireAt) {
 			all[i].Due = d.Of.UpdatedAt // it was asked for late
 		}
-		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, d.Of.Task, d.Of.To, stopped)
+		of := d.Of.Task
+		if of.Recurs() && d.Occurrence != nil {
+			if of, err = f.recur(d, &all[i]); err != nil {
+				return nil, err
+			}
+		}
+		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, of, d.Of.To, stopped)
+		if all[i].InApp != nil && all[i].Of != nil {
+			all[i].InApp.Occurrence = of.Show(all[i].Of.Local)
+		}
 	}
 	return all, nil
+}
+
+// recur says what firing a reminder of a recurring task makes of its occurrences, and of the reminder.
+// It returns the task as it is told: due when the occurrence is.
+func (f *Firer) recur(d dueCall, firing *store.Firing) (task.Task, error) {
+	told := d.Of.Task
+	step, err := task.FireRecurring(told, d.Reminder, f.mover.Clock(d.Of.To.Preferences), f.now())
+	if err != nil {
+		return told, fmt.Errorf("reminder %s: %w", d.ID, err)
+	}
+	add := func(all []recurrence.Occurrence, state task.Settled) {
+		for _, o := range all {
+			firing.Occurrences = append(firing.Occurrences, store.Occurrence{TaskID: told.ID, Series: told.Progress.Series, Local: o.Local, Instant: o.Instant, State: state})
+		}
+	}
+	add(step.Missed, task.Untold)
+	add(step.Told, task.Told)
+	firing.Of = &firing.Occurrences[len(firing.Occurrences)-1]
+	if step.After.State == task.Armed {
+		firing.Next = &step.After
+	}
+	told.DueDate = &firing.Of.Instant
+	return told, nil
 }

@@ -21,7 +21,7 @@ var endings = map[string]func(*world, task.Task){
 		w.update(t.ID, func(d *task.Draft) { d.DueDate = nil })
 	},
 	"another offset": func(w *world, t task.Task) {
-		w.update(t.ID, func(d *task.Draft) { d.Before = []time.Duration{time.Minute} })
+		w.update(t.ID, func(d *task.Draft) { d.Before = task.Exactly(time.Minute) })
 	},
 }
 

@@ -330,7 +330,7 @@ func TestCancellingStopsUnsentDeliveries(t *testing.T) {
 		"completed":        func(d *task.Draft) { d.Completed = true },
 		"due date removed": func(d *task.Draft) { d.DueDate = nil },
 		"moved":            func(d *task.Draft) { d.DueDate = in(time.Hour) },
-		"offset removed":   func(d *task.Draft) { d.Before = []time.Duration{time.Minute} },
+		"offset removed":   func(d *task.Draft) { d.Before = task.Exactly(time.Minute) },
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := newWorld(t, atNoon)
@@ -694,7 +694,7 @@ func TestInboxReaderMissesNothing(t *testing.T) {
 // Updates and firings of the same tasks take the same locks in the same order.
 func TestUpdatesAndFiringsDontDeadlock(t *testing.T) {
 	w := newWorld(t, atNoon)
-	created := w.create(task.Draft{DueDate: in(0), Before: []time.Duration{0, time.Minute, 2 * time.Minute}})
+	created := w.create(task.Draft{DueDate: in(0), Before: task.Exactly(0, time.Minute, 2*time.Minute)})
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {

@@ -46,7 +46,7 @@ func TestChangesRecordLeftoverJobs(t *testing.T) {
 		"moved far back": {1, func(w *world, t task.Task) { w.update(t.ID, func(d *task.Draft) { d.DueDate = in(-48 * time.Hour) }) }},
 		"no due date":    {1, func(w *world, t task.Task) { w.update(t.ID, func(d *task.Draft) { d.DueDate = nil }) }},
 		"another offset": {1, func(w *world, t task.Task) {
-			w.update(t.ID, func(d *task.Draft) { d.Before = []time.Duration{time.Minute} })
+			w.update(t.ID, func(d *task.Draft) { d.Before = task.Exactly(time.Minute) })
 		}},
 		"completed":           {1, func(w *world, t task.Task) { w.update(t.ID, func(d *task.Draft) { d.Completed = true }) }},
 		"deleted":             {1, func(w *world, t task.Task) { w.remove(t.ID) }},

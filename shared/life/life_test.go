@@ -23,10 +23,13 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/recurrence"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/upkeep"
+	"github.com/duebell/duebell/shared/wallclock"
 )
 
 // Whatever happens in a reminder's life, in whatever order, and whatever fails on the
@@ -122,12 +125,14 @@ type life struct {
 	tasks   []uuid.UUID
 	wakes   []task.Revision // all that were ever possible
 
-	unnoticed bool // Dapr has lost its data before the first sweep
+	zone      string // where ada is
+	unnoticed bool   // Dapr has lost its data before the first sweep
 
 	made       map[uuid.UUID]*process // by whom each ID was made, until that has ended
 	reminders  map[key]lived
 	held       map[uuid.UUID]row // the reminders as they were last seen
 	deliveries map[uuid.UUID]sending
+	told       map[told]bool
 
 	mu      sync.Mutex
 	mails   map[uuid.UUID]int       // sends that the provider took, by delivery
@@ -144,6 +149,7 @@ type row struct {
 	revision int64
 	state    string
 	fireAt   *time.Time
+	recurs   bool // it waits for an occurrence, or has fired for one
 	goes     bool // it is of no use any more: removed, or its task deleted
 }
 
@@ -185,14 +191,18 @@ var errFault = errors.New("a fault of this life")
 func (w timeless) newLife(t *rapid.T) *life {
 	l := &life{
 		T: t, timeless: w, now: task.Instant(time.Now()), dapr: &fakeDapr{tooMany: rapid.Bool().Draw(t, "too many jobs to list")},
-		made: map[uuid.UUID]*process{}, reminders: map[key]lived{}, held: map[uuid.UUID]row{}, deliveries: map[uuid.UUID]sending{},
+		made: map[uuid.UUID]*process{}, reminders: map[key]lived{}, held: map[uuid.UUID]row{}, deliveries: map[uuid.UUID]sending{}, told: map[told]bool{},
 		mails: map[uuid.UUID]int{}, doubted: map[uuid.UUID]int{}, senders: map[uuid.UUID]time.Time{},
 	}
 	l.setHorizon()
 	l.exec(`
 		delete from sentinel; delete from leftover_jobs; delete from dead_letters; delete from notifications;
-		delete from deliveries; delete from reminders; delete from tasks; delete from users`)
+		delete from deliveries; delete from reminders; delete from tasks; delete from preferences; delete from users`)
 	l.pass(0)
+	if err := w.store.SaveUser(context.Background(), ada); err != nil {
+		t.Fatal(err)
+	}
+	l.move("UTC")
 	clock := func() time.Time { return l.now }
 	l.dapr.callOf = func(ctx context.Context, effect func()) error {
 		return l.call(l.caller(ctx), effect, func() {}, func() bool { return true })
@@ -218,6 +228,22 @@ func (w timeless) newLife(t *rapid.T) *life {
 		return upkeep.NewCleaner(w.store, dapr, clock, rules)
 	}
 	return l
+}
+
+// move has ada be in a zone from now on.
+func (l *life) move(zone string) {
+	l.zone = zone
+	l.step(nil, func(ctx context.Context) error {
+		return l.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+			p, _, err := tx.LockPreferences(ctx, ada.ID)
+			if err != nil {
+				return err
+			}
+			p.TimeZone = zone
+			p.Version++
+			return tx.SavePreferences(ctx, ada.ID, p)
+		})
+	})
 }
 
 // newID makes an ID as old as the test says.
@@ -444,6 +470,9 @@ func (l *life) actions() []action {
 		}},
 		{"cleanup", func() { l.step(l.drawFaults(), l.cleanup) }},
 		{"another horizon", l.setHorizon},
+		{"another zone", func() {
+			l.move(rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/New_York"}).Draw(l.T, "zone"))
+		}},
 	}
 	if len(l.tasks) < 3 {
 		list = append(list, action{"create", func() { l.create(l.drawFaults()) }}, action{"create", func() { l.create(l.drawFaults()) }},
@@ -454,6 +483,7 @@ func (l *life) actions() []action {
 			return func() { do(rapid.SampledFrom(l.tasks).Draw(l.T, "task")) }
 		}
 		list = append(list, action{"update", change(l.update)}, action{"update", change(l.update)}, action{"delete", change(l.remove)},
+			action{"close an occurrence", change(l.closeOccurrence)}, action{"close an occurrence", change(l.closeOccurrence)},
 			action{"callback", l.callback}, action{"senders meet", l.meet})
 	}
 	if due := l.dapr.due(l.now); len(due) > 0 {
@@ -514,8 +544,18 @@ func (l *life) cleanup(ctx context.Context) error {
 // draft changes what is to be reminded of.
 func (l *life) draft(d *task.Draft) {
 	due := l.now.Add(rapid.SampledFrom([]time.Duration{-48 * time.Hour, -time.Minute, 10 * time.Second, time.Minute, time.Hour, 72 * time.Hour}).Draw(l.T, "due in"))
-	d.DueDate = &due
-	d.Before = rapid.SampledFrom([][]time.Duration{{0}, {0, 30 * time.Minute}}).Draw(l.T, "before")
+	d.DueDate, d.Due, d.Recurrence = &due, task.Due{}, nil
+	switch rapid.SampledFrom([]string{"an instant", "where she is", "recurring"}).Draw(l.T, "form") {
+	case "where she is":
+		d.DueDate, d.Due = nil, task.Due{Form: task.ByClock, Local: wallclock.At(due, preferences.Zone(l.zone))}
+	case "recurring":
+		d.DueDate, d.Due = nil, task.Due{Form: task.ByClock, Local: wallclock.At(due, preferences.Zone(l.zone))}
+		d.Recurrence = &recurrence.Definition{
+			Rule: rapid.SampledFrom([]string{"FREQ=HOURLY;COUNT=3", "FREQ=HOURLY;INTERVAL=2;COUNT=2"}).Draw(l.T, "rule"),
+			Skip: recurrence.Omit, From: rapid.SampledFrom([]recurrence.From{recurrence.Schedule, recurrence.Schedule, recurrence.Completion}).Draw(l.T, "from"),
+		}
+	}
+	d.Before = rapid.SampledFrom([][]task.Offset{task.Exactly(0), task.Exactly(0, 30*time.Minute)}).Draw(l.T, "before")
 }
 
 func (l *life) create(faults []mishap) {
@@ -565,13 +605,15 @@ func (l *life) update(id uuid.UUID) {
 	case "move":
 		var to task.Draft
 		l.draft(&to)
-		change = func(d *task.Draft) { d.DueDate, d.Before = to.DueDate, to.Before }
+		change = func(d *task.Draft) {
+			d.DueDate, d.Due, d.Recurrence, d.Before = to.DueDate, to.Due, to.Recurrence, to.Before
+		}
 	case "complete":
 		change = func(d *task.Draft) { d.Completed = true }
 	case "reopen":
 		change = func(d *task.Draft) { d.Completed = false }
 	case "no due date":
-		change = func(d *task.Draft) { d.DueDate = nil }
+		change = func(d *task.Draft) { d.DueDate, d.Due, d.Recurrence = nil, task.Due{}, nil }
 	case "title":
 		change = func(d *task.Draft) { d.Title += "x" }
 	}
@@ -579,6 +621,23 @@ func (l *life) update(id uuid.UUID) {
 		_, err := l.planner().Update(ctx, ada, id, func(t task.Task) (task.Draft, error) {
 			change(&t.Draft)
 			return t.Draft, nil
+		})
+		return err
+	})
+}
+
+// errNothingToClose is why nothing was closed.
+var errNothingToClose = fault.NotFound("no occurrence is open")
+
+// closeOccurrence completes or skips the current occurrence of a recurring task.
+func (l *life) closeOccurrence(id uuid.UUID) {
+	to := rapid.SampledFrom([]task.Settled{task.Completed, task.Skipped}).Draw(l.T, "to")
+	l.step(l.drawFaults(), func(ctx context.Context) error {
+		_, err := l.planner().Close(ctx, ada, id, to, func(t task.Task) (local wallclock.Time, err error) {
+			if current, _ := t.Current(t.Clock, l.now); current != nil {
+				return current.Local, nil
+			}
+			return local, errNothingToClose
 		})
 		return err
 	})
@@ -607,6 +666,9 @@ func (l *life) fire(ctx context.Context, w task.Revision) error {
 	o, err := l.firer.Fire(ctx, w)
 	if !there && (o.Status != fire.Skipped || err != nil) {
 		l.Errorf("a callback for what is not there: %+v, %v", o, err)
+	}
+	if there && r.recurs && r.revision > w.Number && o.Status == fire.InProgress && l.reminders[key{w.ReminderID, w.Number}].fired {
+		return err // it waits for its next occurrence, and something of this one is still to be sent
 	}
 	if there && r.revision != w.Number && (o != fire.Outcome{Status: fire.Skipped, Reason: task.ReasonSuperseded} || err != nil) {
 		l.Errorf("a callback for revision %d of %+v: %+v, %v", w.Number, r, o, err)
@@ -637,12 +699,12 @@ func (l *life) look() {
 	l.tasks = nil
 	seen := map[uuid.UUID]row{}
 	rows, _ := l.conn.Query(ctx, `
-		select r.id, r.task_id, r.revision, r.state, r.fire_at, r.removed_at is not null or t.deleted_at is not null, t.deleted_at is null
+		select r.id, r.task_id, r.revision, r.state, r.fire_at, r.occurrence is not null, r.removed_at is not null or t.deleted_at is not null, t.deleted_at is null
 		from reminders r join tasks t on t.id = r.task_id order by r.id`)
 	var id uuid.UUID
 	var r row
 	var there bool
-	if _, err := pgx.ForEachRow(rows, []any{&id, &r.taskID, &r.revision, &r.state, &r.fireAt, &r.goes, &there}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &r.taskID, &r.revision, &r.state, &r.fireAt, &r.recurs, &r.goes, &there}, func() error {
 		seen[id] = r
 		if there && !slices.Contains(l.tasks, r.taskID) {
 			l.tasks = append(l.tasks, r.taskID)
@@ -672,6 +734,7 @@ func (l *life) look() {
 	}); err != nil {
 		l.Fatal(err)
 	}
+	l.lookAtDeliveries()
 	for k, known := range l.reminders {
 		now, there := seen[k.reminder]
 		if there && now.revision > k.revision && !known.fired {
@@ -685,14 +748,43 @@ func (l *life) look() {
 		}
 	}
 	l.held = seen
-	rows, _ = l.conn.Query(ctx, `select id, reminder_id, revision, channel, state from deliveries`)
+}
+
+// lookAtDeliveries notes the deliveries. Those of an occurrence are all that shows that its reminder has
+// fired, if that waits for the next by now.
+func (l *life) lookAtDeliveries() {
+	rows, _ := l.conn.Query(context.Background(), `
+		select id, reminder_id, revision, channel, state, coalesce(format('%s %s', series, occurrence), '') from deliveries`)
+	var id uuid.UUID
 	var s sending
-	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state}, func() error {
+	var occurrence string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &occurrence}, func() error {
+		_, old := l.deliveries[id]
 		l.deliveries[id] = s
+		if occurrence == "" || old {
+			return nil
+		}
+		known := l.reminders[s.key]
+		if known.cancelled {
+			l.Errorf("%v has fired after it was cancelled", s.key)
+		}
+		known.fired = true
+		l.reminders[s.key] = known
+		of := told{s.reminder, s.channel, occurrence}
+		if l.told[of] {
+			l.Errorf("%+v was told twice", of)
+		}
+		l.told[of] = true
 		return nil
 	}); err != nil {
 		l.Fatal(err)
 	}
+}
+
+// told is what a reminder has told of an occurrence on a channel.
+type told struct {
+	reminder            uuid.UUID
+	channel, occurrence string
 }
 
 // settleAll lets everything come to its end, without further faults.
@@ -711,6 +803,9 @@ func (l *life) settleAll() {
 		if l.made[job.ReminderID] != nil && job.Number == 1 {
 			continue // its process died before it was stored, or may have: it will find nothing, if so
 		}
+		if l.reminders[key{job.ReminderID, job.Number}].fired {
+			continue // its callback is still to come, and finds that done
+		}
 		if r := l.held[job.ReminderID]; ours && (r.revision != job.Number || r.state != "armed" && r.state != "fired") {
 			l.Errorf("%s means nothing and was left with Dapr: %+v", name, r)
 		}
@@ -722,7 +817,7 @@ func (l *life) settleAll() {
 		}
 	}
 	l.pass(73 * time.Hour) // everything is due
-	for range 6 {
+	for range 12 {
 		for _, w := range l.dapr.due(l.now) {
 			l.fireJob(w, nil)
 			l.look()
@@ -746,12 +841,12 @@ func (l *life) check() {
 	for _, id := range ids {
 		notifications[id]++
 	}
-	told := map[key]map[string]int{}
+	planned := map[key]map[string]int{}
 	for id, d := range l.deliveries {
-		if told[d.key] == nil {
-			told[d.key] = map[string]int{}
+		if planned[d.key] == nil {
+			planned[d.key] = map[string]int{}
 		}
-		told[d.key][d.channel]++
+		planned[d.key][d.channel]++
 		mails, doubted := l.mails[id], l.doubted[id]
 		switch {
 		case d.channel == "in_app" && (d.state != "sent" || notifications[id] != 1):
@@ -770,8 +865,8 @@ func (l *life) check() {
 		} else if !r.cancelled {
 			l.Errorf("%v was neither fired nor cancelled: %+v", k, l.held[k.reminder])
 		}
-		if told[k]["in_app"] != want || told[k]["email"] != want {
-			l.Errorf("%v (%+v) has deliveries %v", k, r, told[k])
+		if planned[k]["in_app"] != want || planned[k]["email"] != want {
+			l.Errorf("%v (%+v) has deliveries %v", k, r, planned[k])
 		}
 	}
 	if n := l.count(`leftover_jobs`); n != 0 {

@@ -58,7 +58,7 @@ func TestCreateWithoutDueDateSchedulesNothing(t *testing.T) {
 
 func TestPastInstantIsScheduledForNow(t *testing.T) {
 	w := newWorld(t, atNoon)
-	w.create(task.Draft{DueDate: in(-time.Hour), Before: []time.Duration{0, time.Hour}})
+	w.create(task.Draft{DueDate: in(-time.Hour), Before: task.Exactly(0, time.Hour)})
 	if len(w.dapr.scheduled) != 1 || !w.dapr.scheduled[0].At.Equal(noon) {
 		t.Errorf("scheduled %v, want one job, now", w.dapr.scheduled)
 	}
@@ -66,7 +66,7 @@ func TestPastInstantIsScheduledForNow(t *testing.T) {
 
 func TestUpdateReschedules(t *testing.T) {
 	w := newWorld(t, atNoon)
-	created := w.create(task.Draft{DueDate: in(time.Hour), Before: []time.Duration{0, 10 * time.Minute}})
+	created := w.create(task.Draft{DueDate: in(time.Hour), Before: task.Exactly(0, 10*time.Minute)})
 	w.dapr.scheduled = nil
 	updated := w.update(created.ID, func(d *task.Draft) { d.DueDate = in(2 * time.Hour) })
 
@@ -105,7 +105,7 @@ func TestCancelling(t *testing.T) {
 	changes := map[string]func(*world, uuid.UUID){
 		"completed":        func(w *world, id uuid.UUID) { w.update(id, func(d *task.Draft) { d.Completed = true }) },
 		"due date removed": func(w *world, id uuid.UUID) { w.update(id, func(d *task.Draft) { d.DueDate = nil }) },
-		"offset removed":   func(w *world, id uuid.UUID) { w.update(id, func(d *task.Draft) { d.Before = nil }) },
+		"offset removed":   func(w *world, id uuid.UUID) { w.update(id, func(d *task.Draft) { d.Before = []task.Offset{} }) },
 		"deleted": func(w *world, id uuid.UUID) {
 			if err := w.planner.Delete(w.Context(), "ada", id, anyVersion); err != nil {
 				w.Fatal(err)

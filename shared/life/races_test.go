@@ -60,7 +60,7 @@ func (w *world) waiting(n int, unless ...<-chan struct{}) {
 
 func TestUpdatesOfATaskWithoutRemindersAreSerial(t *testing.T) {
 	w := newWorld(t, atNoon)
-	created := w.create(task.Draft{Before: []time.Duration{}})
+	created := w.create(task.Draft{Before: task.Exactly()})
 	var group sync.WaitGroup
 	for range 20 {
 		group.Go(func() {
@@ -174,9 +174,9 @@ func (deaf) Send(ctx context.Context, _ notify.Message) error {
 
 func TestOffsetBroughtBack(t *testing.T) {
 	w := newWorld(t, atNoon)
-	created := w.create(task.Draft{DueDate: in(time.Hour), Before: []time.Duration{0, time.Minute}})
-	w.update(created.ID, func(d *task.Draft) { d.Before = []time.Duration{0} })
-	w.update(created.ID, func(d *task.Draft) { d.Before = []time.Duration{0, time.Minute} })
+	created := w.create(task.Draft{DueDate: in(time.Hour), Before: task.Exactly(0, time.Minute)})
+	w.update(created.ID, func(d *task.Draft) { d.Before = task.Exactly(0) })
+	w.update(created.ID, func(d *task.Draft) { d.Before = task.Exactly(0, time.Minute) })
 	got := w.reload(created.ID)
 	if len(got.Reminders) != 2 || got.Reminders[0].ID != created.Reminders[0].ID || got.Reminders[0].Status(forever) != "scheduled" {
 		t.Errorf("%+v", got.Reminders)
@@ -321,7 +321,7 @@ func TestDaprThatNeverAnswers(t *testing.T) {
 		w.dapr.err = errDown
 		w.dapr.mu.Unlock()
 	}
-	created := w.create(task.Draft{DueDate: in(time.Hour), Before: []time.Duration{0, time.Minute}})
+	created := w.create(task.Draft{DueDate: in(time.Hour), Before: task.Exactly(0, time.Minute)})
 	states := map[string]int{}
 	for _, r := range w.reload(created.ID).Reminders {
 		states[r.Status(forever)]++
@@ -387,7 +387,7 @@ func TestRemovedReminderIsForgottenOnce(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(0)})
 	w.fire(wake(created))
-	w.update(created.ID, func(d *task.Draft) { d.Before = []time.Duration{time.Hour} })
+	w.update(created.ID, func(d *task.Draft) { d.Before = task.Exactly(time.Hour) })
 	w.dapr.deleted = nil
 	w.update(created.ID, func(d *task.Draft) { d.Title = "x" })
 	w.update(created.ID, func(d *task.Draft) { d.Title = "y" })
@@ -404,7 +404,7 @@ func TestRemovedRowsAreBounded(t *testing.T) {
 		w.update(created.ID, func(d *task.Draft) {
 			d.Before = nil
 			for j := range 20 {
-				d.Before = append(d.Before, time.Duration(i*20+j)*time.Second)
+				d.Before = append(d.Before, task.Offset{Exact: time.Duration(i*20+j) * time.Second})
 			}
 		})
 	}
@@ -459,7 +459,7 @@ func TestConfirmBehindALock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, atNoon)
 			w.dapr.err = errDown
-			created := w.create(task.Draft{DueDate: in(time.Hour), Before: []time.Duration{0, time.Minute}})
+			created := w.create(task.Draft{DueDate: in(time.Hour), Before: task.Exactly(0, time.Minute)})
 			c, _ := pgx.Connect(t.Context(), w.url)
 			defer c.Close(context.Background())
 			tx, _ := c.Begin(t.Context())

@@ -133,12 +133,14 @@ var settings = deliver.Rules{
 type teller struct {
 	*fire.Firer
 	newSender func() *deliver.Sender
+	mover     *schedule.Mover
 	woken     atomic.Int64 // how often a sender was to be woken
 }
 
 func newTeller(s *store.Store, channels deliver.Channels, clock func() time.Time, rules deliver.Rules) *teller {
 	t := &teller{newSender: func() *deliver.Sender { return deliver.NewSender(s, channels, rules, links) }}
-	t.Firer = fire.New(s, fire.Channels(channels.Names()), rules.Suppression, func() { t.woken.Add(1) }, clock)
+	t.mover = schedule.NewMover(s, clock, schedule.MoveRules{PastGrace: 24 * time.Hour})
+	t.Firer = fire.New(s, fire.Channels(channels.Names()), rules.Suppression, t.mover, func() { t.woken.Add(1) }, clock)
 	return t
 }
 
@@ -160,12 +162,13 @@ type sweeper struct {
 
 func newSweeper(s *store.Store, dapr upkeep.Dapr, t *teller, clock func() time.Time, rules upkeep.SweepRules) sweeper {
 	var firer *fire.Firer
+	mover := schedule.NewMover(s, clock, schedule.MoveRules{PastGrace: 24 * time.Hour})
 	wake := func(context.Context) error { return nil }
 	if t != nil {
-		firer = t.Firer
+		firer, mover = t.Firer, t.mover
 		wake = func(context.Context) error { t.woken.Add(1); return nil }
 	}
-	return sweeper{upkeep.NewSweeper(s, dapr, firer, wake, clock, rules), t}
+	return sweeper{upkeep.NewSweeper(s, dapr, firer, mover, wake, clock, rules), t}
 }
 
 // Sweep returns what the failed steps said as an error.

@@ -112,7 +112,7 @@ func TestSweepSchedulesWhatIsPending(t *testing.T) {
 	w := newWorld(t, time.Now)
 	later := task.Instant(time.Now().Add(time.Hour))
 	w.dapr.err = errDown
-	created := w.create(task.Draft{DueDate: &later, Before: []time.Duration{0, time.Minute}})
+	created := w.create(task.Draft{DueDate: &later, Before: task.Exactly(0, time.Minute)})
 
 	sweeper := newSweeper(w.store, w.dapr, w.firer, w.clock, sweepRules)
 	sum, err := sweeper.Sweep(t.Context())

@@ -30,7 +30,9 @@ type Message struct {
 	Title   string // the task's, as its user wrote it
 	Notes   string
 	DueDate *time.Time
-	Zone    *time.Location // the user's; nil: UTC
+	// Occurrence is the one of a recurring task, for programs; "" for others. DueDate is its instant.
+	Occurrence string
+	Zone       *time.Location // the user's; nil: UTC
 	// Language is the user's, a BCP 47 tag. Where Duebell does not speak it, or it
 	// is empty, the message is in English.
 	Language string

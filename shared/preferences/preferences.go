@@ -5,6 +5,7 @@ package preferences
 
 import (
 	"slices"
+	"time"
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/task"
@@ -12,8 +13,14 @@ import (
 
 // Preferences are what one user has chosen.
 type Preferences struct {
-	TimeZone string // an IANA name, such as Europe/Paris
-	Language string // a BCP 47 tag, such as en or pt-BR
+	TimeZone string // an IANA name, such as Europe/Paris; "" until one is chosen
+	// AllDayAt is the time of day that an all-day due date counts as.
+	AllDayAt time.Duration
+	// DefaultReminders are those of tasks that name none; nil: one, at the due date.
+	DefaultReminders []task.Offset
+	// ClockVersion grows by one with every change of TimeZone or AllDayAt. Storing them counts it.
+	ClockVersion int64
+	Language     string // a BCP 47 tag, such as en or pt-BR
 	// Channels are those that are on, in the order of task.Channels.
 	Channels []task.Channel
 	// Emails are as the user wrote them; each e-mail carries a link by which who gets it
@@ -63,7 +70,7 @@ type Webhook struct {
 // Default returns the preferences of users who have stored none. hasAddress says
 // whether their sign-in has a verified e-mail address.
 func Default(hasAddress bool) Preferences {
-	return Preferences{TimeZone: "UTC", Language: "en", Channels: DefaultChannels(hasAddress)}
+	return Preferences{AllDayAt: task.DefaultAllDayAt, Language: "en", Channels: DefaultChannels(hasAddress)}
 }
 
 // DefaultChannels are those that are on by default: in-app, and e-mail if there
@@ -73,6 +80,22 @@ func DefaultChannels(hasAddress bool) []task.Channel {
 		return []task.Channel{task.InApp, task.Email}
 	}
 	return []task.Channel{task.InApp}
+}
+
+// Habits are what of a user's preferences new tasks are planned by.
+type Habits struct {
+	Clock task.Clock
+	// Reminders are those of tasks that name none.
+	Reminders []task.Offset
+}
+
+// Habits returns what of the preferences new tasks are planned by.
+func (p Preferences) Habits() Habits {
+	h := Habits{task.Clock{Zone: p.TimeZone, AllDayAt: p.AllDayAt, Version: p.ClockVersion}, p.DefaultReminders}
+	if h.Reminders == nil {
+		h.Reminders = task.DefaultBefore()
+	}
+	return h
 }
 
 // On reports whether a channel is on.

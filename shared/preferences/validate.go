@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/zone"
 )
 
@@ -28,13 +29,16 @@ const (
 // that is stored: lists without repetition. The error is a fault with code
 // invalid, and says what to change.
 func (p *Preferences) Validate(rules Rules) error {
-	if _, ok := zone.Load(p.TimeZone); !ok {
-		return fault.Invalid("time_zone must be the name of a time zone such as \"Europe/Paris\" or \"UTC\" (IANA), not %.40q", p.TimeZone)
+	if _, err := zone.Get(p.TimeZone); p.TimeZone != "" && err != nil {
+		return prefix("time_zone", err)
+	}
+	var err error
+	if p.DefaultReminders, err = task.ValidOffsets("default_reminders", p.DefaultReminders); err != nil {
+		return err
 	}
 	if err := checkLanguage(p.Language); err != nil {
 		return err
 	}
-	var err error
 	if p.Emails, err = checkList("emails", p.Emails, MaxEmails, AddressKey, checkAddress); err != nil {
 		return err
 	}
@@ -48,6 +52,14 @@ func (p *Preferences) Validate(rules Rules) error {
 		return p.Webhook.check(rules)
 	}
 	return nil
+}
+
+// prefix names what an error that is invalid is about.
+func prefix(name string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return fault.Invalid("%s %s", name, f.Message)
+	}
+	return err
 }
 
 func asItIs[T any](v T) T { return v }

@@ -93,7 +93,14 @@ func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error)
 // The error is that of an earlier part, or says which ceiling this one would exceed; then
 // nothing is begun. Those before it are carried out. Add is for one caller at a time.
 func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.IdempotencyKey) error {
-	tasks := i.planner.newTasks(i.owner, drafts)
+	habits, err := i.planner.habitsForAll(ctx, i.owner.ID, drafts)
+	if err != nil {
+		return err
+	}
+	tasks, err := i.planner.newTasks(i.owner, drafts, habits)
+	if err != nil {
+		return err
+	}
 	expected, until := i.planner.Expected(), i.planner.until()
 	var once *Once
 	if key != nil {

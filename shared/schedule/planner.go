@@ -11,9 +11,13 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
+	"github.com/duebell/duebell/shared/wallclock"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 // Rules are the rules for changing tasks.
@@ -66,6 +70,8 @@ type Planner struct {
 	// storing says that the database was there when it was last asked to store new tasks.
 	storing atomic.Bool
 	newID   func() uuid.UUID
+	zones   *zone.Data // nil: the release that is embedded
+	habits  remembered
 
 	meter   meter
 	imports places
@@ -73,9 +79,10 @@ type Planner struct {
 
 // created is a new task, whose it is, and when Dapr may have been asked for its jobs.
 type created struct {
-	owner store.User
-	task  task.Task
-	asked time.Time
+	owner   store.User
+	task    task.Task
+	asked   time.Time
+	assumed bool // that the owner has chosen no default reminders
 }
 
 // scheduled is a job that Dapr has taken, and when it may have been asked for it.
@@ -122,25 +129,46 @@ func (p *Planner) Create(ctx context.Context, owner store.User, draft task.Draft
 		}
 		return all[0], nil
 	}
-	tasks, until := p.newTasks(owner, []task.Draft{draft}), p.until()
+	created, err := p.create(ctx, owner, draft)
+	if errors.Is(err, store.ErrDefaultReminders) {
+		p.habits.add(owner.ID)
+		return p.create(ctx, owner, draft)
+	}
+	return created, err
+}
+
+func (p *Planner) create(ctx context.Context, owner store.User, draft task.Draft) (task.Task, error) {
+	habits, assumed, err := p.habitsFor(ctx, owner.ID, draft)
+	if err != nil {
+		return task.Task{}, err
+	}
+	tasks, err := p.newTasks(owner, []task.Draft{draft}, habits)
+	if err != nil {
+		return task.Task{}, err
+	}
+	until := p.until()
 	done, err := p.admit(ctx, owner.ID, ofNew(tasks, until, nil), until, p.store.Usage, doubtLasts)
 	if err != nil {
 		return task.Task{}, err
 	}
 	err = p.add(ctx, tasks, until, p.request(), func(ctx context.Context, asked time.Time) error {
 		defer done()
-		return p.creates.Do(ctx, created{owner, tasks[0], asked})
+		return p.creates.Do(ctx, created{owner, tasks[0], asked, assumed})
 	})
 	return tasks[0], err
 }
 
 func (p *Planner) insert(ctx context.Context, sharing store.Sharing, all []created) error {
 	users, tasks := make([]store.User, len(all)), make([]task.Task, len(all))
+	var assumed []string
 	for i, c := range all {
 		users[i], tasks[i] = c.owner, c.task
+		if c.assumed {
+			assumed = append(assumed, c.owner.ID)
+		}
 	}
 	first := slices.MinFunc(all, func(a, b created) int { return a.asked.Compare(b.asked) })
-	kept, err := p.store.InsertTasks(ctx, sharing, users, tasks, p.until(), p.now().Sub(first.asked))
+	kept, err := p.store.InsertTasks(ctx, sharing, users, tasks, assumed, p.until(), p.now().Sub(first.asked))
 	if err == nil && !kept {
 		unconfirm(tasks)
 	}
@@ -157,7 +185,15 @@ func (p *Planner) createAll(ctx context.Context, owner store.User, drafts []task
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return nil, err
 	}
-	tasks, until := p.newTasks(owner, drafts), p.until()
+	habits, err := p.habitsForAll(ctx, owner.ID, drafts)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := p.newTasks(owner, drafts, habits)
+	if err != nil {
+		return nil, err
+	}
+	until := p.until()
 	done, err := p.begin(ctx, owner.ID, tasks, until, once, imported)
 	if err != nil {
 		return nil, err
@@ -168,22 +204,27 @@ func (p *Planner) createAll(ctx context.Context, owner store.User, drafts []task
 	return tasks, nil
 }
 
-// newTasks makes tasks of valid drafts.
-func (p *Planner) newTasks(owner store.User, drafts []task.Draft) []task.Task {
+// newTasks makes tasks of valid drafts. The error is that of the first that can't be planned.
+func (p *Planner) newTasks(owner store.User, drafts []task.Draft, habits preferences.Habits) ([]task.Task, error) {
 	now := task.Instant(p.now())
 	tasks := make([]task.Task, len(drafts))
 	for i, draft := range drafts {
+		if err := resolveNew(&draft, habits); err != nil {
+			return nil, err
+		}
 		tasks[i] = task.Task{
 			ID:        p.newID(),
 			UserID:    owner.ID,
 			Draft:     draft,
+			Progress:  task.Restart(nil, draft),
+			Clock:     habits.Clock,
 			Version:   1,
 			CreatedAt: now,
 			UpdatedAt: now,
-			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, p.newID),
+			Reminders: task.Plan(nil, draft, now, p.rules.PastGrace, p.newID, habits.Clock),
 		}
 	}
-	return tasks
+	return tasks, nil
 }
 
 // begin looks whether new tasks may be stored: they were not before, and do not exceed a
@@ -277,7 +318,7 @@ func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, e
 	return err
 }
 
-// Update changes a user's task: change gets it as it is now, locked, and returns
+// Update changes a user's task: change gets it as it is now by the user's clock, locked, and returns
 // a valid draft of what it is to be, or an error that leaves all as it is.
 // Reminders are scheduled, scheduled anew and cancelled as the change demands.
 func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, change func(task.Task) (task.Draft, error)) (task.Task, error) {
@@ -292,17 +333,30 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) (err error) {
 		done()
 		done = func() {}
-		if before, err = tx.LockTask(ctx, owner.ID, id); err != nil {
+		var habits preferences.Habits
+		if before, habits, err = tx.LockTask(ctx, owner.ID, id); err != nil {
 			return err
 		}
-		after = before
-		if after.Draft, err = change(before); err != nil {
-			return err
-		}
+		habits.Clock.Zones = p.zones
 		now := task.Instant(p.now())
+		current, _ := task.Follow(before, habits.Clock, now, p.rules.PastGrace)
+		after = current
+		if after.Draft, err = change(current); err != nil {
+			return err
+		}
+		if err := resolve(&after.Draft, habits); err != nil {
+			return err
+		}
+		after.Progress = task.Restart(&current, after.Draft)
+		if after.Progress.Series > current.Progress.Series {
+			if err := after.CheckRecurrence(habits.Clock); err != nil {
+				return err
+			}
+		}
+		after.Clock = habits.Clock
 		after.Version++
 		after.UpdatedAt = now
-		after.Reminders = task.Plan(&before, after.Draft, now, p.rules.PastGrace, p.newID)
+		after.Reminders = task.Plan(&current, after.Draft, now, p.rules.PastGrace, p.newID, habits.Clock)
 		if done, err = p.admit(ctx, owner.ID, ofChange(before, after, until), until, tx.Usage, 0); err != nil {
 			return err
 		}
@@ -317,12 +371,64 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 	return after, nil
 }
 
+// Close completes or skips an occurrence of a user's recurring task, as is to become of it, unless that was
+// done before: then it changes nothing. which gets the task as it is now by the user's clock, locked, and
+// returns the occurrence, or an error that leaves all as it is. Reminders that waited for the occurrence are
+// armed for what lies ahead of them, and what is unsent of it is cancelled. The error is a conflict if the
+// other was done.
+func (p *Planner) Close(ctx context.Context, owner store.User, id uuid.UUID, to task.Settled, which func(task.Task) (wallclock.Time, error)) (task.Task, error) {
+	var after task.Task
+	var left store.Leftovers
+	until := p.until()
+	changed := false
+	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+		changed = false
+		before, habits, err := tx.LockTask(ctx, owner.ID, id)
+		if err != nil {
+			return err
+		}
+		habits.Clock.Zones = p.zones
+		now := task.Instant(p.now())
+		current, _ := task.Follow(before, habits.Clock, now, p.rules.PastGrace)
+		current.Clock = habits.Clock
+		after = current
+		local, err := which(current)
+		if err != nil {
+			return err
+		}
+		settled, err := tx.SettledAs(ctx, id, current.Progress.Series, local)
+		switch {
+		case err != nil || settled == to:
+			return err
+		case settled == task.Completed || settled == task.Skipped:
+			return fault.Conflict("the occurrence was %s before", settled)
+		}
+		if after, err = task.Close(current, local, habits.Clock, now); err != nil {
+			return err
+		}
+		changed = true
+		after.Version++
+		after.UpdatedAt = now
+		of := store.Occurrence{TaskID: id, Series: current.Progress.Series, Local: local, Instant: current.At(local, habits.Clock), State: to}
+		left, err = tx.CloseOccurrence(ctx, before, after, of, until)
+		return err
+	})
+	if err != nil {
+		return task.Task{}, err
+	}
+	if changed {
+		p.tellDapr(ctx, []task.Task{after}, until, left, p.request())
+	}
+	after.DropRemoved()
+	return after, nil
+}
+
 // Delete deletes a user's task and cancels its reminders, unless check, which
 // gets the task as it is now, locked, returns an error.
 func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check func(task.Task) error) error {
 	var left store.Leftovers
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
-		t, err := tx.LockTask(ctx, userID, id)
+		t, _, err := tx.LockTask(ctx, userID, id)
 		if err != nil {
 			return err
 		}

@@ -74,18 +74,17 @@ const deliveryColumns = `d.id, coalesce(d.reminder_id, '00000000-0000-0000-0000-
 	coalesce(d.task_id, '00000000-0000-0000-0000-000000000000'), d.user_id, d.channel, d.target, d.state, d.attempts, coalesce(d.provider, ''),
 	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at, coalesce(d.report, ''), d.reported_at`
 
-// Unsent returns which of the reminders still have something to be sent, of their current
-// revision.
-func (s *Store) Unsent(ctx context.Context, reminderIDs []uuid.UUID) (unsent map[uuid.UUID]bool, err error) {
+// Unsent returns which of some revisions of reminders still have something to be sent.
+func (s *Store) Unsent(ctx context.Context, revisions []task.Revision) (unsent map[task.Revision]bool, err error) {
+	ids, numbers := columns(revisions)
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
-			select r.id from reminders r
-			where r.id = any($1) and exists (select from deliveries d where d.reminder_id = r.id and d.revision = r.revision and `+isOpen+`)`,
-			pgUUIDs(reminderIDs))
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		unsent = make(map[uuid.UUID]bool, len(ids))
-		for _, id := range ids {
-			unsent[id] = true
+			select a.id, a.revision from unnest($1::uuid[], $2::bigint[]) as a (id, revision)
+			where exists (select from deliveries d where d.reminder_id = a.id and d.revision = a.revision and `+isOpen+`)`, ids, numbers)
+		jobs, err := pgx.CollectRows(rows, scanJob)
+		unsent = make(map[task.Revision]bool, len(jobs))
+		for _, j := range jobs {
+			unsent[j] = true
 		}
 		return err
 	})
@@ -106,9 +105,10 @@ type Leased struct {
 	Title         string
 	Notes         string
 	DueDate       *time.Time
-	Before        time.Duration
-	TimeZone      string // the user's, by its IANA name
-	Language      string // the user's
+	// Occurrence is the one of a recurring task that it tells of, as people read it; "" for others.
+	Occurrence string
+	TimeZone   string // the user's, by its IANA name
+	Language   string // the user's
 	// Withdrawn says that the target is in its user's preferences no more, nor, where
 	// these name no address, that of the user's sign-in.
 	Withdrawn bool
@@ -206,7 +206,11 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				left join verified v on v.id = chosen.id left join judged j on j.id = chosen.id
 			where d.id = chosen.id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
-				coalesce(t.title, ''), coalesce(t.notes, ''), t.due_date, coalesce(r.before, '0'),
+				coalesce(t.title, ''), coalesce(t.notes, ''), coalesce(d.occurs_at, t.due_date),
+				coalesce(to_char(d.occurrence, case
+					when t.due_all_day then 'YYYY-MM-DD'
+					when extract(second from d.occurrence) = 0 then 'YYYY-MM-DD"T"HH24:MI'
+					else 'YYYY-MM-DD"T"HH24:MI:SS' end), ''),
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
@@ -278,7 +282,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var hash []byte
 	var refused *bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
-		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Before,
+		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
 	if l.Channel == task.Email || l.Channel == task.SMS {
 		l.Unverified = !p.MayReceive(l.Target, signIn)
@@ -377,8 +381,8 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 // or refused, unless its reminder was told in-app already.
 func (tx Tx) tellInstead(ctx context.Context, e Ending) error {
 	tag, err := tx.tx.Exec(ctx, `
-		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at)
-		select $1, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now()
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at, series, occurrence, occurs_at)
+		select $1, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now(), d.series, d.occurrence, d.occurs_at
 		from deliveries d where d.id = $2 and d.state in ('planned', 'unverified', 'suppressed', 'refused') and d.reminder_id is not null
 		on conflict do nothing`, e.Instead.ID, e.Of.ID)
 	if err != nil || tag.RowsAffected() == 0 {

@@ -52,6 +52,8 @@ type Notification struct {
 	TaskID uuid.UUID // uuid.Nil: it is about no task
 	Title  string
 	Body   string
+	// Occurrence is that of a recurring task, as people read it; "" for others.
+	Occurrence string
 }
 
 // Firing is what firing a reminder sets off.
@@ -61,6 +63,12 @@ type Firing struct {
 	Trace      string    // of what has fired it, as trace.Parent has it; may be ""
 	Deliveries []Delivery
 	InApp      *Notification // delivered at once; nil if there is none
+	// Next is the reminder as it is armed for its next occurrence; nil: it has fired for good.
+	Next *task.Reminder
+	// Of is the occurrence that is told of; nil if the task does not recur.
+	Of *Occurrence
+	// Occurrences are what has become of occurrences by that.
+	Occurrences []Occurrence
 }
 
 // Look says which of some addresses are suppressed.
@@ -168,8 +176,11 @@ func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) er
 		where t.id = any($1)`, ids)
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Told, error) {
 		var t Told
-		p, ok, err := scanPreferences(row,
-			&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt, &t.To.SignIn)
+		var of taskRow
+		p, ok, err := scanPreferences(row, append(of.fields(), &t.To.SignIn)...)
+		if err == nil {
+			t.Task, err = of.task()
+		}
 		if err == nil && !ok {
 			p = preferences.Default(t.To.SignIn != nil)
 		}
@@ -194,10 +205,19 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	var reminders pgtype.FlatArray[pgtype.UUID]
 	var deliveries deliveryRows
 	var inApp notificationRows
+	var again rearmed
+	var history occurrenceRows
 	for _, f := range all {
-		reminders = append(reminders, pgUUID(f.ReminderID))
+		if f.Next != nil {
+			again.add(*f.Next)
+		} else {
+			reminders = append(reminders, pgUUID(f.ReminderID))
+		}
 		for _, d := range f.Deliveries {
-			deliveries.add(d, f.Due, f.Trace)
+			deliveries.add(d, f.Of, f.Due, f.Trace)
+		}
+		for _, o := range f.Occurrences {
+			history.add(o)
 		}
 		if f.InApp != nil {
 			inApp.add(*f.InApp)
@@ -205,7 +225,9 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	}
 	var batch pgx.Batch
 	batch.Queue(`update reminders set state = 'fired', fired_at = now() where id = any($1)`, reminders)
+	again.queue(&batch)
 	deliveries.queue(&batch)
+	history.queue(&batch)
 	inApp.queue(&batch) // last, because users' rows are those that many firings want
 	batch.Queue(`commit`)
 	return c.SendBatch(ctx, &batch).Close()

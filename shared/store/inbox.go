@@ -28,10 +28,10 @@ type Received struct {
 	ChangeSeq int64
 }
 
-const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at, n.archived_at, n.change_seq`
+const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at, n.archived_at, n.change_seq, coalesce(n.occurrence, '')`
 
 func scanReceived(row pgx.CollectableRow) (n Received, err error) {
-	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt, &n.ArchivedAt, &n.ChangeSeq)
+	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt, &n.ArchivedAt, &n.ChangeSeq, &n.Occurrence)
 	return n, err
 }
 

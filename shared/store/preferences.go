@@ -10,27 +10,93 @@ import (
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
 )
 
 // preferencesColumns are all but the webhook's secrets: only what signs with them
 // reads them.
-const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.version`
+const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.version`
 
 // scanPreferences reads the columns and what comes after them. Without a row of
 // preferences all columns are null, and ok is false.
 func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bool, err error) {
 	var zone, language, webhook *string
 	var gone, unsubscribed *bool
-	var version *int64
-	err = row.Scan(append([]any{&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &p.Verified, &p.Grace, &version}, more...)...)
+	var version, clock *int64
+	var allDayAt *time.Duration
+	var reminders []string
+	err = row.Scan(append([]any{&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &p.Verified, &p.Grace,
+		&allDayAt, &reminders, &clock, &version}, more...)...)
 	if err != nil || version == nil {
 		return preferences.Preferences{}, false, err
 	}
 	p.TimeZone, p.Language, p.Unsubscribed, p.Version = *zone, *language, *unsubscribed, *version
+	p.AllDayAt, p.ClockVersion = *allDayAt, *clock
+	if p.DefaultReminders, err = parseOffsets(reminders); err != nil {
+		return preferences.Preferences{}, false, err
+	}
 	if webhook != nil {
 		p.Webhook = &preferences.Webhook{URL: *webhook, KeepSecret: true, Gone: *gone}
 	}
 	return p, true, nil
+}
+
+// parseOffsets reads offsets as they are stored by themselves; nil stays nil.
+func parseOffsets(texts []string) ([]task.Offset, error) {
+	if texts == nil {
+		return nil, nil
+	}
+	offsets := make([]task.Offset, len(texts))
+	for i, text := range texts {
+		var err error
+		if offsets[i], err = wallclock.ParseOffset(text); err != nil {
+			return nil, err
+		}
+	}
+	return offsets, nil
+}
+
+// habitColumns are those that say by what a user's tasks are planned.
+const habitColumns = `coalesce(p.time_zone, ''), coalesce(p.all_day_at, '9 h'), p.default_reminders, coalesce(p.clock_version, 0)`
+
+// habitRow is a row of habitColumns.
+type habitRow struct {
+	zone      string
+	allDayAt  time.Duration
+	reminders []string
+	version   int64
+}
+
+func (r *habitRow) fields() []any { return []any{&r.zone, &r.allDayAt, &r.reminders, &r.version} }
+
+func (r habitRow) habits() (preferences.Habits, error) {
+	reminders, err := parseOffsets(r.reminders)
+	return preferences.Preferences{TimeZone: r.zone, AllDayAt: r.allDayAt, DefaultReminders: reminders, ClockVersion: r.version}.Habits(), err
+}
+
+// GetHabits returns by what a user's tasks are planned: the defaults for a user who has stored
+// no preferences.
+func (s *Store) GetHabits(ctx context.Context, userID string) (h preferences.Habits, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		h, err = getHabits(ctx, c, userID)
+		return err
+	})
+	return h, err
+}
+
+// GetHabits returns the same, as the transaction sees it.
+func (tx Tx) GetHabits(ctx context.Context, userID string) (preferences.Habits, error) {
+	return getHabits(ctx, tx.tx, userID)
+}
+
+func getHabits(ctx context.Context, on querier, userID string) (preferences.Habits, error) {
+	var row habitRow
+	if err := on.QueryRow(ctx, `
+		select `+habitColumns+` from (select $1::text as id) u left join preferences p on p.user_id = u.id`, userID).Scan(row.fields()...); err != nil {
+		return preferences.Habits{}, err
+	}
+	return row.habits()
 }
 
 // GetPreferences returns a user's preferences, without the webhook's secret. A
@@ -85,7 +151,8 @@ const oldSecretLasts = 24 * time.Hour
 
 // SavePreferences stores the preferences of a user whom LockPreferences locked,
 // with the version that they are to have. A webhook's secret that another one
-// replaces stays valid for a day. Addresses that are not listed have no state.
+// replaces stays valid for a day. Addresses that are not listed have no state. If the clock is
+// another one, the user's reminders are found by [Store.ClocksChanged] from then on.
 func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.Preferences) error {
 	var url, secret *string
 	keep, gone := false, false
@@ -96,8 +163,10 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 		}
 	}
 	_, err := tx.tx.Exec(ctx, `
-		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, verified, grace, version)
-		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @verified, @grace, @version)
+		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, verified, grace, version,
+			all_day_at, default_reminders, clock_version, clock_changed_at)
+		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @verified, @grace, @version,
+			@all_day_at, @reminders, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
 		on conflict (user_id) do update set
 			(webhook_secret, webhook_old_secret, webhook_old_secret_until) = (
 				select
@@ -110,15 +179,30 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 			time_zone = excluded.time_zone, language = excluded.language, channels = excluded.channels,
 			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
 			webhook_gone = excluded.webhook_gone, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now(),
-			verified = excluded.verified, grace = excluded.grace,
+			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders,
+			clock_version = preferences.clock_version + ((preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at))::int,
+			clock_changed_at = case when (preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at)
+				then now() else preferences.clock_changed_at end,
 			grace_until = case when cardinality(excluded.grace) > 0 then preferences.grace_until end`,
 		pgx.NamedArgs{
 			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
 			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
 			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "unsubscribed": p.Unsubscribed, "version": p.Version,
+			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders),
 			"verified": notNil(p.ListedOnly(p.Verified)), "grace": notNil(p.ListedOnly(p.Grace)),
 		})
 	return err
+}
+
+// formatOffsets writes offsets as parseOffsets reads them.
+func formatOffsets(offsets []task.Offset) (texts []string) {
+	for _, o := range offsets {
+		texts = append(texts, o.String())
+	}
+	if offsets != nil {
+		texts = notNil(texts)
+	}
+	return texts
 }
 
 // notNil is the list as the database holds it: empty, never null.

@@ -54,6 +54,8 @@ var (
 		table: "deliveries", age: "finished_at",
 		only: `not exists (select from dead_letters l where l.delivery_id = k.id and l.state in ('retrying', 'dead'))`,
 	}
+	// Occurrences are what has become of the occurrences of recurring tasks.
+	Occurrences = Kept{table: "occurrences", age: "settled_at", only: "true"}
 	// ReadNotifications are notifications that their users have read or archived, but for the
 	// latest of each user: readers that have seen it go on from there.
 	ReadNotifications = Kept{

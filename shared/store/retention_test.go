@@ -31,6 +31,7 @@ var kinds = map[string]struct {
 	"counted events":       {store.CountedEvents, "counted_events_by_age"},
 	"idempotency keys":     {store.IdempotencyKeys, "idempotency_keys_by_age"},
 	"inbox tickets":        {store.InboxTickets, "inbox_tickets_expired"},
+	"occurrences":          {store.Occurrences, "occurrences_by_age"},
 	"quotas":               {store.Quotas, "quotas_pkey"},
 }
 

@@ -22,6 +22,12 @@ type taskRows struct {
 	channels             pgtype.FlatArray[pgtype.Text] // joined by commas: Postgres has no arrays of different lengths in one
 	versions             pgtype.FlatArray[int64]
 	created, updated     pgtype.FlatArray[time.Time]
+	locals               pgtype.FlatArray[pgtype.Timestamp]
+	allDay               pgtype.FlatArray[bool]
+	zones                pgtype.FlatArray[pgtype.Text]
+	recurrences          pgtype.FlatArray[pgtype.Text]
+	series               pgtype.FlatArray[int64]
+	numbers              pgtype.FlatArray[int32]
 }
 
 func (c *taskRows) add(t task.Task) {
@@ -35,6 +41,17 @@ func (c *taskRows) add(t task.Task) {
 	c.versions = append(c.versions, t.Version)
 	c.created = append(c.created, t.CreatedAt)
 	c.updated = append(c.updated, t.UpdatedAt)
+	c.locals = append(c.locals, pgLocal(t.Due))
+	c.allDay = append(c.allDay, t.Due.Form == task.ByDay)
+	c.zones = append(c.zones, pgtype.Text{String: t.Due.Zone, Valid: t.Due.Zone != ""})
+	c.recurrences = append(c.recurrences, pgRecurrence(t.Recurrence))
+	c.series = append(c.series, t.Progress.Series)
+	c.numbers = append(c.numbers, int32(t.Progress.Number)) //nolint:gosec // COUNT is 10,000 at most
+}
+
+// pgLocal is the local time of a due date that clocks show, or null.
+func pgLocal(d task.Due) pgtype.Timestamp {
+	return pgtype.Timestamp{Time: d.Local.UTC(), Valid: d.Wall()}
 }
 
 func joined(channels []task.Channel) pgtype.Text {
@@ -50,11 +67,15 @@ func joined(channels []task.Channel) pgtype.Text {
 
 func (c *taskRows) queue(batch *pgx.Batch) {
 	batch.Queue(`
-		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at)
-		select n.id, n.user_id, n.title, n.notes, n.due_date, n.completed, string_to_array(n.channels, ','), n.version, n.created_at, n.updated_at
-		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[])
-			as n (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at)`,
-		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated)
+		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at, due_local, due_all_day, time_zone,
+			recurrence, series, occurrence_number)
+		select n.id, n.user_id, n.title, n.notes, n.due_date, n.completed, string_to_array(n.channels, ','), n.version, n.created_at, n.updated_at, n.due_local, n.due_all_day, n.time_zone,
+			n.recurrence::jsonb, n.series, n.occurrence_number
+		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[],
+				$11::timestamp[], $12::boolean[], $13::text[], $14::text[], $15::bigint[], $16::int[])
+			as n (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at, due_local, due_all_day, time_zone,
+				recurrence, series, occurrence_number)`,
+		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated, c.locals, c.allDay, c.zones, c.recurrences, c.series, c.numbers)
 }
 
 // pgx encodes its own types, in arrays of its own, without reflection: for a column of
@@ -91,18 +112,31 @@ type reminderRows struct {
 	revisions  pgtype.FlatArray[int64]
 	confirmed  pgtype.FlatArray[pgtype.Int8]
 	scheduling pgtype.FlatArray[bool] // its job may be with Dapr, or is about to be
+	days       pgtype.FlatArray[int32]
+	clocks     pgtype.FlatArray[pgtype.Int8]
+	releases   pgtype.FlatArray[pgtype.Text]
+	locals     pgtype.FlatArray[pgtype.Timestamp]
 }
 
 func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 	c.ids = append(c.ids, pgUUID(r.ID))
 	c.tasks = append(c.tasks, pgUUID(t.ID))
 	c.users = append(c.users, t.UserID)
-	c.before = append(c.before, pgInterval(r.Before))
+	c.before = append(c.before, pgInterval(r.Before.Exact))
+	c.days = append(c.days, int32(r.Before.Days)) //nolint:gosec // 366 at most
+	clock, release := pgSource(r.Source)
+	c.clocks, c.releases = append(c.clocks, clock), append(c.releases, release)
 	c.fireAt = append(c.fireAt, pgInstant(r.FireAt))
 	c.states = append(c.states, string(r.State))
 	c.revisions = append(c.revisions, r.Revision)
 	c.confirmed = append(c.confirmed, pgtype.Int8{Int64: r.Confirmed, Valid: r.Confirmed > 0})
 	c.scheduling = append(c.scheduling, r.Confirmed > 0 || r.Pending(until))
+}
+
+// pgSource is what an instant was derived from, nulls if it depends on nothing.
+func pgSource(s task.Source) (clock pgtype.Int8, release pgtype.Text) {
+	depends := s.Release != ""
+	return pgtype.Int8{Int64: s.Clock, Valid: depends}, pgtype.Text{String: s.Release, Valid: depends}
 }
 
 // queue stores the rows. Those that are confirmed stay so only if no sentinel was recorded
@@ -113,16 +147,17 @@ func (c *reminderRows) queue(batch *pgx.Batch, ago time.Duration, stored func(co
 	}
 	batch.Queue(`
 		with stored as (
-			insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at)
+			insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at, before_days, derived_clock, derived_tz, occurrence)
 			select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision,
 				case when not exists (select from sentinel where created_at >= now() - $10::interval) then n.confirmed end,
-				case when n.scheduling then now() else '-infinity' end
-			from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[])
-				as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling)
+				case when n.scheduling then now() else '-infinity' end, n.before_days, n.derived_clock, n.derived_tz, n.occurrence
+			from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[],
+					$11::int[], $12::bigint[], $13::text[], $14::timestamp[])
+				as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling, before_days, derived_clock, derived_tz, occurrence)
 			returning confirmed_revision
 		)
 		select count(confirmed_revision) from stored`,
-		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago).
+		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago, c.days, c.clocks, c.releases, c.locals).
 		QueryRow(func(row pgx.Row) error {
 			var confirmations int
 			err := row.Scan(&confirmations)
@@ -140,9 +175,19 @@ type deliveryRows struct {
 	states, problems         pgtype.FlatArray[string]
 	due                      pgtype.FlatArray[time.Time]
 	traces                   pgtype.FlatArray[string]
+	series                   pgtype.FlatArray[pgtype.Int8]
+	locals                   pgtype.FlatArray[pgtype.Timestamp]
+	instants                 pgtype.FlatArray[pgtype.Timestamptz]
 }
 
-func (c *deliveryRows) add(d Delivery, due time.Time, trace string) {
+func (c *deliveryRows) add(d Delivery, of *Occurrence, due time.Time, trace string) {
+	var series pgtype.Int8
+	var local pgtype.Timestamp
+	var instant pgtype.Timestamptz
+	if of != nil {
+		series, local, instant = pgtype.Int8{Int64: of.Series, Valid: true}, pgOccurrence(&of.Local), pgInstant(&of.Instant)
+	}
+	c.series, c.locals, c.instants = append(c.series, series), append(c.locals, local), append(c.instants, instant)
 	c.ids = append(c.ids, pgUUID(d.ID))
 	c.reminders = append(c.reminders, pgUUID(d.ReminderID))
 	c.revisions = append(c.revisions, d.Revision)
@@ -158,18 +203,20 @@ func (c *deliveryRows) add(d Delivery, due time.Time, trace string) {
 
 func (c *deliveryRows) queue(batch *pgx.Batch) {
 	batch.Queue(`
-		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, traceparent, next_attempt_at, finished_at)
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, traceparent, next_attempt_at, finished_at, series, occurrence, occurs_at)
 		select n.id, n.reminder_id, n.revision, n.task_id, n.user_id, n.channel, n.target, n.state, nullif(n.last_error, ''), n.due_at, nullif(n.trace, ''),
-			case when n.state = 'planned' then now() end, case when n.state <> 'planned' then now() end
-		from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[])
-			as n (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, trace)`,
-		c.ids, c.reminders, c.revisions, c.tasks, c.users, c.channels, c.targets, c.states, c.problems, c.due, c.traces)
+			case when n.state = 'planned' then now() end, case when n.state <> 'planned' then now() end, n.series, n.occurrence, n.occurs_at
+		from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[],
+				$12::bigint[], $13::timestamp[], $14::timestamptz[])
+			as n (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, trace, series, occurrence, occurs_at)`,
+		c.ids, c.reminders, c.revisions, c.tasks, c.users, c.channels, c.targets, c.states, c.problems, c.due, c.traces, c.series, c.locals, c.instants)
 }
 
 // notificationRows are new rows of the table notifications, column by column.
 type notificationRows struct {
 	ids, tasks            pgtype.FlatArray[pgtype.UUID]
 	users, titles, bodies pgtype.FlatArray[string]
+	occurrences           pgtype.FlatArray[string]
 }
 
 func (c *notificationRows) add(n Notification) {
@@ -178,6 +225,7 @@ func (c *notificationRows) add(n Notification) {
 	c.users = append(c.users, n.UserID)
 	c.titles = append(c.titles, n.Title)
 	c.bodies = append(c.bodies, n.Body)
+	c.occurrences = append(c.occurrences, n.Occurrence)
 }
 
 func (c *notificationRows) queue(batch *pgx.Batch) {
@@ -190,16 +238,16 @@ func (c *notificationRows) queue(batch *pgx.Batch) {
 	// for a lock.
 	batch.Queue(`
 		with new as (
-			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[]) with ordinality as n (id, user_id, task_id, title, body, place)
+			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[]) with ordinality as n (id, user_id, task_id, title, body, occurrence, place)
 		), next as (
 			update users u set last_seq = u.last_seq + c.count
 			from (select user_id, count(*) from new group by user_id) c where u.id = c.user_id
 			returning u.id, u.last_seq - c.count as last_seq
 		)
-		insert into notifications (id, user_id, seq, task_id, title, body, created_at)
-		select n.id, n.user_id, next.last_seq + row_number() over (partition by n.user_id order by n.place), n.task_id, n.title, n.body, clock_timestamp()
+		insert into notifications (id, user_id, seq, task_id, title, body, created_at, occurrence)
+		select n.id, n.user_id, next.last_seq + row_number() over (partition by n.user_id order by n.place), n.task_id, n.title, n.body, clock_timestamp(), nullif(n.occurrence, '')
 		from new n join next on next.id = n.user_id`,
-		c.ids, c.users, c.tasks, c.titles, c.bodies)
+		c.ids, c.users, c.tasks, c.titles, c.bodies, c.occurrences)
 }
 
 // endingRows are how sends of different deliveries ended, column by column.

@@ -51,7 +51,7 @@ func insert(t *testing.T, s *store.Store) task.Task {
 	due := now.Add(time.Hour)
 	d := task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()}
 	newID := func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
-	made := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID)}
+	made := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID, task.Clock{})}
 	if err := s.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
 		_, err := tx.InsertTasks(ctx, []task.Task{made}, forever, 0)
 		return err
@@ -351,7 +351,7 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 		for _, u := range users {
 			tasks = append(tasks, task.Task{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, Draft: task.Draft{Title: "x"}, Version: 1})
 		}
-		if _, err := s.InsertTasks(t.Context(), store.Alone, users, tasks, forever, 0); err != nil {
+		if _, err := s.InsertTasks(t.Context(), store.Alone, users, tasks, nil, forever, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -370,7 +370,7 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	bad := task.Task{ID: uuid.Must(uuid.NewV7()), UserID: "late", Version: 1} // without a title
-	if _, err := s.InsertTasks(t.Context(), store.Alone, []store.User{{ID: "late"}}, []task.Task{bad}, forever, 0); err == nil {
+	if _, err := s.InsertTasks(t.Context(), store.Alone, []store.User{{ID: "late"}}, []task.Task{bad}, nil, forever, 0); err == nil {
 		t.Error("a task without a title is stored")
 	}
 	var there bool

@@ -72,6 +72,7 @@ func SuppressedProblem(since time.Time) string {
 // querier is a connection or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
 const selectSuppressed = `

@@ -42,12 +42,15 @@ func (s *Store) Overdue(ctx context.Context, grace time.Duration, after Due, lim
 func (s *Store) DueReminders(ctx context.Context, userID string, taskID uuid.UUID) (due []task.Revision, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
-			select r.task_id, r.user_id, r.id, r.revision from reminders r
-			where r.task_id = $1 and r.user_id = $2 and r.removed_at is null
-			  and (r.state = 'armed' and r.fire_at <= now()
-			    or r.state = 'fired' and exists (
-			       select from deliveries d where d.reminder_id = r.id and d.revision = r.revision and d.state in ('planned', 'sending', 'unknown')))
-			order by r.fire_at, r.id`, taskID, userID)
+			select task_id, user_id, id, revision from (
+				select r.task_id, r.user_id, r.id, r.revision, r.fire_at from reminders r
+				where r.task_id = $1 and r.user_id = $2 and r.removed_at is null and r.state = 'armed' and r.fire_at <= now()
+				union
+				-- Of a recurring task also at earlier revisions: the reminder waits for its next occurrence meanwhile.
+				select r.task_id, r.user_id, r.id, d.revision, d.due_at from deliveries d join reminders r on r.id = d.reminder_id
+				where d.task_id = $1 and r.task_id = $1 and r.user_id = $2 and r.removed_at is null and `+isOpen+`
+				  and (d.occurrence is not null or r.state = 'fired' and d.revision = r.revision)
+			) due order by fire_at, id, revision`, userID, taskID)
 		due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[task.Revision])
 		return err
 	})

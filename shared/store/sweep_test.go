@@ -103,7 +103,7 @@ func TestInsertAfterALoss(t *testing.T) {
 			exec(t, c, `insert into sentinel values (true, 'x', now() - interval '1 min') on conflict do nothing`)
 		}
 		told := toldTask()
-		kept, err := s.InsertTasks(t.Context(), store.Alone, []store.User{{ID: "ada"}}, []task.Task{told}, forever, tt.ago)
+		kept, err := s.InsertTasks(t.Context(), store.Alone, []store.User{{ID: "ada"}}, []task.Task{told}, nil, forever, tt.ago)
 		stored, readErr := s.GetTask(t.Context(), "ada", told.ID)
 		if got := stored.Reminders[0].Status(forever); err != nil || readErr != nil || got != tt.want || kept != (got == "scheduled") {
 			t.Errorf("%+v: %s, %v, %v, %v", tt, got, kept, err, readErr)
@@ -117,7 +117,7 @@ func toldTask() task.Task {
 	due := now.Add(time.Hour)
 	newID := func() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 	d := task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore()}
-	t := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID)}
+	t := task.Task{ID: newID(), UserID: "ada", Draft: d, Version: 1, CreatedAt: now, UpdatedAt: now, Reminders: task.Plan(nil, d, now, 0, newID, task.Clock{})}
 	t.Reminders[0].Confirmed = t.Reminders[0].Revision
 	return t
 }
@@ -128,7 +128,7 @@ func TestMarksAndLosses(t *testing.T) {
 	ago := time.Minute
 	for what, mark := range map[string]func(*store.Store, task.Task) error{
 		"insert": func(s *store.Store, t task.Task) error {
-			_, err := s.InsertTasks(context.Background(), store.Alone, []store.User{{ID: "ada"}}, []task.Task{t}, forever, ago)
+			_, err := s.InsertTasks(context.Background(), store.Alone, []store.User{{ID: "ada"}}, []task.Task{t}, nil, forever, ago)
 			return err
 		},
 		"insert in a transaction": func(s *store.Store, t task.Task) error {
@@ -225,7 +225,7 @@ func waiting(t *testing.T, url string, n int) {
 func otherTask(t *testing.T, s *store.Store) uuid.UUID {
 	t.Helper()
 	other := task.Task{ID: uuid.Must(uuid.NewV7()), UserID: "ada", Draft: task.Draft{Title: "x"}, Version: 1}
-	if _, err := s.InsertTasks(t.Context(), store.Alone, nil, []task.Task{other}, forever, 0); err != nil {
+	if _, err := s.InsertTasks(t.Context(), store.Alone, nil, []task.Task{other}, nil, forever, 0); err != nil {
 		t.Fatal(err)
 	}
 	return other.ID

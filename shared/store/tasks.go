@@ -3,15 +3,19 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
 )
 
 // User is someone who has tasks.
@@ -54,42 +58,103 @@ func (s *Store) UpdateAddress(ctx context.Context, u User) (onRecord bool, err e
 
 var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
 
-const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed, t.channels, t.version, t.created_at, t.updated_at`
+const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed, t.channels, t.version, t.created_at, t.updated_at,
+	t.due_local, t.due_all_day, coalesce(t.time_zone, ''), t.recurrence::text, t.series, t.through, t.open_occurrence, t.occurrence_number`
 
-func scanTask(row pgx.CollectableRow) (t task.Task, err error) {
-	err = row.Scan(&t.ID, &t.UserID, &t.Title, &t.Notes, &t.DueDate, &t.Completed, &t.Channels, &t.Version, &t.CreatedAt, &t.UpdatedAt)
-	return t, err
+// taskRow is a row of taskColumns.
+type taskRow struct {
+	task.Task
+	local, through, open *time.Time
+	allDay               bool
+	recurrence           []byte
 }
 
-const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesce(r.confirmed_revision, 0), r.removed_at is not null`
+func (r *taskRow) fields() []any {
+	return []any{
+		&r.ID, &r.UserID, &r.Title, &r.Notes, &r.DueDate, &r.Completed, &r.Channels, &r.Version, &r.CreatedAt, &r.UpdatedAt,
+		&r.local, &r.allDay, &r.Due.Zone, &r.recurrence, &r.Progress.Series, &r.through, &r.open, &r.Progress.Number,
+	}
+}
+
+func (r taskRow) task() (t task.Task, err error) {
+	t = r.Task
+	t.Progress.Through, t.Progress.Open = occurrenceOf(r.through), occurrenceOf(r.open)
+	if t.Recurrence, err = parseRecurrence(r.recurrence); err != nil {
+		return t, err
+	}
+	if r.local != nil {
+		t.Due.Form, t.Due.Local = task.ByClock, wallclock.FromUTC(*r.local)
+		if r.allDay {
+			t.Due.Form = task.ByDay
+		}
+	}
+	return t, nil
+}
+
+const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesce(r.confirmed_revision, 0), r.removed_at is not null,
+	r.before_days, coalesce(r.derived_clock, 0), coalesce(r.derived_tz, ''), r.occurrence`
 
 // reminderFields are where a row of reminderColumns goes.
 func reminderFields(r *task.Reminder) []any {
-	return []any{&r.ID, &r.Before, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed}
+	return []any{
+		&r.ID, &r.Before.Exact, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed,
+		&r.Before.Days, &r.Source.Clock, &r.Source.Release, occurrenceField{&r.Occurrence},
+	}
+}
+
+// occurrenceField is where a nullable timestamp goes that is an occurrence.
+type occurrenceField struct{ to **wallclock.Time }
+
+// Scan implements sql.Scanner.
+func (f occurrenceField) Scan(value any) error {
+	*f.to = nil
+	if value == nil {
+		return nil
+	}
+	at, ok := value.(time.Time)
+	if !ok {
+		return fmt.Errorf("an occurrence is a %T", value)
+	}
+	*f.to = occurrenceOf(&at)
+	return nil
 }
 
 // InsertTasks stores new tasks with their reminders, in one exchange with the server
 // however many there are. The caller has scheduled those that are confirmed, ago, and
 // schedules the others up to an instant. If Dapr's scheduler was found to have lost its data
 // since it was asked, none is stored as confirmed: the jobs may have been lost along. kept is
-// false then.
+// false then. A user's clock may have changed since the tasks were planned: their reminders
+// follow it like those that were there before.
 func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time, ago time.Duration) (kept bool, err error) {
 	var batch pgx.Batch
-	queueTasks(&batch, nil, tasks, until, ago, &kept)
+	queueTasks(&batch, nil, tasks, nil, until, ago, &kept)
 	err = tx.tx.SendBatch(ctx, &batch).Close()
 	return kept, err
 }
 
 // InsertTasks records users, and stores new tasks of theirs or of others who are on
 // record, all or none, in a single exchange with the server. See [Tx.InsertTasks].
-func (s *Store) InsertTasks(ctx context.Context, sharing Sharing, users []User, tasks []task.Task, until time.Time, ago time.Duration) (kept bool, err error) {
+//
+// Of some of the users the caller has assumed, without looking, that they have chosen no default
+// reminders. If one of them has, the error is [ErrDefaultReminders].
+func (s *Store) InsertTasks(ctx context.Context, sharing Sharing, users []User, tasks []task.Task, assumed []string, until time.Time, ago time.Duration) (kept bool, err error) {
 	began := time.Now()
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		sharing.queue(batch)
-		queueTasks(batch, users, tasks, until, ago+time.Since(began), &kept)
+		queueTasks(batch, users, tasks, assumed, until, ago+time.Since(began), &kept)
 	})
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == divisionByZero {
+		err = ErrDefaultReminders
+	}
 	return kept, err
 }
+
+// ErrDefaultReminders is the error for tasks that were planned without the default reminders that
+// their user has chosen. Nothing was stored.
+var ErrDefaultReminders = errors.New("the user has chosen default reminders")
+
+// divisionByZero is how a statement says that an assumption was wrong. Nothing else divides.
+const divisionByZero = "22012"
 
 // queueUsers records users. The guard keeps the usual case, nothing new, from locking
 // rows.
@@ -122,15 +187,19 @@ func queueUsers(batch *pgx.Batch, users []User) {
 		where users.id <> all ($4::text[]) and users.email_as_of <= excluded.email_as_of`, ids, emails, asOf, keep)
 }
 
-func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, until time.Time, ago time.Duration, kept *bool) {
+func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, assumed []string, until time.Time, ago time.Duration, kept *bool) {
 	var rows taskRows
 	var reminders reminderRows
 	confirmed := false
+	clocks := map[string]int64{} // by which reminders were planned, the oldest of each user
 	for _, t := range tasks {
 		rows.add(t)
 		for _, r := range t.Reminders {
 			reminders.add(t, r, until)
 			confirmed = confirmed || r.Confirmed > 0
+			if known, ok := clocks[t.UserID]; r.Source.Release != "" && r.Source.Clock >= 0 && (!ok || r.Source.Clock < known) {
+				clocks[t.UserID] = r.Source.Clock
+			}
 		}
 	}
 	if confirmed {
@@ -139,38 +208,61 @@ func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, until time.Ti
 	if len(users) > 0 {
 		queueUsers(batch, users)
 	}
+	if len(assumed) > 0 {
+		batch.Queue(`select 1 / (not exists (select from preferences where user_id = any($1) and default_reminders is not null))::int`, assumed)
+	}
+	if len(clocks) > 0 {
+		owners, versions := []string{}, []int64{}
+		for owner, version := range clocks {
+			owners, versions = append(owners, owner), append(versions, version)
+		}
+		batch.Queue(`
+			update preferences p set clock_changed_at = now()
+			from unnest($1::text[], $2::bigint[]) as n (user_id, version)
+			where p.user_id = n.user_id and p.clock_version > n.version`, owners, versions)
+	}
 	rows.queue(batch)
 	*kept = true
 	reminders.queue(batch, ago, func(confirmations int) { *kept = confirmations > 0 || !confirmed })
 }
 
 // LockTask locks a user's task and all its reminders, removed ones included,
-// against every change, and returns them.
-func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Task, error) {
+// against every change, and returns them, with what the user's tasks are planned by.
+func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Task, preferences.Habits, error) {
+	var row taskRow
+	var habits habitRow
 	// "No key": inserting a notification needs the key of its task.
-	rows, _ := tx.tx.Query(ctx, `
-		select `+taskColumns+` from tasks t
-		where t.id = $1 and t.user_id = $2 and t.deleted_at is null for no key update`, id, userID)
-	t, err := pgx.CollectExactlyOneRow(rows, scanTask)
+	err := tx.tx.QueryRow(ctx, `
+		select `+taskColumns+`, `+habitColumns+` from tasks t left join preferences p on p.user_id = t.user_id
+		where t.id = $1 and t.user_id = $2 and t.deleted_at is null for no key update of t`, id, userID).
+		Scan(append(row.fields(), habits.fields()...)...)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return task.Task{}, errNoTask
+		return task.Task{}, preferences.Habits{}, errNoTask
 	}
 	if err != nil {
-		return task.Task{}, err
+		return task.Task{}, preferences.Habits{}, err
 	}
-	rows, _ = tx.tx.Query(ctx, `
+	t, err := row.task()
+	if err != nil {
+		return task.Task{}, preferences.Habits{}, err
+	}
+	rows, _ := tx.tx.Query(ctx, `
 		select `+reminderColumns+` from reminders r where r.task_id = $1 order by r.id for no key update`, id)
 	t.Reminders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r task.Reminder, err error) {
 		err = row.Scan(reminderFields(&r)...)
 		return r, err
 	})
+	if err != nil {
+		return task.Task{}, preferences.Habits{}, err
+	}
 	t.Before = offsets(t.Reminders)
-	return t, err
+	h, err := habits.habits()
+	return t, h, err
 }
 
 // offsets returns the offsets that the task has now.
-func offsets(rs []task.Reminder) []time.Duration {
-	out := make([]time.Duration, 0, len(rs))
+func offsets(rs []task.Reminder) []task.Offset {
+	out := make([]task.Offset, 0, len(rs))
 	for _, r := range rs {
 		if !r.Removed {
 			out = append(out, r.Before)
@@ -189,9 +281,12 @@ func offsets(rs []task.Reminder) []time.Duration {
 // schedules those reminders that are pending up to an instant.
 func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Time) (left Leftovers, err error) {
 	if _, err := tx.tx.Exec(ctx, `
-		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8
+		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8,
+			due_local = $9, due_all_day = $10, time_zone = nullif($11, ''),
+			recurrence = $12::text::jsonb, series = $13, through = $14, open_occurrence = $15, occurrence_number = $16
 		where id = $1`,
-		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt); err != nil {
+		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt, pgLocal(t.Due), t.Due.Form == task.ByDay, t.Due.Zone,
+		pgRecurrence(t.Recurrence), t.Progress.Series, pgOccurrence(t.Progress.Through), pgOccurrence(t.Progress.Open), t.Progress.Number); err != nil {
 		return Leftovers{}, err
 	}
 	if ids := outOfForce(before.Reminders, t.Reminders); len(ids) > 0 {
@@ -258,6 +353,7 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 		case i < 0:
 			added.add(t, r, until)
 		case r != before[i]:
+			clock, release := pgSource(r.Source)
 			batch.Queue(`
 				update reminders set fire_at = $2, state = $3,
 					schedule_attempts = case when revision = $4 then schedule_attempts else 0 end,
@@ -265,9 +361,10 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 					last_scheduling_at = case when $6 then now() when revision = $4 then last_scheduling_at else '-infinity' end,
 					revision = $4,
 					fired_at = case when $3 = 'fired' then fired_at end,
-					removed_at = case when $5 then coalesce(removed_at, now()) end
+					removed_at = case when $5 then coalesce(removed_at, now()) end,
+					derived_clock = $7, derived_tz = $8, occurrence = $9
 				where id = $1`,
-				r.ID, r.FireAt, r.State, r.Revision, r.Removed, r.Pending(until))
+				r.ID, r.FireAt, r.State, r.Revision, r.Removed, r.Pending(until), clock, release, pgOccurrence(r.Occurrence))
 		case r.Pending(until):
 			// It is scheduled along with the others.
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
@@ -278,10 +375,14 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 }
 
 // notWanted says of a delivery d, its reminder r and task t that nobody wants it sent any
-// more: the task was deleted or is not active, or its reminder was cancelled or armed anew.
+// more: the task was deleted or is not active, or its reminder was cancelled or armed anew. For an
+// occurrence of a recurring task it does not matter that the reminder was: it waits for a later one. But
+// then the series has not to be over by an edit, and the occurrence neither completed nor skipped.
 // Events are always wanted: it remains true that the reminder fired.
-const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.completed or t.due_date is null
-	or r.state <> 'fired' or r.revision <> d.revision or r.removed_at is not null)`
+const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.completed or t.due_date is null or r.removed_at is not null
+	or case when d.occurrence is null then r.state <> 'fired' or r.revision <> d.revision
+		else t.series <> d.series or t.recurrence is null or exists (
+			select from occurrences o where o.task_id = t.id and o.series = d.series and o.occurrence = d.occurrence and o.state in ('completed', 'skipped')) end)`
 
 // cancelDeliveries cancels what is unsent of a task and not wanted any more, and resolves
 // the dead letters of that and of what was given up before.
@@ -311,7 +412,7 @@ func (tx Tx) cancel(ctx context.Context, chosen string, args ...any) error {
 func (s *Store) GetTask(ctx context.Context, userID string, id uuid.UUID) (task.Task, error) {
 	var t task.Task
 	err := s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		tasks, err := queryTasks(ctx, tx, `select `+taskColumns+` from tasks t where t.id = $1 and t.user_id = $2 and t.deleted_at is null`, id, userID)
+		tasks, err := queryTasks(ctx, tx, fromTasks+`where t.id = $1 and t.user_id = $2 and t.deleted_at is null`, id, userID)
 		if err != nil {
 			return err
 		}
@@ -333,22 +434,42 @@ type Filter struct {
 	Limit     int        // at most this many, and at least 1
 }
 
+// dueWithin reports whether a task is due within what the filter asks for.
+func (f Filter) dueWithin(t task.Task) bool {
+	return (f.DueBefore == nil || t.DueDate != nil && t.DueDate.Before(*f.DueBefore)) && (f.DueAfter == nil || t.DueDate != nil && !t.DueDate.Before(*f.DueAfter))
+}
+
 // ListTasks returns a user's tasks, the newest first, and whether there are more.
 func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks []task.Task, more bool, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		tasks, err = queryTasks(ctx, tx, `
-			select `+taskColumns+` from tasks t
-			where t.user_id = @user and t.deleted_at is null
-			  and (@completed::boolean is null or t.completed = @completed)
-			  and (@before::timestamptz is null or t.due_date < @before)
-			  and (@after::timestamptz is null or t.due_date >= @after)
-			  and (@last::uuid is null or t.id < @last)
-			order by t.id desc limit @limit`,
-			pgx.NamedArgs{
-				"user": userID, "completed": f.Completed, "before": f.DueBefore, "after": f.DueAfter,
-				"last": uuid.NullUUID{UUID: f.After, Valid: f.After != uuid.Nil}, "limit": f.Limit + 1,
-			})
-		return err
+		tasks = nil
+		last, most := f.After, f.Limit+1
+		for len(tasks) < most {
+			page, err := queryTasks(ctx, tx, fromTasks+`
+				where t.user_id = @user and t.deleted_at is null
+				  and (@completed::boolean is null or t.completed = @completed)
+				  -- A due date that clocks show is where the user is now, which is looked at below.
+				  and (@before::timestamptz is null or t.due_date < @before or t.due_local is not null)
+				  and (@after::timestamptz is null or t.due_date >= @after or t.due_local is not null)
+				  and (@last::uuid is null or t.id < @last)
+				order by t.id desc limit @limit`,
+				pgx.NamedArgs{
+					"user": userID, "completed": f.Completed, "before": f.DueBefore, "after": f.DueAfter,
+					"last": uuid.NullUUID{UUID: last, Valid: last != uuid.Nil}, "limit": most,
+				})
+			if err != nil {
+				return err
+			}
+			for _, t := range page {
+				if last = t.ID; (!t.Due.Wall() || f.dueWithin(t)) && len(tasks) < most {
+					tasks = append(tasks, t)
+				}
+			}
+			if len(page) < most {
+				break
+			}
+		}
+		return nil
 	})
 	if len(tasks) > f.Limit {
 		return tasks[:f.Limit], true, err
@@ -356,11 +477,32 @@ func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks [
 	return tasks, false, err
 }
 
-// queryTasks runs a query for tasks and adds to each its reminders that are not
+// fromTasks is where queryTasks takes a user's tasks from.
+const fromTasks = `select ` + taskColumns + `, ` + habitColumns + ` from tasks t left join preferences p on p.user_id = t.user_id `
+
+// queryTasks runs a query fromTasks, derives the due dates from what their user's clock is now (of a recurring
+// task that of its current occurrence), and adds to each its reminders that are not
 // removed, the earliest first.
 func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task.Task, error) {
 	rows, _ := tx.Query(ctx, sql, args...)
-	tasks, err := pgx.CollectRows(rows, scanTask)
+	tasks, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (task.Task, error) {
+		var row taskRow
+		var habits habitRow
+		if err := r.Scan(append(row.fields(), habits.fields()...)...); err != nil {
+			return task.Task{}, err
+		}
+		t, err := row.task()
+		if err != nil {
+			return t, err
+		}
+		h, err := habits.habits()
+		_ = t.Derive(h.Clock) // without a zone it stays what it was
+		t.Clock = h.Clock
+		if current, _ := t.Current(t.Clock, time.Now()); current != nil {
+			t.DueDate = &current.Instant
+		}
+		return t, err
+	})
 	if err != nil || len(tasks) == 0 {
 		return tasks, err
 	}
@@ -370,7 +512,7 @@ func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task
 	}
 	rows, _ = tx.Query(ctx, `
 		select r.task_id, `+reminderColumns+` from reminders r
-		where r.task_id = any($1) and r.removed_at is null order by r.before desc`, ids)
+		where r.task_id = any($1) and r.removed_at is null order by r.before + make_interval(days => r.before_days) desc, r.before_days desc`, ids)
 	var taskID uuid.UUID
 	var r task.Reminder
 	_, err = pgx.ForEachRow(rows, append([]any{&taskID}, reminderFields(&r)...), func() error {

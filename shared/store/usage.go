@@ -45,10 +45,7 @@ func (tx Tx) Usage(ctx context.Context, userID string, q UsageQuery) (Usage, err
 	return usage(ctx, tx.tx, userID, q)
 }
 
-func usage(ctx context.Context, on interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, userID string, q UsageQuery,
-) (u Usage, err error) {
+func usage(ctx context.Context, on querier, userID string, q UsageQuery) (u Usage, err error) {
 	minutes := make(pgtype.FlatArray[time.Time], len(q.Minutes))
 	copy(minutes, q.Minutes)
 	err = on.QueryRow(ctx, `

@@ -27,21 +27,21 @@ func at(d time.Duration) *time.Time {
 
 // made is the task that a draft makes at the time now.
 func made(d task.Draft) task.Task {
-	return task.Task{Draft: d, Reminders: task.Plan(nil, d, now, grace, uuid.New)}
+	return task.Task{Draft: d, Reminders: task.Plan(nil, d, now, grace, uuid.New, task.Clock{})}
 }
 
 // changed is what t becomes when its draft is changed at a time.
 func changed(t task.Task, when time.Time, change func(*task.Draft)) task.Task {
 	next := t.Draft
 	change(&next)
-	return task.Task{Draft: next, Reminders: task.Plan(&t, next, when, grace, uuid.New)}
+	return task.Task{Draft: next, Reminders: task.Plan(&t, next, when, grace, uuid.New, task.Clock{})}
 }
 
 // fired is t with the reminder at an offset fired.
 func fired(t task.Task, before time.Duration) task.Task {
 	rs := append([]task.Reminder(nil), t.Reminders...)
 	for i := range rs {
-		if rs[i].Before == before {
+		if rs[i].Before == (task.Offset{Exact: before}) {
 			rs[i].State = task.Fired
 		}
 	}
@@ -58,7 +58,7 @@ func show(t task.Task) []string {
 		if r.FireAt != nil {
 			instant = r.FireAt.Sub(now).String()
 		}
-		line := fmt.Sprintf("%s %s/%d at %s", task.FormatBefore(r.Before), r.State, r.Revision, instant)
+		line := fmt.Sprintf("%s %s/%d at %s", r.Before, r.State, r.Revision, instant)
 		if r.Removed {
 			line += " removed"
 		}
@@ -68,7 +68,7 @@ func show(t task.Task) []string {
 }
 
 func TestPlan(t *testing.T) {
-	hour := made(task.Draft{DueDate: at(time.Hour), Before: []time.Duration{0, min30}})
+	hour := made(task.Draft{DueDate: at(time.Hour), Before: task.Exactly(0, min30)})
 	tests := map[string]struct {
 		got  task.Task
 		want []string
@@ -78,32 +78,32 @@ func TestPlan(t *testing.T) {
 			[]string{"30m armed/1 at 30m0s", "0s armed/1 at 1h0m0s"},
 		},
 		"created without a due date": {
-			made(task.Draft{Before: []time.Duration{0}}),
+			made(task.Draft{Before: task.Exactly(0)}),
 			[]string{"0s cancelled/0 at never"},
 		},
 		"created completed": {
-			made(task.Draft{DueDate: at(time.Hour), Completed: true, Before: []time.Duration{0}}),
+			made(task.Draft{DueDate: at(time.Hour), Completed: true, Before: task.Exactly(0)}),
 			[]string{"0s cancelled/0 at 1h0m0s"},
 		},
 		"created with no reminders": {made(task.Draft{DueDate: at(time.Hour)}), nil},
 		"created past due within grace: one reminder, the latest": {
-			made(task.Draft{DueDate: at(-time.Hour), Before: []time.Duration{min30, 0, min5}}),
+			made(task.Draft{DueDate: at(-time.Hour), Before: task.Exactly(min30, 0, min5)}),
 			[]string{"30m missed/0 at -1h30m0s", "5m missed/0 at -1h5m0s", "0s armed/1 at -1h0m0s"},
 		},
 		"created between two offsets": {
-			made(task.Draft{DueDate: at(min5), Before: []time.Duration{0, min30, time.Hour}}),
+			made(task.Draft{DueDate: at(min5), Before: task.Exactly(0, min30, time.Hour)}),
 			[]string{"1h missed/0 at -55m0s", "30m armed/1 at -25m0s", "0s armed/1 at 5m0s"},
 		},
 		"created beyond grace": {
-			made(task.Draft{DueDate: at(-25 * time.Hour), Before: []time.Duration{0}}),
+			made(task.Draft{DueDate: at(-25 * time.Hour), Before: task.Exactly(0)}),
 			[]string{"0s missed/0 at -25h0m0s"},
 		},
 		"created exactly at grace": {
-			made(task.Draft{DueDate: at(-grace), Before: []time.Duration{0}}),
+			made(task.Draft{DueDate: at(-grace), Before: task.Exactly(0)}),
 			[]string{"0s armed/1 at -24h0m0s"},
 		},
 		"due exactly now": {
-			made(task.Draft{DueDate: at(0), Before: []time.Duration{0}}),
+			made(task.Draft{DueDate: at(0), Before: task.Exactly(0)}),
 			[]string{"0s armed/1 at 0s"},
 		},
 
@@ -166,23 +166,23 @@ func TestPlan(t *testing.T) {
 		},
 
 		"offset added": {
-			changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0, min30, min5} }),
+			changed(hour, now, func(d *task.Draft) { d.Before = task.Exactly(0, min30, min5) }),
 			[]string{"30m armed/1 at 30m0s", "5m armed/1 at 55m0s", "0s armed/1 at 1h0m0s"},
 		},
 		"offset added too late": {
-			changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0, 2 * time.Hour} }),
+			changed(hour, now, func(d *task.Draft) { d.Before = task.Exactly(0, 2*time.Hour) }),
 			[]string{"2h missed/0 at -1h0m0s", "0s armed/1 at 1h0m0s", "30m cancelled/1 at 30m0s removed"},
 		},
 		"offset removed": {
-			changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0} }),
+			changed(hour, now, func(d *task.Draft) { d.Before = task.Exactly(0) }),
 			[]string{"0s armed/1 at 1h0m0s", "30m cancelled/1 at 30m0s removed"},
 		},
 		"offset removed and brought back": {
-			changed(changed(hour, now, func(d *task.Draft) { d.Before = []time.Duration{0} }), now, func(d *task.Draft) { d.Before = []time.Duration{0, min30} }),
+			changed(changed(hour, now, func(d *task.Draft) { d.Before = task.Exactly(0) }), now, func(d *task.Draft) { d.Before = task.Exactly(0, min30) }),
 			[]string{"30m armed/2 at 30m0s", "0s armed/1 at 1h0m0s"},
 		},
 		"fired offset removed and brought back": {
-			changed(changed(fired(hour, min30), now, func(d *task.Draft) { d.Before = []time.Duration{0} }), now, func(d *task.Draft) { d.Before = []time.Duration{0, min30} }),
+			changed(changed(fired(hour, min30), now, func(d *task.Draft) { d.Before = task.Exactly(0) }), now, func(d *task.Draft) { d.Before = task.Exactly(0, min30) }),
 			[]string{"30m fired/1 at 30m0s", "0s armed/1 at 1h0m0s"},
 		},
 	}
@@ -197,7 +197,7 @@ func TestPlan(t *testing.T) {
 
 // Whatever a task goes through, these hold after every step.
 func TestPlanInvariants(t *testing.T) {
-	offset := rapid.SampledFrom([]time.Duration{0, time.Minute, min30, time.Hour, 48 * time.Hour})
+	offset := rapid.SampledFrom(task.Exactly(0, time.Minute, min30, time.Hour, 48*time.Hour, -time.Hour))
 	draft := rapid.Custom(func(t *rapid.T) task.Draft {
 		d := task.Draft{Completed: rapid.Bool().Draw(t, "completed"), Before: rapid.SliceOfNDistinct(offset, 0, 4, rapid.ID).Draw(t, "before")}
 		if rapid.Bool().Draw(t, "has due date") {
@@ -218,7 +218,7 @@ func TestPlanInvariants(t *testing.T) {
 				}
 			}
 			next := draft.Draw(t, "draft")
-			ids := map[time.Duration]task.Reminder{}
+			ids := map[task.Offset]task.Reminder{}
 			moved := current == nil || (current.DueDate == nil) != (next.DueDate == nil) ||
 				next.DueDate != nil && !current.DueDate.Equal(*next.DueDate)
 			if current != nil {
@@ -226,8 +226,8 @@ func TestPlanInvariants(t *testing.T) {
 					ids[r.Before] = r
 				}
 			}
-			after := task.Task{Draft: next, Reminders: task.Plan(current, next, clock, grace, uuid.New)}
-			seen, pastArmed, live := map[time.Duration]bool{}, 0, 0
+			after := task.Task{Draft: next, Reminders: task.Plan(current, next, clock, grace, uuid.New, task.Clock{})}
+			seen, pastArmed, live := map[task.Offset]bool{}, 0, 0
 			for _, r := range after.Reminders {
 				if seen[r.Before] {
 					t.Fatalf("two reminders at offset %v", r.Before)
@@ -247,7 +247,7 @@ func TestPlanInvariants(t *testing.T) {
 					if !next.Active() || r.Removed {
 						t.Fatalf("armed though inactive or removed: %+v", r)
 					}
-					if !r.FireAt.Equal(next.DueDate.Add(-r.Before)) {
+					if !r.FireAt.Equal(next.DueDate.Add(-r.Before.Exact)) {
 						t.Fatalf("armed for %v, not for due date %v less %v", r.FireAt, next.DueDate, r.Before)
 					}
 					if !r.FireAt.After(clock) {
@@ -259,7 +259,7 @@ func TestPlanInvariants(t *testing.T) {
 				}
 				if !r.Removed {
 					live++
-					if next.Active() && next.DueDate.Add(-r.Before).After(clock) && r.State != task.Armed {
+					if next.Active() && next.DueDate.Add(-r.Before.Exact).After(clock) && r.State != task.Armed {
 						t.Fatalf("%v lies ahead and is %s", r.Before, r.State)
 					}
 				}

@@ -63,7 +63,8 @@ type Verdict int
 const (
 	// Fire: it is due; fire it now.
 	Fire Verdict = iota
-	// Deliver: it has fired; what is still unsent is to be sent.
+	// Deliver: it has fired; what is still unsent is to be sent. If nothing is, it may also never
+	// have fired at this revision: then there is a reason to skip it.
 	Deliver
 	// Wait: it is due within EarlyTolerance.
 	Wait
@@ -83,6 +84,9 @@ const (
 // and why if it is skipped. The caller holds the reminder's lock.
 func Judge(r Reminder, number int64, now time.Time) (Verdict, string) {
 	switch {
+	case r.Occurrence != nil && number < r.Revision:
+		// It has fired for an occurrence before, or was moved.
+		return Deliver, ReasonSuperseded
 	case r.Revision != number:
 		return Skip, ReasonSuperseded
 	case r.Removed || r.State == Cancelled:

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/recurrence"
+	"github.com/duebell/duebell/shared/wallclock"
 )
 
 // Task is something that a user wants to be reminded of.
@@ -16,6 +19,9 @@ type Task struct {
 	ID     uuid.UUID
 	UserID string
 	Draft
+	Progress Progress
+	// Clock is the user's, by which the task was read or planned.
+	Clock     Clock
 	Version   int64 // grows by one with every change
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -30,13 +36,23 @@ func (t *Task) DropRemoved() {
 
 // Draft is the part of a task that its user writes.
 type Draft struct {
-	Title     string
-	Notes     string
-	DueDate   *time.Time // nil: no due date. In UTC, whole microseconds
-	Completed bool
-	Channels  []Channel       // nil: the user's preferences decide
-	Before    []time.Duration // the reminders, as offsets before the due date
+	Title string
+	Notes string
+	// DueDate is the instant at which the task is due, as it was given or as it was derived from
+	// Due; nil: no due date. In UTC, whole microseconds.
+	DueDate *time.Time
+	Due     Due
+	// Recurrence is how the task comes again; nil: it does not. Then Due is where that starts.
+	Recurrence *recurrence.Definition
+	Completed  bool
+	Channels   []Channel // nil: the user's preferences decide
+	// Before are the reminders, as offsets before the due date. nil: the user's preferences
+	// decide, once, when the task is stored.
+	Before []Offset
 }
+
+// Offset says how long before the due date a reminder is.
+type Offset = wallclock.Offset
 
 // Active reports whether the task has anything to remind of: it has a due date
 // and is not completed.
@@ -66,11 +82,15 @@ var Channels = []Channel{InApp, Email, Push, SMS, Webhook}
 // task's due date has one, for as long as the task has that offset.
 type Reminder struct {
 	ID     uuid.UUID
-	Before time.Duration
-	// FireAt is the instant: the due date less Before. It is nil while the
+	Before Offset
+	// FireAt is the instant: Before the due date. It is nil while the
 	// task has no due date.
 	FireAt *time.Time
-	State  State
+	// Source is what FireAt was derived from.
+	Source Source
+	// Occurrence is the one of its recurring task that it is for; nil if that does not recur.
+	Occurrence *wallclock.Time
+	State      State
 	// Revision grows by one each time the reminder is armed; 0 is never armed.
 	Revision int64
 	// Confirmed is the revision that Dapr is known to hold a job for.

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/text"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 // Limits on what a user may write.
@@ -22,7 +24,7 @@ const (
 
 // Validate checks a draft and brings it to the form that is stored: the title
 // trimmed, line breaks in notes as line feeds, the due date an Instant, offsets and
-// channels without repetition.
+// channels without repetition. It derives nothing.
 // The error is a fault with code invalid, and says what to change.
 func (d *Draft) Validate() error {
 	d.Title = strings.TrimSpace(d.Title)
@@ -45,6 +47,14 @@ func (d *Draft) Validate() error {
 	if found := text.Control(d.Notes, "\t\n"); found != "" {
 		return fault.Invalid("notes contain %s, which can't be seen and may make them look like others; take it out", found)
 	}
+	if d.Due.Zone != "" {
+		if _, err := zone.Get(d.Due.Zone); err != nil {
+			return prefix("time_zone ", err)
+		}
+		if d.DueDate == nil && !d.Due.Wall() {
+			return fault.Invalid("time_zone says where a due date is, and there is none: give due_local, due_on or due_date beside it, or leave it out")
+		}
+	}
 	if d.DueDate != nil {
 		due := Instant(*d.DueDate)
 		if due.Year() < MinYear || due.Year() > MaxYear {
@@ -52,31 +62,38 @@ func (d *Draft) Validate() error {
 		}
 		d.DueDate = &due
 	}
-	return errorOr(d.validateBefore(), d.validateChannels())
+	return errorOr(d.validateRecurrence(), d.validateBefore(), d.validateChannels())
 }
 
 // lineBreaks are as other systems write them.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 func (d *Draft) validateBefore() error {
-	offsets := make([]time.Duration, 0, min(len(d.Before), MaxReminders))
-	for _, b := range d.Before {
-		switch {
-		case b < 0:
-			return fault.Invalid("reminders: %q is negative; offsets count back from the due date, \"30m\" is half an hour before it", FormatBefore(b))
-		case b > MaxBefore:
-			return fault.Invalid("reminders: %q is more than a year (8784h) before the due date", FormatBefore(b))
-		case b%time.Millisecond != 0:
-			return fault.Invalid("reminders: %q is finer than a millisecond", b.String())
-		case slices.Contains(offsets, b):
-			continue
-		case len(offsets) == MaxReminders:
-			return fault.Invalid("reminders has more than %d offsets", MaxReminders)
-		}
-		offsets = append(offsets, b)
-	}
+	offsets, err := ValidOffsets("reminders", d.Before)
 	d.Before = offsets
-	return nil
+	return err
+}
+
+// ValidOffsets returns offsets without repetition; nil stays nil. name is what they are called in
+// the error, a fault with code invalid.
+func ValidOffsets(name string, all []Offset) ([]Offset, error) {
+	if all == nil {
+		return nil, nil
+	}
+	offsets := unique(all)
+	for _, b := range offsets {
+		far := max(b.Exact, -b.Exact) + time.Duration(max(b.Days, -b.Days))*24*time.Hour
+		switch {
+		case far > MaxBefore:
+			return nil, fault.Invalid("%s: %q is more than 366 days from the due date", name, b)
+		case b.Exact%time.Millisecond != 0:
+			return nil, fault.Invalid("%s: %q is finer than a millisecond", name, b.Exact)
+		}
+	}
+	if len(offsets) > MaxReminders {
+		return nil, fault.Invalid("%s has more than %d offsets", name, MaxReminders)
+	}
+	return offsets, nil
 }
 
 func (d *Draft) validateChannels() error {
@@ -114,54 +131,23 @@ func errorOr(errs ...error) error {
 	return nil
 }
 
-// DefaultBefore is what a task gets whose user names no reminders: one, at the
-// due date.
-func DefaultBefore() []time.Duration { return []time.Duration{0} }
-
-// ParseBefore reads an offset before the due date: a Go duration ("30m",
-// "1h30m"), or whole days or weeks ("1d", "2w").
-func ParseBefore(s string) (time.Duration, error) {
-	if days, unit, ok := wholeDays(s); ok {
-		return time.Duration(days) * unit, nil
+// prefix puts what is wrong before the message of an error that is invalid.
+func prefix(what string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return fault.Invalid("%s%s", what, f.Message)
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return 0, fault.Invalid("must be an offset before the due date, such as \"0s\", \"30m\", \"1h30m\", \"1d\" or \"1w\", not %.40q", s)
-	}
-	return d, nil
+	return err
 }
 
-func wholeDays(s string) (n int, unit time.Duration, ok bool) {
-	switch {
-	case strings.HasSuffix(s, "d"):
-		unit = 24 * time.Hour
-	case strings.HasSuffix(s, "w"):
-		unit = 7 * 24 * time.Hour
-	default:
-		return 0, 0, false
-	}
-	digits := s[:len(s)-1]
-	if digits == "" || len(digits) > 4 {
-		return 0, 0, false
-	}
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return 0, 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, unit, true
-}
+// DefaultBefore is what a task gets whose user names no reminders, neither there nor in the
+// preferences: one, at the due date.
+func DefaultBefore() []Offset { return []Offset{{}} }
 
-// FormatBefore writes an offset in its shortest form: "0s", "30m", "1h30m",
-// "24h". ParseBefore reads it back.
-func FormatBefore(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = s[:len(s)-len("0s")]
+// Exactly returns offsets that are so long before the due date.
+func Exactly(all ...time.Duration) []Offset {
+	offsets := make([]Offset, len(all))
+	for i, d := range all {
+		offsets[i].Exact = d
 	}
-	if strings.HasSuffix(s, "h0m") {
-		s = s[:len(s)-len("0m")]
-	}
-	return s
+	return offsets
 }

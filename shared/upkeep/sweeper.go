@@ -81,6 +81,7 @@ type Sweeper struct {
 	dapr  Dapr
 	jobs  schedule.Jobs
 	firer *fire.Firer
+	mover *schedule.Mover
 	wake  func(context.Context) error
 	now   func() time.Time
 	rules SweepRules
@@ -90,8 +91,8 @@ type Sweeper struct {
 // NewSweeper makes a Sweeper from its parts, which its caller closes. wake has the sender
 // look for what is due, returns once it does, and gives up by itself. now is the Sweeper's clock, time.Now
 // outside of tests.
-func NewSweeper(s *store.Store, dapr Dapr, firer *fire.Firer, wake func(context.Context) error, now func() time.Time, rules SweepRules) *Sweeper {
-	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Calls), firer: firer, wake: wake, now: now, rules: rules, asker: verify.NewGraceAsker(rules.Verify, rules.Suppression)}
+func NewSweeper(s *store.Store, dapr Dapr, firer *fire.Firer, mover *schedule.Mover, wake func(context.Context) error, now func() time.Time, rules SweepRules) *Sweeper {
+	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Calls), firer: firer, mover: mover, wake: wake, now: now, rules: rules, asker: verify.NewGraceAsker(rules.Verify, rules.Suppression)}
 }
 
 // Summary is what a sweep has done.
@@ -102,6 +103,8 @@ type Summary struct {
 	// still not.
 	Scheduled int `json:"scheduled"`
 	Pending   int `json:"pending"`
+	// Moved are reminders that were armed anew because their user's clock, or the time zones, have changed.
+	Moved int `json:"moved"`
 	// Sentinel is "present", "made" (the first sweep of all), "lost" (the scheduler
 	// has lost its data), or "unknown" (it could not be asked).
 	Sentinel string `json:"sentinel"`
@@ -142,7 +145,7 @@ func (s Summary) Away() error {
 const page = 500
 
 // Sweep makes one pass: it has the sender look for what is due, and meanwhile fires what is overdue,
-// looks whether the scheduler has lost its data, schedules what is pending, deletes
+// looks whether the scheduler has lost its data, moves what has to follow another clock, schedules what is pending, deletes
 // leftover jobs, and tells operators of dead letters.
 func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	began := time.Now()
@@ -154,6 +157,7 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 			err := s.checkSentinel(ctx, &sum)
 			return sum.Unconfirmed, true, err
 		}},
+		{"follow_clocks", "reminders whose user's clock or time zones have changed: moved", 3, func(ctx context.Context) (int, bool, error) { return s.followClocks(ctx, &sum) }},
 		{"schedule_pending", "pending reminders: scheduled", 6, func(ctx context.Context) (int, bool, error) { return s.schedulePending(ctx, &sum) }},
 		{"delete_leftovers", "jobs that a change has left over: deleted", 1, func(ctx context.Context) (int, bool, error) { return s.deleteLeftovers(ctx, &sum) }},
 		{"tell_of_dead_letters", "dead letters: operators were told", 1, func(ctx context.Context) (int, bool, error) { return s.alert(ctx, &sum) }},

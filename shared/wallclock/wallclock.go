@@ -80,6 +80,12 @@ func (t Time) Before(u Time) bool { return t.seconds < u.seconds }
 // After reports whether t is later than u.
 func (t Time) After(u Time) bool { return t.seconds > u.seconds }
 
+// Equal reports whether t and u are the same, as == does.
+func (t Time) Equal(u Time) bool { return t == u }
+
+// MarshalText writes t as String does.
+func (t Time) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 // Compare returns -1 if t is earlier than u, 1 if it is later, and else 0.
 func (t Time) Compare(u Time) int {
 	switch {

@@ -13,6 +13,9 @@ type Optional[T any] struct {
 	Value   T // the zero value unless Present and not Null
 }
 
+// Given reports whether the member has a value.
+func (o Optional[T]) Given() bool { return o.Present && !o.Null }
+
 // UnmarshalJSONFrom implements json.UnmarshalerFrom. It is called only for
 // members that are there.
 func (o *Optional[T]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {

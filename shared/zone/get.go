@@ -7,13 +7,16 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// Get returns the zone of an IANA name, see [Load]. If there is none of that name, the error is
+// Get is [Data.Get] of the release that is embedded here.
+func Get(name string) (*time.Location, error) { return Pinned().Get(name) }
+
+// Get returns the zone of an IANA name, see [Data.Load]. If there is none of that name, the error is
 // invalid, to be put after what the name is called, and says a name that is near, if one is.
-func Get(name string) (*time.Location, error) {
-	if location, ok := Load(name); ok {
+func (d *Data) Get(name string) (*time.Location, error) {
+	if location, ok := d.Load(name); ok {
 		return location, nil
 	}
-	if near := nearest(name); near != "" {
+	if near := d.nearest(name); near != "" {
 		return nil, fault.Invalid("must be the name of a time zone (IANA), not %.40q; did you mean %q?", name, near)
 	}
 	return nil, fault.Invalid("must be the name of a time zone such as \"Europe/Paris\" or \"UTC\" (IANA), not %.40q", name)
@@ -25,7 +28,7 @@ const maxName = 48
 // nearest returns the name that a wrong one was probably meant to be, or "". Names of places
 // alone ("Paris", "new york") and other spellings ("europe/paris") are known, and names with a
 // few wrong letters.
-func nearest(wrong string) string {
+func (d *Data) nearest(wrong string) string {
 	asked := plain(wrong)
 	if asked == "" || len(asked) > maxName {
 		return ""
@@ -35,7 +38,7 @@ func nearest(wrong string) string {
 		far  int
 	}
 	best := candidate{far: 1 + len(asked)/4}
-	for _, name := range Names() {
+	for _, name := range d.Names() {
 		known := plain(name)
 		far := distance(asked, known)
 		// A place alone stands for its zone. One that is written right is nearer than

@@ -6,4 +6,7 @@ import (
 )
 
 // Names returns the names of all zones, other names for the same one too, in their order.
-func Names() []string { return slices.Sorted(maps.Keys(opened().files)) }
+func (d *Data) Names() []string { return slices.Sorted(maps.Keys(d.files)) }
+
+// Names is [Data.Names] of the release that is embedded here.
+func Names() []string { return Pinned().Names() }

@@ -6,6 +6,7 @@ package zone
 import (
 	"archive/zip"
 	_ "embed"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -16,37 +17,44 @@ import (
 // the release.
 //
 //go:embed zones.zip
-var data string
+var zones string
 
-// archive is zones.zip, opened.
-type archive struct {
+// Data is one release of the time zones. It may be used concurrently.
+type Data struct {
 	release string
 	files   map[string]*zip.File
+	loaded  sync.Map // those that were asked for before, by their names
 }
 
-var opened = sync.OnceValue(func() archive {
-	r, err := zip.NewReader(strings.NewReader(data), int64(len(data)))
+// Open reads a release as zones.zip has it. Everybody but a test takes that one, see [Pinned].
+func Open(zipped string) (*Data, error) {
+	r, err := zip.NewReader(strings.NewReader(zipped), int64(len(zipped)))
+	if err != nil {
+		return nil, fmt.Errorf("open the time zones: %w", err)
+	}
+	d := &Data{release: r.Comment, files: make(map[string]*zip.File, len(r.File))}
+	for _, f := range r.File {
+		d.files[f.Name] = f
+	}
+	return d, nil
+}
+
+// Pinned returns the release that is embedded here.
+var Pinned = sync.OnceValue(func() *Data {
+	d, err := Open(zones)
 	if err != nil {
 		panic(err) // a test has read it
 	}
-	a := archive{r.Comment, make(map[string]*zip.File, len(r.File))}
-	for _, f := range r.File {
-		a.files[f.Name] = f
-	}
-	return a
+	return d
 })
 
-// loaded are the zones that were asked for before, by their names.
-var loaded sync.Map
-
 // Load returns the zone of an IANA name, such as "Europe/Paris", or of an older name for one,
-// such as "Asia/Calcutta". ok is false if there is none of that name; "Local" is none. It may
-// be called concurrently.
-func Load(name string) (location *time.Location, ok bool) {
-	if known, ok := loaded.Load(name); ok {
+// such as "Asia/Calcutta". ok is false if there is none of that name; "Local" is none.
+func (d *Data) Load(name string) (location *time.Location, ok bool) {
+	if known, ok := d.loaded.Load(name); ok {
 		return known.(*time.Location), true
 	}
-	file, ok := opened().files[name]
+	file, ok := d.files[name]
 	if !ok {
 		return nil, false
 	}
@@ -57,7 +65,7 @@ func Load(name string) (location *time.Location, ok bool) {
 	if err != nil {
 		panic(err) // a test has read it
 	}
-	loaded.Store(name, location)
+	d.loaded.Store(name, location)
 	return location, true
 }
 
@@ -70,5 +78,12 @@ func read(file *zip.File) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// Release returns the name of the release, such as "2026f".
-func Release() string { return opened().release }
+// Release returns the name of the release, such as "2026f". A later release has a name that
+// is greater.
+func (d *Data) Release() string { return d.release }
+
+// Load is [Data.Load] of the release that is embedded here.
+func Load(name string) (location *time.Location, ok bool) { return Pinned().Load(name) }
+
+// Release returns the name of the release that is embedded here.
+func Release() string { return Pinned().Release() }

@@ -41,7 +41,7 @@ func TestLoad(t *testing.T) {
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
-			for name := range opened().files {
+			for name := range Pinned().files {
 				if location, ok := Load(name); !ok || location.String() != name {
 					t.Errorf("%s: %v, %v", name, location, ok)
 				}

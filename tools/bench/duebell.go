@@ -38,9 +38,17 @@ func parallel(n, concurrent int, do func(i int) error) error {
 	return group.Wait()
 }
 
+// once is a task that is due once, and daily one that comes each day from then on.
+func once(due time.Time) string {
+	return fmt.Sprintf(`{"title":"benchmark","due_date":%q}`, due.Format(time.RFC3339Nano))
+}
+
+func daily(due time.Time) string {
+	return fmt.Sprintf(`{"title":"benchmark","due_local":%q,"time_zone":"UTC","recurrence":{"rule":"FREQ=DAILY"}}`, due.UTC().Format("2006-01-02T15:04:05"))
+}
+
 // create creates a task and returns its reminder's state.
-func (w *world) create(ctx context.Context, url string, due time.Time) (state string, err error) {
-	body := fmt.Sprintf(`{"title":"benchmark","due_date":%q}`, due.Format(time.RFC3339Nano))
+func (w *world) create(ctx context.Context, url, body string) (state string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/api/tasks", strings.NewReader(body))
 	if err != nil {
 		return "", err
@@ -149,14 +157,14 @@ func (w *world) rates(ctx context.Context, f figures) error {
 		return nil
 	}
 	// Those within the horizon are scheduled with Dapr, those beyond it are not.
-	creates := func(name string, due time.Time) func(context.Context) error {
+	creates := func(name, body string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			var mu sync.Mutex
 			var ms []float64
 			cpu, began := w.cpu(), time.Now()
 			err := parallel(w.Creates, 64, func(int) error {
 				began := time.Now()
-				state, err := w.create(ctx, w.url("create-task"), due)
+				state, err := w.create(ctx, w.url("create-task"), body)
 				if err != nil {
 					return err
 				}
@@ -185,7 +193,7 @@ func (w *world) rates(ctx context.Context, f figures) error {
 			return err
 		}
 	}
-	err := w.interleaved(ctx, raw, creates("create", near(0)), creates("create_far", far(0)),
+	err := w.interleaved(ctx, raw, creates("create", once(near(0))), creates("create_recurring", daily(near(0))), creates("create_far", once(far(0))),
 		rate("sequential_import_per_s", w.Sequential, w.loop, near),
 		rate("import_near_per_s", w.Near, w.imports, near),
 		rate("import_far_per_s", w.Far, w.imports, far),

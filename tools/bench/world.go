@@ -221,7 +221,7 @@ func (w *world) atRest(ctx context.Context, f figures) error {
 	}
 	for range w.Rounds + 3 {
 		took, rss, err := w.coldStart(ctx, "create-task", func(url string) error {
-			status, err := w.create(ctx, url, time.Now().Add(time.Hour))
+			status, err := w.create(ctx, url, once(time.Now().Add(time.Hour)))
 			if err == nil && status != "scheduled" {
 				err = fmt.Errorf("a reminder is %s, not scheduled", status)
 			}

@@ -52,7 +52,7 @@ type sending struct {
 // failed by. The error is a *notify.Error, and never permanent: what is missing may be set up later.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	s := &sending{event: jobs.Event{ID: m.ID.String(), Trace: trace.Parent(ctx), Data: events.Reminder{
-		TaskID: m.TaskID, UserID: m.UserID, TaskTitle: m.Title, DueDate: m.DueDate,
+		TaskID: m.TaskID, UserID: m.UserID, TaskTitle: m.Title, DueDate: m.DueDate, Occurrence: m.Occurrence,
 	}}}
 	if end, ok := ctx.Deadline(); ok {
 		// The call ends a tenth earlier, so that what came of it is known while we still wait.

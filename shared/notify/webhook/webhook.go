@@ -75,6 +75,8 @@ type event struct {
 	TaskTitle string     `json:"task_title"`
 	DueDate   *time.Time `json:"due_date"`
 	UserID    string     `json:"user_id"`
+	// Occurrence is there for recurring tasks only.
+	Occurrence string `json:"occurrence,omitempty"`
 }
 
 // Send posts one message to the URL in m.To, signed with each of its secrets. The
@@ -110,7 +112,7 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 }
 
 func request(ctx context.Context, m notify.Message, now time.Time) (*http.Request, error) {
-	body, err := json.Marshal(event{"task_reminder", m.TaskID.String(), m.Title, m.DueDate, m.UserID})
+	body, err := json.Marshal(event{"task_reminder", m.TaskID.String(), m.Title, m.DueDate, m.UserID, m.Occurrence})
 	if err != nil {
 		return nil, fmt.Errorf("write the body: %w", err)
 	}

@@ -1,0 +1,186 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/duebell/duebell/shared/recurrence"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
+)
+
+// Occurrence is what has become of one occurrence of a recurring task.
+type Occurrence struct {
+	TaskID uuid.UUID
+	Series int64
+	Local  wallclock.Time
+	// Instant is when it was due, by the clock of then.
+	Instant time.Time
+	State   task.Settled
+	At      time.Time // when that was recorded
+}
+
+// occurrenceRows are what has become of occurrences, column by column.
+type occurrenceRows struct {
+	tasks    pgtype.FlatArray[pgtype.UUID]
+	series   pgtype.FlatArray[int64]
+	locals   pgtype.FlatArray[pgtype.Timestamp]
+	instants pgtype.FlatArray[time.Time]
+	states   pgtype.FlatArray[string]
+}
+
+func (c *occurrenceRows) add(o Occurrence) {
+	c.tasks = append(c.tasks, pgUUID(o.TaskID))
+	c.series = append(c.series, o.Series)
+	c.locals = append(c.locals, pgtype.Timestamp{Time: o.Local.UTC(), Valid: true})
+	c.instants = append(c.instants, o.Instant)
+	c.states = append(c.states, string(o.State))
+}
+
+// queue records them. That one was told counts more than that another reminder has missed it, and that
+// it was completed or skipped more than both.
+func (c *occurrenceRows) queue(batch *pgx.Batch) {
+	if len(c.tasks) == 0 {
+		return
+	}
+	batch.Queue(`
+		insert into occurrences as o (task_id, series, occurrence, occurs_at, state)
+		select distinct on (n.task_id, n.series, n.occurrence) n.* from unnest($1::uuid[], $2::bigint[], $3::timestamp[], $4::timestamptz[], $5::text[])
+			as n (task_id, series, occurrence, occurs_at, state)
+		order by n.task_id, n.series, n.occurrence, array_position(array['completed', 'skipped', 'told', 'missed'], n.state)
+		on conflict (task_id, series, occurrence) do update set state = excluded.state, settled_at = now()
+		where o.state = 'missed' and excluded.state <> 'missed' or o.state = 'told' and excluded.state in ('completed', 'skipped')`,
+		c.tasks, c.series, c.locals, c.instants, c.states)
+}
+
+// SettledAs returns what has become of an occurrence of a task's series, "" if nothing is recorded.
+func (tx Tx) SettledAs(ctx context.Context, taskID uuid.UUID, series int64, local wallclock.Time) (state task.Settled, err error) {
+	err = tx.tx.QueryRow(ctx, `select state from occurrences where task_id = $1 and series = $2 and occurrence = $3`, taskID, series, local.UTC()).Scan(&state)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	return state, err
+}
+
+// CloseOccurrence stores what has become of a task that LockTask returned when one of its occurrences
+// was completed or skipped, records that, and cancels what is unsent of that occurrence, and of no other.
+// It records and returns the jobs that mean nothing after it. The caller schedules what is pending up to
+// an instant.
+func (tx Tx) CloseOccurrence(ctx context.Context, before, t task.Task, o Occurrence, until time.Time) (left Leftovers, err error) {
+	if left, err = tx.UpdateTask(ctx, before, t, until); err != nil {
+		return left, err
+	}
+	var batch pgx.Batch
+	var rows occurrenceRows
+	rows.add(o)
+	rows.queue(&batch)
+	if err := tx.tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return left, err
+	}
+	return left, tx.cancelDeliveries(ctx, t.ID)
+}
+
+// ListOccurrences returns what has become of the occurrences of a user's task, the newest first: of those
+// before the given one, if that is not nil.
+func (s *Store) ListOccurrences(ctx context.Context, userID string, taskID uuid.UUID, before *time.Time, limit int) (t task.Task, list []Occurrence, err error) {
+	if t, err = s.GetTask(ctx, userID, taskID); err != nil {
+		return t, nil, err
+	}
+	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `
+			select task_id, series, occurrence, occurs_at, state, settled_at from occurrences
+			where task_id = $1 and ($2::timestamptz is null or occurs_at < $2)
+			order by occurs_at desc, series desc, occurrence desc limit $3`, taskID, before, limit)
+		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (o Occurrence, err error) {
+			var local time.Time
+			err = row.Scan(&o.TaskID, &o.Series, &local, &o.Instant, &o.State, &o.At)
+			o.Local = wallclock.FromUTC(local)
+			return o, err
+		})
+		return err
+	})
+	return t, list, err
+}
+
+// rearmed are reminders that firing has armed for their next occurrence, column by column.
+type rearmed struct {
+	ids       pgtype.FlatArray[pgtype.UUID]
+	revisions pgtype.FlatArray[int64]
+	locals    pgtype.FlatArray[pgtype.Timestamp]
+	fireAt    pgtype.FlatArray[pgtype.Timestamptz]
+	clocks    pgtype.FlatArray[pgtype.Int8]
+	releases  pgtype.FlatArray[pgtype.Text]
+}
+
+func (c *rearmed) add(r task.Reminder) {
+	c.ids = append(c.ids, pgUUID(r.ID))
+	c.revisions = append(c.revisions, r.Revision)
+	c.locals = append(c.locals, pgOccurrence(r.Occurrence))
+	c.fireAt = append(c.fireAt, pgInstant(r.FireAt))
+	clock, release := pgSource(r.Source)
+	c.clocks, c.releases = append(c.clocks, clock), append(c.releases, release)
+}
+
+// queue stores them. Whoever has fired them is about to schedule them.
+func (c *rearmed) queue(batch *pgx.Batch) {
+	if len(c.ids) == 0 {
+		return
+	}
+	batch.Queue(`
+		update reminders r set revision = n.revision, occurrence = n.occurrence, fire_at = n.fire_at, derived_clock = n.derived_clock, derived_tz = n.derived_tz,
+			schedule_attempts = 0, next_schedule_at = null, last_scheduling_at = now()
+		from unnest($1::uuid[], $2::bigint[], $3::timestamp[], $4::timestamptz[], $5::bigint[], $6::text[])
+			as n (id, revision, occurrence, fire_at, derived_clock, derived_tz)
+		where r.id = n.id`, c.ids, c.revisions, c.locals, c.fireAt, c.clocks, c.releases)
+}
+
+func pgOccurrence(local *wallclock.Time) pgtype.Timestamp {
+	if local == nil {
+		return pgtype.Timestamp{}
+	}
+	return pgtype.Timestamp{Time: local.UTC(), Valid: true}
+}
+
+func occurrenceOf(local *time.Time) *wallclock.Time {
+	if local == nil {
+		return nil
+	}
+	t := wallclock.FromUTC(*local)
+	return &t
+}
+
+// definition is a recurrence as it is stored.
+type definition struct {
+	Rule   string          `json:"rule"`
+	Skip   recurrence.Skip `json:"skip"`
+	From   recurrence.From `json:"from"`
+	Except []string        `json:"except,omitempty"`
+}
+
+// pgRecurrence is a recurrence as JSON, or null.
+func pgRecurrence(d *recurrence.Definition) pgtype.Text {
+	if d == nil {
+		return pgtype.Text{}
+	}
+	text, err := json.Marshal(definition(*d))
+	if err != nil {
+		panic(err) // no value of the type fails
+	}
+	return pgtype.Text{String: string(text), Valid: true}
+}
+
+func parseRecurrence(text []byte) (*recurrence.Definition, error) {
+	if text == nil {
+		return nil, nil
+	}
+	var d definition
+	err := json.Unmarshal(text, &d)
+	of := recurrence.Definition(d)
+	return &of, err
+}

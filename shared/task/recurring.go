@@ -1,0 +1,435 @@
+package task
+
+import (
+	"slices"
+	"time"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/recurrence"
+	"github.com/duebell/duebell/shared/wallclock"
+)
+
+// This file has what becomes of a recurring task: which occurrence each of its reminders waits for,
+// and what firing, completing and skipping make of that. Each reminder has its own occurrence, since
+// one that is a week before the due date is ahead of one at the due date.
+//
+// Whatever a rule says, each function here does bounded work.
+
+// Progress is how far a recurring task has come.
+type Progress struct {
+	// Series grows by one each time the due date, its zone or the rule is edited. Occurrences of
+	// different series are different ones, also at the same time.
+	Series int64
+	// Through is the last occurrence that was completed or skipped; nil: none was.
+	Through *wallclock.Time
+	// Open is the occurrence that waits to be completed, and Number its number in the series,
+	// counted from 1, of a rule that counts from completion. nil: it is the first.
+	Open   *wallclock.Time
+	Number int
+}
+
+// Settled is what has become of an occurrence.
+type Settled string
+
+// What may become of one.
+const (
+	Told      Settled = "told"
+	Untold    Settled = "missed" // a later one had passed, too, when somebody could be told
+	Completed Settled = "completed"
+	Skipped   Settled = "skipped"
+)
+
+// Recurs reports whether the draft comes again.
+func (d Draft) Recurs() bool { return d.Recurrence != nil }
+
+// validateRecurrence checks the rule, and gives the due date the form that it repeats by.
+func (d *Draft) validateRecurrence() error {
+	if d.Recurrence == nil {
+		return nil
+	}
+	rule, err := recurrence.Parse(*d.Recurrence)
+	if err != nil {
+		return err
+	}
+	definition := rule.Definition()
+	d.Recurrence = &definition
+	if d.Due.Wall() {
+		return nil
+	}
+	if d.DueDate == nil || d.Due.Zone == "" {
+		return recurrence.NoWallClock()
+	}
+	location, ok := Clock{}.zones().Load(d.Due.Zone)
+	if !ok {
+		return recurrence.NoWallClock()
+	}
+	d.Due.Form, d.Due.Local, d.DueDate = ByClock, wallclock.At(*d.DueDate, location), nil
+	return nil
+}
+
+// CheckRecurrence reports what is wrong with the rule because of where it starts, by the user's clock.
+// The error is a fault with code invalid.
+func (d Draft) CheckRecurrence(c Clock) error {
+	if d.Recurrence == nil {
+		return nil
+	}
+	s, err := d.Occurrences(c)
+	if err != nil {
+		return err
+	}
+	return s.Check()
+}
+
+// Occurrences returns the series of a recurring draft by a user's clock. The error is a fault with
+// code invalid.
+func (d Draft) Occurrences(c Clock) (*recurrence.Series, error) {
+	rule, err := recurrence.Parse(*d.Recurrence)
+	if err != nil {
+		return nil, err
+	}
+	location, _ := d.location(c)
+	start := recurrence.Start{Local: d.Due.Local, Zone: location}
+	if d.Due.Form == ByDay {
+		start.AllDay, start.AllDayAt = true, c.AllDayAt
+	}
+	return rule.From(start), nil
+}
+
+// at is the occurrence of a local time, whether or not the series has it.
+func (d Draft) at(local wallclock.Time, c Clock) recurrence.Occurrence {
+	location, _ := d.location(c)
+	clock := local
+	if d.Due.Form == ByDay {
+		clock = clock.Add(c.AllDayAt)
+	}
+	return recurrence.Occurrence{Local: local, Instant: clock.In(location)}
+}
+
+// At returns the instant of an occurrence by a user's clock.
+func (d Draft) At(occurrence wallclock.Time, c Clock) time.Time { return d.at(occurrence, c).Instant }
+
+// fireAtOccurrence is the instant at an offset before an occurrence.
+func (d Draft) fireAtOccurrence(o recurrence.Occurrence, before Offset, c Clock) time.Time {
+	if before.Days == 0 {
+		return o.Instant.Add(-before.Exact)
+	}
+	location, _ := d.location(c)
+	clock := o.Local
+	if d.Due.Form == ByDay {
+		clock = clock.Add(c.AllDayAt)
+	}
+	return before.Instant(clock, location)
+}
+
+// FromCompletion reports whether the recurring draft's rule counts from when the occurrence before was completed.
+func (d Draft) FromCompletion() bool { return d.Recurrence.From == recurrence.Completion }
+
+// sameRecurrence reports whether two drafts come again by the same rule.
+func sameRecurrence(a, b *recurrence.Definition) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Rule == b.Rule && a.Skip == b.Skip && a.From == b.From && slices.Equal(a.Except, b.Except)
+}
+
+// Restart returns the progress of a task whose draft becomes next: a new series, if its due date or
+// rule is edited. previous is nil for a new task.
+func Restart(previous *Task, next Draft) Progress {
+	var p Progress
+	if previous != nil {
+		p = previous.Progress
+		if previous.Due == next.Due && sameRecurrence(previous.Recurrence, next.Recurrence) {
+			return p
+		}
+	}
+	if !next.Recurs() {
+		return Progress{Series: p.Series}
+	}
+	return Progress{Series: p.Series + 1, Number: 1}
+}
+
+// cut returns the instant up to which occurrences have come to an offset by now: it has passed for
+// those that are not after the instant, and lies ahead for those that are.
+func (d Draft) cut(s *recurrence.Series, before Offset, c Clock, now time.Time) time.Time {
+	if before.Days == 0 {
+		return now.Add(before.Exact)
+	}
+	// Days on the calendar have between 23 and 25 hours as a rule, but a country may leave out a
+	// whole one. In between, what is sought is found by halving.
+	passed := now.AddDate(0, 0, before.Days-3).Truncate(time.Second)
+	ahead := now.AddDate(0, 0, before.Days+3).Truncate(time.Second)
+	for passed.Add(time.Second).Before(ahead) {
+		middle := passed.Add(ahead.Sub(passed) / 2).Truncate(time.Second)
+		if o, ok := s.Next(middle); !ok || d.fireAtOccurrence(o, before, c).After(now) {
+			ahead = middle
+		} else {
+			passed = middle
+		}
+	}
+	return ahead
+}
+
+// ahead returns the first occurrence after the given one, if that is not nil, whose instant at an offset
+// lies ahead. ok is false if there is none.
+func (d Draft) ahead(s *recurrence.Series, before Offset, c Clock, now time.Time, after *recurrence.Occurrence) (o recurrence.Occurrence, ok bool) {
+	o, ok = s.Next(d.cut(s, before, c, now))
+	if ok && after != nil && o.Compare(*after) <= 0 {
+		o, ok = s.After(*after)
+	}
+	return o, ok
+}
+
+// waitFor arms a reminder for an occurrence.
+func (r *Reminder) waitFor(d Draft, o recurrence.Occurrence, c Clock) {
+	fireAt := d.fireAtOccurrence(o, r.Before, c)
+	r.FireAt, r.Source, r.Occurrence = &fireAt, d.source(r.Before, c), &o.Local
+	r.arm()
+}
+
+// armRecurring arms the reminders at the given places for what lies ahead of them. If the task is new
+// (fresh), and its first occurrence has passed within grace and no other one has, it is told
+// at once, by one reminder. What has nothing ahead is missed.
+func (d Draft) armRecurring(rs []Reminder, places []int, p Progress, c Clock, now time.Time, grace time.Duration, fresh bool) {
+	s, err := d.Occurrences(c)
+	if err != nil {
+		return // it was checked
+	}
+	var through *recurrence.Occurrence
+	if p.Through != nil {
+		o := d.at(*p.Through, c)
+		through = &o
+	}
+	latest := -1 // of those that have passed
+	for _, i := range places {
+		r := &rs[i]
+		var o recurrence.Occurrence
+		var ok bool
+		if d.FromCompletion() {
+			o, ok = s.First()
+			if p.Open != nil {
+				o = d.at(*p.Open, c)
+			}
+			ok = ok && d.fireAtOccurrence(o, r.Before, c).After(now)
+		} else {
+			o, ok = d.ahead(s, r.Before, c, now, through)
+		}
+		if first, begins := s.First(); fresh && begins && (!ok || o.Compare(first) > 0) {
+			fireAt := d.fireAtOccurrence(first, r.Before, c)
+			second, another := s.After(first)
+			alone := d.FromCompletion() || !another || d.fireAtOccurrence(second, r.Before, c).After(now)
+			if alone && !fireAt.Before(now.Add(-grace)) && (latest < 0 || fireAt.After(d.fireAtOccurrence(first, rs[latest].Before, c))) {
+				latest = i
+			}
+		}
+		if ok {
+			r.waitFor(d, o, c)
+			continue
+		}
+		r.State = Missed
+		r.FireAt, r.Occurrence = nil, nil
+	}
+	if first, ok := s.First(); latest >= 0 && ok {
+		if rs[latest].State == Armed {
+			rs[latest].Revision-- // it is armed once
+		}
+		rs[latest].waitFor(d, first, c)
+	}
+}
+
+// Current returns the occurrence that a recurring task is at by now: the latest that is due, unless it
+// was completed or skipped; else the next; and the one after that. nil: there is none.
+func (t Task) Current(c Clock, now time.Time) (current, next *recurrence.Occurrence) {
+	if !t.Recurs() || t.Completed {
+		return nil, nil
+	}
+	s, err := t.Occurrences(c)
+	if err != nil {
+		return nil, nil
+	}
+	if t.FromCompletion() {
+		o, ok := s.First()
+		if t.Progress.Open != nil {
+			o, ok = t.at(*t.Progress.Open, c), true
+		}
+		if !ok {
+			return nil, nil
+		}
+		return &o, nil
+	}
+	latest, ok := s.Latest(now)
+	var through *recurrence.Occurrence
+	if t.Progress.Through != nil {
+		o := t.at(*t.Progress.Through, c)
+		through = &o
+	}
+	switch {
+	case ok && (through == nil || latest.Compare(*through) > 0):
+	case through != nil:
+		latest, ok = s.After(*through)
+	default:
+		latest, ok = s.First()
+	}
+	if !ok {
+		return nil, nil
+	}
+	current = &latest
+	if o, ok := s.After(latest); ok {
+		next = &o
+	}
+	return current, next
+}
+
+// Firing is what firing a reminder of a recurring task tells, and what it makes of the reminder.
+type Firing struct {
+	// Told are the occurrences that are told of, in one message: all that have come to the
+	// instant of the last one.
+	Told []recurrence.Occurrence
+	// Missed are those before them that have passed, too, and that nobody is told of: the first of
+	// them, at most MostMissed.
+	Missed []recurrence.Occurrence
+	// After is the reminder afterwards: armed for the next occurrence, or fired, if there is none.
+	After Reminder
+}
+
+// MostMissed is how many occurrences one firing names as missed.
+const MostMissed = 500
+
+// FireRecurring says what firing an armed reminder of a recurring task comes to by now. If several
+// occurrences have passed, the latest is told.
+func FireRecurring(t Task, r Reminder, c Clock, now time.Time) (f Firing, err error) {
+	told := t.at(*r.Occurrence, c)
+	f.After = r
+	f.After.State = Fired
+	if t.FromCompletion() {
+		f.Told = []recurrence.Occurrence{told}
+		return f, nil
+	}
+	s, err := t.Occurrences(c)
+	if err != nil {
+		return f, err
+	}
+	passed := []recurrence.Occurrence{told}
+	cut := t.cut(s, r.Before, c, now)
+	latest, ok := s.Latest(cut)
+	if !ok || latest.Compare(told) < 0 {
+		latest = told
+	}
+	for o := told; o.Compare(latest) < 0 && len(passed) <= MostMissed; {
+		if o, ok = s.After(o); !ok || o.Compare(latest) > 0 {
+			break
+		}
+		passed = append(passed, o)
+	}
+	if passed[len(passed)-1].Compare(latest) < 0 {
+		passed = append(passed, latest) // more have passed than are named
+	}
+	for _, o := range passed {
+		if o.Instant.Equal(latest.Instant) {
+			f.Told = append(f.Told, o)
+		} else {
+			f.Missed = append(f.Missed, o)
+		}
+	}
+	if next, ok := s.After(latest); ok {
+		f.After.waitFor(t.Draft, next, c)
+	}
+	return f, nil
+}
+
+// Close completes or skips an occurrence of a recurring task, and arms the reminders that waited for it
+// for what lies ahead. The last one of a series completes the task. The error is a fault with code
+// invalid that names the current occurrence, if it is not one that can be closed: those are the
+// current one and what is before it.
+func Close(t Task, local wallclock.Time, c Clock, now time.Time) (Task, error) {
+	current, _ := t.Current(c, now)
+	if current == nil {
+		return t, fault.Invalid("the task has no occurrence that is open")
+	}
+	s, err := t.Occurrences(c)
+	if err != nil {
+		return t, err
+	}
+	wrong := fault.Invalid("occurrence must be the current one, %q, or one before it, not %q", t.Show(current.Local), t.Show(local))
+	done := *current
+	if local != current.Local {
+		var ok bool
+		if t.FromCompletion() {
+			return t, wrong
+		}
+		if done, ok = s.At(local); !ok || done.Compare(*current) > 0 {
+			return t, wrong
+		}
+	}
+	t.Reminders = slices.Clone(t.Reminders)
+	if t.FromCompletion() {
+		return t.closeOpen(s, done, c, now), nil
+	}
+	if t.Progress.Through == nil || done.Compare(t.at(*t.Progress.Through, c)) > 0 {
+		t.Progress.Through = &done.Local
+	}
+	if _, ok := s.After(t.at(*t.Progress.Through, c)); !ok {
+		return t.end(), nil
+	}
+	for i := range t.Reminders {
+		r := &t.Reminders[i]
+		if r.State != Armed || r.Removed || r.Occurrence == nil || t.at(*r.Occurrence, c).Compare(done) > 0 {
+			continue
+		}
+		if o, ok := t.ahead(s, r.Before, c, now, &done); ok {
+			r.waitFor(t.Draft, o, c)
+		} else {
+			r.State = Cancelled
+		}
+	}
+	return t, nil
+}
+
+// closeOpen closes the open occurrence of a rule that counts from completion.
+func (t Task) closeOpen(s *recurrence.Series, done recurrence.Occurrence, c Clock, now time.Time) Task {
+	t.Progress.Through = &done.Local
+	next, number, ok := s.Completed(done, max(1, t.Progress.Number), now)
+	if !ok {
+		return t.end()
+	}
+	t.Progress.Open, t.Progress.Number = &next.Local, number
+	for i := range t.Reminders {
+		r := &t.Reminders[i]
+		switch {
+		case r.Removed:
+		case t.fireAtOccurrence(next, r.Before, c).After(now):
+			r.waitFor(t.Draft, next, c)
+		default:
+			r.State = Missed
+		}
+	}
+	return t
+}
+
+// end completes a task whose series is over.
+func (t Task) end() Task {
+	t.Completed = true
+	for i := range t.Reminders {
+		if t.Reminders[i].State == Armed {
+			t.Reminders[i].State = Cancelled
+		}
+	}
+	return t
+}
+
+// Show writes an occurrence as the API has it: a local time, or a date if the task is all day.
+func (d Draft) Show(occurrence wallclock.Time) string {
+	if d.Due.Form == ByDay {
+		return occurrence.DateString()
+	}
+	return occurrence.String()
+}
+
+// ParseOccurrence reads what [Draft.Show] has written. The error is a fault with code invalid.
+func (d Draft) ParseOccurrence(text string) (wallclock.Time, error) {
+	parse := wallclock.Parse
+	if d.Due.Form == ByDay {
+		parse = wallclock.ParseDate
+	}
+	local, err := parse(text)
+	return local, prefix("occurrence ", err)
+}
