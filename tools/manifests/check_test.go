@@ -132,6 +132,8 @@ func TestMistakesAreFound(t *testing.T) {
 		"an OpenFunction probe without a port":       {"openfunction/every-function.yaml", "path: /readyz, port: 8080", "path: /readyz", "a probe has no port"},
 		"an OpenFunction path that leads elsewhere":  {"openfunction/functions/inbox.yaml", "/api/notifications", "/api/notes", "overlays/openfunction: GET /api/notifications leads nowhere"},
 		"an OpenFunction function that is public":    {"openfunction/functions/retry-dlq.yaml", "hostnames: [retry-dlq", "gatewayRef: {name: x, namespace: y} #", "would make a public one up"},
+		"an OpenFunction function without its way":   {"openfunction/functions/send.yaml", "value: /}", "value: /x}", "Function/send has no rule for /"},
+		"an OpenFunction subscriber without its way": {"openfunction/functions/analytics.yaml", "/events/task-reminders", "/events", "has no rule for /events/task-reminders"},
 		"an OpenFunction schedule for nobody":        {"openfunction/schedules.yaml", "//retry-dlq.", "//retry.", "time invokes retry, which is no function"},
 		"a function that could take keys out":        {"knative/kustomization.yaml", "|analytics|send}", "|analytics|send|trigger-reminder}", "trigger-reminder: NetworkPolicies let it reach the Internet is true"},
 		"a sender that reaches no provider":          {"knative/kustomization.yaml", "|analytics|send}", "|analytics}", "send: NetworkPolicies let it reach the Internet is false"},

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	subscriptions "github.com/dapr/dapr/pkg/apis/subscriptions/v2alpha1"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	routes "github.com/duebell/duebell/local/gateway"
@@ -85,15 +86,40 @@ func (d *deployment) matches() (all []*match) {
 				d.fault("Function/%s has no host name: OpenFunction would make a public one up", o.Name)
 				continue
 			}
-			if slices.Contains(route.Hostnames, gateway.Hostname(o.Name+inCluster)) {
-				continue // not public
+			if slices.Contains(route.Hostnames, gateway.Hostname(o.Name+inCluster)) { // not public
+				if !slices.ContainsFunc(d.waysOf(o), func(w *match) bool { return *w.Path.Type == gateway.PathMatchPathPrefix && *w.Path.Value == "/" }) {
+					d.fault("Function/%s has no rule for /: OpenFunction would lead only what is below /duebell/%s to it", o.Name, o.Name)
+				}
+				continue
 			}
-			for _, rule := range route.Rules {
-				all = append(all, d.waysIn(rule, o.Name)...)
+			events := d.events(o.Name)
+			ways := d.waysOf(o)
+			leads := func(w *match) bool { return *w.Path.Type == gateway.PathMatchExact && *w.Path.Value == events }
+			if events != "" && !slices.ContainsFunc(ways, leads) {
+				d.fault("Function/%s has no rule for %s, where its daprd brings events", o.Name, events)
 			}
+			all = append(all, slices.DeleteFunc(ways, leads)...)
 		}
 	}
 	return all
+}
+
+// waysOf returns the ways to a function of OpenFunction.
+func (d *deployment) waysOf(o *openFunction) (all []*match) {
+	for _, rule := range o.Spec.Serving.Triggers.HTTP.Route.Rules {
+		all = append(all, d.waysIn(rule, o.Name)...)
+	}
+	return all
+}
+
+// events returns the path to which a function's daprd brings events; "" if there is none.
+func (d *deployment) events(function string) string {
+	for _, o := range d.objects {
+		if s, ok := o.any.(*subscriptions.Subscription); ok && slices.Contains(s.Scopes, function) {
+			return s.Spec.Routes.Default
+		}
+	}
+	return ""
 }
 
 func (d *deployment) waysIn(rule gateway.HTTPRouteRule, function string) (ways []*match) {
