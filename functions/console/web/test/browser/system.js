@@ -44,7 +44,7 @@ export async function startBrowser() {
   if (!executablePath) {
     throw new Error("there is no Chromium: apt-get install chromium, or have CHROMIUM name one")
   }
-  return chromium.launch({ executablePath, args: ["--no-sandbox"] })
+  return chromium.launch({ executablePath })
 }
 
 /** Opens a page that remembers what must not be: errors in its console, what the policy has
