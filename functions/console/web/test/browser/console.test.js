@@ -125,6 +125,7 @@ test("a task is changed, completed and deleted, and another's change is not over
   await page.getByRole("link", { name: "All tasks" }).click()
   await page.getByRole("checkbox", { name: "Complete “Mine after all”" }).click()
   await page.getByRole("checkbox", { name: "Reopen “Mine after all”" }).waitFor()
+  await eventually(async () => (await call("DUEBELL_TOKEN_2", "GET", "/api/tasks/" + task.id)).completed)
   await page.getByLabel("State").selectOption("completed")
   await page.getByRole("link", { name: "Mine after all" }).click()
   await page.getByRole("button", { name: "Delete" }).click()

@@ -66,7 +66,8 @@ for (const theme of ["light", "dark"]) {
         const check = async (name) => {
           await page.screenshot({ path: `${pictures}${name}-${theme}-${place}-${locale.slice(0, 2)}.png`, fullPage: name !== "inbox" })
           await page.evaluate(axe)
-          const { violations } = await page.evaluate(() => window.axe.run())
+          const { violations, passes } = await page.evaluate(() => window.axe.run())
+          assert.ok(passes.length > 10, `axe has looked at ${passes.length} rules only`)
           assert.deepEqual(violations.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => n.html + " " + n.failureSummary).join("\n")}`), [])
           const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
           assert.ok(wide <= width, `${name} is ${wide} pixels wide on ${width}`)

@@ -134,7 +134,9 @@ function Row({ task, onComplete }: { task: Task; onComplete(): void }) {
     <li class={`task ${task.completed ? "completed" : ""}`}>
       <input type="checkbox" checked={task.completed} aria-label={task.completed ? text.reopen(task.title) : text.complete(task.title)} onChange={onComplete} />
       <a href={to(`/tasks/${task.id}`)} dir="auto">{task.title}</a>
-      {waiting > 0 && <span class="task-reminders" title={text.reminders(waiting)}><BellIcon /><span class="visually-hidden">{text.reminders(waiting)}</span>{waiting > 1 && <span aria-hidden="true">{waiting}</span>}</span>}
+      <span class="task-reminders" title={waiting > 0 ? text.reminders(waiting) : undefined}>
+        {waiting > 0 && <><BellIcon /><span class="visually-hidden">{text.reminders(waiting)}</span>{waiting > 1 && <span aria-hidden="true">{waiting}</span>}</>}
+      </span>
       <span class={`task-due ${overdue ? "overdue" : ""}`}>
         {overdue && <span class="visually-hidden">{text.overdue}: </span>}
         {task.due_date === null ? text.noDue : <Time at={task.due_date} />}
