@@ -68,6 +68,12 @@ test("a reload comes back to the same screen, and nothing is kept that lets anyb
   assert.doesNotMatch(kept, /eyJ/, "a token is kept")
   assert.equal(kept, JSON.stringify([{ "duebell.signed-in": "yes" }, {}, ""]))
 
+  // What was typed is still there.
+  await page.getByRole("link", { name: "Tasks" }).click()
+  await page.getByLabel("Title").fill("Half a ta")
+  await page.reload()
+  await eventually(async () => (await page.getByLabel("Title").inputValue()) === "Half a ta")
+
   // Another tab is let in without a question; after signing out none is.
   const other = await context.newPage()
   await other.goto(system.url + "/console/tasks")
@@ -77,6 +83,8 @@ test("a reload comes back to the same screen, and nothing is kept that lets anyb
   await page.goto(system.url + "/console/tasks")
   await page.getByRole("button", { name: "Sign in" }).click()
   await page.getByText("Who are you?").waitFor()
+  await page.goBack()
+  assert.equal(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])).then((kept) => kept.includes("Half")), false)
   assert.deepEqual(wrong, [])
   await context.close()
 })
