@@ -102,6 +102,25 @@ test("an issuer that has forgotten the sign-in leads to the way in, and then to 
   await context.close()
 })
 
+test("the policy is in force, and what it refuses is seen here", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await page.goto(system.url)
+  await page.getByRole("button", { name: "Sign in" }).waitFor()
+  assert.deepEqual(wrong, [])
+  const refused = await page.evaluate(async () => {
+    const tried = (what) => Promise.resolve().then(what).then(() => "done", (error) => error.name)
+    return [
+      await tried(() => { document.body.innerHTML = "<b>x</b>" }),
+      await tried(() => fetch("https://example.com/")),
+    ]
+  })
+  assert.deepEqual(refused, ["TypeError", "TypeError"])
+  for (const refusal of ["TrustedHTML", "connect-src"]) {
+    assert.ok(wrong.some((w) => w.includes(refusal)), `${refusal} is not among ${wrong}`)
+  }
+  await context.close()
+})
+
 test("a task is changed, completed and deleted, and another's change is not overwritten", async () => {
   const { context, page, wrong } = await openPage(browser)
   const task = await call("DUEBELL_TOKEN_2", "POST", "/api/tasks", { title: "Call the bank", due_date: "2031-05-01T07:30:00Z" })
