@@ -207,6 +207,35 @@ test("operators see what others don't", async () => {
   await operator.context.close()
 })
 
+test("operators discard and replay dead letters, and are asked first", async () => {
+  const fault = (method, body) => fetch(system.url + "/dev/faults", { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })
+  await fault("POST", { provider: "webhook", status: 500 })
+  await call("DUEBELL_TOKEN", "PUT", "/api/preferences", { time_zone: "Europe/Berlin", webhook: { url: system.url + "/dev/webhooks/demo" } })
+  for (const title of ["one", "two"]) {
+    await call("DUEBELL_TOKEN", "POST", "/api/tasks", { title, due_date: new Date().toISOString(), channels: ["webhook"] })
+  }
+  const states = async () => (await call("DUEBELL_ADMIN_TOKEN", "GET", "/api/dlq")).dead_letters.map((letter) => letter.state).sort().join(" ")
+  await eventually(async () => (await states()) === "retrying retrying")
+
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^admin/, "/console/operators")
+  await page.getByLabel("State").selectOption("retrying")
+  await page.getByRole("button", { name: "Discard" }).first().click()
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click()
+  assert.equal(await states(), "retrying retrying")
+  await page.getByRole("button", { name: "Discard" }).first().click()
+  await page.getByRole("dialog").getByRole("button", { name: "Discard" }).click()
+  await page.getByText("Discarded", { exact: true }).waitFor()
+  assert.equal(await states(), "discarded retrying")
+  await page.getByRole("button", { name: "Replay" }).click()
+  await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click()
+  await page.getByText("It is due now").waitFor()
+  await fault("DELETE")
+  await eventually(async () => (await states()) === "discarded resolved")
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
 test("a connection that was cut is made again, and what came meanwhile is there", async () => {
   const { context, page } = await openPage(browser)
   await signIn(page, system.url, /^demo/)
