@@ -225,7 +225,11 @@ func TestSeveralPlatforms(t *testing.T) {
 
 // An image of the console without its page is not made.
 func TestConsoleWantsItsPage(t *testing.T) {
-	_, err := buildAll(t.Context(), options{root: t.TempDir(), platforms: []string{"linux/amd64"}, only: []string{module + "/functions/console"}})
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "functions"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, err := buildAll(t.Context(), options{root: root, platforms: []string{"linux/amd64"}, only: []string{module + "/functions/console"}})
 	if err == nil || !strings.Contains(err.Error(), "make console") {
 		t.Errorf("without its page the console's image is made: %v", err)
 	}

@@ -146,6 +146,7 @@ async function finish(config: Config, pending: Pending, answer: URL): Promise<Se
 
 function signOut(config: Config, server: oauth.AuthorizationServer, idToken: string) {
   localStorage.removeItem(hintKey)
+  sessionStorage.clear() // what was typed is nobody else's
   if (!server.end_session_endpoint) {
     location.assign("/console/inbox") // the tokens are gone with the page
     return

@@ -105,6 +105,7 @@ export const de: Texts = {
     },
     report: { delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" },
     attempts: (n) => count(n, "Versuch", "Versuche"),
+    next: "nächster Versuch:",
     changedBefore: "Zuletzt geändert:",
   },
   preferences: {

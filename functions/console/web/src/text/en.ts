@@ -105,6 +105,7 @@ export const en = {
     },
     report: { delivered: "delivered", bounced: "bounced", complained: "reported as spam" },
     attempts: (n: number) => count(n, "attempt", "attempts"),
+    next: "next attempt:",
     changedBefore: "Last changed:",
   },
   preferences: {

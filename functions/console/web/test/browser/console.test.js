@@ -68,15 +68,23 @@ test("a reload comes back to the same screen, and nothing is kept that lets anyb
   assert.doesNotMatch(kept, /eyJ/, "a token is kept")
   assert.equal(kept, JSON.stringify([{ "duebell.signed-in": "yes" }, {}, ""]))
 
+  // What was typed is still there.
+  await page.getByRole("link", { name: "Tasks" }).click()
+  await page.getByLabel("Title").fill("Half a ta")
+  await page.reload()
+  await eventually(async () => (await page.getByLabel("Title").inputValue()) === "Half a ta")
+
   // Another tab is let in without a question; after signing out none is.
   const other = await context.newPage()
   await other.goto(system.url + "/console/tasks")
-  await other.getByRole("heading", { name: "Tasks" }).waitFor()
+  await other.getByRole("heading", { name: "Tasks", exact: true }).waitFor()
   await page.getByRole("button", { name: "Sign out" }).click()
   await page.getByRole("button", { name: "Sign in" }).waitFor()
   await page.goto(system.url + "/console/tasks")
   await page.getByRole("button", { name: "Sign in" }).click()
   await page.getByText("Who are you?").waitFor()
+  await page.goBack()
+  assert.equal(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])).then((kept) => kept.includes("Half")), false)
   assert.deepEqual(wrong, [])
   await context.close()
 })
@@ -84,13 +92,32 @@ test("a reload comes back to the same screen, and nothing is kept that lets anyb
 test("an issuer that has forgotten the sign-in leads to the way in, and then to the screen", async () => {
   const { context, page, wrong } = await openPage(browser)
   await signIn(page, system.url, /^other/, "/console/tasks")
-  await page.getByRole("heading", { name: "Tasks" }).waitFor()
+  await page.getByRole("heading", { name: "Tasks", exact: true }).waitFor()
   await context.clearCookies()
   await page.reload()
   await page.getByRole("button", { name: "Sign in" }).click()
   await page.getByRole("button", { name: /^other/ }).click()
-  await page.getByRole("heading", { name: "Tasks" }).waitFor()
+  await page.getByRole("heading", { name: "Tasks", exact: true }).waitFor()
   assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("the policy is in force, and what it refuses is seen here", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await page.goto(system.url)
+  await page.getByRole("button", { name: "Sign in" }).waitFor()
+  assert.deepEqual(wrong, [])
+  const refused = await page.evaluate(async () => {
+    const tried = (what) => Promise.resolve().then(what).then(() => "done", (error) => error.name)
+    return [
+      await tried(() => { document.body.innerHTML = "<b>x</b>" }),
+      await tried(() => fetch("https://example.com/")),
+    ]
+  })
+  assert.deepEqual(refused, ["TypeError", "TypeError"])
+  for (const refusal of ["TrustedHTML", "connect-src"]) {
+    assert.ok(wrong.some((w) => w.includes(refusal)), `${refusal} is not among ${wrong}`)
+  }
   await context.close()
 })
 
@@ -116,9 +143,8 @@ test("a task is changed, completed and deleted, and another's change is not over
   assert.equal(wrong.splice(0).filter((w) => !w.includes("412")).length, 0)
   assert.equal((await call("DUEBELL_TOKEN_2", "GET", "/api/tasks/" + task.id)).title, "Call the other bank")
   await page.getByRole("button", { name: "Show the newest" }).click()
-  await page.getByLabel("Notes").and(page.locator("textarea")).waitFor()
+  await eventually(async () => (await page.getByLabel("Notes").inputValue()) === "Theirs")
   assert.equal(await title.inputValue(), "Call the other bank")
-  assert.equal(await page.getByLabel("Notes").inputValue(), "Theirs")
   await title.fill("Mine after all")
   await page.getByRole("button", { name: "Save" }).click()
   await page.getByRole("heading", { name: "Mine after all" }).waitFor()
@@ -126,6 +152,7 @@ test("a task is changed, completed and deleted, and another's change is not over
   await page.getByRole("link", { name: "All tasks" }).click()
   await page.getByRole("checkbox", { name: "Complete “Mine after all”" }).click()
   await page.getByRole("checkbox", { name: "Reopen “Mine after all”" }).waitFor()
+  await eventually(async () => (await call("DUEBELL_TOKEN_2", "GET", "/api/tasks/" + task.id)).completed)
   await page.getByLabel("State").selectOption("completed")
   await page.getByRole("link", { name: "Mine after all" }).click()
   await page.getByRole("button", { name: "Delete" }).click()
@@ -169,14 +196,44 @@ test("operators see what others don't", async () => {
   assert.equal(await page.getByRole("link", { name: "Operators" }).count(), 0)
   await context.close()
 
+  await eventually(async () => (await call("DUEBELL_ADMIN_TOKEN", "GET", "/api/analytics")).days.length > 0)
   const operator = await openPage(browser)
   await signIn(operator.page, system.url, /^admin/)
   await operator.page.getByRole("link", { name: "Operators" }).click()
   await operator.page.getByText("No dead letters").waitFor()
   await operator.page.getByRole("heading", { name: "Fired reminders" }).waitFor()
-  await operator.page.getByRole("row", { name: /Inbox/ }).waitFor({ timeout: 60_000 })
+  await operator.page.getByRole("row", { name: /Inbox/ }).waitFor()
   assert.deepEqual([...wrong, ...operator.wrong], [])
   await operator.context.close()
+})
+
+test("operators discard and replay dead letters, and are asked first", async () => {
+  const fault = (method, body) => fetch(system.url + "/dev/faults", { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })
+  await fault("POST", { provider: "webhook", status: 500 })
+  await call("DUEBELL_TOKEN", "PUT", "/api/preferences", { time_zone: "Europe/Berlin", webhook: { url: system.url + "/dev/webhooks/demo" } })
+  for (const title of ["one", "two"]) {
+    await call("DUEBELL_TOKEN", "POST", "/api/tasks", { title, due_date: new Date().toISOString(), channels: ["webhook"] })
+  }
+  const states = async () => (await call("DUEBELL_ADMIN_TOKEN", "GET", "/api/dlq")).dead_letters.map((letter) => letter.state).sort().join(" ")
+  await eventually(async () => (await states()) === "retrying retrying")
+
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^admin/, "/console/operators")
+  await page.getByLabel("State").selectOption("retrying")
+  await page.getByRole("button", { name: "Discard" }).first().click()
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click()
+  assert.equal(await states(), "retrying retrying")
+  await page.getByRole("button", { name: "Discard" }).first().click()
+  await page.getByRole("dialog").getByRole("button", { name: "Discard" }).click()
+  await page.getByText("Discarded", { exact: true }).waitFor()
+  assert.equal(await states(), "discarded retrying")
+  await page.getByRole("button", { name: "Replay" }).click()
+  await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click()
+  await page.getByText("It is due now").waitFor()
+  await fault("DELETE")
+  await eventually(async () => (await states()) === "discarded resolved")
+  assert.deepEqual(wrong, [])
+  await context.close()
 })
 
 test("a connection that was cut is made again, and what came meanwhile is there", async () => {
@@ -195,7 +252,7 @@ test("a connection that was cut is made again, and what came meanwhile is there"
 
 /** What the clock in Berlin shows, as an input takes it. */
 function wallClock(at) {
-  return at.toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T")
+  return at.toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T").replace(/(T..:..):00$/, "$1")
 }
 
 /** Waits until something is true, and returns it. */

@@ -44,11 +44,11 @@ export async function startBrowser() {
   if (!executablePath) {
     throw new Error("there is no Chromium: apt-get install chromium, or have CHROMIUM name one")
   }
-  return chromium.launch({ executablePath, args: ["--no-sandbox"] })
+  return chromium.launch({ executablePath })
 }
 
-/** Opens a page that remembers what must not be: errors in its console, what the policy has
- * refused, and answers that nobody expects. */
+/** Opens a page that remembers what must not be: errors and warnings in its console, which are
+ * also how a browser tells what the policy has refused, and that a request has failed. */
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", ...options })
   const page = await context.newPage()
@@ -57,9 +57,6 @@ export async function openPage(browser, options = {}) {
     if (message.type() === "error" || message.type() === "warning") wrong.push(`${message.type()}: ${message.text()} (${message.location().url})`)
   })
   page.on("pageerror", (error) => wrong.push(`uncaught: ${error.stack}`))
-  await page.addInitScript(() => {
-    addEventListener("securitypolicyviolation", (e) => console.error(`policy: ${e.violatedDirective} refuses ${e.blockedURI} ${e.sample}`))
-  })
   return { context, page, wrong }
 }
 

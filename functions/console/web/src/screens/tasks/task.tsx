@@ -154,8 +154,9 @@ function Log({ deliveries, problem, reload }: { deliveries?: readonly Delivery[]
               <span class={`tag ${d.state}`}>{d.report ? text.report[d.report] : text.delivery[d.state]}</span>
               {(d.last_error || d.attempts > 1 || d.next_attempt_at) && d.state !== "sent" && (
                 <small class="why">
-                  {d.attempts > 0 && text.attempts(d.attempts)} {d.last_error && <span dir="auto">{d.last_error}</span>}
-                  {d.next_attempt_at && <> <Time at={d.next_attempt_at} /></>}
+                  {d.attempts > 0 && <span>{text.attempts(d.attempts)}</span>}
+                  {d.last_error && <span dir="auto">{d.last_error}</span>}
+                  {d.next_attempt_at && <span>{text.next} <Time at={d.next_attempt_at} /></span>}
                 </small>
               )}
             </li>

@@ -81,9 +81,17 @@ function useTasks(state: StateFilter, due: DueFilter) {
   return { tasks, problem, more: cursor !== null, load, complete, add: (task: Task) => setTasks((old) => [task, ...(old ?? [])]) }
 }
 
+/** Keeps what is typed in this tab while the sign-in is renewed, which leaves the page. */
+const draftKey = "duebell.draft"
+
+function keptDraft(): Draft {
+  const kept = sessionStorage.getItem(draftKey)
+  return kept === null ? emptyDraft : (JSON.parse(kept) as Draft)
+}
+
 function NewTask({ onCreated }: { onCreated(task: Task): void }) {
   const { client, zone, say } = useShared()
-  const [draft, setDraft] = useState<Draft>(emptyDraft)
+  const [draft, setDraft] = useState<Draft>(keptDraft)
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<Problem>()
   // The same task sent again, because its answer was lost, is not created twice.
@@ -92,6 +100,8 @@ function NewTask({ onCreated }: { onCreated(task: Task): void }) {
     key.current = crypto.randomUUID()
     setProblem(undefined)
     setDraft(next)
+    if (next === emptyDraft) sessionStorage.removeItem(draftKey)
+    else sessionStorage.setItem(draftKey, JSON.stringify(next))
   }
   const submit = async () => {
     setBusy(true)
@@ -134,7 +144,9 @@ function Row({ task, onComplete }: { task: Task; onComplete(): void }) {
     <li class={`task ${task.completed ? "completed" : ""}`}>
       <input type="checkbox" checked={task.completed} aria-label={task.completed ? text.reopen(task.title) : text.complete(task.title)} onChange={onComplete} />
       <a href={to(`/tasks/${task.id}`)} dir="auto">{task.title}</a>
-      {waiting > 0 && <span class="task-reminders" title={text.reminders(waiting)}><BellIcon /><span class="visually-hidden">{text.reminders(waiting)}</span>{waiting > 1 && <span aria-hidden="true">{waiting}</span>}</span>}
+      <span class="task-reminders" title={waiting > 0 ? text.reminders(waiting) : undefined}>
+        {waiting > 0 && <><BellIcon /><span class="visually-hidden">{text.reminders(waiting)}</span>{waiting > 1 && <span aria-hidden="true">{waiting}</span>}</>}
+      </span>
       <span class={`task-due ${overdue ? "overdue" : ""}`}>
         {overdue && <span class="visually-hidden">{text.overdue}: </span>}
         {task.due_date === null ? text.noDue : <Time at={task.due_date} />}
