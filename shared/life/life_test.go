@@ -816,7 +816,7 @@ func (l *life) settleAll() {
 			l.Errorf("%s lies ahead, and is not with Dapr", w.JobName())
 		}
 	}
-	l.pass(73 * time.Hour) // everything is due
+	l.pass(80 * time.Hour) // everything is due, also five hours to the west
 	for range 12 {
 		for _, w := range l.dapr.due(l.now) {
 			l.fireJob(w, nil)
