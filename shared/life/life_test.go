@@ -754,7 +754,7 @@ func (l *life) look() {
 // fired, if that waits for the next by now.
 func (l *life) lookAtDeliveries() {
 	rows, _ := l.conn.Query(context.Background(), `
-		select id, reminder_id, revision, channel, state, coalesce(format('%s %s', series, occurrence), '') from deliveries`)
+		select id, reminder_id, revision, channel, state, case when occurrence is null then '' else format('%s %s', series, occurrence) end from deliveries`)
 	var id uuid.UUID
 	var s sending
 	var occurrence string
