@@ -30,7 +30,7 @@ func TestRecurringOracle(t *testing.T) {
 		"early":                    {[]told{came(first, 9), all[1], all[2]}, nil, nil, 0, []string{"early"}},
 		"another one":              {append(slices.Clone(all), came("2026-11-23T12:00:25", 25)), nil, nil, 0, []string{"wrong"}},
 		"ended":                    {all[:1], nil, &op{kind: complete, sent: second(11), settled: second(12)}, 0, nil},
-		"ended, and told":          {all, nil, &op{kind: complete, sent: second(11), settled: second(12)}, 0, []string{"cancelled", "cancelled"}},
+		"ended, and told":          {all, nil, &op{kind: complete, sent: second(11), settled: second(12)}, 0, []string{"cancelled", "cancelled", "cancelled", "cancelled"}},
 		"ended about when one was": {all[:1], nil, &op{kind: remove, sent: second(9), settled: second(11)}, 0, nil},
 		"no event":                 {all, nil, nil, -1, []string{"lost"}},
 	} {

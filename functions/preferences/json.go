@@ -106,6 +106,9 @@ func (in input) preferences(rules preferences.Rules) (preferences.Preferences, e
 	p.Channels = nil
 	p.Emails, p.Phones, p.Devices = addressesOf(in.Emails), addressesOf(in.Phones), in.Devices
 	if in.TimeZone != nil {
+		if *in.TimeZone == "" {
+			return p, fault.Invalid("time_zone must be the name of a time zone such as \"Europe/Paris\" (IANA), and is empty; null is for none")
+		}
 		p.TimeZone = *in.TimeZone
 	}
 	if in.AllDayAt != nil {

@@ -276,7 +276,7 @@ func TestLaterTimeZones(t *testing.T) {
 	if err != nil || edited.Reminders[0].Revision != 2 {
 		t.Errorf("an edit by the function with the earlier release: %+v, %v", edited.Reminders, err)
 	}
-	if n := len(w.column(`select from reminders where state = 'fired' and task_id = '` + told.ID.String() + `' and before_days = 0`)); n != 1 {
+	if n := len(w.column(`select state from reminders where state = 'fired' and task_id = '` + told.ID.String() + `' and before_days = 0`)); n != 1 {
 		t.Error("what has fired has moved")
 	}
 }

@@ -754,7 +754,7 @@ func (l *life) look() {
 // fired, if that waits for the next by now.
 func (l *life) lookAtDeliveries() {
 	rows, _ := l.conn.Query(context.Background(), `
-		select id, reminder_id, revision, channel, state, coalesce(format('%s %s', series, occurrence), '') from deliveries`)
+		select id, reminder_id, revision, channel, state, case when occurrence is null then '' else format('%s %s', series, occurrence) end from deliveries`)
 	var id uuid.UUID
 	var s sending
 	var occurrence string
@@ -816,7 +816,7 @@ func (l *life) settleAll() {
 			l.Errorf("%s lies ahead, and is not with Dapr", w.JobName())
 		}
 	}
-	l.pass(73 * time.Hour) // everything is due
+	l.pass(80 * time.Hour) // everything is due, also five hours to the west
 	for range 12 {
 		for _, w := range l.dapr.due(l.now) {
 			l.fireJob(w, nil)

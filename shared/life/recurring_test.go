@@ -176,7 +176,7 @@ func TestCompleteAndSkip(t *testing.T) {
 		if err != nil || done.Completed || done.Version != 2 {
 			t.Errorf("%+v, %v", done, err)
 		}
-		if got := w.row(made); got != "[armed/2 06-02 10:00 armed/2 06-02 09:00 armed/2 06-01 09:00]" {
+		if got := w.row(made); got != "[armed/2 06-02 10:00 armed/2 06-02 09:00 armed/3 06-02 09:00]" {
 			t.Errorf("%s", got)
 		}
 	}

@@ -126,6 +126,7 @@ func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 	c.days = append(c.days, int32(r.Before.Days)) //nolint:gosec // 366 at most
 	clock, release := pgSource(r.Source)
 	c.clocks, c.releases = append(c.clocks, clock), append(c.releases, release)
+	c.locals = append(c.locals, pgOccurrence(r.Occurrence))
 	c.fireAt = append(c.fireAt, pgInstant(r.FireAt))
 	c.states = append(c.states, string(r.State))
 	c.revisions = append(c.revisions, r.Revision)

@@ -90,7 +90,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"a reminder fired at no time":           `update reminders set state = 'fired'`,
 		"a reminder confirmed ahead":            `update reminders set confirmed_revision = 2`,
 		"two reminders at one offset":           `insert into reminders (id, task_id, user_id, before, state, revision) select gen_random_uuid(), task_id, user_id, before, 'cancelled', 0 from reminders`,
-		"an offset of more than a year":         `update reminders set before = '-367 days'`,
+		"an offset too far after the due date":  `update reminders set before = '-367 days'`,
 		"a second delivery of the same":         delivery + `'planned', now(), null)`,
 		"a delivery that waits for no time":     `update deliveries set next_attempt_at = null`,
 		"a finished delivery that still waits":  `update deliveries set state = 'sent', finished_at = now()`,

@@ -97,9 +97,8 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 // passed by that, the latest within grace, to fire at once. What has fired stays as it is.
 // moved reports whether any reminder has to be stored.
 func Follow(t Task, c Clock, now time.Time, grace time.Duration) (_ Task, moved bool) {
-	if err := t.Derive(c); err != nil {
-		return t, false // the user's zone is gone: the reminders stay where they are
-	}
+	// Where the user's zone is gone, the due date and the reminders stay where they are.
+	located := (t.Due.Zone != "" || c.Zone != "") && t.Derive(c) == nil
 	t.Reminders = slices.Clone(t.Reminders)
 	var passed []int
 	for i := range t.Reminders {
@@ -115,7 +114,7 @@ func Follow(t Task, c Clock, now time.Time, grace time.Duration) (_ Task, moved 
 		}
 		r.Source = t.source(r.Before, c)
 		switch {
-		case sameInstant(r.FireAt, fireAt):
+		case !located, sameInstant(r.FireAt, fireAt):
 		case fireAt.After(now), r.Occurrence != nil: // if it has passed, firing it tells the latest that has
 
 			r.FireAt = fireAt
