@@ -259,7 +259,6 @@ func TestPurgesUseIndexes(t *testing.T) {
 		`insert into audit_acts (id, caller, user_id, method, path, recorded_at) select gen_random_uuid(), 'program', 'ada', 'GET', '/', now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into suppressions (id, channel, address_hash, mailbox_hash, reason, added_by, lifted_at, lifted_by) select gen_random_uuid(), 'email', sha256(i::text::bytea), sha256(i::text::bytea), 'operator', 'x', case when i % 100 = 0 then now() - i * interval '1 min' end, case when i % 100 = 0 then 'x' end from generate_series(1, $1) i`,
 		`insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', i, gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
-		`insert into occurrences (task_id, series, occurrence, occurs_at, state, settled_at) select id, 1, now(), now(), 'told', now() - row_number() over () * interval '1 min' from tasks limit $1`,
 		`insert into counted_events (event_id, counted_at) select gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into occurrences (task_id, series, occurrence, occurs_at, state, settled_at) select id, 1, created_at, now(), 'told', now() - row_number() over () * interval '1 min' from tasks limit $1`,
 		`insert into quotas (day, kind, channel, who) select now() - i * interval '1 min', 'user', 'email', i from generate_series(1, $1) i`,
