@@ -72,17 +72,20 @@ func TestNotificationsAfter(t *testing.T) {
 		came, changed map[string][]string
 	}{
 		{
-			[]store.Reader{{UserID: "ada", Seq: 2}, {UserID: "bob"}, {UserID: "nobody"}}, 2,
+			[]store.Reader{{UserID: "ada", Seq: 2}, {UserID: "bob"}, {UserID: "nobody"}},
+			2,
 			map[string][]string{"ada": {"ada2", "ada3"}, "bob": {"bob0", "bob1"}},
 			map[string][]string{"ada": {"ada0", "ada3"}, "bob": {"bob2"}},
 		},
 		{
-			[]store.Reader{{UserID: "ada", Seq: 5}, {UserID: "bob", Seq: 3, ChangeSeq: 1}}, 10,
+			[]store.Reader{{UserID: "ada", Seq: 5}, {UserID: "bob", Seq: 3, ChangeSeq: 1}},
+			10,
 			map[string][]string{},
 			map[string][]string{"ada": {"ada1", "ada0", "ada3"}},
 		},
 		{
-			[]store.Reader{{UserID: "ada", Seq: 5, ChangeSeq: 1}}, 10,
+			[]store.Reader{{UserID: "ada", Seq: 5, ChangeSeq: 1}},
+			10,
 			map[string][]string{},
 			map[string][]string{"ada": {"ada0", "ada3"}},
 		},

@@ -26,8 +26,10 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 	var version, clock *int64
 	var allDayAt *time.Duration
 	var reminders []string
-	err = row.Scan(append([]any{&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &p.Verified, &p.Grace,
-		&allDayAt, &reminders, &clock, &version}, more...)...)
+	err = row.Scan(append([]any{
+		&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &p.Verified, &p.Grace,
+		&allDayAt, &reminders, &clock, &version,
+	}, more...)...)
 	if err != nil || version == nil {
 		return preferences.Preferences{}, false, err
 	}

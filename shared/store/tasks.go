@@ -98,7 +98,8 @@ const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesc
 func reminderFields(r *task.Reminder) []any {
 	return []any{
 		&r.ID, &r.Before.Exact, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed,
-		&r.Before.Days, &r.Source.Clock, &r.Source.Release, occurrenceField{&r.Occurrence},
+		&r.Before.Days, &r.Source.Clock, &r.Source.Release,
+		occurrenceField{&r.Occurrence},
 	}
 }
 

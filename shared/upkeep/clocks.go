@@ -66,7 +66,7 @@ func (m *mover) users(ctx context.Context) error {
 		waiting = next
 	}
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the next sweep goes on
 	}
 	return s.store.SettleClocks(ctx, users, s.mover.Release())
 }

@@ -16,7 +16,7 @@ func TestGet(t *testing.T) {
 	}
 	for wrong, near := range map[string]string{
 		"europe/paris": "Europe/Paris", "Europe/Pariss": "Europe/Paris", "Paris": "Europe/Paris", "New York": "America/New_York",
-		"America/New York": "America/New_York", "America/NewYork": "America/New_York", "Amercia/New_York": "America/New_York", "Berln": "Europe/Berlin",
+		"America/New York": "America/New_York", "America/NewYork": "America/New_York", "Amerika/New_York": "America/New_York", "Berln": "Europe/Berlin",
 		"Europe/Kyyiv": "Europe/Kyiv", "utc": "UTC", "Asia\\Tokyo": "Asia/Tokyo", " Europe/Rome ": "Europe/Rome",
 		"Mars/Olympus": "", "": "", "Local": "", "+02:00": "", "GMT+25": "Etc/GMT+2", strings.Repeat("Europe/Paris", 1000): "",
 	} {

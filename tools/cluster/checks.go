@@ -322,13 +322,30 @@ type publicCall struct {
 // publicCalls are those of the route, one for each path at least, and what each answers to
 // somebody without a token.
 var publicCalls = []publicCall{
-	{"POST", "/api/tasks", 401}, {"GET", "/api/tasks", 401}, {"POST", "/api/tasks/batch", 401}, {"GET", "/api/openapi.json", 200},
-	{"GET", "/api/tasks/1", 401}, {"PUT", "/api/tasks/1", 401}, {"PATCH", "/api/tasks/1", 401}, {"DELETE", "/api/tasks/1", 401},
-	{"GET", "/api/notifications", 401}, {"GET", "/api/notifications/stream", 401}, {"POST", "/api/notifications/ticket", 401},
-	{"GET", "/api/preferences", 401}, {"POST", "/api/preferences/verify", 401}, {"POST", "/api/preferences/verify/resend", 401},
-	{"POST", "/api/unsubscribe", 400}, {"POST", "/api/verify", 400}, {"POST", "/api/not-me", 400}, {"GET", "/api/suppressions", 401},
-	{"POST", "/api/reports/sendgrid", 403}, {"GET", "/api/dlq", 401}, {"GET", "/api/analytics", 401},
-	{"GET", "/", 200}, {"GET", "/console/inbox", 200}, {"GET", "/console/config.json", 200},
+	{"POST", "/api/tasks", 401},
+	{"GET", "/api/tasks", 401},
+	{"POST", "/api/tasks/batch", 401},
+	{"GET", "/api/openapi.json", 200},
+	{"GET", "/api/tasks/1", 401},
+	{"PUT", "/api/tasks/1", 401},
+	{"PATCH", "/api/tasks/1", 401},
+	{"DELETE", "/api/tasks/1", 401},
+	{"GET", "/api/notifications", 401},
+	{"GET", "/api/notifications/stream", 401},
+	{"POST", "/api/notifications/ticket", 401},
+	{"GET", "/api/preferences", 401},
+	{"POST", "/api/preferences/verify", 401},
+	{"POST", "/api/preferences/verify/resend", 401},
+	{"POST", "/api/unsubscribe", 400},
+	{"POST", "/api/verify", 400},
+	{"POST", "/api/not-me", 400},
+	{"GET", "/api/suppressions", 401},
+	{"POST", "/api/reports/sendgrid", 403},
+	{"GET", "/api/dlq", 401},
+	{"GET", "/api/analytics", 401},
+	{"GET", "/", 200},
+	{"GET", "/console/inbox", 200},
+	{"GET", "/console/config.json", 200},
 }
 
 // public asks for every path from outside.
