@@ -101,7 +101,7 @@ func (h handler) preview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	habits := preferences.Preferences{}.Habits()
+	habits := preferences.Default(false).Habits()
 	if draft.Due.Zone == "" || draft.Due.Form == task.ByDay {
 		if habits, err = h.store.GetHabits(r.Context(), user.ID); err != nil {
 			return err

@@ -215,7 +215,7 @@ func TestGone(t *testing.T) {
 	}
 	var want preferences.Preferences
 	chosen(&want)
-	want.TimeZone, want.Language, want.Version = "UTC", "en", 3
+	want.AllDayAt, want.Language, want.Version = task.DefaultAllDayAt, "en", 3
 	want.Verified, want.Grace = want.Addresses(), []string{}
 	want.Channels = []task.Channel{task.InApp, task.Email, task.Push, task.SMS}
 	want.Devices = slices.Delete(want.Devices, 0, 1)

@@ -39,7 +39,7 @@ func (p *Planner) habitsFor(ctx context.Context, userID string, d task.Draft) (h
 
 // nobodys is what a draft is planned by to which its user does not matter.
 func (p *Planner) nobodys() preferences.Habits {
-	h := preferences.Preferences{}.Habits()
+	h := preferences.Default(false).Habits()
 	h.Clock.Zones = p.zones
 	return h
 }
