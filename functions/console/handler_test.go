@@ -161,8 +161,10 @@ func TestConfiguration(t *testing.T) {
 		"all set": {[]string{
 			"CONSOLE_CLIENT_ID=abc", "CONSOLE_SCOPES=openid,admin", "CONSOLE_AUDIENCE=https://duebell.example.com", "CONSOLE_TOKEN=id_token", "OIDC_ADMIN_SCOPE=Duebell.Admin", "OIDC_SCOPE_CLAIMS=roles",
 		}, `{"issuer":"https://login.example.com/realms/main","client_id":"abc","scope":"openid admin","audience":"https://duebell.example.com","token":"id_token","admin_scope":"Duebell.Admin","scope_claims":["roles"]}`},
-		"another issuer": {[]string{further, "CONSOLE_ISSUER=https://staff.example.com"},
-			`{"issuer":"https://staff.example.com","client_id":"duebell-console","scope":"openid email","token":"access_token","admin_scope":"boss","scope_claims":["roles"]}`},
+		"another issuer": {
+			[]string{further, "CONSOLE_ISSUER=https://staff.example.com"},
+			`{"issuer":"https://staff.example.com","client_id":"duebell-console","scope":"openid email","token":"access_token","admin_scope":"boss","scope_claims":["roles"]}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := ask(start(t, built, test.environ...), "GET", "/console/config.json")
