@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -250,6 +251,30 @@ func TestBounceOfAnAddressThatLooksLikeAnothers(t *testing.T) {
 			t.Error(err)
 		}
 		w.wantSuppressed(task.Email, looksLike, false)
+	}
+}
+
+// An owner's stop and a bounce at the same moment: the stop counts, whichever comes first.
+func TestStopAndBounceAtOnce(t *testing.T) {
+	w := newWorld(t, sandbox.SendGrid)
+	for i := range 20 {
+		written, other := fmt.Sprintf("o%d+tag@example.org", i), fmt.Sprintf("o%d@example.org", i)
+		var group sync.WaitGroup
+		for _, reason := range []store.SuppressionReason{store.ReasonBounced, store.ReasonUnsubscribed} {
+			group.Go(func() {
+				if err := w.Store.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
+					_, _, err := tx.Suppress(ctx, keys.Hashes(task.Email, written), store.Suppression{Channel: task.Email, Reason: reason, By: "x"})
+					return err
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		w.wantSuppressed(task.Email, other, true)
+	}
+	if n := w.Count(`select count(*) from suppressions where lifted_at is null`); n != 20 {
+		t.Errorf("%d are in force, want 20", n)
 	}
 }
 

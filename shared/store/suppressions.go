@@ -137,12 +137,15 @@ func (tx Tx) Suppress(ctx context.Context, a suppress.Address, n Suppression) (s
 	holds := a.Mailbox[0]
 	if n.Reason == ReasonBounced {
 		holds = a.Exact[0]
-	} else if _, err := tx.tx.Exec(ctx, `
-		update suppressions set lifted_at = now(), lifted_by = $2, lift_note = 'another reason counts from now on'
-		where lifted_at is null and reason = 'bounced' and address_hash = any ($1)`, a.Exact, storable(n.By, 300)); err != nil {
-		return s, false, err
 	}
-	for range 2 { // a second time if it was lifted between the two statements
+	for range 2 { // a second time if it was lifted, or has bounced, between two statements
+		if n.Reason != ReasonBounced {
+			if _, err := tx.tx.Exec(ctx, `
+				update suppressions set lifted_at = now(), lifted_by = $2, lift_note = 'another reason counts from now on'
+				where lifted_at is null and reason = 'bounced' and address_hash = any ($1)`, a.Exact, storable(n.By, 300)); err != nil {
+				return s, false, err
+			}
+		}
 		rows, _ := tx.tx.Query(ctx, `
 			insert into suppressions as s (id, channel, address_hash, mailbox_hash, reason, note, added_by)
 			select $1, $2, ($3::bytea[])[1], $7, $4, $5, $6
@@ -155,11 +158,14 @@ func (tx Tx) Suppress(ctx context.Context, a suppress.Address, n Suppression) (s
 			return first(list), err == nil, err
 		}
 		rows, _ = tx.tx.Query(ctx, `select `+suppressionColumns+` from suppressions s where s.lifted_at is null and s.address_hash = any ($1) for no key update`, a.Exact)
-		if list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Suppression]); err != nil || len(list) > 0 {
-			return first(list), false, err
+		if list, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Suppression]); err != nil {
+			return s, false, err
+		}
+		if s = first(list); len(list) > 0 && (n.Reason == ReasonBounced || s.Reason != ReasonBounced) {
+			return s, false, nil
 		}
 	}
-	return s, false, fault.Unavailable(nil, "this address is suppressed and lifted by several at this moment; try again")
+	return Suppression{}, false, fault.Unavailable(nil, "this address is suppressed and lifted by several at this moment; try again")
 }
 
 func first(list []Suppression) (s Suppression) {
