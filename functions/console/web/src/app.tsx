@@ -85,7 +85,7 @@ function Console({ session }: { session: Session }) {
   if (!preferences || !store.current) return <main class="welcome"><Loading /></main>
   const shared: Shared = {
     client, session, inbox, preferences, say,
-    zone: preferences.value.time_zone,
+    zone: preferences.value.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     setPreferences: (value, etag) => setPreferences({ value, etag }),
   }
   return (

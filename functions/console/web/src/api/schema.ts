@@ -109,11 +109,38 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The in-app channel: your notifications */
+        /** The in-app channel: the notifications in your inbox */
         get: operations["listNotifications"];
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notifications/{id}/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a notification out of the inbox
+         * @description It is listed with state=archived, does not count, and stays read or unread. One that is archived already stays as it is.
+         */
+        post: operations["archiveNotification"];
+        /**
+         * Bring a notification back into the inbox
+         * @description It is read or unread as before. One that is not archived stays as it is.
+         */
+        delete: operations["unarchiveNotification"];
         options?: never;
         head?: never;
         patch?: never;
@@ -131,8 +158,71 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Mark a notification as read */
+        /**
+         * Mark a notification as read
+         * @description One that is read already stays as it is.
+         */
         post: operations["markRead"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notifications/{id}/unread": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mark a notification as unread
+         * @description One that is unread already stays as it is. One that is archived stays so.
+         */
+        post: operations["markUnread"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notifications/count": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many notifications are in your inbox */
+        get: operations["countNotifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notifications/read-all": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mark as read what is unread in the inbox, up to one notification
+         * @description What came after that one stays unread, so that nothing is read that the user has not seen. If it fails, a part may have been marked: send it again.
+         */
+        post: operations["markAllRead"];
         delete?: never;
         options?: never;
         head?: never;
@@ -262,6 +352,23 @@ export interface paths {
          * @description An address is sent three such messages in a day and ten in a year, by all users together; a user and a network have limits, too. 429 says when the next may be sent, in Retry-After, too. 409: its owner has said "not me".
          */
         post: operations["resendVerification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/recurrence/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The first times of a recurrence, and what it means in words */
+        post: operations["previewRecurrence"];
         delete?: never;
         options?: never;
         head?: never;
@@ -401,6 +508,26 @@ export interface paths {
         patch: operations["patchTask"];
         trace?: never;
     };
+    "/api/tasks/{task_id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Complete an occurrence of a recurring task, or a task */
+        post: operations["completeTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tasks/{task_id}/deliveries": {
         parameters: {
             query?: never;
@@ -415,6 +542,46 @@ export interface paths {
         get: operations["listDeliveries"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/{task_id}/occurrences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        /** What became of a recurring task's occurrences, the newest first */
+        get: operations["listOccurrences"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tasks/{task_id}/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Skip an occurrence of a recurring task */
+        post: operations["skipOccurrence"];
         delete?: never;
         options?: never;
         head?: never;
@@ -613,11 +780,18 @@ export interface components {
             message: string;
         };
         Notification: {
+            /**
+             * Format: date-time
+             * @description null: it is in the inbox.
+             */
+            archived_at: string | null;
             body: string;
             /** Format: date-time */
             created_at: string;
             /** Format: uuid */
             id: string;
+            /** @description The occurrence of its recurring task; null for others. */
+            occurrence: string | null;
             /** Format: date-time */
             read_at: string | null;
             /**
@@ -627,11 +801,45 @@ export interface components {
             task_id: string | null;
             title: string;
         };
+        NotificationCount: {
+            /** @description In the inbox: all that are not archived. */
+            total: number;
+            /** @description In the inbox and not read. */
+            unread: number;
+        };
         NotificationList: {
-            /** @description The newest last. */
+            /** @description The newest last, or with order=desc first. */
             notifications: components["schemas"]["Notification"][];
         };
+        OccurrenceList: {
+            /**
+             * Format: date-time
+             * @description What before is to be for the next page; null on the last one.
+             */
+            next_before: string | null;
+            occurrences: {
+                /**
+                 * Format: date-time
+                 * @description When that was recorded.
+                 */
+                at: string;
+                /** Format: date-time */
+                due_date: string;
+                occurrence: string;
+                series: number;
+                /**
+                 * @description missed: a later one had passed, too, when somebody could be told.
+                 * @enum {string}
+                 */
+                state: "told" | "missed" | "completed" | "skipped";
+            }[];
+        };
         Preferences: {
+            /**
+             * @description The time of day that a due_on counts as.
+             * @example 09:00
+             */
+            all_day_at: string;
             channels: {
                 email: boolean;
                 in_app: boolean;
@@ -639,6 +847,8 @@ export interface components {
                 sms: boolean;
                 webhook: boolean;
             };
+            /** @description The reminders of tasks that name none. null: one, at the due date. */
+            default_reminders: string[] | null;
             devices: {
                 /** @enum {string} */
                 provider: "fcm" | "onesignal";
@@ -649,10 +859,10 @@ export interface components {
             language: string;
             phones: components["schemas"]["Address"][];
             /**
-             * @description An IANA time zone.
+             * @description An IANA time zone. null: none is set yet. Until then a due date can't be a local time without a time_zone of its own, and messages show times in UTC.
              * @example Europe/Berlin
              */
-            time_zone: string;
+            time_zone: string | null;
             /** @description Its secret goes in and is never shown. */
             webhook: null | {
                 url: string;
@@ -660,6 +870,11 @@ export interface components {
         };
         /** @description What is left out has its default. */
         PreferencesInput: {
+            /**
+             * @description The time of day that a due_on counts as: 09:00 by default.
+             * @example 09:00
+             */
+            all_day_at?: string | null;
             channels?: {
                 /** @description Left out or null: on if your sign-in has a verified address and you have not unsubscribed. Only true switches it on again after that. */
                 email?: boolean | null;
@@ -668,6 +883,8 @@ export interface components {
                 sms?: boolean | null;
                 webhook?: boolean | null;
             } | null;
+            /** @description The reminders of tasks that name none. null: one, at the due date. */
+            default_reminders?: string[] | null;
             devices?: {
                 provider: string;
                 token: string;
@@ -691,6 +908,7 @@ export interface components {
                 /** @description true: the caller answers for it. Only with the scope act, otherwise 403. */
                 verified?: boolean | null;
             })[] | null;
+            /** @description An IANA time zone. When it changes, tasks that are due where you are move with you. */
             time_zone?: string | null;
             webhook?: null | {
                 /** @description whsec_ and the base64 of 24 to 64 bytes, as Standard Webhooks say; left out, the stored one stays. Posts are signed with the one before a change, too, for 24 hours. */
@@ -708,12 +926,75 @@ export interface components {
             title: string;
             type: string;
         };
+        Recurrence: {
+            /**
+             * @description Dates and local times that are left out.
+             * @example [
+             *       "2026-12-25"
+             *     ]
+             */
+            except: string[];
+            /**
+             * @description What the next occurrence is counted from.
+             * @enum {string}
+             */
+            from: "schedule" | "completion";
+            /**
+             * @description An RRULE of RFC 5545, without "RRULE:"; from FREQ=HOURLY to YEARLY.
+             * @example FREQ=MONTHLY;BYMONTHDAY=31
+             */
+            rule: string;
+            /**
+             * @description What becomes of a day that a month does not have (RFC 7529).
+             * @enum {string}
+             */
+            skip: "omit" | "backward" | "forward";
+        };
+        RecurrenceInput: {
+            /**
+             * @description Dates and local times that are left out.
+             * @example [
+             *       "2026-12-25"
+             *     ]
+             */
+            except?: string[] | null;
+            /**
+             * @description What the next occurrence is counted from.
+             * @default schedule
+             * @enum {string}
+             */
+            from: "schedule" | "completion";
+            /**
+             * @description An RRULE of RFC 5545, without "RRULE:"; from FREQ=HOURLY to YEARLY.
+             * @example FREQ=MONTHLY;BYMONTHDAY=31
+             */
+            rule: string;
+            /**
+             * @description What becomes of a day that a month does not have (RFC 7529).
+             * @default omit
+             * @enum {string}
+             */
+            skip: "omit" | "backward" | "forward";
+        };
+        RecurrencePreview: {
+            occurrences: {
+                /** Format: date-time */
+                instant: string;
+                local: string;
+                /** @description What is special about it: that clocks do not show it, or show it twice. */
+                note?: string;
+            }[];
+            /** @description The rule in English sentences, with what happens at the ends of months and to times that clocks do not show. */
+            text: string;
+        };
         Reminder: {
             /**
-             * @description The offset before the due date.
+             * @description The offset before the due date, after it if it is negative. 1d is the same time a day before, 24h exactly 24 hours before.
              * @example 0s
              * @example 30m
              * @example 24h
+             * @example 1d
+             * @example -1h
              */
             before: string;
             /** Format: date-time */
@@ -757,12 +1038,39 @@ export interface components {
             completed: boolean;
             /** Format: date-time */
             created_at: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description The instant at which it is due, in whichever form the due date was given; of a recurring task, that of its current occurrence.
+             */
             due_date: string | null;
+            /**
+             * @description A local time, as it was given: in time_zone, or wherever you are. Of a recurring task, where that starts.
+             * @example 2026-12-01T09:00
+             */
+            due_local: string | null;
+            /**
+             * Format: date
+             * @description A whole day, as it was given. It counts as all_day_at of your preferences.
+             */
+            due_on: string | null;
             /** Format: uuid */
             id: string;
+            /** @description The one after occurrence, if it is known. */
+            next_occurrence: string | null;
             notes: string;
+            /**
+             * @description The current occurrence: the latest that is due, unless it was completed or skipped, else the next. A local time, or a date for a due_on; null for a task that does not recur.
+             * @example 2026-12-01T09:00
+             */
+            occurrence: string | null;
+            /** @description How it comes again; null: it does not. */
+            recurrence: null | components["schemas"]["Recurrence"];
             reminders: components["schemas"]["Reminder"][];
+            /**
+             * @description The zone of the due date, as it was given.
+             * @example Europe/Paris
+             */
+            time_zone: string | null;
             title: string;
             /** Format: date-time */
             updated_at: string;
@@ -776,20 +1084,37 @@ export interface components {
             created_at?: unknown;
             /**
              * Format: date-time
-             * @description With an offset; null means none.
+             * @description An instant, with an offset; null means none. Beside due_local or due_on it is ignored by PUT and PATCH, and has to mean the same in a new task.
              */
             due_date?: string | null;
+            /**
+             * @description A local time, as clocks show it: in time_zone, or, without one, wherever you are. Then your preferences need a time_zone. A time that clocks skip is told as much later as they are changed; one that comes twice, the first time.
+             * @example 2026-12-01T09:00
+             * @example 2026-12-01T09:00:30
+             */
+            due_local?: string | null;
+            /**
+             * Format: date
+             * @description A whole day. It counts as all_day_at of your preferences.
+             */
+            due_on?: string | null;
             /**
              * Format: uuid
              * @description The task's own: 400 if it is another's, and for a new task.
              */
             id?: string | null;
+            next_occurrence?: unknown;
             notes?: string | null;
+            occurrence?: unknown;
+            /** @description How the task comes again. It needs due_local, due_on, or due_date with time_zone, which is where it starts: the first occurrence is the first match from there on. An edit of the due date, its zone or this begins a new series. */
+            recurrence?: null | components["schemas"]["RecurrenceInput"];
             /**
-             * @description Offsets before the due date; without it there is one, at the due date.
+             * @description Offsets before the due date: 30m, 24h, or 1d and 1w for the same time on an earlier day; -1h and -1d are after it. 366 days at most. Without it your default_reminders hold, or else one at the due date.
              * @example [
              *       "0s",
-             *       "30m"
+             *       "30m",
+             *       "1d",
+             *       "-1h"
              *     ]
              */
             reminders?: (string | {
@@ -798,6 +1123,12 @@ export interface components {
                 id?: unknown;
                 state?: unknown;
             })[] | null;
+            snoozed_until?: unknown;
+            /**
+             * @description The zone of the due date: an IANA name.
+             * @example Europe/Paris
+             */
+            time_zone?: string | null;
             title?: string | null;
             updated_at?: unknown;
             /** @description The user's own: 403 if it is another's. Duebell-User is the way to act for users. */
@@ -1051,10 +1382,16 @@ export interface operations {
     listNotifications: {
         parameters: {
             query?: {
-                /** @description Only what came after this notification; the nil UUID means everything. */
+                /** @description With the order asc: only what came after this notification; the nil UUID means everything. */
                 after?: string;
+                /** @description With order=desc: only what came before this notification, so the next page back. */
+                before?: string;
                 /** @description How many at most. */
                 limit?: number;
+                /** @description asc: the newest last. desc: the newest first. */
+                order?: "asc" | "desc";
+                /** @description Only what is in the inbox and unread, or only what is archived. Without it, the inbox, read or not: all that is not archived. */
+                state?: "unread" | "archived";
             };
             header?: {
                 /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
@@ -1065,7 +1402,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The first that came after the given one, or the newest. */
+            /** @description The first that came after the given one, the latest that came before it, or the newest. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1077,6 +1414,72 @@ export interface operations {
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    archiveNotification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The notification. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    unarchiveNotification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The notification. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -1115,6 +1518,110 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    markUnread: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The notification. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    countNotifications: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How many notifications are in the inbox, and how many of them are unread. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationCount"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    markAllRead: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uuid
+                     * @description The newest notification that the user has seen.
+                     */
+                    up_to: string;
+                };
+            };
+        };
+        responses: {
+            /** @description How many notifications are in the inbox, and how many of them are unread. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationCount"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     streamNotifications: {
         parameters: {
             query?: {
@@ -1136,7 +1643,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description An event start, with the id from which the stream goes on. After it, if the client asked to go on after an id that no notification can have, an event reset, whose data has a detail: the stream begins now. Then events named notification; the id is the notification's, the data the notification as in the list. Clients pass over events that they don't know. Comments in between keep the connection alive. Parameters that are not known are passed over. */
+            /** @description An event start, with the id from which the stream goes on. After it, if the client asked to go on after an id that no notification can have, an event reset, whose data has a detail: the stream begins now. Then events named notification; the id is the notification's, the data the notification as in the list. An event change, without an id, tells a change of state since the stream began; the data is the notification as it is now, or {"read_again": true} if there were too many changes to tell. Changes before the stream began are not told, so read what you show again whenever it has begun. Clients pass over events that they don't know. Comments in between keep the connection alive. Parameters that are not known are passed over. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1199,7 +1706,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A WebSocket; each text message is a notification as in the list. */
+            /** @description A WebSocket. A text message is a notification as in the list, or {"change": ...} with what an event change of the stream has as its data. */
             101: {
                 headers: {
                     [name: string]: unknown;
@@ -1395,6 +1902,68 @@ export interface operations {
             409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    previewRecurrence: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description How many times; 5 by default. */
+                    count?: number | null;
+                    /**
+                     * Format: date-time
+                     * @description An instant, with an offset; null means none. Beside due_local or due_on it is ignored by PUT and PATCH, and has to mean the same in a new task.
+                     */
+                    due_date?: string | null;
+                    /**
+                     * @description A local time, as clocks show it: in time_zone, or, without one, wherever you are. Then your preferences need a time_zone. A time that clocks skip is told as much later as they are changed; one that comes twice, the first time.
+                     * @example 2026-12-01T09:00
+                     * @example 2026-12-01T09:00:30
+                     */
+                    due_local?: string | null;
+                    /**
+                     * Format: date
+                     * @description A whole day. It counts as all_day_at of your preferences.
+                     */
+                    due_on?: string | null;
+                    recurrence: components["schemas"]["RecurrenceInput"];
+                    /**
+                     * @description The zone of the due date: an IANA name.
+                     * @example Europe/Paris
+                     */
+                    time_zone?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description The times. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecurrencePreview"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            /** @description Too many requests; or too many bytes of answers are kept for your Idempotency-Keys. Retry-After says when to try again. */
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -1877,6 +2446,59 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    completeTask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+                /** @description Change it only if this is still its ETag, sent as it came, quotes included; or one of several. 412 if it is not, and for weak tags (W/), which never match; 400 for what is no list of entity tags. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description The occurrence that is meant, as the task or a notification names it. A recurring task needs it.
+                     * @example 2026-12-01T09:00
+                     */
+                    occurrence?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description The task as it is now. */
+            200: {
+                headers: {
+                    /** @description The task's version, for If-Match. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            /** @description A ceiling on what one user may have is met: tasks, reminders in one minute, or reminders that wait to be told soon. The detail names it, says how much is used, and what to do. */
+            409: components["responses"]["Problem"];
+            412: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     listDeliveries: {
         parameters: {
             query?: never;
@@ -1905,6 +2527,96 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    listOccurrences: {
+        parameters: {
+            query?: {
+                /** @description Only those that were due earlier. */
+                before?: string;
+                limit?: number;
+            };
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The history. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OccurrenceList"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    skipOccurrence: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+                /** @description Change it only if this is still its ETag, sent as it came, quotes included; or one of several. 412 if it is not, and for weak tags (W/), which never match; 400 for what is no list of entity tags. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description The occurrence that is meant, as the task or a notification names it. A recurring task needs it.
+                     * @example 2026-12-01T09:00
+                     */
+                    occurrence?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description The task as it is now. */
+            200: {
+                headers: {
+                    /** @description The task's version, for If-Match. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            /** @description A ceiling on what one user may have is met: tasks, reminders in one minute, or reminders that wait to be told soon. The detail names it, says how much is used, and what to do. */
+            409: components["responses"]["Problem"];
+            412: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];

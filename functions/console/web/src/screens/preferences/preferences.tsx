@@ -220,7 +220,7 @@ function Webhook({ value, save }: Part) {
 }
 
 function Place({ value, save }: Part) {
-  const [zone, setZone] = useState(value.time_zone)
+  const [zone, setZone] = useState(value.time_zone ?? "")
   const [look, setLook] = useState<Theme>(theme())
   const text = t().preferences
   const spoken = Object.fromEntries(Object.entries(languages).map(([tag, texts]) => [tag, texts.name]))
@@ -236,7 +236,7 @@ function Place({ value, save }: Part) {
           {(ids) => <input {...ids} name="zone" list="zones" required value={zone} onInput={(e) => setZone(e.currentTarget.value)} />}
         </Field>
         <datalist id="zones">{Intl.supportedValuesOf("timeZone").map((name) => <option key={name} value={name} />)}</datalist>
-        <Button type="submit" disabled={zone.trim() === value.time_zone}>{t().save}</Button>
+        <Button type="submit" disabled={zone.trim() === (value.time_zone ?? "")}>{t().save}</Button>
       </form>
       <div class="bar">
         <Choice label={text.messages} value={document.documentElement.lang} options={spoken} onChange={setLanguage} />
