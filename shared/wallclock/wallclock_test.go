@@ -154,7 +154,7 @@ func offsetAt(t time.Time, location *time.Location) int {
 }
 
 // Around each change of each zone, every wall-clock time is the first instant at which clocks
-// show it, and what no clock shows is as far from midnight as it would be by the offset before.
+// show it. What no clock shows is the instant that it would be by the offset before the change.
 // The oracle walks through the instants and looks at the clock.
 func TestInAroundEveryChange(t *testing.T) {
 	if testing.Short() {
