@@ -224,7 +224,7 @@ func TestClocks(t *testing.T) {
 func TestYearOfHalfPastTwo(t *testing.T) {
 	start := in(t, "America/New_York", "2026-01-01T02:30")
 	s := series(t, recurrence.Definition{Rule: "FREQ=DAILY"}, start)
-	list := s.Between(start.Local.In(start.Zone), time.Date(2027, 1, 1, 0, 0, 0, 0, start.Zone), 1000)
+	list := between(s, start.Local.In(start.Zone), time.Date(2027, 1, 1, 0, 0, 0, 0, start.Zone), 1000)
 	if len(list) != 365 {
 		t.Errorf("%d occurrences", len(list))
 	}
@@ -243,4 +243,15 @@ func TestYearOfHalfPastTwo(t *testing.T) {
 	if moved != 1 {
 		t.Errorf("%d are moved", moved)
 	}
+}
+
+// between returns the occurrences whose instants are not before from, and before to, in their
+// order: the first most of them.
+func between(s *recurrence.Series, from, to time.Time, most int) (list []recurrence.Occurrence) {
+	o, ok := s.Next(from.Add(-time.Nanosecond))
+	for ok && o.Instant.Before(to) && len(list) < most {
+		list = append(list, o)
+		o, ok = s.After(o)
+	}
+	return list
 }

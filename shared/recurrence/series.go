@@ -13,10 +13,13 @@
 // written out, and a series ends 400 years after its start. A
 // fuzz test holds it to that.
 //
-// This is why the expansion is our own. github.com/teambition/rrule-go v1.8.2 never comes back from
-// FREQ=HOURLY;INTERVAL=24;BYHOUR=5 with a start at 09:00, panics at FREQ=MONTHLY;BYDAY=53MO, needs
-// more than 600 MB for a yearly rule with every BYHOUR, BYMINUTE and BYSECOND, takes all days of a week
-// for BYWEEKNO where RFC 5545 takes the start's, and has no SKIP. None of it can be mended from outside.
+// This is why the expansion is our own. None of what follows of github.com/teambition/rrule-go
+// v1.8.2 can be mended from outside:
+//   - It never comes back from FREQ=HOURLY;INTERVAL=24;BYHOUR=5 with a start at 09:00.
+//   - It panics at FREQ=MONTHLY;BYDAY=53MO.
+//   - It needs more than 600 MB for a yearly rule with every BYHOUR, BYMINUTE and BYSECOND.
+//   - For BYWEEKNO it takes all days of a week, where RFC 5545 takes the start's.
+//   - It has no SKIP.
 package recurrence
 
 import (
@@ -261,18 +264,6 @@ func (s *Series) Latest(t time.Time) (o Occurrence, ok bool) {
 		}
 	}
 	return o, true
-}
-
-// Between returns the occurrences whose instants are not before from, and before to, in their
-// order: the first most of them.
-func (s *Series) Between(from, to time.Time, most int) []Occurrence {
-	var list []Occurrence
-	o, ok := s.Next(from.Add(-time.Nanosecond))
-	for ok && o.Instant.Before(to) && len(list) < most {
-		list = append(list, o)
-		o, ok = s.After(o)
-	}
-	return list
 }
 
 // firstLocal returns the first time of the series that is not before t, on the day last or
