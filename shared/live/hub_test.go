@@ -177,8 +177,8 @@ func open(t *testing.T, h *Hub, user string, after *uuid.UUID) *Client {
 	return c
 }
 
-// take returns the Seqs of what comes until nothing has come for a while.
-func take(t *testing.T, c *Client, quiet time.Duration) (seqs []int64) {
+// gather hands over what comes until nothing has come for a while.
+func gather(t *testing.T, c *Client, quiet time.Duration, add func(News)) {
 	t.Helper()
 	for {
 		select {
@@ -187,13 +187,22 @@ func take(t *testing.T, c *Client, quiet time.Duration) (seqs []int64) {
 			if err != nil {
 				t.Error(err)
 			}
-			for _, n := range news.Came {
-				seqs = append(seqs, n.Seq)
-			}
+			add(news)
 		case <-time.After(quiet):
-			return seqs
+			return
 		}
 	}
+}
+
+// take returns the Seqs of what comes until nothing has come for a while.
+func take(t *testing.T, c *Client, quiet time.Duration) (seqs []int64) {
+	t.Helper()
+	gather(t, c, quiet, func(news News) {
+		for _, n := range news.Came {
+			seqs = append(seqs, n.Seq)
+		}
+	})
+	return seqs
 }
 
 func from(first, last int) (seqs []int64) {
@@ -457,23 +466,15 @@ func TestSlowClient(t *testing.T) {
 // often the client is to read again.
 func takeChanges(t *testing.T, c *Client, quiet time.Duration) (seqs []int64, readAgain int) {
 	t.Helper()
-	for {
-		select {
-		case <-c.Ready():
-			news, err := c.Take(t.Context())
-			if err != nil {
-				t.Error(err)
-			}
-			for _, n := range news.Changed {
-				seqs = append(seqs, n.Seq)
-			}
-			if news.ReadAgain {
-				readAgain++
-			}
-		case <-time.After(quiet):
-			return seqs, readAgain
+	gather(t, c, quiet, func(news News) {
+		for _, n := range news.Changed {
+			seqs = append(seqs, n.Seq)
 		}
-	}
+		if news.ReadAgain {
+			readAgain++
+		}
+	})
+	return seqs, readAgain
 }
 
 // Clients are told the changes since they were opened, each once, whether or not there was a
