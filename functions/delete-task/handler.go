@@ -28,11 +28,7 @@ type response struct {
 }
 
 func (h handler) delete(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.SignIn.User(r)
-	if err != nil {
-		return err
-	}
-	id, err := web.PathUUID(r, "task_id")
+	user, id, err := api.UserAndID(h.SignIn, r, "task_id")
 	if err != nil {
 		return err
 	}

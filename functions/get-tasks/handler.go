@@ -104,11 +104,7 @@ func readFilter(r *http.Request) (f store.Filter, err error) {
 }
 
 func (h handler) get(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.signIn.User(r)
-	if err != nil {
-		return err
-	}
-	id, err := web.PathUUID(r, "task_id")
+	user, id, err := api.UserAndID(h.signIn, r, "task_id")
 	if err != nil {
 		return err
 	}
@@ -141,11 +137,7 @@ type delivery struct {
 }
 
 func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.signIn.User(r)
-	if err != nil {
-		return err
-	}
-	id, err := web.PathUUID(r, "task_id")
+	user, id, err := api.UserAndID(h.signIn, r, "task_id")
 	if err != nil {
 		return err
 	}

@@ -27,11 +27,7 @@ type settled struct {
 
 // occurrences answers what has become of a task's occurrences, the newest first.
 func (h handler) occurrences(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.signIn.User(r)
-	if err != nil {
-		return err
-	}
-	id, err := web.PathUUID(r, "task_id")
+	user, id, err := api.UserAndID(h.signIn, r, "task_id")
 	if err != nil {
 		return err
 	}

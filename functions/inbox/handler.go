@@ -196,11 +196,7 @@ func (h handler) answerCount(w http.ResponseWriter, r *http.Request, userID stri
 // already, and answers the notification as it is then.
 func (h handler) change(c store.InboxChange) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		user, err := h.signIn.User(r)
-		if err != nil {
-			return err
-		}
-		id, err := web.PathUUID(r, "id")
+		user, id, err := api.UserAndID(h.signIn, r, "id")
 		if err != nil {
 			return err
 		}

@@ -19,11 +19,7 @@ var errOnce = errors.New("the task does not recur")
 // nothing changes then. A task that does not recur is completed as a whole.
 func (h handler) closer(to task.Settled) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		user, err := h.SignIn.User(r)
-		if err != nil {
-			return err
-		}
-		id, err := web.PathUUID(r, "task_id")
+		user, id, err := api.UserAndID(h.SignIn, r, "task_id")
 		if err != nil {
 			return err
 		}

@@ -35,11 +35,7 @@ func New(cfg changes.Config) (*function.Function, error) {
 }
 
 func (h handler) update(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.SignIn.User(r)
-	if err != nil {
-		return err
-	}
-	id, err := web.PathUUID(r, "task_id")
+	user, id, err := api.UserAndID(h.SignIn, r, "task_id")
 	if err != nil {
 		return err
 	}

@@ -447,6 +447,15 @@ func IdempotencyKey(r *http.Request, userID string, asked any) (*store.Idempoten
 
 const maxKey = 255
 
+// UserAndID returns who makes a request, and the id that its path has in a segment. Who is not
+// signed in learns nothing of the id.
+func UserAndID(signIn *auth.Verifier, r *http.Request, segment string) (user auth.User, id uuid.UUID, err error) {
+	if user, err = signIn.User(r); err == nil {
+		id, err = web.PathUUID(r, segment)
+	}
+	return user, id, err
+}
+
 // Owner is a signed-in user as the store records them: with the address that
 // their issuer has verified, if there is one to write to.
 func Owner(u auth.User) store.User {
