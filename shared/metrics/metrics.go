@@ -195,6 +195,7 @@ type Work string
 const (
 	WorkFire     Work = "fire"
 	WorkSchedule Work = "schedule"
+	WorkMove     Work = "move"
 )
 
 // SweepOutcome counts what came of a sweep's work.

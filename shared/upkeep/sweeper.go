@@ -184,6 +184,7 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	}
 	metrics.SweepOutcome(metrics.WorkSchedule, "scheduled", sum.Scheduled)
 	metrics.SweepOutcome(metrics.WorkSchedule, "pending", sum.Pending)
+	metrics.SweepOutcome(metrics.WorkMove, "moved", sum.Moved)
 	return sum
 }
 

@@ -44,7 +44,11 @@ func once(due time.Time) string {
 }
 
 func daily(due time.Time) string {
-	return fmt.Sprintf(`{"title":"benchmark","due_local":%q,"time_zone":"UTC","recurrence":{"rule":"FREQ=DAILY"}}`, due.UTC().Format("2006-01-02T15:04:05"))
+	return fmt.Sprintf(`{"title":"benchmark",%s}`, dailyFrom(due))
+}
+
+func dailyFrom(due time.Time) string {
+	return fmt.Sprintf(`"due_local":%q,"time_zone":"UTC","recurrence":{"rule":"FREQ=DAILY"}`, due.UTC().Format("2006-01-02T15:04:05"))
 }
 
 // create creates a task and returns its reminder's state.
@@ -71,15 +75,24 @@ func (w *world) create(ctx context.Context, url, body string) (state string, err
 	return task.Reminders[0].State, nil
 }
 
-// imports imports n tasks as lines of JSON, and fails unless all are scheduled.
+// imports imports n tasks that are due once as lines of JSON, and fails unless all are scheduled.
 func (w *world) imports(ctx context.Context, n int, at func(i int) time.Time) (time.Duration, error) {
+	return w.importAs(ctx, n, func(i int) string { return fmt.Sprintf(`"due_date":%q`, at(i).UTC().Format(time.RFC3339Nano)) })
+}
+
+// importsDaily does the same with tasks that come each day.
+func (w *world) importsDaily(ctx context.Context, n int, at func(i int) time.Time) (time.Duration, error) {
+	return w.importAs(ctx, n, func(i int) string { return dailyFrom(at(i)) })
+}
+
+func (w *world) importAs(ctx context.Context, n int, due func(i int) string) (time.Duration, error) {
 	began := time.Now()
 	for first := 0; first < n; first += 100_000 {
 		reader, writer := io.Pipe()
 		go func() {
 			out := bufio.NewWriterSize(writer, 64<<10)
 			for i := first; i < min(first+100_000, n); i++ {
-				fmt.Fprintf(out, `{"title":"%d","due_date":%q,"channels":["in_app"]}`+"\n", i, at(i).UTC().Format(time.RFC3339Nano))
+				fmt.Fprintf(out, `{"title":"%d",%s,"channels":["in_app"]}`+"\n", i, due(i))
 			}
 			writer.CloseWithError(out.Flush())
 		}()
@@ -249,9 +262,9 @@ func (w *world) contenders() []contender {
 
 // race has each contender bring n reminders, which it is given a while before the
 // first is due.
-func (w *world) race(ctx context.Context, f figures, what string, n int, every time.Duration, result func(name string, late []float64)) error {
+func (w *world) race(ctx context.Context, f figures, contenders []contender, what string, n int, every time.Duration, result func(name string, late []float64)) error {
 	var measure []func(context.Context) error
-	for _, c := range w.contenders() {
+	for _, c := range contenders {
 		measure = append(measure, func(ctx context.Context) error {
 			first := time.Now().Add(w.Lead).Truncate(time.Second)
 			at := func(i int) time.Time { return first.Add(time.Duration(i) * every) }
@@ -280,7 +293,7 @@ func (w *world) race(ctx context.Context, f figures, what string, n int, every t
 }
 
 func (w *world) spikes(ctx context.Context, f figures) error {
-	err := w.race(ctx, f, "spike", w.Spike, 0, func(name string, late []float64) { f.add(name+"spike_s", quantile(late, 1)) })
+	err := w.race(ctx, f, append(w.contenders(), contender{"recurring_", w.importsDaily, w.arrivals}), "spike", w.Spike, 0, func(name string, late []float64) { f.add(name+"spike_s", quantile(late, 1)) })
 	if err != nil {
 		return err
 	}
@@ -288,7 +301,7 @@ func (w *world) spikes(ctx context.Context, f figures) error {
 }
 
 func (w *world) spreads(ctx context.Context, f figures) error {
-	return w.race(ctx, f, "spread", w.Spread, time.Millisecond, func(name string, late []float64) {
+	return w.race(ctx, f, w.contenders(), "spread", w.Spread, time.Millisecond, func(name string, late []float64) {
 		f.add(name+"spread_p50_ms", quantile(late, 0.5)*1000)
 		f.add(name+"spread_p99_ms", quantile(late, 0.99)*1000)
 	})

@@ -80,6 +80,7 @@ var rows = []struct{ name, what string }{
 	{"raw_dapr_spike_s", "Dapr alone: the same second, until the last call"},
 	{"river_spike_s", "River: the same, until the last row is committed"},
 	{"spike_s", "Duebell: the same, until the last inbox has it"},
+	{"recurring_spike_s", "... of recurring tasks, each armed for its next occurrence"},
 	{"raw_dapr_spread_p50_ms", "Dapr alone: 1,000 a second, half are called within"},
 	{"raw_dapr_spread_p99_ms", "... 99 of 100 within"},
 	{"river_spread_p50_ms", "River: the same, half are committed within"},
@@ -106,10 +107,12 @@ var ratios = []struct {
 	goal              float64
 }{
 	{"creates / Dapr alone, 64 at a time", "create_per_s", "raw_dapr_schedule_64_per_s", true, 0.6},
+	{"creates: due once / recurring", "create_per_s", "create_recurring_per_s", false, 1.2},
 	{"import within the horizon / Dapr at its best", "import_near_per_s", "raw_dapr_schedule_per_s", true, 0.85},
 	{"import within the horizon / the loop", "import_near_per_s", "sequential_import_per_s", true, 8},
 	{"import beyond the horizon / River's inserts", "import_far_per_s", "river_insert_per_s", true, 0.5},
 	{"the same second: Duebell / River", "spike_s", "river_spike_s", false, 1},
+	{"the same second: recurring / due once", "recurring_spike_s", "spike_s", false, 1.3},
 	{"the same second: Duebell / Dapr alone", "spike_s", "raw_dapr_spike_s", false, 1},
 	{"1,000 a second, 99 of 100: Duebell / Dapr alone", "spread_p99_ms", "raw_dapr_spread_p99_ms", false, 1.5},
 	{"scheduler's memory, a million pending / idle", "scheduler_rss_mb_1m_pending", "scheduler_rss_mb_idle", false, 1.2},
