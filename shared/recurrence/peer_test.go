@@ -166,8 +166,12 @@ func (r random) question() question {
 			start = start.AddDays(1)
 		}
 	}
-	if start.In(location).In(location).Format("15:04") != start.UTC().Format("15:04") {
-		start = start.Midnight().Add(12 * time.Hour) // the peer takes no start that does not exist
+	exists := func(t wallclock.Time) bool { return wallclock.At(t.In(location), location) == t }
+	if !exists(start) { // the peer takes no such start
+		start = start.Midnight().Add(12 * time.Hour)
+		if !exists(start) { // a whole day that was skipped
+			start = start.AddDays(1)
+		}
 	}
 	q.Start = start.UTC().Format("2006-01-02T15:04:05")
 
@@ -311,6 +315,11 @@ var differences = []struct {
 	}},
 	{"of several days of the month or times of day, the peer does not move all", func(q question, _ []recurrence.Occurrence, _ answer, _ *time.Location) bool {
 		return q.skip != recurrence.Omit && several.MatchString(q.own)
+	}},
+	{"a day that the month lacks, the peer does not always move to the last day before it", func(q question, own []recurrence.Occurrence, peer answer, _ *time.Location) bool {
+		return q.skip == recurrence.Backward && slices.ContainsFunc(own, func(o recurrence.Occurrence) bool {
+			return o.Local.AddDays(1).UTC().Day() == 1 && !slices.ContainsFunc(peer.Found, func(f found) bool { return o.Local.UTC().Format("2006-01-02T15:04:05") == f.Local })
+		})
 	}},
 }
 
