@@ -316,6 +316,9 @@ var differences = []struct {
 	{"of several days of the month or times of day, the peer does not move all", func(q question, _ []recurrence.Occurrence, _ answer, _ *time.Location) bool {
 		return q.skip != recurrence.Omit && several.MatchString(q.own)
 	}},
+	{"a day counted from the month's end that the month lacks, the peer takes for its last day", func(q question, _ []recurrence.Occurrence, _ answer, _ *time.Location) bool {
+		return q.skip != recurrence.Omit && fromEnd.MatchString(q.own)
+	}},
 	{"a day that the month lacks, the peer does not always move to the last day before it", func(q question, own []recurrence.Occurrence, peer answer, _ *time.Location) bool {
 		return q.skip == recurrence.Backward && slices.ContainsFunc(own, func(o recurrence.Occurrence) bool {
 			return o.Local.AddDays(1).UTC().Day() == 1 && !slices.ContainsFunc(peer.Found, func(f found) bool { return o.Local.UTC().Format("2006-01-02T15:04:05") == f.Local })
@@ -328,6 +331,7 @@ var (
 	lacking  = regexp.MustCompile(`BYDAY=[^;]*(53|5)[A-Z]{2}`)
 	setPos   = regexp.MustCompile(`;(BYSETPOS|COUNT|UNTIL)=[^;]*`)
 	numbered = regexp.MustCompile(`BYDAY=[^;]*[0-9]`)
+	fromEnd  = regexp.MustCompile(`BYMONTHDAY=[^;]*-(29|30|31)`)
 	several  = regexp.MustCompile(`BY(MONTHDAY|HOUR|MINUTE|SECOND)=[^;]*,`)
 )
 
