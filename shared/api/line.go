@@ -8,7 +8,7 @@ import (
 )
 
 // Line is a task as it is written into a file, which import takes again. What has its default
-// is left out, but for the reminders.
+// is left out, but for the reminders and what is in a recurrence.
 type Line struct {
 	Title      string          `json:"title"`
 	Notes      string          `json:"notes,omitempty"`

@@ -57,12 +57,12 @@ create table verification_refusals (
 alter table deliveries
     alter column reminder_id drop not null,
     alter column task_id drop not null,
-    add constraint reminder_has_a_task check ((reminder_id is null) = (task_id is null));
+    add constraint reminder_has_a_task check ((reminder_id is null) = (task_id is null)) not valid; -- true of all rows: none is read while the table is locked
 
 -- What is not sent because its address is not verified, or is suppressed.
 alter table deliveries drop constraint deliveries_state_check;
 alter table deliveries add constraint deliveries_state_check
-    check (state in ('planned', 'sending', 'sent', 'failed', 'exhausted', 'cancelled', 'unknown', 'unverified', 'suppressed'));
+    check (state in ('planned', 'sending', 'sent', 'failed', 'exhausted', 'cancelled', 'unknown', 'unverified', 'suppressed')) not valid;
 
 -- A notification may be about something else than a task.
 alter table notifications alter column task_id drop not null;

@@ -29,7 +29,7 @@ create index suppressions_lifted on suppressions (lifted_at) where lifted_at is 
 -- What is not sent because its address is suppressed, or is not verified.
 alter table deliveries drop constraint deliveries_state_check;
 alter table deliveries add constraint deliveries_state_check
-    check (state in ('planned', 'sending', 'sent', 'failed', 'exhausted', 'cancelled', 'unknown', 'unverified', 'suppressed'));
+    check (state in ('planned', 'sending', 'sent', 'failed', 'exhausted', 'cancelled', 'unknown', 'unverified', 'suppressed')) not valid;
 
 -- +goose Down
 update deliveries set state = 'failed' where state = 'suppressed';

@@ -3,9 +3,10 @@
 -- What a delivery's provider has said about it since it was sent. The worst counts, in whatever
 -- order reports come.
 alter table deliveries
-    add column report      text check (report in ('delivered', 'bounced', 'complained')),
-    add column reported_at timestamptz;
-alter table deliveries add constraint report_has_a_time check ((report is null) = (reported_at is null));
+    add column report      text,
+    add column reported_at timestamptz,
+    add constraint deliveries_report_check check (report in ('delivered', 'bounced', 'complained')) not valid, -- no row is read while the table is locked
+    add constraint report_has_a_time check ((report is null) = (reported_at is null)) not valid;
 
 -- The reports that were taken, so that each counts once. Those about a delivery go when
 -- the delivery would be gone, too. The others, about an address alone, stay for good.
