@@ -142,7 +142,8 @@ func newHome(say func(string)) (home, *lock.File, error) {
 	return h, held, err
 }
 
-// cgroups returns the controllers' folders: one for each on cgroup v1, the one on v2.
+// cgroups returns the folders below which groups are: one for each controller on cgroup v1, and that of v2 where
+// it is there, too.
 func cgroups() ([]string, error) {
 	const root = "/sys/fs/cgroup"
 	if _, err := os.Stat(root + "/cgroup.controllers"); err == nil {
@@ -152,7 +153,7 @@ func cgroups() ([]string, error) {
 	var found []string
 	for _, e := range entries {
 		path := filepath.Join(root, e.Name())
-		if _, err := os.Stat(filepath.Join(path, "cgroup.procs")); err == nil && e.IsDir() && e.Name() != "unified" {
+		if _, err := os.Stat(filepath.Join(path, "cgroup.procs")); err == nil && e.IsDir() {
 			found = append(found, path)
 		}
 	}
@@ -169,6 +170,9 @@ func (h home) makeCgroups() error {
 		return err
 	}
 	for _, c := range controllers {
+		if filepath.Base(c) == "unified" { // v2 beside v1 has no controllers: who runs the containers makes groups there
+			continue
+		}
 		group := filepath.Join(c, h.name())
 		if err := os.MkdirAll(group, 0o755); err != nil {
 			return err
