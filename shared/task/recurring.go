@@ -375,6 +375,12 @@ func Close(t Task, local wallclock.Time, c Clock, now time.Time) (Task, error) {
 		if r.State != Armed || r.Removed || r.Occurrence == nil || t.at(*r.Occurrence, c).Compare(done) > 0 {
 			continue
 		}
+		if r.Besides() {
+			if *r.Occurrence == done.Local {
+				r.State = Cancelled
+			}
+			continue
+		}
 		if o, ok := t.ahead(s, r.Before, c, now, &done); ok {
 			r.waitFor(t.Draft, o, c)
 		} else {
@@ -396,6 +402,8 @@ func (t Task) closeOpen(s *recurrence.Series, done recurrence.Occurrence, c Cloc
 		r := &t.Reminders[i]
 		switch {
 		case r.Removed:
+		case r.Besides():
+			r.State = Cancelled
 		case t.fireAtOccurrence(next, r.Before, c).After(now):
 			r.waitFor(t.Draft, next, c)
 		default:
@@ -414,6 +422,24 @@ func (t Task) end() Task {
 		}
 	}
 	return t
+}
+
+// CheckOccurrence reports that a recurring task has no such occurrence, and which is the current one. The
+// error is a fault with code invalid.
+func (t Task) CheckOccurrence(local wallclock.Time, now time.Time) error {
+	current, _ := t.Current(t.Clock, now)
+	if current == nil {
+		return fault.Invalid("the task has no occurrence that is open")
+	}
+	if local == current.Local {
+		return nil
+	}
+	if s, err := t.Occurrences(t.Clock); err == nil && !t.FromCompletion() {
+		if _, ok := s.At(local); ok {
+			return nil
+		}
+	}
+	return fault.Invalid("the task has no occurrence %q; the current one is %q", t.Show(local), t.Show(current.Local))
 }
 
 // Show writes an occurrence as the API has it: a local time, or a date if the task is all day.
