@@ -34,12 +34,8 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 	"recurrence_skip":   func(d *task.Draft, cell string) error { repeat(d).Skip = recurrence.Skip(cell); return nil },
 	"recurrence_from":   func(d *task.Draft, cell string) error { repeat(d).From = recurrence.From(cell); return nil },
 	"recurrence_except": func(d *task.Draft, cell string) error { repeat(d).Except = several(cell); return nil },
-	"completed": func(d *task.Draft, cell string) (err error) {
-		if d.Completed, err = strconv.ParseBool(strings.ToLower(cell)); err != nil {
-			return fault.Invalid("must be true or false, not %.40q", cell)
-		}
-		return nil
-	},
+	"completed":         func(d *task.Draft, cell string) error { return readBool(&d.Completed, cell) },
+	"urgent":            func(d *task.Draft, cell string) error { return readBool(&d.Urgent, cell) },
 	"reminders": func(d *task.Draft, cell string) error {
 		d.Before = []task.Offset{}
 		if cell == "none" {
@@ -63,7 +59,7 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 }
 
 // columnOrder is how they are told to people.
-const columnOrder = "title, notes, due_date, due_local, due_on, time_zone, recurrence, recurrence_skip, recurrence_from, recurrence_except, reminders, completed, channels"
+const columnOrder = "title, notes, due_date, due_local, due_on, time_zone, recurrence, recurrence_skip, recurrence_from, recurrence_except, reminders, completed, channels, urgent"
 
 // repeat is a draft's recurrence, which its cells fill.
 func repeat(d *task.Draft) *recurrence.Definition {
@@ -81,6 +77,14 @@ func readDue(d *task.Draft, form task.Form, cell string, parse func(string) (wal
 	d.Due.Form = form
 	d.Due.Local, err = parse(cell)
 	return err
+}
+
+// readBool reads whether something is so.
+func readBool(into *bool, cell string) (err error) {
+	if *into, err = strconv.ParseBool(strings.ToLower(cell)); err != nil {
+		return fault.Invalid("must be true or false, not %.40q", cell)
+	}
+	return nil
 }
 
 // several are the values of a cell that holds more than one.

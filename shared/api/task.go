@@ -43,6 +43,7 @@ type Task struct {
 	NextOccurrence *string         `json:"next_occurrence"` // the one after that, if it is known
 	Completed      bool            `json:"completed"`
 	Channels       *[]task.Channel `json:"channels"` // null: the preferences decide
+	Urgent         bool            `json:"urgent"`   // told at once, in quiet hours too
 	CreatedAt      time.Time       `json:"created_at"`
 	UpdatedAt      time.Time       `json:"updated_at"`
 	Version        int64           `json:"version"`
@@ -75,7 +76,7 @@ type Reminder struct {
 // Dapr, see [task.Horizon].
 func NewTask(t task.Task, expected time.Time) Task {
 	out := Task{
-		ID: t.ID, UserID: t.UserID, Title: t.Title, Notes: t.Notes, DueDate: t.DueDate, Completed: t.Completed,
+		ID: t.ID, UserID: t.UserID, Title: t.Title, Notes: t.Notes, DueDate: t.DueDate, Completed: t.Completed, Urgent: t.Urgent,
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, Version: t.Version,
 		Reminders: make([]Reminder, 0, len(t.Reminders)),
 	}
@@ -128,6 +129,7 @@ type TaskInput struct {
 	Reminders  web.Optional[[]offset]        `json:"reminders"`
 	Completed  web.Optional[bool]            `json:"completed"`
 	Channels   web.Optional[[]task.Channel]  `json:"channels"`
+	Urgent     web.Optional[bool]            `json:"urgent"`
 
 	ID        jsontext.Value `json:"id"`
 	UserID    *string        `json:"user_id"`
@@ -195,6 +197,9 @@ func (in TaskInput) into(d *task.Draft) error {
 	}
 	if in.Completed.Present {
 		d.Completed = in.Completed.Value
+	}
+	if in.Urgent.Present {
+		d.Urgent = in.Urgent.Value
 	}
 	if err := in.dueInto(d); err != nil {
 		return err
@@ -425,7 +430,8 @@ func Asked(d task.Draft) any {
 		Before       []any
 		Due          task.Due               `json:",omitzero"`
 		Recurrence   *recurrence.Definition `json:",omitzero"`
-	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due, d.Recurrence}
+		Urgent       bool                   `json:",omitzero"`
+	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due, d.Recurrence, d.Urgent}
 }
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for

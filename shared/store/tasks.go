@@ -59,7 +59,7 @@ func (s *Store) UpdateAddress(ctx context.Context, u User) (onRecord bool, err e
 var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
 
 const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed, t.channels, t.version, t.created_at, t.updated_at,
-	t.due_local, t.due_all_day, coalesce(t.time_zone, ''), t.recurrence::text, t.series, t.through, t.open_occurrence, t.occurrence_number`
+	t.due_local, t.due_all_day, coalesce(t.time_zone, ''), t.recurrence::text, t.series, t.through, t.open_occurrence, t.occurrence_number, t.urgent`
 
 // taskRow is a row of taskColumns.
 type taskRow struct {
@@ -72,7 +72,7 @@ type taskRow struct {
 func (r *taskRow) fields() []any {
 	return []any{
 		&r.ID, &r.UserID, &r.Title, &r.Notes, &r.DueDate, &r.Completed, &r.Channels, &r.Version, &r.CreatedAt, &r.UpdatedAt,
-		&r.local, &r.allDay, &r.Due.Zone, &r.recurrence, &r.Progress.Series, &r.through, &r.open, &r.Progress.Number,
+		&r.local, &r.allDay, &r.Due.Zone, &r.recurrence, &r.Progress.Series, &r.through, &r.open, &r.Progress.Number, &r.Urgent,
 	}
 }
 
@@ -284,11 +284,16 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Tim
 	if _, err := tx.tx.Exec(ctx, `
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8,
 			due_local = $9, due_all_day = $10, time_zone = nullif($11, ''),
-			recurrence = $12::text::jsonb, series = $13, through = $14, open_occurrence = $15, occurrence_number = $16
+			recurrence = $12::text::jsonb, series = $13, through = $14, open_occurrence = $15, occurrence_number = $16, urgent = $17
 		where id = $1`,
 		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt, pgLocal(t.Due), t.Due.Form == task.ByDay, t.Due.Zone,
-		pgRecurrence(t.Recurrence), t.Progress.Series, pgOccurrence(t.Progress.Through), pgOccurrence(t.Progress.Open), t.Progress.Number); err != nil {
+		pgRecurrence(t.Recurrence), t.Progress.Series, pgOccurrence(t.Progress.Through), pgOccurrence(t.Progress.Open), t.Progress.Number, t.Urgent); err != nil {
 		return Leftovers{}, err
+	}
+	if t.Urgent && !before.Urgent {
+		if err := tx.judgeHeldAgain(ctx, `task_id = $1`, t.ID); err != nil {
+			return Leftovers{}, err
+		}
 	}
 	if ids := outOfForce(before.Reminders, t.Reminders); len(ids) > 0 {
 		if left, err = tx.recordLeftovers(ctx, `id = any($1)`, ids); err != nil {
@@ -389,19 +394,22 @@ const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.compl
 // the dead letters of that and of what was given up before.
 func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
 	return tx.cancel(ctx, `
-		select d.id from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
+		select d.id, case when t.deleted_at is not null then 'deleted' when t.completed then 'completed' else coalesce((
+				select o.state from occurrences o where o.task_id = t.id and o.series = d.series and o.occurrence = d.occurrence and o.state in ('completed', 'skipped')
+			), 'moved') end as reason
+		from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
 		where d.task_id = $1 and `+isOpenOrGivenUp+` and `+notWanted, taskID)
 }
 
 // isOpenOrGivenUp says of a delivery d that it was neither sent nor refused for good.
 const isOpenOrGivenUp = `d.state in ('planned', 'sending', 'unknown', 'exhausted')`
 
-// cancel cancels those of the chosen deliveries d that are unsent, and resolves the dead
-// letters of them all.
+// cancel cancels those of the chosen deliveries d that are unsent, for the reason chosen with each, and
+// resolves the dead letters of them all.
 func (tx Tx) cancel(ctx context.Context, chosen string, args ...any) error {
 	_, err := tx.tx.Exec(ctx, `
 		with chosen as materialized (`+chosen+` order by d.id for update of d), cancelled as (
-			update deliveries d set state = 'cancelled', next_attempt_at = null, finished_at = now()
+			update deliveries d set state = 'cancelled', reason = chosen.reason, next_attempt_at = null, finished_at = now()
 			from chosen where d.id = chosen.id and d.state <> 'exhausted'
 		)
 		update dead_letters l set state = 'resolved', updated_at = now()

@@ -46,6 +46,7 @@ type Draft struct {
 	Recurrence *recurrence.Definition
 	Completed  bool
 	Channels   []Channel // nil: the user's preferences decide
+	Urgent     bool      // it is told at once, in its user's quiet hours too
 	// Before are the reminders, as offsets before the due date. nil: the user's preferences
 	// decide, once, when the task is stored.
 	Before []Offset
