@@ -7,7 +7,9 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/api/openapi"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
@@ -135,6 +138,8 @@ type delivery struct {
 	FinishedAt    *time.Time          `json:"finished_at"`
 	Report        *store.Outcome      `json:"report"` // what its provider has said since
 	ReportedAt    *time.Time          `json:"reported_at"`
+	Reason        *store.Reason       `json:"reason"` // why it is held, or was cancelled
+	Note          *string             `json:"note"`   // the same in words
 }
 
 func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
@@ -146,6 +151,14 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	zone := time.UTC
+	if slices.ContainsFunc(log, store.Delivery.Held) {
+		habits, err := h.store.GetHabits(r.Context(), user.ID)
+		if err != nil {
+			return err
+		}
+		zone = preferences.Zone(habits.Clock.Zone)
+	}
 	out := deliveryLog{Deliveries: make([]delivery, 0, len(log))}
 	for _, d := range log {
 		var report *store.Outcome
@@ -156,8 +169,50 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 			ID: d.ID, ReminderID: d.ReminderID, Kind: d.Kind, Channel: d.Channel, Target: d.Target, State: d.State, Provider: d.Provider, Attempts: d.Attempts,
 			LastError: d.LastError, NextAttemptAt: d.NextAttemptAt, CreatedAt: d.CreatedAt, FinishedAt: d.FinishedAt, Report: report, ReportedAt: d.ReportedAt,
 		})
+		if d.Reason == "" {
+			continue
+		}
+		shown := &out.Deliveries[len(out.Deliveries)-1]
+		if d.Held() {
+			shown.State = held
+		}
+		note := noteOf(d, zone)
+		shown.Reason, shown.Note = &d.Reason, &note
 	}
 	return web.WriteJSON(w, http.StatusOK, out)
+}
+
+// held is the state that is shown of a delivery that is planned, or is to be tried again, and held.
+const held store.DeliveryState = "held"
+
+// noteOf says to people why a delivery is held, or was cancelled.
+func noteOf(d store.Delivery, zone *time.Location) string {
+	switch d.Reason {
+	case store.ReasonQuietHours:
+		return fmt.Sprintf("your quiet hours hold it until %s (%s)", d.NextAttemptAt.In(zone).Format("15:04 on Monday, 2 January"), zone)
+	case store.ReasonHourlyLimit:
+		return fmt.Sprintf("you were sent as many messages in this hour as a user may be: it is held until %s UTC", d.NextAttemptAt.UTC().Format("15:04"))
+	case store.ReasonReplaced:
+		return "a newer reminder of this task was held for the same address, and only that one goes out"
+	case store.ReasonCompleted:
+		return "the task, or this occurrence of it, was completed before it was sent"
+	case store.ReasonSkipped:
+		return "this occurrence of the task was skipped before it was sent"
+	case store.ReasonDeleted:
+		return "the task was deleted before it was sent"
+	case store.ReasonMoved:
+		return "the due date or the reminders of the task were changed before it was sent"
+	case store.ReasonAcknowledged:
+		return "you acknowledged it before it was sent"
+	case store.ReasonSnoozed:
+		return "you snoozed it before it was sent"
+	case store.ReasonUnrepeated:
+		return "the task was set not to be repeated any more before it was sent"
+	case store.ReasonDiscarded:
+		return "it could not be sent, and an operator has discarded it"
+	default: // of a later version
+		return string(d.Reason)
+	}
 }
 
 func describe(w http.ResponseWriter, _ *http.Request) error {

@@ -130,7 +130,7 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var signIn *string
-	asked := 0
+	asked, judged := 0, false
 	err = h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error {
 		current, email, err := tx.LockPreferences(ctx, owner.ID)
 		if err != nil {
@@ -157,13 +157,14 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		// What may not be asked now stays unverified: to ask again says why.
+		judged = current.QuietHours.Any() // what these hold
 		asked, _, err = h.asker.AskAll(ctx, tx, request(r, user), added)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if asked > 0 {
+	if asked > 0 || judged {
 		h.wake()
 	}
 	return h.answer(r.Context(), w, next, signIn)

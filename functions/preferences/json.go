@@ -11,6 +11,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/quiet"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/wallclock"
 	"github.com/duebell/duebell/shared/web"
@@ -24,6 +25,7 @@ type input struct {
 	TimeZone         *string              `json:"time_zone"`
 	AllDayAt         *string              `json:"all_day_at"`
 	DefaultReminders []string             `json:"default_reminders"`
+	QuietHours       []quiet.Window       `json:"quiet_hours"`
 	Language         *string              `json:"language"`
 	Channels         switches             `json:"channels"`
 	Emails           []address            `json:"emails"`
@@ -126,6 +128,10 @@ func (in input) preferences(rules preferences.Rules) (preferences.Preferences, e
 			return p, named("default_reminders: an entry", err)
 		}
 	}
+	var err error
+	if p.QuietHours, err = quiet.Parse(in.QuietHours); err != nil {
+		return p, named("quiet_hours", err)
+	}
 	if in.Language != nil {
 		p.Language = *in.Language
 	}
@@ -152,6 +158,7 @@ type output struct {
 	TimeZone         *string              `json:"time_zone"` // null until one is set
 	AllDayAt         string               `json:"all_day_at"`
 	DefaultReminders *[]string            `json:"default_reminders"` // null: one, at the due date
+	QuietHours       []quiet.Window       `json:"quiet_hours"`
 	Language         string               `json:"language"`
 	Channels         channels             `json:"channels"`
 	Emails           []address            `json:"emails"`
@@ -187,7 +194,7 @@ func show(p preferences.Preferences, signIn *string, suppressed func(string) *ti
 		return all
 	}
 	out := output{
-		AllDayAt: wallclock.Time{}.Add(p.AllDayAt).ClockString(), Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: p.Devices,
+		AllDayAt: wallclock.Time{}.Add(p.AllDayAt).ClockString(), QuietHours: p.QuietHours.Windows(), Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: p.Devices,
 		Channels: channels{
 			InApp: p.On(task.InApp), Email: p.On(task.Email), Push: p.On(task.Push), SMS: p.On(task.SMS), Webhook: p.On(task.Webhook),
 		},

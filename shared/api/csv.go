@@ -44,12 +44,8 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 		}
 		return nil
 	},
-	"completed": func(d *task.Draft, cell string) (err error) {
-		if d.Completed, err = strconv.ParseBool(strings.ToLower(cell)); err != nil {
-			return fault.Invalid("must be true or false, not %.40q", cell)
-		}
-		return nil
-	},
+	"completed": func(d *task.Draft, cell string) error { return readBool(&d.Completed, cell) },
+	"urgent":    func(d *task.Draft, cell string) error { return readBool(&d.Urgent, cell) },
 	"reminders": func(d *task.Draft, cell string) error {
 		d.Before = []task.Offset{}
 		if cell == "none" {
@@ -73,7 +69,7 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 }
 
 // columnOrder is how they are told to people.
-const columnOrder = "title, notes, due_date, due_local, due_on, time_zone, recurrence, recurrence_skip, recurrence_from, recurrence_except, reminders, repeat_every, repeat_times, completed, channels"
+const columnOrder = "title, notes, due_date, due_local, due_on, time_zone, recurrence, recurrence_skip, recurrence_from, recurrence_except, reminders, repeat_every, repeat_times, completed, channels, urgent"
 
 // repeats is how a draft's reminders are repeated, which its cells fill.
 func repeats(d *task.Draft) *task.Repeat {
@@ -99,6 +95,14 @@ func readDue(d *task.Draft, form task.Form, cell string, parse func(string) (wal
 	d.Due.Form = form
 	d.Due.Local, err = parse(cell)
 	return err
+}
+
+// readBool reads whether something is so.
+func readBool(into *bool, cell string) (err error) {
+	if *into, err = strconv.ParseBool(strings.ToLower(cell)); err != nil {
+		return fault.Invalid("must be true or false, not %.40q", cell)
+	}
+	return nil
 }
 
 // several are the values of a cell that holds more than one.

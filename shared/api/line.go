@@ -22,13 +22,14 @@ type Line struct {
 	Repeat     *Repeat         `json:"repeat,omitempty"`
 	Completed  bool            `json:"completed,omitempty"`
 	Channels   *[]task.Channel `json:"channels,omitempty"`
+	Urgent     bool            `json:"urgent,omitempty"`
 }
 
 // NewLine is how a task is written into a file.
 func NewLine(t Task) Line {
 	l := Line{
 		Title: t.Title, Notes: t.Notes, DueDate: t.DueDate, DueLocal: t.DueLocal, DueOn: t.DueOn, TimeZone: t.TimeZone,
-		Recurrence: t.Recurrence, Reminders: []string{}, Repeat: t.Repeat, Completed: t.Completed, Channels: t.Channels,
+		Recurrence: t.Recurrence, Reminders: []string{}, Repeat: t.Repeat, Completed: t.Completed, Channels: t.Channels, Urgent: t.Urgent,
 	}
 	if l.DueLocal != nil || l.DueOn != nil {
 		l.DueDate = nil // it is derived from these
@@ -71,6 +72,9 @@ func (l Line) Cells() []string {
 	}
 	if l.Completed {
 		cells["completed"] = "true"
+	}
+	if l.Urgent {
+		cells["urgent"] = "true"
 	}
 	if l.Channels != nil {
 		names := make([]string, len(*l.Channels))

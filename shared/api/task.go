@@ -45,6 +45,7 @@ type Task struct {
 	SnoozedUntil   *time.Time      `json:"snoozed_until"`   // null: it is not snoozed
 	Completed      bool            `json:"completed"`
 	Channels       *[]task.Channel `json:"channels"` // null: the preferences decide
+	Urgent         bool            `json:"urgent"`   // told at once, in quiet hours too
 	CreatedAt      time.Time       `json:"created_at"`
 	UpdatedAt      time.Time       `json:"updated_at"`
 	Version        int64           `json:"version"`
@@ -78,7 +79,7 @@ type Reminder struct {
 // Dapr, see [task.Horizon].
 func NewTask(t task.Task, expected time.Time) Task {
 	out := Task{
-		ID: t.ID, UserID: t.UserID, Title: t.Title, Notes: t.Notes, DueDate: t.DueDate, Completed: t.Completed,
+		ID: t.ID, UserID: t.UserID, Title: t.Title, Notes: t.Notes, DueDate: t.DueDate, Completed: t.Completed, Urgent: t.Urgent,
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, Version: t.Version,
 		Reminders: make([]Reminder, 0, len(t.Reminders)),
 	}
@@ -143,6 +144,7 @@ type TaskInput struct {
 	Completed  web.Optional[bool]            `json:"completed"`
 	Channels   web.Optional[[]task.Channel]  `json:"channels"`
 	Repeat     web.Optional[repeatInput]     `json:"repeat"`
+	Urgent     web.Optional[bool]            `json:"urgent"`
 
 	ID        jsontext.Value `json:"id"`
 	UserID    *string        `json:"user_id"`
@@ -210,6 +212,9 @@ func (in TaskInput) into(d *task.Draft) error {
 	}
 	if in.Completed.Present {
 		d.Completed = in.Completed.Value
+	}
+	if in.Urgent.Present {
+		d.Urgent = in.Urgent.Value
 	}
 	if err := in.dueInto(d); err != nil {
 		return err
@@ -460,7 +465,8 @@ func Asked(d task.Draft) any {
 		Due          task.Due               `json:",omitzero"`
 		Recurrence   *recurrence.Definition `json:",omitzero"`
 		Repeat       *task.Repeat           `json:",omitzero"`
-	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due, d.Recurrence, d.Repeat}
+		Urgent       bool                   `json:",omitzero"`
+	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due, d.Recurrence, d.Repeat, d.Urgent}
 }
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for

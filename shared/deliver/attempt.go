@@ -35,6 +35,9 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	ctx, end := trace.Continue(ctx, l.Trace, "deliver")
 	defer end()
 
+	if l.Quiet != nil {
+		return s.hold(ctx, l)
+	}
 	if l.Over != "" {
 		return s.holdBack(ctx, l)
 	}

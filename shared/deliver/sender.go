@@ -3,6 +3,8 @@ package deliver
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -160,18 +162,37 @@ type item struct {
 	asked      []time.Duration
 }
 
-// lease takes deliveries for this sender. Those that can't be taken now are left out.
+// lease takes deliveries for this sender. Those that can't be taken now are left out. Among what it
+// returns is what is over a limit or within quiet hours: that is not to be sent.
 func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store.Leased, error) {
 	wanted := make([]store.Wanted, len(chosen))
 	for i, c := range chosen {
 		wanted[i] = s.rules.wanted(c)
 	}
-	all, err := s.store.Lease(ctx, store.LeaseRules{
-		For: s.rules.Lease, Providers: s.names, Limits: s.rules.Quota.Limits, Ceiling: s.rules.Quota.Ceiling,
-	}, wanted...)
+	rules := store.LeaseRules{For: s.rules.Lease, Providers: s.names, Limits: s.rules.Quota.Limits, Ceiling: s.rules.Quota.Ceiling}
+	all, err := s.store.Lease(ctx, rules, wanted...)
 	leased := make(map[uuid.UUID]*store.Leased, len(all))
+	var free []store.Wanted // of those that had to be judged
 	for _, l := range all {
+		if l.Quiet != nil && !isQuiet(l) {
+			w := wanted[slices.IndexFunc(wanted, func(w store.Wanted) bool { return w.ID == l.ID })]
+			w.Judged = l.Quiet.Version
+			free = append(free, w)
+			continue
+		}
 		leased[l.ID] = l
 	}
-	return leased, err
+	if len(free) == 0 {
+		return leased, err
+	}
+	all, err = s.store.Lease(ctx, rules, free...)
+	if err != nil { // the others are leased
+		slog.WarnContext(ctx, "deliveries of users with quiet hours wait: they could not be leased", "deliveries", len(free), "error", err)
+	}
+	for _, l := range all {
+		if l.Quiet == nil { // else the preferences have changed meanwhile: it is judged again
+			leased[l.ID] = l
+		}
+	}
+	return leased, nil
 }

@@ -238,8 +238,8 @@ func TestAcknowledge(t *testing.T) {
 	if first.Version != 1 || !first.UpdatedAt.Equal(made.UpdatedAt) {
 		t.Errorf("%+v", first)
 	}
-	const log = `select concat(channel, ' ', state, ' ', last_error) from deliveries order by channel`
-	if got := fmt.Sprintf("%q", w.column(log)); got != `["email cancelled you acknowledged it before it was sent" "event planned " "in_app sent "]` {
+	const log = `select concat(channel, ' ', state, ' ', reason) from deliveries order by channel`
+	if got := fmt.Sprintf("%q", w.column(log)); got != `["email cancelled acknowledged" "event planned " "in_app sent "]` {
 		t.Errorf("%s", got)
 	}
 	if got := w.column(`select state from dead_letters`); fmt.Sprint(got) != "[resolved]" {

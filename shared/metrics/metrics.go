@@ -67,6 +67,10 @@ var (
 		"For how long the oldest of what waits has been due, as the last sweep found it, by what it waits for: firing, or being sent to hosts that users choose, to providers, or as an event.", "of")
 	overQuota = counters("duebell_over_quota_total",
 		"Messages that were held or refused, by channel and limit: hour, day, recipient, cost or prefix.", "channel", "limit")
+	quietHours = counters("duebell_quiet_hours_total",
+		"What quiet hours did to deliveries, by channel and outcome: held, or replaced by a newer one that was held.", "channel", "outcome")
+	held = gauges("duebell_held_deliveries",
+		"Deliveries that quiet hours hold, as the last sweep found them.")
 	smsCost = gauges("duebell_sms_cost_today",
 		"What text messages have cost since midnight in UTC, as the last sweep saw it, by SMS_PRICES.")
 	smsCeiling = gauges("duebell_sms_cost_ceiling",
@@ -92,7 +96,7 @@ var registry = newRegistry()
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, overQuota, smsCost, smsCeiling, deadLetters,
+		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, overQuota, quietHours, held, smsCost, smsCeiling, deadLetters,
 		dataLosses, received, served, serveTook, rateLimited, build, pools,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -215,6 +219,18 @@ func SetOldestWaiting(waiting map[string]time.Duration) {
 // OverQuota counts a message that was held or refused because of a limit. limit is one that
 // the code names.
 func OverQuota(channel, limit string) { overQuota.WithLabelValues(channel, limit).Inc() }
+
+// Held counts that quiet hours hold a delivery on a channel, if they do, and how many were replaced on it by a
+// newer one.
+func Held(channel string, is bool, replacing int) {
+	if is {
+		quietHours.WithLabelValues(channel, "held").Inc()
+	}
+	quietHours.WithLabelValues(channel, "replaced").Add(float64(replacing))
+}
+
+// SetHeld says how many deliveries quiet hours hold.
+func SetHeld(n int) { held.WithLabelValues().Set(float64(n)) }
 
 // SetSMSCost says what text messages have cost today, and may cost in a day; 0: any amount.
 func SetSMSCost(spent, ceiling float64) {

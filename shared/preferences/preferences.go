@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/quiet"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -18,6 +19,9 @@ type Preferences struct {
 	AllDayAt time.Duration
 	// DefaultReminders are those of tasks that name none; nil: one, at the due date.
 	DefaultReminders []task.Offset
+	// QuietHours are when nothing is sent on external channels but what is urgent, by the clocks of
+	// TimeZone.
+	QuietHours quiet.Hours
 	// ClockVersion grows by one with every change of TimeZone or AllDayAt. Storing them counts it.
 	ClockVersion int64
 	Language     string // a BCP 47 tag, such as en or pt-BR

@@ -36,6 +36,9 @@ func (p *Preferences) Validate(rules Rules) error {
 	if p.DefaultReminders, err = task.ValidOffsets("default_reminders", p.DefaultReminders); err != nil {
 		return err
 	}
+	if p.TimeZone == "" && p.QuietHours.Any() {
+		return fault.Invalid("quiet_hours are by your clock, and nobody knows where you are: give time_zone beside them, such as \"Europe/Paris\"")
+	}
 	if err := checkLanguage(p.Language); err != nil {
 		return err
 	}

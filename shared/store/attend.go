@@ -24,11 +24,11 @@ type Attention struct {
 	Snoozed bool
 }
 
-func (a Attention) reason() string {
+func (a Attention) reason() Reason {
 	if a.Snoozed {
-		return "you snoozed it before it was sent"
+		return ReasonSnoozed
 	}
-	return "you acknowledged it before it was sent"
+	return ReasonAcknowledged
 }
 
 // change acknowledges notifications. Those that are snoozed change each time.

@@ -157,7 +157,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			return fault.Conflict("its provider may have taken it, and it is tried again by itself; force the replay to send it at once")
 		}
 		if _, err := tx.tx.Exec(ctx, `
-			update deliveries set state = 'planned', attempts = 0, round = 0, round_over = true, next_attempt_at = now(), finished_at = null, counted = 0,
+			update deliveries set state = 'planned', attempts = 0, round = 0, round_over = true, next_attempt_at = now(), finished_at = null, counted = 0, reason = null,
 				-- Who may have taken it stays the only one who gets it, unless that is forced, too.
 				provider = case when provider_fixed and not $2 then provider end, provider_fixed = provider_fixed and not $2
 			where id = $1`, *deliveryID, force); err != nil {
@@ -177,7 +177,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 func (s *Store) DiscardDeadLetter(ctx context.Context, id uuid.UUID) error {
 	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		if _, err := tx.tx.Exec(ctx, `
-			update deliveries set state = 'cancelled', next_attempt_at = null, finished_at = now()
+			update deliveries set state = 'cancelled', reason = 'discarded', next_attempt_at = null, finished_at = now()
 			where id = (select delivery_id from dead_letters where id = $1) and state in ('planned', 'sending', 'unknown')`, id); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/quiet"
 	"github.com/duebell/duebell/shared/quota"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -38,6 +39,24 @@ const (
 	// Refused is one that is not sent, because it is over a [Limit], or goes to a number that
 	// this installation sends no text messages to.
 	Refused DeliveryState = "refused"
+)
+
+// Reason is why a delivery is held, or why it was cancelled.
+type Reason string
+
+// The reasons. The first two are of those that are held.
+const (
+	ReasonQuietHours   Reason = "quiet_hours"  // it is within its user's quiet hours
+	ReasonHourlyLimit  Reason = "hourly_limit" // it is over its user's limit of the hour
+	ReasonReplaced     Reason = "replaced"     // it was held, and a newer one of its task goes to the same target
+	ReasonCompleted    Reason = "completed"    // its task, or its occurrence, was completed
+	ReasonSkipped      Reason = "skipped"      // its occurrence was skipped
+	ReasonDeleted      Reason = "deleted"      // its task was
+	ReasonMoved        Reason = "moved"        // its task has another due date, or none, or the reminder was taken out
+	ReasonAcknowledged Reason = "acknowledged" // its user has seen it
+	ReasonSnoozed      Reason = "snoozed"      // its user has put it off
+	ReasonUnrepeated   Reason = "unrepeated"   // it repeats what was told, and its task is not repeated any more
+	ReasonDiscarded    Reason = "discarded"    // an operator has discarded its dead letter
 )
 
 // Delivery is one output of one fired reminder, or a verification.
@@ -66,6 +85,9 @@ type Delivery struct {
 	ReportedAt *time.Time
 	// Kind is the reminder's. Only [Store.ListDeliveries] reads it.
 	Kind task.Kind
+	// Reason is why it is held, while it is open, or why it was cancelled; "" if it is neither, or
+	// nobody has recorded why.
+	Reason Reason
 }
 
 // Open reports whether the delivery still wants something done.
@@ -73,9 +95,12 @@ func (d Delivery) Open() bool {
 	return d.State == Planned || d.State == Sending || d.State == Unknown
 }
 
+// Held reports whether the delivery is held: it is not sent before NextAttemptAt, and waits for nobody.
+func (d Delivery) Held() bool { return d.Open() && d.Reason != "" }
+
 const deliveryColumns = `d.id, coalesce(d.reminder_id, '00000000-0000-0000-0000-000000000000'), d.revision,
 	coalesce(d.task_id, '00000000-0000-0000-0000-000000000000'), d.user_id, d.channel, d.target, d.state, d.attempts, coalesce(d.provider, ''),
-	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at, coalesce(d.report, ''), d.reported_at`
+	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at, coalesce(d.report, ''), d.reported_at, coalesce(d.reason, '')`
 
 // Unsent returns which of some revisions of reminders still have something to be sent.
 func (s *Store) Unsent(ctx context.Context, revisions []task.Revision) (unsent map[task.Revision]bool, err error) {
@@ -121,6 +146,9 @@ type Leased struct {
 	Over Limit
 	// HeldUntil is when the next hour begins, which it is held until if it is over this one's limit.
 	HeldUntil time.Time
+	// Quiet are the quiet hours by which it has to be judged; nil if there are none, or it was. Until
+	// then it is not leased, and remains due.
+	Quiet *QuietHours
 	// SuppressedSince is since when nothing is sent to the target, whoever asks; nil: it may be
 	// sent.
 	SuppressedSince *time.Time
@@ -131,6 +159,13 @@ type Leased struct {
 	// Verification is what a delivery that belongs to no reminder is for; nil for others.
 	Verification *LeasedVerification
 	Secrets      []config.Secret // a webhook's, the newest first
+}
+
+// QuietHours are those of a delivery's user.
+type QuietHours struct {
+	quiet.Hours
+	Version int64     // of the preferences
+	At      time.Time // for which it is to be judged, by the database's clock
 }
 
 // LeasedVerification is what the sender of a verification needs to know of it.
@@ -162,6 +197,9 @@ type LeaseRules struct {
 // are returned with it in Over, and are not leased. However many lease at the same time, no more of a
 // user's, and of a recipient's, are leased than the limits say.
 //
+// Those that quiet hours may hold are returned with these in Quiet, and are not leased, until they come with the
+// version of the preferences by which they were judged.
+//
 // What is suppressed is looked up in the same exchange, after they are leased: so what is said
 // to be stopped is not sent from then on, but for what is being handed over at that moment.
 //
@@ -174,6 +212,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 	}
 	found := Suppressed{}
 	m := newMetered(r, wanted)
+	judgedIDs, versions := judgedOf(wanted)
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		m.queueLocks(batch)
 		batch.Queue(`
@@ -185,11 +224,16 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				select id, reminder_id, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
-						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list
+						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list,
+					case when channel not in ('in_app', 'event') then (
+						select version from preferences p where p.user_id = wanted.user_id and p.quiet_hours is not null) end as quiet_by
 				from wanted
 				where state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 			), chosen as (
-				select id, reminder_id, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
+				select id, reminder_id, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider,
+					coalesce(quiet_by is not null
+						and not exists (select from unnest($14::uuid[], $15::bigint[]) j (id, version) where j.id = free.id and j.version = quiet_by)
+						and (select `+mayBeHeld+` from reminders r join tasks t on t.id = r.task_id where r.id = free.reminder_id), false) as to_judge
 				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
 			), verified as (
 				update verifications v set code_until = clock_timestamp() + $4, link_until = greatest(v.link_until, clock_timestamp() + $4)
@@ -201,12 +245,15 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				where chosen.reminder_id is null and m.id = chosen.id and j.over is null
 			)
 			update deliveries d
-			set state = case when over is null then 'sending' else d.state end, attempts = d.attempts + (over is null)::int, next_attempt_at = clock_timestamp() + $2,
-				provider = case when over is null then chosen.provider else d.provider end, provider_fixed = chosen.fixed, round = d.round + (over is null and not goes_on)::int,
-				counted = case when over is null then 2 when over = 'hour' then 1 else d.counted end
+			set state = case when taken then 'sending' else d.state end, attempts = d.attempts + taken::int,
+				next_attempt_at = case when to_judge then d.next_attempt_at else clock_timestamp() + $2 end,
+				provider = case when taken then chosen.provider else d.provider end, provider_fixed = chosen.fixed, round = d.round + (taken and not goes_on)::int,
+				counted = case when taken then 2 when over = 'hour' then 1 else d.counted end,
+				reason = case when to_judge then d.reason end
 			from chosen join users u on u.id = chosen.user_id left join preferences p on p.user_id = u.id
 				left join reminders r on r.id = chosen.reminder_id left join tasks t on t.id = r.task_id
 				left join verified v on v.id = chosen.id left join judged j on j.id = chosen.id
+				cross join lateral (select j.over is null and not chosen.to_judge as taken) l
 			where d.id = chosen.id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
 				coalesce(t.title, ''), coalesce(t.notes, ''), coalesce(d.occurs_at, t.due_date),
@@ -226,8 +273,9 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 					else false
 				end, true),
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
-				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour'`,
-			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part).
+				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour',
+				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp()`,
+			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part, judgedIDs, versions).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
 				return err
@@ -284,9 +332,17 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var p preferences.Preferences
 	var hash []byte
 	var refused *bool
+	var windows []byte
+	var q QuietHours
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
-		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
-		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
+		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Reason, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
+		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil,
+		&windows, &q.Version, &q.At)
+	if windows != nil {
+		// What was checked when it was stored can be read. If it can't all the same, it holds nothing.
+		q.Hours, _ = parseQuietHours(windows)
+		l.Quiet = &q
+	}
 	if l.Channel == task.Email || l.Channel == task.SMS {
 		l.Unverified = !p.MayReceive(l.Target, signIn)
 		l.grace = !l.Unverified && p.State(l.Target, signIn) != preferences.Verified

@@ -16,7 +16,7 @@ import (
 
 // preferencesColumns are all but the webhook's secrets: only what signs with them
 // reads them.
-const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.version`
+const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.version, p.quiet_hours::text`
 
 // scanPreferences reads the columns and what comes after them. Without a row of
 // preferences all columns are null, and ok is false.
@@ -26,9 +26,10 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 	var version, clock *int64
 	var allDayAt *time.Duration
 	var reminders []string
+	var quietHours []byte
 	err = row.Scan(append([]any{
 		&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &p.Verified, &p.Grace,
-		&allDayAt, &reminders, &clock, &version,
+		&allDayAt, &reminders, &clock, &version, &quietHours,
 	}, more...)...)
 	if err != nil || version == nil {
 		return preferences.Preferences{}, false, err
@@ -36,6 +37,9 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 	p.TimeZone, p.Language, p.Unsubscribed, p.Version = *zone, *language, *unsubscribed, *version
 	p.AllDayAt, p.ClockVersion = *allDayAt, *clock
 	if p.DefaultReminders, err = parseOffsets(reminders); err != nil {
+		return preferences.Preferences{}, false, err
+	}
+	if p.QuietHours, err = parseQuietHours(quietHours); err != nil {
 		return preferences.Preferences{}, false, err
 	}
 	if webhook != nil {
@@ -154,7 +158,8 @@ const oldSecretLasts = 24 * time.Hour
 // SavePreferences stores the preferences of a user whom LockPreferences locked,
 // with the version that they are to have. A webhook's secret that another one
 // replaces stays valid for a day. Addresses that are not listed have no state. If the clock is
-// another one, the user's reminders are found by [Store.ClocksChanged] from then on.
+// another one, the user's reminders are found by [Store.ClocksChanged] from then on. What quiet hours
+// hold becomes due, to be judged by the new ones.
 func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.Preferences) error {
 	var url, secret *string
 	keep, gone := false, false
@@ -166,9 +171,9 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 	}
 	_, err := tx.tx.Exec(ctx, `
 		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, verified, grace, version,
-			all_day_at, default_reminders, clock_version, clock_changed_at)
+			all_day_at, default_reminders, quiet_hours, clock_version, clock_changed_at)
 		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @verified, @grace, @version,
-			@all_day_at, @reminders, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
+			@all_day_at, @reminders, @quiet_hours::text::jsonb, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
 		on conflict (user_id) do update set
 			(webhook_secret, webhook_old_secret, webhook_old_secret_until) = (
 				select
@@ -181,7 +186,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 			time_zone = excluded.time_zone, language = excluded.language, channels = excluded.channels,
 			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
 			webhook_gone = excluded.webhook_gone, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now(),
-			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders,
+			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders, quiet_hours = excluded.quiet_hours,
 			clock_version = preferences.clock_version + ((preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at))::int,
 			clock_changed_at = case when (preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at)
 				then now() else preferences.clock_changed_at end,
@@ -190,10 +195,13 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
 			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
 			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "unsubscribed": p.Unsubscribed, "version": p.Version,
-			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders),
+			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders), "quiet_hours": pgQuietHours(p.QuietHours),
 			"verified": notNil(p.ListedOnly(p.Verified)), "grace": notNil(p.ListedOnly(p.Grace)),
 		})
-	return err
+	if err != nil {
+		return err
+	}
+	return tx.judgeHeldAgain(ctx, `d.user_id = $1`, userID)
 }
 
 // formatOffsets writes offsets as parseOffsets reads them.

@@ -63,6 +63,9 @@ type Wanted struct {
 	// Recipient is a hash of the address, nil if it is not counted.
 	Recipient []byte
 	Cost      quota.Money
+	// Judged is the version of its user's preferences by whose quiet hours it may be sent now;
+	// 0: it was not judged.
+	Judged int64
 }
 
 // metered are the deliveries that are counted, column by column, and the limits of their
@@ -156,7 +159,7 @@ const judged = `metered as (
 		select c.id, c.user_id, c.channel, c.counted, c.reminder_id is null as exempt, m.recipient, m.cost, l.per_hour, l.per_day, l.per_recipient
 		from chosen c join unnest($5::uuid[], $6::text[], $7::bigint[]) m (id, recipient, cost) on m.id = c.id
 			join unnest($8::text[], $9::bigint[], $10::bigint[], $11::bigint[]) l (channel, per_hour, per_day, per_recipient) on l.channel = c.channel
-		where c.counted < 2 and c.state = 'planned'
+		where c.counted < 2 and c.state = 'planned' and not c.to_judge
 	), of_day as (
 		select m.*, m.exempt or m.counted = 1
 				or coalesce(q.used, 0) + row_number() over (partition by m.user_id, m.channel, m.counted, m.exempt order by m.id) <= m.per_day as has_day,
@@ -203,7 +206,7 @@ func (s *Store) HoldBack(ctx context.Context, l *Leased, problem string, instead
 		var stopped int
 		if err := tx.tx.QueryRow(ctx, `
 			with stopped as (
-				update deliveries set last_error = $5,
+				update deliveries set last_error = $5, reason = case when $3 then 'hourly_limit' end,
 					state           = case when $3 then 'planned' else 'refused' end,
 					next_attempt_at = case when $3 then $4::timestamptz end,
 					finished_at     = case when $3 then null else now() end

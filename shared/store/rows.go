@@ -31,6 +31,7 @@ type taskRows struct {
 	numbers              pgtype.FlatArray[int32]
 	every                pgtype.FlatArray[pgtype.Interval]
 	times                pgtype.FlatArray[pgtype.Int4]
+	urgent               pgtype.FlatArray[bool]
 }
 
 func (c *taskRows) add(t task.Task) {
@@ -50,6 +51,7 @@ func (c *taskRows) add(t task.Task) {
 	c.recurrences = append(c.recurrences, pgRecurrence(t.Recurrence))
 	c.series = append(c.series, t.Progress.Series)
 	c.numbers = append(c.numbers, int32(t.Progress.Number)) //nolint:gosec // COUNT is 10,000 at most
+	c.urgent = append(c.urgent, t.Urgent)
 	c.every, c.times = append(c.every, pgEvery(t.Repeat)), append(c.times, pgTimes(t.Repeat))
 }
 
@@ -87,14 +89,14 @@ func joined(channels []task.Channel) pgtype.Text {
 func (c *taskRows) queue(batch *pgx.Batch) {
 	batch.Queue(`
 		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at, due_local, due_all_day, time_zone,
-			recurrence, series, occurrence_number, repeat_every, repeat_times)
+			recurrence, series, occurrence_number, repeat_every, repeat_times, urgent)
 		select n.id, n.user_id, n.title, n.notes, n.due_date, n.completed, string_to_array(n.channels, ','), n.version, n.created_at, n.updated_at, n.due_local, n.due_all_day, n.time_zone,
-			n.recurrence::jsonb, n.series, n.occurrence_number, n.repeat_every, n.repeat_times
+			n.recurrence::jsonb, n.series, n.occurrence_number, n.repeat_every, n.repeat_times, n.urgent
 		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[],
-				$11::timestamp[], $12::boolean[], $13::text[], $14::text[], $15::bigint[], $16::int[], $17::interval[], $18::int[])
+				$11::timestamp[], $12::boolean[], $13::text[], $14::text[], $15::bigint[], $16::int[], $17::interval[], $18::int[], $19::boolean[])
 			as n (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at, due_local, due_all_day, time_zone,
-				recurrence, series, occurrence_number, repeat_every, repeat_times)`,
-		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated, c.locals, c.allDay, c.zones, c.recurrences, c.series, c.numbers, c.every, c.times)
+				recurrence, series, occurrence_number, repeat_every, repeat_times, urgent)`,
+		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated, c.locals, c.allDay, c.zones, c.recurrences, c.series, c.numbers, c.every, c.times, c.urgent)
 }
 
 // pgx encodes its own types, in arrays of its own, without reflection: for a column of
@@ -303,7 +305,7 @@ func (c *endingRows) queue(batch *pgx.Batch) {
 		with endings as (
 			select * from unnest($1::uuid[], $2::text[], $3::int[], $4::interval[], $5::text[], $6::uuid[]) as e (id, state, attempts, wait, error, dead_letter_id)
 		), finished as (
-			update deliveries d set state = e.state, last_error = nullif(e.error, ''),
+			update deliveries d set state = e.state, last_error = nullif(e.error, ''), reason = null,
 				provider_fixed  = d.provider_fixed or e.state = 'unknown' and d.provider is not null,
 				round_over      = e.state <> 'planned' or e.wait > interval '0',
 				next_attempt_at = case when e.state in ('planned', 'unknown') then now() + e.wait end,

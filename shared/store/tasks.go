@@ -60,7 +60,7 @@ var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists your
 
 const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed, t.channels, t.version, t.created_at, t.updated_at,
 	t.due_local, t.due_all_day, coalesce(t.time_zone, ''), t.recurrence::text, t.series, t.through, t.open_occurrence, t.occurrence_number,
-	t.repeat_every, coalesce(t.repeat_times, 0)`
+	t.repeat_every, coalesce(t.repeat_times, 0), t.urgent`
 
 // taskRow is a row of taskColumns.
 type taskRow struct {
@@ -76,7 +76,7 @@ func (r *taskRow) fields() []any {
 	return []any{
 		&r.ID, &r.UserID, &r.Title, &r.Notes, &r.DueDate, &r.Completed, &r.Channels, &r.Version, &r.CreatedAt, &r.UpdatedAt,
 		&r.local, &r.allDay, &r.Due.Zone, &r.recurrence, &r.Progress.Series, &r.through, &r.open, &r.Progress.Number,
-		&r.every, &r.times,
+		&r.every, &r.times, &r.Urgent,
 	}
 }
 
@@ -299,12 +299,17 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Tim
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8,
 			due_local = $9, due_all_day = $10, time_zone = nullif($11, ''),
 			recurrence = $12::text::jsonb, series = $13, through = $14, open_occurrence = $15, occurrence_number = $16,
-			repeat_every = $17, repeat_times = $18
+			repeat_every = $17, repeat_times = $18, urgent = $19
 		where id = $1`,
 		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt, pgLocal(t.Due), t.Due.Form == task.ByDay, t.Due.Zone,
 		pgRecurrence(t.Recurrence), t.Progress.Series, pgOccurrence(t.Progress.Through), pgOccurrence(t.Progress.Open), t.Progress.Number,
-		pgEvery(t.Repeat), pgTimes(t.Repeat)); err != nil {
+		pgEvery(t.Repeat), pgTimes(t.Repeat), t.Urgent); err != nil {
 		return Leftovers{}, err
+	}
+	if t.Urgent && !before.Urgent {
+		if err := tx.judgeHeldAgain(ctx, `d.task_id = $1`, t.ID); err != nil {
+			return Leftovers{}, err
+		}
 	}
 	if ids := outOfForce(before.Reminders, t.Reminders); len(ids) > 0 {
 		if left, err = tx.recordLeftovers(ctx, `id = any($1)`, ids); err != nil {
@@ -407,14 +412,9 @@ const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.compl
 // the dead letters of that and of what was given up before.
 func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
 	return tx.cancel(ctx, `
-		select d.id, case
-			when t.deleted_at is not null then 'the task was deleted'
-			when t.completed              then 'the task was completed'
-			when t.due_date is null       then 'the due date was taken away'
-			when r.removed_at is not null then 'the reminder was taken away'
-			when t.series = d.series and t.recurrence is not null then 'this occurrence was completed or skipped'
-			when r.kind = 'repeat' and t.repeat_every is null then 'the task is not repeated any more'
-			else 'the task was moved' end as reason
+		select d.id, case when t.deleted_at is not null then 'deleted' when t.completed then 'completed' else coalesce((
+				select o.state from occurrences o where o.task_id = t.id and o.series = d.series and o.occurrence = d.occurrence and o.state in ('completed', 'skipped')
+			), case when r.kind = 'repeat' and t.repeat_every is null then 'unrepeated' else 'moved' end) end as reason
 		from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
 		where d.task_id = $1 and `+isOpenOrGivenUp+` and `+notWanted, taskID)
 }
@@ -422,12 +422,12 @@ func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
 // isOpenOrGivenUp says of a delivery d that it was neither sent nor refused for good.
 const isOpenOrGivenUp = `d.state in ('planned', 'sending', 'unknown', 'exhausted')`
 
-// cancel cancels those of the chosen deliveries d that are unsent, each for the reason that is chosen
-// with it, in words for people, and resolves the dead letters of them all.
+// cancel cancels those of the chosen deliveries d that are unsent, for the reason chosen with each, and
+// resolves the dead letters of them all.
 func (tx Tx) cancel(ctx context.Context, chosen string, args ...any) error {
 	_, err := tx.tx.Exec(ctx, `
 		with chosen as materialized (`+chosen+` order by d.id for update of d), cancelled as (
-			update deliveries d set state = 'cancelled', last_error = coalesce(chosen.reason, d.last_error), next_attempt_at = null, finished_at = now()
+			update deliveries d set state = 'cancelled', reason = chosen.reason, next_attempt_at = null, finished_at = now()
 			from chosen where d.id = chosen.id and d.state <> 'exhausted'
 		)
 		update dead_letters l set state = 'resolved', updated_at = now()

@@ -48,6 +48,7 @@ type Draft struct {
 	Channels   []Channel // nil: the user's preferences decide
 	// Repeat is how a reminder that was told is repeated until it is acknowledged; nil: it is not.
 	Repeat *Repeat
+	Urgent bool // it is told at once, in its user's quiet hours too
 	// Before are the reminders, as offsets before the due date. nil: the user's preferences
 	// decide, once, when the task is stored.
 	Before []Offset

@@ -318,7 +318,7 @@ func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) (deleted in
 const costAlert = 0.8
 
 // lookWhatWaits measures for how long the oldest of what is to be done has waited, counts the
-// dead letters, and looks what text messages have cost today.
+// dead letters and what quiet hours hold, and looks what text messages have cost today.
 func (s *Sweeper) lookWhatWaits(ctx context.Context, sum *Summary) error {
 	waiting, err := s.store.Waiting(ctx)
 	if err != nil {
@@ -334,6 +334,11 @@ func (s *Sweeper) lookWhatWaits(ctx context.Context, sum *Summary) error {
 		return err
 	}
 	metrics.SetDeadLetters(counts)
+	held, err := s.store.HeldByQuietHours(ctx)
+	if err != nil {
+		return err
+	}
+	metrics.SetHeld(held)
 	spent, err := s.store.Spent(ctx)
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ func (i *inspection) database(ctx context.Context) (found []Finding) {
 	case facts.standby:
 		found = append(found, bad(`psql "$DATABASE_URL" -c 'select pg_is_in_recovery()'`, "it is a copy that can only be read: DATABASE_URL must name the primary"))
 	case facts.version < 150000:
-		found = append(found, hint("", "Postgres %s answers; Duebell was tried with 15 and later", number))
+		found = append(found, bad("", "Postgres %s answers; Duebell needs 15 or later", number))
 	default:
 		found = append(found, good("Postgres %s answers", number))
 	}

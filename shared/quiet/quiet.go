@@ -1,0 +1,181 @@
+// Package quiet has the rules of quiet hours: times of day in which a user wants to be left
+// alone.
+//
+// A window is half-open: it has the minute at which it begins, and not the one at which it ends.
+// What counts is what a clock on the wall shows where the user is. A window that clocks skip does
+// not happen. When clocks are set back into a window, it is quiet a second time.
+package quiet
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/wallclock"
+)
+
+// MaxWindows is how many windows a user may have.
+const MaxWindows = 28
+
+// Window is a window as its user writes it.
+type Window struct {
+	// From and To are times of day of whole minutes, such as 22:00. From a later to an earlier
+	// time it crosses midnight.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Days are those on which it begins, by the first two letters of their names in English;
+	// nil: every day.
+	Days []string `json:"days"`
+}
+
+// Days are the days of the week as windows name them, in the order of their weeks.
+var Days = []string{"mo", "tu", "we", "th", "fr", "sa", "su"}
+
+// Hours are quiet hours. The zero Hours have no window. Get others by [Parse].
+type Hours struct{ windows []window }
+
+// window is a window that was read.
+type window struct {
+	from, to time.Duration // since the midnight before it begins
+	days     [7]bool       // by time.Weekday
+}
+
+// Parse reads windows. The error is invalid, to be put after what they are called, and says what
+// to write.
+func Parse(all []Window) (Hours, error) {
+	if len(all) > MaxWindows {
+		return Hours{}, fault.Invalid("has more than the %d windows that are allowed", MaxWindows)
+	}
+	var h Hours
+	for _, w := range all {
+		read, err := w.parse()
+		if err != nil {
+			return Hours{}, err
+		}
+		h.windows = append(h.windows, read)
+	}
+	if h.Any() && !h.leaveTime() {
+		return Hours{}, fault.Invalid("leaves no minute of the week free, so that nothing could ever be sent: leave a gap, or switch the channels off")
+	}
+	return h, nil
+}
+
+func (w Window) parse() (r window, err error) {
+	if r.from, err = parseClock("from", w.From); err != nil {
+		return r, err
+	}
+	if r.to, err = parseClock("to", w.To); err != nil {
+		return r, err
+	}
+	switch {
+	case r.from == r.to:
+		return r, fault.Invalid("has a window from %s to %s: let it end at another time than it begins; for a whole day write two, from 00:00 to 12:00 and from 12:00 to 00:00", w.From, w.To)
+	case r.from > r.to:
+		r.to += 24 * time.Hour
+	}
+	if w.Days == nil {
+		w.Days = Days
+	}
+	if len(w.Days) == 0 {
+		return r, fault.Invalid("has a window without a day: name days, or leave days out for every day")
+	}
+	for _, name := range w.Days {
+		i := slices.Index(Days, name)
+		if i < 0 {
+			return r, fault.Invalid("has the day %.20q, which there is not: the days are %s", name, strings.Join(Days, ", "))
+		}
+		r.days[(i+1)%7] = true
+	}
+	return r, nil
+}
+
+// parseClock reads a time of day of whole minutes.
+func parseClock(name, s string) (time.Duration, error) {
+	clock, err := wallclock.ParseClock(s)
+	if err != nil || clock%time.Minute != 0 {
+		return 0, fault.Invalid("has a window whose %s is no time of day: write it as 22:00, from 00:00, which is midnight, to 23:59; not %.40q", name, s)
+	}
+	return clock, nil
+}
+
+// Any reports whether there is any window.
+func (h Hours) Any() bool { return len(h.windows) > 0 }
+
+// Windows returns the windows as their user would write them, with all their days.
+func (h Hours) Windows() []Window {
+	all := make([]Window, len(h.windows))
+	for i, w := range h.windows {
+		all[i] = Window{From: wallclock.Time{}.Add(w.from).ClockString(), To: wallclock.Time{}.Add(w.to).ClockString()}
+		for day, name := range Days {
+			if w.days[(day+1)%7] {
+				all[i].Days = append(all[i].Days, name)
+			}
+		}
+	}
+	return all
+}
+
+// Until returns the first instant outside of the windows, not before t, by the clocks of a zone: t itself
+// if that is outside.
+func (h Hours) Until(t time.Time, zone *time.Location) time.Time {
+	for {
+		now := wallclock.At(t, zone)
+		end := h.end(now)
+		if end == now {
+			return t
+		}
+		free := time.Unix(t.Unix(), 0).Add(end.UTC().Sub(now.UTC())).UTC()
+		_, change := t.In(zone).ZoneBounds()
+		if change.IsZero() || free.Before(change) {
+			return free
+		}
+		t = change.UTC() // from then on clocks show something else
+	}
+}
+
+// end returns the first time, not before t, that no window has, by a clock that is never changed.
+func (h Hours) end(t wallclock.Time) wallclock.Time {
+	for again := true; again; {
+		again = false
+		for _, w := range h.windows {
+			if end, ok := w.end(t); ok {
+				t, again = end, true
+			}
+		}
+	}
+	return t
+}
+
+// end returns the end of the window if that has t.
+func (w window) end(t wallclock.Time) (end wallclock.Time, ok bool) {
+	for _, day := range []wallclock.Time{t.Midnight(), t.Midnight().AddDays(-1)} {
+		end = day.Add(w.to)
+		if w.days[day.Weekday()] && !t.Before(day.Add(w.from)) && t.Before(end) {
+			return end, true
+		}
+	}
+	return t, false
+}
+
+// leaveTime reports whether there is a minute of the week that no window has. If there is, then one that
+// comes at the end of a window.
+func (h Hours) leaveTime() bool {
+	for day := range 7 {
+		midnight := wallclock.Time{}.AddDays(day)
+		for _, w := range h.windows {
+			if w.days[midnight.Weekday()] && !h.has(midnight.Add(w.to)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// has reports whether a window has t.
+func (h Hours) has(t wallclock.Time) bool {
+	return slices.ContainsFunc(h.windows, func(w window) bool {
+		_, ok := w.end(t)
+		return ok
+	})
+}
