@@ -24,7 +24,7 @@ func TestLimits(t *testing.T) {
 		LastError      string     `json:"last_error"`
 		NextAttemptAt  *time.Time `json:"next_attempt_at"`
 	}
-	for n, want := range []struct{ state, why string }{{"sent", ""}, {"planned", "held until "}, {"refused", "refused: you were to be sent more than 2 e-mails today"}} {
+	for n, want := range []struct{ state, why string }{{"sent", ""}, {"held", "held until "}, {"refused", "refused: you were to be sent more than 2 e-mails today"}} {
 		task := p.create(0)
 		var email delivery
 		p.eventually(soon, "the e-mail comes to "+want.state, func() bool {
@@ -36,7 +36,7 @@ func TestLimits(t *testing.T) {
 			}
 			return false
 		})
-		if held := want.state == "planned"; held != (email.NextAttemptAt != nil) || held && !email.NextAttemptAt.Equal(time.Now().UTC().Truncate(time.Hour).Add(time.Hour)) {
+		if held := want.state == "held"; held != (email.NextAttemptAt != nil) || held && !email.NextAttemptAt.Equal(time.Now().UTC().Truncate(time.Hour).Add(time.Hour)) {
 			t.Errorf("%s: the next attempt is at %v", want.state, email.NextAttemptAt)
 		}
 		if tried := n == 0; tried != (email.Attempts == 1) {

@@ -46,6 +46,8 @@ var breakages = map[string][]edit{
 		{"shared/deliver/lane.go", "q := byUser[d.UserID]", `q := byUser[""]`},
 		{"shared/deliver/lane.go", "byUser[d.UserID] = q", `byUser[""] = q`},
 	},
+	// Quiet hours hold nothing.
+	"quiet": {{"shared/deliver/quiet.go", "return l.HeldUntil.After(l.Quiet.At)", "return false"}},
 	// What nobody has asked Dapr for is said to be scheduled.
 	"unasked": {{
 		"shared/schedule/jobs.go",

@@ -29,7 +29,7 @@ func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, e
 		return t, err
 	}
 	for _, l := range run.lives {
-		l.held, l.missed = run.held.has(l), missed[l.id]
+		l.held, l.missed, l.quiet = run.held.has(l), missed[l.id], run.quiet.of(l)
 		t.judge(l, came[l.n], run.struck, end)
 	}
 	for _, e := range run.crashed {

@@ -26,6 +26,8 @@ type life struct {
 	held bool
 	// missed are occurrences that the history names as missed.
 	missed []string
+	// quiet are the quiet hours that hold what is sent for it.
+	quiet quietHours
 	// refused are answers that should not have been.
 	refused []string
 }
@@ -86,6 +88,9 @@ func (run *run) input(l *life) map[string]any {
 	}
 	if l.channels != nil {
 		in["channels"] = l.channels
+	}
+	if l.isUrgent() {
+		in["urgent"] = true
 	}
 	return in
 }

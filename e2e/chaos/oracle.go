@@ -131,7 +131,7 @@ func channelsOf(user int) []string {
 
 // finding is something that should not be.
 type finding struct {
-	what    string // lost, duplicate, early, cancelled, wrong, late
+	what    string // lost, duplicate, early, cancelled, quiet, wrong, late
 	life    *life  // nil: of no task
 	text    string
 	history string
@@ -172,7 +172,8 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 		t.judgeRecurring(l, came, faults)
 		return
 	}
-	leastSent, leastEvents, most := 0, 0, 0
+	leastEvents, most := 0, 0
+	var sent []time.Time // when those are due that have to be sent
 	var shots []*shot
 	known := map[string]bool{}
 	armings := l.armings()
@@ -187,7 +188,7 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 			// What is unsent is cancelled with the task, or when it is moved; but
 			// not an event.
 			if low == 1 && !l.endedAfter(s) {
-				leastSent++
+				sent = append(sent, s.asked())
 			}
 		}
 		leastEvents, most = leastEvents+leastHere, most+mostHere
@@ -218,7 +219,7 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 			}
 		}
 		if l.on(channel) {
-			t.judgeExternal(l, channel, messages, faults, leastSent, most, shots)
+			t.judgeExternal(l, channel, messages, faults, l.quiet.leastAfter(sent), most, shots)
 		} else {
 			t.judgeExternal(l, channel, messages, faults, 0, 0, nil)
 		}
@@ -334,9 +335,17 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 		slices.SortFunc(shots, func(a, b *shot) int { return a.at.Compare(b.at) })
 		slices.SortFunc(firsts, func(a, b told) int { return a.at.Compare(b.at) })
 		for i, s := range shots {
-			t.tooLate(l, channel, s.asked(), firsts[i].at, faults)
+			asked := s.asked()
+			switch {
+			case l.quiet.has(asked, 0):
+				asked = l.quiet.to
+			case l.quiet.has(asked, latest[channel]):
+				continue // it may be held, and may not
+			}
+			t.tooLate(l, channel, asked, firsts[i].at, faults)
 		}
 	}
+	t.judgeQuiet(l, channel, came, faults)
 	for id, c := range copies {
 		for i, m := range c[:len(c)-1] {
 			why := cause(m, c[i+1].at.Sub(m.at), faults)

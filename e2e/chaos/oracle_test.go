@@ -193,6 +193,56 @@ func TestChannelsOfATask(t *testing.T) {
 	}
 }
 
+// Within quiet hours nothing external comes but what is urgent, and after them the newest of what they have held.
+func TestQuietOracle(t *testing.T) {
+	hours := quietHours{second(15), second(60)}
+	for name, test := range map[string]struct {
+		life   []string
+		mails  []float64
+		quiet  quietHours
+		faults []struck
+		want   []string
+	}{
+		"held":                         {[]string{"create 0 1 20 scheduled"}, []float64{60.1}, hours, nil, nil},
+		"sent all the same":            {[]string{"create 0 1 20 scheduled"}, []float64{30}, hours, nil, []string{"quiet"}},
+		"by one that was stopped":      {[]string{"create 0 1 20 scheduled"}, []float64{30}, hours, []struck{{"pause send", "send", false, second(16), second(30)}}, nil},
+		"begun before":                 {[]string{"create 0 1 14 scheduled"}, []float64{16}, hours, nil, nil},
+		"urgent":                       {[]string{"create 0 1 20 scheduled"}, []float64{20.1}, quietHours{}, nil, nil},
+		"lost":                         {[]string{"create 0 1 20 scheduled"}, nil, hours, nil, []string{"lost"}},
+		"the newest of two":            {[]string{"create 0 1 20 scheduled", "look 21 22 fired", "move 25 26 30 scheduled"}, []float64{60.1}, hours, nil, nil},
+		"one held, one after them":     {[]string{"create 0 1 50 scheduled", "look 51 52 fired", "move 55 56 70 scheduled"}, []float64{70.1}, hours, nil, nil},
+		"held, and completed":          {[]string{"create 0 1 20 scheduled", "look 21 22 fired", "complete 25 26 fired"}, nil, hours, nil, nil},
+		"after them, late":             {[]string{"create 0 1 20 scheduled"}, []float64{95}, hours, nil, []string{"late"}},
+		"after them, late by a reason": {[]string{"create 0 1 20 scheduled"}, []float64{95}, hours, []struck{{"kill send", "send", false, second(61), second(90)}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := lifeOf(t, test.life...)
+			l.quiet, l.channels = test.quiet, []string{"email"}
+			c := arrivals{external: map[string][]told{}}
+			for _, at := range test.mails {
+				c.external["email"] = append(c.external["email"], told{id: uuid.New(), provider: "sendgrid", at: second(at)})
+			}
+			for _, a := range l.armings() {
+				c.events = append(c.events, make([]told, len(a.shots))...)
+			}
+			var tally tally
+			tally.judge(l, c, test.faults, second(200))
+			var got []string
+			for _, f := range tally.findings {
+				got = append(got, f.what)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s%v", diff, tally.findings)
+			}
+		})
+	}
+	for _, span := range []time.Duration{2 * time.Minute, 200 * time.Second, 10 * time.Minute} {
+		if q := newQuietHours(zero.Add(59*time.Second), span); q.from.Sub(zero) < span/4 || q.to.Sub(q.from) < time.Minute || q.to.Sub(zero) > span*7/10+2*time.Minute {
+			t.Errorf("in %v they go from %v to %v", span, q.from.Sub(zero), q.to.Sub(zero))
+		}
+	}
+}
+
 func TestSeedRepeats(t *testing.T) {
 	a, b := write(7, 500, time.Minute), write(7, 500, time.Minute)
 	if diff := cmp.Diff(a, b, cmp.AllowUnexported(script{}, step{})); diff != "" {
@@ -240,7 +290,7 @@ func TestBreakages(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := build(t.Context(), t.TempDir()+"/bin", "nothing"); err == nil || !strings.Contains(err.Error(), "fairness, lease, revision, slow, unasked, sweep") {
+	if err := build(t.Context(), t.TempDir()+"/bin", "nothing"); err == nil || !strings.Contains(err.Error(), "fairness, lease, quiet, revision, slow, unasked, sweep") {
 		t.Errorf("an unknown one: %v", err)
 	}
 }

@@ -73,7 +73,11 @@ func (t *tally) judgeRecurring(l *life, came arrivals, faults []struck) {
 	for name, got := range inbox {
 		t.find(l, "wrong", "%d came to the inbox for %q, which is no occurrence", len(got), name)
 	}
-	all, least := len(came.inbox), len(came.inbox)
+	var sent []time.Time
+	for _, m := range came.inbox {
+		sent = append(sent, m.at)
+	}
+	all, least := len(came.inbox), l.quiet.leastAfter(sent)
 	if ending != nil {
 		least = 0 // what was unsent is cancelled
 	}

@@ -13,7 +13,7 @@ import (
 func (t tally) String() string {
 	var b strings.Builder
 	const most = 20
-	worst := []string{"lost", "duplicate", "early", "cancelled", "wrong", "late"}
+	worst := []string{"lost", "duplicate", "early", "cancelled", "quiet", "wrong", "late"}
 	findings := slices.SortedStableFunc(slices.Values(t.findings), func(a, b finding) int {
 		return slices.Index(worst, a.what) - slices.Index(worst, b.what)
 	})
@@ -49,7 +49,7 @@ func (t tally) verdict() string {
 		count[f.what]++
 	}
 	line := fmt.Sprintf("CHAOS reminders=%d lost=%d duplicates=%d", t.reminders, count["lost"], count["duplicate"])
-	for _, what := range []string{"early", "cancelled", "wrong", "late"} {
+	for _, what := range []string{"early", "cancelled", "quiet", "wrong", "late"} {
 		if count[what] > 0 {
 			line = fmt.Sprintf("%d %s\n", count[what], what) + line
 		}

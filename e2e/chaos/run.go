@@ -45,6 +45,7 @@ type run struct {
 	hogged  int              // how many reminders the hog has
 	held    held
 	wiped   time.Time // when the scheduler's data was last taken away
+	quiet   quietHours
 }
 
 func (run *run) say(format string, args ...any) {
@@ -72,6 +73,12 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 		}
 	}()
 	run.began = time.Now()
+	run.quiet = newQuietHours(run.began, o.span)
+	for user := range users {
+		if err := run.choose(ctx, user); err != nil {
+			return t, err
+		}
+	}
 	scripts := write(o.seed, o.reminders, o.span)
 	strikes := plan(o.seed, faults(run.sys, o), o.faults, o.span)
 	run.say("%d tasks of %d users within %v, %d faults, seed %d", len(scripts), users, o.span, len(strikes), o.seed)

@@ -69,9 +69,6 @@ func (run *run) start(ctx context.Context) error {
 		Endpoint: environment["DAPR_GRPC_ENDPOINT"], APIToken: config.Secret(environment["DAPR_API_TOKEN"]),
 		RetryInterval: time.Second, MaxRetries: 1,
 	})
-	for user := 0; err == nil && user < users; user++ {
-		err = run.choose(ctx, user)
-	}
 	if err != nil {
 		return errors.Join(err, run.close(ctx))
 	}
@@ -143,8 +140,12 @@ func (run *run) choose(ctx context.Context, user int) error {
 	if user%10 == 0 {
 		device = map[string]string{"provider": "onesignal", "token": uuid.NewSHA1(uuid.Nil, fmt.Append(nil, user)).String()}
 	}
+	windows := []map[string]string{}
+	if hasQuietHours(user) {
+		windows = append(windows, run.quiet.window())
+	}
 	a, err := run.client.settled(ctx, user, "PUT", "/api/preferences", map[string]any{
-		"time_zone": "Europe/Paris", "language": []string{"en", "de"}[user%2], "channels": on,
+		"time_zone": where, "quiet_hours": windows, "language": []string{"en", "de"}[user%2], "channels": on,
 		// The scope act lets its bearer answer for addresses: asking their owners is not what
 		// this run is about.
 		"phones":  []any{map[string]any{"address": fmt.Sprintf("+1555010%04d", user), "verified": true}},

@@ -86,7 +86,7 @@ func TestLinesOfJSON(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
 	body := strings.Join([]string{
-		`{"title":"a","due_date":"2099-01-01T00:00:00Z","reminders":["0s","1h"],"channels":["in_app","email"]}`,
+		`{"title":"a","due_date":"2099-01-01T00:00:00Z","reminders":["0s","1h"],"channels":["in_app","email"],"urgent":true}`,
 		``,
 		`{"title":""}`,
 		`not JSON`,
@@ -112,8 +112,8 @@ func TestLinesOfJSON(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b", "last, without a line break"}, titles(w)); diff != "" {
 		t.Error(diff)
 	}
-	if n := w.Count(`select count(*) from tasks where channels = '{in_app,email}'`); n != 1 {
-		t.Errorf("%d tasks have their channels", n)
+	if n := w.Count(`select count(*) from tasks where channels = '{in_app,email}' and urgent`); n != 1 {
+		t.Errorf("%d tasks have their channels, and are urgent", n)
 	}
 }
 
@@ -121,15 +121,16 @@ func TestTable(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
 	body := "\xef\xbb\xbf" + strings.Join([]string{
-		`Title,due_date, reminders,notes,completed,channels`,
-		`a,2099-01-01T00:00:00+01:00,0s;30m;1d,,,`,
+		`Title,due_date, reminders,notes,completed,channels,urgent`,
+		`a,2099-01-01T00:00:00+01:00,0s;30m;1d,,,,False`,
 		`"with, a ""quote""",,none,"note and`,
-		`a line break",TRUE,in_app;email`,
-		`too,,,,,,many`,
+		`a line break",TRUE,in_app;email,true`,
+		`too,,,,,,,many`,
 		`bad "quote",,,,,`,
 		`c,tomorrow,,,,`,
 		`d,2099-01-01T00:00:00Z,soon,,,`,
 		`e,,,,maybe,`,
+		`urgent,,,,,,very`,
 		`f,,,,,pigeon`,
 		"g\x00,,,,,",
 		``,
@@ -137,8 +138,8 @@ func TestTable(t *testing.T) {
 	}, "\r\n")
 	got := stream(w, s, "text/csv; charset=utf-8", body)
 	want := map[int]string{
-		2: "has 7 cells, and the header has 6", 3: "not a row of CSV", 4: "due_date must be a time with an offset", 5: "reminders must be an offset",
-		6: "completed must be true or false", 7: "pigeon", 8: "NUL",
+		2: "has 8 cells, and the header has 7", 3: "not a row of CSV", 4: "due_date must be a time with an offset", 5: "reminders must be an offset",
+		6: "completed must be true or false", 7: "urgent must be true or false", 8: "pigeon", 9: "NUL",
 	}
 	for i, part := range want {
 		if !strings.Contains(got.Failures[i], part) {
@@ -148,13 +149,13 @@ func TestTable(t *testing.T) {
 	if got.Created != 3 || got.Pending != 4 || len(got.Failures) != len(want) {
 		t.Errorf("%+v", got)
 	}
-	if diff := cmp.Diff([]int{5, 6, 7, 8, 9, 10, 11}, got.Lines); diff != "" {
+	if diff := cmp.Diff([]int{5, 6, 7, 8, 9, 10, 11, 12}, got.Lines); diff != "" {
 		t.Error("lines:", diff)
 	}
 	if diff := cmp.Diff([]string{"a", "with, a \"quote\"", "last"}, titles(w)); diff != "" {
 		t.Error(diff)
 	}
-	if n := w.Count(`select count(*) from tasks where completed and notes = E'note and\na line break' and channels = '{in_app,email}'`); n != 1 {
+	if n := w.Count(`select count(*) from tasks where completed and notes = E'note and\na line break' and channels = '{in_app,email}' and urgent`); n != 1 {
 		t.Errorf("%d tasks have their cells", n)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/api"
 	"github.com/duebell/duebell/shared/fire"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
@@ -135,6 +136,40 @@ func TestDeliveries(t *testing.T) {
 	got := functiontest.Decode[deliveryLog](w, s.As("ada", "GET", path, nil), 200).Deliveries
 	if len(got) != 2 || got[0].Channel != task.Email || got[0].State != "failed" || got[0].LastError == "" || got[1].Channel != task.InApp || got[1].State != "sent" || got[1].FinishedAt == nil {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// The log says what is held, until when and why, in the words and by the clock of its user; and why something was cancelled.
+func TestHeldDeliveries(t *testing.T) {
+	w := functiontest.New(t)
+	due := time.Date(2099, 1, 1, 9, 0, 0, 0, time.UTC)
+	seeded := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()})
+	w.Prefer("ada", func(p *preferences.Preferences) { p.TimeZone = "Europe/Berlin" })
+	s := functiontest.Serve(w, New)
+	for i, c := range []struct{ state, reason, want, note string }{
+		{"planned", "quiet_hours", "held", "your quiet hours hold it until 07:00 on Monday, 5 January (Europe/Berlin)"},
+		{"unknown", "quiet_hours", "held", "your quiet hours hold it until 07:00 on Monday, 5 January (Europe/Berlin)"},
+		{"planned", "hourly_limit", "held", "you were sent as many messages in this hour as a user may be: it is held until 06:00 UTC"},
+		{"cancelled", "replaced", "cancelled", "a newer reminder of this task was held for the same address, and only that one goes out"},
+		{"cancelled", "completed", "cancelled", "the task, or this occurrence of it, was completed before it was sent"},
+		{"cancelled", "skipped", "cancelled", "this occurrence of the task was skipped before it was sent"},
+		{"cancelled", "deleted", "cancelled", "the task was deleted before it was sent"},
+		{"cancelled", "moved", "cancelled", "the due date or the reminders of the task were changed before it was sent"},
+		{"cancelled", "discarded", "cancelled", "it could not be sent, and an operator has discarded it"},
+		{"planned", "", "planned", ""},
+	} {
+		w.Exec(fmt.Sprintf(`insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, reason, provider, attempts, next_attempt_at, finished_at)
+			values ('%s', '%s', %d, '%s', 'ada', 'email', 'a@x.org', '%s', nullif('%s', ''), 'smtp', 1, %s)`, uuid.Must(uuid.NewV7()), seeded.Reminders[0].ID, i+1, seeded.ID, c.state, c.reason,
+			map[bool]string{true: `null, now()`, false: `'2099-01-05T06:00:00Z', null`}[c.state == "cancelled"]))
+		log := functiontest.Decode[deliveryLog](w, s.As("ada", "GET", "/api/tasks/"+seeded.ID.String()+"/deliveries", nil), 200).Deliveries
+		d := log[len(log)-1]
+		reason, note := "", ""
+		if d.Reason != nil && d.Note != nil {
+			reason, note = string(*d.Reason), *d.Note
+		}
+		if string(d.State) != c.want || reason != c.reason || note != c.note || (d.Reason == nil) != (d.Note == nil) {
+			t.Errorf("%s, %s: %s, %q, %q", c.state, c.reason, d.State, reason, note)
+		}
 	}
 }
 

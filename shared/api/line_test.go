@@ -20,7 +20,7 @@ func TestLines(t *testing.T) {
 	due := time.Date(2099, 3, 1, 9, 30, 0, 123456000, time.UTC)
 	for name, draft := range map[string]task.Draft{
 		"least":       {Title: "x", Before: []task.Offset{}},
-		"an instant":  {Title: "Pay; \"rent\"", Notes: "a\nb,c", DueDate: &due, Before: []task.Offset{{Days: 1}, {Exact: 24 * time.Hour}, {}, {Exact: -time.Hour}}, Completed: true, Channels: []task.Channel{task.InApp, task.Email}},
+		"an instant":  {Title: "Pay; \"rent\"", Notes: "a\nb,c", DueDate: &due, Before: []task.Offset{{Days: 1}, {Exact: 24 * time.Hour}, {}, {Exact: -time.Hour}}, Completed: true, Channels: []task.Channel{task.InApp, task.Email}, Urgent: true},
 		"in a zone":   {Title: "x", Due: task.Due{Form: task.ByClock, Local: wallclock.New(2099, 3, 1, 9, 0, 30), Zone: "Europe/Kiev"}, Before: task.DefaultBefore()},
 		"a whole day": {Title: "x", Due: task.Due{Form: task.ByDay, Local: wallclock.New(2099, 3, 1, 0, 0, 0)}, Before: task.DefaultBefore()},
 		"recurring": {

@@ -26,7 +26,7 @@ var due = time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
 
 // What GET gave, PUT takes, and makes the same task of.
 func TestRoundTrip(t *testing.T) {
-	want := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Completed: true, Channels: []task.Channel{task.Email}, Before: task.Exactly(time.Hour, 0)}
+	want := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Completed: true, Channels: []task.Channel{task.Email}, Urgent: true, Before: task.Exactly(time.Hour, 0)}
 	for name, d := range map[string]task.Draft{"full": want, "least": {Title: "x", Before: []task.Offset{}}} {
 		shown, err := json.Marshal(api.NewTask(task.Task{
 			ID: uuid.New(), UserID: "ada", Draft: d, Version: 3, CreatedAt: due, UpdatedAt: due,
@@ -50,7 +50,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestPatch(t *testing.T) {
-	full := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Completed: true, Channels: []task.Channel{task.Email}, Before: task.Exactly(time.Hour)}
+	full := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Completed: true, Channels: []task.Channel{task.Email}, Urgent: true, Before: task.Exactly(time.Hour)}
 	with := func(change func(*task.Draft)) task.Draft {
 		d := full
 		change(&d)
@@ -65,6 +65,8 @@ func TestPatch(t *testing.T) {
 		`{"completed":false}`:                  with(func(d *task.Draft) { d.Completed = false }),
 		`{"completed":null}`:                   with(func(d *task.Draft) { d.Completed = false }),
 		`{"channels":null}`:                    with(func(d *task.Draft) { d.Channels = nil }),
+		`{"urgent":false}`:                     with(func(d *task.Draft) { d.Urgent = false }),
+		`{"urgent":null}`:                      with(func(d *task.Draft) { d.Urgent = false }),
 		`{"reminders":null}`:                   with(func(d *task.Draft) { d.Before = nil }),
 		`{"reminders":[]}`:                     with(func(d *task.Draft) { d.Before = []task.Offset{} }),
 		`{"reminders":["1d",{"before":"0s"}]}`: with(func(d *task.Draft) { d.Before = []task.Offset{{Days: 1}, {}} }),

@@ -24,6 +24,7 @@ import (
 	"github.com/duebell/duebell/shared/fire"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/quiet"
 	"github.com/duebell/duebell/shared/recurrence"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
@@ -108,7 +109,14 @@ type lived struct {
 // sending is what is known of a delivery.
 type sending struct {
 	key
-	channel, state string
+	channel, state, reason string
+	taskID                 uuid.UUID
+	due                    time.Time
+}
+
+// replaces reports whether a delivery is a newer one of the same task and target.
+func (s sending) replaces(other sending) bool {
+	return s.taskID == other.taskID && s.channel == other.channel && !s.due.Before(other.due) && s != other
 }
 
 // life is one course of events.
@@ -126,7 +134,8 @@ type life struct {
 	wakes   []task.Revision // all that were ever possible
 
 	zone      string // where ada is
-	unnoticed bool   // Dapr has lost its data before the first sweep
+	quiet     quiet.Hours
+	unnoticed bool // Dapr has lost its data before the first sweep
 
 	made       map[uuid.UUID]*process // by whom each ID was made, until that has ended
 	reminders  map[key]lived
@@ -202,7 +211,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	if err := w.store.SaveUser(context.Background(), ada); err != nil {
 		t.Fatal(err)
 	}
-	l.move("UTC")
+	l.choose("UTC", quiet.Hours{})
 	clock := func() time.Time { return l.now }
 	l.dapr.callOf = func(ctx context.Context, effect func()) error {
 		return l.call(l.caller(ctx), effect, func() {}, func() bool { return true })
@@ -230,20 +239,35 @@ func (w timeless) newLife(t *rapid.T) *life {
 	return l
 }
 
-// move has ada be in a zone from now on.
-func (l *life) move(zone string) {
-	l.zone = zone
+// choose has ada be in a zone from now on, with quiet hours.
+func (l *life) choose(zone string, h quiet.Hours) {
+	l.zone, l.quiet = zone, h
 	l.step(nil, func(ctx context.Context) error {
 		return l.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 			p, _, err := tx.LockPreferences(ctx, ada.ID)
 			if err != nil {
 				return err
 			}
-			p.TimeZone = zone
+			p.TimeZone, p.QuietHours = zone, h
 			p.Version++
 			return tx.SavePreferences(ctx, ada.ID, p)
 		})
 	})
+}
+
+// drawQuietHours draws quiet hours of less than two, about now.
+func (l *life) drawQuietHours() quiet.Hours {
+	if rapid.Bool().Draw(l.T, "no quiet hours") {
+		return quiet.Hours{}
+	}
+	from := wallclock.At(l.now, preferences.Zone(l.zone)).Add(-rapid.SampledFrom([]time.Duration{0, 30 * time.Minute, -time.Minute}).Draw(l.T, "since"))
+	from = from.Add(-from.SinceMidnight() % time.Minute)
+	to := from.Add(rapid.SampledFrom([]time.Duration{time.Minute, 35 * time.Minute, 110 * time.Minute}).Draw(l.T, "for"))
+	h, err := quiet.Parse([]quiet.Window{{From: from.ClockString(), To: to.ClockString()}})
+	if err != nil {
+		l.Fatal(err)
+	}
+	return h
 }
 
 // newID makes an ID as old as the test says.
@@ -415,6 +439,9 @@ func (l *life) stop(p *process, dead, dies bool) bool {
 // Send is the e-mail channel.
 func (l *life) Send(_ context.Context, m notify.Message) error {
 	began := l.now
+	if until := l.quiet.Until(began, preferences.Zone(l.zone)); until.After(began) && !strings.HasPrefix(m.Title, urgent) {
+		l.Errorf("delivery %s is sent within quiet hours, which last until %v", m.ID, until)
+	}
 	l.mu.Lock()
 	p := l.current // a sender sends one of a user's after the other
 	if other, there := l.senders[m.ID]; there && began.Sub(other) < lease {
@@ -471,8 +498,9 @@ func (l *life) actions() []action {
 		{"cleanup", func() { l.step(l.drawFaults(), l.cleanup) }},
 		{"another horizon", l.setHorizon},
 		{"another zone", func() {
-			l.move(rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/New_York"}).Draw(l.T, "zone"))
+			l.choose(rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/New_York"}).Draw(l.T, "zone"), l.quiet)
 		}},
+		{"other quiet hours", func() { l.choose(l.zone, l.drawQuietHours()) }},
 	}
 	if len(l.tasks) < 3 {
 		list = append(list, action{"create", func() { l.create(l.drawFaults()) }}, action{"create", func() { l.create(l.drawFaults()) }},
@@ -560,12 +588,18 @@ func (l *life) draft(d *task.Draft) {
 
 func (l *life) create(faults []mishap) {
 	d := task.Draft{Title: "x"}
+	if d.Urgent = rapid.Bool().Draw(l.T, "urgent"); d.Urgent {
+		d.Title = urgent
+	}
 	l.draft(&d)
 	l.step(faults, func(ctx context.Context) error {
 		_, err := l.planner().Create(ctx, ada, d, nil)
 		return err
 	})
 }
+
+// urgent is what titles of urgent tasks begin with.
+const urgent = "!"
 
 // overtake creates a task that is scheduled slowly, at once or by a later sweep, and
 // mostly changes it meanwhile.
@@ -601,7 +635,7 @@ func (l *life) meet() {
 
 func (l *life) update(id uuid.UUID) {
 	var change func(*task.Draft)
-	switch rapid.SampledFrom([]string{"move", "complete", "reopen", "no due date", "title"}).Draw(l.T, "change") {
+	switch rapid.SampledFrom([]string{"move", "complete", "reopen", "no due date", "title", "urgent"}).Draw(l.T, "change") {
 	case "move":
 		var to task.Draft
 		l.draft(&to)
@@ -616,6 +650,14 @@ func (l *life) update(id uuid.UUID) {
 		change = func(d *task.Draft) { d.DueDate, d.Due, d.Recurrence = nil, task.Due{}, nil }
 	case "title":
 		change = func(d *task.Draft) { d.Title += "x" }
+	case "urgent":
+		change = func(d *task.Draft) {
+			if d.Urgent = !d.Urgent; d.Urgent {
+				d.Title = urgent + d.Title
+			} else {
+				d.Title = strings.TrimPrefix(d.Title, urgent) + "x" // it must not be empty
+			}
+		}
 	}
 	l.step(l.drawFaults(), func(ctx context.Context) error {
 		_, err := l.planner().Update(ctx, ada, id, func(t task.Task) (task.Draft, error) {
@@ -754,11 +796,11 @@ func (l *life) look() {
 // fired, if that waits for the next by now.
 func (l *life) lookAtDeliveries() {
 	rows, _ := l.conn.Query(context.Background(), `
-		select id, reminder_id, revision, channel, state, case when occurrence is null then '' else format('%s %s', series, occurrence) end from deliveries`)
+		select id, reminder_id, revision, channel, state, coalesce(reason, ''), task_id, due_at, case when occurrence is null then '' else format('%s %s', series, occurrence) end from deliveries`)
 	var id uuid.UUID
 	var s sending
 	var occurrence string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &occurrence}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &s.reason, &s.taskID, &s.due, &occurrence}, func() error {
 		_, old := l.deliveries[id]
 		l.deliveries[id] = s
 		if occurrence == "" || old {
@@ -854,6 +896,8 @@ func (l *life) check() {
 		case d.channel == "in_app":
 		case d.state == "sent" && mails < 1, mails > 1+doubted:
 			l.Errorf("%v: the provider took %d, %d of them in doubt", d, mails, doubted)
+		case d.reason == "replaced" && !slices.ContainsFunc(slices.Collect(maps.Values(l.deliveries)), func(n sending) bool { return n.replaces(d) && n.reason != "replaced" }):
+			l.Errorf("%v was replaced by nothing", d)
 		case d.state != "sent" && d.state != "cancelled":
 			l.Errorf("%v is not done", d)
 		}

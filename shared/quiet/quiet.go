@@ -94,7 +94,7 @@ func (w Window) parse() (r window, err error) {
 func parseClock(name, s string) (time.Duration, error) {
 	clock, err := wallclock.ParseClock(s)
 	if err != nil || clock%time.Minute != 0 {
-		return 0, fault.Invalid("%s must be a time of day from 00:00, which is midnight, to 23:59: write it as 22:00, not %.40q", name, s)
+		return 0, fault.Invalid("has a window whose %s is no time of day: write it as 22:00, from 00:00, which is midnight, to 23:59; not %.40q", name, s)
 	}
 	return clock, nil
 }

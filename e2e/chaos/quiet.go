@@ -1,0 +1,67 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"github.com/duebell/duebell/shared/preferences"
+)
+
+// quietHours are the quiet hours of a run, in which nothing external may come for some users that is not urgent. The zero
+// quietHours are none.
+type quietHours struct{ from, to time.Time }
+
+// hasQuietHours reports whether a user has quiet hours: some of those with all channels, and some others.
+func hasQuietHours(user int) bool { return user%10 == 0 || user%5 == 3 }
+
+// isUrgent reports whether the task is urgent.
+func (s script) isUrgent() bool { return s.n%8 == 0 }
+
+// newQuietHours makes those of a run that begins about now: of whole minutes, in the middle of it.
+func newQuietHours(now time.Time, span time.Duration) quietHours {
+	from := now.Add(span * 3 / 10).Truncate(time.Minute).Add(time.Minute)
+	return quietHours{from, from.Add(max(span/5, time.Minute).Truncate(time.Minute))}
+}
+
+// where is the time zone of all users.
+const where = "Europe/Paris"
+
+// window is the quiet hours as preferences have them.
+func (q quietHours) window() map[string]string {
+	zone := preferences.Zone(where)
+	return map[string]string{"from": q.from.In(zone).Format("15:04"), "to": q.to.In(zone).Format("15:04")}
+}
+
+// of returns the quiet hours that hold what is sent for a life; the zero value if none do.
+func (q quietHours) of(l *life) quietHours {
+	if !hasQuietHours(l.user) || l.isUrgent() {
+		return quietHours{}
+	}
+	return q
+}
+
+// has reports whether an instant lies within the quiet hours, or before them by so much at most.
+func (q quietHours) has(at time.Time, before time.Duration) bool {
+	return !at.Before(q.from.Add(-before)) && at.Before(q.to)
+}
+
+// untilHeld is for how long before quiet hours something may have been due that is held by them, as it could not
+// be sent before.
+const untilHeld = 3 * time.Minute
+
+// leastAfter says how many of the messages that are due at some instants have to come at least: of those that may be held
+// the newest takes the others' place.
+func (q quietHours) leastAfter(due []time.Time) int {
+	free := slices.DeleteFunc(slices.Clone(due), func(at time.Time) bool { return q.has(at, untilHeld) })
+	return len(free) + min(1, len(due)-len(free))
+}
+
+// judgeQuiet finds what was sent within quiet hours. A send that had begun before may still arrive, and one whose sender
+// was stopped when it goes on.
+func (t *tally) judgeQuiet(l *life, channel string, came []told, faults []struck) {
+	for _, m := range came {
+		if begun := m.at.Add(-sendTimeout - time.Second); l.quiet.has(begun, 0) && l.quiet.has(m.at, 0) && cause(m, time.Hour, faults) == "" {
+			t.find(l, "quiet", "that of %s by %s came within quiet hours, from %s to %s", clock(m.at), channel, clock(l.quiet.from), clock(l.quiet.to))
+		}
+	}
+}
