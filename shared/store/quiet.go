@@ -52,6 +52,17 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 		// them finds what is held here.
 		batch.Queue(`select from tasks where id = $1 for share`, l.TaskID)
 		batch.Queue(`select from preferences where user_id = $1 for share`, l.UserID)
+		if l.Bundle != nil { // which is no task's, so it replaces nothing
+			batch.Queue(`
+				update deliveries d set reason = $4, next_attempt_at = $3 from preferences p
+				where d.id = $1 and `+isOpen+` and d.next_attempt_at <= now() and p.user_id = d.user_id and p.version = $2
+				returning d.state`, l.ID, l.Quiet.Version, l.HeldUntil, ReasonQuietHours).
+				Query(func(rows pgx.Rows) error {
+					_, err := pgx.ForEachRow(rows, []any{&h.State}, func() error { return nil })
+					return err
+				})
+			return
+		}
 		// Who holds another of these at the same time waits, and finds this one.
 		batch.Queue(`
 			select from deliveries d where d.task_id = $1 and d.channel = $2 and d.target = $3 and `+isOpen+` and (d.reason = $4 or d.next_attempt_at <= now())
@@ -59,11 +70,11 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 		batch.Queue(`
 			with it as (
 				select d.id, d.task_id, d.channel, d.target
-				from deliveries d join preferences p on p.user_id = d.user_id left join reminders r on r.id = d.reminder_id left join tasks t on t.id = r.task_id
-				where d.id = $1 and `+isOpen+` and d.next_attempt_at <= now() and p.version = $2 and (d.bundle_id is not null or `+mayBeHeld+`)
+				from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id join preferences p on p.user_id = d.user_id
+				where d.id = $1 and `+isOpen+` and d.next_attempt_at <= now() and p.version = $2 and `+mayBeHeld+`
 			), held as (
 				select d.id, row_number() over (order by coalesce(d.due_at, d.created_at) desc, d.id desc) = 1 as newest
-				from deliveries d join it on d.id = it.id or it.task_id = d.task_id and it.channel = d.channel and it.target = d.target
+				from deliveries d join it on it.task_id = d.task_id and it.channel = d.channel and it.target = d.target
 				where `+isOpen+` and (d.id = it.id or d.reason = $4)
 			), kept as (
 				update deliveries d set reason = $4, next_attempt_at = $3 from held where d.id = held.id and newest
