@@ -112,6 +112,7 @@ type sending struct {
 	channel, state, reason string
 	taskID                 uuid.UUID
 	due                    time.Time
+	sentAs                 uuid.UUID // under which id it is sent: its own, or its bundle's
 }
 
 // replaces reports whether a delivery is a newer one of the same task and target.
@@ -143,10 +144,11 @@ type life struct {
 	deliveries map[uuid.UUID]sending
 	told       map[told]bool
 
-	mu      sync.Mutex
-	mails   map[uuid.UUID]int       // sends that the provider took, by delivery
-	doubted map[uuid.UUID]int       // of these, those whose sender may not have learnt it
-	senders map[uuid.UUID]time.Time // when the send began that has not ended, by delivery
+	mu       sync.Mutex
+	mails    map[uuid.UUID]int       // sends that the provider took, by delivery
+	doubted  map[uuid.UUID]int       // of these, those whose sender may not have learnt it
+	contents map[uuid.UUID]string    // the tasks that each told of, by delivery
+	senders  map[uuid.UUID]time.Time // when the send began that has not ended, by delivery
 
 	stopped []*stop // steps that wait at a call
 	current *process
@@ -201,7 +203,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l := &life{
 		T: t, timeless: w, now: task.Instant(time.Now()), dapr: &fakeDapr{tooMany: rapid.Bool().Draw(t, "too many jobs to list")},
 		made: map[uuid.UUID]*process{}, reminders: map[key]lived{}, held: map[uuid.UUID]row{}, deliveries: map[uuid.UUID]sending{}, told: map[told]bool{},
-		mails: map[uuid.UUID]int{}, doubted: map[uuid.UUID]int{}, senders: map[uuid.UUID]time.Time{},
+		mails: map[uuid.UUID]int{}, doubted: map[uuid.UUID]int{}, contents: map[uuid.UUID]string{}, senders: map[uuid.UUID]time.Time{},
 	}
 	l.setHorizon()
 	l.exec(`
@@ -212,6 +214,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 		t.Fatal(err)
 	}
 	l.choose("UTC", quiet.Hours{})
+	l.bundle(l.drawBundle())
 	clock := func() time.Time { return l.now }
 	l.dapr.callOf = func(ctx context.Context, effect func()) error {
 		return l.call(l.caller(ctx), effect, func() {}, func() bool { return true })
@@ -253,6 +256,25 @@ func (l *life) choose(zone string, h quiet.Hours) {
 			return tx.SavePreferences(ctx, ada.ID, p)
 		})
 	})
+}
+
+// bundle has ada's e-mails be bundled from now on; nil: not any more.
+func (l *life) bundle(b preferences.Bundle) {
+	l.step(nil, func(ctx context.Context) error {
+		return l.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+			p, _, err := tx.LockPreferences(ctx, ada.ID)
+			if err != nil {
+				return err
+			}
+			p.Bundle = b
+			p.Version++
+			return tx.SavePreferences(ctx, ada.ID, p)
+		})
+	})
+}
+
+func (l *life) drawBundle() preferences.Bundle {
+	return rapid.SampledFrom([]preferences.Bundle{nil, {task.Email: 8 * time.Second}, {task.Email: 15 * time.Minute}}).Draw(l.T, "bundle")
 }
 
 // drawQuietHours draws quiet hours of less than two, about now.
@@ -442,7 +464,15 @@ func (l *life) Send(_ context.Context, m notify.Message) error {
 	if until := l.quiet.Until(began, preferences.Zone(l.zone)); until.After(began) && !strings.HasPrefix(m.Title, urgent) {
 		l.Errorf("delivery %s is sent within quiet hours, which last until %v", m.ID, until)
 	}
+	of := fmt.Sprint(m.TaskID)
+	for _, b := range m.Bundle {
+		of += fmt.Sprint(" ", b.TaskID)
+	}
 	l.mu.Lock()
+	if before := l.contents[m.ID]; before != "" && before != of {
+		l.Errorf("delivery %s told of the tasks %s, and now of %s", m.ID, before, of)
+	}
+	l.contents[m.ID] = of
 	p := l.current // a sender sends one of a user's after the other
 	if other, there := l.senders[m.ID]; there && began.Sub(other) < lease {
 		l.Errorf("delivery %s is sent while another sender has it, since %v", m.ID, began.Sub(other))
@@ -500,6 +530,7 @@ func (l *life) actions() []action {
 		{"another zone", func() {
 			l.choose(rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/New_York"}).Draw(l.T, "zone"), l.quiet)
 		}},
+		{"other bundles", func() { l.bundle(l.drawBundle()) }},
 		{"other quiet hours", func() { l.choose(l.zone, l.drawQuietHours()) }},
 	}
 	if len(l.tasks) < 3 {
@@ -796,11 +827,12 @@ func (l *life) look() {
 // fired, if that waits for the next by now.
 func (l *life) lookAtDeliveries() {
 	rows, _ := l.conn.Query(context.Background(), `
-		select id, reminder_id, revision, channel, state, coalesce(reason, ''), task_id, due_at, case when occurrence is null then '' else format('%s %s', series, occurrence) end from deliveries`)
+		select id, reminder_id, revision, channel, state, coalesce(reason, ''), task_id, due_at, coalesce(bundle_id, id), case when occurrence is null then '' else format('%s %s', series, occurrence) end
+		from deliveries where reminder_id is not null`)
 	var id uuid.UUID
 	var s sending
 	var occurrence string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &s.reason, &s.taskID, &s.due, &occurrence}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &s.reason, &s.taskID, &s.due, &s.sentAs, &occurrence}, func() error {
 		_, old := l.deliveries[id]
 		l.deliveries[id] = s
 		if occurrence == "" || old {
@@ -889,7 +921,7 @@ func (l *life) check() {
 			planned[d.key] = map[string]int{}
 		}
 		planned[d.key][d.channel]++
-		mails, doubted := l.mails[id], l.doubted[id]
+		mails, doubted := l.mails[d.sentAs], l.doubted[d.sentAs]
 		switch {
 		case d.channel == "in_app" && (d.state != "sent" || notifications[id] != 1):
 			l.Errorf("%v is %s and %d times in the inbox", d, d.state, notifications[id])
