@@ -46,7 +46,7 @@ var (
 	skipped = counters("duebell_callbacks_skipped_total",
 		"Callbacks for which there was nothing to do, by reason.", "reason")
 	tried = counters("duebell_deliveries_total",
-		"Tries to deliver, by channel and by what the delivery came to: sent, failed, planned (to be tried again), unknown, exhausted, unverified, suppressed, held or refused (over a limit), or unrecorded.", "channel", "outcome")
+		"Tries to deliver, by channel and by what the delivery came to: sent, failed, planned (to be tried again), unknown, exhausted, unverified, suppressed, held or refused (over a limit), bundled (to be sent in a bundle), or unrecorded.", "channel", "outcome")
 	sendTook = histograms("duebell_delivery_send_duration_seconds",
 		"How long a provider took to answer, or not to, by channel.", callBuckets, "channel")
 	sweeps = counters("duebell_sweeps_total",

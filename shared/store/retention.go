@@ -58,7 +58,8 @@ var (
 	// Bundles are those that are frozen. They stay for as long as their deliveries.
 	Bundles = Kept{
 		table: "bundles", age: "created_at",
-		only: "k.frozen_at is not null and not exists (select from deliveries d where d.bundle_id = k.id)",
+		// As no join, so that they are found in the order of their age.
+		only: "k.frozen_at is not null and (select d.id from deliveries d where d.bundle_id = k.id limit 1) is null",
 	}
 	// Occurrences are what has become of the occurrences of recurring tasks.
 	Occurrences = Kept{table: "occurrences", age: "settled_at", only: "true"}

@@ -754,8 +754,18 @@ export interface components {
             last_error: string;
             /** Format: date-time */
             next_attempt_at: string | null;
+            /**
+             * @description The reason in words for people.
+             * @example your quiet hours hold it until 07:00 on Wednesday, 2 December (Europe/Berlin)
+             */
+            note: string | null;
             /** @description Who carries it, as of the latest attempt; empty before the first. */
             provider: string;
+            /**
+             * @description Why it is held: quiet_hours, hourly_limit (it is over its user's limit of the hour); the same of a bundle that it waits in, or bundled. Or why it was cancelled: replaced (it was held, and a newer reminder of the task for the same target goes out in its place), completed, skipped, deleted, moved (the due date or the reminders were changed), discarded (by an operator). null: neither, or not recorded. There may be others in later versions.
+             * @example quiet_hours
+             */
+            reason: string | null;
             /** Format: uuid */
             reminder_id: string;
             /**
@@ -766,10 +776,10 @@ export interface components {
             /** Format: date-time */
             reported_at: string | null;
             /**
-             * @description suppressed: not sent, as nothing is sent to that address since its owner, its provider or an operator has said so; told in-app instead. refused: not sent, as a limit of this installation is reached, or its number gets no text messages; told in-app instead. One that is over its user's limit of the hour is planned for the next one, and last_error says so.
+             * @description held: planned, and not sent before next_attempt_at; reason and note say why. bundled: waits for other reminders to go out as one message, which is sent, or tried again, at next_attempt_at; it becomes what that message becomes. suppressed: not sent, as nothing is sent to that address since its owner, its provider or an operator has said so; told in-app instead. refused: not sent, as a limit of this installation is reached, or its number gets no text messages; told in-app instead.
              * @enum {string}
              */
-            state: "planned" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
+            state: "planned" | "held" | "bundled" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
             /** @description Where to: an e-mail address, a number, a webhook's URL, a device as provider:token; empty for in_app. */
             target: string;
         };
@@ -840,6 +850,14 @@ export interface components {
              * @example 09:00
              */
             all_day_at: string;
+            /** @description For how long what falls due for one address is gathered to go out as one message, by channel: whole seconds from "1s" to "24h". The time begins with the first reminder. On a channel that is not named each reminder is a message. Urgent tasks are told at once. */
+            bundle: {
+                /** @example 15m */
+                email?: string;
+                push?: string;
+                /** @example 1m */
+                sms?: string;
+            };
             channels: {
                 email: boolean;
                 in_app: boolean;
@@ -858,6 +876,14 @@ export interface components {
             /** @description A BCP 47 language tag. */
             language: string;
             phones: components["schemas"]["Address"][];
+            /** @description When external channels are silent, but for urgent tasks. See PreferencesInput. */
+            quiet_hours: {
+                days: ("mo" | "tu" | "we" | "th" | "fr" | "sa" | "su")[];
+                /** @example 22:00 */
+                from: string;
+                /** @example 07:00 */
+                to: string;
+            }[];
             /**
              * @description An IANA time zone. null: none is set yet. Until then a due date can't be a local time without a time_zone of its own, and messages show times in UTC.
              * @example Europe/Berlin
@@ -875,6 +901,14 @@ export interface components {
              * @example 09:00
              */
             all_day_at?: string | null;
+            /** @description For how long what falls due for one address is gathered to go out as one message, by channel: whole seconds from "1s" to "24h". The time begins with the first reminder. On a channel that is not named each reminder is a message. Urgent tasks are told at once. */
+            bundle?: {
+                /** @example 15m */
+                email?: string | null;
+                push?: string | null;
+                /** @example 1m */
+                sms?: string | null;
+            } | null;
             channels?: {
                 /** @description Left out or null: on if your sign-in has a verified address and you have not unsubscribed. Only true switches it on again after that. */
                 email?: boolean | null;
@@ -908,6 +942,31 @@ export interface components {
                 /** @description true: the caller answers for it. Only with the scope act, otherwise 403. */
                 verified?: boolean | null;
             })[] | null;
+            /**
+             * @description Windows of local time in which nothing is sent on external channels, but for urgent tasks: each goes from the minute from, to just before the minute to, and across midnight if from is later than to. In-app is not held. What falls due inside is sent at the end; of one task only the newest reminder for each address. It needs time_zone. A window must not end when it begins, and at least a minute of the week has to stay free.
+             * @example [
+             *       {
+             *         "from": "22:00",
+             *         "to": "07:00"
+             *       },
+             *       {
+             *         "from": "07:00",
+             *         "to": "10:00",
+             *         "days": [
+             *           "sa",
+             *           "su"
+             *         ]
+             *       }
+             *     ]
+             */
+            quiet_hours?: {
+                /** @description The days on which the window begins; left out or null: every day. */
+                days?: ("mo" | "tu" | "we" | "th" | "fr" | "sa" | "su")[] | null;
+                /** @example 22:00 */
+                from: string;
+                /** @example 07:00 */
+                to: string;
+            }[] | null;
             /** @description An IANA time zone. When it changes, tasks that are due where you are move with you. */
             time_zone?: string | null;
             webhook?: null | {
@@ -1074,6 +1133,8 @@ export interface components {
             title: string;
             /** Format: date-time */
             updated_at: string;
+            /** @description Told at once on every channel, in your quiet hours too. */
+            urgent: boolean;
             user_id: string;
             version: number;
         };
@@ -1131,6 +1192,8 @@ export interface components {
             time_zone?: string | null;
             title?: string | null;
             updated_at?: unknown;
+            /** @description true: it is told at once on every channel, in your quiet hours too. */
+            urgent?: boolean | null;
             /** @description The user's own: 403 if it is another's. Duebell-User is the way to act for users. */
             user_id?: string | null;
             /** @description The version that the change was made from: 412 if it is not the task's any more. A new task has none. */
