@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/shared/metrics/metricstest"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/quiet"
@@ -265,6 +266,7 @@ func TestHeldAndNotWanted(t *testing.T) {
 func TestHeldAreReplaced(t *testing.T) {
 	n := newNight(t, "2026-12-01T23:00:00+01:00")
 	n.choose(func(p *preferences.Preferences) { p.Emails = []string{"a@x.org", "b@x.org"} })
+	before := metricstest.Read(t)
 	early := n.create(task.Draft{DueDate: ptr(n.now.Add(time.Hour)), Before: task.Exactly(time.Hour, 0)})
 	n.fire(wake(early))
 	other := n.due()
@@ -272,6 +274,16 @@ func TestHeldAreReplaced(t *testing.T) {
 	n.fire(atDue(early))
 	n.wants("at night", early, 0, "cancelled 0 replaced, cancelled 0 replaced, planned 0 quiet_hours, planned 0 quiet_hours")
 	n.wants("another task", other, 0, "planned 0 quiet_hours, planned 0 quiet_hours")
+	if diff := cmp.Diff(metricstest.Values{
+		`duebell_quiet_hours_total{channel="email",outcome="held"}`: 6, `duebell_quiet_hours_total{channel="email",outcome="replaced"}`: 2,
+		`duebell_deliveries_total{channel="in_app",outcome="sent"}`: 3,
+	}, metricstest.Since(t, before, "duebell_quiet_hours_total", "duebell_deliveries_total")); diff != "" {
+		t.Error("metrics:", diff)
+	}
+	n.sweep()
+	if got := metricstest.Read(t)["duebell_held_deliveries"]; got != 4 {
+		t.Errorf("%v are held", got)
+	}
 	n.at("2026-12-02T07:00:00+01:00")
 	n.firer.send()
 	n.wants("in the morning", early, 4, "cancelled 0 replaced, cancelled 0 replaced, sent 1, sent 1")

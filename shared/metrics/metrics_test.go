@@ -29,6 +29,8 @@ func touchAll(t *testing.T) {
 	metrics.StepMade("sweep", "fire_overdue", metrics.Complete)
 	metrics.SetOldestWaiting(map[string]time.Duration{"firing": time.Minute})
 	metrics.SetDeadLetters(map[string]int{"open": 1})
+	metrics.Held("email", true, 1)
+	metrics.SetHeld(1)
 	metrics.SchedulerLostData()
 	metrics.EventsReceived("taken", 1)
 	metrics.Served(metrics.Request{Pattern: "GET /api/tasks", Method: "GET", Status: 200, Took: time.Millisecond})

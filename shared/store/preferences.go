@@ -201,7 +201,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 	if err != nil {
 		return err
 	}
-	return tx.judgeHeldAgain(ctx, `user_id = $1`, userID)
+	return tx.judgeHeldAgain(ctx, `d.user_id = $1`, userID)
 }
 
 // formatOffsets writes offsets as parseOffsets reads them.

@@ -21,9 +21,12 @@ import (
 // What is held is planned like anything else, for the first instant outside of the quiet hours, and is
 // judged again then.
 
-// mayBeHeld says of a reminder r of a task t that quiet hours may hold what it sends: its user has not
-// chosen to be told at once.
+// mayBeHeld says of a reminder r of a task t that quiet hours may hold what it sends: its user has neither
+// said that it is urgent, nor chosen its time.
 const mayBeHeld = `not t.urgent`
+
+// isHeld says of a delivery d that quiet hours hold it. The index of these has the same condition.
+const isHeld = `d.reason = 'quiet_hours' and ` + isOpen
 
 // judgedOf returns the deliveries that were judged, and by which versions of preferences.
 func judgedOf(wanted []Wanted) (ids pgtype.FlatArray[pgtype.UUID], versions pgtype.FlatArray[int64]) {
@@ -65,8 +68,8 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 		}
 		// Who holds another of these at the same time waits, and finds this one.
 		batch.Queue(`
-			select from deliveries d where d.task_id = $1 and d.channel = $2 and d.target = $3 and `+isOpen+` and (d.reason = $4 or d.next_attempt_at <= now())
-			order by d.id for no key update`, l.TaskID, l.Channel, l.Target, ReasonQuietHours)
+			select from deliveries d where d.task_id = $1 and d.channel = $2 and d.target = $3 and (`+isHeld+` or `+isOpen+` and d.next_attempt_at <= now())
+			order by d.id for no key update`, l.TaskID, l.Channel, l.Target)
 		batch.Queue(`
 			with it as (
 				select d.id, d.task_id, d.channel, d.target
@@ -75,7 +78,7 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 			), held as (
 				select d.id, row_number() over (order by coalesce(d.due_at, d.created_at) desc, d.id desc) = 1 as newest
 				from deliveries d join it on it.task_id = d.task_id and it.channel = d.channel and it.target = d.target
-				where `+isOpen+` and (d.id = it.id or d.reason = $4)
+				where d.id = it.id or `+isHeld+`
 			), kept as (
 				update deliveries d set reason = $4, next_attempt_at = $3 from held where d.id = held.id and newest
 			), replaced as (
@@ -93,19 +96,19 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 	return h, err
 }
 
-// judgeHeldAgain has what quiet hours hold be judged again at once. What somebody has locked is being
+// judgeHeldAgain has those of some deliveries d that quiet hours hold be judged again at once. What somebody has locked is being
 // judged, or cancelled.
 func (tx Tx) judgeHeldAgain(ctx context.Context, which string, arg any) error {
 	_, err := tx.tx.Exec(ctx, `
 		update deliveries set next_attempt_at = now() where id in (
-			select id from deliveries d where `+which+` and reason = $2 and `+isOpen+` and next_attempt_at > now() for no key update skip locked)`, arg, ReasonQuietHours)
+			select d.id from deliveries d where `+which+` and `+isHeld+` and d.next_attempt_at > now() for no key update skip locked)`, arg)
 	return err
 }
 
 // HeldByQuietHours counts the deliveries that quiet hours hold.
 func (s *Store) HeldByQuietHours(ctx context.Context) (n int, err error) {
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
-		batch.Queue(`select count(*) from deliveries d where d.reason = 'quiet_hours' and ` + isOpen).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+		batch.Queue(`select count(*) from deliveries d where ` + isHeld).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
 	})
 	return n, err
 }

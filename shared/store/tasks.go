@@ -291,7 +291,7 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Tim
 		return Leftovers{}, err
 	}
 	if t.Urgent && !before.Urgent {
-		if err := tx.judgeHeldAgain(ctx, `task_id = $1`, t.ID); err != nil {
+		if err := tx.judgeHeldAgain(ctx, `d.task_id = $1`, t.ID); err != nil {
 			return Leftovers{}, err
 		}
 	}

@@ -18,7 +18,7 @@ alter table deliveries add constraint deliveries_reason_check
 
 -- What quiet hours hold: to be judged again when these change, and to be replaced by what is newer.
 drop index concurrently if exists deliveries_held;
-create index concurrently deliveries_held on deliveries (user_id, task_id) where reason = 'quiet_hours';
+create index concurrently deliveries_held on deliveries (user_id) where reason = 'quiet_hours';
 
 -- +goose Down
 -- What is held goes out.
