@@ -209,30 +209,35 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	m := notify.Message{
+	l, several := unpack(l)
+	err := provider.Send(ctx, notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
-		Verification: verification,
-	}
-	if l.Bundle != nil {
-		gather(&m, l.Bundle.Distinct())
-	}
-	err := provider.Send(ctx, m)
+		Verification: verification, Bundle: several,
+	})
 	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {
 		return errMayBeThere
 	}
 	return err
 }
 
-// gather has a message tell of a bundle's reminders: of a single one as if there were no bundle.
-func gather(m *notify.Message, of []store.Member) {
+// unpack returns what a bundle's message tells of. If that is one reminder it returns the delivery as if it
+// were that reminder's own, as it returns those of no bundle.
+func unpack(l *store.Leased) (_ *store.Leased, several []notify.Bundled) {
+	if l.Bundle == nil {
+		return l, nil
+	}
+	of := l.Bundle.Distinct()
 	if len(of) == 1 {
-		m.TaskID, m.Title, m.Notes, m.DueDate, m.Occurrence = of[0].TaskID, of[0].Title, of[0].Notes, of[0].DueDate, of[0].Occurrence
-		return
+		one, m := *l, of[0]
+		one.ReminderID, one.Revision, one.TaskID = m.ReminderID, m.Revision, m.TaskID
+		one.Title, one.Notes, one.DueDate, one.Occurrence = m.Title, m.Notes, m.DueDate, m.Occurrence
+		return &one, nil
 	}
-	for _, r := range of {
-		m.Bundle = append(m.Bundle, notify.Bundled{TaskID: r.TaskID, Title: r.Title, DueDate: r.DueDate})
+	for _, m := range of {
+		several = append(several, notify.Bundled{TaskID: m.TaskID, Title: m.Title, DueDate: m.DueDate})
 	}
+	return l, several
 }
 
 // errMayBeThere ends a verification that its provider may have taken. A reminder would be sent

@@ -7,6 +7,11 @@ import (
 
 // bundled reports whether what a reminder sends on a channel waits for others to the same address, as
 // its user has chosen. What its user wants to be told at once does not.
-func bundled(t task.Task, to store.Recipient, c task.Channel) bool {
-	return to.Bundle[c] > 0 && !t.Urgent
+func bundled(_ task.Reminder, t task.Task, to store.Recipient, c task.Channel) bool {
+	switch {
+	case t.Urgent:
+		return false
+	default:
+		return to.Bundle[c] > 0
+	}
 }

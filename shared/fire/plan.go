@@ -52,7 +52,7 @@ func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient, stopped s
 				instead = true
 			case place.problem != "":
 				add(c, place.target, store.Failed, place.problem)
-			case bundled(t, to, c):
+			case bundled(r, t, to, c):
 				add(c, place.target, store.Bundled, "")
 				told = true
 			default:

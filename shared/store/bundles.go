@@ -1,7 +1,6 @@
 package store
 
 import (
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +30,8 @@ type Bundle struct {
 // Member is a reminder in a bundle.
 type Member struct {
 	DeliveryID uuid.UUID
+	ReminderID uuid.UUID
+	Revision   int64
 	TaskID     uuid.UUID
 	Title      string
 	Notes      string
@@ -42,8 +43,14 @@ type Member struct {
 // Distinct returns the members, in the order in which they fired, but each occurrence of a task once,
 // also if several of its reminders are there.
 func (b Bundle) Distinct() (distinct []Member) {
+	type told struct {
+		task       uuid.UUID
+		occurrence string
+	}
+	seen := map[told]bool{}
 	for _, m := range b.Members {
-		if !slices.ContainsFunc(distinct, func(other Member) bool { return other.TaskID == m.TaskID && other.Occurrence == m.Occurrence }) {
+		if of := (told{m.TaskID, m.Occurrence}); !seen[of] {
+			seen[of] = true
 			distinct = append(distinct, m)
 		}
 	}
@@ -105,12 +112,12 @@ const (
 // queueMembers reads the members of bundles.
 func queueMembers(batch *pgx.Batch, bundles []pgtype.UUID, members map[uuid.UUID][]Member) {
 	batch.Queue(`
-		select d.bundle_id, d.id, d.task_id, t.title, t.notes, coalesce(d.occurs_at, t.due_date), `+occurrenceShown+`
+		select d.bundle_id, d.id, d.reminder_id, d.revision, d.task_id, t.title, t.notes, coalesce(d.occurs_at, t.due_date), `+occurrenceShown+`
 		from deliveries d join tasks t on t.id = d.task_id
 		where d.bundle_id = any($1) and d.state = 'bundled' order by d.id`, pgtype.FlatArray[pgtype.UUID](bundles)).Query(func(rows pgx.Rows) error {
 		var of uuid.UUID
 		var m Member
-		_, err := pgx.ForEachRow(rows, []any{&of, &m.DeliveryID, &m.TaskID, &m.Title, &m.Notes, &m.DueDate, &m.Occurrence}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&of, &m.DeliveryID, &m.ReminderID, &m.Revision, &m.TaskID, &m.Title, &m.Notes, &m.DueDate, &m.Occurrence}, func() error {
 			members[of] = append(members[of], m)
 			return nil
 		})
