@@ -598,7 +598,7 @@ func TestCallbackOfWhatIsBundled(t *testing.T) {
 	}
 }
 
-// A bundle goes with its deliveries, and these stay for as long as somebody has to settle it.
+// A bundle goes with its delivery, and its reminders stay in their logs for as long as somebody has to settle it.
 func TestBundlesAreKept(t *testing.T) {
 	n := newGathering(t)
 	n.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
@@ -610,7 +610,7 @@ func TestBundlesAreKept(t *testing.T) {
 	letter := n.letter()
 	n.titled("open")
 	purge := func() []string {
-		for _, k := range []store.Kept{store.SettledDeadLetters, store.FinishedDeliveries, store.Bundles} {
+		for _, k := range []store.Kept{store.SettledDeadLetters, store.FinishedDeliveries} {
 			if _, err := n.world.store.Purge(t.Context(), k, 24*time.Hour, 100); err != nil {
 				t.Fatal(err)
 			}

@@ -55,12 +55,6 @@ var (
 		table: "deliveries", age: "finished_at",
 		only: `not exists (select from dead_letters l where l.delivery_id in (k.id, k.bundle_id) and l.state in ('retrying', 'dead'))`,
 	}
-	// Bundles are those that are frozen. They stay for as long as their deliveries.
-	Bundles = Kept{
-		table: "bundles", age: "created_at",
-		// As no join, so that they are found in the order of their age.
-		only: "k.frozen_at is not null and (select d.id from deliveries d where d.bundle_id = k.id limit 1) is null",
-	}
 	// Occurrences are what has become of the occurrences of recurring tasks.
 	Occurrences = Kept{table: "occurrences", age: "settled_at", only: "true"}
 	// ReadNotifications are notifications that their users have read or archived, but for the

@@ -32,7 +32,6 @@ var kinds = map[string]struct {
 	"idempotency keys":     {store.IdempotencyKeys, "idempotency_keys_by_age"},
 	"inbox tickets":        {store.InboxTickets, "inbox_tickets_expired"},
 	"occurrences":          {store.Occurrences, "occurrences_by_age"},
-	"bundles":              {store.Bundles, "bundles_by_age"},
 	"quotas":               {store.Quotas, "quotas_pkey"},
 }
 
@@ -118,7 +117,7 @@ func TestPurge(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.what, func(t *testing.T) {
-			exec(t, c, `truncate tasks, occurrences, reminders, deliveries, dead_letters, leftover_jobs`)
+			exec(t, c, `truncate tasks, occurrences, reminders, deliveries, bundles, dead_letters, leftover_jobs`)
 			o := insertOld(t, s, c)
 			exec(t, c, strings.NewReplacer("$1", quoted(o.task), "$2", quoted(o.reminder), "$3", quoted(o.current)).Replace(tt.made))
 			if n, err := s.CountExpired(t.Context(), tt.kind, 30*day, 10); err != nil || n != tt.n {
@@ -262,7 +261,6 @@ func TestPurgesUseIndexes(t *testing.T) {
 		`insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', i, gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into counted_events (event_id, counted_at) select gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into occurrences (task_id, series, occurrence, occurs_at, state, settled_at) select id, 1, created_at, now(), 'told', now() - row_number() over () * interval '1 min' from tasks limit $1`,
-		`insert into bundles (id, user_id, channel, target, frozen_at, created_at) select gen_random_uuid(), 'ada', 'email', i, now(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into quotas (day, kind, channel, who) select now() - i * interval '1 min', 'user', 'email', i from generate_series(1, $1) i`,
 		`insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(i::text::bytea), 'ada', now() - i * interval '30 s', now() from generate_series(1, $1) i`,
 	} {

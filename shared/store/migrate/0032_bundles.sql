@@ -7,21 +7,19 @@
 -- {"email": 900000000000}. null: nothing is.
 alter table preferences add column if not exists bundle jsonb;
 
--- A bundle is one message with several reminders. A delivery of the same id carries it.
+-- A bundle is one message with several reminders. The delivery of its id carries it.
 create table if not exists bundles (
-    id         uuid primary key,
-    user_id    text        not null references users (id) on delete cascade,
-    channel    text        not null check (channel in ('email', 'push', 'sms')),
-    target     text        not null,
+    id        uuid primary key references deliveries (id) on delete cascade,
+    user_id   text not null,
+    channel   text not null check (channel in ('email', 'push', 'sms')),
+    target    text not null,
     -- When it was leased for the first time. Reminders join until then, and the same ones are sent
     -- from then on.
-    frozen_at  timestamptz,
-    created_at timestamptz not null default now()
+    frozen_at timestamptz
 );
 
 -- A target has one bundle to join. Who joins locks its row, and so does who freezes it.
 create unique index if not exists bundles_open on bundles (user_id, channel, md5(target)) where frozen_at is null;
-create index if not exists bundles_by_age on bundles (created_at);
 
 -- The bundle that a reminder's delivery belongs to, and of a bundle's own delivery its id.
 alter table deliveries add column if not exists bundle_id uuid;
@@ -40,6 +38,7 @@ create index concurrently deliveries_of_bundle on deliveries (bundle_id) where b
 -- What is in a bundle goes out on its own.
 update deliveries set state = 'planned', next_attempt_at = now() where state = 'bundled';
 delete from deliveries where id = bundle_id;
+drop table if exists bundles;
 drop index concurrently if exists deliveries_of_bundle;
 alter table deliveries drop constraint if exists bundled_in_a_bundle;
 alter table deliveries drop constraint if exists terminal_has_a_time, add constraint terminal_has_a_time
@@ -47,5 +46,4 @@ alter table deliveries drop constraint if exists terminal_has_a_time, add constr
 alter table deliveries drop constraint if exists deliveries_state_check, add constraint deliveries_state_check
     check (state in ('planned', 'sending', 'sent', 'failed', 'exhausted', 'cancelled', 'unknown', 'unverified', 'suppressed', 'refused'));
 alter table deliveries drop column if exists bundle_id;
-drop table if exists bundles;
 alter table preferences drop column if exists bundle;

@@ -71,9 +71,9 @@ func TestBundlesAreTakenBack(t *testing.T) {
 		insert into tasks (id, user_id, title, created_at, updated_at) values ('00000000-0000-0000-0000-000000000001', 'a', 'x', now(), now());
 		insert into reminders (id, task_id, user_id, before, state, revision, fired_at)
 		values ('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000001', 'a', '0', 'fired', 1, now());
-		insert into bundles (id, user_id, channel, target) values ('00000000-0000-0000-0000-000000000003', 'a', 'email', 'a@x.org');
 		insert into deliveries (id, bundle_id, revision, user_id, channel, target, state, next_attempt_at)
 		values ('00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000003', 1, 'a', 'email', 'a@x.org', 'planned', now());
+		insert into bundles (id, user_id, channel, target) values ('00000000-0000-0000-0000-000000000003', 'a', 'email', 'a@x.org');
 		insert into deliveries (id, bundle_id, reminder_id, task_id, revision, user_id, channel, target, state)
 		values ('00000000-0000-0000-0000-000000000004', '00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000001', 1, 'a', 'email', 'a@x.org', 'bundled')`)
 	for range 2 {
