@@ -126,15 +126,29 @@ func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error
 			})
 		}
 	}
+	frozen, err := run.frozen(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, m := range run.sys.Sandbox().Messages() {
-		add(m.Subject+" "+m.Body, func(a *arrivals, title string) {
-			id, _ := uuid.Parse(m.DeliveryID)
-			if a.external == nil {
-				a.external = map[string][]told{}
-			}
-			channel := channelOf[m.Provider]
-			a.external[channel] = append(a.external[channel], told{id: id, provider: m.Provider, title: title, at: m.ReceivedAt, cut: m.Cut})
-		})
+		id, _ := uuid.Parse(m.DeliveryID)
+		texts := []string{m.Subject + " " + m.Body}
+		if bundleSubject.MatchString(m.Subject) {
+			texts = number.FindAllString(m.Body, -1)
+		}
+		for i, text := range texts {
+			add(text, func(a *arrivals, title string) {
+				if a.external == nil {
+					a.external = map[string][]told{}
+				}
+				of := id
+				if i > 0 { // each reminder in a bundle has its own copies
+					of = uuid.NewSHA1(id, []byte(fmt.Sprint(i)))
+				}
+				channel := channelOf[m.Provider]
+				a.external[channel] = append(a.external[channel], told{id: of, provider: m.Provider, title: title, at: m.ReceivedAt, cut: m.Cut, frozen: frozen[id]})
+			})
+		}
 	}
 	rows, err := run.db.Query(ctx, `select event_id, task_title, recorded_at from audit_events where user_id <> $1`, nameOf(hog))
 	if err != nil {

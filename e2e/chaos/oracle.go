@@ -20,6 +20,8 @@ type told struct {
 	cut      bool // its sender cannot know that it came
 	// occurrence is that of a recurring task, in the inbox.
 	occurrence string
+	// frozen is when it was settled of what reminders it tells; zero: it was no bundle.
+	frozen time.Time
 }
 
 // arrivals are all messages that came for one task.
@@ -238,9 +240,13 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 				messages[i].id = deliveryOf(l, armings, m.title)
 			}
 		}
-		if l.on(channel) {
+		switch {
+		case l.on(channel) && l.isBundled(channel):
+			t.judgeBundled(l, channel, messages, sent)
+			t.judgeExternal(l, channel, messages, faults, 0, most, shots)
+		case l.on(channel):
 			t.judgeExternal(l, channel, messages, faults, l.quiet.leastAfter(sent), most, shots)
-		} else {
+		default:
 			t.judgeExternal(l, channel, messages, faults, 0, 0, nil)
 		}
 	}
@@ -368,6 +374,9 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 			case l.quiet.has(asked, latest[channel]):
 				continue // it may be held, and may not
 			}
+			if l.isBundled(channel) {
+				asked = asked.Add(bundleTime)
+			}
 			t.tooLate(l, channel, asked, firsts[i].at, faults)
 		}
 	}
@@ -396,6 +405,12 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 	}
 	for _, m := range came {
 		begun := m.at.Add(-sendTimeout - time.Second)
+		if !m.frozen.IsZero() { // every attempt sends the same from then on
+			if m.frozen.After(last.settled) {
+				t.find(l, "cancelled", "that of %s by %s is of a bundle that was frozen at %s, after a %s that was answered at %s", clock(m.at), channel, clock(m.frozen), last.kind, clock(last.settled))
+			}
+			continue
+		}
 		if begun.After(last.settled) && cause(m, time.Hour, faults) == "" {
 			t.find(l, "cancelled", "that of %s by %s was sent after a %s that was answered at %s", clock(m.at), channel, last.kind, clock(last.settled))
 		}

@@ -271,6 +271,60 @@ func TestQuietOracle(t *testing.T) {
 	}
 }
 
+// Of what is bundled each reminder has a message after it was due, whatever else is in that, and none that was
+// settled after its task was completed.
+func TestBundleOracle(t *testing.T) {
+	for name, test := range map[string]struct {
+		life  []string
+		mails string // "delivery at frozen" for each
+		want  []string
+	}{
+		"in a bundle":            {[]string{"create 0 1 10 scheduled"}, "a 13.1 13", nil},
+		"nothing came":           {[]string{"create 0 1 10 scheduled"}, "", []string{"lost"}},
+		"only before it":         {[]string{"create 0 1 10 scheduled"}, "a 9 8", []string{"lost"}},
+		"two in one":             {[]string{"create 0 1 10 scheduled", "look 11 12 fired", "move 12 13 14 scheduled"}, "a 17 17", nil},
+		"the second lost":        {[]string{"create 0 1 10 scheduled", "look 11 12 fired", "move 12 13 20 scheduled"}, "a 13 13", []string{"lost"}},
+		"in two bundles":         {[]string{"create 0 1 10 scheduled"}, "a 13.1 13 b 14 14", []string{"duplicate"}},
+		"a copy, uncaused":       {[]string{"create 0 1 10 scheduled"}, "a 13.1 13 a 18 13", []string{"duplicate"}},
+		"late":                   {[]string{"create 0 1 10 scheduled"}, "a 44 13", []string{"late"}},
+		"not very late":          {[]string{"create 0 1 10 scheduled"}, "a 42 13", nil},
+		"completed, and left it": {[]string{"create 0 1 10 scheduled", "look 10 10.5 fired", "complete 11 12 fired"}, "", nil},
+		"completed too late":     {[]string{"create 0 1 10 scheduled", "look 10 10.5 fired", "complete 12 14 fired"}, "a 30 13", nil},
+		"completed, and sent":    {[]string{"create 0 1 10 scheduled", "look 10 10.5 fired", "complete 11 12 fired"}, "a 13.1 13", []string{"cancelled"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := lifeOf(t, test.life...)
+			l.user, l.channels = 2, []string{"email"}
+			c := arrivals{external: map[string][]told{}}
+			words := strings.Fields(test.mails)
+			for i := 0; i < len(words); i += 3 {
+				var at, frozen float64
+				fmt.Sscan(words[i+1]+" "+words[i+2], &at, &frozen)
+				c.external["email"] = append(c.external["email"], told{id: uuid.NewSHA1(uuid.Nil, []byte(words[i])), provider: "sendgrid", at: second(at), frozen: second(frozen)})
+			}
+			for _, a := range l.armings() {
+				c.events = append(c.events, make([]told, len(a.shots))...)
+			}
+			var tally tally
+			tally.judge(l, c, nil, second(60))
+			var got []string
+			for _, f := range tally.findings {
+				got = append(got, f.what)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s%v", diff, tally.findings)
+			}
+		})
+	}
+	for subject, want := range map[string]bool{
+		"3 reminders: t1.0 <chaos> & ✓, t2.0 <chaos> & ✓": true, "12 Erinnerungen: t1.0 <chaos> & ✓": true, "Reminder: t1.0 <chaos> & ✓": false, "Erinnerung: 3 reminders: x": false,
+	} {
+		if bundleSubject.MatchString(subject) != want {
+			t.Errorf("%q", subject)
+		}
+	}
+}
+
 func TestSeedRepeats(t *testing.T) {
 	a, b := write(7, 500, time.Minute), write(7, 500, time.Minute)
 	if diff := cmp.Diff(a, b, cmp.AllowUnexported(script{}, step{})); diff != "" {

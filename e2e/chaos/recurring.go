@@ -82,9 +82,15 @@ func (t *tally) judgeRecurring(l *life, came arrivals, faults []struck) {
 		least = 0 // what was unsent is cancelled
 	}
 	for _, channel := range external {
-		if channel == "email" {
+		switch {
+		case l.isBundled(channel):
+			if ending == nil {
+				t.judgeBundled(l, channel, came.external[channel], sent)
+			}
+			t.judgeExternal(l, channel, came.external[channel], faults, 0, all, nil)
+		case channel == "email":
 			t.judgeExternal(l, channel, came.external[channel], faults, least, all, nil)
-		} else {
+		default:
 			t.judgeExternal(l, channel, came.external[channel], faults, 0, 0, nil)
 		}
 	}

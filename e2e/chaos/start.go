@@ -144,8 +144,12 @@ func (run *run) choose(ctx context.Context, user int) error {
 	if hasQuietHours(user) {
 		windows = append(windows, run.quiet.window())
 	}
+	bundle := map[string]string{}
+	if hasBundles(user) {
+		bundle["email"] = bundleTime.String()
+	}
 	a, err := run.client.settled(ctx, user, "PUT", "/api/preferences", map[string]any{
-		"time_zone": where, "quiet_hours": windows, "language": []string{"en", "de"}[user%2], "channels": on,
+		"time_zone": where, "quiet_hours": windows, "bundle": bundle, "language": []string{"en", "de"}[user%2], "channels": on,
 		// The scope act lets its bearer answer for addresses: asking their owners is not what
 		// this run is about.
 		"phones":  []any{map[string]any{"address": fmt.Sprintf("+1555010%04d", user), "verified": true}},

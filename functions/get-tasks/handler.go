@@ -138,7 +138,7 @@ type delivery struct {
 	FinishedAt    *time.Time          `json:"finished_at"`
 	Report        *store.Outcome      `json:"report"` // what its provider has said since
 	ReportedAt    *time.Time          `json:"reported_at"`
-	Reason        *store.Reason       `json:"reason"` // why it is held, or was cancelled
+	Reason        *store.Reason       `json:"reason"` // why it is held or bundled, or was cancelled
 	Note          *string             `json:"note"`   // the same in words
 }
 
@@ -152,7 +152,7 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	zone := time.UTC
-	if slices.ContainsFunc(log, store.Delivery.Held) {
+	if slices.ContainsFunc(log, func(d store.Delivery) bool { return d.Held() || d.State == store.Bundled }) {
 		habits, err := h.store.GetHabits(r.Context(), user.ID)
 		if err != nil {
 			return err
@@ -185,11 +185,16 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 // held is the state that is shown of a delivery that is planned, or is to be tried again, and held.
 const held store.DeliveryState = "held"
 
-// noteOf says to people why a delivery is held, or was cancelled.
+// noteOf says to people why a delivery is held or bundled, or was cancelled.
 func noteOf(d store.Delivery, zone *time.Location) string {
 	switch d.Reason {
 	case store.ReasonQuietHours:
 		return fmt.Sprintf("your quiet hours hold it until %s (%s)", d.NextAttemptAt.In(zone).Format("15:04 on Monday, 2 January"), zone)
+	case store.ReasonBundled:
+		if d.Attempts > 0 {
+			return "it is in one message with other reminders, which is being sent"
+		}
+		return fmt.Sprintf("it goes out at %s (%s), in one message with what else falls due for this address until then", d.NextAttemptAt.In(zone).Format("15:04 on Monday, 2 January"), zone)
 	case store.ReasonHourlyLimit:
 		return fmt.Sprintf("you were sent as many messages in this hour as a user may be: it is held until %s UTC", d.NextAttemptAt.UTC().Format("15:04"))
 	case store.ReasonReplaced:

@@ -93,6 +93,35 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// The log says of what is bundled until when it waits, or why its bundle is held, or that this is being sent.
+func TestBundledDelivery(t *testing.T) {
+	w := functiontest.New(t)
+	due := time.Date(2099, 1, 1, 9, 0, 0, 0, time.UTC)
+	seeded := w.Seed("ada", task.Draft{Title: "Pay rent", DueDate: &due, Before: task.DefaultBefore()})
+	w.Prefer("ada", func(p *preferences.Preferences) { p.TimeZone = "Europe/Berlin" })
+	s := functiontest.Serve(w, New)
+	w.Exec(fmt.Sprintf(`
+		insert into deliveries (id, bundle_id, revision, user_id, channel, target, state, next_attempt_at)
+		values ('%[1]s', '%[1]s', 1, 'ada', 'email', 'a@x.org', 'planned', '2099-01-05T06:00:00Z');
+		insert into deliveries (id, bundle_id, reminder_id, revision, task_id, user_id, channel, target, state)
+		values ('%[2]s', '%[1]s', '%[3]s', 1, '%[4]s', 'ada', 'email', 'a@x.org', 'bundled')`,
+		uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()), seeded.Reminders[0].ID, seeded.ID))
+	for _, c := range []struct{ change, reason, note string }{
+		{"", "bundled", "it goes out at 07:00 on Monday, 5 January (Europe/Berlin), in one message with what else falls due for this address until then"},
+		{`update deliveries set reason = 'quiet_hours' where id = bundle_id`, "quiet_hours", "your quiet hours hold it until 07:00 on Monday, 5 January (Europe/Berlin)"},
+		{`update deliveries set reason = null, attempts = 1`, "bundled", "it is in one message with other reminders, which is being sent"},
+	} {
+		if c.change != "" {
+			w.Exec(c.change)
+		}
+		log := functiontest.Decode[deliveryLog](w, s.As("ada", "GET", "/api/tasks/"+seeded.ID.String()+"/deliveries", nil), 200).Deliveries
+		if len(log) != 1 || log[0].State != "bundled" || log[0].Reason == nil || string(*log[0].Reason) != c.reason || *log[0].Note != c.note ||
+			log[0].NextAttemptAt == nil || !log[0].NextAttemptAt.Equal(time.Date(2099, 1, 5, 6, 0, 0, 0, time.UTC)) {
+			t.Errorf("%s: %+v", c.change, log)
+		}
+	}
+}
+
 func TestDescription(t *testing.T) {
 	w := functiontest.New(t)
 	got := functiontest.Decode[map[string]any](w, functiontest.Serve(w, New).Call("GET", "/api/openapi.json", nil), 200)

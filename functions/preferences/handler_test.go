@@ -21,10 +21,10 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 const path = "/api/preferences"
 
-const byDefault = `{"time_zone":null,"all_day_at":"09:00","default_reminders":null,"quiet_hours":[],"language":"en","channels":{"in_app":true,"email":true,"push":false,"sms":false,"webhook":false},` +
+const byDefault = `{"time_zone":null,"all_day_at":"09:00","default_reminders":null,"quiet_hours":[],"bundle":{},"language":"en","channels":{"in_app":true,"email":true,"push":false,"sms":false,"webhook":false},` +
 	`"emails":[],"phones":[],"devices":[],"webhook":null}` + "\n"
 
-const full = `{"time_zone":"America/Argentina/Buenos_Aires","all_day_at":"07:30","default_reminders":["1d","30m","-1h"],"quiet_hours":[{"from":"22:00","to":"07:00","days":["mo","tu","we","th","fr","sa","su"]},{"from":"07:00","to":"10:30","days":["sa","su"]}],"language":"pt-BR","channels":{"in_app":false,"email":true,"push":true,"sms":true,"webhook":true},` +
+const full = `{"time_zone":"America/Argentina/Buenos_Aires","all_day_at":"07:30","default_reminders":["1d","30m","-1h"],"quiet_hours":[{"from":"22:00","to":"07:00","days":["mo","tu","we","th","fr","sa","su"]},{"from":"07:00","to":"10:30","days":["sa","su"]}],"bundle":{"email":"15m","sms":"1m"},"language":"pt-BR","channels":{"in_app":false,"email":true,"push":true,"sms":true,"webhook":true},` +
 	`"emails":[{"address":"ada@example.org","state":"unverified"},{"address":"lovelace@example.org","state":"unverified"}],` +
 	`"phones":[{"address":"+15551234567","state":"unverified"}],` +
 	`"devices":[{"provider":"fcm","token":"c1:APA91b-x_y"},{"provider":"onesignal","token":"0198b5f0-0000-7000-8000-000000000000"}],` +
@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 	want(t, "an unverified one", s.Call("GET", path, nil, "Authorization", unverified), withoutEmail, `"0"`)
 
 	// What PUT leaves out has its default, too.
-	for _, body := range []string{`{}`, `{"time_zone":null,"all_day_at":null,"default_reminders":null,"quiet_hours":null,"language":null,"channels":null,"emails":null,"phones":null,"devices":null,"webhook":null}`, `{"channels":{"email":null}}`} {
+	for _, body := range []string{`{}`, `{"time_zone":null,"all_day_at":null,"default_reminders":null,"quiet_hours":null,"bundle":null,"language":null,"channels":null,"emails":null,"phones":null,"devices":null,"webhook":null}`, `{"channels":{"email":null}}`} {
 		if a := s.As("ada", "PUT", path, body); a.Status != 200 || a.Body != byDefault {
 			t.Errorf("%s: %d %s", body, a.Status, a.Body)
 		}
@@ -178,6 +178,19 @@ func TestBadInput(t *testing.T) {
 		{`{"time_zone":"UTC","quiet_hours":[{"from":"00:00","to":"12:00"},{"from":"12:00","to":"00:00"}]}`, 400, "quiet_hours leaves no minute of the week free"},
 		{`{"time_zone":"UTC","quiet_hours":` + list(29, `{"from":"%02d:00","to":"07:30"}`) + `}`, 400, "more than the 28"},
 		{`{"quiet_hours":[{"from":"22:00","to":"07:00"}]}`, 400, "give time_zone beside them"},
+		{`{"bundle":{"email":null,"push":"24h","sms":"1s"}}`, 200, `"bundle":{"push":"24h","sms":"1s"}`},
+		{`{"bundle":{"email":"90m"}}`, 200, `"bundle":{"email":"1h30m"}`},
+		{`{"bundle":"15m"}`, 400, "/bundle must be an object"},
+		{`{"bundle":{"email":15}}`, 400, "/bundle/email must be a string"},
+		{`{"bundle":{"in_app":"15m"}}`, 400, `bundle: only email, push and sms can be bundled, not \"in_app\"`},
+		{`{"bundle":{"webhook":null}}`, 400, `bundle: only email, push and sms can be bundled, not \"webhook\"`},
+		{`{"bundle":{"email":"15"}}`, 400, `bundle: email must be a time of whole seconds between \"1s\" and \"24h\", such as \"15m\", not \"15\"`},
+		{`{"bundle":{"email":""}}`, 400, "bundle: email must be a time"},
+		{`{"bundle":{"email":"1d"}}`, 400, "bundle: email must be a time"},
+		{`{"bundle":{"sms":"0s"}}`, 400, "bundle: sms must be a time"},
+		{`{"bundle":{"sms":"-1m"}}`, 400, "bundle: sms must be a time"},
+		{`{"bundle":{"sms":"1500ms"}}`, 400, "bundle: sms must be a time"},
+		{`{"bundle":{"push":"24h1s"}}`, 400, "bundle: push must be a time"},
 		{`{"language":""}`, 400, "language must be"},
 		{`{"language":"english please"}`, 400, "language must be"},
 		{`{"language":"en_US"}`, 400, "language must be"},

@@ -26,6 +26,7 @@ type input struct {
 	AllDayAt         *string              `json:"all_day_at"`
 	DefaultReminders []string             `json:"default_reminders"`
 	QuietHours       []quiet.Window       `json:"quiet_hours"`
+	Bundle           map[string]*string   `json:"bundle"`
 	Language         *string              `json:"language"`
 	Channels         switches             `json:"channels"`
 	Emails           []address            `json:"emails"`
@@ -132,6 +133,9 @@ func (in input) preferences(rules preferences.Rules) (preferences.Preferences, e
 	if p.QuietHours, err = quiet.Parse(in.QuietHours); err != nil {
 		return p, named("quiet_hours", err)
 	}
+	if p.Bundle, err = preferences.ParseBundle(in.Bundle); err != nil {
+		return p, err
+	}
 	if in.Language != nil {
 		p.Language = *in.Language
 	}
@@ -159,6 +163,7 @@ type output struct {
 	AllDayAt         string               `json:"all_day_at"`
 	DefaultReminders *[]string            `json:"default_reminders"` // null: one, at the due date
 	QuietHours       []quiet.Window       `json:"quiet_hours"`
+	Bundle           bundle               `json:"bundle"`
 	Language         string               `json:"language"`
 	Channels         channels             `json:"channels"`
 	Emails           []address            `json:"emails"`
@@ -173,6 +178,13 @@ type channels struct {
 	Push    bool `json:"push"`
 	SMS     bool `json:"sms"`
 	Webhook bool `json:"webhook"`
+}
+
+// bundle has no channels but those that are bundled.
+type bundle struct {
+	Email string `json:"email,omitempty"`
+	Push  string `json:"push,omitempty"`
+	SMS   string `json:"sms,omitempty"`
 }
 
 // webhook has no secret: it is never shown.
@@ -194,7 +206,8 @@ func show(p preferences.Preferences, signIn *string, suppressed func(string) *ti
 		return all
 	}
 	out := output{
-		AllDayAt: wallclock.Time{}.Add(p.AllDayAt).ClockString(), QuietHours: p.QuietHours.Windows(), Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: p.Devices,
+		AllDayAt: wallclock.Time{}.Add(p.AllDayAt).ClockString(), QuietHours: p.QuietHours.Windows(),
+		Bundle: bundle{p.Bundle.Time(task.Email), p.Bundle.Time(task.Push), p.Bundle.Time(task.SMS)}, Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: p.Devices,
 		Channels: channels{
 			InApp: p.On(task.InApp), Email: p.On(task.Email), Push: p.On(task.Push), SMS: p.On(task.SMS), Webhook: p.On(task.Webhook),
 		},

@@ -41,6 +41,9 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	if l.Over != "" {
 		return s.holdBack(ctx, l)
 	}
+	if l.Bundle != nil && len(l.Bundle.Members) == 0 { // all have left it
+		return result{state: store.Cancelled, lost: s.settle(ctx, store.Ending{Of: l, State: store.Cancelled}, began) == metrics.Unrecorded}
+	}
 	if state, problem := s.barred(l); state != "" {
 		return s.tellInstead(ctx, l, state, problem, began)
 	}
@@ -63,8 +66,11 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 		"attempt", l.Attempts, "state", ending.State, "error", problem)
 
 	state := s.settle(ctx, ending, began)
-	if ending.Instead != nil && state != metrics.Unrecorded {
+	if len(ending.Instead) > 0 && state != metrics.Unrecorded {
 		s.hint(ctx, l.UserID)
+	}
+	if l.Bundle != nil && ending.State == store.Sent {
+		metrics.BundleSent(string(l.Channel), len(l.Bundle.Members))
 	}
 	return result{
 		state: ending.State, wait: ending.Wait, asked: asked,
@@ -116,12 +122,23 @@ func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, state store.D
 	return result{state: ending.State}
 }
 
-// inAppOf is what a delivery's reminder becomes in-app.
-func inAppOf(l *store.Leased) *store.Notification {
-	return &store.Notification{
-		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, ReminderID: l.ReminderID, Title: l.Title, Occurrence: l.Occurrence,
-		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
+// inAppOf is what a delivery's reminder becomes in-app, or those of a bundle.
+func inAppOf(l *store.Leased) (instead []store.Instead) {
+	for _, m := range members(l) {
+		instead = append(instead, store.Instead{DeliveryID: m.DeliveryID, Notification: store.Notification{
+			ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: m.TaskID, Title: m.Title, Occurrence: m.Occurrence,
+			Body: notify.Message{DueDate: m.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
+		}})
 	}
+	return instead
+}
+
+// members are the reminders that a delivery tells of: one, if it is not a bundle's.
+func members(l *store.Leased) []store.Member {
+	if l.Bundle != nil {
+		return l.Bundle.Members
+	}
+	return []store.Member{{DeliveryID: l.ID, TaskID: l.TaskID, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence}}
 }
 
 // hint says to a user who waits for the inbox that there may be something.
@@ -192,15 +209,35 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	l, several := unpack(l)
 	err := provider.Send(ctx, notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
-		Verification: verification,
+		Verification: verification, Bundle: several,
 	})
 	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {
 		return errMayBeThere
 	}
 	return err
+}
+
+// unpack returns what a bundle's message tells of. If that is one reminder it returns the delivery as if it
+// were that reminder's own, as it returns those of no bundle.
+func unpack(l *store.Leased) (_ *store.Leased, several []notify.Bundled) {
+	if l.Bundle == nil {
+		return l, nil
+	}
+	of := l.Bundle.Distinct()
+	if len(of) == 1 {
+		one, m := *l, of[0]
+		one.ReminderID, one.Revision, one.TaskID = m.ReminderID, m.Revision, m.TaskID
+		one.Title, one.Notes, one.DueDate, one.Occurrence = m.Title, m.Notes, m.DueDate, m.Occurrence
+		return &one, nil
+	}
+	for _, m := range of {
+		several = append(several, notify.Bundled{TaskID: m.TaskID, Title: m.Title, DueDate: m.DueDate})
+	}
+	return l, several
 }
 
 // errMayBeThere ends a verification that its provider may have taken. A reminder would be sent

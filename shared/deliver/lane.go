@@ -242,7 +242,7 @@ func (l *lane) wait(due []store.DueDelivery) {
 			byUser[d.UserID] = q
 			l.waiting = append(l.waiting, q)
 		}
-		q.items = append(q.items, item{d.ID, d.UserID, d.Host, d.Channel, d.Target, kept[d.ID]})
+		q.items = append(q.items, item{d.ID, d.UserID, d.Host, d.Channel, d.Target, d.Bundle, kept[d.ID]})
 	}
 	maps.DeleteFunc(l.served, func(user string, _ int) bool { return byUser[user] == nil && l.users[user] == 0 })
 	slices.SortStableFunc(l.waiting, func(a, b *userQueue) int { return cmp.Compare(l.served[a.user], l.served[b.user]) })

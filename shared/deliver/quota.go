@@ -15,7 +15,7 @@ import (
 
 // wanted says what a delivery is counted as when it is leased.
 func (r Rules) wanted(i item) store.Wanted {
-	w := store.Wanted{ID: i.id, UserID: i.user, Channel: i.channel, Address: r.Suppression.Hashes(i.channel, i.target), Cost: r.Quota.Cost(i.channel, i.target)}
+	w := store.Wanted{ID: i.id, UserID: i.user, Channel: i.channel, Bundle: i.bundle, Address: r.Suppression.Hashes(i.channel, i.target), Cost: r.Quota.Cost(i.channel, i.target)}
 	if suppress.Applies(i.channel) {
 		w.Recipient = r.Suppression.Counter(i.channel, i.target)
 	}
@@ -30,7 +30,7 @@ func (s *Sender) holdBack(ctx context.Context, l *store.Leased) result {
 		is, outcome = result{state: store.Planned, wait: time.Until(l.HeldUntil)}, "held"
 	}
 	problem := overProblem(l, s.rules.Quota)
-	if err := s.store.HoldBack(ctx, l, problem, *inAppOf(l)); err != nil {
+	if err := s.store.HoldBack(ctx, l, problem, inAppOf(l)); err != nil {
 		slog.WarnContext(ctx, "that a delivery is over a limit could not be recorded: it comes again", "delivery_id", l.ID, "limit", l.Over, "error", err)
 		return result{lost: true}
 	}

@@ -159,6 +159,7 @@ type item struct {
 	user, host string
 	channel    task.Channel
 	target     string
+	bundle     bool
 	asked      []time.Duration
 }
 

@@ -18,7 +18,7 @@ import (
 // in the user's preferences. What can't be used is recorded as failed, so that the
 // delivery log says why nothing came. If nothing else is left the reminder is told
 // in-app: one that tells nobody would be lost. So it is, too, in place of an address that
-// is suppressed or not verified, which is recorded as such. Besides, it is published as an event,
+// is suppressed or not verified, which is recorded as such. What its user gathers is bundled. Besides, it is published as an event,
 // where that is set up, which tells no user.
 func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient, stopped suppressed) (deliveries []store.Delivery, inApp *store.Notification) {
 	add := func(c task.Channel, target string, state store.DeliveryState, problem string) {
@@ -52,6 +52,9 @@ func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient, stopped s
 				instead = true
 			case place.problem != "":
 				add(c, place.target, store.Failed, place.problem)
+			case bundled(r, t, to, c):
+				add(c, place.target, store.Bundled, "")
+				told = true
 			default:
 				add(c, place.target, store.Planned, "")
 				told = true

@@ -202,7 +202,10 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 	var told []string
 	for i, d := range due {
 		for _, delivery := range fired[i].Deliveries {
-			if delivery.Open() {
+			if delivery.State == store.Bundled {
+				metrics.Bundled(string(delivery.Channel))
+			}
+			if delivery.Open() || delivery.State == store.Bundled {
 				toSend = true
 				continue
 			}
@@ -300,7 +303,7 @@ func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) 
 	}
 	all := make([]store.Firing, len(due))
 	for i, d := range due {
-		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt, Trace: d.trace}
+		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt, Trace: d.trace, Bundle: d.Of.To.Bundle}
 		if d.Of.UpdatedAt.After(*d.FireAt) {
 			all[i].Due = d.Of.UpdatedAt // it was asked for late
 		}

@@ -112,6 +112,7 @@ type sending struct {
 	channel, state, reason string
 	taskID                 uuid.UUID
 	due                    time.Time
+	sentAs                 uuid.UUID // under which id it is sent: its own, or its bundle's
 }
 
 // replaces reports whether a delivery is a newer one of the same task and target.
@@ -143,10 +144,11 @@ type life struct {
 	deliveries map[uuid.UUID]sending
 	told       map[told]bool
 
-	mu      sync.Mutex
-	mails   map[uuid.UUID]int       // sends that the provider took, by delivery
-	doubted map[uuid.UUID]int       // of these, those whose sender may not have learnt it
-	senders map[uuid.UUID]time.Time // when the send began that has not ended, by delivery
+	mu       sync.Mutex
+	mails    map[uuid.UUID]int       // sends that the provider took, by delivery
+	doubted  map[uuid.UUID]int       // of these, those whose sender may not have learnt it
+	contents map[uuid.UUID]string    // the tasks that each told of, by delivery
+	senders  map[uuid.UUID]time.Time // when the send began that has not ended, by delivery
 
 	stopped []*stop // steps that wait at a call
 	current *process
@@ -202,7 +204,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l := &life{
 		T: t, timeless: w, now: task.Instant(time.Now()), dapr: &fakeDapr{tooMany: rapid.Bool().Draw(t, "too many jobs to list")},
 		made: map[uuid.UUID]*process{}, reminders: map[key]lived{}, held: map[uuid.UUID]row{}, deliveries: map[uuid.UUID]sending{}, told: map[told]bool{},
-		mails: map[uuid.UUID]int{}, doubted: map[uuid.UUID]int{}, senders: map[uuid.UUID]time.Time{},
+		mails: map[uuid.UUID]int{}, doubted: map[uuid.UUID]int{}, contents: map[uuid.UUID]string{}, senders: map[uuid.UUID]time.Time{},
 	}
 	l.setHorizon()
 	l.exec(`
@@ -213,6 +215,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 		t.Fatal(err)
 	}
 	l.choose("UTC", quiet.Hours{})
+	l.bundle(l.drawBundle())
 	clock := func() time.Time { return l.now }
 	l.dapr.callOf = func(ctx context.Context, effect func()) error {
 		return l.call(l.caller(ctx), effect, func() {}, func() bool { return true })
@@ -254,6 +257,25 @@ func (l *life) choose(zone string, h quiet.Hours) {
 			return tx.SavePreferences(ctx, ada.ID, p)
 		})
 	})
+}
+
+// bundle has ada's e-mails be bundled from now on; nil: not any more.
+func (l *life) bundle(b preferences.Bundle) {
+	l.step(nil, func(ctx context.Context) error {
+		return l.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+			p, _, err := tx.LockPreferences(ctx, ada.ID)
+			if err != nil {
+				return err
+			}
+			p.Bundle = b
+			p.Version++
+			return tx.SavePreferences(ctx, ada.ID, p)
+		})
+	})
+}
+
+func (l *life) drawBundle() preferences.Bundle {
+	return rapid.SampledFrom([]preferences.Bundle{nil, {task.Email: 8 * time.Second}, {task.Email: 15 * time.Minute}}).Draw(l.T, "bundle")
 }
 
 // drawQuietHours draws quiet hours of less than two, about now.
@@ -443,7 +465,15 @@ func (l *life) Send(_ context.Context, m notify.Message) error {
 	if until := l.quiet.Until(began, preferences.Zone(l.zone)); until.After(began) && !strings.HasPrefix(m.Title, urgent) {
 		l.Errorf("delivery %s is sent within quiet hours, which last until %v", m.ID, until)
 	}
+	of := fmt.Sprint(m.TaskID)
+	for _, b := range m.Bundle {
+		of += fmt.Sprint(" ", b.TaskID)
+	}
 	l.mu.Lock()
+	if before := l.contents[m.ID]; before != "" && before != of {
+		l.Errorf("delivery %s told of the tasks %s, and now of %s", m.ID, before, of)
+	}
+	l.contents[m.ID] = of
 	p := l.current // a sender sends one of a user's after the other
 	if other, there := l.senders[m.ID]; there && began.Sub(other) < lease {
 		l.Errorf("delivery %s is sent while another sender has it, since %v", m.ID, began.Sub(other))
@@ -501,6 +531,7 @@ func (l *life) actions() []action {
 		{"another zone", func() {
 			l.choose(rapid.SampledFrom([]string{"UTC", "Europe/Berlin", "America/New_York"}).Draw(l.T, "zone"), l.quiet)
 		}},
+		{"other bundles", func() { l.bundle(l.drawBundle()) }},
 		{"other quiet hours", func() { l.choose(l.zone, l.drawQuietHours()) }},
 	}
 	if len(l.tasks) < 3 {
@@ -857,14 +888,14 @@ func (l *life) look() {
 // the reminder has fired, if that waits for the next by now. What is told is repeated, if its task says so.
 func (l *life) lookAtDeliveries() {
 	rows, _ := l.conn.Query(context.Background(), `
-		select d.id, d.reminder_id, d.revision, d.channel, d.state, coalesce(d.reason, ''), d.task_id, d.due_at, case when d.occurrence is null then '' else format('%s %s', d.series, d.occurrence) end, r.kind <> 'due',
+		select d.id, d.reminder_id, d.revision, d.channel, d.state, coalesce(d.reason, ''), d.task_id, d.due_at, coalesce(d.bundle_id, d.id), case when d.occurrence is null then '' else format('%s %s', d.series, d.occurrence) end, r.kind <> 'due',
 			r.kind <> 'repeat' and t.repeat_every is not null and not exists (select from reminders again where again.repeats = r.id)
 		from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id`)
 	var id uuid.UUID
 	var s sending
 	var occurrence string
 	var besides, silent bool
-	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &s.reason, &s.taskID, &s.due, &occurrence, &besides, &silent}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &s.reason, &s.taskID, &s.due, &s.sentAs, &occurrence, &besides, &silent}, func() error {
 		_, old := l.deliveries[id]
 		l.deliveries[id] = s
 		if !old && silent {
@@ -959,7 +990,7 @@ func (l *life) check() {
 			planned[d.key] = map[string]int{}
 		}
 		planned[d.key][d.channel]++
-		mails, doubted := l.mails[id], l.doubted[id]
+		mails, doubted := l.mails[d.sentAs], l.doubted[d.sentAs]
 		switch {
 		case d.channel == "in_app" && (d.state != "sent" || notifications[id] != 1):
 			l.Errorf("%v is %s and %d times in the inbox", d, d.state, notifications[id])

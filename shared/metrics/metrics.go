@@ -46,7 +46,7 @@ var (
 	skipped = counters("duebell_callbacks_skipped_total",
 		"Callbacks for which there was nothing to do, by reason.", "reason")
 	tried = counters("duebell_deliveries_total",
-		"Tries to deliver, by channel and by what the delivery came to: sent, failed, planned (to be tried again), unknown, exhausted, unverified, suppressed, held or refused (over a limit), or unrecorded.", "channel", "outcome")
+		"Tries to deliver, by channel and by what the delivery came to: sent, failed, planned (to be tried again), unknown, exhausted, unverified, suppressed, held or refused (over a limit), bundled (to be sent in a bundle), or unrecorded.", "channel", "outcome")
 	sendTook = histograms("duebell_delivery_send_duration_seconds",
 		"How long a provider took to answer, or not to, by channel.", callBuckets, "channel")
 	sweeps = counters("duebell_sweeps_total",
@@ -71,6 +71,10 @@ var (
 		"What quiet hours did to deliveries, by channel and outcome: held, or replaced by a newer one that was held.", "channel", "outcome")
 	held = gauges("duebell_held_deliveries",
 		"Deliveries that quiet hours hold, as the last sweep found them.")
+	bundled = counters("duebell_bundled_total",
+		"Messages about reminders that were put into bundles, by channel. They are sent when their bundle's time is over.", "channel")
+	bundleSize = histograms("duebell_bundle_reminders",
+		"How many reminders the bundles had that were sent, by channel.", []float64{1, 2, 3, 5, 10, 20, 50, 100, 500}, "channel")
 	smsCost = gauges("duebell_sms_cost_today",
 		"What text messages have cost since midnight in UTC, as the last sweep saw it, by SMS_PRICES.")
 	smsCeiling = gauges("duebell_sms_cost_ceiling",
@@ -96,7 +100,7 @@ var registry = newRegistry()
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, overQuota, quietHours, held, smsCost, smsCeiling, deadLetters,
+		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, overQuota, quietHours, held, bundled, bundleSize, smsCost, smsCeiling, deadLetters,
 		dataLosses, received, served, serveTook, rateLimited, build, pools,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -231,6 +235,14 @@ func Held(channel string, is bool, replacing int) {
 
 // SetHeld says how many deliveries quiet hours hold.
 func SetHeld(n int) { held.WithLabelValues().Set(float64(n)) }
+
+// Bundled counts a reminder's message on a channel that was put into a bundle.
+func Bundled(channel string) { bundled.WithLabelValues(channel).Inc() }
+
+// BundleSent counts a bundle that was sent on a channel, with so many reminders.
+func BundleSent(channel string, reminders int) {
+	bundleSize.WithLabelValues(channel).Observe(float64(reminders))
+}
 
 // SetSMSCost says what text messages have cost today, and may cost in a day; 0: any amount.
 func SetSMSCost(spent, ceiling float64) {

@@ -31,6 +31,8 @@ func touchAll(t *testing.T) {
 	metrics.SetDeadLetters(map[string]int{"open": 1})
 	metrics.Held("email", true, 1)
 	metrics.SetHeld(1)
+	metrics.Bundled("email")
+	metrics.BundleSent("email", 2)
 	metrics.SchedulerLostData()
 	metrics.EventsReceived("taken", 1)
 	metrics.Served(metrics.Request{Pattern: "GET /api/tasks", Method: "GET", Status: 200, Took: time.Millisecond})

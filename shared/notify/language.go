@@ -19,6 +19,7 @@ type words struct {
 	Subject     string     `json:"subject"`  // with {title}
 	Unsubscribe string     `json:"unsubscribe"`
 
+	Bundle       bundleWords       `json:"bundle"`
 	Verification verificationWords `json:"verification"`
 }
 
@@ -75,10 +76,13 @@ func (m Message) tag() language.Tag {
 
 func (m Message) words() words { return catalogue[m.tag()] }
 
-// Subject is a subject line: one line, with the title.
+// Subject is a subject line: one line, with the title, or the titles.
 func (m Message) Subject() string {
 	if m.Verification != nil {
 		return m.words().Verification.Subject
+	}
+	if m.Bundle != nil {
+		return m.bundleSubject()
 	}
 	return strings.ReplaceAll(m.words().Subject, "{title}", m.Headline())
 }

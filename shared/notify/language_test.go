@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,13 @@ func TestCatalogueIsComplete(t *testing.T) {
 		} {
 			if got := placeholder.FindAllString(text, -1); text == "" || !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 				t.Errorf("%s: %q has %v, want %v", tag, text, got, want)
+			}
+		}
+		for n := range 200 { // which needs every form that the language has for whole numbers
+			for _, words := range []counted{w.Bundle.Count, w.Bundle.More} {
+				if got, want := (Message{Language: tag.String()}).counted(words, n), strconv.Itoa(n); !strings.Contains(got, want) || got == want {
+					t.Errorf("%s: %d is %q", tag, n, got)
+				}
 			}
 		}
 		for _, word := range append(w.Months[:], w.Weekdays[:]...) {

@@ -40,6 +40,8 @@ type Message struct {
 	Secrets []config.Secret
 	// Verification, if set, is all that the message says: it is about no task.
 	Verification *Verification
+	// Bundle, if set, is all that the message says: several reminders. It is about no single task.
+	Bundle []Bundled
 }
 
 // Headline is the title on one line and without control characters, for subjects
@@ -53,6 +55,9 @@ func (m Message) Headline() string {
 func (m Message) Text() string {
 	if m.Verification != nil {
 		return m.verificationText()
+	}
+	if m.Bundle != nil {
+		return m.bundleText()
 	}
 	parts := []string{m.Title}
 	for _, part := range []string{m.Due(), m.Notes} {

@@ -24,7 +24,9 @@ type Preferences struct {
 	QuietHours quiet.Hours
 	// ClockVersion grows by one with every change of TimeZone or AllDayAt. Storing them counts it.
 	ClockVersion int64
-	Language     string // a BCP 47 tag, such as en or pt-BR
+	// Bundle is what is gathered to go out as one message; empty: nothing is.
+	Bundle   Bundle
+	Language string // a BCP 47 tag, such as en or pt-BR
 	// Channels are those that are on, in the order of task.Channels.
 	Channels []task.Channel
 	// Emails are as the user wrote them; each e-mail carries a link by which who gets it

@@ -107,7 +107,7 @@ func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, 
 }
 
 // ReplayDeadLetter makes a dead letter's delivery due at once, with all its attempts
-// anew. What was sent already, is not wanted any more, or may have been taken by its
+// anew. A bundle's sends the same reminders again. What was sent already, is not wanted any more, or may have been taken by its
 // provider is refused with a conflict unless it is forced; what is being sent right
 // now, a malformed callback, and a verification, always. Not wanted any more is what was cancelled, and
 // what was given up before its task was deleted, completed or moved.
@@ -123,24 +123,29 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		case deliveryID == nil:
 			return fault.Conflict("this callback made no sense, so there is nothing to replay; discard it")
 		}
-		// Until this is over, nobody changes the task. The next statement sees what was
-		// committed before.
-		if _, err := tx.tx.Exec(ctx, `select from tasks where id = (select task_id from deliveries where id = $1) for share`, *deliveryID); err != nil {
+		// Until this is over, nobody changes the task, or those of a bundle. The next statement sees
+		// what was committed before.
+		if _, err := tx.tx.Exec(ctx, `
+			select from tasks where id in (select task_id from deliveries where id = $1 or bundle_id = $1) order by id for share`, *deliveryID); err != nil {
+			return err
+		}
+		of := pgUUIDs([]uuid.UUID{*deliveryID})
+		if _, err := tx.tx.Exec(ctx, lockOfBundles, of); err != nil {
 			return err
 		}
 		var state DeliveryState
-		var leased, wanted bool
-		var reminder *uuid.UUID
-		if err := tx.tx.QueryRow(ctx, `select reminder_id from deliveries where id = $1`, *deliveryID).Scan(&reminder); err != nil {
+		var leased, wanted, verifies bool
+		if err := tx.tx.QueryRow(ctx, `select reminder_id is null and bundle_id is null from deliveries where id = $1`, *deliveryID).Scan(&verifies); err != nil {
 			return err
 		}
-		if reminder == nil {
+		if verifies {
 			return fault.Conflict("it asks the owner of an address to verify it, and its code is old by now; its user can ask for another, and you can discard it")
 		}
 		if err := tx.tx.QueryRow(ctx, `
-			select d.state, d.state = 'sending' and d.next_attempt_at > now(), not (`+notWanted+`)
-			from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
-			where d.id = $1 for no key update of d`, *deliveryID).
+			select d.state, d.state = 'sending' and d.next_attempt_at > now(), exists (
+				select from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
+				where (d.id = $1 or d.bundle_id = $1) and not (`+notWanted+`))
+			from deliveries d where d.id = $1`, *deliveryID).
 			Scan(&state, &leased, &wanted); err != nil {
 			return err
 		}
@@ -163,6 +168,9 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			where id = $1`, *deliveryID, force); err != nil {
 			return err
 		}
+		if _, err := tx.tx.Exec(ctx, membersFollow, of); err != nil {
+			return err
+		}
 		_, err = tx.tx.Exec(ctx, `update dead_letters set state = 'retrying', alerted_at = null, updated_at = now() where id = $1`, id)
 		return err
 	})
@@ -176,10 +184,16 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 // is given up with it.
 func (s *Store) DiscardDeadLetter(ctx context.Context, id uuid.UUID) error {
 	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
-		if _, err := tx.tx.Exec(ctx, `
-			update deliveries set state = 'cancelled', reason = 'discarded', next_attempt_at = null, finished_at = now()
-			where id = (select delivery_id from dead_letters where id = $1) and state in ('planned', 'sending', 'unknown')`, id); err != nil {
+		of, err := collectIDs(tx.tx.Query(ctx, `select delivery_id from dead_letters where id = $1 and delivery_id is not null`, id))
+		if err != nil {
 			return err
+		}
+		for _, sql := range []string{lockOfBundles, `
+			update deliveries set state = 'cancelled', reason = 'discarded', next_attempt_at = null, finished_at = now()
+			where id = any($1) and state in ('planned', 'sending', 'unknown')`, membersFollow} {
+			if _, err := tx.tx.Exec(ctx, sql, pgUUIDs(of)); err != nil {
+				return err
+			}
 		}
 		tag, err := tx.tx.Exec(ctx, `update dead_letters set state = 'discarded', updated_at = now() where id = $1`, id)
 		if err == nil && tag.RowsAffected() == 0 {

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -25,7 +24,9 @@ type DeliveryState string
 
 // The states. Planned, sending and unknown still want something done.
 const (
-	Planned   DeliveryState = "planned"
+	Planned DeliveryState = "planned"
+	// Bundled is one that waits in a bundle, and becomes what the bundle's own delivery becomes.
+	Bundled   DeliveryState = "bundled"
 	Sending   DeliveryState = "sending" // leased by a sender
 	Sent      DeliveryState = "sent"
 	Failed    DeliveryState = "failed"    // refused for good
@@ -57,12 +58,13 @@ const (
 	ReasonSnoozed      Reason = "snoozed"      // its user has put it off
 	ReasonUnrepeated   Reason = "unrepeated"   // it repeats what was told, and its task is not repeated any more
 	ReasonDiscarded    Reason = "discarded"    // an operator has discarded its dead letter
+	ReasonBundled      Reason = "bundled"      // it waits in a bundle; this one is shown, and not stored
 )
 
-// Delivery is one output of one fired reminder, or a verification.
+// Delivery is one output of one fired reminder, or a verification, or a bundle.
 type Delivery struct {
 	ID uuid.UUID
-	// ReminderID and TaskID are uuid.Nil for a verification.
+	// ReminderID and TaskID are uuid.Nil for a verification and for a bundle.
 	ReminderID uuid.UUID
 	Revision   int64
 	TaskID     uuid.UUID
@@ -83,11 +85,11 @@ type Delivery struct {
 	// Report is what its provider has said since it was sent, "" if nothing, and ReportedAt when.
 	Report     Outcome
 	ReportedAt *time.Time
-	// Kind is the reminder's. Only [Store.ListDeliveries] reads it.
-	Kind task.Kind
 	// Reason is why it is held, while it is open, or why it was cancelled; "" if it is neither, or
 	// nobody has recorded why.
 	Reason Reason
+	// Kind is the reminder's. Only [Store.ListDeliveries] reads it.
+	Kind task.Kind
 }
 
 // Open reports whether the delivery still wants something done.
@@ -108,7 +110,7 @@ func (s *Store) Unsent(ctx context.Context, revisions []task.Revision) (unsent m
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
 			select a.id, a.revision from unnest($1::uuid[], $2::bigint[]) as a (id, revision)
-			where exists (select from deliveries d where d.reminder_id = a.id and d.revision = a.revision and `+isOpen+`)`, ids, numbers)
+			where exists (select from deliveries d where d.reminder_id = a.id and d.revision = a.revision and `+isUnsent+`)`, ids, numbers)
 		jobs, err := pgx.CollectRows(rows, scanJob)
 		unsent = make(map[task.Revision]bool, len(jobs))
 		for _, j := range jobs {
@@ -158,7 +160,9 @@ type Leased struct {
 	grace      bool // it is in grace, and not verified
 	// Verification is what a delivery that belongs to no reminder is for; nil for others.
 	Verification *LeasedVerification
-	Secrets      []config.Secret // a webhook's, the newest first
+	// Bundle is what a bundle's delivery carries; nil for others.
+	Bundle  *Bundle
+	Secrets []config.Secret // a webhook's, the newest first
 }
 
 // QuietHours are those of a delivery's user.
@@ -197,6 +201,8 @@ type LeaseRules struct {
 // are returned with it in Over, and are not leased. However many lease at the same time, no more of a
 // user's, and of a recipient's, are leased than the limits say.
 //
+// A bundle is frozen when its delivery is leased for the first time, or is over a limit that has it refused.
+//
 // Those that quiet hours may hold are returned with these in Quiet, and are not leased, until they come with the
 // version of the preferences by which they were judged.
 //
@@ -213,15 +219,24 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 	found := Suppressed{}
 	m := newMetered(r, wanted)
 	judgedIDs, versions := judgedOf(wanted)
+	var bundles []pgtype.UUID
+	members := map[uuid.UUID][]Member{}
+	var open, ofOpen, freeze string // no bundle costs nothing
+	for _, w := range wanted {
+		if w.Bundle {
+			bundles = append(bundles, pgUUID(w.ID))
+			open, ofOpen, freeze = openBundles, ofOpenBundles, freezing
+		}
+	}
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		m.queueLocks(batch)
 		batch.Queue(`
-			with wanted as materialized (
+			with `+open+`wanted as materialized (
 				-- By their ids alone: the index of what is due still holds all that was sent since
 				-- it was vacuumed, and reads past that each time.
-				select * from deliveries where id = any($1) order by id for no key update skip locked
+				select * from deliveries where id = any($1)`+ofOpen+` order by id for no key update skip locked
 			), free as (
-				select id, reminder_id, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
+				select id, reminder_id, bundle_id, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list,
@@ -230,10 +245,10 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				from wanted
 				where state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 			), chosen as (
-				select id, reminder_id, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider,
+				select id, reminder_id, bundle_id, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider,
 					coalesce(quiet_by is not null
 						and not exists (select from unnest($14::uuid[], $15::bigint[]) j (id, version) where j.id = free.id and j.version = quiet_by)
-						and (select `+mayBeHeld+` from reminders r join tasks t on t.id = r.task_id where r.id = free.reminder_id), false) as to_judge
+						and (bundle_id is not null or (select `+mayBeHeld+` from reminders r join tasks t on t.id = r.task_id where r.id = free.reminder_id)), false) as to_judge
 				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
 			), verified as (
 				update verifications v set code_until = clock_timestamp() + $4, link_until = greatest(v.link_until, clock_timestamp() + $4)
@@ -243,7 +258,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				update verification_messages m set counted_at = clock_timestamp()
 				from chosen left join judged j on j.id = chosen.id
 				where chosen.reminder_id is null and m.id = chosen.id and j.over is null
-			)
+			)`+freeze+`
 			update deliveries d
 			set state = case when taken then 'sending' else d.state end, attempts = d.attempts + taken::int,
 				next_attempt_at = case when to_judge then d.next_attempt_at else clock_timestamp() + $2 end,
@@ -257,14 +272,11 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 			where d.id = chosen.id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
 				coalesce(t.title, ''), coalesce(t.notes, ''), coalesce(d.occurs_at, t.due_date),
-				coalesce(to_char(d.occurrence, case
-					when t.due_all_day then 'YYYY-MM-DD'
-					when extract(second from d.occurrence) = 0 then 'YYYY-MM-DD"T"HH24:MI'
-					else 'YYYY-MM-DD"T"HH24:MI:SS' end), ''),
+				`+occurrenceShown+`,
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
-					when 'email'   then chosen.reminder_id is not null and coalesce(p.unsubscribed, false)
+					when 'email'   then (chosen.reminder_id is not null or chosen.bundle_id is not null) and coalesce(p.unsubscribed, false)
 						or case when cardinality(p.emails) > 0 then not d.target = any (p.emails) else lower(d.target) is distinct from lower(u.email) end
 					when 'sms'     then not d.target = any (p.phones)
 					when 'push'    then not p.devices @> jsonb_build_array(jsonb_build_object(
@@ -274,12 +286,15 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				end, true),
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
 				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour',
-				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp()`,
+				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp(), d.bundle_id is not null`,
 			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part, judgedIDs, versions).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
 				return err
 			})
+		if len(bundles) > 0 {
+			queueMembers(batch, bundles, members)
+		}
 		if hashes := hashesOf(addresses); len(hashes) > 0 {
 			batch.Queue(selectSuppressed, hashes).Query(found.collect)
 		}
@@ -290,6 +305,9 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 	address := func(l *Leased) suppress.Address { return addresses[slices.Index(ids, l.ID)] }
 	for _, l := range leased {
 		l.SuppressedSince = found.Since(address(l))
+		if l.Bundle != nil {
+			l.Bundle.Members = members[l.ID]
+		}
 	}
 	return leased, s.endGrace(ctx, leased, address)
 }
@@ -334,10 +352,11 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var refused *bool
 	var windows []byte
 	var q QuietHours
+	var isBundle bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
 		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Reason, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil,
-		&windows, &q.Version, &q.At)
+		&windows, &q.Version, &q.At, &isBundle)
 	if windows != nil {
 		// What was checked when it was stored can be read. If it can't all the same, it holds nothing.
 		q.Hours, _ = parseQuietHours(windows)
@@ -347,7 +366,10 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 		l.Unverified = !p.MayReceive(l.Target, signIn)
 		l.grace = !l.Unverified && p.State(l.Target, signIn) != preferences.Verified
 	}
-	if l.ReminderID == uuid.Nil {
+	switch {
+	case isBundle:
+		l.Bundle = &Bundle{}
+	case l.ReminderID == uuid.Nil:
 		l.Verification = &LeasedVerification{
 			AddressHash: hash, Verified: p.State(l.Target, signIn) == preferences.Verified, Refused: refused != nil && *refused,
 		}
@@ -371,9 +393,9 @@ type Ending struct {
 	// Gone says that the target is no longer there: it is taken out of its user's
 	// preferences.
 	Gone bool
-	// Instead is told in-app if the delivery ends as unverified, suppressed or refused, unless the
-	// reminder was told there already.
-	Instead *Notification
+	// Instead is told in-app if the delivery ends as unverified, suppressed or refused, but for
+	// reminders that were told there already.
+	Instead []Instead
 	// Stop, if set, has the address that Stopped stands for get nothing more.
 	Stop    SuppressionReason
 	Stopped suppress.Address
@@ -381,7 +403,13 @@ type Ending struct {
 
 // Lone reports whether the ending needs a transaction of its own, because it waits for its
 // user's row, or for who changes what is suppressed.
-func (e Ending) Lone() bool { return e.Gone || e.Instead != nil || e.Stop != "" }
+func (e Ending) Lone() bool { return e.Gone || len(e.Instead) > 0 || e.Stop != "" }
+
+// Instead is what is told in-app in place of a delivery: of one of a bundle's members, if it is a bundle's.
+type Instead struct {
+	DeliveryID uuid.UUID
+	Notification
+}
 
 // Finish records how sends of leased deliveries ended, all or none.
 //
@@ -412,8 +440,8 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 					return err
 				}
 			}
-			if e.Instead != nil {
-				if err := tx.tellInstead(ctx, e); err != nil {
+			if len(e.Instead) > 0 {
+				if err := tx.tellInstead(ctx, e.Instead); err != nil {
 					return err
 				}
 			}
@@ -436,29 +464,41 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 	})
 }
 
-// tellInstead writes the notification of a delivery that is held, or has ended as unverified, suppressed
-// or refused, unless its reminder was told in-app already.
-func (tx Tx) tellInstead(ctx context.Context, e Ending) error {
-	n := *e.Instead
-	err := tx.tx.QueryRow(ctx, `
-		insert into deliveries as new (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at, series, occurrence, occurs_at)
-		select $1, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now(), d.series, d.occurrence, d.occurs_at
-		from deliveries d where d.id = $2 and d.state in ('planned', 'unverified', 'suppressed', 'refused') and d.reminder_id is not null
-		on conflict do nothing returning (select r.kind from reminders r where r.id = new.reminder_id)`, n.ID, e.Of.ID).Scan(&n.Kind)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
+// tellInstead writes the notifications of deliveries that are held, or have ended as unverified, suppressed
+// or refused, but for those whose reminders were told in-app already.
+func (tx Tx) tellInstead(ctx context.Context, all []Instead) error {
+	var ids, of pgtype.FlatArray[pgtype.UUID]
+	for _, i := range all {
+		ids, of = append(ids, pgUUID(i.ID)), append(of, pgUUID(i.DeliveryID))
 	}
-	if err != nil {
+	rows, _ := tx.tx.Query(ctx, `
+		insert into deliveries as new (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at, series, occurrence, occurs_at)
+		select i.id, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now(), d.series, d.occurrence, d.occurs_at
+		from unnest($1::uuid[], $2::uuid[]) as i (id, of) join deliveries d on d.id = i.of
+		where d.state in ('planned', 'bundled', 'unverified', 'suppressed', 'refused') and d.reminder_id is not null
+		on conflict do nothing returning id, reminder_id, (select r.kind from reminders r where r.id = new.reminder_id)`, ids, of)
+	var notifications []Notification
+	var id, reminder uuid.UUID
+	var kind task.Kind
+	_, err := pgx.ForEachRow(rows, []any{&id, &reminder, &kind}, func() error {
+		n := all[slices.IndexFunc(all, func(i Instead) bool { return i.ID == id })].Notification
+		n.ReminderID, n.Kind = reminder, kind
+		notifications = append(notifications, n)
+		return nil
+	})
+	if err != nil || len(notifications) == 0 {
 		return err
 	}
-	return tx.notify(ctx, n)
+	return tx.notify(ctx, notifications...)
 }
 
-// notify writes a notification.
-func (tx Tx) notify(ctx context.Context, n Notification) error {
+// notify writes notifications.
+func (tx Tx) notify(ctx context.Context, all ...Notification) error {
 	var batch pgx.Batch
 	var rows notificationRows
-	rows.add(n)
+	for _, n := range all {
+		rows.add(n)
+	}
 	rows.queue(&batch)
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
@@ -480,7 +520,8 @@ func queueEndings(batch *pgx.Batch, endings []Ending) {
 	}
 }
 
-// ListDeliveries returns the delivery log of a user's task, the oldest first.
+// ListDeliveries returns the delivery log of a user's task, the oldest first. What is bundled has the
+// NextAttemptAt of its bundle, and a Reason.
 func (s *Store) ListDeliveries(ctx context.Context, userID string, taskID uuid.UUID) (log []Delivery, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var exists bool
@@ -490,8 +531,22 @@ func (s *Store) ListDeliveries(ctx context.Context, userID string, taskID uuid.U
 		if !exists {
 			return errNoTask
 		}
-		rows, _ := tx.Query(ctx, `select `+deliveryColumns+`, r.kind from deliveries d join reminders r on r.id = d.reminder_id where d.task_id = $1 order by d.id`, taskID)
-		log, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Delivery])
+		rows, _ := tx.Query(ctx, `
+			select `+deliveryColumns+`, r.kind, b.next_attempt_at, coalesce(b.reason, 'bundled')
+			from deliveries d join reminders r on r.id = d.reminder_id left join deliveries b on d.state = 'bundled' and b.id = d.bundle_id
+			where d.task_id = $1 order by d.id`, taskID)
+		log, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Delivery, error) {
+			type logged struct {
+				Delivery
+				BundleAttemptAt *time.Time
+				BundleReason    Reason
+			}
+			l, err := pgx.RowToStructByPos[logged](row)
+			if l.State == Bundled {
+				l.NextAttemptAt, l.Reason = l.BundleAttemptAt, l.BundleReason
+			}
+			return l.Delivery, err
+		})
 		return err
 	})
 	return log, err

@@ -66,6 +66,8 @@ type Firing struct {
 	Trace      string    // of what has fired it, as trace.Parent has it; may be ""
 	Deliveries []Delivery
 	InApp      *Notification // delivered at once; nil if there is none
+	// Bundle says for how long those of the deliveries are gathered that are bundled.
+	Bundle preferences.Bundle
 	// Next is the reminder as it is armed for its next occurrence, or repetition; nil: it has fired
 	// for good.
 	Next *task.Reminder
@@ -211,6 +213,7 @@ func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) er
 func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	var reminders pgtype.FlatArray[pgtype.UUID]
 	var deliveries deliveryRows
+	var bundles bundleRows
 	var inApp notificationRows
 	var again rearmed
 	var history occurrenceRows
@@ -226,6 +229,9 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 		}
 		for _, d := range f.Deliveries {
 			deliveries.add(d, f.Of, f.Due, f.Trace)
+			if d.State == Bundled {
+				bundles.add(d, f.Bundle[d.Channel], f.Trace)
+			}
 		}
 		for _, o := range f.Occurrences {
 			history.add(o)
@@ -238,6 +244,7 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	batch.Queue(`update reminders set state = 'fired', fired_at = now() where id = any($1)`, reminders)
 	again.queue(&batch)
 	repeats.queue(&batch)
+	bundles.queue(&batch)
 	deliveries.queue(&batch)
 	history.queue(&batch)
 	inApp.queue(&batch) // last, because users' rows are those that many firings want

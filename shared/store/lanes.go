@@ -58,6 +58,9 @@ func (l Lane) host() string {
 // isOpen says that a delivery d still wants something done.
 const isOpen = `d.state in ('planned', 'sending', 'unknown')`
 
+// isUnsent says that a delivery d is not finished: it is open, or waits in a bundle.
+const isUnsent = `d.finished_at is null`
+
 // UserHost is a host, and for whom.
 type UserHost struct{ User, Host string }
 
@@ -74,6 +77,7 @@ type DueDelivery struct {
 	UserID, Host string
 	Channel      task.Channel
 	Target       string
+	Bundle       bool // it is a bundle's
 }
 
 // DueDeliveries returns deliveries of a lane that may be taken, at most so many: of each
@@ -87,8 +91,8 @@ func (s *Store) DueDeliveries(ctx context.Context, lane Lane, over PassedOver, l
 	}
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		batch.Queue(`
-			select id, user_id, host, channel, target from (
-				select d.id, d.user_id, d.host, d.channel, d.target, d.next_attempt_at, row_number() over (partition by d.user_id order by d.next_attempt_at, d.id) as turn
+			select id, user_id, host, channel, target, bundle_id is not null from (
+				select d.id, d.user_id, d.host, d.channel, d.target, d.bundle_id, d.next_attempt_at, row_number() over (partition by d.user_id order by d.next_attempt_at, d.id) as turn
 				from (select d.*, `+lane.host()+` as host from deliveries d where `+isOpen+` and `+lane.in()+` and d.next_attempt_at <= now()) d
 				where d.host <> all ($1) and (d.user_id, d.host) not in (select * from unnest($2::text[], $3::text[]))
 			) d order by turn, next_attempt_at limit $4`, hosts, users, of, limit).Query(func(rows pgx.Rows) error {

@@ -59,6 +59,12 @@ func (c *occurrenceRows) queue(batch *pgx.Batch) {
 		c.tasks, c.series, c.locals, c.instants, c.states)
 }
 
+// occurrenceShown is the occurrence of a delivery d of a task t as people read it; empty if the task does not recur.
+const occurrenceShown = `coalesce(to_char(d.occurrence, case
+					when t.due_all_day then 'YYYY-MM-DD'
+					when extract(second from d.occurrence) = 0 then 'YYYY-MM-DD"T"HH24:MI'
+					else 'YYYY-MM-DD"T"HH24:MI:SS' end), '')`
+
 // SettledAs returns what has become of an occurrence of a task's series, "" if nothing is recorded.
 func (tx Tx) SettledAs(ctx context.Context, taskID uuid.UUID, series int64, local wallclock.Time) (state task.Settled, err error) {
 	err = tx.tx.QueryRow(ctx, `select state from occurrences where task_id = $1 and series = $2 and occurrence = $3`, taskID, series, local.UTC()).Scan(&state)

@@ -16,7 +16,7 @@ import (
 
 // preferencesColumns are all but the webhook's secrets: only what signs with them
 // reads them.
-const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.version, p.quiet_hours::text`
+const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.version, p.quiet_hours::text, p.bundle`
 
 // scanPreferences reads the columns and what comes after them. Without a row of
 // preferences all columns are null, and ok is false.
@@ -29,7 +29,7 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 	var quietHours []byte
 	err = row.Scan(append([]any{
 		&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &p.Verified, &p.Grace,
-		&allDayAt, &reminders, &clock, &version, &quietHours,
+		&allDayAt, &reminders, &clock, &version, &quietHours, &p.Bundle,
 	}, more...)...)
 	if err != nil || version == nil {
 		return preferences.Preferences{}, false, err
@@ -171,9 +171,9 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 	}
 	_, err := tx.tx.Exec(ctx, `
 		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, verified, grace, version,
-			all_day_at, default_reminders, quiet_hours, clock_version, clock_changed_at)
+			all_day_at, default_reminders, quiet_hours, bundle, clock_version, clock_changed_at)
 		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @verified, @grace, @version,
-			@all_day_at, @reminders, @quiet_hours::text::jsonb, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
+			@all_day_at, @reminders, @quiet_hours::text::jsonb, @bundle, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
 		on conflict (user_id) do update set
 			(webhook_secret, webhook_old_secret, webhook_old_secret_until) = (
 				select
@@ -186,7 +186,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 			time_zone = excluded.time_zone, language = excluded.language, channels = excluded.channels,
 			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
 			webhook_gone = excluded.webhook_gone, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now(),
-			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders, quiet_hours = excluded.quiet_hours,
+			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders, quiet_hours = excluded.quiet_hours, bundle = excluded.bundle,
 			clock_version = preferences.clock_version + ((preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at))::int,
 			clock_changed_at = case when (preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at)
 				then now() else preferences.clock_changed_at end,
@@ -195,7 +195,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
 			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
 			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "unsubscribed": p.Unsubscribed, "version": p.Version,
-			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders), "quiet_hours": pgQuietHours(p.QuietHours),
+			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders), "quiet_hours": pgQuietHours(p.QuietHours), "bundle": pgBundle(p.Bundle),
 			"verified": notNil(p.ListedOnly(p.Verified)), "grace": notNil(p.ListedOnly(p.Grace)),
 		})
 	if err != nil {
@@ -213,6 +213,14 @@ func formatOffsets(offsets []task.Offset) (texts []string) {
 		texts = notNil(texts)
 	}
 	return texts
+}
+
+// pgBundle is how a bundle is stored: null if nothing is bundled.
+func pgBundle(b preferences.Bundle) *preferences.Bundle {
+	if len(b) == 0 {
+		return nil
+	}
+	return &b
 }
 
 // notNil is the list as the database holds it: empty, never null.

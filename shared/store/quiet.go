@@ -55,6 +55,17 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 		// them finds what is held here.
 		batch.Queue(`select from tasks where id = $1 for share`, l.TaskID)
 		batch.Queue(`select from preferences where user_id = $1 for share`, l.UserID)
+		if l.Bundle != nil { // which is no task's, so it replaces nothing
+			batch.Queue(`
+				update deliveries d set reason = $4, next_attempt_at = $3 from preferences p
+				where d.id = $1 and `+isOpen+` and d.next_attempt_at <= now() and p.user_id = d.user_id and p.version = $2
+				returning d.state`, l.ID, l.Quiet.Version, l.HeldUntil, ReasonQuietHours).
+				Query(func(rows pgx.Rows) error {
+					_, err := pgx.ForEachRow(rows, []any{&h.State}, func() error { return nil })
+					return err
+				})
+			return
+		}
 		// Who holds another of these at the same time waits, and finds this one.
 		batch.Queue(`
 			select from deliveries d where d.task_id = $1 and d.channel = $2 and d.target = $3 and (`+isHeld+` or `+isOpen+` and d.next_attempt_at <= now())

@@ -58,6 +58,7 @@ type Wanted struct {
 	ID      uuid.UUID
 	UserID  string
 	Channel task.Channel
+	Bundle  bool // it is a bundle's
 	// Address is what stands for its target in the list of what is suppressed.
 	Address suppress.Address
 	// Recipient is a hash of the address, nil if it is not counted.
@@ -156,7 +157,7 @@ func (m *metered) queueLocks(batch *pgx.Batch) {
 // which limit each is, if any, and count those that are over none. A verification is held to
 // limits of its own, and here only to what the installation may spend.
 const judged = `metered as (
-		select c.id, c.user_id, c.channel, c.counted, c.reminder_id is null as exempt, m.recipient, m.cost, l.per_hour, l.per_day, l.per_recipient
+		select c.id, c.user_id, c.channel, c.counted, c.reminder_id is null and c.bundle_id is null as exempt, m.recipient, m.cost, l.per_hour, l.per_day, l.per_recipient
 		from chosen c join unnest($5::uuid[], $6::text[], $7::bigint[]) m (id, recipient, cost) on m.id = c.id
 			join unnest($8::text[], $9::bigint[], $10::bigint[], $11::bigint[]) l (channel, per_hour, per_day, per_recipient) on l.channel = c.channel
 		where c.counted < 2 and c.state = 'planned' and not c.to_judge
@@ -197,12 +198,17 @@ const judged = `metered as (
 	)`
 
 // HoldBack records that a delivery which Lease gave back as over a limit is held until the
-// next hour, or refused. problem is what the delivery log says. It is told in-app instead,
-// unless the reminder was told there already.
+// next hour, or refused. problem is what the delivery log says. It is told in-app instead, but for
+// reminders that were told there already.
 //
 // It does nothing if the delivery is no longer as Lease has seen it.
-func (s *Store) HoldBack(ctx context.Context, l *Leased, problem string, instead Notification) error {
+func (s *Store) HoldBack(ctx context.Context, l *Leased, problem string, instead []Instead) error {
 	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
+		if l.Bundle != nil {
+			if _, err := tx.tx.Exec(ctx, lockOfBundles, pgUUIDs([]uuid.UUID{l.ID})); err != nil {
+				return err
+			}
+		}
 		var stopped int
 		if err := tx.tx.QueryRow(ctx, `
 			with stopped as (
@@ -219,7 +225,12 @@ func (s *Store) HoldBack(ctx context.Context, l *Leased, problem string, instead
 			select count(*) from stopped`, l.ID, l.Attempts, l.Over == OverHour, l.HeldUntil, storable(problem, 2000)).Scan(&stopped); err != nil || stopped == 0 {
 			return err
 		}
-		return tx.tellInstead(ctx, Ending{Of: l, Instead: &instead})
+		if l.Bundle != nil {
+			if _, err := tx.tx.Exec(ctx, membersFollow, pgUUIDs([]uuid.UUID{l.ID})); err != nil {
+				return err
+			}
+		}
+		return tx.tellInstead(ctx, instead)
 	})
 }
 

@@ -331,8 +331,8 @@ func TestHoldBack(t *testing.T) {
 	slices.SortFunc(leased, func(a, b *store.Leased) int { return strings.Compare(a.ID.String(), b.ID.String()) })
 	hold := func(l *store.Leased) {
 		t.Helper()
-		instead := store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: "ada", TaskID: m.made.ID, Title: "x", Body: "y"}
-		if err := m.store.HoldBack(t.Context(), l, "because", instead); err != nil {
+		instead := store.Instead{DeliveryID: l.ID, Notification: store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: "ada", TaskID: m.made.ID, Title: "x", Body: "y"}}
+		if err := m.store.HoldBack(t.Context(), l, "because", []store.Instead{instead}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -396,7 +396,7 @@ func TestReplayIsCounted(t *testing.T) {
 	if err != nil || len(replayed) != 1 || replayed[0].Over != store.OverDay {
 		t.Fatalf("%+v, %v", replayed, err)
 	}
-	if err := m.store.HoldBack(t.Context(), replayed[0], "because", store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: "ada", TaskID: m.made.ID, Title: "x", Body: "y"}); err != nil {
+	if err := m.store.HoldBack(t.Context(), replayed[0], "because", []store.Instead{{DeliveryID: replayed[0].ID, Notification: store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: "ada", TaskID: m.made.ID, Title: "x", Body: "y"}}}); err != nil {
 		t.Fatal(err)
 	}
 	if l, err := m.store.GetDeadLetter(t.Context(), list[0].ID); err != nil || l.State != store.Resolved {

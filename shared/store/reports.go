@@ -106,7 +106,7 @@ func (tx Tx) lockReported(ctx context.Context, reports []Report) (targets map[re
 		return targets, unsure, nil
 	}
 	rows, _ := tx.tx.Query(ctx, `
-		select d.id, d.channel, d.target, d.state in ('unknown', 'exhausted') from deliveries d where d.id = any ($1) and d.attempts > 0 order by d.id for no key update`, pgUUIDs(ids))
+		select d.id, d.channel, d.target, d.state in ('unknown', 'exhausted') from deliveries d where (d.id = any ($1) or d.bundle_id = any ($1)) and d.attempts > 0 order by d.id for no key update`, pgUUIDs(ids))
 	var d reported
 	var target string
 	var unknown bool
@@ -173,6 +173,10 @@ func (tx Tx) saveOutcomes(ctx context.Context, reports []Report, unsure map[uuid
 		update deliveries d set report = r.outcome, reported_at = now()
 		from unnest($1::uuid[], $2::text[]) as r (id, outcome)
 		where d.id = r.id and array_position($3::text[], r.outcome) > coalesce(array_position($3::text[], d.report), 0)`, pgUUIDs(ids), of, outcomes)
+	if err != nil {
+		return err
+	}
+	_, err = tx.tx.Exec(ctx, membersFollow, pgUUIDs(ids))
 	return err
 }
 

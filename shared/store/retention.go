@@ -29,7 +29,7 @@ type Kept struct {
 // be left with Dapr does not count: its record outlives the reminder, and should the
 // job come, it finds nothing.
 const open = `(r.state = 'armed'
-	or exists (select from deliveries d where d.reminder_id = r.id and d.state in ('planned', 'sending', 'unknown')))`
+	or exists (select from deliveries d where d.reminder_id = r.id and ` + isUnsent + `))`
 
 // The kinds.
 var (
@@ -49,10 +49,11 @@ var (
 	}
 	// FinishedDeliveries are what has been told, but for what somebody has yet to
 	// settle. Their reminders stay for as long as their task has them, and it is
-	// those, being fired, that keep anything from being told twice.
+	// those, being fired, that keep anything from being told twice. The members of a bundle stay with
+	// what somebody has yet to settle of it.
 	FinishedDeliveries = Kept{
 		table: "deliveries", age: "finished_at",
-		only: `not exists (select from dead_letters l where l.delivery_id = k.id and l.state in ('retrying', 'dead'))`,
+		only: `not exists (select from dead_letters l where l.delivery_id in (k.id, k.bundle_id) and l.state in ('retrying', 'dead'))`,
 	}
 	// Occurrences are what has become of the occurrences of recurring tasks.
 	Occurrences = Kept{table: "occurrences", age: "settled_at", only: "true"}

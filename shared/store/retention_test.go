@@ -117,7 +117,7 @@ func TestPurge(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.what, func(t *testing.T) {
-			exec(t, c, `truncate tasks, occurrences, reminders, deliveries, dead_letters, leftover_jobs`)
+			exec(t, c, `truncate tasks, occurrences, reminders, deliveries, bundles, dead_letters, leftover_jobs`)
 			o := insertOld(t, s, c)
 			exec(t, c, strings.NewReplacer("$1", quoted(o.task), "$2", quoted(o.reminder), "$3", quoted(o.current)).Replace(tt.made))
 			if n, err := s.CountExpired(t.Context(), tt.kind, 30*day, 10); err != nil || n != tt.n {

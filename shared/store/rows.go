@@ -202,6 +202,7 @@ type deliveryRows struct {
 	series                   pgtype.FlatArray[pgtype.Int8]
 	locals                   pgtype.FlatArray[pgtype.Timestamp]
 	instants                 pgtype.FlatArray[pgtype.Timestamptz]
+	bundled                  bool // some are
 }
 
 func (c *deliveryRows) add(d Delivery, of *Occurrence, due time.Time, trace string) {
@@ -223,16 +224,23 @@ func (c *deliveryRows) add(d Delivery, of *Occurrence, due time.Time, trace stri
 	c.problems = append(c.problems, d.LastError)
 	c.due = append(c.due, due)
 	c.traces = append(c.traces, trace)
+	c.bundled = c.bundled || d.State == Bundled
 }
 
+// queue stores them. The bundles of those that are bundled are there, and locked.
 func (c *deliveryRows) queue(batch *pgx.Batch) {
+	bundle, bundles := `null::uuid`, ``
+	if c.bundled {
+		bundle = `b.id`
+		bundles = ` left join bundles b on n.state = 'bundled' and b.user_id = n.user_id and b.channel = n.channel and md5(b.target) = md5(n.target) and b.frozen_at is null`
+	}
 	batch.Queue(`
-		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, traceparent, next_attempt_at, finished_at, series, occurrence, occurs_at)
+		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, traceparent, next_attempt_at, finished_at, series, occurrence, occurs_at, bundle_id)
 		select n.id, n.reminder_id, n.revision, n.task_id, n.user_id, n.channel, n.target, n.state, nullif(n.last_error, ''), n.due_at, nullif(n.trace, ''),
-			case when n.state = 'planned' then now() end, case when n.state <> 'planned' then now() end, n.series, n.occurrence, n.occurs_at
+			case when n.state = 'planned' then now() end, case when n.state not in ('planned', 'bundled') then now() end, n.series, n.occurrence, n.occurs_at, `+bundle+`
 		from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::text[],
 				$12::bigint[], $13::timestamp[], $14::timestamptz[])
-			as n (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, trace, series, occurrence, occurs_at)`,
+			as n (id, reminder_id, revision, task_id, user_id, channel, target, state, last_error, due_at, trace, series, occurrence, occurs_at)`+bundles,
 		c.ids, c.reminders, c.revisions, c.tasks, c.users, c.channels, c.targets, c.states, c.problems, c.due, c.traces, c.series, c.locals, c.instants)
 }
 
@@ -287,6 +295,7 @@ type endingRows struct {
 	waits       pgtype.FlatArray[pgtype.Interval]
 	errors      pgtype.FlatArray[string]
 	deadLetters pgtype.FlatArray[pgtype.UUID] // the ids of those that may become necessary
+	bundles     bool                          // some are of bundles
 }
 
 func (c *endingRows) add(e Ending) {
@@ -296,11 +305,16 @@ func (c *endingRows) add(e Ending) {
 	c.waits = append(c.waits, pgInterval(e.Wait))
 	c.errors = append(c.errors, storable(e.Error, 2000))
 	c.deadLetters = append(c.deadLetters, pgUUID(uuid.Must(uuid.NewV7())))
+	c.bundles = c.bundles || e.Of.Bundle != nil
 }
 
 func (c *endingRows) queue(batch *pgx.Batch) {
 	// Locked in the order of their ids; the next statement then sees them as they are.
-	batch.Queue(`select from deliveries where id = any($1) order by id for no key update`, c.ids)
+	lock := `select from deliveries where id = any($1) order by id for no key update`
+	if c.bundles {
+		lock = lockOfBundles
+	}
+	batch.Queue(lock, c.ids)
 	batch.Queue(`
 		with endings as (
 			select * from unnest($1::uuid[], $2::text[], $3::int[], $4::interval[], $5::text[], $6::uuid[]) as e (id, state, attempts, wait, error, dead_letter_id)
@@ -319,11 +333,14 @@ func (c *endingRows) queue(batch *pgx.Batch) {
 		)
 		insert into dead_letters as l (id, state, job_name, data, error, attempts, delivery_id)
 		select f.dead_letter_id, case f.state when 'exhausted' then 'dead' else 'retrying' end,
-			case when f.reminder_id is null then format('verification-%s', f.id) else format('reminder-%s-%s', f.reminder_id, f.revision) end,
+			case when f.bundle_id = f.id then format('bundle-%s', f.id) when f.reminder_id is null then format('verification-%s', f.id) else format('reminder-%s-%s', f.reminder_id, f.revision) end,
 			json_build_object('task_id', f.task_id, 'user_id', f.user_id, 'reminder_id', f.reminder_id, 'revision', f.revision, 'channel', f.channel),
 			coalesce(f.last_error, ''), f.attempts, f.id
 		from finished f where f.state in ('planned', 'unknown', 'exhausted') order by f.id
 		on conflict (delivery_id) do update
 		set state = excluded.state, error = excluded.error, attempts = excluded.attempts, updated_at = now()`,
 		c.ids, c.states, c.attempts, c.waits, c.errors, c.deadLetters)
+	if c.bundles {
+		batch.Queue(membersFollow, c.ids)
+	}
 }

@@ -49,7 +49,7 @@ func (s *Store) DueReminders(ctx context.Context, userID string, taskID uuid.UUI
 				-- Of a recurring task also at earlier revisions: the reminder waits for its next occurrence
 				-- meanwhile. So do snoozes and repetitions.
 				select r.task_id, r.user_id, r.id, d.revision, d.due_at from deliveries d join reminders r on r.id = d.reminder_id
-				where d.task_id = $1 and r.task_id = $1 and r.user_id = $2 and r.removed_at is null and `+isOpen+`
+				where d.task_id = $1 and r.task_id = $1 and r.user_id = $2 and r.removed_at is null and `+isUnsent+`
 				  and (d.occurrence is not null or r.kind <> 'due' or r.state = 'fired' and d.revision = r.revision)
 			) due order by fire_at, id, revision`, taskID, userID)
 		due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[task.Revision])

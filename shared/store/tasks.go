@@ -420,19 +420,27 @@ func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
 }
 
 // isOpenOrGivenUp says of a delivery d that it was neither sent nor refused for good.
-const isOpenOrGivenUp = `d.state in ('planned', 'sending', 'unknown', 'exhausted')`
+// What is in a bundle that is frozen counts as sent: it goes with the others, or with none.
+const isOpenOrGivenUp = `(d.state in ('planned', 'sending', 'unknown', 'exhausted')
+	or d.state = 'bundled' and exists (select from bundles b where b.id = d.bundle_id and b.frozen_at is null))`
 
 // cancel cancels those of the chosen deliveries d that are unsent, for the reason chosen with each, and
 // resolves the dead letters of them all.
 func (tx Tx) cancel(ctx context.Context, chosen string, args ...any) error {
-	_, err := tx.tx.Exec(ctx, `
+	var batch pgx.Batch
+	// Nobody freezes a bundle while something leaves it.
+	batch.Queue(`
+		with chosen as (`+chosen+`)
+		select from bundles where frozen_at is null and id in (select d.bundle_id from deliveries d join chosen on chosen.id = d.id where d.state = 'bundled')
+		order by user_id, channel, target for no key update`, args...)
+	batch.Queue(`
 		with chosen as materialized (`+chosen+` order by d.id for update of d), cancelled as (
-			update deliveries d set state = 'cancelled', reason = chosen.reason, next_attempt_at = null, finished_at = now()
+			update deliveries d set state = 'cancelled', reason = chosen.reason, bundle_id = null, next_attempt_at = null, finished_at = now()
 			from chosen where d.id = chosen.id and d.state <> 'exhausted'
 		)
 		update dead_letters l set state = 'resolved', updated_at = now()
 		from chosen where l.delivery_id = chosen.id and l.state in ('retrying', 'dead')`, args...)
-	return err
+	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
 // GetTask returns a user's task.

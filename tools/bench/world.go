@@ -191,7 +191,7 @@ func (w *world) quiet(ctx context.Context) error {
 }
 
 // everyTask removes all tasks and what hangs on them.
-const everyTask = `truncate tasks, occurrences, reminders, deliveries, notifications, leftover_jobs, dead_letters, idempotency_keys`
+const everyTask = `truncate tasks, occurrences, reminders, deliveries, bundles, notifications, leftover_jobs, dead_letters, idempotency_keys`
 
 // memory is how much memory a process holds, in MB.
 func memory(pid int) (float64, error) {

@@ -57,6 +57,9 @@ func (c Config) Write(m notify.Message) (Mail, error) {
 	}
 	out := Mail{From: *from, To: to, Subject: m.Subject(), Text: m.Text() + "\n", Headers: map[string]string{}}
 	template, link := page, ""
+	if m.Bundle != nil {
+		template = bundlePage
+	}
 	if m.Verification != nil {
 		template, link = verificationPage, m.Verification.NotMe
 	} else if link = c.Unsubscribe.Link(m.UserID, m.To); link != "" {
@@ -87,6 +90,17 @@ var page = template.Must(template.New("mail").Parse(`<!doctype html>
 <h2 dir="auto">{{.Title}}</h2>
 {{with .Due}}<p>{{.}}</p>
 {{end}}{{with .Notes}}<p dir="auto" style="white-space:pre-wrap">{{.}}</p>
+{{end}}{{with .Link}}<p style="font-size:small"><a href="{{.}}">{{$.UnsubscribeText}}</a></p>
+{{end}}</body></html>
+`))
+
+var bundlePage = template.Must(template.New("bundle").Parse(`<!doctype html>
+<html lang="{{.Lang}}"><body style="font-family:sans-serif">
+<h2>{{.BundleCount}}</h2>
+<ul>
+{{range .BundleListed}}<li><b dir="auto">{{.Title}}</b>{{with .Due}}<br>{{.}}{{end}}</li>
+{{end}}</ul>
+{{with .BundleMore}}<p>{{.}}</p>
 {{end}}{{with .Link}}<p style="font-size:small"><a href="{{.}}">{{$.UnsubscribeText}}</a></p>
 {{end}}</body></html>
 `))

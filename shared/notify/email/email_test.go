@@ -145,3 +145,31 @@ func TestVerification(t *testing.T) {
 		}
 	}
 }
+
+// Several reminders are a list, and whatever users write is shown in it as it is. The link that stops
+// them is there as ever.
+func TestBundle(t *testing.T) {
+	bundle := func(title string) notify.Message {
+		m := message()
+		m.Bundle = []notify.Bundled{{Title: title, DueDate: m.DueDate}, {Title: title, DueDate: m.DueDate}}
+		m.Title, m.Notes, m.DueDate = "", "", nil
+		return m
+	}
+	mail := write(t, bundle("Eat"), links)
+	const due = "Due Mon, 23 Nov 2026 15:30 CET (UTC+01:00)"
+	plain, shown := parse(t, mail.HTML)
+	if mail.Subject != "2 reminders: Eat, Eat" || shown != "2 reminders Eat "+due+" Eat "+due+" No more reminders to this address" || mail.Headers["List-Unsubscribe"] == "" {
+		t.Errorf("%+v shows %q", mail, shown)
+	}
+	if want := "2 reminders\n\nEat\n" + due + "\n\nEat\n" + due + "\n\n-- \nNo more reminders to this address: "; !strings.HasPrefix(mail.Text, want) {
+		t.Errorf("%q", mail.Text)
+	}
+	for _, text := range notifytest.Texts {
+		mail := write(t, bundle(text), links)
+		elements, shown := parse(t, mail.HTML)
+		clean := strings.Join(strings.Fields(strings.ReplaceAll(text, "\x00", "\uFFFD")), " ")
+		if !slices.Equal(elements, plain) || strings.Count(shown, clean) < 2 || strings.ContainsAny(mail.Subject, "\r\n\x00\u2028\u0085") || strings.Contains(mail.Text, "\x00") {
+			t.Errorf("%q: %v shows %q under %q", text, elements, shown, mail.Subject)
+		}
+	}
+}

@@ -32,3 +32,21 @@ func TestBody(t *testing.T) {
 		t.Errorf("without a due date: %q", got)
 	}
 }
+
+// Of several reminders the title says how many they are, and the text has a line for each, as far as they fit.
+func TestBundle(t *testing.T) {
+	due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
+	m := notify.Message{Bundle: []notify.Bundled{{Title: "Pay\nrent", DueDate: &due}, {Title: "Call: Bob"}}}
+	if title, body := push.Title(m), push.Body(m); title != "2 reminders" || body != "Pay rent: Due Mon, 23 Nov 2026 14:30 UTC\nCall: Bob" {
+		t.Errorf("%q, %q", title, body)
+	}
+	if data := push.Data(m); len(data) != 0 {
+		t.Errorf("it is about %v", data)
+	}
+	for range 60 {
+		m.Bundle = append(m.Bundle, notify.Bundled{Title: "Pay rent 👨‍👩‍👧‍👦", DueDate: &due})
+	}
+	if body := push.Body(m); len(body) > 1600 || len(body) < 1500 || !strings.HasSuffix(body, "...") || !utf8.ValidString(body) {
+		t.Errorf("%d bytes: %q", len(body), body)
+	}
+}

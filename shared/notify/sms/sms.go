@@ -22,11 +22,15 @@ const (
 	extension = "\f^{}\\[~]|€"
 )
 
-// Text is the message's text: its title, cut if need be, and when it is due. A verification's
+// Text is the message's text: its title, cut if need be, and when it is due. Of several reminders it is
+// how many they are, and their titles. A verification's
 // is whole, however long the link in it is: cut, it would be of no use.
 func Text(m notify.Message) string {
 	if m.Verification != nil {
 		return m.VerificationSMS()
+	}
+	if m.Bundle != nil {
+		return notify.Cut(m.BundleLine(), Fits)
 	}
 	due := ""
 	if m.DueDate != nil {

@@ -96,3 +96,15 @@ func TestVerification(t *testing.T) {
 		}
 	}
 }
+
+// Several reminders are one message, too: how many they are, and as many titles as fit.
+func TestBundle(t *testing.T) {
+	m := notify.Message{Bundle: []notify.Bundled{{Title: "Pay rent"}, {Title: "Call\nBob"}}}
+	if got := sms.Text(m); got != "2 reminders: Pay rent, Call Bob" {
+		t.Errorf("%q", got)
+	}
+	m.Bundle = append(m.Bundle, notify.Bundled{Title: strings.Repeat("a", 200)}, notify.Bundled{Title: "Eat"})
+	if got := sms.Text(m); !sms.Fits(got) || len(got) != 160 || !strings.HasPrefix(got, "4 reminders: Pay rent, Call Bob, aaa") || !strings.HasSuffix(got, "a...") {
+		t.Errorf("%d characters: %q", len(got), got)
+	}
+}

@@ -82,6 +82,29 @@ func TestHeldGoesOutWithAnEarlierVersion(t *testing.T) {
 	}
 }
 
+// What waits in a bundle goes out on its own when a database goes back, and it can go forth again.
+func TestBundlesAreTakenBack(t *testing.T) {
+	d := open(t)
+	d.up(32)
+	d.exec(`
+		insert into users (id) values ('a');
+		insert into tasks (id, user_id, title, created_at, updated_at) values ('00000000-0000-0000-0000-000000000001', 'a', 'x', now(), now());
+		insert into reminders (id, task_id, user_id, before, state, revision, fired_at)
+		values ('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000001', 'a', '0', 'fired', 1, now());
+		insert into deliveries (id, bundle_id, revision, user_id, channel, target, state, next_attempt_at)
+		values ('00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000003', 1, 'a', 'email', 'a@x.org', 'planned', now());
+		insert into bundles (id, user_id, channel, target) values ('00000000-0000-0000-0000-000000000003', 'a', 'email', 'a@x.org');
+		insert into deliveries (id, bundle_id, reminder_id, task_id, revision, user_id, channel, target, state)
+		values ('00000000-0000-0000-0000-000000000004', '00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000001', 1, 'a', 'email', 'a@x.org', 'bundled')`)
+	for range 2 {
+		d.down(28)
+		if got, want := d.text(`select string_agg(concat_ws(' ', right(id::text, 1), state, next_attempt_at <= now()), ', ') from deliveries`), "4 planned t"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		d.up(32)
+	}
+}
+
 // database is one that is migrated by hand.
 type database struct {
 	*testing.T

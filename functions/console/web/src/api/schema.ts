@@ -860,7 +860,7 @@ export interface components {
             /** @description Who carries it, as of the latest attempt; empty before the first. */
             provider: string;
             /**
-             * @description Why it is held: quiet_hours, hourly_limit (it is over its user's limit of the hour). Or why it was cancelled: replaced (it was held, and a newer reminder of the task for the same target goes out in its place), completed, skipped, deleted, moved (the due date or the reminders were changed), discarded (by an operator). null: neither, or not recorded. There may be others in later versions.
+             * @description Why it is held: quiet_hours, hourly_limit (it is over its user's limit of the hour); the same of a bundle that it waits in, or bundled. Or why it was cancelled: replaced (it was held, and a newer reminder of the task for the same target goes out in its place), completed, skipped, deleted, moved (the due date or the reminders were changed), discarded (by an operator). null: neither, or not recorded. There may be others in later versions.
              * @example quiet_hours
              */
             reason: string | null;
@@ -874,10 +874,10 @@ export interface components {
             /** Format: date-time */
             reported_at: string | null;
             /**
-             * @description held: planned, and not sent before next_attempt_at; reason and note say why. suppressed: not sent, as nothing is sent to that address since its owner, its provider or an operator has said so; told in-app instead. refused: not sent, as a limit of this installation is reached, or its number gets no text messages; told in-app instead.
+             * @description held: planned, and not sent before next_attempt_at; reason and note say why. bundled: waits for other reminders to go out as one message, which is sent, or tried again, at next_attempt_at; it becomes what that message becomes. suppressed: not sent, as nothing is sent to that address since its owner, its provider or an operator has said so; told in-app instead. refused: not sent, as a limit of this installation is reached, or its number gets no text messages; told in-app instead.
              * @enum {string}
              */
-            state: "planned" | "held" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
+            state: "planned" | "held" | "bundled" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
             /** @description Where to: an e-mail address, a number, a webhook's URL, a device as provider:token; empty for in_app. */
             target: string;
         };
@@ -968,6 +968,14 @@ export interface components {
              * @example 09:00
              */
             all_day_at: string;
+            /** @description For how long what falls due for one address is gathered to go out as one message, by channel: whole seconds from "1s" to "24h". The time begins with the first reminder. On a channel that is not named each reminder is a message. Urgent tasks are told at once. */
+            bundle: {
+                /** @example 15m */
+                email?: string;
+                push?: string;
+                /** @example 1m */
+                sms?: string;
+            };
             channels: {
                 email: boolean;
                 in_app: boolean;
@@ -1011,6 +1019,14 @@ export interface components {
              * @example 09:00
              */
             all_day_at?: string | null;
+            /** @description For how long what falls due for one address is gathered to go out as one message, by channel: whole seconds from "1s" to "24h". The time begins with the first reminder. On a channel that is not named each reminder is a message. Urgent tasks are told at once. */
+            bundle?: {
+                /** @example 15m */
+                email?: string | null;
+                push?: string | null;
+                /** @example 1m */
+                sms?: string | null;
+            } | null;
             channels?: {
                 /** @description Left out or null: on if your sign-in has a verified address and you have not unsubscribed. Only true switches it on again after that. */
                 email?: boolean | null;

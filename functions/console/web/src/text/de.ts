@@ -101,7 +101,7 @@ export const de: Texts = {
     log: "Was gesendet wurde",
     logEmpty: "Noch nichts.",
     delivery: {
-      planned: "geplant", sending: "wird gesendet", sent: "gesendet", failed: "endgültig abgelehnt", exhausted: "aufgegeben", cancelled: "entfallen",
+      planned: "geplant", held: "noch zurückgehalten", bundled: "wartet auf andere, um als eine Nachricht hinauszugehen", sending: "wird gesendet", sent: "gesendet", failed: "endgültig abgelehnt", exhausted: "aufgegeben", cancelled: "entfallen",
       unknown: "noch keine Antwort", unverified: "Adresse nicht bestätigt", suppressed: "Adresse möchte nichts mehr", refused: "über einer Grenze",
     },
     report: { delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" },

@@ -101,7 +101,7 @@ export const en = {
     log: "What was sent",
     logEmpty: "Nothing yet.",
     delivery: {
-      planned: "planned", sending: "being sent", sent: "sent", failed: "refused for good", exhausted: "given up", cancelled: "cancelled",
+      planned: "planned", held: "held back for now", bundled: "waits for others, to go out as one message", sending: "being sent", sent: "sent", failed: "refused for good", exhausted: "given up", cancelled: "cancelled",
       unknown: "no answer yet", unverified: "address not verified", suppressed: "address wants no more", refused: "over a limit",
     },
     report: { delivered: "delivered", bounced: "bounced", complained: "reported as spam" },

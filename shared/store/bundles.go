@@ -1,0 +1,137 @@
+package store
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// A bundle is one message with several reminders, its members:
+//
+//  1. The transaction that fires a reminder has it join the open bundle of its target, and opens one if
+//     there is none, with a delivery of its own that is due when the bundle's time is over. To join is to
+//     lock the bundle's row, and to store the reminder's delivery as bundled.
+//  2. A change that cancels a member locks the bundle's row, too. The member leaves the bundle.
+//  3. The first lease of the bundle's delivery freezes the bundle. Nobody joins or leaves from then on,
+//     so every attempt sends the same reminders, under the same id. Who locks the row at that moment is
+//     not waited for: the delivery is left for another time.
+//  4. The members become what the delivery becomes, in the same transaction.
+//
+// Locks are taken in the order task, reminder, bundle, delivery; those of several bundles in the order
+// of user, channel and target.
+
+// Bundle is what a bundle's delivery carries.
+type Bundle struct {
+	Members []Member
+}
+
+// Member is a reminder in a bundle.
+type Member struct {
+	DeliveryID uuid.UUID
+	ReminderID uuid.UUID
+	Revision   int64
+	TaskID     uuid.UUID
+	Title      string
+	Notes      string
+	DueDate    *time.Time
+	// Occurrence is the one of a recurring task that it tells of, as people read it; "" for others.
+	Occurrence string
+}
+
+// Distinct returns the members, in the order in which they fired, but each occurrence of a task once,
+// also if several of its reminders are there.
+func (b Bundle) Distinct() (distinct []Member) {
+	type told struct {
+		task       uuid.UUID
+		occurrence string
+	}
+	seen := map[told]bool{}
+	for _, m := range b.Members {
+		if of := (told{m.TaskID, m.Occurrence}); !seen[of] {
+			seen[of] = true
+			distinct = append(distinct, m)
+		}
+	}
+	return distinct
+}
+
+// bundleRows are new rows of the table bundles, should there be no open one of the same target, column
+// by column.
+type bundleRows struct {
+	ids                      pgtype.FlatArray[pgtype.UUID]
+	users, channels, targets pgtype.FlatArray[string]
+	times                    pgtype.FlatArray[pgtype.Interval]
+	traces                   pgtype.FlatArray[string]
+}
+
+func (c *bundleRows) add(d Delivery, lasts time.Duration, trace string) {
+	for i := range c.ids {
+		if c.users[i] == d.UserID && c.channels[i] == string(d.Channel) && c.targets[i] == d.Target {
+			return
+		}
+	}
+	c.ids = append(c.ids, pgUUID(uuid.Must(uuid.NewV7())))
+	c.users, c.channels, c.targets = append(c.users, d.UserID), append(c.channels, string(d.Channel)), append(c.targets, d.Target)
+	c.times, c.traces = append(c.times, pgInterval(lasts)), append(c.traces, trace)
+}
+
+// queue opens those bundles that are not there, with their deliveries, and locks them all. One that is
+// frozen meanwhile is not there.
+func (c *bundleRows) queue(batch *pgx.Batch) {
+	if len(c.ids) == 0 {
+		return
+	}
+	batch.Queue(`
+		with wanted as (
+			select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::interval[], $6::text[]) as n (id, user_id, channel, target, lasts, trace)
+		), open as (
+			insert into bundles (id, user_id, channel, target) select id, user_id, channel, target from wanted order by user_id, channel, target
+			on conflict (user_id, channel, md5(target)) where frozen_at is null do update set target = excluded.target
+			returning id
+		)
+		insert into deliveries (id, bundle_id, revision, user_id, channel, target, state, due_at, traceparent, next_attempt_at)
+		select id, id, 1, user_id, channel, target, 'planned', now(), nullif(trace, ''), clock_timestamp() + lasts
+		from wanted where id in (select id from open)`, c.ids, c.users, c.channels, c.targets, c.times, c.traces)
+}
+
+// openBundles, and ofOpenBundles with it, are the parts of the statement that leases which leave out the
+// deliveries of bundles that somebody joins or leaves at this moment.
+const (
+	openBundles   = `open_bundles as materialized (select id from bundles where id = any($1) and frozen_at is null for no key update skip locked), `
+	ofOpenBundles = ` and (bundle_id is null or id in (select id from open_bundles) or exists (select from bundles b where b.id = deliveries.id and b.frozen_at is not null))`
+	// freezing freezes the bundles of those that are leased, or are about to be refused.
+	freezing = `, frozen as (
+				update bundles b set frozen_at = clock_timestamp()
+				from chosen left join judged j on j.id = chosen.id
+				where b.id = chosen.id and b.frozen_at is null and not chosen.to_judge and j.over is distinct from 'hour'
+			)`
+)
+
+// queueMembers reads the members of bundles.
+func queueMembers(batch *pgx.Batch, bundles []pgtype.UUID, members map[uuid.UUID][]Member) {
+	batch.Queue(`
+		select d.bundle_id, d.id, d.reminder_id, d.revision, d.task_id, t.title, t.notes, coalesce(d.occurs_at, t.due_date), `+occurrenceShown+`
+		from deliveries d join tasks t on t.id = d.task_id
+		where d.bundle_id = any($1) and d.state = 'bundled' order by d.id`, pgtype.FlatArray[pgtype.UUID](bundles)).Query(func(rows pgx.Rows) error {
+		var of uuid.UUID
+		var m Member
+		_, err := pgx.ForEachRow(rows, []any{&of, &m.DeliveryID, &m.ReminderID, &m.Revision, &m.TaskID, &m.Title, &m.Notes, &m.DueDate, &m.Occurrence}, func() error {
+			members[of] = append(members[of], m)
+			return nil
+		})
+		return err
+	})
+}
+
+// lockOfBundles locks deliveries, and the members of those that are bundles'. Who changes what has
+// become of a bundle's delivery locks these before.
+const lockOfBundles = `select from deliveries where id = any($1) or bundle_id = any($1) order by id for no key update`
+
+// membersFollow has the members of bundles be what the bundles' deliveries are, which are locked with
+// them and may be any.
+const membersFollow = `
+	update deliveries m set state = case when c.finished_at is null then 'bundled' else c.state end, attempts = c.attempts, provider = c.provider,
+		last_error = c.last_error, finished_at = c.finished_at, reason = case when c.finished_at is not null then c.reason end, report = c.report, reported_at = c.reported_at
+	from deliveries c where c.id = any($1) and c.bundle_id = c.id and m.bundle_id = c.id and m.id <> c.id`
