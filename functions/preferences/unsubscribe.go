@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"html/template"
 	"net/http"
 	"strings"
@@ -33,7 +31,7 @@ func forPeople(h web.Handler) web.Handler {
 		if err == nil || strings.Contains(r.Header.Get("Accept"), "json") {
 			return err
 		}
-		setPageHeaders(w.Header())
+		web.SetPageHeaders(w.Header())
 		web.WriteProblemPage(w, r, err, func(detail string) []byte { return render(pageTemplate, page{Problem: detail}) })
 		return nil
 	}
@@ -88,12 +86,10 @@ type page struct {
 	Problem string
 }
 
-const style = `body{font-family:sans-serif;max-width:30em;margin:4em auto;padding:0 1em}button{font:inherit;padding:.5em 1em}`
-
 // The forms post to the page's own URL, token included.
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
-<title>Duebell: e-mail reminders</title><style>` + style + `</style></head><body>
+<title>Duebell: e-mail reminders</title><style>` + web.PageStyle + `</style></head><body>
 {{if .Problem}}<h1>That did not work</h1>
 <p>Duebell says: {{.Problem}}</p>
 {{else if .Again}}<h1>Done</h1>
@@ -110,25 +106,10 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <form method="post"><input type="hidden" name="` + againField + `" value="` + againValue + `"><button>Send me reminders again</button></form>
 {{end}}`))
 
-// policy allows the page its own style and its own form, and nothing else.
-var policy = func() string {
-	hash := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-}()
-
 func writePage(w http.ResponseWriter, p page) error {
-	setPageHeaders(w.Header())
+	web.SetPageHeaders(w.Header())
 	_, _ = w.Write(render(pageTemplate, p)) // a caller who has hung up is no error
 	return nil
-}
-
-func setPageHeaders(h http.Header) {
-	for name, value := range map[string]string{
-		"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy, "Cache-Control": "no-store",
-		"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", // the URL holds the token
-	} {
-		h.Set(name, value)
-	}
 }
 
 func render(t *template.Template, p any) []byte {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/link"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
@@ -191,13 +192,26 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	defer cancel()
 	err := provider.Send(ctx, notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
-		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
+		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets, Links: s.linksOf(l),
 		Verification: verification,
 	})
 	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {
 		return errMayBeThere
 	}
 	return err
+}
+
+// linksOf makes the links of a delivery's message. Events have none: whoever subscribes to them is
+// not the user. Webhooks have them if their user wants them.
+func (s *Sender) linksOf(l *store.Leased) notify.Links {
+	if l.ReminderID == uuid.Nil || l.Channel == task.Event || l.Channel == task.Webhook && !l.WebhookLinks {
+		return notify.Links{}
+	}
+	now := time.Now()
+	url := func(p link.Purpose) string {
+		return s.rules.Links.URL(link.Link{Purpose: p, ReminderID: l.ReminderID, Revision: l.Revision, Series: l.Series, Occurrence: l.Local}, l.UserID, l.TaskID, now)
+	}
+	return notify.Links{Done: url(link.Done), Any: url(link.Any)}
 }
 
 // errMayBeThere ends a verification that its provider may have taken. A reminder would be sent

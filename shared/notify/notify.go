@@ -38,6 +38,7 @@ type Message struct {
 	Language string
 	// Secrets sign a webhook's post, the newest first. None: it is not signed.
 	Secrets []config.Secret
+	Links   Links
 	// Verification, if set, is all that the message says: it is about no task.
 	Verification *Verification
 }

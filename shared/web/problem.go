@@ -127,7 +127,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error, contentType
 		level = slog.LevelError
 	}
 	slog.LogAttrs(r.Context(), level, "request failed",
-		slog.String("method", method(r)), slog.String("path", r.URL.Path), slog.Int("status", status),
+		slog.String("method", method(r)), slog.String("path", LoggedPath(r)), slog.Int("status", status),
 		slog.String("request_id", id), slog.Any("error", err))
 
 	if response.Status() != 0 {

@@ -16,8 +16,29 @@ const maxBody = 1600
 // Title is the message's title: one line.
 func Title(m notify.Message) string { return m.Headline() }
 
-// Body is the message's text: when it is due, and the notes, cut if need be.
+// aroundActions is room for the names of the links and of their buttons.
+const aroundActions = 160
+
+// Body is the message's text: when it is due, and the notes, cut if need be. It leaves room for the
+// message's actions.
 func Body(m notify.Message) string {
+	most := maxBody
+	for i, a := range m.Actions() {
+		if i == 0 {
+			most -= aroundActions
+		}
+		most -= len(a.URL)
+	}
 	body := text.Clean(strings.TrimSpace(m.Due()+"\n"+m.Notes), "\n")
-	return notify.Cut(body, func(s string) bool { return len(s) <= maxBody })
+	return notify.Cut(body, func(s string) bool { return len(s) <= most })
+}
+
+// Data is what an app gets beside the text: which task it is about, and where to post what a button
+// does, as done_url and snooze_url.
+func Data(m notify.Message) map[string]string {
+	data := map[string]string{"task_id": m.TaskID.String()}
+	for _, a := range m.Actions() {
+		data[a.ID+"_url"] = a.URL
+	}
+	return data
 }

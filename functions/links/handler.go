@@ -1,0 +1,244 @@
+// links serves GET and POST /m/{signed}: what the links in messages lead to. Who follows one needs no
+// sign-in: the link says by itself, under a signature, what it may do to which occurrence of which task.
+//
+// GET changes nothing, as mail scanners follow links too: it shows a page whose button posts. POST does
+// it. To post again changes nothing. Nor does a link that is stale: its task was deleted, has another
+// due date's series, or the occurrence was completed or skipped; the page says what is true now. That the
+// reminder was armed anew meanwhile makes no link stale.
+package main
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/jobs"
+	"github.com/duebell/duebell/shared/link"
+	"github.com/duebell/duebell/shared/schedule"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
+	"github.com/duebell/duebell/shared/web"
+)
+
+// Config is the function's configuration.
+type Config struct {
+	Store store.Config
+	Dapr  jobs.Config
+	Rules schedule.Rules
+	Links link.Keys
+}
+
+type handler struct {
+	keys    link.Keys
+	store   *store.Store
+	planner *schedule.Planner
+}
+
+// New makes the function. Nothing is connected before the first request.
+func New(cfg Config) (*function.Function, error) {
+	s, err := store.Open(cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	dapr, err := jobs.Open(cfg.Dapr)
+	if err != nil {
+		return nil, err
+	}
+	h := handler{keys: cfg.Links, store: s, planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules)}
+	return &function.Function{
+		Handler: web.NewMux(web.Routes{"GET " + link.Prefix + "{signed}": forPeople(h.show), "POST " + link.Prefix + "{signed}": forPeople(h.act)}),
+		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
+		Finish:  h.planner.Finish,
+		Close:   func() { dapr.Close(); s.Close() },
+	}, nil
+}
+
+// state is how the occurrence of a link, or its task, stands.
+type state string
+
+const (
+	open    state = "open"
+	done    state = "done" // by this request
+	already state = "already"
+	skipped state = "skipped"
+	changed state = "changed"
+	early   state = "early" // an occurrence before it is still ahead
+	deleted state = "deleted"
+)
+
+// stale are the states in which a link can do nothing. One that is done already has nothing to do.
+func (s state) stale() bool { return s == skipped || s == changed || s == early || s == deleted }
+
+// Error makes a state what keeps a task from being changed.
+func (s state) Error() string { return "the link's task is " + string(s) }
+
+// found is a link, and what it leads to.
+type found struct {
+	link.Link
+	*store.Linked
+}
+
+// state is how it stands.
+func (f found) state() state {
+	switch {
+	case f.Deleted:
+		return deleted
+	case f.of(f.Task) != open:
+		return f.of(f.Task)
+	case f.Settled == task.Completed:
+		return already
+	case f.Settled == task.Skipped:
+		return skipped
+	default:
+		return open
+	}
+}
+
+// of is how a task stands to the link, as far as the task itself says.
+func (f found) of(t task.Task) state {
+	switch {
+	case t.Recurs() != (f.Occurrence != nil), t.Recurs() && t.Progress.Series != f.Series:
+		return changed
+	case t.Completed:
+		return already
+	default:
+		return open
+	}
+}
+
+// show shows how the task stands, and what the link can do.
+func (h handler) show(w http.ResponseWriter, r *http.Request) error {
+	f, err := h.find(r)
+	if err != nil {
+		return err
+	}
+	return writePage(w, http.StatusOK, newPage(f, f.state()))
+}
+
+// act does what the link says, or which of that the form says.
+func (h handler) act(w http.ResponseWriter, r *http.Request) error {
+	f, err := h.find(r)
+	if err != nil {
+		return err
+	}
+	action, err := f.chosen(w, r)
+	if err != nil {
+		return err
+	}
+	became := f.state()
+	if became == open {
+		became, err = h.do(r, f, action)
+	}
+	if err != nil {
+		return err
+	}
+	slog.InfoContext(r.Context(), "link followed", "task_id", f.Task.ID, "reminder_id", f.ReminderID, "action", actions[action], "state", became)
+	status := http.StatusOK
+	if became.stale() {
+		status = http.StatusConflict
+	}
+	return writePage(w, status, newPage(f, became))
+}
+
+// actions are what forms call what a link may do.
+var actions = map[link.Purpose]string{link.Done: "done"}
+
+// maxForm is more than the page's forms have.
+const maxForm = 4 << 10
+
+// chosen is what is to be done: the link's one purpose, or what the form says.
+func (f found) chosen(w http.ResponseWriter, r *http.Request) (link.Purpose, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	wanted := r.PostFormValue("do")
+	for action, name := range actions {
+		if f.Purpose.May(action) && cmp.Or(wanted, actions[f.Purpose]) == name {
+			return action, nil
+		}
+	}
+	return 0, fault.Invalid("this link can't do that: open it, and press one of its buttons")
+}
+
+// do does what a link allows to a task that seemed open.
+func (h handler) do(r *http.Request, f found, _ link.Purpose) (state, error) {
+	owner := store.User{ID: f.Task.UserID, KeepEmail: true}
+	var version int64
+	var after task.Task
+	var err error
+	if f.Occurrence == nil {
+		after, err = h.planner.Update(r.Context(), owner, f.Task.ID, func(t task.Task) (task.Draft, error) {
+			if is := f.of(t); is != open {
+				return t.Draft, is
+			}
+			t.Completed = true
+			return t.Draft, nil
+		})
+	} else {
+		after, err = h.planner.Close(r.Context(), owner, f.Task.ID, task.Completed, func(t task.Task) (wallclock.Time, error) {
+			if is := f.of(t); is != open {
+				return wallclock.Time{}, is
+			}
+			version = t.Version
+			return *f.Occurrence, nil
+		})
+	}
+	is, stands := errors.AsType[state](err)
+	switch {
+	case err == nil && after.Version == version:
+		return already, nil
+	case err == nil:
+		return done, nil
+	case stands:
+		return is, nil
+	case store.IsGone(err):
+		return deleted, nil
+	case f.Occurrence != nil && fault.CodeOf(err) == fault.CodeConflict:
+		return skipped, nil
+	case f.Occurrence != nil && fault.CodeOf(err) == fault.CodeInvalid:
+		return early, nil
+	default:
+		return "", err
+	}
+}
+
+// find returns the request's link, and what it leads to. Nothing is told of what is not there.
+func (h handler) find(r *http.Request) (f found, err error) {
+	notValid := fault.NotFound("this link is not valid; follow the one in the message once more")
+	var ok bool
+	if f.Link, ok = h.keys.Open(r.PathValue("signed")); !ok {
+		return f, notValid
+	}
+	tooOld := web.WithStatus(fault.NotFound("this link is too old: links in messages are good for 30 days"), http.StatusGone)
+	if !time.Now().Before(f.Expires) {
+		return f, tooOld
+	}
+	if f.Linked, err = h.store.FindLinked(r.Context(), f.ReminderID, f.Series, f.Occurrence); err != nil {
+		return f, err
+	}
+	switch {
+	case f.Linked == nil: // it was removed, with what was sent of it
+		return f, tooOld
+	case !h.keys.IsOf(f.Link, f.Task.UserID, f.Task.ID):
+		return f, notValid
+	}
+	return f, nil
+}
+
+// forPeople has a page say what is wrong, as people come here by a link and a button. A caller who asks
+// for JSON gets it.
+func forPeople(h web.Handler) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		if err == nil || strings.Contains(r.Header.Get("Accept"), "json") {
+			return err
+		}
+		web.SetPageHeaders(w.Header())
+		web.WriteProblemPage(w, r, err, func(string) []byte { return problemPage(r, err).render() })
+		return nil
+	}
+}
