@@ -54,6 +54,9 @@ type Notification struct {
 	Body   string
 	// Occurrence is that of a recurring task, as people read it; "" for others.
 	Occurrence string
+	// ReminderID and Kind are the reminder's; uuid.Nil and "" if it is about no task.
+	ReminderID uuid.UUID
+	Kind       task.Kind
 }
 
 // Firing is what firing a reminder sets off.
@@ -63,8 +66,12 @@ type Firing struct {
 	Trace      string    // of what has fired it, as trace.Parent has it; may be ""
 	Deliveries []Delivery
 	InApp      *Notification // delivered at once; nil if there is none
-	// Next is the reminder as it is armed for its next occurrence; nil: it has fired for good.
+	// Next is the reminder as it is armed for its next occurrence, or repetition; nil: it has fired
+	// for good.
 	Next *task.Reminder
+	// Repeat is a new reminder that repeats this one; nil: there is none. It takes the place of one
+	// that repeats it already, and then gets that one's ID and a revision of its own.
+	Repeat *task.Reminder
 	// Of is the occurrence that is told of; nil if the task does not recur.
 	Of *Occurrence
 	// Occurrences are what has become of occurrences by that.
@@ -207,11 +214,15 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	var inApp notificationRows
 	var again rearmed
 	var history occurrenceRows
+	var repeats repeatRows
 	for _, f := range all {
 		if f.Next != nil {
 			again.add(*f.Next)
 		} else {
 			reminders = append(reminders, pgUUID(f.ReminderID))
+		}
+		if f.Repeat != nil {
+			repeats.add(f.Repeat)
 		}
 		for _, d := range f.Deliveries {
 			deliveries.add(d, f.Of, f.Due, f.Trace)
@@ -226,6 +237,7 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	var batch pgx.Batch
 	batch.Queue(`update reminders set state = 'fired', fired_at = now() where id = any($1)`, reminders)
 	again.queue(&batch)
+	repeats.queue(&batch)
 	deliveries.queue(&batch)
 	history.queue(&batch)
 	inApp.queue(&batch) // last, because users' rows are those that many firings want

@@ -23,15 +23,22 @@ type Received struct {
 	CreatedAt  time.Time
 	ReadAt     *time.Time
 	ArchivedAt *time.Time
+	// AcknowledgedAt is when the user has said so, of this one or of another of the same occurrence.
+	AcknowledgedAt *time.Time
+	// SnoozedUntil is until when its occurrence is snoozed; nil: it is not, or not any more.
+	SnoozedUntil *time.Time
 	// ChangeSeq is the place of the latest change of its state in the user's order of those, 0
 	// before the first.
 	ChangeSeq int64
 }
 
-const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at, n.archived_at, n.change_seq, coalesce(n.occurrence, '')`
+const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at, n.archived_at, n.change_seq, coalesce(n.occurrence, ''),
+	n.kind, coalesce(n.reminder_id, '00000000-0000-0000-0000-000000000000'), n.acknowledged_at,
+	(select r.fire_at from reminders r where r.task_id = n.task_id and r.kind = 'snooze' and r.state = 'armed' and r.occurrence is not distinct from n.occurrence::timestamp)`
 
 func scanReceived(row pgx.CollectableRow) (n Received, err error) {
-	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt, &n.ArchivedAt, &n.ChangeSeq, &n.Occurrence)
+	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt, &n.ArchivedAt, &n.ChangeSeq, &n.Occurrence,
+		&n.Kind, &n.ReminderID, &n.AcknowledgedAt, &n.SnoozedUntil)
 	return n, err
 }
 

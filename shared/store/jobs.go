@@ -149,7 +149,7 @@ func (s *Store) Unconfirm(ctx context.Context, after uuid.UUID, limit int) (last
 }
 
 // KnownJobs returns those of the jobs that a row knows: the one of an armed reminder,
-// or of one that has just fired, also if it waits for its next occurrence by now, and a leftover that
+// or of one that has just fired, also if it waits for its next occurrence or repetition by now, and a leftover that
 // is recorded.
 func (s *Store) KnownJobs(ctx context.Context, jobs []task.Revision) (known []task.Revision, err error) {
 	ids, revisions := columns(jobs)
@@ -160,7 +160,7 @@ func (s *Store) KnownJobs(ctx context.Context, jobs []task.Revision) (known []ta
 				select from reminders r where r.id = a.id and r.revision = a.revision
 				and (r.state = 'armed' or r.state = 'fired' and r.fired_at > now() - interval '1 h'))
 			or exists (
-				select from deliveries d where d.reminder_id = a.id and d.revision = a.revision and d.occurrence is not null and d.created_at > now() - interval '1 h')
+				select from deliveries d where d.reminder_id = a.id and d.revision = a.revision and d.created_at > now() - interval '1 h')
 			or exists (select from leftover_jobs l where l.reminder_id = a.id and l.revision = a.revision)`, ids, revisions)
 		known, err = pgx.CollectRows(rows, scanJob)
 		return err

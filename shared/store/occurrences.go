@@ -108,7 +108,7 @@ func (s *Store) ListOccurrences(ctx context.Context, userID string, taskID uuid.
 	return t, list, err
 }
 
-// rearmed are reminders that firing has armed for their next occurrence, column by column.
+// rearmed are reminders that firing has armed for their next occurrence or repetition, column by column.
 type rearmed struct {
 	ids       pgtype.FlatArray[pgtype.UUID]
 	revisions pgtype.FlatArray[int64]
@@ -116,6 +116,7 @@ type rearmed struct {
 	fireAt    pgtype.FlatArray[pgtype.Timestamptz]
 	clocks    pgtype.FlatArray[pgtype.Int8]
 	releases  pgtype.FlatArray[pgtype.Text]
+	numbers   pgtype.FlatArray[int32]
 }
 
 func (c *rearmed) add(r task.Reminder) {
@@ -125,6 +126,7 @@ func (c *rearmed) add(r task.Reminder) {
 	c.fireAt = append(c.fireAt, pgInstant(r.FireAt))
 	clock, release := pgSource(r.Source)
 	c.clocks, c.releases = append(c.clocks, clock), append(c.releases, release)
+	c.numbers = append(c.numbers, int32(r.Repetition)) //nolint:gosec // 50 at most
 }
 
 // queue stores them. Whoever has fired them is about to schedule them.
@@ -134,10 +136,10 @@ func (c *rearmed) queue(batch *pgx.Batch) {
 	}
 	batch.Queue(`
 		update reminders r set revision = n.revision, occurrence = n.occurrence, fire_at = n.fire_at, derived_clock = n.derived_clock, derived_tz = n.derived_tz,
-			schedule_attempts = 0, next_schedule_at = null, last_scheduling_at = now()
-		from unnest($1::uuid[], $2::bigint[], $3::timestamp[], $4::timestamptz[], $5::bigint[], $6::text[])
-			as n (id, revision, occurrence, fire_at, derived_clock, derived_tz)
-		where r.id = n.id`, c.ids, c.revisions, c.locals, c.fireAt, c.clocks, c.releases)
+			repetition = n.repetition, schedule_attempts = 0, next_schedule_at = null, last_scheduling_at = now()
+		from unnest($1::uuid[], $2::bigint[], $3::timestamp[], $4::timestamptz[], $5::bigint[], $6::text[], $7::int[])
+			as n (id, revision, occurrence, fire_at, derived_clock, derived_tz, repetition)
+		where r.id = n.id`, c.ids, c.revisions, c.locals, c.fireAt, c.clocks, c.releases, c.numbers)
 }
 
 func pgOccurrence(local *wallclock.Time) pgtype.Timestamp {

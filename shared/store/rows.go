@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type taskRows struct {
 	recurrences          pgtype.FlatArray[pgtype.Text]
 	series               pgtype.FlatArray[int64]
 	numbers              pgtype.FlatArray[int32]
+	every                pgtype.FlatArray[pgtype.Interval]
+	times                pgtype.FlatArray[pgtype.Int4]
 }
 
 func (c *taskRows) add(t task.Task) {
@@ -47,6 +50,22 @@ func (c *taskRows) add(t task.Task) {
 	c.recurrences = append(c.recurrences, pgRecurrence(t.Recurrence))
 	c.series = append(c.series, t.Progress.Series)
 	c.numbers = append(c.numbers, int32(t.Progress.Number)) //nolint:gosec // COUNT is 10,000 at most
+	c.every, c.times = append(c.every, pgEvery(t.Repeat)), append(c.times, pgTimes(t.Repeat))
+}
+
+// pgEvery and pgTimes are how a task's reminders are repeated, or nulls.
+func pgEvery(r *task.Repeat) pgtype.Interval {
+	if r == nil {
+		return pgtype.Interval{}
+	}
+	return pgInterval(r.Every)
+}
+
+func pgTimes(r *task.Repeat) pgtype.Int4 {
+	if r == nil {
+		return pgtype.Int4{}
+	}
+	return pgtype.Int4{Int32: int32(r.Times), Valid: true} //nolint:gosec // 50 at most
 }
 
 // pgLocal is the local time of a due date that clocks show, or null.
@@ -68,14 +87,14 @@ func joined(channels []task.Channel) pgtype.Text {
 func (c *taskRows) queue(batch *pgx.Batch) {
 	batch.Queue(`
 		insert into tasks (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at, due_local, due_all_day, time_zone,
-			recurrence, series, occurrence_number)
+			recurrence, series, occurrence_number, repeat_every, repeat_times)
 		select n.id, n.user_id, n.title, n.notes, n.due_date, n.completed, string_to_array(n.channels, ','), n.version, n.created_at, n.updated_at, n.due_local, n.due_all_day, n.time_zone,
-			n.recurrence::jsonb, n.series, n.occurrence_number
+			n.recurrence::jsonb, n.series, n.occurrence_number, n.repeat_every, n.repeat_times
 		from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[], $7::text[], $8::bigint[], $9::timestamptz[], $10::timestamptz[],
-				$11::timestamp[], $12::boolean[], $13::text[], $14::text[], $15::bigint[], $16::int[])
+				$11::timestamp[], $12::boolean[], $13::text[], $14::text[], $15::bigint[], $16::int[], $17::interval[], $18::int[])
 			as n (id, user_id, title, notes, due_date, completed, channels, version, created_at, updated_at, due_local, due_all_day, time_zone,
-				recurrence, series, occurrence_number)`,
-		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated, c.locals, c.allDay, c.zones, c.recurrences, c.series, c.numbers)
+				recurrence, series, occurrence_number, repeat_every, repeat_times)`,
+		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated, c.locals, c.allDay, c.zones, c.recurrences, c.series, c.numbers, c.every, c.times)
 }
 
 // pgx encodes its own types, in arrays of its own, without reflection: for a column of
@@ -116,6 +135,7 @@ type reminderRows struct {
 	clocks     pgtype.FlatArray[pgtype.Int8]
 	releases   pgtype.FlatArray[pgtype.Text]
 	locals     pgtype.FlatArray[pgtype.Timestamp]
+	kinds      pgtype.FlatArray[string]
 }
 
 func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
@@ -127,6 +147,7 @@ func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 	clock, release := pgSource(r.Source)
 	c.clocks, c.releases = append(c.clocks, clock), append(c.releases, release)
 	c.locals = append(c.locals, pgOccurrence(r.Occurrence))
+	c.kinds = append(c.kinds, string(cmp.Or(r.Kind, task.KindDue)))
 	c.fireAt = append(c.fireAt, pgInstant(r.FireAt))
 	c.states = append(c.states, string(r.State))
 	c.revisions = append(c.revisions, r.Revision)
@@ -148,17 +169,17 @@ func (c *reminderRows) queue(batch *pgx.Batch, ago time.Duration, stored func(co
 	}
 	batch.Queue(`
 		with stored as (
-			insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at, before_days, derived_clock, derived_tz, occurrence)
+			insert into reminders (id, task_id, user_id, before, fire_at, state, revision, confirmed_revision, last_scheduling_at, before_days, derived_clock, derived_tz, occurrence, kind)
 			select n.id, n.task_id, n.user_id, n.before, n.fire_at, n.state, n.revision,
 				case when not exists (select from sentinel where created_at >= now() - $10::interval) then n.confirmed end,
-				case when n.scheduling then now() else '-infinity' end, n.before_days, n.derived_clock, n.derived_tz, n.occurrence
+				case when n.scheduling then now() else '-infinity' end, n.before_days, n.derived_clock, n.derived_tz, n.occurrence, n.kind
 			from unnest($1::uuid[], $2::uuid[], $3::text[], $4::interval[], $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[], $9::boolean[],
-					$11::int[], $12::bigint[], $13::text[], $14::timestamp[])
-				as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling, before_days, derived_clock, derived_tz, occurrence)
+					$11::int[], $12::bigint[], $13::text[], $14::timestamp[], $15::text[])
+				as n (id, task_id, user_id, before, fire_at, state, revision, confirmed, scheduling, before_days, derived_clock, derived_tz, occurrence, kind)
 			returning confirmed_revision
 		)
 		select count(confirmed_revision) from stored`,
-		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago, c.days, c.clocks, c.releases, c.locals).
+		c.ids, c.tasks, c.users, c.before, c.fireAt, c.states, c.revisions, c.confirmed, c.scheduling, ago, c.days, c.clocks, c.releases, c.locals, c.kinds).
 		QueryRow(func(row pgx.Row) error {
 			var confirmations int
 			err := row.Scan(&confirmations)
@@ -218,6 +239,8 @@ type notificationRows struct {
 	ids, tasks            pgtype.FlatArray[pgtype.UUID]
 	users, titles, bodies pgtype.FlatArray[string]
 	occurrences           pgtype.FlatArray[string]
+	kinds                 pgtype.FlatArray[string]
+	reminders             pgtype.FlatArray[pgtype.UUID]
 }
 
 func (c *notificationRows) add(n Notification) {
@@ -227,6 +250,8 @@ func (c *notificationRows) add(n Notification) {
 	c.titles = append(c.titles, n.Title)
 	c.bodies = append(c.bodies, n.Body)
 	c.occurrences = append(c.occurrences, n.Occurrence)
+	c.kinds = append(c.kinds, string(cmp.Or(n.Kind, task.KindDue)))
+	c.reminders = append(c.reminders, pgtype.UUID{Bytes: n.ReminderID, Valid: n.ReminderID != uuid.Nil})
 }
 
 func (c *notificationRows) queue(batch *pgx.Batch) {
@@ -239,16 +264,17 @@ func (c *notificationRows) queue(batch *pgx.Batch) {
 	// for a lock.
 	batch.Queue(`
 		with new as (
-			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[]) with ordinality as n (id, user_id, task_id, title, body, occurrence, place)
+			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[])
+				with ordinality as n (id, user_id, task_id, title, body, occurrence, kind, reminder_id, place)
 		), next as (
 			update users u set last_seq = u.last_seq + c.count
 			from (select user_id, count(*) from new group by user_id) c where u.id = c.user_id
 			returning u.id, u.last_seq - c.count as last_seq
 		)
-		insert into notifications (id, user_id, seq, task_id, title, body, created_at, occurrence)
-		select n.id, n.user_id, next.last_seq + row_number() over (partition by n.user_id order by n.place), n.task_id, n.title, n.body, clock_timestamp(), nullif(n.occurrence, '')
+		insert into notifications (id, user_id, seq, task_id, title, body, created_at, occurrence, kind, reminder_id)
+		select n.id, n.user_id, next.last_seq + row_number() over (partition by n.user_id order by n.place), n.task_id, n.title, n.body, clock_timestamp(), nullif(n.occurrence, ''), n.kind, n.reminder_id
 		from new n join next on next.id = n.user_id`,
-		c.ids, c.users, c.tasks, c.titles, c.bodies, c.occurrences)
+		c.ids, c.users, c.tasks, c.titles, c.bodies, c.occurrences, c.kinds, c.reminders)
 }
 
 // endingRows are how sends of different deliveries ended, column by column.

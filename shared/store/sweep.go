@@ -46,10 +46,11 @@ func (s *Store) DueReminders(ctx context.Context, userID string, taskID uuid.UUI
 				select r.task_id, r.user_id, r.id, r.revision, r.fire_at from reminders r
 				where r.task_id = $1 and r.user_id = $2 and r.removed_at is null and r.state = 'armed' and r.fire_at <= now()
 				union
-				-- Of a recurring task also at earlier revisions: the reminder waits for its next occurrence meanwhile.
+				-- Of a recurring task also at earlier revisions: the reminder waits for its next occurrence
+				-- meanwhile. So do snoozes and repetitions.
 				select r.task_id, r.user_id, r.id, d.revision, d.due_at from deliveries d join reminders r on r.id = d.reminder_id
 				where d.task_id = $1 and r.task_id = $1 and r.user_id = $2 and r.removed_at is null and `+isOpen+`
-				  and (d.occurrence is not null or r.state = 'fired' and d.revision = r.revision)
+				  and (d.occurrence is not null or r.kind <> 'due' or r.state = 'fired' and d.revision = r.revision)
 			) due order by fire_at, id, revision`, taskID, userID)
 		due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[task.Revision])
 		return err

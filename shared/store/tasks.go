@@ -59,7 +59,8 @@ func (s *Store) UpdateAddress(ctx context.Context, u User) (onRecord bool, err e
 var errNoTask = fault.NotFound("there is no such task; GET /api/tasks lists yours")
 
 const taskColumns = `t.id, t.user_id, t.title, t.notes, t.due_date, t.completed, t.channels, t.version, t.created_at, t.updated_at,
-	t.due_local, t.due_all_day, coalesce(t.time_zone, ''), t.recurrence::text, t.series, t.through, t.open_occurrence, t.occurrence_number`
+	t.due_local, t.due_all_day, coalesce(t.time_zone, ''), t.recurrence::text, t.series, t.through, t.open_occurrence, t.occurrence_number,
+	t.repeat_every, coalesce(t.repeat_times, 0)`
 
 // taskRow is a row of taskColumns.
 type taskRow struct {
@@ -67,12 +68,15 @@ type taskRow struct {
 	local, through, open *time.Time
 	allDay               bool
 	recurrence           []byte
+	every                *time.Duration
+	times                int
 }
 
 func (r *taskRow) fields() []any {
 	return []any{
 		&r.ID, &r.UserID, &r.Title, &r.Notes, &r.DueDate, &r.Completed, &r.Channels, &r.Version, &r.CreatedAt, &r.UpdatedAt,
 		&r.local, &r.allDay, &r.Due.Zone, &r.recurrence, &r.Progress.Series, &r.through, &r.open, &r.Progress.Number,
+		&r.every, &r.times,
 	}
 }
 
@@ -81,6 +85,9 @@ func (r taskRow) task() (t task.Task, err error) {
 	t.Progress.Through, t.Progress.Open = occurrenceOf(r.through), occurrenceOf(r.open)
 	if t.Recurrence, err = parseRecurrence(r.recurrence); err != nil {
 		return t, err
+	}
+	if r.every != nil {
+		t.Repeat = &task.Repeat{Every: *r.every, Times: r.times}
 	}
 	if r.local != nil {
 		t.Due.Form, t.Due.Local = task.ByClock, wallclock.FromUTC(*r.local)
@@ -92,7 +99,8 @@ func (r taskRow) task() (t task.Task, err error) {
 }
 
 const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesce(r.confirmed_revision, 0), r.removed_at is not null,
-	r.before_days, coalesce(r.derived_clock, 0), coalesce(r.derived_tz, ''), r.occurrence`
+	r.before_days, coalesce(r.derived_clock, 0), coalesce(r.derived_tz, ''), r.occurrence,
+	r.kind, coalesce(r.repeats, '00000000-0000-0000-0000-000000000000'), r.repetition`
 
 // reminderFields are where a row of reminderColumns goes.
 func reminderFields(r *task.Reminder) []any {
@@ -100,6 +108,7 @@ func reminderFields(r *task.Reminder) []any {
 		&r.ID, &r.Before.Exact, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed,
 		&r.Before.Days, &r.Source.Clock, &r.Source.Release,
 		occurrenceField{&r.Occurrence},
+		&r.Kind, &r.Repeats, &r.Repetition,
 	}
 }
 
@@ -247,13 +256,18 @@ func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Ta
 	if err != nil {
 		return task.Task{}, preferences.Habits{}, err
 	}
-	rows, _ := tx.tx.Query(ctx, `
-		select `+reminderColumns+` from reminders r where r.task_id = $1 order by r.id for no key update`, id)
-	t.Reminders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r task.Reminder, err error) {
-		err = row.Scan(reminderFields(&r)...)
-		return r, err
+	// Firing one adds its repetition, which a statement that has waited for the firing does not see.
+	// So they are locked first, and then read.
+	var batch pgx.Batch
+	batch.Queue(`select from reminders where task_id = $1 order by id for no key update`, id)
+	batch.Queue(`select `+reminderColumns+` from reminders r where r.task_id = $1 order by r.id for no key update`, id).Query(func(rows pgx.Rows) error {
+		t.Reminders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r task.Reminder, err error) {
+			err = row.Scan(reminderFields(&r)...)
+			return r, err
+		})
+		return err
 	})
-	if err != nil {
+	if err := tx.tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return task.Task{}, preferences.Habits{}, err
 	}
 	t.Before = offsets(t.Reminders)
@@ -265,7 +279,7 @@ func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Ta
 func offsets(rs []task.Reminder) []task.Offset {
 	out := make([]task.Offset, 0, len(rs))
 	for _, r := range rs {
-		if !r.Removed {
+		if !r.Removed && !r.Besides() {
 			out = append(out, r.Before)
 		}
 	}
@@ -284,10 +298,12 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Tim
 	if _, err := tx.tx.Exec(ctx, `
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8,
 			due_local = $9, due_all_day = $10, time_zone = nullif($11, ''),
-			recurrence = $12::text::jsonb, series = $13, through = $14, open_occurrence = $15, occurrence_number = $16
+			recurrence = $12::text::jsonb, series = $13, through = $14, open_occurrence = $15, occurrence_number = $16,
+			repeat_every = $17, repeat_times = $18
 		where id = $1`,
 		t.ID, t.Title, t.Notes, t.DueDate, t.Completed, t.Channels, t.Version, t.UpdatedAt, pgLocal(t.Due), t.Due.Form == task.ByDay, t.Due.Zone,
-		pgRecurrence(t.Recurrence), t.Progress.Series, pgOccurrence(t.Progress.Through), pgOccurrence(t.Progress.Open), t.Progress.Number); err != nil {
+		pgRecurrence(t.Recurrence), t.Progress.Series, pgOccurrence(t.Progress.Through), pgOccurrence(t.Progress.Open), t.Progress.Number,
+		pgEvery(t.Repeat), pgTimes(t.Repeat)); err != nil {
 		return Leftovers{}, err
 	}
 	if ids := outOfForce(before.Reminders, t.Reminders); len(ids) > 0 {
@@ -378,10 +394,12 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 // notWanted says of a delivery d, its reminder r and task t that nobody wants it sent any
 // more: the task was deleted or is not active, or its reminder was cancelled or armed anew. For an
 // occurrence of a recurring task it does not matter that the reminder was: it waits for a later one. But
-// then the series has not to be over by an edit, and the occurrence neither completed nor skipped.
+// then the series has not to be over by an edit, and the occurrence neither completed nor skipped. Nor
+// does it of a snooze or a repetition, as long as it was not cancelled.
 // Events are always wanted: it remains true that the reminder fired.
 const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.completed or t.due_date is null or r.removed_at is not null
-	or case when d.occurrence is null then r.state <> 'fired' or r.revision <> d.revision
+	or case when d.occurrence is null and r.kind <> 'due' then r.state = 'cancelled'
+		when d.occurrence is null then r.state <> 'fired' or r.revision <> d.revision
 		else t.series <> d.series or t.recurrence is null or exists (
 			select from occurrences o where o.task_id = t.id and o.series = d.series and o.occurrence = d.occurrence and o.state in ('completed', 'skipped')) end)`
 
@@ -389,19 +407,26 @@ const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.compl
 // the dead letters of that and of what was given up before.
 func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
 	return tx.cancel(ctx, `
-		select d.id from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
+		select d.id, case
+			when t.deleted_at is not null then 'the task was deleted'
+			when t.completed              then 'the task was completed'
+			when t.due_date is null       then 'the due date was taken away'
+			when r.removed_at is not null then 'the reminder was taken away'
+			when t.series = d.series and t.recurrence is not null then 'this occurrence was completed or skipped'
+			else 'the task was moved' end as reason
+		from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
 		where d.task_id = $1 and `+isOpenOrGivenUp+` and `+notWanted, taskID)
 }
 
 // isOpenOrGivenUp says of a delivery d that it was neither sent nor refused for good.
 const isOpenOrGivenUp = `d.state in ('planned', 'sending', 'unknown', 'exhausted')`
 
-// cancel cancels those of the chosen deliveries d that are unsent, and resolves the dead
-// letters of them all.
+// cancel cancels those of the chosen deliveries d that are unsent, each for the reason that is chosen
+// with it, in words for people, and resolves the dead letters of them all.
 func (tx Tx) cancel(ctx context.Context, chosen string, args ...any) error {
 	_, err := tx.tx.Exec(ctx, `
 		with chosen as materialized (`+chosen+` order by d.id for update of d), cancelled as (
-			update deliveries d set state = 'cancelled', next_attempt_at = null, finished_at = now()
+			update deliveries d set state = 'cancelled', last_error = coalesce(chosen.reason, d.last_error), next_attempt_at = null, finished_at = now()
 			from chosen where d.id = chosen.id and d.state <> 'exhausted'
 		)
 		update dead_letters l set state = 'resolved', updated_at = now()

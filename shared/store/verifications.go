@@ -121,7 +121,7 @@ func (tx Tx) RefuseVerifications(ctx context.Context, hashes [][]byte) error {
 		return err
 	}
 	return tx.cancel(ctx, `
-		select d.id from deliveries d
+		select d.id, null::text as reason from deliveries d
 		where d.id in (select v.id from verifications v where v.address_hash = any ($1)) and d.reminder_id is null and `+isOpenOrGivenUp, hashes)
 }
 

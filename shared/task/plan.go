@@ -25,11 +25,19 @@ import (
 //     it. Only the first of a new task may have passed, see above.
 //   - An offset added after its instant has passed is missed, and reopening a
 //     task arms only what lies ahead.
+//   - Snoozes and repetitions stay as they are, unless the task is moved, or not active any more.
+//     They come last.
 func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID func() uuid.UUID, c Clock) []Reminder {
 	moved := previous == nil || !sameInstant(previous.DueDate, next.DueDate) || previous.Due != next.Due || !sameRecurrence(previous.Recurrence, next.Recurrence)
-	var old []Reminder
+	var old, others []Reminder
 	if previous != nil {
-		old = previous.Reminders
+		for _, r := range previous.Reminders {
+			if r.Besides() {
+				others = append(others, r)
+			} else {
+				old = append(old, r)
+			}
+		}
 	}
 
 	kept := make([]Reminder, 0, len(next.Before))
@@ -38,7 +46,7 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 	for _, before := range next.Before {
 		r, found := find(old, before)
 		if !found {
-			r = Reminder{ID: newID(), Before: before, State: Cancelled}
+			r = Reminder{ID: newID(), Kind: KindDue, Before: before, State: Cancelled}
 		}
 		fireAt, source := next.fireAt(before, c), next.source(before, c)
 		if found && !moved && !r.Removed && r.State != Cancelled && next.Active() {
@@ -89,7 +97,7 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 		r.Removed = true
 		kept = append(kept, r)
 	}
-	return kept
+	return append(kept, besides(others, next, moved, kept)...)
 }
 
 // Follow brings a task up to a user's clock, if what it was derived from is older: its due date, and

@@ -382,6 +382,12 @@ func Close(t Task, local wallclock.Time, told bool, c Clock, now time.Time) (Tas
 		if r.State != Armed || r.Removed || r.Occurrence == nil || t.at(*r.Occurrence, c).Compare(done) > 0 {
 			continue
 		}
+		if r.Besides() {
+			if *r.Occurrence == done.Local {
+				r.State = Cancelled
+			}
+			continue
+		}
 		if o, ok := t.ahead(s, r.Before, c, now, &done); ok {
 			r.waitFor(t.Draft, o, c)
 		} else {
@@ -403,6 +409,8 @@ func (t Task) closeOpen(s *recurrence.Series, done recurrence.Occurrence, c Cloc
 		r := &t.Reminders[i]
 		switch {
 		case r.Removed:
+		case r.Besides():
+			r.State = Cancelled
 		case t.fireAtOccurrence(next, r.Before, c).After(now):
 			r.waitFor(t.Draft, next, c)
 		default:

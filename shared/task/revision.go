@@ -84,8 +84,8 @@ const (
 // and why if it is skipped. The caller holds the reminder's lock.
 func Judge(r Reminder, number int64, now time.Time) (Verdict, string) {
 	switch {
-	case r.Occurrence != nil && number < r.Revision:
-		// It has fired for an occurrence before, or was moved.
+	case (r.Occurrence != nil || r.Besides()) && number < r.Revision:
+		// It has fired for an occurrence before, or was moved; or it was repeated or snoozed since.
 		return Deliver, ReasonSuperseded
 	case r.Revision != number:
 		return Skip, ReasonSuperseded

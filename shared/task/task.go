@@ -46,6 +46,8 @@ type Draft struct {
 	Recurrence *recurrence.Definition
 	Completed  bool
 	Channels   []Channel // nil: the user's preferences decide
+	// Repeat is how a reminder that was told is repeated until it is acknowledged; nil: it is not.
+	Repeat *Repeat
 	// Before are the reminders, as offsets before the due date. nil: the user's preferences
 	// decide, once, when the task is stored.
 	Before []Offset
@@ -79,10 +81,16 @@ const (
 var Channels = []Channel{InApp, Email, Push, SMS, Webhook}
 
 // Reminder is one instant at which a task's user is told. Each offset before a
-// task's due date has one, for as long as the task has that offset.
+// task's due date has one, for as long as the task has that offset. Others are there
+// besides, see [Kind].
 type Reminder struct {
 	ID     uuid.UUID
-	Before Offset
+	Kind   Kind
+	Before Offset // of KindDue
+	// Repeats is the reminder that one of KindRepeat repeats, and Repetition which repetition of
+	// that it waits for, or was, counted from 1.
+	Repeats    uuid.UUID
+	Repetition int
 	// FireAt is the instant: Before the due date. It is nil while the
 	// task has no due date.
 	FireAt *time.Time

@@ -62,7 +62,7 @@ func (d *Draft) Validate() error {
 		}
 		d.DueDate = &due
 	}
-	return errorOr(d.validateRecurrence(), d.validateBefore(), d.validateChannels())
+	return errorOr(d.validateRecurrence(), d.validateBefore(), d.validateChannels(), d.validateRepeat())
 }
 
 // lineBreaks are as other systems write them.
