@@ -9,6 +9,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/link"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
@@ -64,12 +66,16 @@ type state string
 
 const (
 	open    state = "open"
-	done    state = "done" // by this request
 	already state = "already"
 	skipped state = "skipped"
 	changed state = "changed"
 	early   state = "early" // an occurrence before it is still ahead
 	deleted state = "deleted"
+
+	// What a request has made of it.
+	done         state = "done"
+	snoozed      state = "snoozed"
+	acknowledged state = "acknowledged"
 )
 
 // stale are the states in which a link can do nothing. One that is done already has nothing to do.
@@ -127,82 +133,132 @@ func (h handler) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	action, err := f.chosen(w, r)
+	action, until, err := f.chosen(w, r, time.Now())
 	if err != nil {
 		return err
 	}
 	became := f.state()
 	if became == open {
-		became, err = h.do(r, f, action)
-	}
-	if err != nil {
-		return err
+		if became, err = h.do(r.Context(), f, action, until); err != nil {
+			return err
+		}
 	}
 	slog.InfoContext(r.Context(), "link followed", "task_id", f.Task.ID, "reminder_id", f.ReminderID, "action", actions[action], "state", became)
 	status := http.StatusOK
 	if became.stale() {
 		status = http.StatusConflict
 	}
-	return writePage(w, status, newPage(f, became))
+	p := newPage(f, became)
+	if became == snoozed {
+		p.Text, p.Due = p.Words.SnoozedUntil(until, preferences.Zone(f.Task.Clock.Zone)), ""
+	}
+	return writePage(w, status, p)
 }
 
 // actions are what forms call what a link may do.
-var actions = map[link.Purpose]string{link.Done: "done"}
+var actions = map[link.Purpose]string{link.Done: "done", link.Snooze: "snooze", link.Acknowledge: "acknowledge"}
 
 // maxForm is more than the page's forms have.
 const maxForm = 4 << 10
 
-// chosen is what is to be done: the link's one purpose, or what the form says.
-func (f found) chosen(w http.ResponseWriter, r *http.Request) (link.Purpose, error) {
+// chosen is what is to be done: what the form says, or the link's one purpose; and until when to snooze.
+func (f found) chosen(w http.ResponseWriter, r *http.Request, now time.Time) (action link.Purpose, until time.Time, err error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	wanted := r.PostFormValue("do")
-	for action, name := range actions {
-		if f.Purpose.May(action) && cmp.Or(wanted, actions[f.Purpose]) == name {
-			return action, nil
+	wanted := cmp.Or(r.PostFormValue("do"), actions[f.Purpose])
+	for a, name := range actions {
+		if name == wanted && f.Purpose.May(a) {
+			action = a
 		}
 	}
-	return 0, fault.Invalid("this link can't do that: open it, and press one of its buttons")
+	snooze, known := snoozes[cmp.Or(r.PostFormValue("for"), firstSnooze)]
+	if action == 0 || !known {
+		return 0, until, fault.Invalid("this link can't do that: open it, and press one of its buttons")
+	}
+	return action, snooze(now, preferences.Zone(f.Task.Clock.Zone)), nil
 }
 
+// snoozes are the choices of the page, by what its form calls them: until when each is, from now on, where
+// the user is.
+var snoozes = map[string]func(now time.Time, zone *time.Location) time.Time{
+	firstSnooze: func(now time.Time, _ *time.Location) time.Time { return now.Add(10 * time.Minute) },
+	"1h":        func(now time.Time, _ *time.Location) time.Time { return now.Add(time.Hour) },
+	"tomorrow": func(now time.Time, zone *time.Location) time.Time {
+		return wallclock.At(now, zone).Midnight().AddDays(1).Add(9 * time.Hour).In(zone)
+	},
+}
+
+// firstSnooze is what counts for who posts without a choice.
+const firstSnooze = "10m"
+
 // do does what a link allows to a task that seemed open.
-func (h handler) do(r *http.Request, f found, _ link.Purpose) (state, error) {
-	owner := store.User{ID: f.Task.UserID, KeepEmail: true}
+func (h handler) do(ctx context.Context, f found, action link.Purpose, until time.Time) (became state, err error) {
+	// which is the link's occurrence, as long as the task, which is locked then, still is that of the link.
 	var version int64
+	which := func(t task.Task) (*wallclock.Time, error) {
+		version = t.Version
+		if is := f.of(t); is != open {
+			return nil, is
+		}
+		return f.Occurrence, nil
+	}
+	owner := store.User{ID: f.Task.UserID, KeepEmail: true}
 	var after task.Task
-	var err error
-	if f.Occurrence == nil {
-		after, err = h.planner.Update(r.Context(), owner, f.Task.ID, func(t task.Task) (task.Draft, error) {
-			if is := f.of(t); is != open {
-				return t.Draft, is
-			}
+	switch {
+	case action == link.Snooze:
+		became = snoozed
+		_, err = h.planner.Snooze(ctx, owner.ID, f.Task.ID, which, task.Snooze{Until: &until})
+	case action == link.Acknowledge:
+		became = acknowledged
+		_, err = h.planner.Acknowledge(ctx, owner.ID, f.Task.ID, which)
+	case f.Occurrence == nil:
+		became = done
+		_, err = h.planner.Update(ctx, owner, f.Task.ID, func(t task.Task) (task.Draft, error) {
+			_, err := which(t)
 			t.Completed = true
-			return t.Draft, nil
+			return t.Draft, err
 		})
-	} else {
-		after, err = h.planner.Close(r.Context(), owner, f.Task.ID, task.Completed, func(t task.Task) (wallclock.Time, error) {
-			if is := f.of(t); is != open {
-				return wallclock.Time{}, is
-			}
-			version = t.Version
-			return *f.Occurrence, nil
+	default:
+		became = done
+		after, err = h.planner.Close(ctx, owner, f.Task.ID, task.Completed, func(t task.Task) (wallclock.Time, error) {
+			_, err := which(t)
+			return *f.Occurrence, err
 		})
+		if err == nil && after.Version == version { // it was closed before
+			became = already
+		}
 	}
 	is, stands := errors.AsType[state](err)
 	switch {
-	case err == nil && after.Version == version:
-		return already, nil
 	case err == nil:
-		return done, nil
+		return became, nil
 	case stands:
 		return is, nil
 	case store.IsGone(err):
 		return deleted, nil
-	case f.Occurrence != nil && fault.CodeOf(err) == fault.CodeConflict:
-		return skipped, nil
-	case f.Occurrence != nil && fault.CodeOf(err) == fault.CodeInvalid:
+	case action == link.Done && f.Occurrence != nil && fault.CodeOf(err) == fault.CodeInvalid:
 		return early, nil
+	case fault.CodeOf(err) == fault.CodeConflict: // something has come in between
+		return h.meanwhile(ctx, f, err)
 	default:
 		return "", err
+	}
+}
+
+// meanwhile says how a link's task stands by now, which is why nothing could be done; the error is refusal if
+// that explains nothing.
+func (h handler) meanwhile(ctx context.Context, f found, refusal error) (is state, err error) {
+	f.Linked, err = h.store.FindLinked(ctx, f.ReminderID, f.Series, f.Occurrence)
+	switch {
+	case err != nil:
+		return "", err
+	case f.Linked == nil:
+		return deleted, nil
+	case f.state() != open:
+		return f.state(), nil
+	case f.Task.DueDate == nil: // which leaves nothing to snooze
+		return changed, nil
+	default:
+		return "", refusal
 	}
 }
 

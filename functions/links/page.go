@@ -20,17 +20,23 @@ type page struct {
 	Text    string
 	Title   string // the task's, which its user wrote
 	Due     string
-	Done    bool // there is a button for it
+	// May says that there are buttons for it.
+	May struct{ Done, Snooze, Acknowledge bool }
 }
 
 // newPage is the page of a link that stands like that.
 func newPage(f found, s state) page {
 	w := notify.PageWordsIn(f.Language)
-	p := page{Words: w, Title: f.Task.Title, Due: f.due(s), Done: s == open && f.Purpose.May(link.Done)}
+	p := page{Words: w, Title: f.Task.Title, Due: f.due(s)}
 	switch s {
 	case open:
+		p.May.Done, p.May.Snooze, p.May.Acknowledge = f.Purpose.May(link.Done), f.Purpose.May(link.Snooze), f.Purpose.May(link.Acknowledge)
 	case done:
 		p.Heading = w.Done
+	case snoozed:
+		p.Heading = w.Snoozed
+	case acknowledged:
+		p.Heading = w.Acknowledged
 	case already:
 		p.Heading = w.Already
 	case skipped:
@@ -101,6 +107,9 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 {{end}}{{else}}<h1 dir="auto">{{.Title}}</h1>
 {{end}}{{with .Text}}<p>{{.}}</p>
 {{end}}{{with .Due}}<p>{{.}}</p>
-{{end}}{{if .Done}}<form method="post"><button name="do" value="done">{{.Words.DoneButton}}</button></form>
+{{end}}{{if .May.Done}}<form method="post"><button name="do" value="done">{{.Words.DoneButton}}</button></form>
+{{end}}{{if .May.Snooze}}<form method="post"><p>{{.Words.SnoozeText}}</p>
+<input type="hidden" name="do" value="snooze"><button name="for" value="10m">{{.Words.In10Minutes}}</button><button name="for" value="1h">{{.Words.In1Hour}}</button><button name="for" value="tomorrow">{{.Words.Tomorrow}}</button></form>
+{{end}}{{if .May.Acknowledge}}<form method="post"><button name="do" value="acknowledge">{{.Words.AcknowledgeButton}}</button></form>
 {{end}}</body></html>
 `))

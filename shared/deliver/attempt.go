@@ -211,7 +211,7 @@ func (s *Sender) linksOf(l *store.Leased) notify.Links {
 	url := func(p link.Purpose) string {
 		return s.rules.Links.URL(link.Link{Purpose: p, ReminderID: l.ReminderID, Revision: l.Revision, Series: l.Series, Occurrence: l.Local}, l.UserID, l.TaskID, now)
 	}
-	return notify.Links{Done: url(link.Done), Any: url(link.Any)}
+	return notify.Links{Done: url(link.Done), Snooze: url(link.Snooze), Acknowledge: url(link.Acknowledge), Any: url(link.Any)}
 }
 
 // errMayBeThere ends a verification that its provider may have taken. A reminder would be sent

@@ -54,7 +54,7 @@ func TestCatalogueIsComplete(t *testing.T) {
 		for text, want := range map[string][]string{
 			w.Due: {"{day}", "{month}", "{time}", "{weekday}", "{year}"}, w.Subject: {"{title}"}, w.Unsubscribe: nil,
 			w.Verification.Subject: nil, w.Verification.Intro: nil, w.Verification.Link: nil, w.Verification.Code: {"{code}"}, w.Verification.Ignore: nil,
-			w.Verification.NotMe: nil, w.Verification.SMS: {"{code}", "{not_me}"}, w.Verification.Title: nil, w.Verification.Body: {"{date}"},
+			w.Page.SnoozedText: {"{day}", "{month}", "{time}", "{weekday}", "{year}"}, w.Verification.NotMe: nil, w.Verification.SMS: {"{code}", "{not_me}"}, w.Verification.Title: nil, w.Verification.Body: {"{date}"},
 		} {
 			if got := placeholder.FindAllString(text, -1); text == "" || !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 				t.Errorf("%s: %q has %v, want %v", tag, text, got, want)

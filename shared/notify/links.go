@@ -1,6 +1,10 @@
 package notify
 
-import "golang.org/x/text/language"
+import (
+	"time"
+
+	"golang.org/x/text/language"
+)
 
 // Links are what the reader of a message follows to act on its task. Those that are "" are not there.
 type Links struct {
@@ -37,13 +41,23 @@ type linkWords struct {
 type PageWords struct {
 	Lang string `json:"-"` // the language, as a BCP 47 tag
 
-	DoneButton string `json:"done_button"`
-	Done       string `json:"done"`
-	Already    string `json:"already"`
-	Skipped    string `json:"skipped"`
-	Changed    string `json:"changed"`
-	Early      string `json:"early"`
-	Deleted    string `json:"deleted"`
+	DoneButton        string `json:"done_button"`
+	SnoozeText        string `json:"snooze_text"`
+	In10Minutes       string `json:"in_10_minutes"`
+	In1Hour           string `json:"in_1_hour"`
+	Tomorrow          string `json:"tomorrow"` // at 9:00
+	AcknowledgeButton string `json:"acknowledge_button"`
+
+	Done         string `json:"done"`
+	Snoozed      string `json:"snoozed"`
+	SnoozedText  string `json:"snoozed_text"` // with {weekday}, {day}, {month}, {year} and {time}
+	Acknowledged string `json:"acknowledged"`
+
+	Already string `json:"already"`
+	Skipped string `json:"skipped"`
+	Changed string `json:"changed"`
+	Early   string `json:"early"`
+	Deleted string `json:"deleted"`
 
 	NotValid     string `json:"not_valid"`
 	NotValidText string `json:"not_valid_text"`
@@ -51,6 +65,11 @@ type PageWords struct {
 	TooOldText   string `json:"too_old_text"`
 	Failed       string `json:"failed"`
 	FailedText   string `json:"failed_text"`
+}
+
+// SnoozedUntil says until when a task is snoozed, as clocks in a zone show it.
+func (w PageWords) SnoozedUntil(at time.Time, zone *time.Location) string {
+	return Message{DueDate: &at, Zone: zone, Language: w.Lang}.when(w.SnoozedText)
 }
 
 // PageWordsIn returns the words of the page in a language, a BCP 47 tag, or in the best of several, as
