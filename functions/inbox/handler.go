@@ -2,7 +2,8 @@
 // notifications, and GET /api/notifications/count counts them. POST
 // /api/notifications/{id}/read, /unread and /archive change the state of one, DELETE
 // /api/notifications/{id}/archive brings it back into the inbox, and POST
-// /api/notifications/read-all marks all as read up to one. GET
+// /api/notifications/read-all marks all as read up to one. POST /api/notifications/{id}/acknowledge
+// and /snooze answer the reminder that one tells of. GET
 // /api/notifications/stream (server-sent events) and /api/notifications/ws (a
 // WebSocket) tell them as they come; POST /api/notifications/ticket lets a browser
 // in, which can't send a token there: ?ticket=, once, within 30 s.
@@ -43,8 +44,11 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
+	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/live"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -52,14 +56,17 @@ import (
 type Config struct {
 	SignIn auth.Config
 	Store  store.Config
+	Dapr   jobs.Config
+	Rules  schedule.Rules
 	Stream StreamConfig
 }
 
 type handler struct {
-	signIn *auth.Verifier
-	store  *store.Store
-	hub    *live.Hub
-	stream StreamConfig
+	signIn  *auth.Verifier
+	store   *store.Store
+	planner *schedule.Planner
+	hub     *live.Hub
+	stream  StreamConfig
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -68,25 +75,34 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
+	dapr, err := jobs.Open(cfg.Dapr)
+	if err != nil {
+		return nil, err
+	}
+	planner := schedule.NewPlanner(s, dapr, time.Now, cfg.Rules)
 	// Streams leave a part of the pool to the other requests.
 	hub := live.NewHub(s, cfg.Stream.Live, int(cfg.Store.MaxConns-1)/2)
-	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, hub: hub, stream: cfg.Stream}
+	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, planner: planner, hub: hub, stream: cfg.Stream}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
-			"GET /api/notifications":                 h.list,
-			"GET /api/notifications/count":           h.count,
-			"POST /api/notifications/{id}/read":      h.change(store.MarkRead),
-			"POST /api/notifications/{id}/unread":    h.change(store.MarkUnread),
-			"POST /api/notifications/{id}/archive":   h.change(store.Archive),
-			"DELETE /api/notifications/{id}/archive": h.change(store.Unarchive),
-			"POST /api/notifications/read-all":       h.readAll,
-			"GET /api/notifications/stream":          h.events,
-			"GET /api/notifications/ws":              h.socket,
-			"POST /api/notifications/ticket":         h.issueTicket,
+			"GET /api/notifications":                   h.list,
+			"GET /api/notifications/count":             h.count,
+			"POST /api/notifications/{id}/read":        h.change(store.MarkRead),
+			"POST /api/notifications/{id}/unread":      h.change(store.MarkUnread),
+			"POST /api/notifications/{id}/archive":     h.change(store.Archive),
+			"DELETE /api/notifications/{id}/archive":   h.change(store.Unarchive),
+			"POST /api/notifications/{id}/snooze":      h.snooze,
+			"POST /api/notifications/{id}/acknowledge": h.acknowledge,
+			"POST /api/notifications/read-all":         h.readAll,
+			"GET /api/notifications/stream":            h.events,
+			"GET /api/notifications/ws":                h.socket,
+			"POST /api/notifications/ticket":           h.issueTicket,
 		}),
-		Ready: []function.Check{{Name: "database", Func: s.Ping}},
+		Ready:  []function.Check{{Name: "database", Func: s.Ping}},
+		Finish: planner.Finish,
 		Close: func() {
 			hub.Close()
+			dapr.Close()
 			s.Close()
 		},
 	}, nil
@@ -100,23 +116,29 @@ type notification struct {
 	ID     uuid.UUID     `json:"id"`
 	TaskID uuid.NullUUID `json:"task_id"` // null: it is about no task
 	// Occurrence is the one of its recurring task; null for others.
-	Occurrence *string    `json:"occurrence"`
-	Title      string     `json:"title"`
-	Body       string     `json:"body"`
-	CreatedAt  time.Time  `json:"created_at"`
-	ReadAt     *time.Time `json:"read_at"`
-	ArchivedAt *time.Time `json:"archived_at"`
+	Occurrence *string       `json:"occurrence"`
+	Kind       task.Kind     `json:"kind"`
+	ReminderID uuid.NullUUID `json:"reminder_id"` // null: of a reminder that was told before there was this, or of none
+	Title      string        `json:"title"`
+	Body       string        `json:"body"`
+	CreatedAt  time.Time     `json:"created_at"`
+	ReadAt     *time.Time    `json:"read_at"`
+	ArchivedAt *time.Time    `json:"archived_at"`
+	// AcknowledgedAt is set for all that were told of an occurrence.
+	AcknowledgedAt *time.Time `json:"acknowledged_at"`
+	SnoozedUntil   *time.Time `json:"snoozed_until"`
 }
 
 func show(n store.Received) notification {
-	about := uuid.NullUUID{UUID: n.TaskID, Valid: n.TaskID != uuid.Nil}
+	optional := func(id uuid.UUID) uuid.NullUUID { return uuid.NullUUID{UUID: id, Valid: id != uuid.Nil} }
 	var occurrence *string
 	if n.Occurrence != "" {
 		occurrence = &n.Occurrence
 	}
 	return notification{
-		ID: n.ID, TaskID: about, Occurrence: occurrence, Title: n.Title, Body: n.Body,
+		ID: n.ID, TaskID: optional(n.TaskID), Occurrence: occurrence, Kind: n.Kind, ReminderID: optional(n.ReminderID), Title: n.Title, Body: n.Body,
 		CreatedAt: n.CreatedAt, ReadAt: n.ReadAt, ArchivedAt: n.ArchivedAt,
+		AcknowledgedAt: n.AcknowledgedAt, SnoozedUntil: n.SnoozedUntil,
 	}
 }
 
@@ -209,6 +231,40 @@ func (h handler) change(c store.InboxChange) web.Handler {
 		}
 		return web.WriteJSON(w, http.StatusOK, show(n))
 	}
+}
+
+// acknowledge stops what is still to come of what the notification tells of, and answers the notification.
+func (h handler) acknowledge(w http.ResponseWriter, r *http.Request) error {
+	user, id, err := api.UserAndID(h.signIn, r, "id")
+	if err != nil {
+		return err
+	}
+	n, err := h.planner.AcknowledgeNotification(r.Context(), user.ID, id)
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, show(n))
+}
+
+// snooze has what the notification tells of told once more, later, and answers the notification.
+func (h handler) snooze(w http.ResponseWriter, r *http.Request) error {
+	user, id, err := api.UserAndID(h.signIn, r, "id")
+	if err != nil {
+		return err
+	}
+	var in api.SnoozeInput
+	if err := web.ReadJSON(w, r, &in); err != nil {
+		return err
+	}
+	s, err := in.Snooze()
+	if err != nil {
+		return err
+	}
+	n, err := h.planner.SnoozeNotification(r.Context(), user.ID, id, s)
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, show(n))
 }
 
 type readAllRequest struct {

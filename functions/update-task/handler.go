@@ -1,6 +1,7 @@
 // update-task serves PUT and PATCH /api/tasks/{task_id}: it changes a task, and
 // schedules, moves and cancels its reminders as the change demands. It also serves POST
-// /api/tasks/{task_id}/complete and /skip, which close one occurrence of a recurring task.
+// /api/tasks/{task_id}/complete and /skip, which close one occurrence of a recurring task, and
+// POST /api/tasks/{task_id}/snooze and /acknowledge, by which its user answers a reminder.
 //
 // PUT replaces the task: what is left out gets its default. PATCH is a JSON merge
 // patch (RFC 7396). With If-Match, or a version in the body, the change is made only
@@ -30,6 +31,9 @@ func New(cfg changes.Config) (*function.Function, error) {
 
 			"POST /api/tasks/{task_id}/complete": h.closer(task.Completed),
 			"POST /api/tasks/{task_id}/skip":     h.closer(task.Skipped),
+
+			"POST /api/tasks/{task_id}/snooze":      h.snooze,
+			"POST /api/tasks/{task_id}/acknowledge": h.acknowledge,
 		}
 	})
 }

@@ -18,6 +18,8 @@ var Routes = []Route{
 	{"PATCH /api/tasks/{task_id}", "update-task"},
 	{"POST /api/tasks/{task_id}/complete", "update-task"},
 	{"POST /api/tasks/{task_id}/skip", "update-task"},
+	{"POST /api/tasks/{task_id}/snooze", "update-task"},
+	{"POST /api/tasks/{task_id}/acknowledge", "update-task"},
 	{"DELETE /api/tasks/{task_id}", "delete-task"},
 
 	{"POST /api/recurrence/preview", "get-tasks"},
@@ -31,6 +33,8 @@ var Routes = []Route{
 	{"POST /api/notifications/{id}/unread", "inbox"},
 	{"POST /api/notifications/{id}/archive", "inbox"},
 	{"DELETE /api/notifications/{id}/archive", "inbox"},
+	{"POST /api/notifications/{id}/snooze", "inbox"},
+	{"POST /api/notifications/{id}/acknowledge", "inbox"},
 	{"POST /api/notifications/read-all", "inbox"},
 	{"GET /api/notifications/stream", "inbox"},
 	{"GET /api/notifications/ws", "inbox"},

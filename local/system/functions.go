@@ -53,7 +53,7 @@ var Functions = []Function{
 	{Name: "update-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "delete-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
-	{Name: "inbox", Variables: slices.Concat(users, database)},
+	{Name: "inbox", Variables: slices.Concat(users, database, jobs)},
 	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, waking, asking, []string{"UNSUBSCRIBE_KEY", "SUPPRESSION_KEY"})},
 	{Name: trigger, Variables: slices.Concat(callback, database, jobs, waking, sending)},
 	{Name: sendFunction, Variables: slices.Concat(database, jobs, asking, linking, sending)},

@@ -30,10 +30,20 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 	"due_local":         func(d *task.Draft, cell string) error { return readDue(d, task.ByClock, cell, wallclock.Parse) },
 	"due_on":            func(d *task.Draft, cell string) error { return readDue(d, task.ByDay, cell, wallclock.ParseDate) },
 	"time_zone":         func(d *task.Draft, cell string) error { d.Due.Zone = cell; return nil },
-	"recurrence":        func(d *task.Draft, cell string) error { repeat(d).Rule = cell; return nil },
-	"recurrence_skip":   func(d *task.Draft, cell string) error { repeat(d).Skip = recurrence.Skip(cell); return nil },
-	"recurrence_from":   func(d *task.Draft, cell string) error { repeat(d).From = recurrence.From(cell); return nil },
-	"recurrence_except": func(d *task.Draft, cell string) error { repeat(d).Except = several(cell); return nil },
+	"recurrence":        func(d *task.Draft, cell string) error { recurs(d).Rule = cell; return nil },
+	"recurrence_skip":   func(d *task.Draft, cell string) error { recurs(d).Skip = recurrence.Skip(cell); return nil },
+	"recurrence_from":   func(d *task.Draft, cell string) error { recurs(d).From = recurrence.From(cell); return nil },
+	"recurrence_except": func(d *task.Draft, cell string) error { recurs(d).Except = several(cell); return nil },
+	"repeat_every": func(d *task.Draft, cell string) (err error) {
+		repeats(d).Every, err = parseEvery(cell)
+		return err
+	},
+	"repeat_times": func(d *task.Draft, cell string) (err error) {
+		if repeats(d).Times, err = strconv.Atoi(cell); err != nil {
+			return fault.Invalid("must be a number between 1 and %d, not %.40q", task.MaxTimes, cell)
+		}
+		return nil
+	},
 	"completed": func(d *task.Draft, cell string) (err error) {
 		if d.Completed, err = strconv.ParseBool(strings.ToLower(cell)); err != nil {
 			return fault.Invalid("must be true or false, not %.40q", cell)
@@ -63,10 +73,18 @@ var columns = map[string]func(d *task.Draft, cell string) error{
 }
 
 // columnOrder is how they are told to people.
-const columnOrder = "title, notes, due_date, due_local, due_on, time_zone, recurrence, recurrence_skip, recurrence_from, recurrence_except, reminders, completed, channels"
+const columnOrder = "title, notes, due_date, due_local, due_on, time_zone, recurrence, recurrence_skip, recurrence_from, recurrence_except, reminders, repeat_every, repeat_times, completed, channels"
 
-// repeat is a draft's recurrence, which its cells fill.
-func repeat(d *task.Draft) *recurrence.Definition {
+// repeats is how a draft's reminders are repeated, which its cells fill.
+func repeats(d *task.Draft) *task.Repeat {
+	if d.Repeat == nil {
+		d.Repeat = &task.Repeat{}
+	}
+	return d.Repeat
+}
+
+// recurs is a draft's recurrence, which its cells fill.
+func recurs(d *task.Draft) *recurrence.Definition {
 	if d.Recurrence == nil {
 		d.Recurrence = &recurrence.Definition{}
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ type Line struct {
 	TimeZone   *string         `json:"time_zone,omitempty"`
 	Recurrence *Recurrence     `json:"recurrence,omitempty"`
 	Reminders  []string        `json:"reminders"`
+	Repeat     *Repeat         `json:"repeat,omitempty"`
 	Completed  bool            `json:"completed,omitempty"`
 	Channels   *[]task.Channel `json:"channels,omitempty"`
 }
@@ -26,13 +28,15 @@ type Line struct {
 func NewLine(t Task) Line {
 	l := Line{
 		Title: t.Title, Notes: t.Notes, DueDate: t.DueDate, DueLocal: t.DueLocal, DueOn: t.DueOn, TimeZone: t.TimeZone,
-		Recurrence: t.Recurrence, Reminders: make([]string, len(t.Reminders)), Completed: t.Completed, Channels: t.Channels,
+		Recurrence: t.Recurrence, Reminders: []string{}, Repeat: t.Repeat, Completed: t.Completed, Channels: t.Channels,
 	}
 	if l.DueLocal != nil || l.DueOn != nil {
 		l.DueDate = nil // it is derived from these
 	}
-	for i, r := range t.Reminders {
-		l.Reminders[i] = r.Before
+	for _, r := range t.Reminders {
+		if r.Before != "" { // no snooze and no repetition
+			l.Reminders = append(l.Reminders, r.Before)
+		}
 	}
 	return l
 }
@@ -61,6 +65,9 @@ func (l Line) Cells() []string {
 	}
 	if len(l.Reminders) > 0 {
 		cells["reminders"] = strings.Join(l.Reminders, ";")
+	}
+	if r := l.Repeat; r != nil {
+		cells["repeat_every"], cells["repeat_times"] = r.Every, strconv.Itoa(r.Times)
 	}
 	if l.Completed {
 		cells["completed"] = "true"

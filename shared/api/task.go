@@ -41,6 +41,8 @@ type Task struct {
 	Recurrence     *Recurrence     `json:"recurrence"`
 	Occurrence     *string         `json:"occurrence"`      // the current one
 	NextOccurrence *string         `json:"next_occurrence"` // the one after that, if it is known
+	Repeat         *Repeat         `json:"repeat"`          // null: what was told is not repeated
+	SnoozedUntil   *time.Time      `json:"snoozed_until"`   // null: it is not snoozed
 	Completed      bool            `json:"completed"`
 	Channels       *[]task.Channel `json:"channels"` // null: the preferences decide
 	CreatedAt      time.Time       `json:"created_at"`
@@ -66,7 +68,8 @@ func (r Recurrence) Definition() *recurrence.Definition {
 // Reminder is a task's reminder coming out.
 type Reminder struct {
 	ID     uuid.UUID  `json:"id"`
-	Before string     `json:"before"`
+	Kind   task.Kind  `json:"kind"`
+	Before string     `json:"before,omitempty"` // of those of [task.KindDue]
 	FireAt *time.Time `json:"fire_at"`
 	State  string     `json:"state"`
 }
@@ -108,8 +111,19 @@ func NewTask(t task.Task, expected time.Time) Task {
 	if t.Channels != nil {
 		out.Channels = &t.Channels
 	}
+	if t.Repeat != nil {
+		out.Repeat = &Repeat{Every: wallclock.Offset{Exact: t.Repeat.Every}.String(), Times: t.Repeat.Times}
+	}
+	out.SnoozedUntil = t.SnoozedUntil(nil)
 	for _, r := range t.Reminders {
-		out.Reminders = append(out.Reminders, Reminder{ID: r.ID, Before: r.Before.String(), FireAt: r.FireAt, State: r.Status(expected)})
+		shown := Reminder{ID: r.ID, Kind: r.Kind, FireAt: r.FireAt, State: r.Status(expected)}
+		switch {
+		case !r.Besides():
+			shown.Before = r.Before.String()
+		case r.State != task.Armed:
+			continue // it is over
+		}
+		out.Reminders = append(out.Reminders, shown)
 	}
 	return out
 }
@@ -128,6 +142,7 @@ type TaskInput struct {
 	Reminders  web.Optional[[]offset]        `json:"reminders"`
 	Completed  web.Optional[bool]            `json:"completed"`
 	Channels   web.Optional[[]task.Channel]  `json:"channels"`
+	Repeat     web.Optional[repeatInput]     `json:"repeat"`
 
 	ID        jsontext.Value `json:"id"`
 	UserID    *string        `json:"user_id"`
@@ -212,13 +227,25 @@ func (in TaskInput) into(d *task.Draft) error {
 	if in.Channels.Present {
 		d.Channels = in.Channels.Value // null: nil
 	}
+	if in.Repeat.Present {
+		d.Repeat = nil
+	}
+	if in.Repeat.Given() {
+		repeat, err := in.Repeat.Value.rule()
+		if err != nil {
+			return err
+		}
+		d.Repeat = repeat
+	}
 	if in.Reminders.Present {
 		d.Before = nil // null: as the preferences say
 	}
 	if in.Reminders.Given() {
-		d.Before = make([]task.Offset, len(in.Reminders.Value))
-		for i, o := range in.Reminders.Value {
-			d.Before[i] = task.Offset(o)
+		d.Before = make([]task.Offset, 0, len(in.Reminders.Value))
+		for _, o := range in.Reminders.Value {
+			if !o.ignored {
+				d.Before = append(d.Before, o.Offset)
+			}
 		}
 	}
 	return nil
@@ -325,8 +352,11 @@ func readText[T any](decoder *jsontext.Decoder, what string, into *T, parse func
 }
 
 // offset is a reminder going in: "30m", or an object as it comes out, of which
-// only "before" counts.
-type offset task.Offset
+// only "before" counts. A snooze or a repetition is ignored.
+type offset struct {
+	task.Offset
+	ignored bool
+}
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (o *offset) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
@@ -339,12 +369,16 @@ func (o *offset) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	case '{':
 		var r struct {
 			Before *string        `json:"before"`
+			Kind   task.Kind      `json:"kind"`
 			ID     jsontext.Value `json:"id"`
 			FireAt jsontext.Value `json:"fire_at"`
 			State  jsontext.Value `json:"state"`
 		}
 		if err := json.UnmarshalDecode(decoder, &r, json.RejectUnknownMembers(true)); err != nil {
 			return err
+		}
+		if o.ignored = (task.Reminder{Kind: r.Kind}).Besides(); o.ignored {
+			return nil
 		}
 		if r.Before == nil {
 			return fault.Invalid("needs \"before\", the offset before the due date, such as \"30m\"")
@@ -356,8 +390,8 @@ func (o *offset) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 		}
 		return fault.Invalid("must be an offset before the due date, such as \"30m\"")
 	}
-	d, err := wallclock.ParseOffset(text)
-	*o = offset(d)
+	var err error
+	o.Offset, err = wallclock.ParseOffset(text)
 	return err
 }
 
@@ -425,7 +459,8 @@ func Asked(d task.Draft) any {
 		Before       []any
 		Due          task.Due               `json:",omitzero"`
 		Recurrence   *recurrence.Definition `json:",omitzero"`
-	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due, d.Recurrence}
+		Repeat       *task.Repeat           `json:",omitzero"`
+	}{d.Title, d.Notes, d.DueDate, d.Completed, d.Channels, before, d.Due, d.Recurrence, d.Repeat}
 }
 
 // IdempotencyKey is the request's Idempotency-Key header, for a user who asks for

@@ -117,7 +117,7 @@ func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, state store.D
 // inAppOf is what a delivery's reminder becomes in-app.
 func inAppOf(l *store.Leased) *store.Notification {
 	return &store.Notification{
-		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, Title: l.Title, Occurrence: l.Occurrence,
+		ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: l.TaskID, ReminderID: l.ReminderID, Title: l.Title, Occurrence: l.Occurrence,
 		Body: notify.Message{DueDate: l.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
 	}
 }

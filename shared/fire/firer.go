@@ -25,7 +25,8 @@ type Channels map[task.Channel][]string
 // reminder.
 //
 // Firing is one transaction: the reminder is marked, its deliveries are planned, and the
-// in-app one is written; one of a recurring task is armed for its next occurrence. Callbacks that come at the same time share a transaction, which
+// in-app one is written; one of a recurring task is armed for its next occurrence, and one that is to be
+// repeated has its repetition armed. Callbacks that come at the same time share a transaction, which
 // also fires what else is due. Those who wait for their inbox are told after the commit,
 // and so is the sender of the other channels.
 type Firer struct {
@@ -54,8 +55,8 @@ func New(s *store.Store, channels Channels, keys suppress.Keys, mover *schedule.
 	return f
 }
 
-// Arms has the Firer call arm after each commit that has armed reminders of recurring tasks for their next
-// occurrence, before the Firer's first use. arm must return at once, and may do nothing: they are pending,
+// Arms has the Firer call arm after each commit that has armed reminders for their next occurrence or
+// repetition, before the Firer's first use. arm must return at once, and may do nothing: they are pending,
 // and the sweep schedules them.
 func (f *Firer) Arms(arm func([]store.Due)) { f.arm = arm }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/together"
+	"github.com/duebell/duebell/shared/wallclock"
 )
 
 const (
@@ -177,11 +178,14 @@ func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except 
 	return fired, nil
 }
 
-// armNext has Dapr told of the reminders that were armed for their next occurrence.
+// armNext has Dapr told of the reminders that were armed for their next occurrence or repetition.
 func (f *Firer) armNext(due []dueCall, fired []store.Firing) {
 	var next []store.Due
 	for i, d := range due {
-		if r := fired[i].Next; r != nil {
+		for _, r := range []*task.Reminder{fired[i].Next, fired[i].Repeat} {
+			if r == nil {
+				continue
+			}
 			revision := task.Revision{TaskID: d.TaskID, UserID: d.UserID, ReminderID: r.ID, Number: r.Revision}
 			next = append(next, store.Due{Revision: revision, FireAt: *r.FireAt})
 		}
@@ -306,6 +310,7 @@ func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) 
 				return nil, err
 			}
 		}
+		f.repeat(d, of, &all[i])
 		all[i].Deliveries, all[i].InApp = f.plan(d.Reminder, of, d.Of.To, stopped)
 		if all[i].InApp != nil && all[i].Of != nil {
 			all[i].InApp.Occurrence = of.Show(all[i].Of.Local)
@@ -318,6 +323,12 @@ func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) 
 // It returns the task as it is told: due when the occurrence is.
 func (f *Firer) recur(d dueCall, firing *store.Firing) (task.Task, error) {
 	told := d.Of.Task
+	if d.Besides() { // which tells of its occurrence once more, and of no other
+		at := told.At(*d.Occurrence, f.mover.Clock(d.Of.To.Preferences))
+		firing.Of = &store.Occurrence{TaskID: told.ID, Series: told.Progress.Series, Local: *d.Occurrence, Instant: at}
+		told.DueDate = &at
+		return told, nil
+	}
 	step, err := task.FireRecurring(told, d.Reminder, f.mover.Clock(d.Of.To.Preferences), f.now())
 	if err != nil {
 		return told, fmt.Errorf("reminder %s: %w", d.ID, err)
@@ -335,4 +346,20 @@ func (f *Firer) recur(d dueCall, firing *store.Firing) (task.Task, error) {
 	}
 	told.DueDate = &firing.Of.Instant
 	return told, nil
+}
+
+// repeat has what is told repeated, if its task says so.
+func (f *Firer) repeat(d dueCall, told task.Task, firing *store.Firing) {
+	var of *wallclock.Time
+	if firing.Of != nil {
+		of = &firing.Of.Local
+	}
+	next, ok := told.Repetition(d.Reminder, of, f.now(), newID)
+	switch {
+	case !ok:
+	case d.Kind == task.KindRepeat:
+		firing.Next = &next
+	default:
+		firing.Repeat = &next
+	}
 }

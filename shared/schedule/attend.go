@@ -122,6 +122,7 @@ func (p *Planner) attend(ctx context.Context, userID string, id, notification uu
 		}
 		before.Clock = habits.Clock
 		before.Clock.Zones = p.zones
+		_ = before.Derive(before.Clock) // without a zone it stays what it was
 		of, err := which(before)
 		if err != nil {
 			return err

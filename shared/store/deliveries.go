@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -388,15 +389,19 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 // tellInstead writes the notification of a delivery that is held, or has ended as unverified, suppressed
 // or refused, unless its reminder was told in-app already.
 func (tx Tx) tellInstead(ctx context.Context, e Ending) error {
-	tag, err := tx.tx.Exec(ctx, `
-		insert into deliveries (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at, series, occurrence, occurs_at)
+	n := *e.Instead
+	err := tx.tx.QueryRow(ctx, `
+		insert into deliveries as new (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at, series, occurrence, occurs_at)
 		select $1, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now(), d.series, d.occurrence, d.occurs_at
 		from deliveries d where d.id = $2 and d.state in ('planned', 'unverified', 'suppressed', 'refused') and d.reminder_id is not null
-		on conflict do nothing`, e.Instead.ID, e.Of.ID)
-	if err != nil || tag.RowsAffected() == 0 {
+		on conflict do nothing returning (select r.kind from reminders r where r.id = new.reminder_id)`, n.ID, e.Of.ID).Scan(&n.Kind)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	return tx.notify(ctx, *e.Instead)
+	return tx.notify(ctx, n)
 }
 
 // notify writes a notification.

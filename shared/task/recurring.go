@@ -431,6 +431,24 @@ func (t Task) end() Task {
 	return t
 }
 
+// CheckOccurrence reports that a recurring task has no such occurrence, and which is the current one. The
+// error is a fault with code invalid.
+func (t Task) CheckOccurrence(local wallclock.Time, now time.Time) error {
+	current, _ := t.Current(t.Clock, now)
+	if current == nil {
+		return fault.Invalid("the task has no occurrence that is open")
+	}
+	if local == current.Local {
+		return nil
+	}
+	if s, err := t.Occurrences(t.Clock); err == nil && !t.FromCompletion() {
+		if _, ok := s.At(local); ok {
+			return nil
+		}
+	}
+	return fault.Invalid("the task has no occurrence %q; the current one is %q", t.Show(local), t.Show(current.Local))
+}
+
 // Show writes an occurrence as the API has it: a local time, or a date if the task is all day.
 func (d Draft) Show(occurrence wallclock.Time) string {
 	if d.Due.Form == ByDay {
