@@ -13,7 +13,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/duebell/duebell/shared/fault"
@@ -54,10 +53,13 @@ func New(cfg Config) (*function.Function, error) {
 	}
 	h := handler{keys: cfg.Links, store: s, planner: schedule.NewPlanner(s, dapr, time.Now, cfg.Rules)}
 	return &function.Function{
-		Handler: web.NewMux(web.Routes{"GET " + link.Prefix + "{signed}": forPeople(h.show), "POST " + link.Prefix + "{signed}": forPeople(h.act)}),
-		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
-		Finish:  h.planner.Finish,
-		Close:   func() { dapr.Close(); s.Close() },
+		Handler: web.NewMux(web.Routes{
+			"GET " + link.Prefix + "{signed}":  web.ForPeople(h.show, problemPage),
+			"POST " + link.Prefix + "{signed}": web.ForPeople(h.act, problemPage),
+		}),
+		Ready:  []function.Check{{Name: "database", Func: s.Ping}},
+		Finish: h.planner.Finish,
+		Close:  func() { dapr.Close(); s.Close() },
 	}, nil
 }
 
@@ -95,8 +97,8 @@ func (f found) state() state {
 	switch {
 	case f.Deleted:
 		return deleted
-	case f.of(f.Task) != open:
-		return f.of(f.Task)
+	case f.stands(f.Task) != open:
+		return f.stands(f.Task)
 	case f.Settled == task.Completed:
 		return already
 	case f.Settled == task.Skipped:
@@ -106,8 +108,8 @@ func (f found) state() state {
 	}
 }
 
-// of is how a task stands to the link, as far as the task itself says.
-func (f found) of(t task.Task) state {
+// stands is how a task stands to the link, as far as the task itself says.
+func (f found) stands(t task.Task) state {
 	switch {
 	case t.Recurs() != (f.Occurrence != nil), t.Recurs() && t.Progress.Series != f.Series:
 		return changed
@@ -143,14 +145,14 @@ func (h handler) act(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	slog.InfoContext(r.Context(), "link followed", "task_id", f.Task.ID, "reminder_id", f.ReminderID, "action", actions[action], "state", became)
+	slog.InfoContext(r.Context(), "link followed", "task_id", f.Task.ID, "reminder_id", f.ReminderID, "action", actions[action], "state", string(became))
 	status := http.StatusOK
 	if became.stale() {
 		status = http.StatusConflict
 	}
 	p := newPage(f, became)
 	if became == snoozed {
-		p.Text, p.Due = p.Words.SnoozedUntil(until, preferences.Zone(f.Task.Clock.Zone)), ""
+		p.Text, p.Due = p.Words.SnoozedUntil(until.Truncate(time.Minute), preferences.Zone(f.Task.Clock.Zone)), ""
 	}
 	return writePage(w, status, p)
 }
@@ -196,7 +198,7 @@ func (h handler) do(ctx context.Context, f found, action link.Purpose, until tim
 	var version int64
 	which := func(t task.Task) (*wallclock.Time, error) {
 		version = t.Version
-		if is := f.of(t); is != open {
+		if is := f.stands(t); is != open {
 			return nil, is
 		}
 		return f.Occurrence, nil
@@ -227,11 +229,11 @@ func (h handler) do(ctx context.Context, f found, action link.Purpose, until tim
 			became = already
 		}
 	}
-	is, stands := errors.AsType[state](err)
+	is, knows := errors.AsType[state](err)
 	switch {
 	case err == nil:
 		return became, nil
-	case stands:
+	case knows:
 		return is, nil
 	case store.IsGone(err):
 		return deleted, nil
@@ -283,18 +285,4 @@ func (h handler) find(r *http.Request) (f found, err error) {
 		return f, notValid
 	}
 	return f, nil
-}
-
-// forPeople has a page say what is wrong, as people come here by a link and a button. A caller who asks
-// for JSON gets it.
-func forPeople(h web.Handler) web.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		if err == nil || strings.Contains(r.Header.Get("Accept"), "json") {
-			return err
-		}
-		web.SetPageHeaders(w.Header())
-		web.WriteProblemPage(w, r, err, func(string) []byte { return problemPage(r, err).render() })
-		return nil
-	}
 }

@@ -262,22 +262,26 @@ func TestStale(t *testing.T) {
 func TestStaleInTheMeantime(t *testing.T) {
 	l := newLinks(t)
 	for _, c := range []struct {
+		draft  task.Draft
 		sql    string
 		do     string
 		status int
 		says   string
 	}{
-		{`update tasks set deleted_at = now() where id = $`, "done", 409, "This task was deleted"},
-		{`update tasks set completed = true where id = $`, "done", 200, "This is done already"},
-		{`update tasks set series = series + 1 where id = $`, "done", 409, "This task has changed"},
-		{`update tasks set recurrence = null where id = $`, "snooze", 409, "This task has changed"},
-		{`update tasks set due_date = null where id = $`, "snooze", 409, "This task has changed"},
-		{`update tasks set title = title where id = $; update occurrences set state = 'skipped' where task_id = $`, "done", 409, "This was skipped"},
-		{`update tasks set title = title where id = $; update occurrences set state = 'completed' where task_id = $`, "done", 200, "This is done already"},
-		{`update tasks set title = title where id = $; update occurrences set state = 'skipped' where task_id = $`, "snooze", 409, "This was skipped"},
-		{`update tasks set title = title where id = $; update occurrences set state = 'completed' where task_id = $`, "snooze", 200, "This is done already"},
+		{daily(), `update tasks set deleted_at = now() where id = $`, "done", 409, "This task was deleted"},
+		{daily(), `update tasks set completed = true where id = $`, "done", 200, "This is done already"},
+		{once("Pay rent"), `update tasks set completed = true where id = $`, "done", 200, "This is done already"},
+		{once("Pay rent"), `update tasks set completed = true where id = $`, "acknowledge", 200, "This is done already"},
+		{once("Pay rent"), `update tasks set deleted_at = now() where id = $`, "snooze", 409, "This task was deleted"},
+		{daily(), `update tasks set series = series + 1 where id = $`, "done", 409, "This task has changed"},
+		{daily(), `update tasks set recurrence = null where id = $`, "snooze", 409, "This task has changed"},
+		{once("Pay rent"), `update tasks set due_date = null where id = $`, "snooze", 409, "This task has changed"},
+		{daily(), `update tasks set title = title where id = $; update occurrences set state = 'skipped' where task_id = $`, "done", 409, "This was skipped"},
+		{daily(), `update tasks set title = title where id = $; update occurrences set state = 'completed' where task_id = $`, "done", 200, "This is done already"},
+		{daily(), `update tasks set title = title where id = $; update occurrences set state = 'skipped' where task_id = $`, "snooze", 409, "This was skipped"},
+		{daily(), `update tasks set title = title where id = $; update occurrences set state = 'completed' where task_id = $`, "snooze", 200, "This is done already"},
 	} {
-		told := l.told(daily())
+		told := l.told(c.draft)
 		commit := l.Hold(strings.ReplaceAll(c.sql, "$", "'"+told.ID.String()+"'"))
 		answer := make(chan functiontest.Answer, 1)
 		go func() { answer <- l.press(to(link.Any, told), c.do) }()
@@ -376,7 +380,7 @@ func TestMoved(t *testing.T) {
 	l := newLinks(t)
 	told := l.told(once("Pay rent"))
 	l.Exec(`update tasks set due_date = '2099-01-31T09:00Z'`)
-	l.Exec(`update reminders set revision = revision + 1, state = 'armed', fire_at = '2099-01-31T09:00Z'`)
+	l.Exec(`update reminders set revision = revision + 1, state = 'armed', fired_at = null, fire_at = '2099-01-31T09:00Z'`)
 	path := to(link.Done, told)
 	l.want(l.Call("GET", path, nil), 200, "Pay rent", "Due Sat, 31 Jan 2099 09:00 UTC", button)
 	l.want(l.press(path, "done"), 200, "<h1>Done</h1>")

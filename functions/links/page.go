@@ -69,7 +69,7 @@ func (f found) due(s state) string {
 
 // problemPage is the page of an error, in the language that the browser asks for: whose link it is, is not
 // known.
-func problemPage(r *http.Request, err error) page {
+func problemPage(r *http.Request, err error, _ string) []byte {
 	p := page{Words: notify.PageWordsIn(r.Header.Get("Accept-Language"))}
 	switch web.Status(err) {
 	case http.StatusNotFound:
@@ -79,7 +79,7 @@ func problemPage(r *http.Request, err error) page {
 	default:
 		p.Heading, p.Text = p.Words.Failed, p.Words.FailedText
 	}
-	return p
+	return p.render()
 }
 
 func writePage(w http.ResponseWriter, status int, p page) error {

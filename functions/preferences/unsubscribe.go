@@ -5,7 +5,6 @@ import (
 	"context"
 	"html/template"
 	"net/http"
-	"strings"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/store"
@@ -23,18 +22,11 @@ func (h handler) confirm(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, page{Address: address})
 }
 
-// forPeople has a page say what is wrong, as people come here by a link and a button. A
-// caller who asks for JSON gets it.
+// forPeople has a page say what is wrong.
 func forPeople(h web.Handler) web.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		if err == nil || strings.Contains(r.Header.Get("Accept"), "json") {
-			return err
-		}
-		web.SetPageHeaders(w.Header())
-		web.WriteProblemPage(w, r, err, func(detail string) []byte { return render(pageTemplate, page{Problem: detail}) })
-		return nil
-	}
+	return web.ForPeople(h, func(_ *http.Request, _ error, detail string) []byte {
+		return render(pageTemplate, page{Problem: detail})
+	})
 }
 
 // unsubscribe has the address that the token names get nothing more, from anybody. Mail

@@ -28,6 +28,20 @@ func SetPageHeaders(h http.Header) {
 	}
 }
 
+// ForPeople has a page say what is wrong, as people come to the handler by a link and a button. A caller who asks
+// for JSON gets the problem. page is given the error, and the sentence that the problem would have as its detail.
+func ForPeople(h Handler, page func(r *http.Request, err error, detail string) []byte) Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		if err == nil || strings.Contains(r.Header.Get("Accept"), "json") {
+			return err
+		}
+		SetPageHeaders(w.Header())
+		writeProblem(w, r, err, "text/html; charset=utf-8", func(p problem) []byte { return page(r, err, p.Detail) })
+		return nil
+	}
+}
+
 // secretPaths begin the paths whose rest is a secret: that of a link in a message.
 const secretPaths = "/m/"
 
