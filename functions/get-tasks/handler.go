@@ -123,6 +123,7 @@ type deliveryLog struct {
 type delivery struct {
 	ID            uuid.UUID           `json:"id"`
 	ReminderID    uuid.UUID           `json:"reminder_id"`
+	Kind          task.Kind           `json:"kind"` // the reminder's
 	Channel       task.Channel        `json:"channel"`
 	Target        string              `json:"target"`
 	State         store.DeliveryState `json:"state"`
@@ -152,7 +153,7 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 			report = &d.Report
 		}
 		out.Deliveries = append(out.Deliveries, delivery{
-			ID: d.ID, ReminderID: d.ReminderID, Channel: d.Channel, Target: d.Target, State: d.State, Provider: d.Provider, Attempts: d.Attempts,
+			ID: d.ID, ReminderID: d.ReminderID, Kind: d.Kind, Channel: d.Channel, Target: d.Target, State: d.State, Provider: d.Provider, Attempts: d.Attempts,
 			LastError: d.LastError, NextAttemptAt: d.NextAttemptAt, CreatedAt: d.CreatedAt, FinishedAt: d.FinishedAt, Report: report, ReportedAt: d.ReportedAt,
 		})
 	}

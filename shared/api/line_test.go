@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,12 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
+// besides are a snooze and a repetition.
+var besides = []task.Reminder{
+	{ID: uuid.New(), Kind: task.KindSnooze, State: task.Armed, Revision: 1, FireAt: &due},
+	{ID: uuid.New(), Kind: task.KindRepeat, State: task.Armed, Revision: 1, FireAt: &due, Repetition: 1},
+}
+
 // What is written into a file, as JSON or as a row, is the same task again when it is read.
 func TestLines(t *testing.T) {
 	due := time.Date(2099, 3, 1, 9, 30, 0, 123456000, time.UTC)
@@ -23,6 +30,7 @@ func TestLines(t *testing.T) {
 		"an instant":  {Title: "Pay; \"rent\"", Notes: "a\nb,c", DueDate: &due, Before: []task.Offset{{Days: 1}, {Exact: 24 * time.Hour}, {}, {Exact: -time.Hour}}, Completed: true, Channels: []task.Channel{task.InApp, task.Email}},
 		"in a zone":   {Title: "x", Due: task.Due{Form: task.ByClock, Local: wallclock.New(2099, 3, 1, 9, 0, 30), Zone: "Europe/Kiev"}, Before: task.DefaultBefore()},
 		"a whole day": {Title: "x", Due: task.Due{Form: task.ByDay, Local: wallclock.New(2099, 3, 1, 0, 0, 0)}, Before: task.DefaultBefore()},
+		"repeated":    {Title: "x", DueDate: &due, Before: task.DefaultBefore(), Repeat: &task.Repeat{Every: 90 * time.Minute, Times: 50}},
 		"recurring": {
 			Title: "x", Due: task.Due{Form: task.ByClock, Local: wallclock.New(2099, 3, 1, 9, 0, 0)}, Before: task.DefaultBefore(),
 			Recurrence: &recurrence.Definition{Rule: "FREQ=MONTHLY;BYMONTHDAY=31", Skip: recurrence.Backward, From: recurrence.Schedule, Except: []string{"2099-03-31", "2099-05-31T09:00"}},
@@ -34,7 +42,9 @@ func TestLines(t *testing.T) {
 			t.Fatal(err)
 		}
 		made := task.Task{ID: uuid.New(), UserID: "ada", Draft: planned, Clock: clock, Reminders: task.Plan(nil, planned, time.Date(2098, 1, 1, 0, 0, 0, 0, time.UTC), 0, uuid.New, clock)}
-		line := api.NewLine(api.NewTask(made, due))
+		shown := made
+		shown.Reminders = slices.Concat(made.Reminders, besides) // which are no part of the file
+		line := api.NewLine(api.NewTask(shown, due))
 		want := planned
 		if want.Due.Wall() {
 			want.DueDate = nil

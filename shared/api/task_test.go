@@ -26,11 +26,11 @@ var due = time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
 
 // What GET gave, PUT takes, and makes the same task of.
 func TestRoundTrip(t *testing.T) {
-	want := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Completed: true, Channels: []task.Channel{task.Email}, Before: task.Exactly(time.Hour, 0)}
+	want := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Completed: true, Channels: []task.Channel{task.Email}, Before: task.Exactly(time.Hour, 0), Repeat: &task.Repeat{Every: time.Hour, Times: 2}}
 	for name, d := range map[string]task.Draft{"full": want, "least": {Title: "x", Before: []task.Offset{}}} {
 		shown, err := json.Marshal(api.NewTask(task.Task{
 			ID: uuid.New(), UserID: "ada", Draft: d, Version: 3, CreatedAt: due, UpdatedAt: due,
-			Reminders: task.Plan(nil, d, due, 0, uuid.New, task.Clock{}),
+			Reminders: append(task.Plan(nil, d, due, 0, uuid.New, task.Clock{}), besides...),
 		}, due))
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +50,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestPatch(t *testing.T) {
-	full := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Completed: true, Channels: []task.Channel{task.Email}, Before: task.Exactly(time.Hour)}
+	full := task.Draft{Title: "Pay rent", Notes: "n", DueDate: &due, Completed: true, Channels: []task.Channel{task.Email}, Before: task.Exactly(time.Hour), Repeat: &task.Repeat{Every: time.Hour, Times: 2}}
 	with := func(change func(*task.Draft)) task.Draft {
 		d := full
 		change(&d)
@@ -64,10 +64,15 @@ func TestPatch(t *testing.T) {
 		`{"due_date":"2026-11-23T15:30:00Z"}`:  with(func(d *task.Draft) { d.DueDate = ptr(due.Add(time.Hour)) }),
 		`{"completed":false}`:                  with(func(d *task.Draft) { d.Completed = false }),
 		`{"completed":null}`:                   with(func(d *task.Draft) { d.Completed = false }),
+		`{"repeat":null}`:                      with(func(d *task.Draft) { d.Repeat = nil }),
+		`{"repeat":{"every":"90s","times":1}}`: with(func(d *task.Draft) { d.Repeat = &task.Repeat{Every: 90 * time.Second, Times: 1} }),
 		`{"channels":null}`:                    with(func(d *task.Draft) { d.Channels = nil }),
 		`{"reminders":null}`:                   with(func(d *task.Draft) { d.Before = nil }),
 		`{"reminders":[]}`:                     with(func(d *task.Draft) { d.Before = []task.Offset{} }),
 		`{"reminders":["1d",{"before":"0s"}]}`: with(func(d *task.Draft) { d.Before = []task.Offset{{Days: 1}, {}} }),
+		`{"reminders":["1d",{"kind":"snooze","fire_at":"2026-11-23T15:30:00Z"},{"kind":"due","before":"0s"},{"kind":"repeat"}]}`: with(func(d *task.Draft) {
+			d.Before = []task.Offset{{Days: 1}, {}}
+		}),
 	} {
 		var in api.TaskInput
 		if err := web.DecodeJSON([]byte(patch), &in); err != nil {

@@ -150,6 +150,7 @@ type row struct {
 	state    string
 	fireAt   *time.Time
 	recurs   bool // it waits for an occurrence, or has fired for one
+	besides  bool // it is a snooze or a repetition
 	goes     bool // it is of no use any more: removed, or its task deleted
 }
 
@@ -484,6 +485,7 @@ func (l *life) actions() []action {
 		}
 		list = append(list, action{"update", change(l.update)}, action{"update", change(l.update)}, action{"delete", change(l.remove)},
 			action{"close an occurrence", change(l.closeOccurrence)}, action{"close an occurrence", change(l.closeOccurrence)},
+			action{"snooze", change(l.snooze)}, action{"acknowledge", change(l.acknowledge)}, action{"acknowledge", change(l.acknowledge)},
 			action{"callback", l.callback}, action{"senders meet", l.meet})
 	}
 	if due := l.dapr.due(l.now); len(due) > 0 {
@@ -556,6 +558,7 @@ func (l *life) draft(d *task.Draft) {
 		}
 	}
 	d.Before = rapid.SampledFrom([][]task.Offset{task.Exactly(0), task.Exactly(0, 30*time.Minute)}).Draw(l.T, "before")
+	d.Repeat = rapid.SampledFrom([]*task.Repeat{nil, nil, {Every: time.Minute, Times: 2}}).Draw(l.T, "repeat")
 }
 
 func (l *life) create(faults []mishap) {
@@ -606,7 +609,7 @@ func (l *life) update(id uuid.UUID) {
 		var to task.Draft
 		l.draft(&to)
 		change = func(d *task.Draft) {
-			d.DueDate, d.Due, d.Recurrence, d.Before = to.DueDate, to.Due, to.Recurrence, to.Before
+			d.DueDate, d.Due, d.Recurrence, d.Before, d.Repeat = to.DueDate, to.Due, to.Recurrence, to.Before, to.Repeat
 		}
 	case "complete":
 		change = func(d *task.Draft) { d.Completed = true }
@@ -643,6 +646,64 @@ func (l *life) closeOccurrence(id uuid.UUID) {
 	})
 }
 
+// which is the current occurrence of a task.
+func (l *life) which(t task.Task) (*wallclock.Time, error) {
+	if !t.Recurs() {
+		return nil, nil
+	}
+	if current, _ := t.Current(t.Clock, l.now); current != nil {
+		return &current.Local, nil
+	}
+	return nil, errNothingToClose
+}
+
+// snooze snoozes the current occurrence, if there is anything to be told.
+func (l *life) snooze(id uuid.UUID) {
+	s := task.Snooze{For: task.Offset{Exact: rapid.SampledFrom([]time.Duration{time.Minute, time.Hour}).Draw(l.T, "for")}}
+	l.step(l.drawFaults(), func(ctx context.Context) error {
+		_, err := l.planner().Snooze(ctx, ada.ID, id, l.which, s)
+		if fault.CodeOf(err) == fault.CodeConflict {
+			return nil // it is completed, or has no due date
+		}
+		return err
+	})
+}
+
+// acknowledge acknowledges the current occurrence. If nothing has happened since, nothing of it is still to
+// be sent or repeated.
+func (l *life) acknowledge(id uuid.UUID) {
+	var of *wallclock.Time
+	acknowledged, stopped := false, len(l.stopped)
+	l.step(l.drawFaults(), func(ctx context.Context) error {
+		_, err := l.planner().Acknowledge(ctx, ada.ID, id, func(t task.Task) (_ *wallclock.Time, err error) {
+			of, err = l.which(t)
+			return of, err
+		})
+		acknowledged = err == nil
+		return err
+	})
+	if len(l.stopped) > stopped || !acknowledged {
+		return
+	}
+	occurrence := "null"
+	if of != nil {
+		occurrence = fmt.Sprintf("timestamp '%s'", of.UTC().Format(time.DateTime))
+	}
+	for _, left := range []string{
+		`reminders where kind = 'repeat' and state = 'armed'`,
+		`deliveries d join tasks t on t.id = d.task_id and t.series = coalesce(d.series, t.series) where d.state in ('planned', 'sending', 'unknown')`,
+		`notifications n join deliveries d on d.id = n.id join tasks t on t.id = d.task_id and t.series = coalesce(d.series, t.series) where n.acknowledged_at is null`,
+	} {
+		of := "d."
+		if strings.HasPrefix(left, "reminders") {
+			of = ""
+		}
+		if n := l.count(fmt.Sprintf(`%s and %stask_id = '%s' and %soccurrence is not distinct from %s`, left, of, id, of, occurrence)); n > 0 {
+			l.Errorf("%d are left of what was acknowledged: %s", n, left)
+		}
+	}
+}
+
 func (l *life) remove(id uuid.UUID) {
 	l.step(l.drawFaults(), func(ctx context.Context) error { return l.planner().Delete(ctx, ada.ID, id, anyVersion) })
 }
@@ -667,8 +728,8 @@ func (l *life) fire(ctx context.Context, w task.Revision) error {
 	if !there && (o.Status != fire.Skipped || err != nil) {
 		l.Errorf("a callback for what is not there: %+v, %v", o, err)
 	}
-	if there && r.recurs && r.revision > w.Number && o.Status == fire.InProgress && l.reminders[key{w.ReminderID, w.Number}].fired {
-		return err // it waits for its next occurrence, and something of this one is still to be sent
+	if there && (r.recurs || r.besides) && r.revision > w.Number && o.Status == fire.InProgress && l.reminders[key{w.ReminderID, w.Number}].fired {
+		return err // it waits for its next occurrence or repetition, and something of this one is still to be sent
 	}
 	if there && r.revision != w.Number && (o != fire.Outcome{Status: fire.Skipped, Reason: task.ReasonSuperseded} || err != nil) {
 		l.Errorf("a callback for revision %d of %+v: %+v, %v", w.Number, r, o, err)
@@ -699,12 +760,12 @@ func (l *life) look() {
 	l.tasks = nil
 	seen := map[uuid.UUID]row{}
 	rows, _ := l.conn.Query(ctx, `
-		select r.id, r.task_id, r.revision, r.state, r.fire_at, r.occurrence is not null, r.removed_at is not null or t.deleted_at is not null, t.deleted_at is null
+		select r.id, r.task_id, r.revision, r.state, r.fire_at, r.occurrence is not null, r.kind <> 'due', r.removed_at is not null or t.deleted_at is not null, t.deleted_at is null
 		from reminders r join tasks t on t.id = r.task_id order by r.id`)
 	var id uuid.UUID
 	var r row
 	var there bool
-	if _, err := pgx.ForEachRow(rows, []any{&id, &r.taskID, &r.revision, &r.state, &r.fireAt, &r.recurs, &r.goes, &there}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&id, &r.taskID, &r.revision, &r.state, &r.fireAt, &r.recurs, &r.besides, &r.goes, &there}, func() error {
 		seen[id] = r
 		if there && !slices.Contains(l.tasks, r.taskID) {
 			l.tasks = append(l.tasks, r.taskID)
@@ -750,18 +811,24 @@ func (l *life) look() {
 	l.held = seen
 }
 
-// lookAtDeliveries notes the deliveries. Those of an occurrence are all that shows that its reminder has
-// fired, if that waits for the next by now.
+// lookAtDeliveries notes the deliveries. Those of an occurrence, and of repetitions, are all that shows that
+// the reminder has fired, if that waits for the next by now. What is told is repeated, if its task says so.
 func (l *life) lookAtDeliveries() {
 	rows, _ := l.conn.Query(context.Background(), `
-		select id, reminder_id, revision, channel, state, case when occurrence is null then '' else format('%s %s', series, occurrence) end from deliveries`)
+		select d.id, d.reminder_id, d.revision, d.channel, d.state, case when d.occurrence is null then '' else format('%s %s', d.series, d.occurrence) end, r.kind <> 'due',
+			r.kind <> 'repeat' and t.repeat_every is not null and not exists (select from reminders again where again.repeats = r.id)
+		from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id`)
 	var id uuid.UUID
 	var s sending
 	var occurrence string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &occurrence}, func() error {
+	var besides, silent bool
+	if _, err := pgx.ForEachRow(rows, []any{&id, &s.reminder, &s.revision, &s.channel, &s.state, &occurrence, &besides, &silent}, func() error {
 		_, old := l.deliveries[id]
 		l.deliveries[id] = s
-		if occurrence == "" || old {
+		if !old && silent {
+			l.Errorf("%v is not repeated", s.key)
+		}
+		if occurrence == "" && !besides || old {
 			return nil
 		}
 		known := l.reminders[s.key]
@@ -770,6 +837,9 @@ func (l *life) lookAtDeliveries() {
 		}
 		known.fired = true
 		l.reminders[s.key] = known
+		if besides {
+			return nil
+		}
 		of := told{s.reminder, s.channel, occurrence}
 		if l.told[of] {
 			l.Errorf("%+v was told twice", of)

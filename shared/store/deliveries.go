@@ -65,6 +65,8 @@ type Delivery struct {
 	// Report is what its provider has said since it was sent, "" if nothing, and ReportedAt when.
 	Report     Outcome
 	ReportedAt *time.Time
+	// Kind is the reminder's. Only [Store.ListDeliveries] reads it.
+	Kind task.Kind
 }
 
 // Open reports whether the delivery still wants something done.
@@ -440,7 +442,7 @@ func (s *Store) ListDeliveries(ctx context.Context, userID string, taskID uuid.U
 		if !exists {
 			return errNoTask
 		}
-		rows, _ := tx.Query(ctx, `select `+deliveryColumns+` from deliveries d where d.task_id = $1 order by d.id`, taskID)
+		rows, _ := tx.Query(ctx, `select `+deliveryColumns+`, r.kind from deliveries d join reminders r on r.id = d.reminder_id where d.task_id = $1 order by d.id`, taskID)
 		log, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Delivery])
 		return err
 	})

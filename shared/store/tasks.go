@@ -508,7 +508,7 @@ const fromTasks = `select ` + taskColumns + `, ` + habitColumns + ` from tasks t
 
 // queryTasks runs a query fromTasks, derives the due dates from what their user's clock is now (of a recurring
 // task that of its current occurrence), and adds to each its reminders that are not
-// removed, the earliest first.
+// removed, the earliest first, and then snoozes and repetitions.
 func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task.Task, error) {
 	rows, _ := tx.Query(ctx, sql, args...)
 	tasks, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (task.Task, error) {
@@ -538,7 +538,7 @@ func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task
 	}
 	rows, _ = tx.Query(ctx, `
 		select r.task_id, `+reminderColumns+` from reminders r
-		where r.task_id = any($1) and r.removed_at is null order by r.before + make_interval(days => r.before_days) desc, r.before_days desc`, ids)
+		where r.task_id = any($1) and r.removed_at is null order by r.kind <> 'due', r.before + make_interval(days => r.before_days) desc, r.before_days desc`, ids)
 	var taskID uuid.UUID
 	var r task.Reminder
 	_, err = pgx.ForEachRow(rows, append([]any{&taskID}, reminderFields(&r)...), func() error {

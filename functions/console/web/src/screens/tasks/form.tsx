@@ -21,7 +21,7 @@ export const draftOf = (task: Task, zone: string): Draft => ({
   title: task.title,
   notes: task.notes,
   due: task.due_date === null ? "" : localOf(task.due_date, zone),
-  reminders: task.reminders.map((r) => r.before),
+  reminders: task.reminders.flatMap((r) => r.before ?? []),
   channels: task.channels,
 })
 
