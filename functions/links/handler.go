@@ -1,10 +1,10 @@
-// links serves GET and POST /m/{signed}: what the links in messages lead to. Who follows one needs no
+// links serves GET and POST /m/{signed}: what the links in messages lead to. Whoever follows one needs no
 // sign-in: the link says by itself, under a signature, what it may do to which occurrence of which task.
 //
-// GET changes nothing, as mail scanners follow links too: it shows a page whose button posts. POST does
-// it. To post again changes nothing. Nor does a link that is stale: its task was deleted, has another
-// due date's series, or the occurrence was completed or skipped; the page says what is true now. That the
-// reminder was armed anew meanwhile makes no link stale.
+// GET changes nothing, as mail scanners follow links too: it shows a page whose buttons post. POST does
+// what the link is for. A second POST changes nothing. A stale link changes nothing, and its page says what
+// is true now: the task was deleted, it has another series, or the occurrence was completed or skipped.
+// A link is not stale just because the reminder was armed anew.
 package main
 
 import (

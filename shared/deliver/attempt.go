@@ -201,8 +201,8 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	return err
 }
 
-// linksOf makes the links of a delivery's message. Events have none: whoever subscribes to them is
-// not the user. Webhooks have them if their user wants them.
+// linksOf makes the links of a delivery's message. Events have none, as their subscribers are not the
+// user. Webhooks have some if their user wants that.
 func (s *Sender) linksOf(l *store.Leased) notify.Links {
 	if l.ReminderID == uuid.Nil || l.Channel == task.Event || l.Channel == task.Webhook && !l.WebhookLinks {
 		return notify.Links{}

@@ -1,8 +1,8 @@
-// Package link makes and checks the links in messages by which who reads one acts on its task without
-// signing in: done, and what else there is. A link says by itself, under a signature, what it may do
-// to which occurrence of which task of which user, and until when. So nothing is stored for it.
+// Package link makes and checks the links in messages by which their reader acts on a task without
+// signing in: marks it as done, snoozes it, acknowledges it. A link says by itself, under a signature, what
+// it may do to which occurrence of which task of which user, and until when. So nothing is stored for it.
 //
-// A link is good for what it says, and for nothing else. Whoever holds it can do that, and no more.
+// Whoever holds a link can do what it says, and nothing else.
 package link
 
 import (
@@ -26,7 +26,7 @@ const (
 	Lasts = 30 * 24 * time.Hour
 
 	minKey   = 32  // characters
-	maxToken = 100 // characters: the longest has 87
+	maxToken = 100 // characters: no token is longer
 	macSize  = 12  // bytes
 	ofSize   = 8   // bytes
 )
@@ -85,11 +85,11 @@ type Link struct {
 	of []byte // a hash of its user and its task
 }
 
-// Token returns a link about a user's task, signed. It lasts from now on, and is the same
-// for all calls within an hour. There must be a key.
+// Token returns a link about a user's task, signed. It is good for [Lasts] from now on, rounded up to a
+// whole hour, so that a message which is sent again soon carries the same link. There must be a key.
 //
-// The user and the task are in it as a keyed hash only: it is short, so that it fits into a text
-// message, and tells nobody who the user is.
+// The user and the task are in it as a keyed hash only. So it is short enough for a text message, and tells
+// nobody who the user is.
 func (k Keys) Token(l Link, userID string, taskID uuid.UUID, now time.Time) string {
 	const hour = int64(time.Hour / time.Second)
 	payload := append([]byte{byte(l.Purpose)}, l.ReminderID[:]...)
@@ -131,7 +131,7 @@ func (k Keys) Open(token string) (l Link, ok bool) {
 	return parse(payload)
 }
 
-// parse reads what was signed, which is in one form only.
+// parse reads what Token has signed.
 func parse(payload []byte) (l Link, ok bool) {
 	if len(payload) < 1+len(l.ReminderID) {
 		return Link{}, false

@@ -114,7 +114,7 @@ func why(err error) string {
 	}
 }
 
-// Category is what iOS shows the buttons of, which the app has to register under this name.
+// Category names the buttons that iOS shows. The app has to register them under this name.
 const Category = "duebell_reminder"
 
 // message is what is sent. The delivery's id makes a repeated message take the place
