@@ -115,7 +115,7 @@ func why(err error) string {
 }
 
 // Category names the buttons that iOS shows. The app has to register them under this name.
-const Category = "duebell_reminder"
+const Category = "DUEBELL_REMINDER"
 
 // message is what is sent. The delivery's id makes a repeated message take the place
 // of the first one on the device.

@@ -119,6 +119,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/notifications/{id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say that you have seen what a notification tells of
+         * @description As /api/tasks/{task_id}/acknowledge does, for the occurrence that the notification tells of. Reading a notification does not acknowledge it.
+         */
+        post: operations["acknowledgeNotification"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/notifications/{id}/archive": {
         parameters: {
             query?: never;
@@ -163,6 +186,29 @@ export interface paths {
          * @description One that is read already stays as it is.
          */
         post: operations["markRead"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/notifications/{id}/snooze": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Be told again later
+         * @description As /api/tasks/{task_id}/snooze does, for the occurrence that the notification tells of.
+         */
+        post: operations["snoozeNotification"];
         delete?: never;
         options?: never;
         head?: never;
@@ -508,6 +554,29 @@ export interface paths {
         patch: operations["patchTask"];
         trace?: never;
     };
+    "/api/tasks/{task_id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say that you have seen a reminder
+         * @description What was not sent yet of the occurrence is cancelled on all channels, and so are its repetitions; its notifications are marked as acknowledged. Offsets that are still to come fire all the same, and so does a snooze. To do it again changes nothing. The task's version stays as it is.
+         */
+        post: operations["acknowledgeTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tasks/{task_id}/complete": {
         parameters: {
             query?: never;
@@ -588,6 +657,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/tasks/{task_id}/snooze": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Be told again later
+         * @description The occurrence is acknowledged, and told once more when the snooze ends. The due date and the task's version stay; other offsets still fire. A second snooze takes the first one's place. Moving, completing, skipping or deleting the task ends it.
+         */
+        post: operations["snoozeTask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tasks/batch": {
         parameters: {
             query?: never;
@@ -648,6 +740,27 @@ export interface paths {
         put?: never;
         /** The owner of an address agrees to be written to */
         post: operations["ownerAgrees"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/m/{signed}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description From a link in a message. */
+                signed: string;
+            };
+            cookie?: never;
+        };
+        /** A page that shows how the link's task stands, and offers what the link may do; changes nothing */
+        get: operations["showLink"];
+        put?: never;
+        /** Do what a link in a message says; to do it again changes nothing */
+        post: operations["followLink"];
         delete?: never;
         options?: never;
         head?: never;
@@ -751,6 +864,12 @@ export interface components {
             finished_at: string | null;
             /** Format: uuid */
             id: string;
+            /**
+             * @description due: at an offset before the due date. snooze: once more, when a snooze has ended. repeat: what was told is repeated until it is acknowledged.
+             * @enum {string}
+             */
+            kind: "due" | "snooze" | "repeat";
+            /** @description What went wrong with the latest attempt, or why it was cancelled. */
             last_error: string;
             /** Format: date-time */
             next_attempt_at: string | null;
@@ -782,6 +901,11 @@ export interface components {
         Notification: {
             /**
              * Format: date-time
+             * @description When the user has acknowledged or snoozed it, or another one of the same occurrence; null: not yet. Reading it does not.
+             */
+            acknowledged_at: string | null;
+            /**
+             * Format: date-time
              * @description null: it is in the inbox.
              */
             archived_at: string | null;
@@ -790,10 +914,25 @@ export interface components {
             created_at: string;
             /** Format: uuid */
             id: string;
+            /**
+             * @description due: at an offset before the due date. snooze: once more, when a snooze has ended. repeat: what was told is repeated until it is acknowledged.
+             * @enum {string}
+             */
+            kind: "due" | "snooze" | "repeat";
             /** @description The occurrence of its recurring task; null for others. */
             occurrence: string | null;
             /** Format: date-time */
             read_at: string | null;
+            /**
+             * Format: uuid
+             * @description The reminder that was told. null: it is not known, or there is none.
+             */
+            reminder_id: string | null;
+            /**
+             * Format: date-time
+             * @description Until when its occurrence is snoozed; null: it is not, or not any more.
+             */
+            snoozed_until: string | null;
             /**
              * Format: uuid
              * @description null: it is about no task.
@@ -865,6 +1004,8 @@ export interface components {
             time_zone: string | null;
             /** @description Its secret goes in and is never shown. */
             webhook: null | {
+                /** @description Whether posts carry links by which their receiver acts on the task. */
+                links: boolean;
                 url: string;
             };
         };
@@ -911,6 +1052,11 @@ export interface components {
             /** @description An IANA time zone. When it changes, tasks that are due where you are move with you. */
             time_zone?: string | null;
             webhook?: null | {
+                /**
+                 * @description Whether posts carry links by which their receiver acts on the task: links.done and others.
+                 * @default false
+                 */
+                links: boolean;
                 /** @description whsec_ and the base64 of 24 to 64 bytes, as Standard Webhooks say; left out, the stored one stays. Posts are signed with the one before a change, too, for 24 hours. */
                 secret?: string | null;
                 url: string;
@@ -989,23 +1135,56 @@ export interface components {
         };
         Reminder: {
             /**
-             * @description The offset before the due date, after it if it is negative. 1d is the same time a day before, 24h exactly 24 hours before.
+             * @description The offset before the due date, after it if it is negative. 1d is the same time a day before, 24h exactly 24 hours before. Only of those of kind due.
              * @example 0s
              * @example 30m
              * @example 24h
              * @example 1d
              * @example -1h
              */
-            before: string;
+            before?: string;
             /** Format: date-time */
             fire_at: string | null;
             /** Format: uuid */
             id: string;
             /**
+             * @description due: at an offset before the due date. snooze: once more, when a snooze has ended. repeat: what was told is repeated until it is acknowledged.
+             * @enum {string}
+             */
+            kind: "due" | "snooze" | "repeat";
+            /**
              * @description pending: stored, and Dapr does not hold its job yet, though it should: it is scheduled by the next sweep. scheduled: it is with Dapr, or so far ahead that it is not to be yet. missed: it was too old when it was asked for.
              * @enum {string}
              */
             state: "pending" | "scheduled" | "fired" | "cancelled" | "missed";
+        };
+        Repeat: {
+            /**
+             * @description How long after it was told, and then after each repetition: 1m to 24h.
+             * @example 10m
+             */
+            every: string;
+            /** @description How often at most. */
+            times: number;
+        };
+        /** @description Until when: one of the three, later than now. */
+        SnoozeInput: {
+            /**
+             * @description How long from now: 10m, 1h30m, or 1d for the same time tomorrow where you are. 366 days at most.
+             * @example 10m
+             * @example 1d
+             */
+            for?: string;
+            /**
+             * Format: date-time
+             * @description An instant, with an offset.
+             */
+            until?: string;
+            /**
+             * @description A local time where you are, by time_zone of your preferences. One that clocks skip is as much later as they are changed; one that comes twice is the first that lies ahead.
+             * @example 2026-12-01T09:00
+             */
+            until_local?: string;
         };
         Suppression: {
             /** @description An operator, a provider, or the address's owner. */
@@ -1065,7 +1244,15 @@ export interface components {
             occurrence: string | null;
             /** @description How it comes again; null: it does not. */
             recurrence: null | components["schemas"]["Recurrence"];
+            /** @description One for each offset, and those snoozes and repetitions that wait. */
             reminders: components["schemas"]["Reminder"][];
+            /** @description How each reminder is repeated, once it was told, until it is acknowledged; null: it is not. */
+            repeat: null | components["schemas"]["Repeat"];
+            /**
+             * Format: date-time
+             * @description Until when it is snoozed; of a recurring task, the earliest snooze. null: it is not.
+             */
+            snoozed_until: string | null;
             /**
              * @description The zone of the due date, as it was given.
              * @example Europe/Paris
@@ -1109,7 +1296,7 @@ export interface components {
             /** @description How the task comes again. It needs due_local, due_on, or due_date with time_zone, which is where it starts: the first occurrence is the first match from there on. An edit of the due date, its zone or this begins a new series. */
             recurrence?: null | components["schemas"]["RecurrenceInput"];
             /**
-             * @description Offsets before the due date: 30m, 24h, or 1d and 1w for the same time on an earlier day; -1h and -1d are after it. 366 days at most. Without it your default_reminders hold, or else one at the due date.
+             * @description Offsets before the due date, 20 at most: 30m, 24h, or 1d and 1w for the same time on an earlier day; -1h and -1d are after it. 366 days at most. Without it your default_reminders hold, or else one at the due date.
              * @example [
              *       "0s",
              *       "30m",
@@ -1118,11 +1305,15 @@ export interface components {
              *     ]
              */
             reminders?: (string | {
-                before: string;
+                before?: string;
                 fire_at?: unknown;
                 id?: unknown;
+                /** @description A snooze or a repetition is ignored. */
+                kind?: string;
                 state?: unknown;
             })[] | null;
+            /** @description Has each reminder repeated, once it was told, until it is acknowledged, its occurrence is completed, skipped or snoozed, the task is moved, or the same reminder is told of the next occurrence. */
+            repeat?: null | components["schemas"]["Repeat"];
             snoozed_until?: unknown;
             /**
              * @description The zone of the due date: an IANA name.
@@ -1419,6 +1610,41 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    acknowledgeNotification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The notification. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            /** @description The task recurs, and has no occurrence that is open. */
+            409: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     archiveNotification: {
         parameters: {
             query?: never;
@@ -1513,6 +1739,48 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    snoozeNotification: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The notification. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SnoozeInput"];
+            };
+        };
+        responses: {
+            /** @description The notification. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notification"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            /** @description There is nothing to snooze: the task is completed or has no due date, the occurrence was completed or skipped, or the notification is about no task that is there. Or a ceiling on what one user may have is met. */
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -2446,6 +2714,56 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    acknowledgeTask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description The occurrence of a recurring task that is meant; without it, the current one.
+                     * @example 2026-12-01T09:00
+                     */
+                    occurrence?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description The task as it is now. */
+            200: {
+                headers: {
+                    /** @description The task's version, for If-Match. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            /** @description A recurring task has no occurrence that is open. */
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     completeTask: {
         parameters: {
             query?: never;
@@ -2622,6 +2940,72 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    snoozeTask: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description How long from now: 10m, 1h30m, or 1d for the same time tomorrow where you are. 366 days at most.
+                     * @example 10m
+                     * @example 1d
+                     */
+                    for?: string;
+                    /**
+                     * @description The occurrence of a recurring task that is meant; without it, the current one.
+                     * @example 2026-12-01T09:00
+                     */
+                    occurrence?: string | null;
+                    /**
+                     * Format: date-time
+                     * @description An instant, with an offset.
+                     */
+                    until?: string;
+                    /**
+                     * @description A local time where you are, by time_zone of your preferences. One that clocks skip is as much later as they are changed; one that comes twice is the first that lies ahead.
+                     * @example 2026-12-01T09:00
+                     */
+                    until_local?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The task as it is now. */
+            200: {
+                headers: {
+                    /** @description The task's version, for If-Match. */
+                    ETag: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Task"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            /** @description There is nothing to snooze: the task is completed or has no due date, the occurrence was completed or skipped, or the notification is about no task that is there. Or a ceiling on what one user may have is met. */
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     createTasks: {
         parameters: {
             query?: never;
@@ -2783,6 +3167,86 @@ export interface operations {
             404: components["responses"]["ProblemPage"];
             409: components["responses"]["ProblemPage"];
             429: components["responses"]["ProblemPage"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["ProblemPage"];
+        };
+    };
+    showLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description From a link in a message. */
+                signed: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, in the language of the task's user. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            404: components["responses"]["ProblemPage"];
+            410: components["responses"]["ProblemPage"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["ProblemPage"];
+        };
+    };
+    followLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description From a link in a message. */
+                signed: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    /**
+                     * @description Which of the things that the link may do; left out, the only one.
+                     * @enum {string}
+                     */
+                    do?: "done" | "snooze" | "acknowledge";
+                    /**
+                     * @description How long to snooze; tomorrow is at 9:00 where the user is.
+                     * @default 10m
+                     * @enum {string}
+                     */
+                    for?: "10m" | "1h" | "tomorrow";
+                };
+            };
+        };
+        responses: {
+            /** @description Done; also if it was done before. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            400: components["responses"]["ProblemPage"];
+            404: components["responses"]["ProblemPage"];
+            /** @description Nothing was changed: the task was deleted or has changed, or the occurrence was skipped. The page says what is true now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            410: components["responses"]["ProblemPage"];
             431: components["responses"]["Problem"];
             503: components["responses"]["ProblemPage"];
         };
