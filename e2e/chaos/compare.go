@@ -79,7 +79,7 @@ func (run *run) findDoubtful(ctx context.Context, end time.Time) error {
 			for _, t := range tasks {
 				if t.Title == l.title(0) {
 					l.id = t.ID
-					l.ops = append(l.ops, op{create, t.Title, t.CreatedAt, end, t})
+					l.ops = append(l.ops, op{kind: create, title: t.Title, sent: t.CreatedAt, settled: end, task: t})
 				}
 			}
 		}

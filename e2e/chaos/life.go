@@ -35,7 +35,8 @@ type op struct {
 	kind          kind
 	title         string // the task's from then on
 	sent, settled time.Time
-	task          api.Task // as it was answered, or read after an answer was lost; empty once it is deleted
+	task          api.Task  // as it was answered, or read after an answer was lost; empty once it is deleted
+	until         time.Time // when a snooze ends
 }
 
 // live carries out a script, or an import of several. It returns when the last step
@@ -84,6 +85,9 @@ func (run *run) input(l *life) map[string]any {
 		in["due_local"], in["time_zone"] = wallclock.FromUTC(run.began.Add(l.steps[0].due)).String(), "UTC"
 		in["recurrence"] = map[string]any{"rule": l.rule()}
 	}
+	if l.repeats {
+		in["repeat"] = map[string]any{"every": every.String(), "times": 1}
+	}
 	if l.channels != nil {
 		in["channels"] = l.channels
 	}
@@ -116,7 +120,7 @@ func (run *run) created(l *life, sent time.Time, a answer) {
 		return
 	}
 	l.id = t.ID
-	l.ops = append(l.ops, op{create, l.title(0), sent, time.Now(), t})
+	l.ops = append(l.ops, op{kind: create, title: l.title(0), sent: sent, settled: time.Now(), task: t})
 }
 
 func (run *run) importAll(ctx context.Context, lives []*life) {
@@ -140,8 +144,29 @@ func (run *run) importAll(ctx context.Context, lives []*life) {
 	}
 	for i, l := range lives {
 		l.id = out.Tasks[i].ID
-		l.ops = append(l.ops, op{create, l.title(0), sent, time.Now(), out.Tasks[i]})
+		l.ops = append(l.ops, op{kind: create, title: l.title(0), sent: sent, settled: time.Now(), task: out.Tasks[i]})
 	}
+}
+
+// attend makes a request that changes nothing when it is made again, nor the task's version. A snooze that
+// has ended before it was answered is refused in the end; whether it took effect shows nowhere.
+func (run *run) attend(ctx context.Context, l *life, path string, s step, next op) bool {
+	in := map[string]any{}
+	if s.kind == snooze {
+		in["until"] = run.began.Add(s.due)
+	}
+	a, err := run.client.settled(ctx, l.user, http.MethodPost, path+"/"+string(s.kind), in)
+	if err == nil && s.kind == snooze && a.status == http.StatusBadRequest && time.Now().After(run.began.Add(s.due)) {
+		a, err = run.client.settled(ctx, l.user, http.MethodGet, path, nil)
+	}
+	next.settled, next.until = time.Now(), run.began.Add(s.due)
+	last := l.ops[len(l.ops)-1]
+	if err != nil || a.status != http.StatusOK || a.into(&next.task) != nil || next.task.Version != last.task.Version {
+		l.refused = append(l.refused, fmt.Sprintf("%s: %d %s, %v", s.kind, a.status, a.body, err))
+		return false
+	}
+	l.ops = append(l.ops, next)
+	return true
 }
 
 // change makes the step-th request of a life, and reports whether there may be more. A
@@ -169,6 +194,8 @@ func (run *run) change(ctx context.Context, l *life, step int, s step) bool {
 	case move:
 		next.title = l.title(step)
 		patch["title"], patch["due_date"] = next.title, run.began.Add(s.due)
+	case snooze, acknowledge:
+		return run.attend(ctx, l, path, s, next)
 	}
 	var in any
 	var header []string

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/task"
 )
 
 // told is a message that came, in the inbox, at a provider or in the audit log.
@@ -34,6 +37,7 @@ type shot struct {
 	fired   bool // an answer said so
 	never   bool // an answer said that it was cancelled
 	endedBy *op  // nil: nothing put it out of force
+	doubt   bool // nobody can say whether it was armed
 }
 
 // bounds says how often the shot may be told: both are 0 or 1. They differ where it
@@ -44,7 +48,7 @@ func (s shot) bounds(end time.Time) (least, most int) {
 		return 1, 1
 	case s.never, s.at.After(end), s.endedBy != nil && s.at.After(s.endedBy.settled):
 		return 0, 0
-	case s.endedBy != nil:
+	case s.endedBy != nil, s.doubt:
 		return 0, 1
 	}
 	return 1, 1
@@ -69,6 +73,7 @@ type arming struct {
 // armings says what a life's requests armed.
 func (l *life) armings() (all []arming) {
 	current := map[uuid.UUID]*shot{} // by the reminder's id
+	var repeated *shot
 	for i := range l.ops {
 		o := &l.ops[i]
 		states := map[uuid.UUID]string{}
@@ -104,6 +109,21 @@ func (l *life) armings() (all []arming) {
 		case retitle:
 			last := &all[len(all)-1]
 			last.titles = append(last.titles, o.title)
+		case snooze:
+			last := &all[len(all)-1]
+			shown := slices.ContainsFunc(o.task.Reminders, func(r api.Reminder) bool { return r.Kind == task.KindSnooze })
+			last.shots = append(last.shots, &shot{at: o.until, armed: o, doubt: !shown})
+		case acknowledge:
+			if repeated != nil {
+				repeated.endedBy = o
+			}
+		}
+		if o.kind == create && l.repeats {
+			last := &all[len(all)-1]
+			for _, s := range slices.Clone(last.shots) {
+				repeated = &shot{at: s.at.Add(every), armed: o}
+				last.shots = append(last.shots, repeated)
+			}
 		}
 	}
 	return all
@@ -248,7 +268,13 @@ func deliveryOf(l *life, armings []arming, title string) uuid.UUID {
 // is still unsent.
 func (l *life) endedAfter(s *shot) bool {
 	return slices.ContainsFunc(l.ops, func(o op) bool {
-		return o.settled.After(s.armed.settled) && (o.kind == move || o.kind == remove || o.kind == complete)
+		switch o.kind {
+		case move, remove, complete:
+			return o.settled.After(s.armed.settled)
+		case snooze, acknowledge: // which end what was told before
+			return o.settled.After(s.at)
+		}
+		return false
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/api"
+	"github.com/duebell/duebell/shared/task"
 )
 
 var zero = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -19,17 +20,24 @@ var zero = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 func second(n float64) time.Time { return zero.Add(time.Duration(n * float64(time.Second))) }
 
 // lifeOf makes a life of one reminder from lines "kind sent settled [due] state". A move
-// or a new title has the title's next number.
+// or a new title has the title's next number. A snooze ends at due. The line "repeats" says that it is repeated.
 func lifeOf(t *testing.T, lines ...string) *life {
 	t.Helper()
 	l := &life{script: script{n: 1, user: 1}, id: uuid.New()}
 	reminder, due, step := uuid.New(), 0.0, 0
 	for _, line := range lines {
+		if line == "repeats" {
+			l.repeats = true
+			continue
+		}
 		var o op
 		var sent, settled float64
 		var state string
+		until := 0.0
 		if strings.HasPrefix(line, "create") || strings.HasPrefix(line, "move") {
 			fmt.Sscan(line, &o.kind, &sent, &settled, &due, &state)
+		} else if strings.HasPrefix(line, "snooze") {
+			fmt.Sscan(line, &o.kind, &sent, &settled, &until, &state)
 		} else {
 			fmt.Sscan(line, &o.kind, &sent, &settled, &state)
 		}
@@ -41,6 +49,9 @@ func lifeOf(t *testing.T, lines ...string) *life {
 		if o.kind != remove {
 			at := second(due)
 			o.task.Reminders = []api.Reminder{{ID: reminder, FireAt: &at, State: state}}
+			if o.until = second(until); o.kind == snooze && until > settled {
+				o.task.Reminders = append(o.task.Reminders, api.Reminder{ID: uuid.New(), Kind: task.KindSnooze, FireAt: &o.until, State: "scheduled"})
+			}
 		}
 		l.ops = append(l.ops, o)
 	}
@@ -102,10 +113,27 @@ func TestOracle(t *testing.T) {
 		"deleted when it was due, silent": {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{}, nil, nil, 0},
 		"told after it was deleted":       {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 11.1", ""}, nil, []string{"cancelled"}, 0},
 		"mailed long after":               {[]string{"create 0 1 10 scheduled", "delete 9 11"}, came{"0 10.5", "a 15"}, nil, []string{"cancelled"}, 0},
-		"completed":                       {[]string{"create 0 1 10 scheduled", "complete 5 6 cancelled"}, came{}, nil, nil, 0},
-		"completed late, unfired":         {[]string{"create 0 1 10 scheduled", "complete 12 13 cancelled"}, came{"0 11", ""}, nil, []string{"duplicate"}, 0},
-		"completed late, fired":           {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{"0 11", ""}, nil, nil, 0},
-		"completed late, fired, lost":     {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{}, nil, []string{"lost"}, 0},
+		"snoozed":                         {[]string{"create 0 1 10 scheduled", "snooze 12 13 20 fired"}, came{"0 10.1 0 20.1", "a 10.2 b 20.2"}, nil, nil, 0},
+		"snoozed, and not told":           {[]string{"create 0 1 10 scheduled", "snooze 12 13 20 fired"}, came{"0 10.1", "a 10.2"}, nil, []string{"lost"}, 0},
+		"snoozed, and too early":          {[]string{"create 0 1 10 scheduled", "snooze 12 13 20 fired"}, came{"0 10.1 0 19", "a 10.2 b 20.2"}, nil, []string{"early"}, 0},
+		"snoozed, and told twice": {
+			[]string{"create 0 1 10 scheduled", "snooze 12 13 20 fired"}, came{"0 10.1 0 20.1 0 20.2", "a 10.2 b 20.2"}, nil, []string{"duplicate"}, 0,
+		},
+		"snoozed before it was mailed":        {[]string{"create 0 1 10 scheduled", "snooze 12 13 20 fired"}, came{"0 10.1 0 20.1", "b 20.2"}, nil, nil, 0},
+		"a snooze that was answered too late": {[]string{"create 0 1 10 scheduled", "snooze 12 21 20 fired"}, came{"0 10.1", "a 10.2"}, nil, nil, 0},
+		"the same, and it was told":           {[]string{"create 0 1 10 scheduled", "snooze 12 21 20 fired"}, came{"0 10.1 0 22", "a 10.2 b 22.1"}, nil, nil, 0},
+		"repeated":                            {[]string{"repeats", "create -20 -19 -10 scheduled"}, came{"0 -9.9 0 50.1", "a -9.8 b 50.2"}, nil, nil, 0},
+		"not repeated":                        {[]string{"repeats", "create -20 -19 -10 scheduled"}, came{"0 -9.9", "a -9.8"}, nil, []string{"lost", "lost"}, 0},
+		"acknowledged":                        {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge -8 -7 fired"}, came{"0 -9.9", "a -9.8"}, nil, nil, 0},
+		"acknowledged before it was mailed":   {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge -8 -7 fired"}, came{"0 -9.9", ""}, nil, nil, 0},
+		"acknowledged, and repeated":          {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge -8 -7 fired"}, came{"0 -9.9 0 50.1", "a -9.8"}, nil, []string{"duplicate"}, 0},
+		"acknowledged when it was repeated":   {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge 49 51 fired"}, came{"0 -9.9 0 50.1", "a -9.8 b 50.2"}, nil, nil, 0},
+		"the same, and not repeated":          {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge 49 51 fired"}, came{"0 -9.9", "a -9.8"}, nil, nil, 0},
+		"repeated after it was acknowledged":  {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge 49 51 fired"}, came{"0 -9.9 0 52", "a -9.8"}, nil, []string{"cancelled"}, 0},
+		"completed":                           {[]string{"create 0 1 10 scheduled", "complete 5 6 cancelled"}, came{}, nil, nil, 0},
+		"completed late, unfired":             {[]string{"create 0 1 10 scheduled", "complete 12 13 cancelled"}, came{"0 11", ""}, nil, []string{"duplicate"}, 0},
+		"completed late, fired":               {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{"0 11", ""}, nil, nil, 0},
+		"completed late, fired, lost":         {[]string{"create 0 1 10 scheduled", "complete 12 13 fired"}, came{}, nil, []string{"lost"}, 0},
 		"reopened": {
 			[]string{"create 0 1 10 scheduled", "complete 2 3 cancelled", "reopen 4 5 scheduled"},
 			came{"1 10.1", "a 10.2"},

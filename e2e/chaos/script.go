@@ -20,6 +20,9 @@ const (
 	reopen   kind = "reopen"
 	remove   kind = "delete"
 	look     kind = "look" // only reads the task
+
+	snooze      kind = "snooze"
+	acknowledge kind = "acknowledge"
 )
 
 // step is one request in a task's life. Its times count from the beginning of the
@@ -27,7 +30,7 @@ const (
 type step struct {
 	kind kind
 	at   time.Duration
-	due  time.Duration // of create and move
+	due  time.Duration // of create and move; of snooze, when it ends
 }
 
 // script is what a client does with one task.
@@ -41,6 +44,8 @@ type script struct {
 	unkeyed bool
 	// recurs is how often the task comes, some seconds apart; 0: it is due once.
 	recurs int
+	// repeats: what is told is repeated once, after a minute, unless it is acknowledged before.
+	repeats bool
 	// import groups tasks that are created in one request; 0: by itself.
 	batch int
 	steps []step
@@ -54,6 +59,8 @@ const (
 	users = 25
 	// apart is how long lies between two occurrences.
 	apart = 5 * time.Second
+	// every is how long after what was told it is repeated.
+	every = time.Minute
 	// far is a due date that does not come within the run.
 	far = 30 * 24 * time.Hour
 )
@@ -168,6 +175,15 @@ func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 			for i := range 1 + r.IntN(8) {
 				at += between(0, (span-at)/3)
 				add(move, at, far+time.Duration(i+1)*time.Hour)
+			}
+		case n >= 90 || slices.Contains(channelsOf(s.user), "sms"): // which has no room to say which it is
+		case n < 83:
+			s.before = s.before[:1]
+			add(snooze, late, late+between(3*time.Second, 20*time.Second))
+		default: // before it is due, after it, at about its repetition, or never
+			s.before, s.repeats = s.before[:1], true
+			if whens := []time.Duration{early, late, due + every + between(-300*time.Millisecond, 300*time.Millisecond)}; r.IntN(10) > 0 {
+				add(acknowledge, whens[r.IntN(len(whens))], 0)
 			}
 		}
 		have += len(s.before)

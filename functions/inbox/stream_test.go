@@ -175,6 +175,11 @@ func TestTabsAgree(t *testing.T) {
 	want(func(got map[string]notification) bool { return got["0"].ReadAt != nil && got["2"].ReadAt != nil }, "0", "2")
 	one.As("ada", "POST", path(2)+"/unread", nil)
 	want(func(got map[string]notification) bool { return got["2"].ReadAt == nil }, "2")
+	one.As("ada", "POST", path(0)+"/acknowledge", nil)
+	two.As("ada", "POST", path(0)+"/acknowledge", nil) // is none
+	want(func(got map[string]notification) bool { return got["0"].AcknowledgedAt != nil && got["0"].SnoozedUntil == nil }, "0")
+	two.As("ada", "POST", path(0)+"/snooze", `{"for":"1h"}`)
+	want(func(got map[string]notification) bool { return got["0"].SnoozedUntil != nil }, "0")
 
 	// What comes afterwards is no change, and goes on after the last notification.
 	tell(w, "ada", "3")

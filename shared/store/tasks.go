@@ -413,6 +413,7 @@ func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
 			when t.due_date is null       then 'the due date was taken away'
 			when r.removed_at is not null then 'the reminder was taken away'
 			when t.series = d.series and t.recurrence is not null then 'this occurrence was completed or skipped'
+			when r.kind = 'repeat' and t.repeat_every is null then 'the task is not repeated any more'
 			else 'the task was moved' end as reason
 		from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
 		where d.task_id = $1 and `+isOpenOrGivenUp+` and `+notWanted, taskID)
