@@ -96,6 +96,7 @@ export const de: Texts = {
     takeTheirs: "Neueste zeigen",
     keepMine: "Meine trotzdem speichern",
     reminders: "Erinnerungen",
+    kind: { snooze: "Später noch einmal", repeat: "Wiederholung" },
     state: { pending: "wartet auf den Zeitplan", scheduled: "geplant", fired: "erinnert", cancelled: "entfallen", missed: "verpasst: zu alt" },
     log: "Was gesendet wurde",
     logEmpty: "Noch nichts.",

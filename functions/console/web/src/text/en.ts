@@ -96,6 +96,7 @@ export const en = {
     takeTheirs: "Show the newest",
     keepMine: "Save mine all the same",
     reminders: "Reminders",
+    kind: { snooze: "Snoozed", repeat: "Repeated" },
     state: { pending: "waits to be scheduled", scheduled: "scheduled", fired: "told", cancelled: "cancelled", missed: "missed: it was too old" },
     log: "What was sent",
     logEmpty: "Nothing yet.",

@@ -127,7 +127,7 @@ function Reminders({ task }: { task: Task }) {
       <ul class="rows">
         {task.reminders.map((r) => (
           <li key={r.id}>
-            <span>{beforeText(r.before)}</span>
+            <span>{r.kind === "due" ? beforeText(r.before ?? "0s") : text.kind[r.kind]}</span>
             {r.fire_at && <Time at={r.fire_at} class="muted" />}
             <span class={`tag ${r.state}`}>{text.state[r.state]}</span>
           </li>
