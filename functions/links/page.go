@@ -101,7 +101,7 @@ func (p page) render() []byte {
 // direction, than the rest.
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="{{.Words.Lang}}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
-<title>Duebell</title><style>` + web.PageStyle + `</style></head><body>
+<title>Duebell</title><style>` + web.PageStyle + `</style></head><body><main>
 {{with .Heading}}<h1>{{.}}</h1>
 {{with $.Title}}<p dir="auto">{{.}}</p>
 {{end}}{{else}}<h1 dir="auto">{{.Title}}</h1>
@@ -111,5 +111,5 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 {{end}}{{if .May.Snooze}}<form method="post"><p>{{.Words.SnoozeText}}</p>
 <input type="hidden" name="do" value="snooze"><button name="for" value="10m">{{.Words.In10Minutes}}</button><button name="for" value="1h">{{.Words.In1Hour}}</button><button name="for" value="tomorrow">{{.Words.Tomorrow}}</button></form>
 {{end}}{{if .May.Acknowledge}}<form method="post"><button name="do" value="acknowledge">{{.Words.AcknowledgeButton}}</button></form>
-{{end}}</body></html>
+{{end}}</main></body></html>
 `))
