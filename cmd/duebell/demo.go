@@ -57,6 +57,9 @@ func (t tour) run(ctx context.Context) error {
 	if err := t.arrivesEverywhere(ctx, everywhere); err != nil {
 		return err
 	}
+	if err := t.done(ctx, everywhere); err != nil {
+		return err
+	}
 	if err := t.arrivesInSpiteOf(ctx, sandbox.SendGrid, moved); err != nil {
 		return err
 	}
@@ -153,6 +156,44 @@ func (t tour) arrivesEverywhere(ctx context.Context, reminded api.Task) error {
 		}
 		t.out.line("received", "%-42s %4d ms after its time", way.text, at.Sub(*reminded.DueDate).Milliseconds())
 	}
+	return nil
+}
+
+var doneLink = regexp.MustCompile(`(?m)^Done: (\S+)$`)
+
+// done follows the link Done in the e-mail that a task's reminder was, as its reader would, who has not
+// signed in.
+func (t tour) done(ctx context.Context, reminded api.Task) error {
+	var messages []sandbox.Message
+	if err := t.call(ctx, http.MethodGet, "/dev/messages", nil, &messages); err != nil {
+		return err
+	}
+	i := slices.IndexFunc(messages, func(m sandbox.Message) bool {
+		return m.Provider == sandbox.SendGrid && strings.Contains(m.Subject, reminded.Title) && m.ReceivedAt.After(reminded.CreatedAt)
+	})
+	if i < 0 {
+		return fmt.Errorf("there is no e-mail about %q", reminded.Title)
+	}
+	link := doneLink.FindStringSubmatch(messages[i].Body)
+	if link == nil {
+		return fmt.Errorf("the e-mail about %q has no link Done: %s", reminded.Title, messages[i].Body)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, link[1], http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if err := t.call(ctx, http.MethodGet, "/api/tasks/"+reminded.ID.String(), nil, &reminded); err != nil {
+		return err
+	}
+	if !reminded.Completed {
+		return fmt.Errorf("%q is not done by the link in its e-mail, which answers %s", reminded.Title, resp.Status)
+	}
+	t.out.line("done", "%q, by the link in its e-mail", reminded.Title)
 	return nil
 }
 

@@ -177,7 +177,9 @@ func TestTabsAgree(t *testing.T) {
 	want(func(got map[string]notification) bool { return got["2"].ReadAt == nil }, "2")
 	one.As("ada", "POST", path(0)+"/acknowledge", nil)
 	two.As("ada", "POST", path(0)+"/acknowledge", nil) // is none
-	want(func(got map[string]notification) bool { return got["0"].AcknowledgedAt != nil && got["0"].SnoozedUntil == nil }, "0")
+	want(func(got map[string]notification) bool {
+		return got["0"].AcknowledgedAt != nil && got["0"].SnoozedUntil == nil
+	}, "0")
 	two.As("ada", "POST", path(0)+"/snooze", `{"for":"1h"}`)
 	want(func(got map[string]notification) bool { return got["0"].SnoozedUntil != nil }, "0")
 

@@ -28,7 +28,7 @@ const full = `{"time_zone":"America/Argentina/Buenos_Aires","all_day_at":"07:30"
 	`"emails":[{"address":"ada@example.org","state":"unverified"},{"address":"lovelace@example.org","state":"unverified"}],` +
 	`"phones":[{"address":"+15551234567","state":"unverified"}],` +
 	`"devices":[{"provider":"fcm","token":"c1:APA91b-x_y"},{"provider":"onesignal","token":"0198b5f0-0000-7000-8000-000000000000"}],` +
-	`"webhook":{"url":"https://example.com/hook?a=b"}}` + "\n"
+	`"webhook":{"url":"https://example.com/hook?a=b","links":true}}` + "\n"
 
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -107,9 +107,9 @@ func TestPutsAtTheSameTime(t *testing.T) {
 func TestSecretsAreNeverShown(t *testing.T) {
 	_, s := serve(t)
 	with := func(webhook string) string {
-		return strings.Replace(full, `{"url":"https://example.com/hook?a=b"}`, webhook, 1)
+		return strings.Replace(full, `{"url":"https://example.com/hook?a=b","links":true}`, webhook, 1)
 	}
-	given := with(`{"url":"https://example.com/hook?a=b","secret":"` + secret + `"}`)
+	given := with(`{"url":"https://example.com/hook?a=b","links":true,"secret":"` + secret + `"}`)
 	for _, a := range []functiontest.Answer{
 		s.As("ada", "PUT", path, given), s.As("ada", "GET", path, nil), s.As("ada", "PUT", path, full), s.As("ada", "GET", path, nil),
 		s.As("ada", "PUT", path, with(`{"url":"https://example.com/hook","secret":"`+secret+`!"}`)),
@@ -229,6 +229,7 @@ func TestBadInput(t *testing.T) {
 		{`{"devices":` + list(21, `{"provider":"fcm","token":"%d"}`) + `}`, 400, "more than the 20"},
 		{`{"webhook":"https://example.com"}`, 400, "/webhook must be an object"},
 		{`{"webhook":{}}`, 400, "url must be"},
+		{`{"webhook":{"url":"https://example.com/","links":"yes"}}`, 400, "/webhook/links must be"},
 		{`{"webhook":{"url":""}}`, 400, "url must be"},
 		{`{"webhook":{"url":"example.com/hook"}}`, 400, "url must be"},
 		{`{"webhook":{"url":"ftp://example.com/"}}`, 400, "url must be"},

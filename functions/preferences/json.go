@@ -35,6 +35,7 @@ type input struct {
 	Webhook          *struct {
 		URL    string               `json:"url"`
 		Secret web.Optional[string] `json:"secret"`
+		Links  bool                 `json:"links"`
 	} `json:"webhook"`
 }
 
@@ -144,7 +145,7 @@ func (in input) preferences(rules preferences.Rules) (preferences.Preferences, e
 		if secret.Present && !secret.Null && secret.Value == "" {
 			return p, fault.Invalid("webhook: secret is empty; leave it out to keep the one on record, or send null for none")
 		}
-		p.Webhook = &preferences.Webhook{URL: in.Webhook.URL, Secret: config.Secret(secret.Value), KeepSecret: !secret.Present}
+		p.Webhook = &preferences.Webhook{URL: in.Webhook.URL, Secret: config.Secret(secret.Value), KeepSecret: !secret.Present, Links: in.Webhook.Links}
 	}
 	return p, p.Validate(rules)
 }
@@ -189,7 +190,8 @@ type bundle struct {
 
 // webhook has no secret: it is never shown.
 type webhook struct {
-	URL string `json:"url"`
+	URL   string `json:"url"`
+	Links bool   `json:"links"`
 }
 
 // show is a user's preferences coming out. signIn is the address of the user's sign-in;
@@ -223,7 +225,7 @@ func show(p preferences.Preferences, signIn *string, suppressed func(string) *ti
 		out.DefaultReminders = &texts
 	}
 	if p.Webhook != nil {
-		out.Webhook = &webhook{URL: p.Webhook.URL}
+		out.Webhook = &webhook{URL: p.Webhook.URL, Links: p.Webhook.Links}
 	}
 	return out
 }

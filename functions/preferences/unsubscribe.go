@@ -3,11 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"html/template"
 	"net/http"
-	"strings"
 
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/store"
@@ -25,18 +22,11 @@ func (h handler) confirm(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, page{Address: address})
 }
 
-// forPeople has a page say what is wrong, as people come here by a link and a button. A
-// caller who asks for JSON gets it.
+// forPeople has a page say what is wrong.
 func forPeople(h web.Handler) web.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		err := h(w, r)
-		if err == nil || strings.Contains(r.Header.Get("Accept"), "json") {
-			return err
-		}
-		setPageHeaders(w.Header())
-		web.WriteProblemPage(w, r, err, func(detail string) []byte { return render(pageTemplate, page{Problem: detail}) })
-		return nil
-	}
+	return web.ForPeople(h, func(_ *http.Request, _ error, detail string) []byte {
+		return render(pageTemplate, page{Problem: detail})
+	})
 }
 
 // unsubscribe has the address that the token names get nothing more, from anybody. Mail
@@ -88,12 +78,10 @@ type page struct {
 	Problem string
 }
 
-const style = `body{font-family:sans-serif;max-width:30em;margin:4em auto;padding:0 1em}button{font:inherit;padding:.5em 1em}`
-
 // The forms post to the page's own URL, token included.
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
-<title>Duebell: e-mail reminders</title><style>` + style + `</style></head><body>
+<title>Duebell: e-mail reminders</title><style>` + web.PageStyle + `</style></head><body>
 {{if .Problem}}<h1>That did not work</h1>
 <p>Duebell says: {{.Problem}}</p>
 {{else if .Again}}<h1>Done</h1>
@@ -110,25 +98,10 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <form method="post"><input type="hidden" name="` + againField + `" value="` + againValue + `"><button>Send me reminders again</button></form>
 {{end}}`))
 
-// policy allows the page its own style and its own form, and nothing else.
-var policy = func() string {
-	hash := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-}()
-
 func writePage(w http.ResponseWriter, p page) error {
-	setPageHeaders(w.Header())
+	web.SetPageHeaders(w.Header())
 	_, _ = w.Write(render(pageTemplate, p)) // a caller who has hung up is no error
 	return nil
-}
-
-func setPageHeaders(h http.Header) {
-	for name, value := range map[string]string{
-		"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy, "Cache-Control": "no-store",
-		"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", // the URL holds the token
-	} {
-		h.Set(name, value)
-	}
 }
 
 func render(t *template.Template, p any) []byte {

@@ -295,7 +295,7 @@ type ownerPage struct {
 }
 
 func writeOwnerPage(w http.ResponseWriter, p ownerPage) error {
-	setPageHeaders(w.Header())
+	web.SetPageHeaders(w.Header())
 	_, _ = w.Write(render(ownerTemplate, p)) // a caller who has hung up is no error
 	return nil
 }
@@ -303,7 +303,7 @@ func writeOwnerPage(w http.ResponseWriter, p ownerPage) error {
 // The forms post to the page's own URL, token included.
 var ownerTemplate = template.Must(template.New("owner").Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
-<title>Duebell: is this your address?</title><style>` + style + `</style></head><body>
+<title>Duebell: is this your address?</title><style>` + web.PageStyle + `</style></head><body>
 {{define "again"}}<form method="post"><input type="hidden" name="again" value="1"><button>Send another message</button></form>{{end}}
 {{if .Ask}}<h1>Is this your address?</h1>
 <p>Somebody wants reminders by Duebell to be sent to {{.Address}}. Confirm only if that is you.</p>

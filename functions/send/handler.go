@@ -60,6 +60,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	links := verify.Links{PublicURL: cfg.Providers.Email.Unsubscribe.PublicURL, Keys: cfg.Verify}
+	cfg.Rules.Links.PublicURL = links.PublicURL
 	h := handler{sender: deliver.NewSender(s, channels, cfg.Rules, links), held: &atomic.Bool{}}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /": h.send}),

@@ -102,7 +102,7 @@ func TestEachRouteReachesItsFunction(t *testing.T) {
 	base := serve(t, backends)
 	for _, route := range gateway.Routes {
 		method, path, _ := strings.Cut(route.Pattern, " ")
-		path = strings.NewReplacer("{task_id}", "0197", "{id}", "0198", "{name}", "reminder-1", "{$}", "", "{path...}", "assets/a.js").Replace(path) + "?a=b%20c"
+		path = strings.NewReplacer("{task_id}", "0197", "{id}", "0198", "{name}", "reminder-1", "{$}", "", "{path...}", "assets/a.js", "{signed}", "AbC-_9").Replace(path) + "?a=b%20c"
 		response, got := do(t, method, base+path, "body")
 		if want := route.Function + ": " + method + " " + path + " [Bearer token] [ada adä] body"; response.StatusCode != http.StatusOK || got != want {
 			t.Errorf("%s answers %d %q, want %q", route.Pattern, response.StatusCode, got, want)

@@ -54,6 +54,9 @@ var Routes = []Route{
 	{"POST /api/suppressions", "preferences"},
 	{"POST /api/suppressions/{id}/lift", "preferences"},
 
+	{"GET /m/{signed}", "links"},
+	{"POST /m/{signed}", "links"},
+
 	{"POST /api/reports/sendgrid", "reports"},
 	{"POST /api/reports/ses", "reports"},
 	{"POST /api/reports/twilio", "reports"},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -32,9 +33,19 @@ type oneSignalNotification struct {
 	Data                   map[string]any    `json:"data"`
 	URL                    string            `json:"url"`
 	CollapseID             string            `json:"collapse_id"`
+	Buttons                []oneSignalButton `json:"buttons"`
+	WebButtons             []oneSignalButton `json:"web_buttons"`
 	Priority               int               `json:"priority"`
 	TTL                    int               `json:"ttl"`
 	IdempotencyKey         string            `json:"idempotency_key"`
+}
+
+// oneSignalButton is one of a phone's, without url, or of a browser's.
+type oneSignalButton struct {
+	ID   string `json:"id"`
+	Text string `json:"text"`
+	Icon string `json:"icon"`
+	URL  string `json:"url"`
 }
 
 func oneSignalComplain(w http.ResponseWriter, status int, message string) {
@@ -132,6 +143,11 @@ func oneSignalProblem(n *oneSignalNotification) string {
 		return "collapse_id may have at most 64 characters"
 	case n.TTL < 0 || n.TTL > 2_419_200:
 		return "ttl must be at most 2419200"
+	}
+	for _, b := range slices.Concat(n.Buttons, n.WebButtons) {
+		if b.ID == "" || b.Text == "" {
+			return "each button must have an id and a text"
+		}
 	}
 	if _, err := uuid.Parse(n.IdempotencyKey); n.IdempotencyKey != "" && err != nil {
 		return "idempotency_key must be a valid UUID"

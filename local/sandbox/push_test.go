@@ -126,6 +126,7 @@ func TestOneSignal(t *testing.T) {
 		"no English":      {`{"en":"text"}`, `{"de":"Text"}`, "English"},
 		"much data":       {`"t"`, `"` + strings.Repeat("t", 2048) + `"`, "2048"},
 		"key":             {id, "one", "idempotency_key"},
+		"button":          {`"headings"`, `"buttons":[{"id":"done"}],"headings"`, "button"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, body := send(key, replace(t, good, test.old, test.new))

@@ -34,6 +34,7 @@ var (
 	callback = []string{"APP_API_TOKEN"}
 	waking   = []string{"SEND_URL"}
 	asking   = []string{"VERIFY_KEY"}
+	linking  = []string{"LINK_KEY"}
 	webhooks = []string{"WEBHOOK_ALLOWED_HOSTS"}
 	email    = []string{
 		"EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
@@ -55,7 +56,8 @@ var Functions = []Function{
 	{Name: "inbox", Variables: slices.Concat(users, database, jobs)},
 	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, waking, asking, []string{"UNSUBSCRIBE_KEY", "SUPPRESSION_KEY"})},
 	{Name: trigger, Variables: slices.Concat(callback, database, jobs, waking, sending)},
-	{Name: sendFunction, Variables: slices.Concat(database, jobs, asking, sending)},
+	{Name: sendFunction, Variables: slices.Concat(database, jobs, asking, linking, sending)},
+	{Name: "links", Variables: slices.Concat(database, jobs, linking)},
 	{Name: "reports", Variables: slices.Concat(database, []string{"SUPPRESSION_KEY", "PUBLIC_URL", "SENDGRID_EVENTS_KEY", "SES_EVENTS_TOPICS", "SES_EVENTS_URL", "TWILIO_AUTH_TOKEN"})},
 	{Name: "console", Variables: slices.Concat(users, []string{"CONSOLE_SCOPES"})},
 	{Name: "dead-letters", Variables: slices.Concat(users, database)},

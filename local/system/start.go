@@ -47,6 +47,7 @@ func (s *System) start(ctx context.Context) (err error) {
 	for name, secret := range map[string]*string{
 		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI,
 		"unsubscribe-key": &s.secrets.unsubscribe, "suppression-key": &s.secrets.suppression, "verify-key": &s.secrets.verify,
+		"link-key": &s.secrets.link,
 	} {
 		kept, err := file.Keep(s.path("secrets", name), func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil })
 		if err != nil {
@@ -228,6 +229,7 @@ func (s *System) variables() map[string]string {
 		"UNSUBSCRIBE_KEY":       s.secrets.unsubscribe,
 		"SUPPRESSION_KEY":       s.secrets.suppression,
 		"VERIFY_KEY":            s.secrets.verify,
+		"LINK_KEY":              s.secrets.link,
 		"WEBHOOK_ALLOWED_HOSTS": strings.Join(webhooks, ","),
 		"SEND_URL":              "http://" + process.Address(s.ports.Functions[sendFunction]),
 	}

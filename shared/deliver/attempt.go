@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/link"
 	"github.com/duebell/duebell/shared/metrics"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
@@ -212,7 +213,7 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	l, several := unpack(l)
 	err := provider.Send(ctx, notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
-		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
+		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets, Links: s.linksOf(l),
 		Verification: verification, Bundle: several,
 	})
 	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {
@@ -232,12 +233,26 @@ func unpack(l *store.Leased) (_ *store.Leased, several []notify.Bundled) {
 		one, m := *l, of[0]
 		one.ReminderID, one.Revision, one.TaskID = m.ReminderID, m.Revision, m.TaskID
 		one.Title, one.Notes, one.DueDate, one.Occurrence = m.Title, m.Notes, m.DueDate, m.Occurrence
+		one.Series, one.Local = m.Series, m.Local
 		return &one, nil
 	}
 	for _, m := range of {
 		several = append(several, notify.Bundled{TaskID: m.TaskID, Title: m.Title, DueDate: m.DueDate})
 	}
 	return l, several
+}
+
+// linksOf makes the links of a delivery's message. Events have none, as their subscribers are not the
+// user. Webhooks have some if their user wants that.
+func (s *Sender) linksOf(l *store.Leased) notify.Links {
+	if l.ReminderID == uuid.Nil || l.Channel == task.Event || l.Channel == task.Webhook && !l.WebhookLinks {
+		return notify.Links{}
+	}
+	now := time.Now()
+	url := func(p link.Purpose) string {
+		return s.rules.Links.URL(link.Link{Purpose: p, ReminderID: l.ReminderID, Revision: l.Revision, Series: l.Series, Occurrence: l.Local}, l.UserID, l.TaskID, now)
+	}
+	return notify.Links{Done: url(link.Done), Snooze: url(link.Snooze), Acknowledge: url(link.Acknowledge), Any: url(link.Any)}
 }
 
 // errMayBeThere ends a verification that its provider may have taken. A reminder would be sent

@@ -100,7 +100,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		level = slog.LevelInfo
 	}
 	slog.LogAttrs(ctx, level, "request",
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), // the query may hold a ticket
+		slog.String("method", r.Method), slog.String("path", web.LoggedPath(r)), // the query may hold a ticket
 		slog.Int("status", response.Status()), slog.Float64("ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", id))
 }

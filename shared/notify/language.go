@@ -20,6 +20,8 @@ type words struct {
 	Unsubscribe string     `json:"unsubscribe"`
 
 	Bundle       bundleWords       `json:"bundle"`
+	Links        linkWords         `json:"links"`
+	Page         PageWords         `json:"page"`
 	Verification verificationWords `json:"verification"`
 }
 
@@ -67,7 +69,12 @@ func (m Message) tag() language.Tag {
 	if err != nil {
 		return english
 	}
-	_, i, confidence := matcher.Match(wanted)
+	return nearest(wanted)
+}
+
+// nearest returns the language that there is for the best of those that are wanted.
+func nearest(wanted ...language.Tag) language.Tag {
+	_, i, confidence := matcher.Match(wanted...)
 	if confidence < language.High { // related, but another language
 		return english
 	}

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"io/fs"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -33,6 +34,16 @@ func TestLanguages(t *testing.T) {
 	}
 }
 
+func TestPageWordsIn(t *testing.T) {
+	for languages, want := range map[string]string{
+		"": "en", "en": "en", "de": "de", "de-AT": "de", "de-DE,de;q=0.9,en;q=0.8": "de", "fr, de;q=0.5": "de", "en;q=0.5, de": "de", "fr": "en", ";;;": "en", "*": "en", "zz": "en",
+	} {
+		if w := PageWordsIn(languages); w.Lang != want || w.Done != map[string]string{"en": "Done", "de": "Erledigt"}[want] {
+			t.Errorf("%q: %q in %s", languages, w.Done, w.Lang)
+		}
+	}
+}
+
 // Whoever adds a language has to say everything in it.
 func TestCatalogueIsComplete(t *testing.T) {
 	found, err := fs.Glob(files, "languages/*.json")
@@ -44,7 +55,7 @@ func TestCatalogueIsComplete(t *testing.T) {
 		for text, want := range map[string][]string{
 			w.Due: {"{day}", "{month}", "{time}", "{weekday}", "{year}"}, w.Subject: {"{title}"}, w.Unsubscribe: nil,
 			w.Verification.Subject: nil, w.Verification.Intro: nil, w.Verification.Link: nil, w.Verification.Code: {"{code}"}, w.Verification.Ignore: nil,
-			w.Verification.NotMe: nil, w.Verification.SMS: {"{code}", "{not_me}"}, w.Verification.Title: nil, w.Verification.Body: {"{date}"},
+			w.Page.SnoozedText: {"{day}", "{month}", "{time}", "{weekday}", "{year}"}, w.Verification.NotMe: nil, w.Verification.SMS: {"{code}", "{not_me}"}, w.Verification.Title: nil, w.Verification.Body: {"{date}"},
 		} {
 			if got := placeholder.FindAllString(text, -1); text == "" || !slices.Equal(slices.Sorted(slices.Values(got)), want) {
 				t.Errorf("%s: %q has %v, want %v", tag, text, got, want)
@@ -57,9 +68,15 @@ func TestCatalogueIsComplete(t *testing.T) {
 				}
 			}
 		}
-		for _, word := range append(w.Months[:], w.Weekdays[:]...) {
+		page := reflect.ValueOf(w.Page)
+		for i := range page.NumField() {
+			if field := page.Type().Field(i); field.Name != "Lang" && page.Field(i).String() == "" {
+				t.Errorf("%s: nothing for %s", tag, field.Tag.Get("json"))
+			}
+		}
+		for _, word := range append(append(w.Months[:], w.Weekdays[:]...), w.Links.Done, w.Links.Snooze) {
 			if word == "" || strings.TrimSpace(word) != word {
-				t.Errorf("%s: %q among the months and weekdays", tag, word)
+				t.Errorf("%s: %q among the months, weekdays and links", tag, word)
 			}
 		}
 	}

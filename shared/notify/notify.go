@@ -38,6 +38,8 @@ type Message struct {
 	Language string
 	// Secrets sign a webhook's post, the newest first. None: it is not signed.
 	Secrets []config.Secret
+	// Links are how its reader acts on the task; the zero value: there are none.
+	Links Links
 	// Verification, if set, is all that the message says: it is about no task.
 	Verification *Verification
 	// Bundle, if set, is all that the message says: several reminders. It is about no single task.

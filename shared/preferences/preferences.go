@@ -68,6 +68,8 @@ type Webhook struct {
 	// KeepSecret is for saving: the secret that is on record for the same URL
 	// stays.
 	KeepSecret bool
+	// Links says that the posts carry links by which their receiver acts on the task.
+	Links bool
 	// Gone says that the address answered that it is no longer there (410). Then tasks
 	// can't ask for it either, until the user switches it on again.
 	Gone bool

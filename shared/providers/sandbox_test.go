@@ -14,6 +14,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/notifytest"
 	"github.com/duebell/duebell/shared/providers"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -64,7 +65,7 @@ func TestEveryProvider(t *testing.T) {
 				due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
 				m := notify.Message{
 					ID: uuid.Must(uuid.NewV7()), TaskID: uuid.Must(uuid.NewV7()), UserID: "ada", To: recipients[p.Name],
-					Title: "Pay the rent für 1 € 😀 {{ x }}", Notes: "Bank transfer", DueDate: &due,
+					Title: "Pay the rent für 1 € 😀 {{ x }}", Notes: "Bank transfer", DueDate: &due, Links: notifytest.Links,
 				}
 				if channel == task.Webhook {
 					m.To = base + m.To

@@ -403,7 +403,7 @@ func (p *Planner) Close(ctx context.Context, owner store.User, id uuid.UUID, to 
 		case settled == task.Completed || settled == task.Skipped:
 			return fault.Conflict("the occurrence was %s before", settled)
 		}
-		if after, err = task.Close(current, local, habits.Clock, now); err != nil {
+		if after, err = task.Close(current, local, settled == task.Told, habits.Clock, now); err != nil {
 			return err
 		}
 		changed = true

@@ -17,6 +17,7 @@ import (
 	"github.com/duebell/duebell/shared/quota"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
 )
 
 // DeliveryState is what has become of a delivery.
@@ -137,8 +138,11 @@ type Leased struct {
 	DueDate       *time.Time
 	// Occurrence is the one of a recurring task that it tells of, as people read it; "" for others.
 	Occurrence string
-	TimeZone   string // the user's, by its IANA name
-	Language   string // the user's
+	// Series and Local are the same as it is stored; 0 and nil for others.
+	Series   int64
+	Local    *wallclock.Time
+	TimeZone string // the user's, by its IANA name
+	Language string // the user's
 	// Withdrawn says that the target is in its user's preferences no more, nor, where
 	// these name no address, that of the user's sign-in.
 	Withdrawn bool
@@ -163,6 +167,8 @@ type Leased struct {
 	// Bundle is what a bundle's delivery carries; nil for others.
 	Bundle  *Bundle
 	Secrets []config.Secret // a webhook's, the newest first
+	// WebhookLinks says that the user wants links in what is posted to the webhook.
+	WebhookLinks bool
 }
 
 // QuietHours are those of a delivery's user.
@@ -286,7 +292,8 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				end, true),
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
 				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour',
-				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp(), d.bundle_id is not null`,
+				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp(), d.bundle_id is not null,
+				coalesce(d.series, 0), d.occurrence, coalesce(p.webhook_links, false)`,
 			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part, judgedIDs, versions).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
@@ -356,7 +363,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
 		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Reason, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil,
-		&windows, &q.Version, &q.At, &isBundle)
+		&windows, &q.Version, &q.At, &isBundle, &l.Series, occurrenceField{&l.Local}, &l.WebhookLinks)
 	if windows != nil {
 		// What was checked when it was stored can be read. If it can't all the same, it holds nothing.
 		q.Hours, _ = parseQuietHours(windows)

@@ -16,20 +16,20 @@ import (
 
 // preferencesColumns are all but the webhook's secrets: only what signs with them
 // reads them.
-const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.version, p.quiet_hours::text, p.bundle`
+const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.webhook_links, p.version, p.quiet_hours::text, p.bundle`
 
 // scanPreferences reads the columns and what comes after them. Without a row of
 // preferences all columns are null, and ok is false.
 func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bool, err error) {
 	var zone, language, webhook *string
-	var gone, unsubscribed *bool
+	var gone, links, unsubscribed *bool
 	var version, clock *int64
 	var allDayAt *time.Duration
 	var reminders []string
 	var quietHours []byte
 	err = row.Scan(append([]any{
 		&zone, &language, &p.Channels, &p.Emails, &p.Phones, &p.Devices, &webhook, &gone, &unsubscribed, &p.Verified, &p.Grace,
-		&allDayAt, &reminders, &clock, &version, &quietHours, &p.Bundle,
+		&allDayAt, &reminders, &clock, &links, &version, &quietHours, &p.Bundle,
 	}, more...)...)
 	if err != nil || version == nil {
 		return preferences.Preferences{}, false, err
@@ -43,7 +43,7 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 		return preferences.Preferences{}, false, err
 	}
 	if webhook != nil {
-		p.Webhook = &preferences.Webhook{URL: *webhook, KeepSecret: true, Gone: *gone}
+		p.Webhook = &preferences.Webhook{URL: *webhook, KeepSecret: true, Gone: *gone, Links: *links}
 	}
 	return p, true, nil
 }
@@ -162,18 +162,18 @@ const oldSecretLasts = 24 * time.Hour
 // hold becomes due, to be judged by the new ones.
 func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.Preferences) error {
 	var url, secret *string
-	keep, gone := false, false
+	keep, gone, links := false, false, false
 	if p.Webhook != nil {
-		url, keep, gone = &p.Webhook.URL, p.Webhook.KeepSecret, p.Webhook.Gone
+		url, keep, gone, links = &p.Webhook.URL, p.Webhook.KeepSecret, p.Webhook.Gone, p.Webhook.Links
 		if given := p.Webhook.Secret.Reveal(); given != "" {
 			secret = &given
 		}
 	}
 	_, err := tx.tx.Exec(ctx, `
 		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, verified, grace, version,
-			all_day_at, default_reminders, quiet_hours, bundle, clock_version, clock_changed_at)
+			all_day_at, default_reminders, quiet_hours, bundle, webhook_links, clock_version, clock_changed_at)
 		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @verified, @grace, @version,
-			@all_day_at, @reminders, @quiet_hours::text::jsonb, @bundle, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
+			@all_day_at, @reminders, @quiet_hours::text::jsonb, @bundle, @links, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
 		on conflict (user_id) do update set
 			(webhook_secret, webhook_old_secret, webhook_old_secret_until) = (
 				select
@@ -185,7 +185,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 					from (select preferences.webhook_url = excluded.webhook_url as same) asked) judged),
 			time_zone = excluded.time_zone, language = excluded.language, channels = excluded.channels,
 			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
-			webhook_gone = excluded.webhook_gone, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now(),
+			webhook_gone = excluded.webhook_gone, webhook_links = excluded.webhook_links, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now(),
 			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders, quiet_hours = excluded.quiet_hours, bundle = excluded.bundle,
 			clock_version = preferences.clock_version + ((preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at))::int,
 			clock_changed_at = case when (preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at)
@@ -194,7 +194,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 		pgx.NamedArgs{
 			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
 			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
-			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "unsubscribed": p.Unsubscribed, "version": p.Version,
+			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "links": links, "unsubscribed": p.Unsubscribed, "version": p.Version,
 			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders), "quiet_hours": pgQuietHours(p.QuietHours), "bundle": pgBundle(p.Bundle),
 			"verified": notNil(p.ListedOnly(p.Verified)), "grace": notNil(p.ListedOnly(p.Grace)),
 		})

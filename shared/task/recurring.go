@@ -339,8 +339,8 @@ func FireRecurring(t Task, r Reminder, c Clock, now time.Time) (f Firing, err er
 // Close completes or skips an occurrence of a recurring task, and arms the reminders that waited for it
 // for what lies ahead. The last one of a series completes the task. The error is a fault with code
 // invalid that names the current occurrence, if it is not one that can be closed: those are the
-// current one and what is before it.
-func Close(t Task, local wallclock.Time, c Clock, now time.Time) (Task, error) {
+// current one and what is before it, and the next one once a reminder ahead of it has been told.
+func Close(t Task, local wallclock.Time, told bool, c Clock, now time.Time) (Task, error) {
 	current, _ := t.Current(c, now)
 	if current == nil {
 		return t, fault.Invalid("the task has no occurrence that is open")
@@ -356,7 +356,14 @@ func Close(t Task, local wallclock.Time, c Clock, now time.Time) (Task, error) {
 		if t.FromCompletion() {
 			return t, wrong
 		}
-		if done, ok = s.At(local); !ok || done.Compare(*current) > 0 {
+		if done, ok = s.At(local); !ok {
+			return t, wrong
+		}
+		last := *current
+		if next, ahead := s.Next(now); ahead && told {
+			last = next
+		}
+		if done.Compare(last) > 0 {
 			return t, wrong
 		}
 	}

@@ -103,12 +103,6 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	})
 }
 
-// WriteProblemPage is WriteProblem with a page for people as the body. page is given the
-// sentence that the problem would have as its detail.
-func WriteProblemPage(w http.ResponseWriter, r *http.Request, err error, page func(detail string) []byte) {
-	writeProblem(w, r, err, "text/html; charset=utf-8", func(p problem) []byte { return page(p.Detail) })
-}
-
 func writeProblem(w http.ResponseWriter, r *http.Request, err error, contentType string, encode func(problem) []byte) {
 	response := Track(w)
 	status := Status(err)
@@ -127,7 +121,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error, contentType
 		level = slog.LevelError
 	}
 	slog.LogAttrs(r.Context(), level, "request failed",
-		slog.String("method", method(r)), slog.String("path", r.URL.Path), slog.Int("status", status),
+		slog.String("method", method(r)), slog.String("path", LoggedPath(r)), slog.Int("status", status),
 		slog.String("request_id", id), slog.Any("error", err))
 
 	if response.Status() != 0 {

@@ -342,6 +342,8 @@ var publicCalls = []publicCall{
 	{"POST", "/api/verify", 400},
 	{"POST", "/api/not-me", 400},
 	{"GET", "/api/suppressions", 401},
+	{"GET", "/m/none", 404},
+	{"POST", "/m/none", 404},
 	{"POST", "/api/reports/sendgrid", 403},
 	{"GET", "/api/dlq", 401},
 	{"GET", "/api/analytics", 401},

@@ -150,7 +150,7 @@ func secrets(ctx context.Context, l *lab) (string, error) {
 		return "", err
 	}
 	var saw []string
-	for _, secret := range []string{"app token", "API token", "database", "broker", "provider's key", "reports' key", "limits", "unsubscribe key", "suppression key", "verify key"} {
+	for _, secret := range []string{"app token", "API token", "database", "broker", "provider's key", "reports' key", "limits", "unsubscribe key", "suppression key", "verify key", "link key"} {
 		b, err := documented[secret].find(l.path("checkout"))
 		if err != nil {
 			return "", err

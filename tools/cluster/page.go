@@ -40,6 +40,7 @@ var documented = map[string]commands{
 	"limits":          {securityPage, "Changing secrets", "put duebell-limits SMS_ALLOWED_PREFIXES"},
 	"unsubscribe key": {securityPage, "Changing secrets", "put duebell-channels UNSUBSCRIBE_KEY"},
 	"suppression key": {securityPage, "Changing secrets", "put duebell-channels SUPPRESSION_KEY"},
+	"link key":        {securityPage, "Changing secrets", "put duebell-links LINK_KEY"},
 	"verify key":      {securityPage, "Changing secrets", "put duebell-verify VERIFY_KEY"},
 }
 

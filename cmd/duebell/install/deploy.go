@@ -74,11 +74,13 @@ func planTokens(ctx context.Context, k Kubectl, planned map[string]Secrets) erro
 		first, _, _ := strings.Cut(accepted["APP_API_TOKEN"].Reveal(), ",")
 		app = config.Secret(first)
 	}
-	key, err := newToken()
-	if err != nil {
-		return err
+	for secret, key := range map[string]string{verifySecret: "VERIFY_KEY", linksSecret: "LINK_KEY"} {
+		value, err := newToken()
+		if err != nil {
+			return err
+		}
+		planned[secret] = Secrets{key: value}
 	}
-	planned[verifySecret] = Secrets{"VERIFY_KEY": key}
 	planned[apiToken] = Secrets{"token": api}
 	planned[appToken] = Secrets{"token": app}
 	planned[callbackSecret] = Secrets{"APP_API_TOKEN": app}

@@ -231,6 +231,7 @@ const (
 	appToken       = "dapr-app-token"
 	callbackSecret = "duebell-callback"
 	verifySecret   = "duebell-verify"
+	linksSecret    = "duebell-links"
 	channelsSecret = "duebell-channels"
 	reportsSecret  = "duebell-reports"
 )
@@ -242,6 +243,7 @@ var makeSecret = map[string]string{
 	appToken:        `--from-literal=token="$(openssl rand -hex 32)"`,
 	callbackSecret:  `--from-literal=APP_API_TOKEN="$(kubectl -n duebell get secret dapr-app-token -o jsonpath='{.data.token}' | base64 -d)"`,
 	verifySecret:    `--from-literal=VERIFY_KEY="$(openssl rand -hex 32)"`,
+	linksSecret:     `--from-literal=LINK_KEY="$(openssl rand -hex 32)"`,
 	"duebell-kafka": `--from-literal=username=duebell --from-literal=password="$KAFKA_PASSWORD" --from-literal=ca="$KAFKA_CA"`,
 	"duebell-redis": `--from-literal=password="$REDIS_PASSWORD"`,
 }
@@ -347,6 +349,10 @@ func (i *inspection) addresses() (found []Finding) {
 	if _, asked := needs[verifySecret]; asked && i.secrets[verifySecret]["VERIFY_KEY"] == "" {
 		found = append(found, hint("kubectl -n duebell create secret generic "+verifySecret+" "+makeSecret[verifySecret],
 			"there is no VERIFY_KEY in a secret %s: no address that a user adds can be verified, and nothing is sent to it", verifySecret))
+	}
+	if _, linked := needs[linksSecret]; linked && i.secrets[linksSecret]["LINK_KEY"] == "" {
+		found = append(found, hint("kubectl -n duebell create secret generic "+linksSecret+" "+makeSecret[linksSecret],
+			"there is no LINK_KEY in a secret %s: messages have no links Done and Snooze", linksSecret))
 	}
 	if channels["PUBLIC_URL"] == "" {
 		found = append(found, hint(edit, "the secret %s has no PUBLIC_URL: messages hold no links, so no address can be verified by one, and Twilio can't report", channelsSecret))

@@ -62,8 +62,16 @@ func (c Config) Write(m notify.Message) (Mail, error) {
 	}
 	if m.Verification != nil {
 		template, link = verificationPage, m.Verification.NotMe
-	} else if link = c.Unsubscribe.Link(m.UserID, m.To); link != "" {
-		out.Text += "\n-- \n" + m.UnsubscribeText() + ": " + link + "\n"
+	} else {
+		for i, a := range m.Actions() {
+			if i == 0 {
+				out.Text += "\n"
+			}
+			out.Text += a.Text + ": " + a.URL + "\n"
+		}
+		if link = c.Unsubscribe.Link(m.UserID, m.To); link != "" {
+			out.Text += "\n-- \n" + m.UnsubscribeText() + ": " + link + "\n"
+		}
 	}
 	if link != "" { // RFC 2369 and 8058
 		out.Headers["List-Unsubscribe"] = "<" + link + ">"
@@ -90,6 +98,8 @@ var page = template.Must(template.New("mail").Parse(`<!doctype html>
 <h2 dir="auto">{{.Title}}</h2>
 {{with .Due}}<p>{{.}}</p>
 {{end}}{{with .Notes}}<p dir="auto" style="white-space:pre-wrap">{{.}}</p>
+{{end}}{{with .Actions}}<p>{{range .}}<a href="{{.URL}}" style="display:inline-block;margin:0 .5em .5em 0;padding:.5em 1em;border:1px solid;border-radius:.3em">{{.Text}}</a>
+{{end}}</p>
 {{end}}{{with .Link}}<p style="font-size:small"><a href="{{.}}">{{$.UnsubscribeText}}</a></p>
 {{end}}</body></html>
 `))

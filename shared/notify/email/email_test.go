@@ -63,10 +63,12 @@ func TestWrite(t *testing.T) {
 // Whatever users write, the HTML has no more elements and attributes than it has
 // for a plain text, and shows it as it is.
 func TestHostileTexts(t *testing.T) {
-	plain, _ := parse(t, write(t, message(), links).HTML)
+	m := message()
+	m.Links = notifytest.Links
+	plain, _ := parse(t, write(t, m, links).HTML)
 	for _, text := range notifytest.Texts {
 		m := message()
-		m.Title, m.Notes = text, text
+		m.Title, m.Notes, m.Links = text, text, notifytest.Links
 		mail := write(t, m, links)
 		elements, shown := parse(t, mail.HTML)
 		if !slices.Equal(elements, plain) {
@@ -81,6 +83,28 @@ func TestHostileTexts(t *testing.T) {
 		}
 		if strings.Contains(mail.Text, "\x00") {
 			t.Errorf("%q: a NUL in the text", text)
+		}
+	}
+}
+
+// A message carries the links that it has, and no others.
+func TestLinks(t *testing.T) {
+	const done, snooze = "https://api.example.com/m/D", "https://api.example.com/m/S"
+	for language, text := range map[string][2]string{"en": {"Done", "Snooze"}, "de": {"Erledigt", "Später"}} {
+		m := message()
+		m.Language, m.Links = language, notify.Links{Done: done, Snooze: snooze, Acknowledge: "https://api.example.com/m/A", Any: "https://api.example.com/m/any"}
+		mail := write(t, m, unsubscribe.Config{})
+		if want := "\n\nBank transfer\n\n" + text[0] + ": " + done + "\n" + text[1] + ": " + snooze + "\n"; !strings.HasSuffix(mail.Text, want) {
+			t.Errorf("%s: %q does not end in %q", language, mail.Text, want)
+		}
+		elements, shown := parse(t, mail.HTML)
+		elements = slices.DeleteFunc(elements, func(e string) bool { return !strings.HasPrefix(e, "a ") })
+		if len(elements) != 2 || !strings.HasPrefix(elements[0], "a href="+done+" ") || !strings.HasPrefix(elements[1], "a href="+snooze+" ") || !strings.HasSuffix(shown, " "+text[0]+" "+text[1]) {
+			t.Errorf("%s: %v, %q", language, elements, shown)
+		}
+		m.Verification = &notify.Verification{Code: "012345", Link: "https://api.example.com/v", NotMe: "https://api.example.com/n"}
+		if mail := write(t, m, unsubscribe.Config{}); strings.Contains(mail.Text+mail.HTML, "/m/") {
+			t.Errorf("what asks an owner has links: %s %s", mail.Text, mail.HTML)
 		}
 	}
 }

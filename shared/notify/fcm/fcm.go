@@ -114,24 +114,40 @@ func why(err error) string {
 	}
 }
 
+// Category names the buttons that iOS shows. The app has to register them under this name.
+const Category = "DUEBELL_REMINDER"
+
 // message is what is sent. The delivery's id makes a repeated message take the place
 // of the first one on the device.
 func message(m notify.Message) *fcm.Message {
 	id := m.ID.String()
-	web, err := json.Marshal(map[string]string{"tag": id})
-	if err != nil {
-		panic(err) // it is a string
-	}
 	data := push.Data(m)
 	data["delivery_id"] = id
+	type button struct {
+		Action string `json:"action"`
+		Title  string `json:"title"`
+	}
+	web := struct {
+		Tag     string   `json:"tag"`
+		Actions []button `json:"actions,omitempty"`
+	}{Tag: id}
+	apns := &fcm.ApnsConfig{Headers: map[string]string{"apns-priority": "10", "apns-collapse-id": id}}
+	for _, a := range m.Actions() {
+		web.Actions = append(web.Actions, button{a.ID, a.Text})
+		apns.Payload = googleapi.RawMessage(`{"aps":{"category":"` + Category + `"}}`)
+	}
+	notification, err := json.Marshal(web)
+	if err != nil {
+		panic(err) // it is made of strings
+	}
 	return &fcm.Message{
 		Token:        m.To,
 		Notification: &fcm.Notification{Title: push.Title(m), Body: push.Body(m)},
 		Data:         data,
 		// The phone is to be woken: the time is now.
 		Android: &fcm.AndroidConfig{Priority: "HIGH", Notification: &fcm.AndroidNotification{Tag: id}},
-		Apns:    &fcm.ApnsConfig{Headers: map[string]string{"apns-priority": "10", "apns-collapse-id": id}},
-		Webpush: &fcm.WebpushConfig{Headers: map[string]string{"Urgency": "high"}, Notification: googleapi.RawMessage(web)},
+		Apns:    apns,
+		Webpush: &fcm.WebpushConfig{Headers: map[string]string{"Urgency": "high"}, Notification: googleapi.RawMessage(notification)},
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/fcm"
@@ -174,6 +176,51 @@ func TestTokens(t *testing.T) {
 	if *count != 1 || hits != 3 {
 		t.Errorf("%d tokens for %d requests", *count, hits)
 	}
+}
+
+// The buttons are those of the message's links: a browser's service worker and an app find the links in
+// the data.
+func TestButtons(t *testing.T) {
+	tokenURL, _ := tokens(t, 0)
+	var sent struct{ Message message }
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		sent.Message = message{}
+		if err := json.NewDecoder(r.Body).Decode(&sent); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer s.Close()
+	m := notify.Message{To: device, Title: "Pay rent"}
+	for _, links := range []notify.Links{{}, {Done: "https://api.example.com/m/D", Snooze: "https://api.example.com/m/S"}} {
+		m.Links = links
+		if err := channel(t, s.URL, tokenURL).Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		id := m.ID.String()
+		want := message{Data: map[string]string{"task_id": id, "delivery_id": id}, Webpush: webpush{webNotification{Tag: id}}}
+		if links.Done != "" {
+			want.Data["done_url"], want.Data["snooze_url"] = links.Done, links.Snooze
+			want.Webpush.Notification.Actions = []map[string]string{{"action": "done", "title": "Done"}, {"action": "snooze", "title": "Snooze"}}
+			want.Apns.Payload = map[string]map[string]string{"aps": {"category": fcm.Category}}
+		}
+		if diff := cmp.Diff(want, sent.Message); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// message is what of FCM's message is about buttons.
+type message struct {
+	Data    map[string]string
+	Apns    struct{ Payload map[string]map[string]string }
+	Webpush webpush
+}
+
+type webpush struct{ Notification webNotification }
+
+type webNotification struct {
+	Tag     string
+	Actions []map[string]string
 }
 
 func TestConfig(t *testing.T) {

@@ -77,8 +77,14 @@ func (p Provider) message() notify.Message {
 	due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
 	return notify.Message{
 		ID: uuid.Must(uuid.NewV7()), TaskID: uuid.Must(uuid.NewV7()), UserID: "ada", To: p.To,
-		Title: "Pay rent", Notes: "Bank transfer", DueDate: &due,
+		Title: "Pay rent", Notes: "Bank transfer", DueDate: &due, Links: Links,
 	}
+}
+
+// Links are those of the messages that are sent, as long as they become.
+var Links = notify.Links{
+	Done: "https://api.example.com/m/" + strings.Repeat("D", 70), Snooze: "https://api.example.com/m/" + strings.Repeat("S", 70),
+	Acknowledge: "https://api.example.com/m/" + strings.Repeat("A", 70), Any: "https://api.example.com/m/" + strings.Repeat("x", 58),
 }
 
 func (p Provider) wantNoSecret(t *testing.T, what, text string) {

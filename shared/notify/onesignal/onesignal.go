@@ -62,20 +62,33 @@ type notification struct {
 	Headings               map[string]string `json:"headings"`
 	Contents               map[string]string `json:"contents"`
 	Data                   map[string]string `json:"data"`
-	Priority               int               `json:"priority"`
+	// Buttons are those of phones, whose app does what they say; WebButtons those of browsers.
+	Buttons    []button `json:"buttons,omitempty"`
+	WebButtons []button `json:"web_buttons,omitempty"`
+	Priority   int      `json:"priority"`
 	// CollapseID makes a repeated message take the place of the first one.
 	CollapseID string `json:"collapse_id"`
 	// IdempotencyKey makes OneSignal send a message once, however often it is told.
 	IdempotencyKey string `json:"idempotency_key"`
 }
 
+type button struct {
+	ID   string `json:"id"`
+	Text string `json:"text"`
+	URL  string `json:"url,omitempty"`
+}
+
 // Send sends one message to the subscription in m.To. The error is a *notify.Error.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	title, text, id := plain(push.Title(m)), plain(push.Body(m)), m.ID.String()
+	var buttons, webButtons []button
+	for _, a := range m.Actions() {
+		buttons, webButtons = append(buttons, button{ID: a.ID, Text: a.Text}), append(webButtons, button{a.ID, a.Text, a.URL})
+	}
 	body, err := json.Marshal(notification{
 		AppID: c.cfg.AppID, TargetChannel: "push", IncludeSubscriptionIDs: []string{m.To},
 		Headings: map[string]string{"en": title}, Contents: map[string]string{"en": cmp.Or(text, title)},
-		Data: push.Data(m), Priority: 10, CollapseID: id, IdempotencyKey: id,
+		Data: push.Data(m), Buttons: buttons, WebButtons: webButtons, Priority: 10, CollapseID: id, IdempotencyKey: id,
 	})
 	if err != nil {
 		return &notify.Error{Kind: notify.Permanent, Err: err}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/notify"
@@ -88,6 +89,40 @@ func TestNobodyThere(t *testing.T) {
 			t.Errorf("%s: %v", answer, err)
 		}
 		s.Close()
+	}
+}
+
+// A browser follows a button's link itself; a phone's app finds the links in the data.
+func TestButtons(t *testing.T) {
+	type sent struct {
+		Buttons    []map[string]string `json:"buttons"`
+		WebButtons []map[string]string `json:"web_buttons"`
+		Data       map[string]string   `json:"data"`
+	}
+	var got sent
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = sent{}
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, `{"id":"b6b326a8-40aa-13e5-b91b-bf8bc3fa26f7"}`)
+	}))
+	defer s.Close()
+	m := notify.Message{To: subscription, Title: "Pay rent", Language: "de"}
+	for _, links := range []notify.Links{{}, {Done: "https://api.example.com/m/D", Snooze: "https://api.example.com/m/S"}} {
+		m.Links = links
+		if err := channel(t, s.URL).Send(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		want := sent{Data: map[string]string{"task_id": m.TaskID.String()}}
+		if links.Done != "" {
+			want.Data["done_url"], want.Data["snooze_url"] = links.Done, links.Snooze
+			want.Buttons = []map[string]string{{"id": "done", "text": "Erledigt"}, {"id": "snooze", "text": "Später"}}
+			want.WebButtons = []map[string]string{{"id": "done", "text": "Erledigt", "url": links.Done}, {"id": "snooze", "text": "Später", "url": links.Snooze}}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

@@ -21,31 +21,47 @@ func Title(m notify.Message) string {
 	return m.Headline()
 }
 
-// Data is what the message tells the app: the task, unless it is about several.
-func Data(m notify.Message) map[string]string {
-	if m.Bundle != nil {
-		return map[string]string{}
-	}
-	return map[string]string{"task_id": m.TaskID.String()}
-}
+// aroundActions is room for the names of the links and of their buttons.
+const aroundActions = 160
 
-// Body is the message's text: when it is due, and the notes, cut if need be. Of several reminders it is
-// a line for each.
+// Body is the message's text: when it is due, and the notes, cut if need be. It leaves room for the
+// message's actions. Of several reminders it is a line for each.
 func Body(m notify.Message) string {
-	if m.Bundle != nil {
-		var lines []string
-		for _, one := range m.BundleListed() {
-			line := one.Headline()
-			if one.DueDate != nil {
-				line += ": " + one.Due()
-			}
-			lines = append(lines, line)
+	most := maxBody
+	for i, a := range m.Actions() {
+		if i == 0 {
+			most -= aroundActions
 		}
-		return cut(strings.Join(lines, "\n"))
+		most -= len(a.URL)
 	}
-	return cut(text.Clean(strings.TrimSpace(m.Due()+"\n"+m.Notes), "\n"))
+	body := text.Clean(strings.TrimSpace(m.Due()+"\n"+m.Notes), "\n")
+	if m.Bundle != nil {
+		body = lines(m)
+	}
+	return notify.Cut(body, func(s string) bool { return len(s) <= most })
 }
 
-func cut(body string) string {
-	return notify.Cut(body, func(s string) bool { return len(s) <= maxBody })
+func lines(m notify.Message) string {
+	var lines []string
+	for _, one := range m.BundleListed() {
+		line := one.Headline()
+		if one.DueDate != nil {
+			line += ": " + one.Due()
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Data is what an app gets beside the text: which task it is about, unless it is about several, and where
+// to post what a button does, as done_url and snooze_url.
+func Data(m notify.Message) map[string]string {
+	data := map[string]string{}
+	if m.Bundle == nil {
+		data["task_id"] = m.TaskID.String()
+	}
+	for _, a := range m.Actions() {
+		data[a.ID+"_url"] = a.URL
+	}
+	return data
 }

@@ -1,12 +1,16 @@
 package push_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/notifytest"
 	"github.com/duebell/duebell/shared/notify/push"
 )
 
@@ -28,6 +32,10 @@ func TestBody(t *testing.T) {
 			t.Errorf("the title is %q", got)
 		}
 	}
+	long := notify.Message{Title: "Pay rent", Notes: strings.Repeat("a", 2000), Links: notifytest.Links}
+	if room := 1600 - len(push.Body(long)); room < len(long.Links.Done)+len(long.Links.Snooze)+100 {
+		t.Errorf("the links have %d bytes", room)
+	}
 	if got := push.Body(notify.Message{Title: "Pay rent", Notes: "Bank"}); got != "Bank" {
 		t.Errorf("without a due date: %q", got)
 	}
@@ -48,5 +56,21 @@ func TestBundle(t *testing.T) {
 	}
 	if body := push.Body(m); len(body) > 1600 || len(body) < 1500 || !strings.HasSuffix(body, "...") || !utf8.ValidString(body) {
 		t.Errorf("%d bytes: %q", len(body), body)
+	}
+}
+
+func TestData(t *testing.T) {
+	m := notify.Message{TaskID: uuid.MustParse("0197a3c2-7f00-7000-8000-000000000002")}
+	for _, c := range []struct {
+		links notify.Links
+		want  map[string]string
+	}{
+		{notify.Links{}, map[string]string{"task_id": "0197a3c2-7f00-7000-8000-000000000002"}},
+		{notify.Links{Done: "D", Snooze: "S", Any: "any"}, map[string]string{"task_id": "0197a3c2-7f00-7000-8000-000000000002", "done_url": "D", "snooze_url": "S"}},
+	} {
+		m.Links = c.links
+		if got := push.Data(m); !maps.Equal(got, c.want) {
+			t.Errorf("%+v: %v", c.links, got)
+		}
 	}
 }

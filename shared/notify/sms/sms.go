@@ -22,9 +22,9 @@ const (
 	extension = "\f^{}\\[~]|€"
 )
 
-// Text is the message's text: its title, cut if need be, and when it is due. Of several reminders it is
-// how many they are, and their titles. A verification's
-// is whole, however long the link in it is: cut, it would be of no use.
+// Text is the message's text: its title, cut if need be, and when it is due; and the link, if nothing
+// has to be cut for it. Of several reminders it is how many they are, and their titles. A verification's is
+// whole, however long the link in it is: cut, it would be of no use.
 func Text(m notify.Message) string {
 	if m.Verification != nil {
 		return m.VerificationSMS()
@@ -35,6 +35,9 @@ func Text(m notify.Message) string {
 	due := ""
 	if m.DueDate != nil {
 		due = "\n" + m.Due()
+	}
+	if link := "\n" + m.Links.Any; m.Links.Any != "" && Fits(m.Headline()+due+link) {
+		return m.Headline() + due + link
 	}
 	fits := func(title string) bool { return Fits(title + due) }
 	return notify.Cut(m.Headline(), fits) + due

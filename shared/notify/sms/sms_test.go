@@ -80,6 +80,25 @@ func TestTextFits(t *testing.T) {
 	})
 }
 
+// The link is in the text if it fits along with all the rest, and only then.
+func TestLink(t *testing.T) {
+	const link = "https://api.example.com/m/0123456789012345678901234567890123456789012345678901234567" // 84 septets
+	for title, fits := range map[string]bool{
+		"Pay rent": true, strings.Repeat("a", 160-31-85): true, strings.Repeat("a", 160-31-84): false, strings.Repeat("a", 300): false, "Платить": false,
+	} {
+		m := message(title)
+		without := sms.Text(m)
+		m.Links = notify.Links{Done: "https://api.example.com/m/D", Snooze: "https://api.example.com/m/S", Any: link}
+		want := without
+		if fits {
+			want += "\n" + link
+		}
+		if got := sms.Text(m); got != want || !sms.Fits(got) {
+			t.Errorf("%d characters: %q, want %q", len(title), got, want)
+		}
+	}
+}
+
 // A message that asks an owner is whole, and with a usual link one message.
 func TestVerification(t *testing.T) {
 	for _, language := range []string{"en", "de"} {

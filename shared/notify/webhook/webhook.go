@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -77,6 +78,8 @@ type event struct {
 	UserID    string     `json:"user_id"`
 	// Occurrence is there for recurring tasks only.
 	Occurrence string `json:"occurrence,omitempty"`
+	// Links are there if the user has asked for them: by what they do.
+	Links map[string]string `json:"links,omitempty"`
 }
 
 // Send posts one message to the URL in m.To, signed with each of its secrets. The
@@ -112,7 +115,9 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 }
 
 func request(ctx context.Context, m notify.Message, now time.Time) (*http.Request, error) {
-	body, err := json.Marshal(event{"task_reminder", m.TaskID.String(), m.Title, m.DueDate, m.UserID, m.Occurrence})
+	links := map[string]string{"done": m.Links.Done, "snooze": m.Links.Snooze, "acknowledge": m.Links.Acknowledge}
+	maps.DeleteFunc(links, func(_, url string) bool { return url == "" })
+	body, err := json.Marshal(event{"task_reminder", m.TaskID.String(), m.Title, m.DueDate, m.UserID, m.Occurrence, links})
 	if err != nil {
 		return nil, fmt.Errorf("write the body: %w", err)
 	}

@@ -101,6 +101,15 @@ func TestSend(t *testing.T) {
 		}
 	}
 
+	linked := message(r.URL)
+	linked.Links = notify.Links{Done: "https://api.example.com/m/D", Snooze: "https://api.example.com/m/S", Acknowledge: "https://api.example.com/m/A", Any: "https://api.example.com/m/any"}
+	var links struct{ Links map[string]string }
+	if err := New(allow(r.URL)).Send(t.Context(), linked); err != nil || json.Unmarshal(r.body, &links) != nil {
+		t.Fatalf("%v %s", err, r.body)
+	}
+	if diff := cmp.Diff(map[string]string{"done": linked.Links.Done, "snooze": linked.Links.Snooze, "acknowledge": linked.Links.Acknowledge}, links.Links); diff != "" {
+		t.Error(diff)
+	}
 	if err := New(allow(r.URL)).Send(t.Context(), message(r.URL)); err != nil || r.header["Webhook-Signature"] != nil || r.header.Get("Webhook-Id") == "" {
 		t.Errorf("without a secret: %v, %v", r.header, err)
 	}

@@ -56,7 +56,7 @@ func inUTC(value any) error {
 // the schema. Paths outside /api/, those of Dapr, and HEAD are nobody's concern here.
 func Check(t testing.TB, method, path string, status int, header http.Header, body []byte) {
 	t.Helper()
-	if !strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/api/jobs/") || method == http.MethodHead {
+	if !strings.HasPrefix(path, "/api/") && !strings.HasPrefix(path, "/m/") || strings.HasPrefix(path, "/api/jobs/") || method == http.MethodHead {
 		return
 	}
 	d, err := read()

@@ -746,6 +746,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/m/{signed}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description From a link in a message. */
+                signed: string;
+            };
+            cookie?: never;
+        };
+        /** A page that shows how the link's task stands, and offers what the link may do; changes nothing */
+        get: operations["showLink"];
+        put?: never;
+        /** Do what a link in a message says; to do it again changes nothing */
+        post: operations["followLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1009,6 +1030,8 @@ export interface components {
             time_zone: string | null;
             /** @description Its secret goes in and is never shown. */
             webhook: null | {
+                /** @description Whether posts carry links by which their receiver acts on the task. */
+                links: boolean;
                 url: string;
             };
         };
@@ -1088,6 +1111,11 @@ export interface components {
             /** @description An IANA time zone. When it changes, tasks that are due where you are move with you. */
             time_zone?: string | null;
             webhook?: null | {
+                /**
+                 * @description Whether posts carry links by which their receiver acts on the task: links.done and others.
+                 * @default false
+                 */
+                links: boolean;
                 /** @description whsec_ and the base64 of 24 to 64 bytes, as Standard Webhooks say; left out, the stored one stays. Posts are signed with the one before a change, too, for 24 hours. */
                 secret?: string | null;
                 url: string;
@@ -3202,6 +3230,86 @@ export interface operations {
             404: components["responses"]["ProblemPage"];
             409: components["responses"]["ProblemPage"];
             429: components["responses"]["ProblemPage"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["ProblemPage"];
+        };
+    };
+    showLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description From a link in a message. */
+                signed: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page, in the language of the task's user. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            404: components["responses"]["ProblemPage"];
+            410: components["responses"]["ProblemPage"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["ProblemPage"];
+        };
+    };
+    followLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description From a link in a message. */
+                signed: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/x-www-form-urlencoded": {
+                    /**
+                     * @description Which of the things that the link may do; left out, the only one.
+                     * @enum {string}
+                     */
+                    do?: "done" | "snooze" | "acknowledge";
+                    /**
+                     * @description How long to snooze; tomorrow is at 9:00 where the user is.
+                     * @default 10m
+                     * @enum {string}
+                     */
+                    for?: "10m" | "1h" | "tomorrow";
+                };
+            };
+        };
+        responses: {
+            /** @description Done; also if it was done before. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            400: components["responses"]["ProblemPage"];
+            404: components["responses"]["ProblemPage"];
+            /** @description Nothing was changed: the task was deleted or has changed, or the occurrence was skipped. The page says what is true now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            410: components["responses"]["ProblemPage"];
             431: components["responses"]["Problem"];
             503: components["responses"]["ProblemPage"];
         };

@@ -193,7 +193,7 @@ function Webhook({ value, save }: Part) {
   const [removing, setRemoving] = useState(false)
   const text = t().preferences
   const submit = async () => {
-    if (await save({ webhook: secret === "" ? { url } : { url, secret } })) setSecret("")
+    if (await save({ webhook: { url, links: value.webhook?.links ?? false, ...(secret !== "" && { secret }) } })) setSecret("")
   }
   return (
     <section class="card">

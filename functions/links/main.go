@@ -1,0 +1,5 @@
+package main
+
+import "github.com/duebell/duebell/shared/function"
+
+func main() { function.Run("links", New) }
