@@ -20,6 +20,13 @@ type words struct {
 	Unsubscribe string     `json:"unsubscribe"`
 
 	Verification verificationWords `json:"verification"`
+	Test         testWords         `json:"test"`
+}
+
+// testWords are what a test message says.
+type testWords struct {
+	Title string `json:"title"`
+	Text  string `json:"text"`
 }
 
 //go:embed languages/*.json

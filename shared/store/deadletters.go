@@ -157,7 +157,8 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			return fault.Conflict("its provider may have taken it, and it is tried again by itself; force the replay to send it at once")
 		}
 		if _, err := tx.tx.Exec(ctx, `
-			update deliveries set state = 'planned', attempts = 0, round = 0, round_over = true, next_attempt_at = now(), finished_at = null, counted = 0,
+			update deliveries d set state = 'planned', attempts = 0, round = 0, round_over = true, next_attempt_at = now(), finished_at = null, counted = 0,
+				tries = `+triedAs("'replayed'", "null::text", "now()")+`,
 				-- Who may have taken it stays the only one who gets it, unless that is forced, too.
 				provider = case when provider_fixed and not $2 then provider end, provider_fixed = provider_fixed and not $2
 			where id = $1`, *deliveryID, force); err != nil {

@@ -39,10 +39,10 @@ const (
 	Refused DeliveryState = "refused"
 )
 
-// Delivery is one output of one fired reminder, or a verification.
+// Delivery is one output of one fired reminder, a verification, or a test message.
 type Delivery struct {
 	ID uuid.UUID
-	// ReminderID and TaskID are uuid.Nil for a verification.
+	// ReminderID and TaskID are uuid.Nil for a verification and a test message.
 	ReminderID uuid.UUID
 	Revision   int64
 	TaskID     uuid.UUID
@@ -125,7 +125,9 @@ type Leased struct {
 	// neither verified nor in grace, or whose owner has said "not me" in its grace.
 	Unverified bool
 	grace      bool // it is in grace, and not verified
-	// Verification is what a delivery that belongs to no reminder is for; nil for others.
+	// Test says that it is a test message: it belongs to no reminder, is tried once by each provider, and is never held.
+	Test bool
+	// Verification is what any other delivery that belongs to no reminder is for; nil for others.
 	Verification *LeasedVerification
 	Secrets      []config.Secret // a webhook's, the newest first
 }
@@ -179,14 +181,14 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				-- it was vacuumed, and reads past that each time.
 				select * from deliveries where id = any($1) order by id for no key update skip locked
 			), free as (
-				select id, reminder_id, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
+				select id, reminder_id, test, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list
 				from wanted
 				where state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 			), chosen as (
-				select id, reminder_id, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
+				select id, reminder_id, test, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider
 				from free, array_position(list, provider) i, coalesce(not fixed and not round_over and i < cardinality(list), false) goes_on
 			), verified as (
 				update verifications v set code_until = clock_timestamp() + $4, link_until = greatest(v.link_until, clock_timestamp() + $4)
@@ -214,7 +216,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
-					when 'email'   then chosen.reminder_id is not null and coalesce(p.unsubscribed, false)
+					when 'email'   then (chosen.reminder_id is not null or chosen.test) and coalesce(p.unsubscribed, false)
 						or case when cardinality(p.emails) > 0 then not d.target = any (p.emails) else lower(d.target) is distinct from lower(u.email) end
 					when 'sms'     then not d.target = any (p.phones)
 					when 'push'    then not p.devices @> jsonb_build_array(jsonb_build_object(
@@ -223,7 +225,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 					else false
 				end, true),
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
-				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour'`,
+				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour', d.test`,
 			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
@@ -283,12 +285,12 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var refused *bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
 		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
-		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
+		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil, &l.Test)
 	if l.Channel == task.Email || l.Channel == task.SMS {
 		l.Unverified = !p.MayReceive(l.Target, signIn)
 		l.grace = !l.Unverified && p.State(l.Target, signIn) != preferences.Verified
 	}
-	if l.ReminderID == uuid.Nil {
+	if l.ReminderID == uuid.Nil && !l.Test {
 		l.Verification = &LeasedVerification{
 			AddressHash: hash, Verified: p.State(l.Target, signIn) == preferences.Verified, Refused: refused != nil && *refused,
 		}

@@ -334,6 +334,7 @@ var publicCalls = []publicCall{
 	{"GET", "/api/notifications/stream", 401},
 	{"POST", "/api/notifications/ticket", 401},
 	{"GET", "/api/preferences", 401},
+	{"POST", "/api/preferences/test", 401},
 	{"POST", "/api/preferences/verify", 401},
 	{"POST", "/api/preferences/verify/resend", 401},
 	{"POST", "/api/unsubscribe", 400},

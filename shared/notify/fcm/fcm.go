@@ -125,7 +125,7 @@ func message(m notify.Message) *fcm.Message {
 	return &fcm.Message{
 		Token:        m.To,
 		Notification: &fcm.Notification{Title: push.Title(m), Body: push.Body(m)},
-		Data:         map[string]string{"task_id": m.TaskID.String(), "delivery_id": id},
+		Data:         map[string]string{"task_id": m.Task(), "delivery_id": id},
 		// The phone is to be woken: the time is now.
 		Android: &fcm.AndroidConfig{Priority: "HIGH", Notification: &fcm.AndroidNotification{Tag: id}},
 		Apns:    &fcm.ApnsConfig{Headers: map[string]string{"apns-priority": "10", "apns-collapse-id": id}},

@@ -75,7 +75,7 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	body, err := json.Marshal(notification{
 		AppID: c.cfg.AppID, TargetChannel: "push", IncludeSubscriptionIDs: []string{m.To},
 		Headings: map[string]string{"en": title}, Contents: map[string]string{"en": cmp.Or(text, title)},
-		Data: map[string]string{"task_id": m.TaskID.String()}, Priority: 10, CollapseID: id, IdempotencyKey: id,
+		Data: map[string]string{"task_id": m.Task()}, Priority: 10, CollapseID: id, IdempotencyKey: id,
 	})
 	if err != nil {
 		return &notify.Error{Kind: notify.Permanent, Err: err}

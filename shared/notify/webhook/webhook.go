@@ -112,7 +112,11 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 }
 
 func request(ctx context.Context, m notify.Message, now time.Time) (*http.Request, error) {
-	body, err := json.Marshal(event{"task_reminder", m.TaskID.String(), m.Title, m.DueDate, m.UserID, m.Occurrence})
+	name := "task_reminder"
+	if m.Test {
+		name = "test"
+	}
+	body, err := json.Marshal(event{name, m.Task(), m.Title, m.DueDate, m.UserID, m.Occurrence})
 	if err != nil {
 		return nil, fmt.Errorf("write the body: %w", err)
 	}

@@ -1,8 +1,42 @@
 // Alle Texte der Konsole auf Deutsch.
+import type { TimelineEvent } from "../api/client"
 import type { Texts } from "./en"
 
 const plural = new Intl.PluralRules("de")
 const count = (n: number, one: string, other: string) => `${n} ${plural.select(n) === "one" ? one : other}`
+
+/** Ein Ereignis als Satz. Was ein Anbieter geantwortet hat, bleibt in seiner Sprache. */
+function event(e: TimelineEvent): string {
+  const why = e.error ? `: ${e.error}` : ""
+  const provider = e.provider ? ` (${e.provider})` : ""
+  const which = e.before ? ` (${de.tasks.before[e.before] ?? de.tasks.beforeOther(e.before)})` : ""
+  const to = e.target && e.channel !== "push" ? ` an ${e.target}` : ""
+  switch (e.kind) {
+    case "created": return "Die Aufgabe wurde angelegt."
+    case "changed": return "Die Aufgabe wurde zuletzt geändert."
+    case "due": return "Die Aufgabe ist fällig."
+    case "scheduled": return `Die Erinnerung${which} wurde Dapr als Job übergeben.`
+    case "upcoming": return `Die Erinnerung${which} wird ausgelöst.`
+    case "missed": return `Die Erinnerung${which} ist verpasst: Ihr Zeitpunkt lag schon zu lange zurück.`
+    case "fired": return `Die Erinnerung${which} wurde ausgelöst.`
+    case "occurrence": {
+      const states: Record<string, string> = { told: "wurde erinnert", missed: "wurde verpasst", completed: "wurde erledigt", skipped: "wurde übersprungen" }
+      return `Der Termin ${e.occurrence} ${states[e.state ?? ""] ?? e.state}.`
+    }
+    case "sent": return e.channel === "in_app" ? "Steht im Eingang." : `Versuch ${e.attempt}${to} angenommen${provider}.`
+    case "tried": return `Versuch ${e.attempt}${to} ohne Erfolg${provider}${why}.`
+    case "held": return `Zurückgehalten${to}${why}.`
+    case "replayed": return `Vom Betrieb neu gestartet${to}.`
+    case "waiting": return `Wartet auf den nächsten Versuch${to}${why}.`
+    case "ended": {
+      const states: Record<string, string> = { failed: "Endgültig abgelehnt", exhausted: "Aufgegeben", cancelled: "Entfallen" }
+      return `${states[e.state ?? ""] ?? "Nicht gesendet"}${to}${why}.`
+    }
+    case "reported": return `Rückmeldung${provider}: ${({ delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" } as Record<string, string>)[e.state ?? ""] ?? e.state}.`
+    case "read": return "Gelesen."
+    case "archived": return "Archiviert."
+  }
+}
 
 export const de: Texts = {
   name: "Deutsch",
@@ -61,6 +95,8 @@ export const de: Texts = {
     filters: "Filter",
     state: { label: "Zustand", open: "Offen", completed: "Erledigt", all: "Alle" },
     due: { label: "Fällig", any: "Jederzeit", overdue: "Überfällig", today: "Heute", week: "Nächste 7 Tage" },
+    search: "Suchen",
+    order: { label: "Reihenfolge", newest: "Neueste zuerst", oldest: "Älteste zuerst", due: "Früheste Termine zuerst", dueLast: "Späteste Termine zuerst" },
     empty: "Keine Aufgaben",
     emptyText: "Füge oben eine hinzu: Du wirst an ihrem Termin erinnert.",
     emptyFiltered: "Keine Aufgabe passt zu diesen Filtern.",
@@ -97,16 +133,20 @@ export const de: Texts = {
     keepMine: "Meine trotzdem speichern",
     reminders: "Erinnerungen",
     state: { pending: "wartet auf den Zeitplan", scheduled: "geplant", fired: "erinnert", cancelled: "entfallen", missed: "verpasst: zu alt" },
-    log: "Was gesendet wurde",
-    logEmpty: "Noch nichts.",
-    delivery: {
-      planned: "geplant", sending: "wird gesendet", sent: "gesendet", failed: "endgültig abgelehnt", exhausted: "aufgegeben", cancelled: "entfallen",
-      unknown: "noch keine Antwort", unverified: "Adresse nicht bestätigt", suppressed: "Adresse möchte nichts mehr", refused: "über einer Grenze",
-    },
-    report: { delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" },
     attempts: (n) => count(n, "Versuch", "Versuche"),
     next: "nächster Versuch:",
     changedBefore: "Zuletzt geändert:",
+  },
+  timeline: {
+    title: "Verlauf",
+    now: "Jetzt",
+    nothingAhead: "Nichts steht bevor.",
+    more: "Nur die letzten 100 Zustellungen und Termine sind hier.",
+    job: {
+      with_dapr: "Dapr hält ihren Job:", later: "Sie steht in der Datenbank, bis Dapr sie als Job bekommt:",
+      late: "Dapr hat ihren Job nicht bestätigt. Bleibt es dabei, erinnert der minütliche Durchgang:",
+    },
+    event,
   },
   preferences: {
     title: "Einstellungen",

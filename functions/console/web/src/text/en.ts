@@ -1,5 +1,5 @@
 // Every text of the console in English. The other languages have the same shape.
-import type { Problem } from "../api/client"
+import type { Problem, TimelineEvent } from "../api/client"
 
 const plural = new Intl.PluralRules("en")
 const count = (n: number, one: string, other: string) => `${n} ${plural.select(n) === "one" ? one : other}`
@@ -61,6 +61,8 @@ export const en = {
     filters: "Filters",
     state: { label: "State", open: "Open", completed: "Completed", all: "All" },
     due: { label: "Due", any: "Any time", overdue: "Overdue", today: "Today", week: "Next 7 days" },
+    search: "Search",
+    order: { label: "Order", newest: "Newest first", oldest: "Oldest first", due: "Due first", dueLast: "Due last" },
     empty: "No tasks",
     emptyText: "Add one above: it is told at its due date.",
     emptyFiltered: "No task fits these filters.",
@@ -97,16 +99,20 @@ export const en = {
     keepMine: "Save mine all the same",
     reminders: "Reminders",
     state: { pending: "waits to be scheduled", scheduled: "scheduled", fired: "told", cancelled: "cancelled", missed: "missed: it was too old" },
-    log: "What was sent",
-    logEmpty: "Nothing yet.",
-    delivery: {
-      planned: "planned", sending: "being sent", sent: "sent", failed: "refused for good", exhausted: "given up", cancelled: "cancelled",
-      unknown: "no answer yet", unverified: "address not verified", suppressed: "address wants no more", refused: "over a limit",
-    },
-    report: { delivered: "delivered", bounced: "bounced", complained: "reported as spam" },
     attempts: (n: number) => count(n, "attempt", "attempts"),
     next: "next attempt:",
     changedBefore: "Last changed:",
+  },
+  timeline: {
+    title: "Timeline",
+    now: "Now",
+    nothingAhead: "Nothing is to come.",
+    more: "Only the latest 100 deliveries and occurrences are shown.",
+    job: {
+      with_dapr: "Dapr holds its job:", later: "It is kept in the database until it is given to Dapr as a job:",
+      late: "Dapr has not confirmed its job. If it never does, the sweep of every minute tells it all the same:",
+    },
+    event: (e: TimelineEvent) => e.text,
   },
   preferences: {
     title: "Preferences",
