@@ -1,6 +1,7 @@
 // dead-letters serves the operators: GET /api/dlq lists what did not work out,
 // POST /api/dlq/{id}/replay has a delivery tried again, with ?force=true even one
-// that was sent or that nobody wants any more, and DELETE /api/dlq/{id} lets go of one. All want the scope admin.
+// that was sent or that nobody wants any more, and DELETE /api/dlq/{id} lets go of one. GET /api/status says how the
+// installation does. All want the scope admin.
 //
 // A replay only makes the delivery due; the next sweep sends it.
 package main
@@ -42,6 +43,7 @@ func New(cfg Config) (*function.Function, error) {
 			"GET /api/dlq":              h.list,
 			"POST /api/dlq/{id}/replay": h.replay,
 			"DELETE /api/dlq/{id}":      h.discard,
+			"GET /api/status":           h.status,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
 		Close: s.Close,

@@ -60,6 +60,8 @@ var Routes = []Route{
 	{"POST /api/dlq/{id}/replay", "dead-letters"},
 	{"DELETE /api/dlq/{id}", "dead-letters"},
 
+	{"GET /api/status", "dead-letters"},
+
 	{"GET /api/analytics", "analytics"},
 
 	{"GET /api/openapi.json", "get-tasks"},

@@ -343,6 +343,7 @@ var publicCalls = []publicCall{
 	{"GET", "/api/suppressions", 401},
 	{"POST", "/api/reports/sendgrid", 403},
 	{"GET", "/api/dlq", 401},
+	{"GET", "/api/status", 401},
 	{"GET", "/api/analytics", 401},
 	{"GET", "/", 200},
 	{"GET", "/console/inbox", 200},

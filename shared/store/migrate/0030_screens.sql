@@ -20,7 +20,19 @@ alter table deliveries add column if not exists test boolean not null default fa
 drop index concurrently if exists deliveries_tests;
 create index concurrently deliveries_tests on deliveries (user_id, created_at) where test;
 
+-- When sweep and cleanup last ended, and what they found, for those who look how the installation does.
+create table if not exists runs (
+    name      text primary key,
+    ended_at  timestamptz not null,
+    complete  boolean     not null,
+    failed    text[]      not null, -- steps
+    sentinel  text        not null,
+    pending   int         not null,
+    providers jsonb -- that are set up, by channel
+);
+
 -- +goose Down
+drop table if exists runs;
 -- What an earlier version would take for a verification goes.
 delete from deliveries where test;
 alter table deliveries drop column if exists test;

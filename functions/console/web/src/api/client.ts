@@ -14,6 +14,8 @@ export type Channel = Schemas["Channel"]
 export type Timeline = Schemas["Timeline"]
 export type TimelineEvent = Schemas["TimelineEvent"]
 export type DeadLetter = Schemas["DeadLetter"]
+export type Status = Schemas["Status"]
+export type TestResult = Schemas["TestResult"]
 export type Analytics = Schemas["Analytics"]
 
 /** Why a call has failed. status is 0 if there was no answer. */

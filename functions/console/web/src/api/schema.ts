@@ -449,6 +449,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the installation does (scope admin) */
+        get: operations["getStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/suppressions": {
         parameters: {
             query?: never;
@@ -1052,6 +1069,80 @@ export interface components {
              * @enum {string}
              */
             state: "pending" | "scheduled" | "fired" | "cancelled" | "missed";
+        };
+        Status: {
+            /** Format: date-time */
+            as_of: string;
+            dapr: {
+                /** @description Reminders that it did not take. */
+                pending: number;
+                /**
+                 * @description As the last sweep found it. present: its scheduler has its data. made: it was the first sweep of all. lost: the scheduler has lost its data, and everything is scheduled again. unknown: it could not be asked.
+                 * @enum {string}
+                 */
+                state: "present" | "made" | "lost" | "unknown";
+            };
+            database: {
+                /** @description How long it took to answer. */
+                answer_seconds: number;
+                version: string;
+            };
+            dead_letters: {
+                dead: number;
+                discarded: number;
+                resolved: number;
+                retrying: number;
+            };
+            /** @description null: none has ended yet. */
+            last_cleanup: null | {
+                complete: boolean;
+                /** Format: date-time */
+                ended_at: string;
+                /** @description The steps that went wrong. */
+                failed: string[];
+            };
+            /** @description null: none has ended yet. */
+            last_sweep: null | {
+                complete: boolean;
+                /** Format: date-time */
+                ended_at: string;
+                /** @description The steps that went wrong. */
+                failed: string[];
+            };
+            /** @description Of the reminders that have fired within the last hour, from their instants until their deliveries were planned. On a busy day it is of the latest 20,000 deliveries. */
+            lateness: {
+                p50_seconds: number | null;
+                p99_seconds: number | null;
+                reminders: number;
+            };
+            /** @description For how long the oldest of what is due has waited: to be fired, or to be sent to hosts that users choose, to providers, or as an event. 0: nothing waits. */
+            oldest_waiting_seconds: {
+                events: number;
+                firing: number;
+                hosts: number;
+                providers: number;
+            };
+            /** @description What became within the last hour of what each provider carried. On a busy day it is of the latest 20,000 deliveries. */
+            providers: {
+                /**
+                 * @description event: published for other programs, whatever the user has chosen.
+                 * @enum {string}
+                 */
+                channel: "in_app" | "email" | "push" | "sms" | "webhook" | "event";
+                /** @description Refused for good, or given up. */
+                failed: number;
+                latest_error: string;
+                provider: string;
+                sent: number;
+                /** @description As the last sweep knew it. */
+                set_up: boolean;
+            }[];
+            versions: {
+                duebell: string;
+                /** @description The latest migration of the database. */
+                schema: number;
+                tzdata: string;
+            };
         };
         Suppression: {
             /** @description An operator, a provider, or the address's owner. */
@@ -2239,6 +2330,35 @@ export interface operations {
             408: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getStatus: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The status. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Status"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
         };

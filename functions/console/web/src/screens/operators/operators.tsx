@@ -1,14 +1,16 @@
-// What operators see: dead letters, and what has fired. The API asks for the scope admin.
+// What operators see: how the installation does, dead letters, and what has fired. The API asks for the scope admin.
 import { useEffect, useState } from "preact/hooks"
 import { ok, type Analytics, type DeadLetter, type Problem } from "../../api/client"
 import { locale, t } from "../../text"
 import { asProblem, useFetched, useShared } from "../../ui/context"
 import { Button, Choice, Confirm, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
+import { Health } from "./health"
 import "./operators.css"
 
 export function OperatorsScreen() {
   return (
     <Screen title={t().operators.title}>
+      <Health />
       <DeadLetters />
       <Figures />
     </Screen>
