@@ -52,9 +52,9 @@ after(async () => {
 const screens = [
   ["inbox", "/console/inbox", ".notification"],
   ["tasks", "/console/tasks", ".task"],
-  ["task", () => "/console/tasks/" + fired.id, ".rows"],
+  ["task", () => "/console/tasks/" + fired.id, ".timeline .ahead"],
   ["preferences", "/console/preferences", ".addresses li"],
-  ["operators", "/console/operators", ".figures"],
+  ["operators", "/console/operators", ".health"],
   ["nowhere", "/console/nowhere", ".empty"],
 ]
 

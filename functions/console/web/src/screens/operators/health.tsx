@@ -20,7 +20,7 @@ export function Health() {
   const text = t().health
   const { value, problem } = fetched
   return (
-    <section class="card">
+    <section class="card" aria-label={text.title}>
       <h2>{text.title}</h2>
       {problem && <Trouble problem={problem} retry={fetched.reload} />}
       {!value && !problem && <Loading />}

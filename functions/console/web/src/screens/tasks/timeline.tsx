@@ -52,7 +52,7 @@ export function TimelineCard({ fetched }: { fetched: Fetched<Timeline> }) {
   const { value, problem } = fetched
   const ahead = value ? value.events.filter((e) => isAhead(e, value)) : []
   return (
-    <section class="card">
+    <section class="card" aria-label={text.title}>
       <h2>{text.title}</h2>
       {problem && <Trouble problem={problem} retry={fetched.reload} />}
       {!value && !problem && <Loading />}
