@@ -98,7 +98,7 @@ func TestTimelineOfDeliveries(t *testing.T) {
 	lease("ses")
 	finish(store.Exhausted, 0, "still 429")
 	wantLast("ended: The e-mail to ada@example.com was given up after attempt 3: still 429.")
-	letters, _, err := w.Store.ListDeadLetters(t.Context(), "", uuid.Nil, 10)
+	letters, _, err := w.Store.ListDeadLetters(t.Context(), store.DeadLetterFilter{}, uuid.Nil, 10)
 	if err != nil || len(letters) != 1 {
 		t.Fatal(letters, err)
 	}

@@ -57,6 +57,7 @@ var Routes = []Route{
 	{"POST /api/reports/twilio", "reports"},
 
 	{"GET /api/dlq", "dead-letters"},
+	{"POST /api/dlq/replay", "dead-letters"},
 	{"POST /api/dlq/{id}/replay", "dead-letters"},
 	{"DELETE /api/dlq/{id}", "dead-letters"},
 

@@ -81,6 +81,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dlq/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Count many, and then have them tried again (scope admin)
+         * @description Without confirm it answers how many could be replayed: they are counted as far as 10,000. With it as many are replayed, those first that came first. They become due one after the other. What was sent, cancelled or may have been taken by its provider, and what nobody wants any more, is left out, and so is what somebody is changing at that moment. If it is broken off, ask again: what was replayed is not counted any more.
+         */
+        post: operations["replayDeadLetters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/not-me": {
         parameters: {
             query: {
@@ -780,6 +800,11 @@ export interface components {
         Channel: "in_app" | "email" | "push" | "sms" | "webhook";
         DeadLetter: {
             attempts: number;
+            /**
+             * @description Of the delivery; null for a malformed callback.
+             * @enum {string|null}
+             */
+            channel: "email" | "push" | "sms" | "webhook" | "event" | null;
             /** Format: date-time */
             created_at: string;
             data: string;
@@ -792,6 +817,8 @@ export interface components {
             /** Format: uuid */
             id: string;
             job_name: string;
+            /** @description Who carried its latest attempt; null before the first. */
+            provider: string | null;
             /** @enum {string} */
             state: "retrying" | "dead" | "resolved" | "discarded";
             /** Format: date-time */
@@ -1069,6 +1096,14 @@ export interface components {
              * @enum {string}
              */
             state: "pending" | "scheduled" | "fired" | "cancelled" | "missed";
+        };
+        ReplayResult: {
+            /** @description There are more than that; without confirm. */
+            at_least?: boolean;
+            /** @description How many could be replayed; without confirm. */
+            count?: number;
+            /** @description How many were; with confirm. */
+            replayed?: number;
         };
         Status: {
             /** Format: date-time */
@@ -1446,12 +1481,20 @@ export interface operations {
     listDeadLetters: {
         parameters: {
             query?: {
+                /** @description Only those of deliveries on it. */
+                channel?: "email" | "push" | "sms" | "webhook" | "event";
                 /** @description The next_cursor of the page before. */
                 cursor?: string;
                 /** @description How many at most. */
                 limit?: number;
+                /** @description Only those of deliveries that it carried last. */
+                provider?: string;
+                /** @description Only what first did not work out then or later. */
+                since?: string;
                 /** @description Only those. */
                 state?: "retrying" | "dead" | "resolved" | "discarded";
+                /** @description Only what first did not work out earlier than this. */
+                until?: string;
             };
             header?: {
                 /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
@@ -1544,6 +1587,62 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    replayDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    channel?: "email" | "push" | "sms" | "webhook" | "event";
+                    /** @description How many are replayed at most: the count that was answered without it. */
+                    confirm?: number | null;
+                    /**
+                     * @description How many become due in a second.
+                     * @default 50
+                     */
+                    per_second?: number | null;
+                    provider?: string;
+                    /** Format: date-time */
+                    since?: string;
+                    /**
+                     * @default dead
+                     * @enum {string}
+                     */
+                    state?: "dead" | "retrying";
+                    /** Format: date-time */
+                    until?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description How many could be replayed, or were. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayResult"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
