@@ -135,7 +135,6 @@ func draw(l store.Timeline, now time.Time, horizon task.Horizon) (timeline, erro
 		d.out.Rule = &timelineRule{l.Task.Recurrence.Rule, series.Describe(), shown.Occurrence, shown.NextOccurrence}
 	}
 	d.aboutTask(shown, now)
-	d.aboutOccurrences(l.Occurrences)
 	before := map[uuid.UUID]string{}
 	for _, r := range l.Reminders {
 		before[r.ID] = r.Before.String()
@@ -145,6 +144,7 @@ func draw(l store.Timeline, now time.Time, horizon task.Horizon) (timeline, erro
 	for _, delivery := range l.Deliveries {
 		d.aboutDelivery(delivery, before[delivery.ReminderID])
 	}
+	d.aboutOccurrences(l.Occurrences)
 	slices.SortStableFunc(d.out.Events, func(a, b event) int { return a.At.Compare(b.At) })
 	return d.out, nil
 }

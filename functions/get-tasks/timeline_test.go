@@ -152,8 +152,8 @@ func TestTimelineOfDeliveries(t *testing.T) {
 		lease("ses")
 		finish(store.Planned, time.Minute, fmt.Sprint("try ", i))
 	}
-	if got := readTimeline(w, s, made.ID).of(task.Email); len(got) != 22 || !strings.HasSuffix(got[0], "try 10.") {
-		t.Errorf("%d events, of which the first is %q", len(got), got)
+	if got := readTimeline(w, s, made.ID).of(task.Email); len(got) != 22 || !strings.HasPrefix(got[0], "reported") || !strings.HasSuffix(got[1], "try 10.") {
+		t.Errorf("%d events: %q", len(got), got)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
@@ -52,6 +53,12 @@ func (o *owners) failWith(err error) {
 	o.fail = err
 }
 
+func (o *owners) messages() []notify.Message {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.sent)
+}
+
 // A test goes to all that a channel reaches the user at and nobody else, says what came of it, and leaves
 // nothing to be tried again, nor anything in the inbox.
 func TestTest(t *testing.T) {
@@ -71,8 +78,8 @@ func TestTest(t *testing.T) {
 	if len(got) != 3 || got[0] != "ada@example.org sent" || got[1] != "new@example.org unverified "+preferences.UnverifiedProblem || !strings.HasPrefix(got[2], "stopped@example.org suppressed nothing is sent") {
 		t.Errorf("got %q", got)
 	}
-	if len(o.sent) != 1 || !o.sent[0].Test || o.sent[0].Title != "Testnachricht" || o.sent[0].To != "ada@example.org" || o.sent[0].Verification != nil || o.sent[0].Task() != "" {
-		t.Errorf("sent %+v", o.sent)
+	if len(o.messages()) != 1 || !o.messages()[0].Test || o.messages()[0].Title != "Testnachricht" || o.messages()[0].To != "ada@example.org" || o.messages()[0].Verification != nil || o.messages()[0].Task() != "" {
+		t.Errorf("sent %+v", o.messages())
 	}
 
 	// Each provider is asked once, and what it says is the answer.
@@ -82,7 +89,7 @@ func TestTest(t *testing.T) {
 		&notify.Error{Kind: notify.Unknown, Err: errors.New("503, try later")},
 	} {
 		o.failWith(refusal)
-		before := len(o.sent)
+		before := len(o.messages())
 		if got := test("email"); !strings.HasPrefix(got[0], "ada@example.org failed ") || !strings.Contains(got[0], "503, try later") {
 			t.Errorf("%v: got %q", refusal, got)
 		}
@@ -90,7 +97,7 @@ func TestTest(t *testing.T) {
 		if kind, _ := notify.KindOf(refusal); kind == notify.Retry {
 			want = 2
 		}
-		if n := len(o.sent) - before; n != want {
+		if n := len(o.messages()) - before; n != want {
 			t.Errorf("%v: sent %d times, want %d", refusal, n, want)
 		}
 	}
@@ -128,13 +135,14 @@ func TestTestRefuses(t *testing.T) {
 	o.WantProblem(o.As("ada", "POST", testPath, `{"channel":"email"}`), 409, "conflict", "unsubscribed")
 	o.WantProblem(o.As("ada", "POST", testPath, `{"channel":"webhook"}`), 409, "conflict", "gone")
 	o.WantProblem(o.Call("POST", testPath, `{"channel":"email"}`), 401, "unauthenticated", "")
-	if len(o.sent) > 0 {
-		t.Errorf("sent %+v", o.sent)
+	if len(o.messages()) > 0 {
+		t.Errorf("sent %+v", o.messages())
 	}
 }
 
 // Tests count in the quotas like other messages, but are never held; and there are few in an hour.
 func TestTestIsLimited(t *testing.T) {
+	storetest.WithinHour(2 * time.Minute)
 	o := newTried(t, quota.Limits{PerHour: quota.PerChannel{task.Email: 2}})
 	o.Prefer("ada", func(p *preferences.Preferences) { p.Webhook = &preferences.Webhook{URL: "https://example.org/hook"} })
 	email := func() []string {

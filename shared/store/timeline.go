@@ -98,6 +98,13 @@ func (s *Store) GetTimeline(ctx context.Context, userID string, id uuid.UUID, mo
 			err = row.Scan(&d.ID, &d.ReminderID, &d.Revision, &d.TaskID, &d.UserID, &d.Channel, &d.Target, &d.State, &d.Attempts, &d.Provider,
 				&d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt, &d.Report, &d.ReportedAt,
 				&d.DueAt, occurrenceField{&d.Occurrence}, &d.Tries, &d.ReadAt, &d.ArchivedAt)
+			for i := range d.Tries { // the database writes JSON's times in a zone of its own
+				t := &d.Tries[i]
+				t.At = t.At.UTC()
+				if t.Next != nil {
+					t.Next = new(t.Next.UTC())
+				}
+			}
 			return d, err
 		})
 		if err != nil {
