@@ -13,6 +13,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -67,7 +68,7 @@ func (h handler) clean(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !report.DryRun {
 		// Only who looks at the status misses it.
-		if err := h.store.SaveRun(r.Context(), store.CleanupRun, store.Run{Complete: report.Complete, Failed: upkeep.FailedSteps(report.Steps)}); err != nil {
+		if err := h.store.SaveRun(context.WithoutCancel(r.Context()), store.CleanupRun, store.Run{Complete: report.Complete, Failed: upkeep.FailedSteps(report.Steps)}); err != nil {
 			slog.WarnContext(r.Context(), "when the cleanup ended could not be recorded", "error", err)
 		}
 	}

@@ -14,6 +14,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -78,7 +79,7 @@ func (h handler) sweep(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// Only who looks at the status misses it.
-	if err := h.store.SaveRun(r.Context(), store.SweepRun, store.Run{
+	if err := h.store.SaveRun(context.WithoutCancel(r.Context()), store.SweepRun, store.Run{
 		Complete: summary.Complete, Failed: upkeep.FailedSteps(summary.Steps), Sentinel: summary.Sentinel, Pending: summary.Pending, Providers: h.channels,
 	}); err != nil {
 		slog.WarnContext(r.Context(), "when the sweep ended could not be recorded", "error", err)

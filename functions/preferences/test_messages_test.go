@@ -25,7 +25,7 @@ const testPath = path + "/test"
 // tried are the answers to a test of a channel, as "target state error", in their order.
 func tried(w *functiontest.World, a functiontest.Answer) (all []string) {
 	w.Helper()
-	for _, d := range functiontest.Decode[struct{ Deliveries []trial }](w, a, 200).Deliveries {
+	for _, d := range functiontest.Decode[struct{ Deliveries []result }](w, a, 200).Deliveries {
 		all = append(all, strings.TrimSpace(fmt.Sprintf("%s %s %s", d.Target, d.State, d.Error)))
 	}
 	return all

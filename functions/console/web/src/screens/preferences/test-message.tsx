@@ -5,7 +5,7 @@ import { t } from "../../text"
 import { asProblem, useShared } from "../../ui/context"
 import { Button, Trouble } from "../../ui/parts"
 
-export function Trial({ channel }: { channel: Channel }) {
+export function TestMessage({ channel }: { channel: Channel }) {
   const { client } = useShared()
   const [busy, setBusy] = useState(false)
   const [result, setResult] = useState<TestResult>()
@@ -26,7 +26,7 @@ export function Trial({ channel }: { channel: Channel }) {
   return (
     <>
       <Button kind="quiet" aria-label={`${text.send}: ${t().channels[channel]}`} aria-disabled={busy} onClick={() => { if (!busy) void send() }}>{busy ? text.sending : text.send}</Button>
-      <div class="trial" role="status">
+      <div class="test-result" role="status">
         {result?.deliveries.map((d) => (
           <p key={d.target}>
             <span class={`tag ${d.state}`}>{text.state[d.state]}</span> {d.target && <span class="address-text">{d.target}</span>} {d.error && <small dir="auto">{d.error}</small>}

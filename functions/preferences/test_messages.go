@@ -28,8 +28,8 @@ const (
 	testPatience = 15 * time.Second
 )
 
-// trial is what became of one test message.
-type trial struct {
+// result is what became of one test message.
+type result struct {
 	Target string              `json:"target"`
 	State  store.DeliveryState `json:"state"`
 	Error  string              `json:"error,omitempty"`
@@ -57,16 +57,16 @@ func (h handler) test(w http.ResponseWriter, r *http.Request) error {
 	if err := h.store.SaveUser(r.Context(), owner); err != nil {
 		return err
 	}
-	var trials []trial
+	var results []result
 	err = h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) (err error) {
 		p, signIn, err := tx.LockPreferences(ctx, owner.ID)
 		if err != nil {
 			return err
 		}
-		if trials, err = h.targets(ctx, tx, in.Channel, p, signIn); err != nil {
+		if results, err = h.targets(ctx, tx, in.Channel, p, signIn); err != nil {
 			return err
 		}
-		return planTrials(ctx, tx, owner.ID, in.Channel, p, trials)
+		return planTests(ctx, tx, owner.ID, in.Channel, p, results)
 	})
 	if err != nil {
 		return err
@@ -77,15 +77,15 @@ func (h handler) test(w http.ResponseWriter, r *http.Request) error {
 		}
 	} else {
 		h.wake()
-		h.awaitTrials(r.Context(), trials)
+		h.awaitTests(r.Context(), results)
 	}
 	return web.WriteJSON(w, http.StatusOK, struct {
-		Deliveries []trial `json:"deliveries"`
-	}{trials})
+		Deliveries []result `json:"deliveries"`
+	}{results})
 }
 
 // targets returns where a channel reaches a user. Those that nothing may be sent to have their state already.
-func (h handler) targets(ctx context.Context, tx store.Tx, c task.Channel, p preferences.Preferences, signIn *string) (trials []trial, err error) {
+func (h handler) targets(ctx context.Context, tx store.Tx, c task.Channel, p preferences.Preferences, signIn *string) (results []result, err error) {
 	var targets []string
 	switch {
 	case c == task.InApp:
@@ -120,26 +120,26 @@ func (h handler) targets(ctx context.Context, tx store.Tx, c task.Channel, p pre
 		return nil, err
 	}
 	for i, target := range targets {
-		t := trial{Target: target, State: store.Planned, id: uuid.Must(uuid.NewV7())}
+		t := result{Target: target, State: store.Planned, id: uuid.Must(uuid.NewV7())}
 		if since := found.Since(hashes[i]); since != nil {
 			t.State, t.Error = store.SuppressedState, store.SuppressedProblem(*since)
 		} else if suppress.Applies(c) && !p.MayReceive(target, signIn) {
 			t.State, t.Error = store.Unverified, preferences.UnverifiedProblem
 		}
-		trials = append(trials, t)
+		results = append(results, t)
 	}
-	return trials, nil
+	return results, nil
 }
 
-// planTrials plans what may be sent, and writes what is for the inbox.
-func planTrials(ctx context.Context, tx store.Tx, userID string, c task.Channel, p preferences.Preferences, trials []trial) error {
+// planTests plans what may be sent, and writes what is for the inbox.
+func planTests(ctx context.Context, tx store.Tx, userID string, c task.Channel, p preferences.Preferences, results []result) error {
 	if c == task.InApp {
 		m := notify.Message{Language: p.Language}.AsTest()
-		trials[0].State = store.Sent
-		return tx.Notify(ctx, store.Notification{ID: trials[0].id, UserID: userID, Title: m.Title, Body: m.Notes})
+		results[0].State = store.Sent
+		return tx.Notify(ctx, store.Notification{ID: results[0].id, UserID: userID, Title: m.Title, Body: m.Notes})
 	}
 	var messages []store.TestMessage
-	for _, t := range trials {
+	for _, t := range results {
 		if t.State == store.Planned {
 			messages = append(messages, store.TestMessage{ID: t.id, UserID: userID, Channel: c, Target: t.Target, Trace: trace.Parent(ctx)})
 		}
@@ -154,10 +154,10 @@ func planTrials(ctx context.Context, tx store.Tx, userID string, c task.Channel,
 	return err
 }
 
-// awaitTrials waits until what was planned has ended, for a while, and says what became of it.
-func (h handler) awaitTrials(ctx context.Context, trials []trial) {
+// awaitTests waits until what was planned has ended, for a while, and says what became of it.
+func (h handler) awaitTests(ctx context.Context, results []result) {
 	var ids []uuid.UUID
-	for _, t := range trials {
+	for _, t := range results {
 		if t.State == store.Planned {
 			ids = append(ids, t.id)
 		}
@@ -169,7 +169,7 @@ func (h handler) awaitTrials(ctx context.Context, trials []trial) {
 		all, err := h.store.GetDeliveries(ctx, ids)
 		open := err != nil
 		for _, d := range all {
-			t := &trials[slices.IndexFunc(trials, func(t trial) bool { return t.id == d.ID })]
+			t := &results[slices.IndexFunc(results, func(t result) bool { return t.id == d.ID })]
 			t.State, t.Error = d.State, d.LastError
 			open = open || d.Open()
 		}
@@ -178,8 +178,8 @@ func (h handler) awaitTrials(ctx context.Context, trials []trial) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	for i := range trials {
-		if t := &trials[i]; t.State == store.Planned || t.State == store.Sending {
+	for i := range results {
+		if t := &results[i]; t.State == store.Planned || t.State == store.Sending {
 			t.Error = cmp.Or(t.Error, "its provider has not answered yet")
 		}
 	}
