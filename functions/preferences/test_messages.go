@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -73,7 +74,7 @@ func (h handler) test(w http.ResponseWriter, r *http.Request) error {
 	}
 	if in.Channel == task.InApp {
 		if err := h.store.Hint(r.Context(), []string{owner.ID}); err != nil {
-			return err
+			slog.DebugContext(r.Context(), "an inbox is told late", "error", err)
 		}
 	} else {
 		h.wake()
@@ -133,11 +134,6 @@ func (h handler) targets(ctx context.Context, tx store.Tx, c task.Channel, p pre
 
 // planTests plans what may be sent, and writes what is for the inbox.
 func planTests(ctx context.Context, tx store.Tx, userID string, c task.Channel, p preferences.Preferences, results []result) error {
-	if c == task.InApp {
-		m := notify.Message{Language: p.Language}.AsTest()
-		results[0].State = store.Sent
-		return tx.Notify(ctx, store.Notification{ID: results[0].id, UserID: userID, Title: m.Title, Body: m.Notes})
-	}
 	var messages []store.TestMessage
 	for _, t := range results {
 		if t.State == store.Planned {
@@ -151,7 +147,12 @@ func planTests(ctx context.Context, tx store.Tx, userID string, c task.Channel, 
 			Message: fmt.Sprintf("you may have %d test messages sent in an hour, and there is no room for %d more: try again when Retry-After says so", testsInHour, len(messages)),
 		}
 	}
-	return err
+	if err != nil || c != task.InApp {
+		return err
+	}
+	m := notify.Message{Language: p.Language}.AsTest()
+	results[0].State = store.Sent
+	return tx.Notify(ctx, store.Notification{ID: results[0].id, UserID: userID, Title: m.Title, Body: m.Notes})
 }
 
 // awaitTests waits until what was planned has ended, for a while, and says what became of it.

@@ -23,7 +23,7 @@ type TestMessage struct {
 }
 
 // PlanTests plans test messages of a user whom LockPreferences has locked: to be sent now, or not
-// at all. wait is how long it is until there may be so many, if within an hour there were too many for that;
+// at all. Those of the in-app channel are sent by that; their notifications are the caller's to write. wait is how long it is until there may be so many, if within an hour there were too many for that;
 // then none is planned.
 func (tx Tx) PlanTests(ctx context.Context, messages []TestMessage, mostInHour int) (wait time.Duration, err error) {
 	if len(messages) == 0 {
@@ -42,8 +42,9 @@ func (tx Tx) PlanTests(ctx context.Context, messages []TestMessage, mostInHour i
 	var batch pgx.Batch
 	for _, m := range messages {
 		batch.Queue(`
-			insert into deliveries (id, revision, user_id, channel, target, state, due_at, traceparent, next_attempt_at, test)
-			values ($1, 1, $2, $3, $4, 'planned', now(), nullif($5, ''), now(), true)`, m.ID, m.UserID, m.Channel, m.Target, m.Trace)
+			insert into deliveries (id, revision, user_id, channel, target, due_at, traceparent, test, state, next_attempt_at, finished_at)
+			select $1, 1, $2, $3::text, $4, now(), nullif($5, ''), true,
+				case when $3 = 'in_app' then 'sent' else 'planned' end, case when $3 <> 'in_app' then now() end, case when $3 = 'in_app' then now() end`, m.ID, m.UserID, m.Channel, m.Target, m.Trace)
 	}
 	return 0, tx.tx.SendBatch(ctx, &batch).Close()
 }
