@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,12 +16,18 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
 )
 
-const dlqUsage = `Usage: duebell dlq list [-state retrying|dead|resolved|discarded] [-limit 50]
+const dlqUsage = `Usage: duebell dlq list [-state retrying|dead|resolved|discarded] [FILTERS] [-limit 50]
        duebell dlq show ID
        duebell dlq replay [-force] ID
+       duebell dlq replay [-state dead|retrying] [FILTERS] [-rate 50] [-yes]
        duebell dlq discard ID
+
+FILTERS: -channel email|push|sms|webhook|event, -provider NAME; -since 2h and -until 10m, how long ago
+it first did not work out at most, and at least.
+Without an ID, replay counts what there is, asks, and has -rate of them sent in a second.
 
 DATABASE_URL names the database.
 `
@@ -35,6 +43,12 @@ func dlq(ctx context.Context, args []string) error {
 	state := flags.String("state", "", "")
 	limit := flags.Int("limit", 50, "")
 	force := flags.Bool("force", false, "")
+	channel := flags.String("channel", "", "")
+	provider := flags.String("provider", "", "")
+	since := flags.Duration("since", 0, "")
+	until := flags.Duration("until", 0, "")
+	rate := flags.Int("rate", 50, "")
+	yes := flags.Bool("yes", false, "")
 	if err := flags.Parse(args[1:]); err != nil {
 		return errUsage
 	}
@@ -48,8 +62,18 @@ func dlq(ctx context.Context, args []string) error {
 	}
 	defer s.Close()
 
+	filter := store.DeadLetterFilter{State: store.DeadLetterState(*state), Channel: task.Channel(*channel), Provider: *provider}
+	if *since != 0 {
+		filter.Since = time.Now().Add(-*since)
+	}
+	if *until != 0 {
+		filter.Until = time.Now().Add(-*until)
+	}
+	if args[0] == "replay" && flags.NArg() == 0 && !*force {
+		return replayMany(ctx, s, filter, *rate, *yes)
+	}
 	if args[0] == "list" {
-		list, more, err := s.ListDeadLetters(ctx, store.DeadLetterState(*state), uuid.Nil, max(*limit, 1))
+		list, more, err := s.ListDeadLetters(ctx, filter, uuid.Nil, max(*limit, 1))
 		if err != nil {
 			return err
 		}
@@ -80,6 +104,41 @@ func dlq(ctx context.Context, args []string) error {
 	return printLetter(os.Stdout, l)
 }
 
+// replayMany replays what a filter asks for, once somebody has seen how much that is and agreed.
+func replayMany(ctx context.Context, s *store.Store, f store.DeadLetterFilter, rate int, yes bool) error {
+	f.State = cmp.Or(f.State, store.Dead)
+	if f.State != store.Dead && f.State != store.Retrying || rate < 1 || rate > 1000 {
+		fmt.Fprint(os.Stderr, dlqUsage)
+		return errUsage
+	}
+	n, err := s.CountReplayable(ctx, f)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		fmt.Println("There is nothing to replay.")
+		return nil
+	}
+	fmt.Printf("%d dead letters can be replayed. Their messages go out within %s, %d in a second.\n", n, time.Duration(n)*time.Second/time.Duration(rate), rate)
+	if n == store.MostReplayed {
+		fmt.Println("There are more: these are the oldest. Replay the others afterwards.")
+	}
+	if !yes && !agreed("Replay them? [y/N] ") {
+		return errors.New("nothing was replayed; answer y, or say -yes")
+	}
+	done, err := s.ReplayDeadLetters(ctx, f, n, rate)
+	fmt.Printf("%d are replayed.\n", done)
+	return err
+}
+
+// agreed asks, and reports whether the answer is yes.
+func agreed(question string) bool {
+	fmt.Print(question)
+	var answer string
+	_, _ = fmt.Scanln(&answer)
+	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
+}
+
 // printLetters writes a table, a line for each.
 func printLetters(out io.Writer, list []store.DeadLetter, more bool, now time.Time) error {
 	if len(list) == 0 {
@@ -87,9 +146,16 @@ func printLetters(out io.Writer, list []store.DeadLetter, more bool, now time.Ti
 		return err
 	}
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ID\tSTATE\tATTEMPTS\tAGE\tERROR")
+	fmt.Fprintln(t, "ID\tSTATE\tCHANNEL\tPROVIDER\tATTEMPTS\tAGE\tERROR")
 	for _, l := range list {
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", l.ID, l.State, l.Attempts, age(now.Sub(l.CreatedAt)), line(l.Error, 80))
+		channel, provider := "-", "-"
+		if l.Channel != nil {
+			channel = string(*l.Channel)
+		}
+		if l.Provider != nil {
+			provider = *l.Provider
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.State, channel, provider, l.Attempts, age(now.Sub(l.CreatedAt)), line(l.Error, 80))
 	}
 	if more {
 		fmt.Fprintln(t, "... and more: see -limit and -state")

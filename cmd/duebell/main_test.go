@@ -115,7 +115,7 @@ func TestDeadLetters(t *testing.T) {
 	if err := s.KeepMalformed(t.Context(), "job", []byte("{"), "no JSON"); err != nil {
 		t.Fatal(err)
 	}
-	list, _, err := s.ListDeadLetters(t.Context(), "", uuid.Nil, 10)
+	list, _, err := s.ListDeadLetters(t.Context(), store.DeadLetterFilter{}, uuid.Nil, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,12 @@ func TestDeadLetters(t *testing.T) {
 	}{
 		{[]string{"dlq", "list", "-state", "dead"}, 0, ""},
 		{[]string{"dlq", "show", id}, 0, ""},
+		{[]string{"dlq", "list", "--channel", "webhook", "--provider", "webhook", "--since", "2h", "--until", "1m"}, 0, ""},
 		{[]string{"dlq", "replay", "-force", id}, 1, "nothing to replay"},
+		{[]string{"dlq", "replay", "--channel", "webhook", "--since", "2h"}, 0, ""},
+		{[]string{"dlq", "replay", "-force"}, 2, ""},
+		{[]string{"dlq", "replay", "-state", "discarded"}, 2, ""},
+		{[]string{"dlq", "replay", "-rate", "0"}, 2, ""},
 		{[]string{"dlq", "discard", id}, 0, ""},
 		{[]string{"dlq", "show", uuid.NewString()}, 1, "no such dead letter"},
 		{[]string{"dlq", "show", "x"}, 2, ""},

@@ -1,6 +1,7 @@
 // dead-letters serves the operators: GET /api/dlq lists what did not work out,
 // POST /api/dlq/{id}/replay has a delivery tried again, with ?force=true even one
-// that was sent or that nobody wants any more, and DELETE /api/dlq/{id} lets go of one. All want the scope admin.
+// that was sent or that nobody wants any more, POST /api/dlq/replay counts and then replays many, and DELETE /api/dlq/{id} lets go of one. GET /api/status says how the
+// installation does. All want the scope admin.
 //
 // A replay only makes the delivery due; the next sweep sends it.
 package main
@@ -16,6 +17,8 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/text"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -40,8 +43,10 @@ func New(cfg Config) (*function.Function, error) {
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
 			"GET /api/dlq":              h.list,
+			"POST /api/dlq/replay":      h.replayMany,
 			"POST /api/dlq/{id}/replay": h.replay,
 			"DELETE /api/dlq/{id}":      h.discard,
+			"GET /api/status":           h.status,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
 		Close: s.Close,
@@ -70,13 +75,21 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q := web.Query(r)
-	state, cursor := store.DeadLetterState(q.String("state")), q.String("cursor")
+	f, cursor := store.DeadLetterFilter{
+		State: store.DeadLetterState(q.String("state")), Channel: task.Channel(q.String("channel")), Provider: q.String("provider"),
+	}, q.String("cursor")
+	if since := q.Time("since"); since != nil {
+		f.Since = *since
+	}
+	if until := q.Time("until"); until != nil {
+		f.Until = *until
+	}
 	limit := q.Int("limit", 100, 1, 500)
 	if err := q.Err(); err != nil {
 		return err
 	}
-	if state != "" && !slices.Contains(store.DeadLetterStates, state) {
-		return fault.Invalid("state must be one of %v", store.DeadLetterStates)
+	if err := check(f); err != nil {
+		return err
 	}
 	var after uuid.UUID
 	if cursor != "" {
@@ -85,7 +98,7 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	list, more, err := h.store.ListDeadLetters(r.Context(), state, after, limit)
+	list, more, err := h.store.ListDeadLetters(r.Context(), f, after, limit)
 	if err != nil {
 		return err
 	}
@@ -96,6 +109,22 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	return web.WriteJSON(w, http.StatusOK, out)
 }
+
+// check reports what is wrong with a filter.
+func check(f store.DeadLetterFilter) error {
+	switch {
+	case f.State != "" && !slices.Contains(store.DeadLetterStates, f.State):
+		return fault.Invalid("state must be one of %v", store.DeadLetterStates)
+	case f.Channel != "" && !slices.Contains(channels, f.Channel):
+		return fault.Invalid("channel must be one of %v", channels)
+	case len(f.Provider) > 100 || text.Invisible(f.Provider) != "":
+		return fault.Invalid("provider must be the name of one, such as sendgrid")
+	}
+	return nil
+}
+
+// channels are those that deliveries may fail on.
+var channels = []task.Channel{task.Email, task.Push, task.SMS, task.Webhook, task.Event}
 
 func (h handler) replay(w http.ResponseWriter, r *http.Request) error {
 	if err := h.operator(r); err != nil {

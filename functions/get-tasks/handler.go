@@ -1,6 +1,7 @@
 // get-tasks serves what is read of tasks: GET /api/tasks, a list in pages;
 // GET /api/tasks/{task_id}; and GET /api/tasks/{task_id}/deliveries, the log of
-// what was sent for it; GET /api/tasks/{task_id}/occurrences, what became of the times at which it came
+// what was sent for it; GET /api/tasks/{task_id}/timeline, that and all else that has become of it;
+// GET /api/tasks/{task_id}/occurrences, what became of the times at which it came
 // again; and POST /api/recurrence/preview, the times of a rule before there is a task. Users see their own tasks only; another's is not found.
 // It also serves GET /api/openapi.json, the description of the whole API, to
 // everybody.
@@ -50,60 +51,13 @@ func New(cfg Config) (*function.Function, error) {
 			"GET /api/tasks/{task_id}":             h.get,
 			"GET /api/tasks/{task_id}/deliveries":  h.deliveries,
 			"GET /api/tasks/{task_id}/occurrences": h.occurrences,
+			"GET /api/tasks/{task_id}/timeline":    h.timeline,
 			"POST /api/recurrence/preview":         h.preview,
 			"GET /api/openapi.json":                describe,
 		}),
 		Ready: []function.Check{{Name: "database", Func: s.Ping}},
 		Close: s.Close,
 	}, nil
-}
-
-type page struct {
-	Tasks      []api.Task `json:"tasks"`
-	NextCursor *string    `json:"next_cursor"` // null on the last page
-}
-
-func (h handler) list(w http.ResponseWriter, r *http.Request) error {
-	user, err := h.signIn.User(r)
-	if err != nil {
-		return err
-	}
-	filter, err := readFilter(r)
-	if err != nil {
-		return err
-	}
-	tasks, more, err := h.store.ListTasks(r.Context(), user.ID, filter)
-	if err != nil {
-		return err
-	}
-	out := page{Tasks: make([]api.Task, 0, len(tasks))}
-	for _, t := range tasks {
-		out.Tasks = append(out.Tasks, api.NewTask(t, h.horizon.Expected(time.Now())))
-	}
-	if more {
-		cursor := api.FormatCursor(tasks[len(tasks)-1].ID)
-		out.NextCursor = &cursor
-	}
-	return web.WriteJSON(w, http.StatusOK, out)
-}
-
-const (
-	defaultLimit = 100
-	maxLimit     = 500
-)
-
-func readFilter(r *http.Request) (f store.Filter, err error) {
-	q := web.Query(r)
-	f.Completed = q.Bool("completed")
-	f.DueBefore = q.Time("due_before")
-	f.DueAfter = q.Time("due_after")
-	f.Limit = q.Int("limit", defaultLimit, 1, maxLimit)
-	if cursor := q.String("cursor"); cursor != "" {
-		if f.After, err = api.ParseCursor(cursor); err != nil {
-			return f, err
-		}
-	}
-	return f, q.Err()
 }
 
 func (h handler) get(w http.ResponseWriter, r *http.Request) error {

@@ -13,6 +13,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -31,7 +32,10 @@ type Config struct {
 	Cleanup upkeep.CleanupRules
 }
 
-type handler struct{ cleaner *upkeep.Cleaner }
+type handler struct {
+	cleaner *upkeep.Cleaner
+	store   *store.Store
+}
 
 // New makes the function. Nothing is connected before the first request.
 func New(cfg Config) (*function.Function, error) {
@@ -43,7 +47,7 @@ func New(cfg Config) (*function.Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := handler{cleaner: upkeep.NewCleaner(s, dapr, time.Now, cfg.Cleanup)}
+	h := handler{upkeep.NewCleaner(s, dapr, time.Now, cfg.Cleanup), s}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /": h.clean}),
 		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
@@ -61,6 +65,12 @@ func (h handler) clean(w http.ResponseWriter, r *http.Request) error {
 	slog.InfoContext(r.Context(), "cleaned up", "report", report)
 	if err := report.Away(); err != nil {
 		return err
+	}
+	if !report.DryRun {
+		// Only who looks at the status misses it.
+		if err := h.store.SaveRun(context.WithoutCancel(r.Context()), store.CleanupRun, store.Run{Complete: report.Complete, Failed: upkeep.FailedSteps(report.Steps)}); err != nil {
+			slog.WarnContext(r.Context(), "when the cleanup ended could not be recorded", "error", err)
+		}
 	}
 	return web.WriteJSON(w, http.StatusOK, report)
 }

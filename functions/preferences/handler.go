@@ -1,5 +1,6 @@
 // preferences serves what users choose: GET and PUT /api/preferences; the links in e-mails
-// that stop these, and undo that, GET and POST /api/unsubscribe; all by which the owners of
+// that stop these, and undo that, GET and POST /api/unsubscribe; messages by which users try their
+// channels, POST /api/preferences/test; all by which the owners of
 // addresses agree to be written to: POST /api/preferences/verify and /api/preferences/verify/resend,
 // and the links in the messages that ask them, GET and POST /api/verify and /api/not-me; and, for
 // operators, the list of addresses that get nothing more, /api/suppressions.
@@ -78,6 +79,7 @@ func New(cfg Config) (*function.Function, error) {
 		Handler: web.NewMux(web.Routes{
 			"GET /api/preferences":                h.get,
 			"PUT /api/preferences":                h.put,
+			"POST /api/preferences/test":          h.test,
 			"POST /api/preferences/verify":        h.verify,
 			"POST /api/preferences/verify/resend": h.resend,
 			"GET " + unsubscribe.Path:             forPeople(h.confirm),

@@ -14,6 +14,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -39,7 +40,11 @@ type Config struct {
 	Moves     schedule.MoveRules
 }
 
-type handler struct{ sweeper *upkeep.Sweeper }
+type handler struct {
+	sweeper  *upkeep.Sweeper
+	store    *store.Store
+	channels fire.Channels
+}
 
 // New makes the function. Nothing is connected before the first request.
 func New(cfg Config) (*function.Function, error) {
@@ -58,7 +63,7 @@ func New(cfg Config) (*function.Function, error) {
 	waker := deliver.NewWaker(cfg.Sender)
 	mover := schedule.NewMover(s, time.Now, cfg.Moves)
 	firer := fire.New(s, channels, cfg.Sweep.Suppression, mover, waker.Wake, time.Now)
-	h := handler{sweeper: upkeep.NewSweeper(s, dapr, firer, mover, waker.WakeNow, time.Now, cfg.Sweep)}
+	h := handler{upkeep.NewSweeper(s, dapr, firer, mover, waker.WakeNow, time.Now, cfg.Sweep), s, channels}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{"POST /": h.sweep}),
 		Ready:   []function.Check{{Name: "database", Func: s.Ping}},
@@ -72,6 +77,12 @@ func (h handler) sweep(w http.ResponseWriter, r *http.Request) error {
 	slog.InfoContext(r.Context(), "swept", "summary", summary, "took", time.Since(began).String())
 	if err := summary.Away(); err != nil {
 		return err
+	}
+	// Only who looks at the status misses it.
+	if err := h.store.SaveRun(context.WithoutCancel(r.Context()), store.SweepRun, store.Run{
+		Complete: summary.Complete, Failed: upkeep.FailedSteps(summary.Steps), Sentinel: summary.Sentinel, Pending: summary.Pending, Providers: h.channels,
+	}); err != nil {
+		slog.WarnContext(r.Context(), "when the sweep ended could not be recorded", "error", err)
 	}
 	return web.WriteJSON(w, http.StatusOK, summary)
 }

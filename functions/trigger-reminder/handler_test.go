@@ -216,7 +216,7 @@ func TestMalformedJobIsSkipped(t *testing.T) {
 			t.Errorf("%s: got %d %s", body, a.Status, a.Body)
 		}
 	}
-	if list, _, err := w.Store.ListDeadLetters(t.Context(), store.Dead, uuid.Nil, 100); err != nil || len(list) < 15 {
+	if list, _, err := w.Store.ListDeadLetters(t.Context(), store.DeadLetterFilter{State: store.Dead}, uuid.Nil, 100); err != nil || len(list) < 15 {
 		t.Errorf("%d of them are kept as dead letters, %v", len(list), err)
 	}
 	if n := w.Count(`select count(*) from deliveries where channel = 'email'`); n != 1 { // it came from the trigger by hand, which asked for every due reminder

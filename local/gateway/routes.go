@@ -13,6 +13,7 @@ var Routes = []Route{
 	{"GET /api/tasks", "get-tasks"},
 	{"GET /api/tasks/{task_id}", "get-tasks"},
 	{"GET /api/tasks/{task_id}/deliveries", "get-tasks"},
+	{"GET /api/tasks/{task_id}/timeline", "get-tasks"},
 	{"GET /api/tasks/{task_id}/occurrences", "get-tasks"},
 	{"PUT /api/tasks/{task_id}", "update-task"},
 	{"PATCH /api/tasks/{task_id}", "update-task"},
@@ -42,6 +43,7 @@ var Routes = []Route{
 
 	{"GET /api/preferences", "preferences"},
 	{"PUT /api/preferences", "preferences"},
+	{"POST /api/preferences/test", "preferences"},
 	{"POST /api/preferences/verify", "preferences"},
 	{"POST /api/preferences/verify/resend", "preferences"},
 	{"GET /api/unsubscribe", "preferences"},
@@ -62,8 +64,11 @@ var Routes = []Route{
 	{"POST /api/reports/twilio", "reports"},
 
 	{"GET /api/dlq", "dead-letters"},
+	{"POST /api/dlq/replay", "dead-letters"},
 	{"POST /api/dlq/{id}/replay", "dead-letters"},
 	{"DELETE /api/dlq/{id}", "dead-letters"},
+
+	{"GET /api/status", "dead-letters"},
 
 	{"GET /api/analytics", "analytics"},
 

@@ -58,6 +58,9 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	if sendErr != nil {
 		ending.Error = fmt.Sprintf("%.500s", sendErr.Error())
 	}
+	if l.Test && ending.State != store.Sent && (ending.State != store.Planned || ending.Wait > 0) {
+		ending.State, ending.Wait = store.Failed, 0 // its user waits for the answer, and tries again
+	}
 	problem := ending.Error
 	if stop := notify.StopOf(sendErr); stop != "" { // why is not for its user, who is another than the address's owner
 		ending.State, ending.Error, ending.Instead = store.SuppressedState, store.SuppressedProblem(time.Now().UTC()), inAppOf(l)
@@ -183,6 +186,8 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	switch {
 	case l.Round > s.rules.MaxAttempts:
 		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could say what came of it")}
+	case l.Test && time.Since(l.CreatedAt) > testLasts:
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it could not be sent in time, and nobody waits for it any more; try again")}
 	case l.Verification != nil && l.Verification.Verified:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address is verified already")}
 	case l.Verification != nil && l.Verification.Refused:
@@ -211,11 +216,15 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	l, several := unpack(l)
-	err := provider.Send(ctx, notify.Message{
+	m := notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets, Links: s.linksOf(l),
 		Verification: verification, Bundle: several,
-	})
+	}
+	if l.Test {
+		m = m.AsTest()
+	}
+	err := provider.Send(ctx, m)
 	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {
 		return errMayBeThere
 	}
@@ -254,6 +263,9 @@ func (s *Sender) linksOf(l *store.Leased) notify.Links {
 	}
 	return notify.Links{Done: url(link.Done), Snooze: url(link.Snooze), Acknowledge: url(link.Acknowledge), Any: url(link.Any)}
 }
+
+// testLasts is for how long a test message is worth sending.
+const testLasts = 5 * time.Minute
 
 // errMayBeThere ends a verification that its provider may have taken. A reminder would be sent
 // again, as it must not be lost; this must not come more often than the limits say, and its

@@ -26,7 +26,7 @@ func (r Rules) wanted(i item) store.Wanted {
 // can't be recorded it comes again after the time of a lease, and is judged anew.
 func (s *Sender) holdBack(ctx context.Context, l *store.Leased) result {
 	is, outcome := result{state: store.Refused}, string(store.Refused)
-	if l.Over == store.OverHour {
+	if l.Held() {
 		is, outcome = result{state: store.Planned, wait: time.Until(l.HeldUntil)}, "held"
 	}
 	problem := overProblem(l, s.rules.Quota)
@@ -44,13 +44,15 @@ func (s *Sender) holdBack(ctx context.Context, l *store.Leased) result {
 // overProblem is what the delivery log says of a delivery that is over a limit.
 func overProblem(l *store.Leased, rules quota.Rules) string {
 	what := map[task.Channel]string{task.Email: "e-mails", task.Push: "push messages", task.SMS: "text messages", task.Webhook: "messages to your webhook"}[l.Channel]
-	switch l.Over {
-	case store.OverHour:
+	switch {
+	case l.Over == store.OverHour && l.Test:
+		return fmt.Sprintf("refused: you were sent %d %s in this hour, as many as a user may be (QUOTA_PER_HOUR)", rules.Limits.PerHour[l.Channel], what)
+	case l.Over == store.OverHour:
 		return fmt.Sprintf("held until %s: you were sent %d %s in this hour, as many as a user may be (QUOTA_PER_HOUR)",
 			l.HeldUntil.UTC().Format("15:04 UTC"), rules.Limits.PerHour[l.Channel], what)
-	case store.OverDay:
+	case l.Over == store.OverDay:
 		return fmt.Sprintf("refused: you were to be sent more than %d %s today, which is as many as a user may be in a day of UTC (QUOTA_PER_DAY)", rules.Limits.PerDay[l.Channel], what)
-	case store.OverRecipient:
+	case l.Over == store.OverRecipient:
 		return "refused: as many " + what + " were sent to this address today as any address is in a day of UTC, whoever asks (QUOTA_PER_RECIPIENT)"
 	default:
 		return "refused: the text messages of this installation have cost as much today as they may in a day of UTC (SMS_DAILY_COST); whoever runs it can raise that"

@@ -363,7 +363,7 @@ func TestReplayOfAnEarlierOccurrence(t *testing.T) {
 	w.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
 	w.fire(h.to(w, made, task.Offset{}))
 	w.mail.answer = nil
-	letters, _, err := w.store.ListDeadLetters(t.Context(), store.Dead, uuid.Nil, 10)
+	letters, _, err := w.store.ListDeadLetters(t.Context(), store.DeadLetterFilter{State: store.Dead}, uuid.Nil, 10)
 	if err != nil || len(letters) != 1 {
 		t.Fatal(letters, err)
 	}

@@ -264,7 +264,7 @@ func TestSweepsAtTheSameTime(t *testing.T) {
 // letters are the dead letters, as "state attempts".
 func (w *world) letters() (out []string) {
 	w.Helper()
-	list, _, err := w.store.ListDeadLetters(w.Context(), "", uuid.Nil, 100)
+	list, _, err := w.store.ListDeadLetters(w.Context(), store.DeadLetterFilter{}, uuid.Nil, 100)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func (w *world) letters() (out []string) {
 
 func (w *world) letter() store.DeadLetter {
 	w.Helper()
-	list, _, err := w.store.ListDeadLetters(w.Context(), "", uuid.Nil, 100)
+	list, _, err := w.store.ListDeadLetters(w.Context(), store.DeadLetterFilter{}, uuid.Nil, 100)
 	if err != nil || len(list) != 1 {
 		w.Fatalf("%d dead letters, %v", len(list), err)
 	}
@@ -414,7 +414,7 @@ func TestMalformedCallbackIsKeptOnce(t *testing.T) {
 	if got := w.letters(); !slices.Equal(got, []string{"dead 1", "dead 3"}) {
 		t.Errorf("%v", got)
 	}
-	list, _, _ := w.store.ListDeadLetters(t.Context(), store.Dead, uuid.Nil, 10)
+	list, _, _ := w.store.ListDeadLetters(t.Context(), store.DeadLetterFilter{State: store.Dead}, uuid.Nil, 10)
 	if _, err := w.store.ReplayDeadLetter(t.Context(), list[0].ID, true); fault.CodeOf(err) != fault.CodeConflict {
 		t.Errorf("replayed: %v", err)
 	}

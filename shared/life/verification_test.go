@@ -316,7 +316,7 @@ func TestVerificationGivenUp(t *testing.T) {
 		w.due()
 		w.firer.send()
 	}
-	letters, _, err := w.store.ListDeadLetters(t.Context(), store.Dead, uuid.Nil, 10)
+	letters, _, err := w.store.ListDeadLetters(t.Context(), store.DeadLetterFilter{State: store.Dead}, uuid.Nil, 10)
 	if err != nil || len(letters) != 1 || letters[0].JobName != "verification-"+letters[0].DeliveryID.String() {
 		t.Fatalf("%+v, %v", letters, err)
 	}

@@ -23,6 +23,13 @@ type words struct {
 	Links        linkWords         `json:"links"`
 	Page         PageWords         `json:"page"`
 	Verification verificationWords `json:"verification"`
+	Test         testWords         `json:"test"`
+}
+
+// testWords are what a test message says.
+type testWords struct {
+	Title string `json:"title"`
+	Text  string `json:"text"`
 }
 
 //go:embed languages/*.json

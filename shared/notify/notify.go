@@ -38,12 +38,29 @@ type Message struct {
 	Language string
 	// Secrets sign a webhook's post, the newest first. None: it is not signed.
 	Secrets []config.Secret
+	// Test says that its user tries the channel: it is about no task.
+	Test bool
 	// Links are how its reader acts on the task; the zero value: there are none.
 	Links Links
 	// Verification, if set, is all that the message says: it is about no task.
 	Verification *Verification
 	// Bundle, if set, is all that the message says: several reminders. It is about no single task.
 	Bundle []Bundled
+}
+
+// AsTest is the message as one by which its user tries the channel, in the user's language.
+func (m Message) AsTest() Message {
+	w := m.words().Test
+	m.Test, m.Title, m.Notes, m.DueDate = true, w.Title, w.Text, nil
+	return m
+}
+
+// Task is the task's id for programs; "" if the message is about none.
+func (m Message) Task() string {
+	if m.TaskID == uuid.Nil {
+		return ""
+	}
+	return m.TaskID.String()
 }
 
 // Headline is the title on one line and without control characters, for subjects

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/task"
 )
 
 // DeadLetterState is what has become of a dead letter.
@@ -37,14 +39,18 @@ type DeadLetter struct {
 	Error      string          `json:"error"`
 	Attempts   int             `json:"attempts"`
 	DeliveryID *uuid.UUID      `json:"delivery_id"` // null for a malformed callback
+	Channel    *task.Channel   `json:"channel"`     // of the delivery
+	Provider   *string         `json:"provider"`    // of its latest attempt
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
 }
 
-const deadLetterColumns = `l.id, l.state, l.job_name, l.data, l.error, l.attempts, l.delivery_id, l.created_at, l.updated_at`
+const deadLetterColumns = `l.id, l.state, l.job_name, l.data, l.error, l.attempts, l.delivery_id, d.channel, d.provider, l.created_at, l.updated_at`
+
+const fromDeadLetters = `dead_letters l left join deliveries d on d.id = l.delivery_id`
 
 func scanDeadLetter(row pgx.CollectableRow) (l DeadLetter, err error) {
-	err = row.Scan(&l.ID, &l.State, &l.JobName, &l.Data, &l.Error, &l.Attempts, &l.DeliveryID, &l.CreatedAt, &l.UpdatedAt)
+	err = row.Scan(&l.ID, &l.State, &l.JobName, &l.Data, &l.Error, &l.Attempts, &l.DeliveryID, &l.Channel, &l.Provider, &l.CreatedAt, &l.UpdatedAt)
 	return l, err
 }
 
@@ -73,15 +79,43 @@ func storable(s string, most int) string {
 	return s
 }
 
-// ListDeadLetters returns dead letters, the newest first, and whether there are
-// more: those of a state, or of any if that is empty, after the given one of the
-// page before.
-func (s *Store) ListDeadLetters(ctx context.Context, state DeadLetterState, after uuid.UUID, limit int) (list []DeadLetter, more bool, err error) {
+// DeadLetterFilter narrows a list of dead letters. The zero value of each field means any.
+type DeadLetterFilter struct {
+	State    DeadLetterState
+	Channel  task.Channel // on which its delivery was to go
+	Provider string       // that carried its delivery last
+	// Since and Until are when it first did not work out: at Since or later, and before Until.
+	Since, Until time.Time
+}
+
+// isOfFilter says of a dead letter l and its delivery d, which a callback that made no sense has not, that they are what a filter asks for.
+const isOfFilter = `(@state = '' or l.state = @state) and (@channel = '' or d.channel = @channel) and (@provider = '' or d.provider = @provider)
+	and l.id > @since and l.id < @until`
+
+// args are those of isOfFilter. Ids are in the order of time.
+func (f DeadLetterFilter) args(more pgx.NamedArgs) pgx.NamedArgs {
+	first, last := uuid.Nil, uuid.Max
+	if !f.Since.IsZero() {
+		first = since(f.Since)
+	}
+	if !f.Until.IsZero() {
+		last = since(f.Until)
+	}
+	args := pgx.NamedArgs{"state": f.State, "channel": f.Channel, "provider": f.Provider, "since": first, "until": last}
+	maps.Copy(args, more)
+	return args
+}
+
+// ListDeadLetters returns dead letters that a filter asks for, the newest first, after the given one of
+// the page before, and whether there are more.
+func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter, after uuid.UUID, limit int) (list []DeadLetter, more bool, err error) {
+	if after == uuid.Nil {
+		after = uuid.Max
+	}
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
-			select `+deadLetterColumns+` from dead_letters l
-			where ($1 = '' or l.state = $1) and ($2::uuid is null or l.id < $2)
-			order by l.id desc limit $3`, state, uuid.NullUUID{UUID: after, Valid: after != uuid.Nil}, limit+1)
+			select `+deadLetterColumns+` from `+fromDeadLetters+`
+			where `+isOfFilter+` and l.id < @after order by l.id desc limit @limit`, f.args(pgx.NamedArgs{"after": after, "limit": limit + 1}))
 		list, err = pgx.CollectRows(rows, scanDeadLetter)
 		return err
 	})
@@ -91,12 +125,84 @@ func (s *Store) ListDeadLetters(ctx context.Context, state DeadLetterState, afte
 	return list, false, err
 }
 
+// MostReplayed is how many dead letters are replayed together at most.
+const MostReplayed = 10_000
+
+// isReplayable says of a dead letter l with its delivery d, reminder r and task t that it can be replayed without force.
+const isReplayable = `d.state in ('planned', 'exhausted') and l.state in ('retrying', 'dead') and not (` + notWanted + `)`
+
+const fromReplayable = `dead_letters l join deliveries d on d.id = l.delivery_id join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id`
+
+// CountReplayable counts the dead letters that a filter asks for and that can be replayed without force, as far as [MostReplayed].
+func (s *Store) CountReplayable(ctx context.Context, f DeadLetterFilter) (n int, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, `select count(*) from (select from `+fromReplayable+` where `+isOfFilter+` and `+isReplayable+` limit @limit) l`,
+			f.args(pgx.NamedArgs{"limit": MostReplayed})).Scan(&n)
+	})
+	return n, err
+}
+
+// mostReplayedTogether is how many are replayed in one transaction.
+const mostReplayedTogether = 500
+
+// ReplayDeadLetters replays so many of the dead letters that a filter asks for, those first that came first, as
+// [Store.ReplayDeadLetter] does without force. They become due one after the other, perSecond of them in each
+// second, so that what has just come back is not overrun. What somebody is changing at that moment is passed
+// over. If it fails, those that are counted are replayed, and no others.
+func (s *Store) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, most, perSecond int) (replayed int, err error) {
+	var last uuid.UUID
+	for most = min(most, MostReplayed); replayed < most; {
+		limit := min(mostReplayedTogether, most-replayed)
+		var seen, done int
+		err := s.InTx(ctx, func(ctx context.Context, tx Tx) error {
+			// Until this is over nobody changes the tasks. The next statement sees what was committed before.
+			rows, _ := tx.tx.Query(ctx, `
+				select l.id from `+fromReplayable+` where `+isOfFilter+` and `+isReplayable+` and l.id > @last order by l.id limit @limit`,
+				f.args(pgx.NamedArgs{"last": last, "limit": limit}))
+			ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+			if seen = len(ids); err != nil || seen == 0 {
+				return err
+			}
+			if _, err := tx.tx.Exec(ctx, `
+				select from tasks where id in (select d.task_id from dead_letters l join deliveries d on d.id = l.delivery_id where l.id = any ($1))
+				order by id for share skip locked`, pgUUIDs(ids)); err != nil {
+				return err
+			}
+			if err := tx.tx.QueryRow(ctx, `
+				with chosen as materialized (
+					select l.id as letter, d.id from `+fromReplayable+`
+					where l.id = any (@ids) and `+isReplayable+` order by d.id for no key update of d skip locked
+				), replayed as (
+					update deliveries d set state = 'planned', attempts = 0, round = 0, round_over = true, finished_at = null, counted = 0,
+						next_attempt_at = now() + (@before + chosen.place) / @rate::float8 * interval '1 s',
+						tries = `+triedAs("'replayed'", "null::text", "now() + (@before + chosen.place) / @rate::float8 * interval '1 s'")+`,
+						provider = case when provider_fixed then provider end
+					from (select *, row_number() over (order by letter) - 1 as place from chosen) chosen where d.id = chosen.id
+				), settled as (
+					update dead_letters l set state = 'retrying', alerted_at = null, updated_at = now() from chosen where l.id = chosen.letter
+				)
+				select count(*) from chosen`, pgx.NamedArgs{"ids": pgUUIDs(ids), "before": replayed, "rate": perSecond}).Scan(&done); err != nil {
+				return err
+			}
+			last = ids[seen-1]
+			return nil
+		})
+		if err != nil {
+			return replayed, err
+		}
+		if replayed += done; seen < limit {
+			break
+		}
+	}
+	return replayed, nil
+}
+
 var errNoDeadLetter = fault.NotFound("there is no such dead letter")
 
 // GetDeadLetter returns a dead letter.
 func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		rows, _ := c.Query(ctx, `select `+deadLetterColumns+` from dead_letters l where l.id = $1`, id)
+		rows, _ := c.Query(ctx, `select `+deadLetterColumns+` from `+fromDeadLetters+` where l.id = $1`, id)
 		l, err = pgx.CollectExactlyOneRow(rows, scanDeadLetter)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errNoDeadLetter
@@ -162,7 +268,8 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			return fault.Conflict("its provider may have taken it, and it is tried again by itself; force the replay to send it at once")
 		}
 		if _, err := tx.tx.Exec(ctx, `
-			update deliveries set state = 'planned', attempts = 0, round = 0, round_over = true, next_attempt_at = now(), finished_at = null, counted = 0, reason = null,
+			update deliveries d set state = 'planned', attempts = 0, round = 0, round_over = true, next_attempt_at = now(), finished_at = null, counted = 0, reason = null,
+				tries = `+triedAs("'replayed'", "null::text", "now()")+`,
 				-- Who may have taken it stays the only one who gets it, unless that is forced, too.
 				provider = case when provider_fixed and not $2 then provider end, provider_fixed = provider_fixed and not $2
 			where id = $1`, *deliveryID, force); err != nil {
@@ -224,7 +331,7 @@ func (s *Store) CountDeadLetters(ctx context.Context) (map[string]int, error) {
 func (s *Store) Unalerted(ctx context.Context, limit int) (list []DeadLetter, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
-			select `+deadLetterColumns+` from dead_letters l where l.state = 'dead' and l.alerted_at is null order by l.id limit $1`, limit)
+			select `+deadLetterColumns+` from `+fromDeadLetters+` where l.state = 'dead' and l.alerted_at is null order by l.id limit $1`, limit)
 		list, err = pgx.CollectRows(rows, scanDeadLetter)
 		return err
 	})

@@ -62,10 +62,10 @@ const (
 	ReasonBundled      Reason = "bundled"      // it waits in a bundle; this one is shown, and not stored
 )
 
-// Delivery is one output of one fired reminder, or a verification, or a bundle.
+// Delivery is one output of one fired reminder, a verification, a bundle, or a test message.
 type Delivery struct {
 	ID uuid.UUID
-	// ReminderID and TaskID are uuid.Nil for a verification and for a bundle.
+	// ReminderID and TaskID are uuid.Nil for a verification, a bundle and a test message.
 	ReminderID uuid.UUID
 	Revision   int64
 	TaskID     uuid.UUID
@@ -162,7 +162,9 @@ type Leased struct {
 	// neither verified nor in grace, or whose owner has said "not me" in its grace.
 	Unverified bool
 	grace      bool // it is in grace, and not verified
-	// Verification is what a delivery that belongs to no reminder is for; nil for others.
+	// Test says that it is a test message: it belongs to no reminder, is tried once by each provider, and is never held.
+	Test bool
+	// Verification is what any other delivery that belongs to no reminder is for; nil for others.
 	Verification *LeasedVerification
 	// Bundle is what a bundle's delivery carries; nil for others.
 	Bundle  *Bundle
@@ -242,7 +244,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				-- it was vacuumed, and reads past that each time.
 				select * from deliveries where id = any($1)`+ofOpen+` order by id for no key update skip locked
 			), free as (
-				select id, reminder_id, bundle_id, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
+				select id, reminder_id, bundle_id, test, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list,
@@ -251,7 +253,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				from wanted
 				where state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 			), chosen as (
-				select id, reminder_id, bundle_id, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider,
+				select id, reminder_id, bundle_id, test, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider,
 					coalesce(quiet_by is not null
 						and not exists (select from unnest($14::uuid[], $15::bigint[]) j (id, version) where j.id = free.id and j.version = quiet_by)
 						and (bundle_id is not null or (select `+mayBeHeld+` from reminders r join tasks t on t.id = r.task_id where r.id = free.reminder_id)), false) as to_judge
@@ -282,7 +284,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
-					when 'email'   then (chosen.reminder_id is not null or chosen.bundle_id is not null) and coalesce(p.unsubscribed, false)
+					when 'email'   then (chosen.reminder_id is not null or chosen.bundle_id is not null or chosen.test) and coalesce(p.unsubscribed, false)
 						or case when cardinality(p.emails) > 0 then not d.target = any (p.emails) else lower(d.target) is distinct from lower(u.email) end
 					when 'sms'     then not d.target = any (p.phones)
 					when 'push'    then not p.devices @> jsonb_build_array(jsonb_build_object(
@@ -293,7 +295,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
 				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour',
 				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp(), d.bundle_id is not null,
-				coalesce(d.series, 0), d.occurrence, coalesce(p.webhook_links, false)`,
+				coalesce(d.series, 0), d.occurrence, coalesce(p.webhook_links, false), d.test`,
 			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part, judgedIDs, versions).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
@@ -363,7 +365,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
 		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Reason, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil,
-		&windows, &q.Version, &q.At, &isBundle, &l.Series, occurrenceField{&l.Local}, &l.WebhookLinks)
+		&windows, &q.Version, &q.At, &isBundle, &l.Series, occurrenceField{&l.Local}, &l.WebhookLinks, &l.Test)
 	if windows != nil {
 		// What was checked when it was stored can be read. If it can't all the same, it holds nothing.
 		q.Hours, _ = parseQuietHours(windows)
@@ -376,7 +378,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	switch {
 	case isBundle:
 		l.Bundle = &Bundle{}
-	case l.ReminderID == uuid.Nil:
+	case l.ReminderID == uuid.Nil && !l.Test:
 		l.Verification = &LeasedVerification{
 			AddressHash: hash, Verified: p.State(l.Target, signIn) == preferences.Verified, Refused: refused != nil && *refused,
 		}

@@ -99,19 +99,23 @@ func (s *Store) ListOccurrences(ctx context.Context, userID string, taskID uuid.
 		return t, nil, err
 	}
 	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `
-			select task_id, series, occurrence, occurs_at, state, settled_at from occurrences
-			where task_id = $1 and ($2::timestamptz is null or occurs_at < $2)
-			order by occurs_at desc, series desc, occurrence desc limit $3`, taskID, before, limit)
-		list, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (o Occurrence, err error) {
-			var local time.Time
-			err = row.Scan(&o.TaskID, &o.Series, &local, &o.Instant, &o.State, &o.At)
-			o.Local = wallclock.FromUTC(local)
-			return o, err
-		})
+		list, err = latestOccurrences(ctx, tx, taskID, before, limit)
 		return err
 	})
 	return t, list, err
+}
+
+func latestOccurrences(ctx context.Context, tx pgx.Tx, taskID uuid.UUID, before *time.Time, limit int) ([]Occurrence, error) {
+	rows, _ := tx.Query(ctx, `
+		select task_id, series, occurrence, occurs_at, state, settled_at from occurrences
+		where task_id = $1 and ($2::timestamptz is null or occurs_at < $2)
+		order by occurs_at desc, series desc, occurrence desc limit $3`, taskID, before, limit)
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (o Occurrence, err error) {
+		var local time.Time
+		err = row.Scan(&o.TaskID, &o.Series, &local, &o.Instant, &o.State, &o.At)
+		o.Local = wallclock.FromUTC(local)
+		return o, err
+	})
 }
 
 // rearmed are reminders that firing has armed for their next occurrence or repetition, column by column.

@@ -157,7 +157,7 @@ func (m *metered) queueLocks(batch *pgx.Batch) {
 // which limit each is, if any, and count those that are over none. A verification is held to
 // limits of its own, and here only to what the installation may spend.
 const judged = `metered as (
-		select c.id, c.user_id, c.channel, c.counted, c.reminder_id is null and c.bundle_id is null as exempt, m.recipient, m.cost, l.per_hour, l.per_day, l.per_recipient
+		select c.id, c.user_id, c.channel, c.counted, c.reminder_id is null and c.bundle_id is null and not c.test as exempt, m.recipient, m.cost, l.per_hour, l.per_day, l.per_recipient
 		from chosen c join unnest($5::uuid[], $6::text[], $7::bigint[]) m (id, recipient, cost) on m.id = c.id
 			join unnest($8::text[], $9::bigint[], $10::bigint[], $11::bigint[]) l (channel, per_hour, per_day, per_recipient) on l.channel = c.channel
 		where c.counted < 2 and c.state = 'planned' and not c.to_judge
@@ -197,6 +197,9 @@ const judged = `metered as (
 		) t where q.day = ` + today + ` and q.kind = t.kind and q.channel = t.channel and q.who = t.who
 	)`
 
+// Held reports whether a delivery that is over a limit is held until the next hour; any other is refused.
+func (l *Leased) Held() bool { return l.Over == OverHour && !l.Test }
+
 // HoldBack records that a delivery which Lease gave back as over a limit is held until the
 // next hour, or refused. problem is what the delivery log says. It is told in-app instead, but for
 // reminders that were told there already.
@@ -212,7 +215,8 @@ func (s *Store) HoldBack(ctx context.Context, l *Leased, problem string, instead
 		var stopped int
 		if err := tx.tx.QueryRow(ctx, `
 			with stopped as (
-				update deliveries set last_error = $5, reason = case when $3 then 'hourly_limit' end,
+				update deliveries d set last_error = $5, reason = case when $3 then 'hourly_limit' end,
+					tries           = `+triedAs("case when $3 then 'held' else 'refused' end", "$5::text", "case when $3 then $4::timestamptz end")+`,
 					state           = case when $3 then 'planned' else 'refused' end,
 					next_attempt_at = case when $3 then $4::timestamptz end,
 					finished_at     = case when $3 then null else now() end
@@ -222,7 +226,7 @@ func (s *Store) HoldBack(ctx context.Context, l *Leased, problem string, instead
 				update dead_letters l set state = 'resolved', updated_at = now()
 				from stopped d where l.delivery_id = d.id and d.state = 'refused' and l.state in ('retrying', 'dead')
 			)
-			select count(*) from stopped`, l.ID, l.Attempts, l.Over == OverHour, l.HeldUntil, storable(problem, 2000)).Scan(&stopped); err != nil || stopped == 0 {
+			select count(*) from stopped`, l.ID, l.Attempts, l.Held(), l.HeldUntil, storable(problem, 2000)).Scan(&stopped); err != nil || stopped == 0 {
 			return err
 		}
 		if l.Bundle != nil {

@@ -385,7 +385,7 @@ func TestReplayIsCounted(t *testing.T) {
 	if err := m.store.Finish(t.Context(), store.Alone, store.Ending{Of: leased[0], State: store.Exhausted, Error: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	list, _, err := m.store.ListDeadLetters(t.Context(), store.Dead, uuid.Nil, 10)
+	list, _, err := m.store.ListDeadLetters(t.Context(), store.DeadLetterFilter{State: store.Dead}, uuid.Nil, 10)
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}

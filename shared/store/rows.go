@@ -322,6 +322,7 @@ func (c *endingRows) queue(batch *pgx.Batch) {
 			update deliveries d set state = e.state, last_error = nullif(e.error, ''), reason = null,
 				provider_fixed  = d.provider_fixed or e.state = 'unknown' and d.provider is not null,
 				round_over      = e.state <> 'planned' or e.wait > interval '0',
+				tries           = case when e.state = 'sent' then d.tries else `+triedAs("e.state", "e.error", "case when e.state in ('planned', 'unknown') then now() + e.wait end")+` end,
 				next_attempt_at = case when e.state in ('planned', 'unknown') then now() + e.wait end,
 				finished_at     = case when e.state in ('planned', 'unknown') then null else now() end
 			from endings e
@@ -336,7 +337,7 @@ func (c *endingRows) queue(batch *pgx.Batch) {
 			case when f.bundle_id = f.id then format('bundle-%s', f.id) when f.reminder_id is null then format('verification-%s', f.id) else format('reminder-%s-%s', f.reminder_id, f.revision) end,
 			json_build_object('task_id', f.task_id, 'user_id', f.user_id, 'reminder_id', f.reminder_id, 'revision', f.revision, 'channel', f.channel),
 			coalesce(f.last_error, ''), f.attempts, f.id
-		from finished f where f.state in ('planned', 'unknown', 'exhausted') order by f.id
+		from finished f where f.state in ('planned', 'unknown', 'exhausted') and not f.test order by f.id
 		on conflict (delivery_id) do update
 		set state = excluded.state, error = excluded.error, attempts = excluded.attempts, updated_at = now()`,
 		c.ids, c.states, c.attempts, c.waits, c.errors, c.deadLetters)

@@ -460,60 +460,18 @@ func (s *Store) GetTask(ctx context.Context, userID string, id uuid.UUID) (task.
 	return t, err
 }
 
-// Filter narrows a list of tasks. The zero value of each field means any.
-type Filter struct {
-	Completed *bool
-	DueBefore *time.Time // due earlier than this
-	DueAfter  *time.Time // due at this time or later
-	After     uuid.UUID  // the last task of the page before
-	Limit     int        // at most this many, and at least 1
-}
-
-// dueWithin reports whether a task is due within what the filter asks for.
-func (f Filter) dueWithin(t task.Task) bool {
-	return (f.DueBefore == nil || t.DueDate != nil && t.DueDate.Before(*f.DueBefore)) && (f.DueAfter == nil || t.DueDate != nil && !t.DueDate.Before(*f.DueAfter))
-}
-
-// ListTasks returns a user's tasks, the newest first, and whether there are more.
-func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks []task.Task, more bool, err error) {
-	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		tasks = nil
-		last, most := f.After, f.Limit+1
-		for len(tasks) < most {
-			page, err := queryTasks(ctx, tx, fromTasks+`
-				where t.user_id = @user and t.deleted_at is null
-				  and (@completed::boolean is null or t.completed = @completed)
-				  -- A due date that clocks show is where the user is now, which is looked at below.
-				  and (@before::timestamptz is null or t.due_date < @before or t.due_local is not null)
-				  and (@after::timestamptz is null or t.due_date >= @after or t.due_local is not null)
-				  and (@last::uuid is null or t.id < @last)
-				order by t.id desc limit @limit`,
-				pgx.NamedArgs{
-					"user": userID, "completed": f.Completed, "before": f.DueBefore, "after": f.DueAfter,
-					"last": uuid.NullUUID{UUID: last, Valid: last != uuid.Nil}, "limit": most,
-				})
-			if err != nil {
-				return err
-			}
-			for _, t := range page {
-				if last = t.ID; (!t.Due.Wall() || f.dueWithin(t)) && len(tasks) < most {
-					tasks = append(tasks, t)
-				}
-			}
-			if len(page) < most {
-				break
-			}
-		}
-		return nil
-	})
-	if len(tasks) > f.Limit {
-		return tasks[:f.Limit], true, err
-	}
-	return tasks, false, err
-}
-
 // fromTasks is where queryTasks takes a user's tasks from.
 const fromTasks = `select ` + taskColumns + `, ` + habitColumns + ` from tasks t left join preferences p on p.user_id = t.user_id `
+
+// derive gives a task that was read the due date that it has now by its user's clock: if it recurs, that
+// of its current occurrence.
+func derive(t *task.Task, c task.Clock, now time.Time) {
+	_ = t.Derive(c) // without a zone it stays what it was
+	t.Clock = c
+	if current, _ := t.Current(c, now); current != nil {
+		t.DueDate = &current.Instant
+	}
+}
 
 // queryTasks runs a query fromTasks, derives the due dates from what their user's clock is now (of a recurring
 // task that of its current occurrence), and adds to each its reminders that are not
@@ -531,11 +489,7 @@ func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task
 			return t, err
 		}
 		h, err := habits.habits()
-		_ = t.Derive(h.Clock) // without a zone it stays what it was
-		t.Clock = h.Clock
-		if current, _ := t.Current(t.Clock, time.Now()); current != nil {
-			t.DueDate = &current.Instant
-		}
+		derive(&t, h.Clock, time.Now())
 		return t, err
 	})
 	if err != nil || len(tasks) == 0 {

@@ -37,13 +37,16 @@ type StepReport struct {
 // failed reports whether the step went wrong, other than by running out of time.
 func (r StepReport) failed() bool { return r.Error != "" && !r.CutShort }
 
-func failed(reports []StepReport) (n int) {
+func failed(reports []StepReport) int { return len(FailedSteps(reports)) }
+
+// FailedSteps names the steps that went wrong.
+func FailedSteps(reports []StepReport) (names []string) {
 	for _, r := range reports {
 		if r.failed() {
-			n++
+			names = append(names, r.Name)
 		}
 	}
-	return n
+	return names
 }
 
 // nothingDone reports whether each step has failed, or was cut short, before it did anything.

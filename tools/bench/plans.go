@@ -130,7 +130,11 @@ func (w *world) everything(ctx context.Context) error {
 		for _, request := range [][3]string{
 			{"GET", "/api/tasks", ""},
 			{"GET", "/api/tasks?completed=false&due_after=2026-01-01T00:00:00Z&limit=5", ""},
+			{"GET", "/api/tasks?sort=due_date&limit=5", ""},
+			{"GET", "/api/tasks?sort=due_date&order=desc&completed=false", ""},
+			{"GET", "/api/tasks?q=task+99999", ""},
 			{"GET", "/api/tasks/" + task.ID, ""},
+			{"GET", "/api/tasks/" + task.ID + "/timeline", ""},
 			{"GET", "/api/tasks/" + task.ID + "/deliveries", ""},
 			{"PATCH", "/api/tasks/" + task.ID, fmt.Sprintf(`{"due_date":%q,"reminders":["0s","5m"]}`, soon.Add(2*time.Hour).Format(time.RFC3339))},
 			{"GET", "/api/notifications", ""},

@@ -58,7 +58,7 @@ func lines(m notify.Message) string {
 func Data(m notify.Message) map[string]string {
 	data := map[string]string{}
 	if m.Bundle == nil {
-		data["task_id"] = m.TaskID.String()
+		data["task_id"] = m.Task()
 	}
 	for _, a := range m.Actions() {
 		data[a.ID+"_url"] = a.URL

@@ -117,7 +117,11 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 func request(ctx context.Context, m notify.Message, now time.Time) (*http.Request, error) {
 	links := map[string]string{"done": m.Links.Done, "snooze": m.Links.Snooze, "acknowledge": m.Links.Acknowledge}
 	maps.DeleteFunc(links, func(_, url string) bool { return url == "" })
-	body, err := json.Marshal(event{"task_reminder", m.TaskID.String(), m.Title, m.DueDate, m.UserID, m.Occurrence, links})
+	name := "task_reminder"
+	if m.Test {
+		name = "test"
+	}
+	body, err := json.Marshal(event{name, m.Task(), m.Title, m.DueDate, m.UserID, m.Occurrence, links})
 	if err != nil {
 		return nil, fmt.Errorf("write the body: %w", err)
 	}

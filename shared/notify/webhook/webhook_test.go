@@ -119,6 +119,23 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// What tries the webhook is not taken for a reminder.
+func TestSendTest(t *testing.T) {
+	r := receive(t)
+	m := message(r.URL)
+	m.TaskID = uuid.Nil
+	if err := New(allow(r.URL)).Send(t.Context(), m.AsTest()); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(r.body, &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]any{"event": "test", "task_id": "", "task_title": "Test message", "due_date": nil, "user_id": "ada"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // An implementation that is none of ours verifies the signatures: the npm package of
 // Standard Webhooks.
 func TestPeerVerifies(t *testing.T) {

@@ -52,6 +52,12 @@ export function exact(instant: string, language: string, zone: string): string {
 
 const day = 86_400_000
 
+/** The time of day with seconds: "14:30:05". */
+export const clock = (instant: string, language: string, zone: string) => format(language, { timeStyle: "medium", timeZone: zone }).format(Date.parse(instant))
+
+/** The day with its year: "1 Dec 2026". */
+export const dayName = (instant: string, language: string, zone: string) => format(language, { dateStyle: "medium", timeZone: zone }).format(Date.parse(instant))
+
 /** A point in time in few words: "14:30", "tomorrow, 09:00", "1 Dec, 09:00". */
 export function short(instant: string, now: number, language: string, zone: string): string {
   const at = Date.parse(instant)

@@ -11,8 +11,11 @@ export type Preferences = Schemas["Preferences"]
 export type PreferencesInput = Schemas["PreferencesInput"]
 export type Address = Schemas["Address"]
 export type Channel = Schemas["Channel"]
-export type Delivery = Schemas["Delivery"]
+export type Timeline = Schemas["Timeline"]
+export type TimelineEvent = Schemas["TimelineEvent"]
 export type DeadLetter = Schemas["DeadLetter"]
+export type Status = Schemas["Status"]
+export type TestResult = Schemas["TestResult"]
 export type Analytics = Schemas["Analytics"]
 
 /** Why a call has failed. status is 0 if there was no answer. */

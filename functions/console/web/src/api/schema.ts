@@ -81,6 +81,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/dlq/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Count many, and then have them tried again (scope admin)
+         * @description Without confirm it answers how many could be replayed: they are counted as far as 10,000. With it as many are replayed, those first that came first. They become due one after the other. What was sent, cancelled or may have been taken by its provider, and what nobody wants any more, is left out, and so is what somebody is changing at that moment. If it is broken off, ask again: what was replayed is not counted any more.
+         */
+        post: operations["replayDeadLetters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/not-me": {
         parameters: {
             query: {
@@ -364,6 +384,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/preferences/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test message to yourself
+         * @description It goes to all that the channel reaches you at, whether the channel is on or off; to addresses that are not verified or are suppressed nothing is sent. Each of the channel's providers is asked once; nothing is tried again, held or bundled. Test messages count in the quotas like others, and you may have 20 of them in an hour. One on in_app is a notification like any other, and unread; others leave nothing in the inbox. To a webhook the event is test. The answer comes once all have ended, or after 15 s. 409: there is nobody to send to.
+         */
+        post: operations["testChannel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/preferences/verify": {
         parameters: {
             query?: never;
@@ -475,6 +515,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the installation does (scope admin) */
+        get: operations["getStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/suppressions": {
         parameters: {
             query?: never;
@@ -520,7 +577,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List your tasks, the newest first */
+        /**
+         * List your tasks
+         * @description The newest first, or as sort and order say. A task is listed by due date where its due_date is now: of a recurring one that is its current occurrence, and a floating one is where you are. More than 10,000 recurring tasks are not sorted by due date.
+         */
         get: operations["listTasks"];
         put?: never;
         /** Create a task and schedule its reminders */
@@ -830,6 +890,11 @@ export interface components {
         Channel: "in_app" | "email" | "push" | "sms" | "webhook";
         DeadLetter: {
             attempts: number;
+            /**
+             * @description Of the delivery; null for a malformed callback.
+             * @enum {string|null}
+             */
+            channel: "email" | "push" | "sms" | "webhook" | "event" | null;
             /** Format: date-time */
             created_at: string;
             data: string;
@@ -842,6 +907,8 @@ export interface components {
             /** Format: uuid */
             id: string;
             job_name: string;
+            /** @description Who carried its latest attempt; null before the first. */
+            provider: string | null;
             /** @enum {string} */
             state: "retrying" | "dead" | "resolved" | "discarded";
             /** Format: date-time */
@@ -1395,10 +1462,104 @@ export interface components {
             next_cursor: string | null;
             tasks: components["schemas"]["Task"][];
         };
+        TestResult: {
+            deliveries: {
+                /** @description What the provider has answered, or why nothing was sent. */
+                error?: string;
+                /**
+                 * @description sent: its provider has taken it. failed, unverified, suppressed, refused: it is not sent, and error says why. planned, sending: it has not ended yet, and goes on.
+                 * @enum {string}
+                 */
+                state: "planned" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
+                /** @description Where to, as in a delivery; empty for in_app. */
+                target: string;
+            }[];
+        };
         Ticket: {
             /** Format: date-time */
             expires_at: string;
             ticket: string;
+        };
+        Timeline: {
+            /**
+             * Format: date-time
+             * @description Events that are later are still to come.
+             */
+            as_of: string;
+            /** Format: date-time */
+            due_date: string | null;
+            /** @description In the order of time. */
+            events: components["schemas"]["TimelineEvent"][];
+            /** @description There are older deliveries or occurrences than the latest 100 of each. GET /api/tasks/{task_id}/deliveries and /occurrences have them. */
+            more: boolean;
+            reminders: components["schemas"]["TimelineReminder"][];
+            /** @description null: the task does not recur. */
+            rule: null | {
+                next_occurrence: string | null;
+                occurrence: string | null;
+                rule: string;
+                /** @description The rule in words. */
+                text: string;
+            };
+            /** Format: uuid */
+            task_id: string;
+        };
+        TimelineEvent: {
+            /** Format: date-time */
+            at: string;
+            attempt?: number;
+            before?: string;
+            /**
+             * @description event: published for other programs, whatever the user has chosen.
+             * @enum {string}
+             */
+            channel?: "in_app" | "email" | "push" | "sms" | "webhook" | "event";
+            /** Format: uuid */
+            delivery_id?: string;
+            /** @description The provider's answer, or what keeps it from being sent. */
+            error?: string;
+            /**
+             * @description scheduled: a reminder's job was given to Dapr. upcoming: a reminder that waits fires. missed: a reminder was too old when it was asked for. fired: a reminder has fired, and its deliveries were planned. Of a delivery: tried is an attempt that did not get it sent, held by a limit, replayed by an operator, sent to its provider or the inbox, ended without being sent, waiting for its next attempt; reported is what its provider has said later; read and archived are what the user has done with the notification. occurrence: what became of one.
+             * @enum {string}
+             */
+            kind: "created" | "changed" | "scheduled" | "due" | "upcoming" | "missed" | "fired" | "tried" | "held" | "replayed" | "sent" | "ended" | "waiting" | "reported" | "read" | "archived" | "occurrence";
+            occurrence?: string;
+            provider?: string;
+            /** Format: uuid */
+            reminder_id?: string;
+            /** @description What the delivery, the reminder or the occurrence became by it. */
+            state?: string;
+            target?: string;
+            /** @description A sentence for people. */
+            text: string;
+            /**
+             * Format: date-time
+             * @description When it goes on.
+             */
+            until?: string;
+        };
+        TimelineReminder: {
+            before: string;
+            /** Format: date-time */
+            fire_at: string | null;
+            /** Format: uuid */
+            id: string;
+            /** @description What wakes it at its instant; null: it waits for nothing. */
+            job: null | {
+                name: string;
+                /**
+                 * @description with_dapr: Dapr has confirmed that it holds the job. later: it gets the job in time. late: it should hold the job, and has not confirmed that; the sweep fires the reminder if nobody else does.
+                 * @enum {string}
+                 */
+                state: "with_dapr" | "later" | "late";
+                text: string;
+            };
+            /** @description Which it waits for, of a recurring task. */
+            occurrence: string | null;
+            /** @description The task no longer has it. */
+            removed: boolean;
+            /** @enum {string} */
+            state: "pending" | "scheduled" | "fired" | "cancelled" | "missed";
         };
     };
     responses: {
@@ -1469,12 +1630,20 @@ export interface operations {
     listDeadLetters: {
         parameters: {
             query?: {
+                /** @description Only those of deliveries on it. */
+                channel?: "email" | "push" | "sms" | "webhook" | "event";
                 /** @description The next_cursor of the page before. */
                 cursor?: string;
                 /** @description How many at most. */
                 limit?: number;
+                /** @description Only those of deliveries that it carried last. */
+                provider?: string;
+                /** @description Only what first did not work out then or later. */
+                since?: string;
                 /** @description Only those. */
                 state?: "retrying" | "dead" | "resolved" | "discarded";
+                /** @description Only what first did not work out earlier than this. */
+                until?: string;
             };
             header?: {
                 /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
@@ -1567,6 +1736,62 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             409: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    replayDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    channel?: "email" | "push" | "sms" | "webhook" | "event";
+                    /** @description How many are replayed at most: the count that was answered without it. */
+                    confirm?: number | null;
+                    /**
+                     * @description How many become due in a second.
+                     * @default 50
+                     */
+                    per_second?: number | null;
+                    provider?: string;
+                    /** Format: date-time */
+                    since?: string;
+                    /**
+                     * @default dead
+                     * @enum {string}
+                     */
+                    state?: "dead" | "retrying";
+                    /** Format: date-time */
+                    until?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description How many could be replayed, or were. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayResult"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -2146,6 +2371,45 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    testChannel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    channel: components["schemas"]["Channel"];
+                };
+            };
+        };
+        responses: {
+            /** @description What became of each. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestResult"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            408: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            415: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     verifyAddress: {
         parameters: {
             query?: never;
@@ -2395,6 +2659,35 @@ export interface operations {
             503: components["responses"]["Problem"];
         };
     };
+    getStatus: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The status. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Status"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
     listSuppressions: {
         parameters: {
             query?: {
@@ -2532,7 +2825,7 @@ export interface operations {
             query?: {
                 /** @description Only those that are, or are not. */
                 completed?: boolean;
-                /** @description The next_cursor of the page before. */
+                /** @description The next_cursor of the page before, with the same sort and order. */
                 cursor?: string;
                 /** @description Due then or later. */
                 due_after?: string;
@@ -2540,6 +2833,12 @@ export interface operations {
                 due_before?: string;
                 /** @description How many at most. */
                 limit?: number;
+                /** @description Without it desc for created_at, and asc for due_date. */
+                order?: "asc" | "desc";
+                /** @description Only those that have all of these words in their titles, as words or as parts of them, in upper or lower case. */
+                q?: string;
+                /** @description By what they are sorted. Those without a due date are the last, in either order. */
+                sort?: "created_at" | "due_date";
             };
             header?: {
                 /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */

@@ -1,8 +1,42 @@
 // Alle Texte der Konsole auf Deutsch.
+import type { TimelineEvent } from "../api/client"
 import type { Texts } from "./en"
 
 const plural = new Intl.PluralRules("de")
 const count = (n: number, one: string, other: string) => `${n} ${plural.select(n) === "one" ? one : other}`
+
+/** Ein Ereignis als Satz. Was ein Anbieter geantwortet hat, bleibt in seiner Sprache. */
+function event(e: TimelineEvent): string {
+  const why = e.error ? `: ${e.error}` : ""
+  const provider = e.provider ? ` (${e.provider})` : ""
+  const which = e.before ? ` (${de.tasks.before[e.before] ?? de.tasks.beforeOther(e.before)})` : ""
+  const to = e.target && e.channel !== "push" ? ` an ${e.target}` : ""
+  switch (e.kind) {
+    case "created": return "Die Aufgabe wurde angelegt."
+    case "changed": return "Die Aufgabe wurde zuletzt geändert."
+    case "due": return "Die Aufgabe ist fällig."
+    case "scheduled": return `Die Erinnerung${which} wurde Dapr als Job übergeben.`
+    case "upcoming": return `Die Erinnerung${which} wird ausgelöst.`
+    case "missed": return `Die Erinnerung${which} ist verpasst: Ihr Zeitpunkt lag schon zu lange zurück.`
+    case "fired": return `Die Erinnerung${which} wurde ausgelöst.`
+    case "occurrence": {
+      const states: Record<string, string> = { told: "wurde erinnert", missed: "wurde verpasst", completed: "wurde erledigt", skipped: "wurde übersprungen" }
+      return `Der Termin ${e.occurrence} ${states[e.state ?? ""] ?? e.state}.`
+    }
+    case "sent": return e.channel === "in_app" ? "Steht im Eingang." : `Versuch ${e.attempt}${to} angenommen${provider}.`
+    case "tried": return `Versuch ${e.attempt}${to} ohne Erfolg${provider}${why}.`
+    case "held": return `Zurückgehalten${to}${why}.`
+    case "replayed": return `Vom Betrieb neu gestartet${to}.`
+    case "waiting": return `Wartet auf den nächsten Versuch${to}${why}.`
+    case "ended": {
+      const states: Record<string, string> = { failed: "Endgültig abgelehnt", exhausted: "Aufgegeben", cancelled: "Entfallen" }
+      return `${states[e.state ?? ""] ?? "Nicht gesendet"}${to}${why}.`
+    }
+    case "reported": return `Rückmeldung${provider}: ${({ delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" } as Record<string, string>)[e.state ?? ""] ?? e.state}.`
+    case "read": return "Gelesen."
+    case "archived": return "Archiviert."
+  }
+}
 
 export const de: Texts = {
   name: "Deutsch",
@@ -61,6 +95,8 @@ export const de: Texts = {
     filters: "Filter",
     state: { label: "Zustand", open: "Offen", completed: "Erledigt", all: "Alle" },
     due: { label: "Fällig", any: "Jederzeit", overdue: "Überfällig", today: "Heute", week: "Nächste 7 Tage" },
+    search: "Suchen",
+    order: { label: "Reihenfolge", newest: "Neueste zuerst", oldest: "Älteste zuerst", due: "Früheste Termine zuerst", dueLast: "Späteste Termine zuerst" },
     empty: "Keine Aufgaben",
     emptyText: "Füge oben eine hinzu: Du wirst an ihrem Termin erinnert.",
     emptyFiltered: "Keine Aufgabe passt zu diesen Filtern.",
@@ -98,16 +134,20 @@ export const de: Texts = {
     reminders: "Erinnerungen",
     kind: { snooze: "Später noch einmal", repeat: "Wiederholung" },
     state: { pending: "wartet auf den Zeitplan", scheduled: "geplant", fired: "erinnert", cancelled: "entfallen", missed: "verpasst: zu alt" },
-    log: "Was gesendet wurde",
-    logEmpty: "Noch nichts.",
-    delivery: {
-      planned: "geplant", held: "noch zurückgehalten", bundled: "wartet auf andere, um als eine Nachricht hinauszugehen", sending: "wird gesendet", sent: "gesendet", failed: "endgültig abgelehnt", exhausted: "aufgegeben", cancelled: "entfallen",
-      unknown: "noch keine Antwort", unverified: "Adresse nicht bestätigt", suppressed: "Adresse möchte nichts mehr", refused: "über einer Grenze",
-    },
-    report: { delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" },
     attempts: (n) => count(n, "Versuch", "Versuche"),
     next: "nächster Versuch:",
     changedBefore: "Zuletzt geändert:",
+  },
+  timeline: {
+    title: "Verlauf",
+    now: "Jetzt",
+    nothingAhead: "Nichts steht bevor.",
+    more: "Nur die letzten 100 Zustellungen und Termine sind hier.",
+    job: {
+      with_dapr: "Dapr hält ihren Job:", later: "Sie steht in der Datenbank, bis Dapr sie als Job bekommt:",
+      late: "Dapr hat ihren Job nicht bestätigt. Bleibt es dabei, erinnert der minütliche Durchgang:",
+    },
+    event,
   },
   preferences: {
     title: "Einstellungen",
@@ -118,6 +158,14 @@ export const de: Texts = {
     hint: {
       in_app: "Auf dieser Seite und in jeder App, die deine Benachrichtigungen zeigt.", email: "An deine E-Mail-Adressen.",
       push: "An deine Geräte.", sms: "An deine Telefonnummern.", webhook: "An ein Programm von dir.",
+    },
+    test: {
+      send: "Probe senden",
+      sending: "Sendet …",
+      state: {
+        planned: "unterwegs", sending: "unterwegs", sent: "gesendet", failed: "nicht gesendet", exhausted: "nicht gesendet", cancelled: "nicht gesendet",
+        unknown: "noch keine Antwort", unverified: "Adresse nicht bestätigt", suppressed: "Adresse möchte nichts mehr", refused: "über einer Grenze",
+      },
     },
     emails: "E-Mail-Adressen",
     phones: "Telefonnummern",
@@ -151,6 +199,31 @@ export const de: Texts = {
     removeTitle: (what) => `${what} entfernen?`,
     removeText: "Dorthin wird nichts mehr gesendet.",
   },
+  health: {
+    title: "Wie es läuft",
+    fine: "gut",
+    look: "ansehen",
+    waiting: "Wartet am längsten",
+    nothing: "nichts wartet",
+    waitsFor: { firing: "auf das Auslösen", hosts: "auf Webhooks", providers: "auf Anbieter", events: "auf Ereignisse" },
+    lateness: "Verspätung der letzten Stunde, Hälfte / 99 %",
+    ofReminders: (n) => count(n, "Erinnerung", "Erinnerungen"),
+    sweep: "Letzter Durchgang",
+    never: "nie",
+    dapr: { present: "hat seine Jobs", made: "hat seine Jobs", lost: "hat seine Jobs verloren", unknown: "war nicht zu fragen" },
+    pending: (n) => `${count(n, "Erinnerung", "Erinnerungen")} nicht angenommen`,
+    database: "Datenbank",
+    answers: (time) => `antwortet in ${time}`,
+    deadLetters: "Dead Letters",
+    retrying: (n) => `${n} in Wiederholung`,
+    providers: "Anbieter in der letzten Stunde",
+    provider: "Anbieter",
+    sent: "Gesendet",
+    failed: "Gescheitert",
+    latestError: "Letzter Fehler",
+    notSetUp: "nicht mehr eingerichtet",
+    versions: (duebell, schema, zones, database) => `Duebell ${duebell}, Schema ${schema}, Zeitzonen ${zones}, Postgres ${database}`,
+  },
   operators: {
     title: "Betrieb",
     forbidden: "Das ist für den Betrieb: Deiner Anmeldung fehlt die Berechtigung.",
@@ -170,6 +243,12 @@ export const de: Texts = {
     replayTitle: "Diese Zustellung wiederholen?",
     replayText: "Sie wird jetzt fällig und binnen einer Minute gesendet. Die Nachricht kommt an, so spät es auch ist.",
     replayed: "Sie ist jetzt fällig",
+    since: { label: "Seit", any: "Jederzeit", hour: "In der letzten Stunde", day: "In den letzten 24 Stunden" },
+    replayMany: "Alle diese wiederholen",
+    replayManyTitle: (n) => `${count(n, "Zustellung", "Zustellungen")} wiederholen?`,
+    replayManyText: "Sie werden von jetzt an fällig, 50 in jeder Sekunde. Die Nachrichten kommen an, so spät es auch ist. Was niemand mehr will, bleibt weg.",
+    manyReplayed: (n) => `${count(n, "Zustellung ist", "Zustellungen sind")} jetzt nacheinander fällig`,
+    noneToReplay: "Davon lässt sich nichts wiederholen.",
     discard: "Verwerfen",
     discardTitle: "Diesen Dead Letter verwerfen?",
     discardText: "Er wird nicht wieder versucht, und seine Nachricht kommt nie an.",

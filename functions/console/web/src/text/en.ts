@@ -1,5 +1,5 @@
 // Every text of the console in English. The other languages have the same shape.
-import type { Problem } from "../api/client"
+import type { Problem, TimelineEvent } from "../api/client"
 
 const plural = new Intl.PluralRules("en")
 const count = (n: number, one: string, other: string) => `${n} ${plural.select(n) === "one" ? one : other}`
@@ -61,6 +61,8 @@ export const en = {
     filters: "Filters",
     state: { label: "State", open: "Open", completed: "Completed", all: "All" },
     due: { label: "Due", any: "Any time", overdue: "Overdue", today: "Today", week: "Next 7 days" },
+    search: "Search",
+    order: { label: "Order", newest: "Newest first", oldest: "Oldest first", due: "Due first", dueLast: "Due last" },
     empty: "No tasks",
     emptyText: "Add one above: it is told at its due date.",
     emptyFiltered: "No task fits these filters.",
@@ -98,16 +100,20 @@ export const en = {
     reminders: "Reminders",
     kind: { snooze: "Snoozed", repeat: "Repeated" },
     state: { pending: "waits to be scheduled", scheduled: "scheduled", fired: "told", cancelled: "cancelled", missed: "missed: it was too old" },
-    log: "What was sent",
-    logEmpty: "Nothing yet.",
-    delivery: {
-      planned: "planned", held: "held back for now", bundled: "waits for others, to go out as one message", sending: "being sent", sent: "sent", failed: "refused for good", exhausted: "given up", cancelled: "cancelled",
-      unknown: "no answer yet", unverified: "address not verified", suppressed: "address wants no more", refused: "over a limit",
-    },
-    report: { delivered: "delivered", bounced: "bounced", complained: "reported as spam" },
     attempts: (n: number) => count(n, "attempt", "attempts"),
     next: "next attempt:",
     changedBefore: "Last changed:",
+  },
+  timeline: {
+    title: "Timeline",
+    now: "Now",
+    nothingAhead: "Nothing is to come.",
+    more: "Only the latest 100 deliveries and occurrences are shown.",
+    job: {
+      with_dapr: "Dapr holds its job:", later: "It is kept in the database until it is given to Dapr as a job:",
+      late: "Dapr has not confirmed its job. If it never does, the sweep of every minute tells it all the same:",
+    },
+    event: (e: TimelineEvent) => e.text,
   },
   preferences: {
     title: "Preferences",
@@ -118,6 +124,14 @@ export const en = {
     hint: {
       in_app: "On this page, and in every app that shows your notifications.", email: "To your e-mail addresses.",
       push: "To your devices.", sms: "To your phone numbers.", webhook: "To a program of yours.",
+    },
+    test: {
+      send: "Send a test",
+      sending: "Sending …",
+      state: {
+        planned: "on its way", sending: "on its way", sent: "sent", failed: "not sent", exhausted: "not sent", cancelled: "not sent",
+        unknown: "no answer yet", unverified: "address not verified", suppressed: "address wants no more", refused: "over a limit",
+      },
     },
     emails: "E-mail addresses",
     phones: "Phone numbers",
@@ -151,6 +165,31 @@ export const en = {
     removeTitle: (what: string) => `Remove ${what}?`,
     removeText: "Nothing is sent there any more.",
   },
+  health: {
+    title: "How it does",
+    fine: "fine",
+    look: "look here",
+    waiting: "Oldest waiting",
+    nothing: "nothing waits",
+    waitsFor: { firing: "for its reminder to fire", hosts: "for webhooks", providers: "for providers", events: "for events" },
+    lateness: "Late in the last hour, half / 99 %",
+    ofReminders: (n: number) => count(n, "reminder", "reminders"),
+    sweep: "Last sweep",
+    never: "never",
+    dapr: { present: "has its jobs", made: "has its jobs", lost: "has lost its jobs", unknown: "could not be asked" },
+    pending: (n: number) => `${count(n, "reminder", "reminders")} not taken`,
+    database: "Database",
+    answers: (time: string) => `answers in ${time}`,
+    deadLetters: "Dead letters",
+    retrying: (n: number) => `${n} being tried again`,
+    providers: "Providers in the last hour",
+    provider: "Provider",
+    sent: "Sent",
+    failed: "Failed",
+    latestError: "Latest error",
+    notSetUp: "not set up any more",
+    versions: (duebell: string, schema: number, zones: string, database: string) => `Duebell ${duebell}, schema ${schema}, time zones ${zones}, Postgres ${database}`,
+  },
   operators: {
     title: "Operators",
     forbidden: "This is for operators: your sign-in lacks their scope.",
@@ -170,6 +209,12 @@ export const en = {
     replayTitle: "Replay this delivery?",
     replayText: "It becomes due now, and is sent within a minute. Its user gets the message, however late it is.",
     replayed: "It is due now",
+    since: { label: "Since", any: "Any time", hour: "The last hour", day: "The last 24 hours" },
+    replayMany: "Replay all of these",
+    replayManyTitle: (n: number) => `Replay ${count(n, "delivery", "deliveries")}?`,
+    replayManyText: "They become due from now on, 50 in each second. Their users get the messages, however late they are. What nobody wants any more is left out.",
+    manyReplayed: (n: number) => `${count(n, "delivery is", "deliveries are")} due now, one after the other`,
+    noneToReplay: "None of these can be replayed.",
     discard: "Discard",
     discardTitle: "Discard this dead letter?",
     discardText: "It is not tried again, and its message never arrives.",

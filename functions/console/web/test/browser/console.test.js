@@ -52,7 +52,8 @@ test("a reminder arrives while the page is open", async () => {
   // Its task shows what became of it.
   await item.getByRole("link").click()
   await page.getByText("told", { exact: true }).waitFor()
-  await page.getByRole("listitem").filter({ hasText: "Inbox" }).filter({ hasText: "sent" }).waitFor()
+  await page.getByRole("listitem").filter({ hasText: "Inbox" }).filter({ hasText: "is there" }).waitFor()
+  await page.getByRole("listitem").filter({ hasText: "was read" }).waitFor()
   assert.deepEqual(wrong, [])
   await context.close()
 })
@@ -164,6 +165,32 @@ test("a task is changed, completed and deleted, and another's change is not over
   await context.close()
 })
 
+test("tasks are searched and sorted", async () => {
+  for (const [title, day] of [["Pay the rent", 3], ["Call Ärztin", 1], ["Pay taxes", 2]]) {
+    await call("DUEBELL_TOKEN_2", "POST", "/api/tasks", { title, due_date: `2031-05-0${day}T07:30:00Z` })
+  }
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/, "/console/tasks")
+  const titles = () => page.locator(".task a").allInnerTexts()
+  const shows = (...want) => eventually(async () => JSON.stringify(await titles()) === JSON.stringify(want))
+  await shows("Pay taxes", "Call Ärztin", "Pay the rent")
+  await page.getByLabel("Order").selectOption("due")
+  await shows("Call Ärztin", "Pay taxes", "Pay the rent")
+  await page.getByLabel("Order").selectOption("dueLast")
+  await shows("Pay the rent", "Pay taxes", "Call Ärztin")
+  await page.getByRole("searchbox", { name: "Search" }).fill("pay")
+  await shows("Pay the rent", "Pay taxes")
+  await page.getByRole("searchbox", { name: "Search" }).fill("ärzt")
+  await shows("Call Ärztin")
+  await page.getByRole("searchbox", { name: "Search" }).fill("nothing like it")
+  await page.getByText("No task fits these filters.").waitFor()
+  await page.getByRole("searchbox", { name: "Search" }).fill("")
+  await shows("Pay the rent", "Pay taxes", "Call Ärztin")
+  for (const task of (await call("DUEBELL_TOKEN_2", "GET", "/api/tasks")).tasks) await call("DUEBELL_TOKEN_2", "DELETE", "/api/tasks/" + task.id)
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
 test("preferences are saved at once, and an address is verified by its code", async () => {
   const { context, page, wrong } = await openPage(browser)
   await signIn(page, system.url, /^other/, "/console/preferences")
@@ -181,6 +208,16 @@ test("preferences are saved at once, and an address is verified by its code", as
   await page.getByText("verified", { exact: true }).waitFor()
   const stored = await call("DUEBELL_TOKEN_2", "GET", "/api/preferences")
   assert.deepEqual([stored.time_zone, stored.language, stored.channels.webhook, stored.emails], ["Europe/Berlin", "en", true, [{ address: "ada@example.org", state: "verified" }]])
+
+  // Each channel is tried by a message to oneself.
+  await page.getByRole("button", { name: "Send a test: E-mail" }).click()
+  await page.getByRole("status").filter({ hasText: "ada@example.org" }).getByText("sent", { exact: true }).waitFor({ timeout: 60_000 })
+  const messages = await (await fetch(system.url + "/dev/messages")).json()
+  assert.ok(messages.some((m) => m.to === "ada@example.org" && m.subject.includes("Test message")), JSON.stringify(messages))
+  wrong.length = 0
+  await page.getByRole("button", { name: "Send a test: Text message" }).click()
+  await page.getByText("your preferences name no phone number").waitFor()
+  assert.equal(wrong.splice(0).filter((w) => !w.includes("409")).length, 0)
 
   await page.getByLabel("Language of this page and of messages").selectOption("de")
   await page.getByRole("heading", { name: "Einstellungen" }).waitFor()
@@ -201,6 +238,10 @@ test("operators see what others don't", async () => {
   await signIn(operator.page, system.url, /^admin/)
   await operator.page.getByRole("link", { name: "Operators" }).click()
   await operator.page.getByText("No dead letters").waitFor()
+  const health = operator.page.getByRole("region", { name: "How it does" })
+  await health.getByText("nothing waits").waitFor()
+  await health.getByText(/has its jobs|could not be asked/).waitFor()
+  await health.getByText(/Duebell .*schema \d+, time zones \d{4}.*Postgres/).waitFor()
   await operator.page.getByRole("heading", { name: "Fired reminders" }).waitFor()
   await operator.page.getByRole("row", { name: /Inbox/ }).waitFor()
   assert.deepEqual([...wrong, ...operator.wrong], [])
@@ -220,6 +261,14 @@ test("operators discard and replay dead letters, and are asked first", async () 
   const { context, page, wrong } = await openPage(browser)
   await signIn(page, system.url, /^admin/, "/console/operators")
   await page.getByLabel("State").selectOption("retrying")
+  // All of them at once: they are counted, and nothing happens before that is confirmed.
+  await page.getByLabel("Channel").selectOption("webhook")
+  await page.getByLabel("Since").selectOption("hour")
+  await page.getByLabel("Provider").selectOption("webhook")
+  await page.getByRole("button", { name: "Replay all of these" }).click()
+  await page.getByRole("dialog", { name: /^Replay \d deliver/ }).getByRole("button", { name: "Replay" }).click()
+  await page.getByText(/deliver(y is|ies are) due now/).waitFor()
+
   await page.getByRole("button", { name: "Discard" }).first().click()
   await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click()
   assert.equal(await states(), "retrying retrying")
@@ -247,6 +296,32 @@ test("a connection that was cut is made again, and what came meanwhile is there"
   await context.setOffline(false)
   await page.getByRole("listitem").filter({ hasText: "While away" }).waitFor()
   await page.getByText("Live", { exact: true }).waitFor()
+  await context.close()
+})
+
+test("a task's timeline tells what came of it, and goes on by itself", async () => {
+  const fault = (method, body) => fetch(system.url + "/dev/faults", { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })
+  await fault("POST", { provider: "webhook", status: 503 })
+  await call("DUEBELL_TOKEN_2", "PUT", "/api/preferences", { time_zone: "Europe/Berlin", webhook: { url: system.url + "/dev/webhooks/other" } })
+  const task = await call("DUEBELL_TOKEN_2", "POST", "/api/tasks", {
+    title: "Water the plants", due_local: wallClock(new Date(Date.now() - 60_000)), time_zone: "Europe/Berlin", recurrence: { rule: "FREQ=DAILY" }, channels: ["in_app", "webhook"],
+  })
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/, "/console/tasks/" + task.id)
+  await page.getByText(/^Every day/).waitFor()
+  const events = page.getByRole("region", { name: "Timeline" }).getByRole("listitem")
+  await events.filter({ hasText: "has fired" }).waitFor({ timeout: 60_000 })
+  await events.filter({ hasText: "Webhook" }).filter({ hasText: "was tried: webhook has not taken it" }).first().waitFor({ timeout: 60_000 })
+  await fault("DELETE")
+  await events.filter({ hasText: "was taken by webhook" }).waitFor({ timeout: 90_000 })
+  // What has been is above now, and what is to come below it.
+  const order = await events.allInnerTexts()
+  const at = (text) => order.findIndex((e) => e.includes(text))
+  assert.ok(at("was created") < at("has fired") && at("has fired") < at("was tried") && at("was tried") < at("was taken"), order.join("\n"))
+  assert.ok(at("was taken") < at("Now") && at("Now") < at(" fires."), order.join("\n"))
+  await page.getByText(/Dapr holds its job|until it is given to Dapr/).waitFor()
+  await call("DUEBELL_TOKEN_2", "DELETE", "/api/tasks/" + task.id)
+  assert.deepEqual(wrong, [])
   await context.close()
 })
 

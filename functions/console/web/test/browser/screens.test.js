@@ -52,9 +52,9 @@ after(async () => {
 const screens = [
   ["inbox", "/console/inbox", ".notification"],
   ["tasks", "/console/tasks", ".task"],
-  ["task", () => "/console/tasks/" + fired.id, ".rows"],
+  ["task", () => "/console/tasks/" + fired.id, ".timeline .ahead"],
   ["preferences", "/console/preferences", ".addresses li"],
-  ["operators", "/console/operators", ".figures"],
+  ["operators", "/console/operators", ".health"],
   ["nowhere", "/console/nowhere", ".empty"],
 ]
 
@@ -80,7 +80,7 @@ for (const theme of ["light", "dark"]) {
           await page.goto(system.url + (typeof path === "string" ? path : path()))
           await page.locator(content).first().waitFor()
           if (name === "operators") {
-            await page.locator("select").selectOption("all")
+            await page.locator("select").first().selectOption("all")
             await page.locator(".letters li").first().waitFor()
           }
           await check(name)

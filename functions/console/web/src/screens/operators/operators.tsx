@@ -1,14 +1,16 @@
-// What operators see: dead letters, and what has fired. The API asks for the scope admin.
+// What operators see: how the installation does, dead letters, and what has fired. The API asks for the scope admin.
 import { useEffect, useState } from "preact/hooks"
 import { ok, type Analytics, type DeadLetter, type Problem } from "../../api/client"
 import { locale, t } from "../../text"
 import { asProblem, useFetched, useShared } from "../../ui/context"
 import { Button, Choice, Confirm, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
+import { Health } from "./health"
 import "./operators.css"
 
 export function OperatorsScreen() {
   return (
     <Screen title={t().operators.title}>
+      <Health />
       <DeadLetters />
       <Figures />
     </Screen>
@@ -16,20 +18,33 @@ export function OperatorsScreen() {
 }
 
 type StateFilter = "all" | DeadLetter["state"]
+type ChannelFilter = "all" | NonNullable<DeadLetter["channel"]>
+type SinceFilter = "any" | "hour" | "day"
+
+const hours = { hour: 1, day: 24 }
 
 function DeadLetters() {
   const { client, say } = useShared()
   const [state, setState] = useState<StateFilter>("dead")
+  const [channel, setChannel] = useState<ChannelFilter>("all")
+  const [provider, setProvider] = useState("")
+  const [since, setSince] = useState<SinceFilter>("any")
+  const [many, setMany] = useState<{ count: number; filter: ReturnType<typeof filter> }>()
   const [letters, setLetters] = useState<DeadLetter[]>()
   const [cursor, setCursor] = useState<string | null>(null)
   const [problem, setProblem] = useState<Problem>()
   const [asking, setAsking] = useState<{ letter: DeadLetter; what: "replay" | "discard" }>()
   const text = t().operators
 
+  const filter = () => ({
+    channel: channel === "all" ? undefined : channel,
+    provider: provider || undefined,
+    since: since === "any" ? undefined : new Date(Date.now() - hours[since] * 3_600_000).toISOString(),
+  })
   const load = async (after?: string) => {
     setProblem(undefined)
     try {
-      const page = await ok(client.GET("/api/dlq", { params: { query: { state: state === "all" ? undefined : state, cursor: after } } }))
+      const page = await ok(client.GET("/api/dlq", { params: { query: { state: state === "all" ? undefined : state, ...filter(), cursor: after } } }))
       setLetters((old) => [...(after ? (old ?? []) : []), ...page.dead_letters])
       setCursor(page.next_cursor)
     } catch (error) {
@@ -39,8 +54,29 @@ function DeadLetters() {
   useEffect(() => {
     setLetters(undefined)
     void load()
-  }, [state])
+  }, [state, channel, provider, since])
 
+  /** Counts what fits the filters, and asks before that is replayed. */
+  const countMany = async () => {
+    try {
+      const chosen = filter()
+      const { count } = await ok(client.POST("/api/dlq/replay", { body: { state: state === "retrying" ? state : "dead", ...chosen } }))
+      if (count) setMany({ count, filter: chosen })
+      else say(text.noneToReplay)
+    } catch (error) {
+      say(t().problem(asProblem(error)), "problem")
+    }
+  }
+  const replayMany = async ({ count, filter }: NonNullable<typeof many>) => {
+    try {
+      const { replayed } = await ok(client.POST("/api/dlq/replay", { body: { state: state === "retrying" ? state : "dead", ...filter, confirm: count } }))
+      say(text.manyReplayed(replayed ?? 0))
+      await load()
+    } catch (error) {
+      say(t().problem(asProblem(error)), "problem")
+    }
+  }
+  const providers = [...new Set(letters?.flatMap((letter) => letter.provider ?? []))].concat(provider && !letters?.some((l) => l.provider === provider) ? [provider] : [])
   const act = async (letter: DeadLetter, what: "replay" | "discard") => {
     const params = { path: { id: letter.id } }
     try {
@@ -58,6 +94,11 @@ function DeadLetters() {
       <p class="muted">{text.deadLettersText}</p>
       <div class="bar">
         <Choice<StateFilter> label={text.stateLabel} value={state} options={text.state} onChange={setState} />
+        <Choice<ChannelFilter> label={text.channel} value={channel} onChange={setChannel}
+          options={{ all: text.state.all, email: t().channels.email, push: t().channels.push, sms: t().channels.sms, webhook: t().channels.webhook, event: t().channels.event }} />
+        <Choice label={t().health.provider} value={provider} onChange={setProvider} options={{ "": text.state.all, ...Object.fromEntries(providers.map((p) => [p, p])) }} />
+        <Choice<SinceFilter> label={text.since.label} value={since} options={{ any: text.since.any, hour: text.since.hour, day: text.since.day }} onChange={setSince} />
+        {(state === "dead" || state === "retrying") && letters && letters.length > 1 && <Button onClick={() => void countMany()}>{text.replayMany}</Button>}
       </div>
       {problem && <Trouble problem={problem} retry={() => void load()} />}
       {!letters && !problem && <Loading />}
@@ -67,6 +108,7 @@ function DeadLetters() {
           <li key={letter.id}>
             <div class="letter-head">
               <span class={`tag ${letter.state}`}>{text.state[letter.state]}</span>
+              {letter.channel && <span>{t().channels[letter.channel]}{letter.provider && ` · ${letter.provider}`}</span>}
               <span class="muted">{t().task.attempts(letter.attempts)}</span>
               <Time at={letter.updated_at} class="muted" />
             </div>
@@ -89,6 +131,9 @@ function DeadLetters() {
         ))}
       </ul>
       {cursor && <Button onClick={() => void load(cursor)}>{t().more}</Button>}
+      {many && (
+        <Confirm title={text.replayManyTitle(many.count)} text={text.replayManyText} action={text.replay} onConfirm={() => void replayMany(many)} onClose={() => setMany(undefined)} />
+      )}
       {asking && (
         <Confirm title={asking.what === "replay" ? text.replayTitle : text.discardTitle} text={asking.what === "replay" ? text.replayText : text.discardText}
           action={text[asking.what]} onConfirm={() => void act(asking.letter, asking.what)} onClose={() => setAsking(undefined)} />

@@ -7,6 +7,7 @@ import { theme, setTheme, type Theme } from "../../ui/theme"
 import { asProblem, useShared } from "../../ui/context"
 import { Button, Choice, Confirm, Field, Screen, Time } from "../../ui/parts"
 import { channels } from "../tasks/form"
+import { TestMessage } from "./test-message"
 import "./preferences.css"
 
 /** Saves a change, and says whether that worked. */
@@ -70,6 +71,7 @@ function Channels({ value, save }: Part) {
                 }} />
               <span><strong>{t().channels[channel]}</strong> <small>{text.hint[channel]}</small></span>
             </label>
+            <TestMessage channel={channel} />
           </li>
         ))}
       </ul>

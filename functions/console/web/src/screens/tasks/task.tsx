@@ -1,24 +1,25 @@
-// One task: to change it, and to see what its reminders have done.
+// One task: to change it, and to see what has become of it.
 import { useEffect, useState } from "preact/hooks"
-import { answered, ok, type Delivery, type Problem, type Task } from "../../api/client"
+import { answered, ok, type Problem, type Task } from "../../api/client"
 import { go, to } from "../../router"
 import { t } from "../../text"
 import { asProblem, useFetched, useShared } from "../../ui/context"
 import { Button, Confirm, Loading, Screen, Time, Trouble } from "../../ui/parts"
-import { beforeText, draftOf, inputOf, TaskForm, type Draft } from "./form"
+import { draftOf, inputOf, TaskForm, type Draft } from "./form"
+import { Reminders, TimelineCard, useTimeline } from "./timeline"
 import "./tasks.css"
 
 export function TaskScreen({ id }: { id: string }) {
   const { client, inbox } = useShared()
   const path = { params: { path: { task_id: id } } }
   const fetched = useFetched(() => answered(client.GET("/api/tasks/{task_id}", path)), [id])
-  const log = useFetched(async () => (await ok(client.GET("/api/tasks/{task_id}/deliveries", path))).deliveries, [id])
+  const timeline = useTimeline(id)
   // What is told of this task appears here, too.
   const latest = inbox.items?.find((n) => n.task_id === id)?.id
   useEffect(() => {
     if (latest && inbox.fresh.has(latest)) {
       fetched.reload()
-      log.reload()
+      timeline.reload()
     }
   }, [latest])
   const task = fetched.value?.data
@@ -26,9 +27,9 @@ export function TaskScreen({ id }: { id: string }) {
     <Screen title={task?.title ?? t().tasks.title} aside={<a href={to("/tasks")}>{t().task.back}</a>}>
       {fetched.problem && (fetched.problem.status === 404 ? <p class="trouble">{t().task.gone}</p> : <Trouble problem={fetched.problem} retry={fetched.reload} />)}
       {!fetched.value && !fetched.problem && <Loading />}
-      {fetched.value && <Editor key={id} task={fetched.value.data} etag={fetched.value.etag} onSaved={fetched.set} reload={fetched.reload} />}
-      {task && <Reminders task={task} />}
-      {task && <Log deliveries={log.value} problem={log.problem} reload={log.reload} />}
+      {fetched.value && <Editor key={id} task={fetched.value.data} etag={fetched.value.etag} onSaved={(saved) => { fetched.set(saved); timeline.reload() }} reload={fetched.reload} />}
+      {task && timeline.value && <Reminders timeline={timeline.value} />}
+      {task && <TimelineCard fetched={timeline} />}
     </Screen>
   )
 }
@@ -137,32 +138,3 @@ function Reminders({ task }: { task: Task }) {
   )
 }
 
-function Log({ deliveries, problem, reload }: { deliveries?: readonly Delivery[]; problem?: Problem; reload(): void }) {
-  const text = t().task
-  return (
-    <section class="card">
-      <h2>{text.log}</h2>
-      {problem && <Trouble problem={problem} retry={reload} />}
-      {!deliveries && !problem && <Loading />}
-      {deliveries?.length === 0 && <p class="muted">{text.logEmpty}</p>}
-      {deliveries && deliveries.length > 0 && (
-        <ul class="rows">
-          {deliveries.map((d) => (
-            <li key={d.id}>
-              <span>{t().channels[d.channel]}{d.target && <small class="target"> {d.target}</small>}</span>
-              <Time at={d.finished_at ?? d.created_at} class="muted" />
-              <span class={`tag ${d.state}`}>{d.report ? text.report[d.report] : text.delivery[d.state]}</span>
-              {(d.last_error || d.attempts > 1 || d.next_attempt_at) && d.state !== "sent" && (
-                <small class="why">
-                  {d.attempts > 0 && <span>{text.attempts(d.attempts)}</span>}
-                  {d.last_error && <span dir="auto">{d.last_error}</span>}
-                  {d.next_attempt_at && <span>{text.next} <Time at={d.next_attempt_at} /></span>}
-                </small>
-              )}
-            </li>
-          ))}
-        </ul>
-      )}
-    </section>
-  )
-}

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks"
+import { useEffect, useId, useRef, useState } from "preact/hooks"
 import { ok, type Problem, type Task } from "../../api/client"
 import { to } from "../../router"
 import { t } from "../../text"
@@ -11,22 +11,27 @@ import "./tasks.css"
 
 type StateFilter = "open" | "completed" | "all"
 type DueFilter = "any" | "overdue" | "today" | "week"
+type Order = "newest" | "oldest" | "due" | "dueLast"
 
 export function TasksScreen() {
   const [state, setState] = useState<StateFilter>("open")
   const [due, setDue] = useState<DueFilter>("any")
-  const list = useTasks(state, due)
+  const [words, setWords] = useState("")
+  const [order, setOrder] = useState<Order>("newest")
+  const list = useTasks(state, due, useSettled(words.trim(), 250), order)
   const text = t().tasks
   return (
     <Screen title={text.title}>
       <section class="card" aria-label={text.new}>
         <NewTask onCreated={list.add} />
       </section>
-      <div class="bar">
+      <div class="bar tasks-bar">
+        <Search value={words} onInput={setWords} />
         <Choice label={text.state.label} value={state} options={{ open: text.state.open, completed: text.state.completed, all: text.state.all }} onChange={setState} />
         <Choice label={text.due.label} value={due} options={{ any: text.due.any, overdue: text.due.overdue, today: text.due.today, week: text.due.week }} onChange={setDue} />
+        <Choice label={text.order.label} value={order} options={{ newest: text.order.newest, oldest: text.order.oldest, due: text.order.due, dueLast: text.order.dueLast }} onChange={setOrder} />
       </div>
-      {list.tasks?.length === 0 && <Empty title={text.empty} text={state === "open" && due === "any" ? text.emptyText : text.emptyFiltered} />}
+      {list.tasks?.length === 0 && <Empty title={text.empty} text={state === "open" && due === "any" && words.trim() === "" ? text.emptyText : text.emptyFiltered} />}
       {!list.tasks && !list.problem && <Loading />}
       {list.tasks && list.tasks.length > 0 && (
         <ul class="tasks">
@@ -39,8 +44,29 @@ export function TasksScreen() {
   )
 }
 
-/** The tasks that fit the filters, page by page, the newest first. */
-function useTasks(state: StateFilter, due: DueFilter) {
+/** A value, once it has not changed for so many milliseconds. */
+function useSettled<T>(value: T, after: number): T {
+  const [settled, setSettled] = useState(value)
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), after)
+    return () => clearTimeout(timer)
+  }, [value, after])
+  return settled
+}
+
+function Search({ value, onInput }: { value: string; onInput(value: string): void }) {
+  const id = useId()
+  const text = t().tasks
+  return (
+    <div class="choice search" role="search">
+      <label for={id}>{text.search}</label>
+      <input id={id} type="search" maxLength={200} value={value} onInput={(e) => onInput(e.currentTarget.value)} />
+    </div>
+  )
+}
+
+/** The tasks that fit the filters, page by page. */
+function useTasks(state: StateFilter, due: DueFilter, words: string, order: Order) {
   const { client, zone, say } = useShared()
   const [tasks, setTasks] = useState<Task[]>()
   const [cursor, setCursor] = useState<string | null>(null)
@@ -51,7 +77,7 @@ function useTasks(state: StateFilter, due: DueFilter) {
     const mine = ++turn.current
     setProblem(undefined)
     try {
-      const page = await ok(client.GET("/api/tasks", { params: { query: { ...filter(state, due, zone), cursor: after ?? undefined } } }))
+      const page = await ok(client.GET("/api/tasks", { params: { query: { ...filter(state, due, zone), ...sorts[order], q: words || undefined, cursor: after ?? undefined } } }))
       if (mine !== turn.current) return
       setTasks((old) => [...(after ? (old ?? []) : []), ...page.tasks])
       setCursor(page.next_cursor)
@@ -63,7 +89,7 @@ function useTasks(state: StateFilter, due: DueFilter) {
     setTasks(undefined)
     setCursor(null)
     void load(null)
-  }, [state, due])
+  }, [state, due, words, order])
 
   const replace = (by: Task) => setTasks((old) => old?.map((one) => (one.id === by.id ? by : one)))
   /** Completes a task or reopens it: at once here, and then there. */
@@ -123,6 +149,14 @@ function NewTask({ onCreated }: { onCreated(task: Task): void }) {
     </>
   )
 }
+
+/** The orders as the API takes them. */
+const sorts = {
+  newest: { sort: "created_at", order: "desc" },
+  oldest: { sort: "created_at", order: "asc" },
+  due: { sort: "due_date", order: "asc" },
+  dueLast: { sort: "due_date", order: "desc" },
+} as const
 
 /** The filters as the API takes them. */
 function filter(state: StateFilter, due: DueFilter, zone: string) {

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/web"
+)
+
+const (
+	// defaultPerSecond and mostPerSecond are how many replayed deliveries become due in a second.
+	defaultPerSecond = 50
+	mostPerSecond    = 1000
+)
+
+// many says which dead letters are to be replayed, by the filters of the list.
+type many struct {
+	State    store.DeadLetterState `json:"state"` // dead, if it is left out
+	Channel  task.Channel          `json:"channel"`
+	Provider string                `json:"provider"`
+	Since    *web.Time             `json:"since"`
+	Until    *web.Time             `json:"until"`
+	// Confirm is how many are replayed at most. Without it they are only counted.
+	Confirm   *int `json:"confirm"`
+	PerSecond *int `json:"per_second"`
+}
+
+// counted answers how many dead letters could be replayed.
+type counted struct {
+	Count int `json:"count"`
+	// AtLeast says that there are more than are replayed together.
+	AtLeast bool `json:"at_least"`
+}
+
+type replayed struct {
+	Replayed int `json:"replayed"`
+}
+
+// replayMany counts the dead letters that a filter asks for, or replays as many of them as the caller
+// has confirmed. Those come first that failed first, so what fails in between is not among them.
+func (h handler) replayMany(w http.ResponseWriter, r *http.Request) error {
+	if err := h.operator(r); err != nil {
+		return err
+	}
+	var in many
+	if err := web.ReadJSON(w, r, &in); err != nil {
+		return err
+	}
+	f := store.DeadLetterFilter{State: in.State, Channel: in.Channel, Provider: in.Provider}
+	if in.State == "" {
+		f.State = store.Dead
+	}
+	if in.Since != nil {
+		f.Since = time.Time(*in.Since)
+	}
+	if in.Until != nil {
+		f.Until = time.Time(*in.Until)
+	}
+	perSecond := defaultPerSecond
+	if in.PerSecond != nil {
+		perSecond = *in.PerSecond
+	}
+	if err := check(f); err != nil {
+		return err
+	}
+	switch {
+	case f.State != store.Dead && f.State != store.Retrying:
+		return fault.Invalid("state must be dead or retrying: nothing else is replayed together")
+	case perSecond < 1 || perSecond > mostPerSecond:
+		return fault.Invalid("per_second must be from 1 to %d", mostPerSecond)
+	case in.Confirm != nil && (*in.Confirm < 1 || *in.Confirm > store.MostReplayed):
+		return fault.Invalid("confirm must be the count that was answered without it, from 1 to %d", store.MostReplayed)
+	}
+	if in.Confirm == nil {
+		n, err := h.store.CountReplayable(r.Context(), f)
+		if err != nil {
+			return err
+		}
+		return web.WriteJSON(w, http.StatusOK, counted{n, n == store.MostReplayed})
+	}
+	n, err := h.store.ReplayDeadLetters(r.Context(), f, *in.Confirm, perSecond)
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, replayed{n})
+}

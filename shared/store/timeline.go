@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/wallclock"
+)
+
+// This file reads what has become of one task, as far as rows tell it.
+
+// Try is an attempt that did not get its delivery sent, or something else that happened to it before
+// it was finished.
+type Try struct {
+	At time.Time `json:"at"`
+	// Attempt counts the sends that were begun, since the latest replay.
+	Attempt  int    `json:"attempt"`
+	Provider string `json:"provider"`
+	// State is what the delivery became by it; or [TryHeld] or [TryReplayed].
+	State DeliveryState `json:"state"`
+	Error string        `json:"error"`
+	// Next is when it was to be tried next; nil: not at all.
+	Next *time.Time `json:"next"`
+}
+
+// What else may happen to a delivery.
+const (
+	TryHeld     DeliveryState = "held"     // until Next, by a limit
+	TryReplayed DeliveryState = "replayed" // an operator has had it sent anew
+)
+
+// mostTries is how many tries a delivery keeps, the latest ones.
+const mostTries = 20
+
+// triedAs is the tries of a delivery d with one more.
+func triedAs(state, problem, next string) string {
+	return fmt.Sprintf(`(case when jsonb_array_length(d.tries) >= %d then d.tries - 0 else coalesce(d.tries, '[]') end || jsonb_build_object(
+		'at', now(), 'attempt', d.attempts, 'provider', coalesce(d.provider, ''), 'state', %s, 'error', coalesce(%s, ''), 'next', %s))`, mostTries, state, problem, next)
+}
+
+// Timeline is what has become of a task, and what is to come.
+type Timeline struct {
+	Task        task.Task
+	Reminders   []TimelineReminder // those that the task has, and removed ones that have deliveries here
+	Occurrences []Occurrence       // the latest, the newest first
+	Deliveries  []TimelineDelivery // the latest, the oldest first
+	More        bool               // there are older occurrences or deliveries
+}
+
+// TimelineReminder is a reminder with what is known of its job.
+type TimelineReminder struct {
+	task.Reminder
+	FiredAt *time.Time
+	// ScheduledAt is when the latest call began that gives its job to Dapr; nil: none was recorded.
+	ScheduledAt *time.Time
+	// Refused is how often the sweep has given the job to Dapr in vain, and AgainAt when it does so next.
+	Refused int
+	AgainAt *time.Time
+}
+
+// TimelineDelivery is a delivery with all that happened to it.
+type TimelineDelivery struct {
+	Delivery
+	DueAt      *time.Time // when it should have been planned; nil: unknown
+	Occurrence *wallclock.Time
+	Tries      []Try // the oldest first
+	// ReadAt, ArchivedAt and AcknowledgedAt are when its user has done that to the notification of an in-app one.
+	ReadAt, ArchivedAt, AcknowledgedAt *time.Time
+}
+
+// GetTimeline returns what has become of a user's task: so many deliveries and occurrences at most, the latest.
+func (s *Store) GetTimeline(ctx context.Context, userID string, id uuid.UUID, most int) (l Timeline, err error) {
+	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		l = Timeline{}
+		tasks, err := queryTasks(ctx, tx, fromTasks+`where t.id = $1 and t.user_id = $2 and t.deleted_at is null`, id, userID)
+		if err != nil {
+			return err
+		}
+		if len(tasks) == 0 {
+			return errNoTask
+		}
+		l.Task = tasks[0]
+		if l.Occurrences, err = latestOccurrences(ctx, tx, id, nil, most+1); err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, `
+			select * from (
+				select `+deliveryColumns+`, d.due_at, d.occurrence, coalesce(d.tries, '[]'), n.read_at, n.archived_at, n.acknowledged_at,
+					b.next_attempt_at as bundle_at, coalesce(b.reason, 'bundled') as bundle_reason
+				from deliveries d left join notifications n on d.channel = 'in_app' and n.id = d.id left join deliveries b on d.state = 'bundled' and b.id = d.bundle_id
+				where d.task_id = $1 order by d.id desc limit $2) latest
+			order by 1`, id, most+1)
+		l.Deliveries, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d TimelineDelivery, err error) {
+			var bundleAt *time.Time
+			var bundleReason Reason
+			err = row.Scan(&d.ID, &d.ReminderID, &d.Revision, &d.TaskID, &d.UserID, &d.Channel, &d.Target, &d.State, &d.Attempts, &d.Provider,
+				&d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt, &d.Report, &d.ReportedAt, &d.Reason,
+				&d.DueAt, occurrenceField{&d.Occurrence}, &d.Tries, &d.ReadAt, &d.ArchivedAt, &d.AcknowledgedAt, &bundleAt, &bundleReason)
+			if d.State == Bundled {
+				d.NextAttemptAt, d.Reason = bundleAt, bundleReason
+			}
+			for i := range d.Tries { // the database writes JSON's times in a zone of its own
+				t := &d.Tries[i]
+				t.At = t.At.UTC()
+				if t.Next != nil {
+					t.Next = new(t.Next.UTC())
+				}
+			}
+			return d, err
+		})
+		if err != nil {
+			return err
+		}
+		if len(l.Occurrences) > most {
+			l.Occurrences, l.More = l.Occurrences[:most], true
+		}
+		if len(l.Deliveries) > most {
+			l.Deliveries, l.More = l.Deliveries[1:], true
+		}
+		told := make([]uuid.UUID, len(l.Deliveries))
+		for i, d := range l.Deliveries {
+			told[i] = d.ReminderID
+		}
+		rows, _ = tx.Query(ctx, `
+			select `+reminderColumns+`, r.fired_at, nullif(r.last_scheduling_at, '-infinity'), r.schedule_attempts, r.next_schedule_at from reminders r
+			where r.task_id = $1 and (r.removed_at is null or r.id = any($2))
+			order by r.before + make_interval(days => r.before_days) desc, r.before_days desc, r.id`, id, pgUUIDs(told))
+		l.Reminders, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r TimelineReminder, err error) {
+			err = row.Scan(append(reminderFields(&r.Reminder), &r.FiredAt, &r.ScheduledAt, &r.Refused, &r.AgainAt)...)
+			return r, err
+		})
+		return err
+	})
+	return l, err
+}
