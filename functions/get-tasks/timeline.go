@@ -67,17 +67,17 @@ type event struct {
 	At         time.Time           `json:"at"`
 	Kind       string              `json:"kind"`
 	Text       string              `json:"text"` // a sentence for people
-	ReminderID *uuid.UUID          `json:"reminder_id,omitempty"`
-	Before     string              `json:"before,omitempty"`
-	Occurrence *string             `json:"occurrence,omitempty"`
-	DeliveryID *uuid.UUID          `json:"delivery_id,omitempty"`
-	Channel    task.Channel        `json:"channel,omitempty"`
-	Target     string              `json:"target,omitempty"`
-	Provider   string              `json:"provider,omitempty"`
-	Attempt    int                 `json:"attempt,omitempty"`
-	State      store.DeliveryState `json:"state,omitempty"` // what the delivery, the occurrence or the reminder became
-	Error      string              `json:"error,omitempty"` // the provider's answer, or what kept it from being sent
-	Until      *time.Time          `json:"until,omitempty"` // when it goes on
+	ReminderID *uuid.UUID          `json:"reminder_id,omitzero"`
+	Before     string              `json:"before,omitzero"`
+	Occurrence *string             `json:"occurrence,omitzero"`
+	DeliveryID *uuid.UUID          `json:"delivery_id,omitzero"`
+	Channel    task.Channel        `json:"channel,omitzero"`
+	Target     string              `json:"target,omitzero"`
+	Provider   string              `json:"provider,omitzero"`
+	Attempt    int                 `json:"attempt,omitzero"`
+	State      store.DeliveryState `json:"state,omitzero"` // what the delivery, the occurrence or the reminder became
+	Error      string              `json:"error,omitzero"` // the provider's answer, or what kept it from being sent
+	Until      *time.Time          `json:"until,omitzero"` // when it goes on
 }
 
 // What an event is.

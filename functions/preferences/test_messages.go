@@ -33,7 +33,7 @@ const (
 type result struct {
 	Target string              `json:"target"`
 	State  store.DeliveryState `json:"state"`
-	Error  string              `json:"error,omitempty"`
+	Error  string              `json:"error,omitzero"`
 	id     uuid.UUID
 }
 

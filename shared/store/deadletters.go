@@ -163,15 +163,17 @@ func (s *Store) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, most,
 			if seen = len(ids); err != nil || seen == 0 {
 				return err
 			}
-			if _, err := tx.tx.Exec(ctx, `
-				select from tasks where id in (select d.task_id from dead_letters l join deliveries d on d.id = l.delivery_id where l.id = any ($1))
-				order by id for share skip locked`, pgUUIDs(ids)); err != nil {
+			rows, _ = tx.tx.Query(ctx, `
+				select id from tasks where id in (select d.task_id from dead_letters l join deliveries d on d.id = l.delivery_id where l.id = any ($1))
+				order by id for share skip locked`, pgUUIDs(ids))
+			tasks, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+			if err != nil {
 				return err
 			}
 			if err := tx.tx.QueryRow(ctx, `
 				with chosen as materialized (
 					select l.id as letter, d.id from `+fromReplayable+`
-					where l.id = any (@ids) and `+isReplayable+` order by d.id for no key update of d skip locked
+					where l.id = any (@ids) and d.task_id = any (@tasks) and `+isReplayable+` order by d.id for no key update of d skip locked
 				), replayed as (
 					update deliveries d set state = 'planned', attempts = 0, round = 0, round_over = true, finished_at = null, counted = 0,
 						next_attempt_at = now() + (@before + chosen.place) / @rate::float8 * interval '1 s',
@@ -181,7 +183,7 @@ func (s *Store) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, most,
 				), settled as (
 					update dead_letters l set state = 'retrying', alerted_at = null, updated_at = now() from chosen where l.id = chosen.letter
 				)
-				select count(*) from chosen`, pgx.NamedArgs{"ids": pgUUIDs(ids), "before": replayed, "rate": perSecond}).Scan(&done); err != nil {
+				select count(*) from chosen`, pgx.NamedArgs{"ids": pgUUIDs(ids), "tasks": pgUUIDs(tasks), "before": replayed, "rate": perSecond}).Scan(&done); err != nil {
 				return err
 			}
 			last = ids[seen-1]
