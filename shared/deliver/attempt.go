@@ -191,7 +191,7 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	defer cancel()
 	err := provider.Send(ctx, notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
-		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets,
+		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets, Subscription: l.Subscription,
 		Verification: verification,
 	})
 	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/subscription"
 	"github.com/duebell/duebell/shared/text"
 )
 
@@ -38,6 +39,8 @@ type Message struct {
 	Language string
 	// Secrets sign a webhook's post, the newest first. None: it is not signed.
 	Secrets []config.Secret
+	// Subscription is a browser's, nil for other recipients.
+	Subscription *subscription.Subscription
 	// Verification, if set, is all that the message says: it is about no task.
 	Verification *Verification
 }

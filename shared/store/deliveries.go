@@ -14,6 +14,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/quota"
+	"github.com/duebell/duebell/shared/subscription"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -128,6 +129,8 @@ type Leased struct {
 	// Verification is what a delivery that belongs to no reminder is for; nil for others.
 	Verification *LeasedVerification
 	Secrets      []config.Secret // a webhook's, the newest first
+	// Subscription is that of a browser, nil for other targets and if it is Withdrawn.
+	Subscription *subscription.Subscription
 }
 
 // LeasedVerification is what the sender of a verification needs to know of it.
@@ -223,6 +226,8 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 					else false
 				end, true),
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
+				case when `+isBrowser+` then (
+					select device -> 'subscription' from jsonb_array_elements(p.devices) device where 'webpush:' || (device ->> 'token') = d.target) end,
 				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour'`,
 			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part).
 			Query(func(rows pgx.Rows) error {
@@ -283,7 +288,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var refused *bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
 		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
-		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
+		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &l.Subscription, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil)
 	if l.Channel == task.Email || l.Channel == task.SMS {
 		l.Unverified = !p.MayReceive(l.Target, signIn)
 		l.grace = !l.Unverified && p.State(l.Target, signIn) != preferences.Verified
