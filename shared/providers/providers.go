@@ -65,9 +65,12 @@ type list struct {
 
 func (c Config) lists() map[task.Channel]list {
 	return map[task.Channel]list{
-		task.Email:   {"EMAIL_PROVIDERS", c.EmailProviders, []candidate{{"sendgrid", c.SendGrid.Enabled()}, {"ses", c.SES.Enabled()}, {"smtp", c.SMTP.Enabled()}}},
-		task.SMS:     {"SMS_PROVIDERS", c.SMSProviders, []candidate{{"twilio", c.Twilio.Enabled()}, {"sns", c.SNS.Enabled()}}},
-		task.Push:    {"", nil, []candidate{{"fcm", c.FCM.Enabled()}, {"onesignal", c.OneSignal.Enabled()}, {preferences.WebPush, c.WebPush.Enabled()}}}, // each device belongs to one of them
+		task.Email: {"EMAIL_PROVIDERS", c.EmailProviders, []candidate{{"sendgrid", c.SendGrid.Enabled()}, {"ses", c.SES.Enabled()}, {"smtp", c.SMTP.Enabled()}}},
+		task.SMS:   {"SMS_PROVIDERS", c.SMSProviders, []candidate{{"twilio", c.Twilio.Enabled()}, {"sns", c.SNS.Enabled()}}},
+		// Each device belongs to one of them.
+		task.Push: {"", nil, []candidate{
+			{"fcm", c.FCM.Enabled()}, {"onesignal", c.OneSignal.Enabled()}, {preferences.WebPush, c.WebPush.Enabled()},
+		}},
 		task.Webhook: {"", nil, []candidate{{"webhook", true}}}, // which needs no provider
 		task.Event:   {"", nil, []candidate{{"dapr", c.Events.Enabled}}},
 	}
