@@ -16,7 +16,6 @@ import (
 
 	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -76,7 +75,10 @@ func (t tour) choose(ctx context.Context) error {
 	asked := time.Now()
 	err := t.call(ctx, http.MethodPut, "/api/preferences", map[string]any{
 		"phones":  []string{phone},
-		"devices": []preferences.Device{{Provider: "fcm", Token: "tour"}, {Provider: "onesignal", Token: "7f1d3f6e-0c53-4f0c-9a43-8f6c3d0f2b10"}},
+		"devices": []map[string]any{
+			{"provider": "fcm", "token": "tour"}, {"provider": "onesignal", "token": "7f1d3f6e-0c53-4f0c-9a43-8f6c3d0f2b10"},
+			{"provider": "webpush", "subscription": sandbox.Subscription(t.url, "tour")},
+		},
 		"webhook": map[string]string{"url": t.url + sandbox.WebhookPath + "/tour"},
 	}, &chosen)
 	if err != nil || chosen.Phones[0].State == "verified" {
@@ -132,6 +134,7 @@ func (t tour) arrivesEverywhere(ctx context.Context, reminded api.Task) error {
 		{sandbox.SendGrid, "... as e-mail, through SendGrid"},
 		{sandbox.FCM, "... as push message, through FCM"},
 		{sandbox.OneSignal, "... as push message, through OneSignal"},
+		{sandbox.WebPush, "... as push message, to a browser"},
 		{sandbox.Twilio, "... as SMS, through Twilio"},
 		{sandbox.Webhook, "... as a post to a webhook"},
 		{auditLog, "... as an event, which audit-log recorded"},
