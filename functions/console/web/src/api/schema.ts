@@ -770,11 +770,45 @@ export interface components {
              * @enum {string}
              */
             state: "planned" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
-            /** @description Where to: an e-mail address, a number, a webhook's URL, a device as provider:token; empty for in_app. */
+            /** @description Where to: an e-mail address, a number, a webhook's URL, a device as provider:token, a browser as webpush:, the address of its push service and the device's id; empty for in_app. */
             target: string;
         };
         DeliveryList: {
             deliveries: components["schemas"]["Delivery"][];
+        };
+        Device: {
+            /** @description The first 32 hexadecimal digits of the SHA-256 of provider, a colon, and the token or the subscription's endpoint: a page can tell by it whether its own browser is among the devices. */
+            id: string;
+            /** @enum {string} */
+            provider: "fcm" | "onesignal" | "webpush";
+            /** @description Of webpush. It is never shown: the endpoint is cut after its host. */
+            subscription?: {
+                /** @example https://push.example.com/*** */
+                endpoint: string;
+            };
+            /** @description webpush has none. */
+            token?: string;
+        };
+        DeviceInput: {
+            /** @description What GET gave. It keeps a webpush device whose subscription has no keys; for others it is ignored. */
+            id?: string;
+            /** @description fcm, onesignal or webpush. */
+            provider: string;
+            /** @description Of webpush: what PushManager.subscribe gives, as JSON. */
+            subscription?: {
+                /** @description An https URL on the public Internet. */
+                endpoint: string;
+                /** @description It is ignored. */
+                expirationTime?: number | null;
+                keys?: {
+                    /** @description The base64url of 16 bytes. */
+                    auth: string;
+                    /** @description The base64url of a point of P-256, uncompressed. */
+                    p256dh: string;
+                };
+            };
+            /** @description Of fcm and onesignal. */
+            token?: string;
         };
         Message: {
             message: string;
@@ -849,11 +883,7 @@ export interface components {
             };
             /** @description The reminders of tasks that name none. null: one, at the due date. */
             default_reminders: string[] | null;
-            devices: {
-                /** @enum {string} */
-                provider: "fcm" | "onesignal";
-                token: string;
-            }[];
+            devices: components["schemas"]["Device"][];
             emails: components["schemas"]["Address"][];
             /** @description A BCP 47 language tag. */
             language: string;
@@ -867,6 +897,8 @@ export interface components {
             webhook: null | {
                 url: string;
             };
+            /** @description What browsers subscribe for: the applicationServerKey of PushManager.subscribe, in base64url. It is not there if Web Push is not set up here. */
+            webpush_public_key?: string;
         };
         /** @description What is left out has its default. */
         PreferencesInput: {
@@ -885,10 +917,7 @@ export interface components {
             } | null;
             /** @description The reminders of tasks that name none. null: one, at the due date. */
             default_reminders?: string[] | null;
-            devices?: {
-                provider: string;
-                token: string;
-            }[] | null;
+            devices?: components["schemas"]["DeviceInput"][] | null;
             emails?: (string | {
                 address: string;
                 /** @description Ignored: what GET gave may be sent back. */
@@ -915,6 +944,8 @@ export interface components {
                 secret?: string | null;
                 url: string;
             };
+            /** @description What GET gave; it is ignored. */
+            webpush_public_key?: unknown;
         };
         /** @description RFC 9457. */
         Problem: {
