@@ -74,7 +74,7 @@ func (t tour) choose(ctx context.Context) error {
 	var chosen struct{ Phones []struct{ State string } }
 	asked := time.Now()
 	err := t.call(ctx, http.MethodPut, "/api/preferences", map[string]any{
-		"phones":  []string{phone},
+		"phones": []string{phone},
 		"devices": []map[string]any{
 			{"provider": "fcm", "token": "tour"}, {"provider": "onesignal", "token": "7f1d3f6e-0c53-4f0c-9a43-8f6c3d0f2b10"},
 			{"provider": "webpush", "subscription": sandbox.Subscription(t.url, "tour")},

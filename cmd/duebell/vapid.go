@@ -28,7 +28,7 @@ func makeKeys(_ context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	cfg := webpush.Config{Keys: vapid.Keys{Keys: []config.Secret{private}}, Subject: *subject}
+	cfg := webpush.Config{Keys: vapid.Keys{Keys: []config.Secret{private}}, Public: vapid.Public{Key: key.Public}, Subject: *subject}
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -38,17 +38,17 @@ func makeKeys(_ context.Context, args []string) error {
 // writeKeys writes what a shell can read, with what to do in comments.
 func writeKeys(out io.Writer, public string, private config.Secret, subject string) error {
 	_, err := fmt.Fprintf(out, `# The keys of Web Push. WEBPUSH_KEY is the private one: whoever has it can send to your users'
-# browsers. Keep it: browsers subscribe for the public key that belongs to it, and for no other.
-# The public key, which GET /api/preferences shows to pages, is
-# %s
+# browsers. Keep it: browsers subscribe for WEBPUSH_PUBLIC_KEY, and take nothing that is signed
+# with another. GET /api/preferences shows the public key to pages.
 WEBPUSH_KEY=%s
+WEBPUSH_PUBLIC_KEY=%s
 WEBPUSH_SUBJECT='%s'
 
 # With these lines in webpush.env, on a cluster:
-#   . ./webpush.env && kubectl -n duebell patch secret duebell-channels \
-#     -p "{\"stringData\":{\"WEBPUSH_KEY\":\"$WEBPUSH_KEY\",\"WEBPUSH_SUBJECT\":\"$WEBPUSH_SUBJECT\"}}"
+#   . ./webpush.env && kubectl -n duebell patch secret duebell-channels -p "{\"stringData\":{\"WEBPUSH_KEY\":
+#     \"$WEBPUSH_KEY\",\"WEBPUSH_PUBLIC_KEY\":\"$WEBPUSH_PUBLIC_KEY\",\"WEBPUSH_SUBJECT\":\"$WEBPUSH_SUBJECT\"}}"
 # and restart send, trigger-reminder, retry-dlq and preferences. If there is a key already, put it
 # behind the new one, after a comma: docs/security.md says for how long.
-`, public, private.Reveal(), strings.ReplaceAll(subject, "'", `'\''`))
+`, private.Reveal(), public, strings.ReplaceAll(subject, "'", `'\''`))
 	return err
 }

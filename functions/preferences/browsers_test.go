@@ -74,11 +74,7 @@ func TestPushKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := key.Private()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := functiontest.Serve(functiontest.New(t), New, "UNSUBSCRIBE_KEY="+secret, "SUPPRESSION_KEY="+secret, "WEBPUSH_KEY="+private.Reveal())
+	s := functiontest.Serve(functiontest.New(t), New, "UNSUBSCRIBE_KEY="+secret, "SUPPRESSION_KEY="+secret, "WEBPUSH_PUBLIC_KEY="+key.Public)
 	for _, a := range []functiontest.Answer{s.As("ada", "GET", path, nil), s.As("ada", "PUT", path, s.As("ada", "GET", path, nil).Body)} {
 		if a.Status != 200 || !strings.Contains(a.Body, `"webpush_public_key":"`+key.Public+`"`) {
 			t.Errorf("%d %s", a.Status, a.Body)

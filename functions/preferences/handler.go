@@ -47,7 +47,7 @@ type Config struct {
 	Limits      verify.Limits
 	Prefixes    quota.Prefixes
 	Sender      deliver.WakerConfig
-	WebPush     vapid.Keys
+	WebPush     vapid.Public
 }
 
 // Validate reports what is wrong with the configuration.
@@ -77,7 +77,7 @@ func New(cfg Config) (*function.Function, error) {
 	h := handler{
 		signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, rules: cfg.Rules, links: cfg.Unsubscribe,
 		keys: cfg.Verify, asker: verify.NewAsker(cfg.Verify, cfg.Limits, cfg.Suppression), wake: waker.Wake, list: cfg.Suppression, prefixes: cfg.Prefixes,
-		pushKey: cfg.WebPush.PublicKey(),
+		pushKey: cfg.WebPush.Key,
 	}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{

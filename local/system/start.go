@@ -27,6 +27,7 @@ import (
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/vapid"
 	"github.com/duebell/duebell/shared/web"
 )
@@ -64,6 +65,11 @@ func (s *System) start(ctx context.Context) (err error) {
 		}
 		*kept.secret = string(secret)
 	}
+	webPush, err := vapid.Keys{Keys: []config.Secret{config.Secret(s.secrets.webPush)}}.Open()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.path("secrets", "webpush-key"), err)
+	}
+	s.webPushKey = webPush[0].Public
 	if s.ports, err = choosePorts(s.path("ports.json"), s.functions, s.daprds(), s.options.Port); err != nil {
 		return err
 	}
@@ -249,6 +255,7 @@ func (s *System) variables() map[string]string {
 		"SUPPRESSION_KEY":       s.secrets.suppression,
 		"VERIFY_KEY":            s.secrets.verify,
 		"WEBPUSH_KEY":           s.secrets.webPush,
+		"WEBPUSH_PUBLIC_KEY":    s.webPushKey,
 		"WEBPUSH_SUBJECT":       "mailto:duebell@example.com",
 		"WEBHOOK_ALLOWED_HOSTS": strings.Join(webhooks, ","),
 		"SEND_URL":              "http://" + process.Address(s.ports.Functions[sendFunction]),

@@ -107,12 +107,13 @@ type Step struct {
 
 // System is a Duebell that runs. It is safe for concurrent use.
 type System struct {
-	options   Options
-	functions []Function
-	lock      *lock.File
-	ports     ports
-	url       string
-	secrets   secrets
+	options    Options
+	functions  []Function
+	lock       *lock.File
+	ports      ports
+	url        string
+	secrets    secrets
+	webPushKey string // what browsers subscribe for
 
 	issuer  *issuer.Issuer
 	sandbox *sandbox.Sandbox

@@ -41,7 +41,7 @@ func open(t *testing.T) (*sandbox.Sandbox, string, deliver.Channels) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	variables["WEBPUSH_KEY"], variables["WEBPUSH_SUBJECT"] = private.Reveal(), "mailto:ops@example.com"
+	maps.Copy(variables, map[string]string{"WEBPUSH_KEY": private.Reveal(), "WEBPUSH_PUBLIC_KEY": key.Public, "WEBPUSH_SUBJECT": "mailto:ops@example.com"})
 	environ := []string{"EMAIL_FROM=Düebell <reminders@duebell.example>", "WEBHOOK_ALLOWED_HOSTS=" + strings.TrimPrefix(server.URL, "http://"), "EVENTS_ENABLED=false"}
 	for name, value := range variables {
 		environ = append(environ, name+"="+value)

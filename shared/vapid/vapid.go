@@ -26,6 +26,26 @@ type Keys struct {
 	Keys []config.Secret `env:"WEBPUSH_KEY" help:"the private key that signs Web Push messages, as duebell vapid prints it; without it Web Push is not used; to change it, the new one, a comma and the old one"`
 }
 
+// Public is the public key alone, for what tells pages what to subscribe for.
+type Public struct {
+	Key string `env:"WEBPUSH_PUBLIC_KEY" help:"the public key of WEBPUSH_KEY, of the newest if there are two, which browsers subscribe for, as duebell vapid prints it"`
+}
+
+// Validate reports what is wrong with the configuration.
+func (p Public) Validate() error {
+	if p.Key == "" {
+		return nil
+	}
+	point, err := base64.RawURLEncoding.Strict().DecodeString(p.Key)
+	if err == nil {
+		_, err = ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	}
+	if err != nil {
+		return errors.New("WEBPUSH_PUBLIC_KEY must be a public key of the curve P-256 in base64url, 87 characters, as duebell vapid prints it")
+	}
+	return nil
+}
+
 // Enabled reports whether there is a key.
 func (k Keys) Enabled() bool { return len(k.Keys) > 0 }
 
@@ -58,16 +78,6 @@ func (k Keys) Open() ([]Key, error) {
 }
 
 var errWrong = errors.New("WEBPUSH_KEY must be a private key of the curve P-256 in base64url, 43 characters, each of two keys; make one with: duebell vapid")
-
-// PublicKey is what browsers subscribe for, as PushManager.subscribe takes it: the newest key's
-// public key in base64url. It is "" if there is no key. The keys must be valid.
-func (k Keys) PublicKey() string {
-	opened, err := k.Open()
-	if err != nil || len(opened) == 0 {
-		return ""
-	}
-	return opened[0].Public
-}
 
 // Key is a key pair. It is safe for concurrent use.
 type Key struct {

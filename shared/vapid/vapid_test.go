@@ -77,28 +77,44 @@ func TestKeys(t *testing.T) {
 	second, secondPrivate := key(t)
 	zero := config.Secret(base64.RawURLEncoding.EncodeToString(make([]byte, 32)))
 	for name, tt := range map[string]struct {
-		keys   []config.Secret
-		public string
-		good   bool
+		keys []config.Secret
+		want []string // their public keys; nil: refused
 	}{
-		"none":            {nil, "", true},
-		"one":             {[]config.Secret{firstPrivate}, first.Public, true},
-		"new and old":     {[]config.Secret{secondPrivate, firstPrivate}, second.Public, true},
-		"three":           {[]config.Secret{secondPrivate, firstPrivate, firstPrivate}, "", false},
-		"a public one":    {[]config.Secret{config.Secret(first.Public)}, "", false},
-		"zero":            {[]config.Secret{zero}, "", false},
-		"cut":             {[]config.Secret{firstPrivate[:40]}, "", false},
-		"a wrong old one": {[]config.Secret{firstPrivate, "x"}, "", false},
+		"none":            {nil, []string{}},
+		"one":             {[]config.Secret{firstPrivate}, []string{first.Public}},
+		"new and old":     {[]config.Secret{secondPrivate, firstPrivate}, []string{second.Public, first.Public}},
+		"three":           {[]config.Secret{secondPrivate, firstPrivate, firstPrivate}, nil},
+		"a public one":    {[]config.Secret{config.Secret(first.Public)}, nil},
+		"zero":            {[]config.Secret{zero}, nil},
+		"cut":             {[]config.Secret{firstPrivate[:40]}, nil},
+		"a wrong old one": {[]config.Secret{firstPrivate, "x"}, nil},
 	} {
 		k := vapid.Keys{Keys: tt.keys}
-		err := k.Validate()
-		if (err == nil) != tt.good || k.PublicKey() != tt.public || k.Enabled() != (len(tt.keys) > 0) {
-			t.Errorf("%s: %v, %q", name, err, k.PublicKey())
+		opened, err := k.Open()
+		if invalid := k.Validate(); (err == nil) != (tt.want != nil) || (invalid == nil) != (err == nil) || len(opened) != len(tt.want) || k.Enabled() != (len(tt.keys) > 0) {
+			t.Errorf("%s: %d keys, %v, %v", name, len(opened), err, invalid)
+			continue
+		}
+		for i, want := range tt.want {
+			if opened[i].Public != want {
+				t.Errorf("%s: the key %d has another public key", name, i)
+			}
 		}
 		for _, secret := range tt.keys {
 			if err != nil && (!strings.Contains(err.Error(), "WEBPUSH_KEY") || len(secret) > 5 && strings.Contains(err.Error(), secret.Reveal())) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+	}
+}
+
+func TestPublic(t *testing.T) {
+	k, private := key(t)
+	for key, good := range map[string]bool{
+		"": true, k.Public: true, private.Reveal(): false, k.Public[:86]: false, "A" + k.Public[1:]: false, k.Public + "=": false,
+	} {
+		if err := (vapid.Public{Key: key}).Validate(); (err == nil) != good {
+			t.Errorf("%q: %v", key, err)
 		}
 	}
 }

@@ -367,7 +367,11 @@ func (i *inspection) addresses() (found []Finding) {
 		found = append(found, bad("kubectl -n duebell edit secret "+reportsSecret, "the secret %s: %v", reportsSecret, err))
 	}
 	if channels["WEBPUSH_KEY"] != "" {
-		if _, err := config.Parse[webpush.Config]([]string{"WEBPUSH_KEY=" + channels["WEBPUSH_KEY"].Reveal(), "WEBPUSH_SUBJECT=" + channels["WEBPUSH_SUBJECT"].Reveal()}); err != nil {
+		var variables []string
+		for _, name := range []string{"WEBPUSH_KEY", "WEBPUSH_PUBLIC_KEY", "WEBPUSH_SUBJECT"} {
+			variables = append(variables, name+"="+channels[name].Reveal())
+		}
+		if _, err := config.Parse[webpush.Config](variables); err != nil {
 			found = append(found, bad(edit, "the secret %s: %v", channelsSecret, err))
 		}
 	}

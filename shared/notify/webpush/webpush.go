@@ -41,6 +41,7 @@ const (
 // Config says how to send Web Push. Without a key it is not used.
 type Config struct {
 	Keys    vapid.Keys
+	Public  vapid.Public
 	Subject string `env:"WEBPUSH_SUBJECT" help:"where the operators of push services reach you, like mailto:ops@example.com or https://example.com"`
 }
 
@@ -49,10 +50,17 @@ func (c Config) Enabled() bool { return c.Keys.Enabled() }
 
 // Validate reports what is wrong with the configuration.
 func (c Config) Validate() error {
-	if c.Enabled() && !isSubject(c.Subject) {
-		return errors.New("WEBPUSH_SUBJECT must be where the operators of push services reach you: mailto: and an e-mail address, or a URL that begins with https://, at a domain of the Internet, as Apple takes no other")
+	if !c.Enabled() {
+		return nil
 	}
-	return nil
+	var problems []error
+	if keys, err := c.Keys.Open(); err == nil && c.Public.Key != keys[0].Public {
+		problems = append(problems, errors.New("WEBPUSH_PUBLIC_KEY must be the public key of the first WEBPUSH_KEY: browsers would subscribe for another"))
+	}
+	if !isSubject(c.Subject) {
+		problems = append(problems, errors.New("WEBPUSH_SUBJECT must be where the operators of push services reach you: mailto: and an e-mail address, or a URL that begins with https://, at a domain of the Internet, as Apple takes no other"))
+	}
+	return errors.Join(problems...)
 }
 
 func isSubject(subject string) bool {

@@ -81,11 +81,7 @@ func allow(url string) preferences.Rules {
 
 func open(t *testing.T, rules preferences.Rules, keys ...config.Secret) *Channel {
 	t.Helper()
-	cfg := Config{Keys: vapid.Keys{Keys: keys}, Subject: subject}
-	if err := errors.Join(cfg.Validate(), cfg.Keys.Validate()); err != nil {
-		t.Fatal(err)
-	}
-	c, err := New(cfg, rules)
+	c, err := New(Config{Keys: vapid.Keys{Keys: keys}, Subject: subject}, rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,18 +274,36 @@ func TestGuarded(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	_, private := newKey(t)
-	for subject, good := range map[string]bool{
-		"mailto:ops@example.com": true, "https://example.com": true, "https://example.com/contact": true,
-		"": false, "ops@example.com": false, "mailto:": false, "mailto:ops": false, "mailto:ops@localhost": false, "mailto:ops@mail.local": false, "mailto:Ops <ops@example.com>": false,
-		"http://example.com": false, "https://": false, "https://localhost": false, "tel:+15551234567": false,
+	public, private := newKey(t)
+	other, _ := newKey(t)
+	for _, tt := range []struct{ key, public, subject, problem string }{
+		{private.Reveal(), public, "mailto:ops@example.com", ""},
+		{private.Reveal(), public, "https://example.com", ""},
+		{private.Reveal(), public, "https://example.com/contact", ""},
+		{"", "", "", ""},
+		{"", public, "", ""}, // which says what pages subscribe for, and nothing is sent
+		{private.Reveal(), "", subject, "WEBPUSH_PUBLIC_KEY must be the public key of the first"},
+		{private.Reveal(), other, subject, "WEBPUSH_PUBLIC_KEY must be the public key of the first"},
+		{private.Reveal(), "x", subject, "WEBPUSH_PUBLIC_KEY must be a public key"},
+		{"x", public, subject, "WEBPUSH_KEY must be a private key"},
+		{private.Reveal(), public, "", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "ops@example.com", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "mailto:", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "mailto:ops", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "mailto:ops@localhost", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "mailto:ops@mail.local", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "mailto:Ops <ops@example.com>", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "http://example.com", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "https://", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "https://localhost", "WEBPUSH_SUBJECT"},
+		{private.Reveal(), public, "tel:+15551234567", "WEBPUSH_SUBJECT"},
 	} {
-		err := Config{Keys: vapid.Keys{Keys: []config.Secret{private}}, Subject: subject}.Validate()
-		if (err == nil) != good || err != nil && !strings.Contains(err.Error(), "WEBPUSH_SUBJECT") {
-			t.Errorf("%q: %v", subject, err)
+		cfg, err := config.Parse[Config]([]string{"WEBPUSH_KEY=" + tt.key, "WEBPUSH_PUBLIC_KEY=" + tt.public, "WEBPUSH_SUBJECT=" + tt.subject})
+		if (err == nil) != (tt.problem == "") || err != nil && (!strings.Contains(err.Error(), tt.problem) || strings.Contains(err.Error(), private.Reveal())) {
+			t.Errorf("%q, %q: %v", tt.public, tt.subject, err)
 		}
-	}
-	if c := (Config{}); c.Enabled() || c.Validate() != nil {
-		t.Error("without a key it is used")
+		if err == nil && cfg.Enabled() != (tt.key != "") {
+			t.Errorf("%q: enabled is %v", tt.key, cfg.Enabled())
+		}
 	}
 }
