@@ -227,7 +227,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				end, true),
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
 				case when `+isBrowser+` then (
-					select device -> 'subscription' from jsonb_array_elements(p.devices) device where 'webpush:' || (device ->> 'token') = d.target) end,
+					select device -> 'subscription' from jsonb_array_elements(p.devices) device where 'webpush:' || (device ->> 'token') = d.target limit 1) end,
 				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour'`,
 			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part).
 			Query(func(rows pgx.Rows) error {

@@ -51,8 +51,8 @@ export const de: Texts = {
     push: {
       switchOn: "In diesem Browser benachrichtigen",
       switchOff: "Hier ausschalten",
-      on: "Dieser Browser benachrichtigt Sie, auch wenn keine Seite offen ist.",
-      blocked: "Dieser Browser blockiert Benachrichtigungen dieser Seite. Erlauben Sie sie in seinen Einstellungen.",
+      on: "Dieser Browser benachrichtigt dich, auch wenn keine Seite offen ist.",
+      blocked: "Dieser Browser blockiert Benachrichtigungen dieser Seite. Erlaube sie in seinen Einstellungen.",
     },
     live: { connecting: "Verbindet …", open: "Live", waiting: "Verbindet neu …", offline: "Offline" },
     liveText: {
