@@ -48,9 +48,9 @@ func (s *System) start(ctx context.Context) (err error) {
 	}
 	random := func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil }
 	for _, kept := range []struct {
-		name   string
-		secret *string
-		make   func() ([]byte, error)
+		name     string
+		secret   *string
+		generate func() ([]byte, error)
 	}{
 		{"dapr-api-token", &s.secrets.daprAPI, random},
 		{"app-api-token", &s.secrets.appAPI, random},
@@ -59,7 +59,7 @@ func (s *System) start(ctx context.Context) (err error) {
 		{"verify-key", &s.secrets.verify, random},
 		{"webpush-key", &s.secrets.webPush, newWebPushKey},
 	} {
-		secret, err := file.Keep(s.path("secrets", kept.name), kept.make)
+		secret, err := file.Keep(s.path("secrets", kept.name), kept.generate)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (s *System) start(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.path("secrets", "webpush-key"), err)
 	}
-	s.webPushKey = webPush[0].Public
+	s.secrets.webPushPublic = webPush[0].Public
 	if s.ports, err = choosePorts(s.path("ports.json"), s.functions, s.daprds(), s.options.Port); err != nil {
 		return err
 	}
@@ -255,7 +255,7 @@ func (s *System) variables() map[string]string {
 		"SUPPRESSION_KEY":       s.secrets.suppression,
 		"VERIFY_KEY":            s.secrets.verify,
 		"WEBPUSH_KEY":           s.secrets.webPush,
-		"WEBPUSH_PUBLIC_KEY":    s.webPushKey,
+		"WEBPUSH_PUBLIC_KEY":    s.secrets.webPushPublic,
 		"WEBPUSH_SUBJECT":       "mailto:duebell@example.com",
 		"WEBHOOK_ALLOWED_HOSTS": strings.Join(webhooks, ","),
 		"SEND_URL":              "http://" + process.Address(s.ports.Functions[sendFunction]),

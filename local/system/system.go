@@ -107,13 +107,12 @@ type Step struct {
 
 // System is a Duebell that runs. It is safe for concurrent use.
 type System struct {
-	options    Options
-	functions  []Function
-	lock       *lock.File
-	ports      ports
-	url        string
-	secrets    secrets
-	webPushKey string // what browsers subscribe for
+	options   Options
+	functions []Function
+	lock      *lock.File
+	ports     ports
+	url       string
+	secrets   secrets
 
 	issuer  *issuer.Issuer
 	sandbox *sandbox.Sandbox
@@ -135,7 +134,7 @@ type System struct {
 	stopSchedules func() // ends what invokes functions by time; nil if nothing does
 }
 
-type secrets struct{ daprAPI, appAPI, unsubscribe, suppression, verify, webPush string }
+type secrets struct{ daprAPI, appAPI, unsubscribe, suppression, verify, webPush, webPushPublic string }
 
 // Start starts everything and returns when all of it is ready. If something fails,
 // or ctx ends, it stops what it has started; the error says what failed, with the
