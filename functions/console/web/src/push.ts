@@ -100,7 +100,7 @@ async function without(devices: Preferences["devices"], subscription: PushSubscr
 async function ready(registration: ServiceWorkerRegistration): Promise<void> {
   const coming = registration.installing ?? registration.waiting
   if (registration.active || !coming) return
-  await new Promise<void>((resolve) => coming.addEventListener("statechange", () => { if (coming.state === "activated") resolve() }))
+  await new Promise<void>((resolve) => coming.addEventListener("statechange", () => { if (coming.state === "activated" || coming.state === "redundant") resolve() }))
 }
 
 function base64url(bytes: ArrayBuffer): string {
