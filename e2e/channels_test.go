@@ -29,6 +29,7 @@ func TestEveryChannelAtOnce(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
 	phone, device, subscription, hook := "+4915112345678", p.name+":token", uuid.NewString(), sys.URL()+sandbox.WebhookPath+"/"+p.name
+	browser := sandbox.Subscription(sys.URL(), p.name)
 	p.choose(map[string]any{
 		"channels": map[string]any{"in_app": true, "email": true, "push": true, "sms": true, "webhook": true},
 		"phones":   []string{phone},
@@ -36,6 +37,8 @@ func TestEveryChannelAtOnce(t *testing.T) {
 			map[string]any{"provider": "fcm", "token": device},
 			map[string]any{"provider": "onesignal", "token": subscription},
 			map[string]any{"provider": "fcm", "token": sandbox.Unregistered + ":" + p.name},
+			map[string]any{"provider": "webpush", "subscription": browser},
+			map[string]any{"provider": "webpush", "subscription": sandbox.Subscription(sys.URL(), sandbox.Unregistered+"-"+p.name)},
 		},
 		"webhook": map[string]any{"url": hook, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
 	})
@@ -43,6 +46,7 @@ func TestEveryChannelAtOnce(t *testing.T) {
 	task := p.create(time.Second)
 	wanted := map[string]string{ // where each provider sends it
 		sandbox.SendGrid: p.name + "@example.com", sandbox.FCM: device, sandbox.OneSignal: subscription, sandbox.Twilio: phone, sandbox.Webhook: hook,
+		sandbox.WebPush: browser.Endpoint,
 	}
 	got := func() map[string][]sandbox.Message {
 		messages := map[string][]sandbox.Message{}
@@ -67,9 +71,9 @@ func TestEveryChannelAtOnce(t *testing.T) {
 			t.Errorf("%s: %+v is not in the log: %+v", provider, m, log)
 		}
 	}
-	// The app that is not there any more is taken out of the preferences.
-	devices := ask[struct{ Devices []struct{ Token string } }](p, "GET", "/api/preferences", nil).Devices
-	if len(devices) != 2 || devices[0].Token != device || devices[1].Token != subscription {
+	// The app and the browser that are not there any more are taken out of the preferences.
+	devices := ask[struct{ Devices []struct{ ID, Token string } }](p, "GET", "/api/preferences", nil).Devices
+	if len(devices) != 3 || devices[0].Token != device || devices[1].Token != subscription || devices[2].ID != browser.ID() {
 		t.Errorf("the devices are %v", devices)
 	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/duebell/duebell/local/sandbox"
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -100,8 +99,11 @@ func (t tour) choose(ctx context.Context) error {
 // prefer stores the tour's preferences, with messages bundled for so long.
 func (t tour) prefer(ctx context.Context, bundle map[string]string, out any) error {
 	return t.call(ctx, http.MethodPut, "/api/preferences", map[string]any{
-		"phones":  []string{phone},
-		"devices": []preferences.Device{{Provider: "fcm", Token: "tour"}, {Provider: "onesignal", Token: "7f1d3f6e-0c53-4f0c-9a43-8f6c3d0f2b10"}},
+		"phones": []string{phone},
+		"devices": []map[string]any{
+			{"provider": "fcm", "token": "tour"}, {"provider": "onesignal", "token": "7f1d3f6e-0c53-4f0c-9a43-8f6c3d0f2b10"},
+			{"provider": "webpush", "subscription": sandbox.Subscription(t.url, "tour")},
+		},
 		"webhook": map[string]string{"url": t.url + sandbox.WebhookPath + "/tour"},
 		"bundle":  bundle,
 	}, out)
@@ -141,6 +143,7 @@ func (t tour) arrivesEverywhere(ctx context.Context, reminded api.Task) error {
 		{sandbox.SendGrid, "... as e-mail, through SendGrid"},
 		{sandbox.FCM, "... as push message, through FCM"},
 		{sandbox.OneSignal, "... as push message, through OneSignal"},
+		{sandbox.WebPush, "... as push message, to a browser"},
 		{sandbox.Twilio, "... as SMS, through Twilio"},
 		{sandbox.Webhook, "... as a post to a webhook"},
 		{auditLog, "... as an event, which audit-log recorded"},
@@ -242,7 +245,9 @@ func (t tour) arrivesTogether(ctx context.Context) error {
 			return err
 		}
 		for _, m := range messages {
-			missing := slices.ContainsFunc(tasks, func(of api.Task) bool { return !strings.Contains(m.Body, of.Title) || m.ReceivedAt.Before(of.CreatedAt) })
+			missing := slices.ContainsFunc(tasks, func(of api.Task) bool {
+				return !strings.Contains(m.Body, of.Title) || m.ReceivedAt.Before(of.CreatedAt)
+			})
 			if !missing {
 				t.out.line("received", "%q: one e-mail, as e-mails are bundled for 2 s", m.Subject)
 				return t.prefer(ctx, nil, nil)

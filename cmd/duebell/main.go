@@ -25,6 +25,7 @@ Usage: duebell COMMAND [FLAGS]
   import    create the tasks of a file, lines of JSON or CSV, on a server; can be broken off and gone on with
   export    write a user's tasks to a file that import takes again
   dlq       list, show, replay and discard dead letters
+  vapid     make the keys of Web Push, and say what to do with them
   suppress  list, add and lift suppressions: addresses that get nothing more, from anybody
   deploy    install or upgrade Duebell on a cluster, as docs/deploy.md does step by step; checks first whether it can work
   doctor    say what would keep an installation on a cluster from working, and what to do about it
@@ -40,7 +41,7 @@ duebell COMMAND -h shows a command's flags.
 // command is one of duebell's commands. Its error is for people, and complete.
 type command func(ctx context.Context, args []string) error
 
-var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "export": exportFile, "dlq": dlq, "suppress": suppressed, "deploy": deploy, "doctor": doctor, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
+var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "export": exportFile, "dlq": dlq, "vapid": makeKeys, "suppress": suppressed, "deploy": deploy, "doctor": doctor, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
 
 func main() {
 	// The first signal asks for an orderly end; a second one ends at once.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,7 +15,9 @@ import (
 	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/postgres/pgtest"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/notify/webpush"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/vapid"
 	"github.com/duebell/duebell/shared/zone"
 )
 
@@ -37,6 +40,7 @@ func TestCommandLine(t *testing.T) {
 		"suppress":       {2, ""},
 		"suppress list":  {1, "DATABASE_URL"},
 		"suppress add x": {2, ""},
+		"vapid extra":    {2, ""},
 		"doctor extra":   {2, ""},
 		"deploy extra":   {2, ""},
 		"deploy":         {1, "there is no folder manifests/overlays/production: -host, -gateway, -issuer and -audience make it"},
@@ -47,6 +51,36 @@ func TestCommandLine(t *testing.T) {
 		if status := run(context.Background(), strings.Fields(line), &out, &out); status != want.status || !strings.Contains(out.String(), want.out) {
 			t.Errorf("duebell %s: %d, %s", line, status, &out)
 		}
+	}
+}
+
+// What is made can be read by a shell and by the functions, and says which public key it is.
+func TestVapid(t *testing.T) {
+	key, err := vapid.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := key.Private()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if status := run(t.Context(), []string{"vapid", "-subject", "ops@example.com"}, &out, &out); status != 1 || !strings.Contains(out.String(), "WEBPUSH_SUBJECT must be") {
+		t.Errorf("%d: %s", status, &out)
+	}
+	out.Reset()
+	if err := writeKeys(&out, key.Public, private, "mailto:o'neil@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	shell := exec.Command("sh", "-c", `eval "$(cat)"; printf 'WEBPUSH_KEY=%s\nWEBPUSH_PUBLIC_KEY=%s\nWEBPUSH_SUBJECT=%s' "$WEBPUSH_KEY" "$WEBPUSH_PUBLIC_KEY" "$WEBPUSH_SUBJECT"`)
+	shell.Stdin = &out
+	read, err := shell.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse[webpush.Config](strings.Split(string(read), "\n"))
+	if err != nil || len(cfg.Keys.Keys) != 1 || cfg.Keys.Keys[0] != private || cfg.Subject != "mailto:o'neil@example.com" { // that the keys belong together is checked
+		t.Errorf("%s (%v)", read, err)
 	}
 }
 

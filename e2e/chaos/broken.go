@@ -39,8 +39,8 @@ var breakages = map[string][]edit{
 	// All messages wait in one line, whoever's they are and whom they are for, and one user
 	// may have all places: the hog's come before everybody else's.
 	"fairness": {
-		{"shared/store/lanes.go", "`d.channel = 'webhook'`", "`d.channel in ('webhook', 'email', 'push', 'sms')`"},
-		{"shared/store/lanes.go", "`d.channel in ('email', 'push', 'sms')`\n	default", "`false`\n	default"},
+		{"shared/store/lanes.go", "`(d.channel = 'webhook' or ` + isBrowser + `)`", "`d.channel in ('webhook', 'email', 'push', 'sms')`"},
+		{"shared/store/lanes.go", "`d.channel in ('email', 'push', 'sms') and not (` + isBrowser + `)`\n	default", "`false`\n	default"},
 		{"shared/store/lanes.go", "order by turn, next_attempt_at limit", "order by next_attempt_at limit"},
 		{"shared/deliver/sender.go", "perUser: rules.PerUser, perHost: all / 4, rests: true", "perUser: all, perHost: all"},
 		{"shared/deliver/lane.go", "q := byUser[d.UserID]", `q := byUser[""]`},

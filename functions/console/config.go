@@ -81,7 +81,8 @@ func (c Config) signIn() signIn {
 }
 
 // policy is the page's Content-Security-Policy: its own files and the API, the issuer, and
-// nothing else. Scripts can't be made of text, not even by the page's own.
+// nothing else. Scripts can't be made of text, not even by the page's own, which may start one
+// thing by its address: the service worker.
 func (c Config) policy() string {
 	connect := []string{"'self'"}
 	if u, err := url.Parse(c.signIn().Issuer); err == nil {
@@ -98,6 +99,6 @@ func (c Config) policy() string {
 		"form-action 'none'",
 		"frame-ancestors 'none'",
 		"require-trusted-types-for 'script'",
-		"trusted-types 'none'",
+		"trusted-types push-worker",
 	}, "; ")
 }

@@ -5,9 +5,10 @@
 // and the links in the messages that ask them, GET and POST /api/verify and /api/not-me; and, for
 // operators, the list of addresses that get nothing more, /api/suppressions.
 //
-// PUT replaces the whole: what is left out gets its default, with an exception. The webhook's
-// secret is never shown, so that what GET gave can be sent back, and left out it stays
-// as long as the URL does. Another secret for the same URL leaves
+// PUT replaces the whole: what is left out gets its default, with two exceptions, so that what GET
+// gave can be sent back. The webhook's secret is never shown, and left out it stays
+// as long as the URL does. A browser's subscription is never shown either, and stays as long as
+// the id of its device is there. Another secret for the same URL leaves
 // the one before valid for a day: posts are signed with both. Without a secret a
 // webhook is not signed. With If-Match a change is made only to the version that the
 // caller has read. An address that is added is unverified: its owner is asked, once, and
@@ -31,6 +32,7 @@ import (
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/unsubscribe"
+	"github.com/duebell/duebell/shared/vapid"
 	"github.com/duebell/duebell/shared/verify"
 	"github.com/duebell/duebell/shared/web"
 )
@@ -46,6 +48,7 @@ type Config struct {
 	Limits      verify.Limits
 	Prefixes    quota.Prefixes
 	Sender      deliver.WakerConfig
+	WebPush     vapid.Public
 }
 
 // Validate reports what is wrong with the configuration.
@@ -62,6 +65,7 @@ type handler struct {
 	list   suppress.Keys
 
 	prefixes quota.Prefixes // of numbers that text messages may go to
+	pushKey  string         // what browsers subscribe for
 }
 
 // New makes the function. Nothing is connected before the first request.
@@ -74,6 +78,7 @@ func New(cfg Config) (*function.Function, error) {
 	h := handler{
 		signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, rules: cfg.Rules, links: cfg.Unsubscribe,
 		keys: cfg.Verify, asker: verify.NewAsker(cfg.Verify, cfg.Limits, cfg.Suppression), wake: waker.Wake, list: cfg.Suppression, prefixes: cfg.Prefixes,
+		pushKey: cfg.WebPush.Key,
 	}
 	return &function.Function{
 		Handler: web.NewMux(web.Routes{
@@ -143,6 +148,9 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 		}
 		next.Channels = in.Channels.on(preferences.DefaultChannels(email != nil && !current.Unsubscribed))
 		next.Follow(current)
+		if err := next.KeepSubscriptions(current); err != nil {
+			return err
+		}
 		for _, address := range vouched {
 			next.Verify(next.Listed(address))
 		}
@@ -193,5 +201,7 @@ func (h handler) answer(ctx context.Context, w http.ResponseWriter, p preference
 		return err
 	}
 	w.Header().Set("ETag", api.ETag(p.Version))
-	return web.WriteJSON(w, http.StatusOK, show(p, signIn, func(address string) *time.Time { return found.Since(of(address)) }))
+	shown := show(p, signIn, func(address string) *time.Time { return found.Since(of(address)) })
+	shown.PushKey = h.pushKey
+	return web.WriteJSON(w, http.StatusOK, shown)
 }

@@ -27,7 +27,7 @@ const byDefault = `{"time_zone":null,"all_day_at":"09:00","default_reminders":nu
 const full = `{"time_zone":"America/Argentina/Buenos_Aires","all_day_at":"07:30","default_reminders":["1d","30m","-1h"],"quiet_hours":[{"from":"22:00","to":"07:00","days":["mo","tu","we","th","fr","sa","su"]},{"from":"07:00","to":"10:30","days":["sa","su"]}],"bundle":{"email":"15m","sms":"1m"},"language":"pt-BR","channels":{"in_app":false,"email":true,"push":true,"sms":true,"webhook":true},` +
 	`"emails":[{"address":"ada@example.org","state":"unverified"},{"address":"lovelace@example.org","state":"unverified"}],` +
 	`"phones":[{"address":"+15551234567","state":"unverified"}],` +
-	`"devices":[{"provider":"fcm","token":"c1:APA91b-x_y"},{"provider":"onesignal","token":"0198b5f0-0000-7000-8000-000000000000"}],` +
+	`"devices":[{"id":"2513838f06c878dd8a2c3a3e294f3c45","provider":"fcm","token":"c1:APA91b-x_y"},{"id":"ec9e3e55aa8a9573832351ac31cb6b73","provider":"onesignal","token":"0198b5f0-0000-7000-8000-000000000000"}],` +
 	`"webhook":{"url":"https://example.com/hook?a=b","links":true}}` + "\n"
 
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -218,6 +218,17 @@ func TestBadInput(t *testing.T) {
 		{`{"phones":["+٣٤٥٦٧٨٩٠"]}`, 400, "country code"},
 		{`{"phones":[15551234567]}`, 400, "/phones/0 must be a string"},
 		{`{"phones":` + list(6, `"+1555123456%d"`) + `}`, 400, "more than the 5"},
+		{`{"devices":[{"provider":"webpush"}]}`, 400, "needs a subscription"},
+		{`{"devices":[{"provider":"webpush","token":"x"}]}`, 400, "no token"},
+		{`{"devices":[{"provider":"fcm","token":"x","subscription":{"endpoint":"https://push.example.com/a"}}]}`, 400, "only provider"},
+		{`{"devices":[{"provider":"webpush","subscription":{"endpoint":"https://push.example.com/***"}}]}`, 400, "with endpoint and keys"},
+		{`{"devices":[{"id":"0123456789abcdef0123456789abcdef","provider":"webpush"}]}`, 400, "there is no webpush device with id"},
+		{`{"devices":[` + browser("http://push.example.com/a") + `]}`, 400, "subscription.endpoint must begin with https://"},
+		{`{"devices":[` + browser("https://10.0.0.1/a") + `]}`, 400, "subscription.endpoint must be one on the public Internet"},
+		{`{"devices":[` + browser("https://push.example.com/"+strings.Repeat("a", 2000)) + `]}`, 400, "subscription.endpoint has more than the 2000"},
+		{`{"devices":[` + strings.Replace(browser("https://push.example.com/a"), "BCVx", "ACVx", 1) + `]}`, 400, "subscription.keys.p256dh must be"},
+		{`{"devices":[` + strings.Replace(browser("https://push.example.com/a"), "_aSIgg", "_aSI", 1) + `]}`, 400, "subscription.keys.auth must be"},
+		{`{"devices":` + list(21, browser("https://push.example.com/%d")) + `}`, 400, "more than the 20"},
 		{`{"devices":["fcm"]}`, 400, "/devices/0 must be an object"},
 		{`{"devices":[null]}`, 400, "provider must be"},
 		{`{"devices":[{"provider":"fcm"}]}`, 400, "token must be"},

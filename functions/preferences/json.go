@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -12,6 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/quiet"
+	"github.com/duebell/duebell/shared/subscription"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/wallclock"
 	"github.com/duebell/duebell/shared/web"
@@ -22,21 +24,22 @@ const maxBody = 256 << 10
 
 // input is preferences going in. What is left out, or null, gets its default.
 type input struct {
-	TimeZone         *string              `json:"time_zone"`
-	AllDayAt         *string              `json:"all_day_at"`
-	DefaultReminders []string             `json:"default_reminders"`
-	QuietHours       []quiet.Window       `json:"quiet_hours"`
-	Bundle           map[string]*string   `json:"bundle"`
-	Language         *string              `json:"language"`
-	Channels         switches             `json:"channels"`
-	Emails           []address            `json:"emails"`
-	Phones           []address            `json:"phones"`
-	Devices          []preferences.Device `json:"devices"`
+	TimeZone         *string            `json:"time_zone"`
+	AllDayAt         *string            `json:"all_day_at"`
+	DefaultReminders []string           `json:"default_reminders"`
+	QuietHours       []quiet.Window     `json:"quiet_hours"`
+	Bundle           map[string]*string `json:"bundle"`
+	Language         *string            `json:"language"`
+	Channels         switches           `json:"channels"`
+	Emails           []address          `json:"emails"`
+	Phones           []address          `json:"phones"`
+	Devices          []device           `json:"devices"`
 	Webhook          *struct {
 		URL    string               `json:"url"`
 		Secret web.Optional[string] `json:"secret"`
 		Links  bool                 `json:"links"`
 	} `json:"webhook"`
+	PushKey jsontext.Value `json:"webpush_public_key"` // what GET gave
 }
 
 // address is an e-mail address or phone number, going in as a string or an object, and coming
@@ -64,6 +67,55 @@ func (a *address) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	err := json.UnmarshalDecode(decoder, &in)
 	a.Address, a.vouched = in.Address, in.Verified != nil && *in.Verified
 	return err
+}
+
+// device is an app or a browser, going in and coming out.
+type device struct {
+	// ID names one on record. Going in it counts for a browser whose keys are left out: coming
+	// out, they are.
+	ID           string        `json:"id"`
+	Provider     string        `json:"provider"`
+	Token        string        `json:"token,omitzero"`
+	Subscription *browserInput `json:"subscription,omitzero"`
+}
+
+// browserInput is a browser's subscription, as the browser itself writes it as JSON.
+type browserInput struct {
+	Endpoint string             `json:"endpoint"`
+	Keys     *subscription.Keys `json:"keys,omitzero"`
+	Expires  jsontext.Value     `json:"expirationTime,omitzero"` // no browser says when
+}
+
+// chosen returns the device, which is not checked yet.
+func (d device) chosen() (preferences.Device, error) {
+	none := preferences.Device{}
+	switch {
+	case d.Provider != preferences.WebPush && d.Subscription != nil:
+		return none, fault.Invalid("devices: only provider \"webpush\" has a subscription; others have a token")
+	case d.Provider != preferences.WebPush:
+		return preferences.Device{Provider: d.Provider, Token: d.Token}, nil
+	case d.Token != "":
+		return none, fault.Invalid("devices: provider \"webpush\" has a subscription, and no token")
+	case d.Subscription != nil && d.Subscription.Keys != nil:
+		return preferences.NewBrowser(subscription.Subscription{Endpoint: d.Subscription.Endpoint, Keys: *d.Subscription.Keys}), nil
+	case d.ID != "":
+		return preferences.Device{Provider: preferences.WebPush, Token: d.ID}, nil
+	default:
+		return none, fault.Invalid("devices: provider \"webpush\" needs a subscription with endpoint and keys, as subscription.toJSON() gives it, or the id of a device on record")
+	}
+}
+
+// showDevices is devices coming out. Of a browser's subscription no more is shown than whose
+// push service it is at.
+func showDevices(devices []preferences.Device) []device {
+	all := make([]device, len(devices))
+	for i, d := range devices {
+		all[i] = device{ID: d.ID(), Provider: d.Provider, Token: d.Token}
+		if d.Provider == preferences.WebPush {
+			all[i].Token, all[i].Subscription = "", &browserInput{Endpoint: strings.TrimSuffix(d.Token, d.ID()) + "***"}
+		}
+	}
+	return all
 }
 
 // addressesOf returns the addresses alone.
@@ -108,7 +160,14 @@ func (s switches) on(byDefault []task.Channel) []task.Channel {
 func (in input) preferences(rules preferences.Rules) (preferences.Preferences, error) {
 	p := preferences.Default(false)
 	p.Channels = nil
-	p.Emails, p.Phones, p.Devices = addressesOf(in.Emails), addressesOf(in.Phones), in.Devices
+	p.Emails, p.Phones = addressesOf(in.Emails), addressesOf(in.Phones)
+	for _, d := range in.Devices {
+		chosen, err := d.chosen()
+		if err != nil {
+			return p, err
+		}
+		p.Devices = append(p.Devices, chosen)
+	}
 	if in.TimeZone != nil {
 		if *in.TimeZone == "" {
 			return p, fault.Invalid("time_zone must be the name of a time zone such as \"Europe/Paris\" (IANA), and is empty; null is for none")
@@ -160,17 +219,19 @@ func named(what string, err error) error {
 
 // output is preferences coming out.
 type output struct {
-	TimeZone         *string              `json:"time_zone"` // null until one is set
-	AllDayAt         string               `json:"all_day_at"`
-	DefaultReminders *[]string            `json:"default_reminders"` // null: one, at the due date
-	QuietHours       []quiet.Window       `json:"quiet_hours"`
-	Bundle           bundle               `json:"bundle"`
-	Language         string               `json:"language"`
-	Channels         channels             `json:"channels"`
-	Emails           []address            `json:"emails"`
-	Phones           []address            `json:"phones"`
-	Devices          []preferences.Device `json:"devices"`
-	Webhook          *webhook             `json:"webhook"`
+	TimeZone         *string        `json:"time_zone"` // null until one is set
+	AllDayAt         string         `json:"all_day_at"`
+	DefaultReminders *[]string      `json:"default_reminders"` // null: one, at the due date
+	QuietHours       []quiet.Window `json:"quiet_hours"`
+	Bundle           bundle         `json:"bundle"`
+	Language         string         `json:"language"`
+	Channels         channels       `json:"channels"`
+	Emails           []address      `json:"emails"`
+	Phones           []address      `json:"phones"`
+	Devices          []device       `json:"devices"`
+	Webhook          *webhook       `json:"webhook"`
+	// PushKey is what browsers subscribe for; "" if Web Push is not set up here.
+	PushKey string `json:"webpush_public_key,omitzero"`
 }
 
 type channels struct {
@@ -209,7 +270,7 @@ func show(p preferences.Preferences, signIn *string, suppressed func(string) *ti
 	}
 	out := output{
 		AllDayAt: wallclock.Time{}.Add(p.AllDayAt).ClockString(), QuietHours: p.QuietHours.Windows(),
-		Bundle: bundle{p.Bundle.Time(task.Email), p.Bundle.Time(task.Push), p.Bundle.Time(task.SMS)}, Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: p.Devices,
+		Bundle: bundle{p.Bundle.Time(task.Email), p.Bundle.Time(task.Push), p.Bundle.Time(task.SMS)}, Language: p.Language, Emails: states(p.Emails), Phones: states(p.Phones), Devices: showDevices(p.Devices),
 		Channels: channels{
 			InApp: p.On(task.InApp), Email: p.On(task.Email), Push: p.On(task.Push), SMS: p.On(task.SMS), Webhook: p.On(task.Webhook),
 		},

@@ -16,7 +16,8 @@ import (
 // members are those of the types that Google generates from its description.
 const fcmMaxBytes = 4096
 
-// Unregistered begins the FCM tokens of apps that are not installed any more.
+// Unregistered begins the FCM tokens of apps that are not installed any more, and the names of
+// browsers that have unsubscribed.
 const Unregistered = "unregistered"
 
 var (

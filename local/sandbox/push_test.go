@@ -14,6 +14,8 @@ import (
 	"golang.org/x/oauth2/google"
 
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/shared/subscription"
+	"github.com/duebell/duebell/shared/vapid"
 )
 
 // token gets one as Google's own library does, and changes the credentials before.
@@ -108,8 +110,8 @@ func TestFCM(t *testing.T) {
 
 func TestOneSignal(t *testing.T) {
 	s, base := serve(t)
-	subscription, id := uuid.NewString(), uuid.NewString()
-	good := `{"app_id":"4f0cf79e-5a3e-4c58-8a4c-5a5b2a1d7c1e","target_channel":"push","include_subscription_ids":["` + subscription + `"],` +
+	subscriber, id := uuid.NewString(), uuid.NewString()
+	good := `{"app_id":"4f0cf79e-5a3e-4c58-8a4c-5a5b2a1d7c1e","target_channel":"push","include_subscription_ids":["` + subscriber + `"],` +
 		`"headings":{"en":"Hello"},"contents":{"en":"text"},"data":{"task_id":"t"},"idempotency_key":"` + id + `"}`
 	send := func(key, body string) (int, string) {
 		status, _, answer := do(t, http.MethodPost, base+sandbox.OneSignalPath+"/notifications", body, "Authorization", "Key "+key)
@@ -120,8 +122,8 @@ func TestOneSignal(t *testing.T) {
 		"unknown field":   {`"headings"`, `"titles"`, "titles"},
 		"wrong type":      {`{"en":"text"}`, `"text"`, "contents"},
 		"another app":     {`4f0cf79e`, `4f0cf79f`, "app_id not found"},
-		"no recipient":    {`"` + subscription + `"`, ``, "You must include"},
-		"subscription":    {subscription, `abc`, "not a valid UUID"},
+		"no recipient":    {`"` + subscriber + `"`, ``, "You must include"},
+		"subscription":    {subscriber, `abc`, "not a valid UUID"},
 		"another channel": {`"push"`, `"email"`, "target_channel"},
 		"no English":      {`{"en":"text"}`, `{"de":"Text"}`, "English"},
 		"much data":       {`"t"`, `"` + strings.Repeat("t", 2048) + `"`, "2048"},
@@ -139,7 +141,7 @@ func TestOneSignal(t *testing.T) {
 	if status, body := send("other", good); status != http.StatusForbidden || !strings.Contains(body, "Access denied") {
 		t.Errorf("another key answers %d %s", status, body)
 	}
-	if status, body := send(key, replace(t, good, subscription, sandbox.Unsubscribed)); status != http.StatusOK || !strings.Contains(body, `"id":""`) ||
+	if status, body := send(key, replace(t, good, subscriber, sandbox.Unsubscribed)); status != http.StatusOK || !strings.Contains(body, `"id":""`) ||
 		!strings.Contains(body, "All included players are not subscribed") {
 		t.Errorf("unsubscribed, it answers %d %s", status, body)
 	}
@@ -151,7 +153,83 @@ func TestOneSignal(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(first, `"id":"`) || first != second {
 		t.Errorf("the answers are %s and %d %s", first, status, second)
 	}
-	one(t, s, sandbox.Message{Provider: sandbox.OneSignal, To: subscription, Subject: "Hello", Body: "text", DeliveryID: id})
+	one(t, s, sandbox.Message{Provider: sandbox.OneSignal, To: subscriber, Subject: "Hello", Body: "text", DeliveryID: id})
+}
+
+func TestWebPush(t *testing.T) {
+	s, base := serve(t)
+	key, err := vapid.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorize := func(origin, subject string, at time.Time) string {
+		authorization, err := key.Authorization(origin, subject, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return authorization.Reveal()
+	}
+	to := sandbox.Subscription(base, "mine")
+	encrypt := func(to subscription.Subscription, message string) string {
+		body, err := to.Encrypt([]byte(message))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	const message = `{"delivery_id":"one","task_id":"t","title":"Hello","body":"text"}`
+	good := authorize(base, "mailto:ops@example.com", time.Now())
+	send := func(browser, body string, change ...string) int {
+		headers := map[string]string{"Authorization": good, "TTL": "60", "Content-Encoding": "aes128gcm", "Urgency": "high", "Topic": "abc"}
+		for i := 0; i < len(change); i += 2 {
+			headers[change[i]] = change[i+1]
+		}
+		var list []string
+		for name, value := range headers {
+			list = append(list, name, value)
+		}
+		status, _, _ := do(t, http.MethodPost, base+sandbox.WebPushPath+"/"+browser, body, list...)
+		return status
+	}
+	other := to
+	other.Keys.Auth = "AAAAAAAAAAAAAAAAAAAAAA"
+	for name, test := range map[string]struct {
+		browser, body, header, value string
+		status                       int
+	}{
+		"unsubscribed":      {sandbox.Unregistered + "-1", message, "TTL", "60", 410},
+		"nobody":            {"", message, "TTL", "60", 404},
+		"no signature":      {"mine", message, "Authorization", "", 403},
+		"another origin":    {"mine", message, "Authorization", authorize("https://push.example.com", "mailto:ops@example.com", time.Now()), 403},
+		"another key":       {"mine", message, "Authorization", strings.Split(good, "k=")[0] + "k=" + "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4", 403},
+		"expired":           {"mine", message, "Authorization", authorize(base, "mailto:ops@example.com", time.Now().Add(-25*time.Hour)), 403},
+		"good for too long": {"mine", message, "Authorization", authorize(base, "mailto:ops@example.com", time.Now().Add(25*time.Hour)), 403},
+		"subject":           {"mine", message, "Authorization", authorize(base, "ops@example.com", time.Now()), 403},
+		"no TTL":            {"mine", message, "TTL", "", 400},
+		"TTL":               {"mine", message, "TTL", "1h", 400},
+		"encoding":          {"mine", message, "Content-Encoding", "aesgcm", 400},
+		"urgency":           {"mine", message, "Urgency", "highest", 400},
+		"topic":             {"mine", message, "Topic", strings.Repeat("a", 33), 400},
+		"topic's letters":   {"mine", message, "Topic", "a.b", 400},
+		"no title":          {"mine", `{}`, "TTL", "60", 400},
+		"no JSON":           {"mine", `Hello`, "TTL", "60", 400},
+	} {
+		if got := send(test.browser, encrypt(to, test.body), test.header, test.value); got != test.status {
+			t.Errorf("%s: %d, want %d", name, got, test.status)
+		}
+	}
+	for body, want := range map[string]int{"": 400, encrypt(other, message): 400, strings.Repeat("x", 4097): 413} {
+		if got := send("mine", body); got != want {
+			t.Errorf("%d bytes that nobody can read: %d, want %d", len(body), got, want)
+		}
+	}
+	if got := s.Messages(); len(got) != 0 {
+		t.Errorf("it accepted %v", got)
+	}
+	if got := send("mine", encrypt(to, message)); got != http.StatusCreated {
+		t.Errorf("a good one answers %d", got)
+	}
+	one(t, s, sandbox.Message{Provider: sandbox.WebPush, To: base + sandbox.WebPushPath + "/mine", Subject: "Hello", Body: "text", DeliveryID: "one"})
 }
 
 func TestWebhooks(t *testing.T) {

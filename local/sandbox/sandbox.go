@@ -12,6 +12,7 @@
 //	POST   /dev/fcm/v1/projects/{project}/messages:send           Firebase Cloud Messaging
 //	POST   /dev/google/token                                      Google's tokens for service accounts
 //	POST   /dev/onesignal/notifications                           OneSignal
+//	POST   /dev/webpush/{browser}                                 the push service of browsers, and the browsers
 //	POST   /dev/webhooks/{anything}                               a webhook that takes everything
 //	POST   /dev/hanging/{anything}                                a webhook that takes everything and answers nothing
 //	GET    /dev/messages                what was sent, newest last
@@ -53,6 +54,7 @@ const (
 	FCM       = "fcm"
 	Google    = "google" // only its tokens
 	OneSignal = "onesignal"
+	WebPush   = "webpush"
 	Webhook   = "webhook"
 	SMTP      = "smtp"
 )
@@ -67,6 +69,7 @@ const (
 	FCMPath       = "/dev/fcm"
 	GooglePath    = "/dev/google"
 	OneSignalPath = "/dev/onesignal"
+	WebPushPath   = "/dev/webpush"
 	WebhookPath   = "/dev/webhooks"
 	HangingPath   = "/dev/hanging"
 )
@@ -90,6 +93,7 @@ var providers = []provider{
 	{FCM, FCMPath, 64 << 10, fcmComplain, (*Sandbox).serveFCM},
 	{Google, GooglePath, 64 << 10, googleComplain, (*Sandbox).serveGoogle},
 	{OneSignal, OneSignalPath, 1 << 20, oneSignalComplain, (*Sandbox).serveOneSignal},
+	{WebPush, WebPushPath, webPushMaxBytes, webPushComplain, (*Sandbox).serveWebPush},
 	{Webhook, WebhookPath, 1 << 20, webhookComplain, (*Sandbox).serveWebhook},
 }
 

@@ -40,7 +40,7 @@ var (
 		"EMAIL_FROM", "PUBLIC_URL", "UNSUBSCRIBE_KEY", "SUPPRESSION_KEY", "SENDGRID_API_KEY", "SENDGRID_URL", "SES_REGION", "SES_URL",
 		"SMTP_ADDRESS", "SMTP_USERNAME", "SMTP_PASSWORD", "SMTP_TLS",
 	}
-	push    = []string{"FCM_CREDENTIALS", "FCM_URL", "ONESIGNAL_APP_ID", "ONESIGNAL_API_KEY", "ONESIGNAL_URL"}
+	push    = []string{"FCM_CREDENTIALS", "FCM_URL", "ONESIGNAL_APP_ID", "ONESIGNAL_API_KEY", "ONESIGNAL_URL", "WEBPUSH_KEY", "WEBPUSH_PUBLIC_KEY", "WEBPUSH_SUBJECT"}
 	sms     = []string{"TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_FROM", "TWILIO_URL", "SNS_REGION", "SNS_URL"}
 	amazon  = []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 	sending = slices.Concat(email, push, sms, amazon, webhooks)
@@ -54,7 +54,7 @@ var Functions = []Function{
 	{Name: "delete-task", Variables: slices.Concat(users, database, jobs)},
 	{Name: "get-tasks", Variables: slices.Concat(users, database)},
 	{Name: "inbox", Variables: slices.Concat(users, database, jobs)},
-	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, waking, asking, []string{"UNSUBSCRIBE_KEY", "SUPPRESSION_KEY"})},
+	{Name: "preferences", Variables: slices.Concat(users, database, webhooks, waking, asking, []string{"UNSUBSCRIBE_KEY", "SUPPRESSION_KEY", "WEBPUSH_PUBLIC_KEY"})},
 	{Name: trigger, Variables: slices.Concat(callback, database, jobs, waking, sending)},
 	{Name: sendFunction, Variables: slices.Concat(database, jobs, asking, linking, sending)},
 	{Name: "links", Variables: slices.Concat(database, jobs, linking)},

@@ -27,6 +27,8 @@ import (
 	"github.com/duebell/duebell/local/postgres"
 	"github.com/duebell/duebell/local/process"
 	"github.com/duebell/duebell/local/sandbox"
+	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/vapid"
 	"github.com/duebell/duebell/shared/web"
 )
 
@@ -44,17 +46,31 @@ func (s *System) start(ctx context.Context) (err error) {
 			return fmt.Errorf("the function %s is not built: %w", f.Name, err)
 		}
 	}
-	for name, secret := range map[string]*string{
-		"dapr-api-token": &s.secrets.daprAPI, "app-api-token": &s.secrets.appAPI,
-		"unsubscribe-key": &s.secrets.unsubscribe, "suppression-key": &s.secrets.suppression, "verify-key": &s.secrets.verify,
-		"link-key": &s.secrets.link,
+	random := func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil }
+	for _, kept := range []struct {
+		name     string
+		secret   *string
+		generate func() ([]byte, error)
+	}{
+		{"dapr-api-token", &s.secrets.daprAPI, random},
+		{"app-api-token", &s.secrets.appAPI, random},
+		{"unsubscribe-key", &s.secrets.unsubscribe, random},
+		{"suppression-key", &s.secrets.suppression, random},
+		{"verify-key", &s.secrets.verify, random},
+		{"link-key", &s.secrets.link, random},
+		{"webpush-key", &s.secrets.webPush, newWebPushKey},
 	} {
-		kept, err := file.Keep(s.path("secrets", name), func() ([]byte, error) { return []byte(rand.Text() + rand.Text()), nil })
+		secret, err := file.Keep(s.path("secrets", kept.name), kept.generate)
 		if err != nil {
 			return err
 		}
-		*secret = string(kept)
+		*kept.secret = string(secret)
 	}
+	webPush, err := vapid.Keys{Keys: []config.Secret{config.Secret(s.secrets.webPush)}}.Open()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.path("secrets", "webpush-key"), err)
+	}
+	s.secrets.webPushPublic = webPush[0].Public
 	if s.ports, err = choosePorts(s.path("ports.json"), s.functions, s.daprds(), s.options.Port); err != nil {
 		return err
 	}
@@ -212,6 +228,16 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 	return group.Wait()
 }
 
+// newWebPushKey makes the private key that browsers subscribe for.
+func newWebPushKey() ([]byte, error) {
+	key, err := vapid.New()
+	if err != nil {
+		return nil, err
+	}
+	private, err := key.Private()
+	return []byte(private.Reveal()), err
+}
+
 // variables returns all that functions may need to know.
 func (s *System) variables() map[string]string {
 	// The sandbox, and who else is named: to nothing else on this machine.
@@ -230,6 +256,9 @@ func (s *System) variables() map[string]string {
 		"SUPPRESSION_KEY":       s.secrets.suppression,
 		"VERIFY_KEY":            s.secrets.verify,
 		"LINK_KEY":              s.secrets.link,
+		"WEBPUSH_KEY":           s.secrets.webPush,
+		"WEBPUSH_PUBLIC_KEY":    s.secrets.webPushPublic,
+		"WEBPUSH_SUBJECT":       "mailto:duebell@example.com",
 		"WEBHOOK_ALLOWED_HOSTS": strings.Join(webhooks, ","),
 		"SEND_URL":              "http://" + process.Address(s.ports.Functions[sendFunction]),
 	}

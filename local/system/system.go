@@ -134,7 +134,7 @@ type System struct {
 	stopSchedules func() // ends what invokes functions by time; nil if nothing does
 }
 
-type secrets struct{ daprAPI, appAPI, unsubscribe, suppression, verify, link string }
+type secrets struct{ daprAPI, appAPI, unsubscribe, suppression, verify, link, webPush, webPushPublic string }
 
 // Start starts everything and returns when all of it is ready. If something fails,
 // or ctx ends, it stops what it has started; the error says what failed, with the

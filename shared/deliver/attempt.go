@@ -218,7 +218,7 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	l, several := unpack(l)
 	m := notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
-		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets, Links: s.linksOf(l),
+		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets, Links: s.linksOf(l), Subscription: l.Subscription,
 		Verification: verification, Bundle: several,
 	}
 	if l.Test {

@@ -13,6 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/subscription"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -243,6 +244,52 @@ func TestGone(t *testing.T) {
 	w.fire(wake(w.create(task.Draft{DueDate: in(0)})))
 	if n := w.mail.count() - told; n != 1 {
 		t.Errorf("switched on again: %d messages", n)
+	}
+}
+
+// A browser's subscription reaches its provider alone, and one that is gone is taken out. The
+// delivery log doesn't show it.
+func TestBrowsers(t *testing.T) {
+	w := newWorld(t, atNoon)
+	browser := func(name string) preferences.Device {
+		return preferences.NewBrowser(subscription.Subscription{Endpoint: "https://push.example.com/capability-" + name, Keys: subscription.Keys{P256dh: "key-" + name, Auth: "auth"}})
+	}
+	one, two := browser("one"), browser("two")
+	w.choose(func(p *preferences.Preferences) {
+		p.Channels, p.Devices = []task.Channel{task.Push}, []preferences.Device{one, {Provider: "fcm", Token: "c1"}, two}
+	})
+	w.firer = newTeller(w.store, deliver.Channels{task.Push: {{Name: "fcm", Channel: w.mail}, {Name: preferences.WebPush, Channel: w.mail}}}, w.clock, settings)
+	w.mail.answer = func(m notify.Message) error {
+		if m.Subscription != nil && *m.Subscription == *two.Subscription {
+			return &notify.Error{Kind: notify.Permanent, Gone: true, Err: errDown}
+		}
+		return nil
+	}
+	created := w.create(task.Draft{DueDate: in(0)})
+	w.fire(wake(created))
+	log := w.log(created)
+	if diff := cmp.Diff([]string{
+		"in_app sent", "push " + one.String() + " webpush sent", "push " + two.String() + " webpush failed permanent: down", "push fcm:c1 fcm sent",
+	}, log); diff != "" {
+		t.Error(diff)
+	}
+	if text := strings.Join(log, "\n"); strings.Contains(text, "capability") || !strings.Contains(text, "webpush:https://push.example.com/"+one.ID()) {
+		t.Errorf("the log is %s", text)
+	}
+	subscriptions := map[string]subscription.Subscription{}
+	for _, m := range w.mail.messages {
+		if m.Subscription != nil {
+			subscriptions[m.To] = *m.Subscription
+		} else if m.To != "c1" {
+			t.Errorf("to %s without a subscription", m.To)
+		}
+	}
+	if diff := cmp.Diff(map[string]subscription.Subscription{one.Token: *one.Subscription, two.Token: *two.Subscription}, subscriptions); diff != "" {
+		t.Error(diff)
+	}
+	p, err := w.store.GetPreferences(t.Context(), ada)
+	if diff := cmp.Diff([]preferences.Device{one, {Provider: "fcm", Token: "c1"}}, p.Devices); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
 	}
 }
 

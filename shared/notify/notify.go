@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/subscription"
 	"github.com/duebell/duebell/shared/text"
 )
 
@@ -38,6 +39,8 @@ type Message struct {
 	Language string
 	// Secrets sign a webhook's post, the newest first. None: it is not signed.
 	Secrets []config.Secret
+	// Subscription is a browser's, nil for other recipients.
+	Subscription *subscription.Subscription
 	// Test says that its user tries the channel: it is about no task.
 	Test bool
 	// Links are how its reader acts on the task; the zero value: there are none.

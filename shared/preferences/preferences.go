@@ -4,11 +4,15 @@
 package preferences
 
 import (
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/quiet"
+	"github.com/duebell/duebell/shared/subscription"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -48,16 +52,59 @@ type Preferences struct {
 	Version int64
 }
 
-// Device is an app on a phone that takes push messages. Its token only says
+// Device is an app on a phone that takes push messages, or a browser. An app's token only says
 // where to; nobody can send with it who doesn't have the provider's key. So its
-// user may see it again.
+// user may see it again. A browser's subscription is never shown.
 type Device struct {
 	Provider string `json:"provider"`
-	Token    string `json:"token"`
+	// Token is an app's. A browser's is the origin of its subscription's endpoint and the
+	// subscription's ID, like https://push.example.com/0123456789abcdef0123456789abcdef.
+	Token string `json:"token"`
+	// Subscription is a browser's, nil for apps. A browser without one that is to be saved is one
+	// on record, which the last part of its token names; see KeepSubscriptions.
+	Subscription *subscription.Subscription `json:"subscription,omitempty"`
+}
+
+// WebPush is the provider of browsers.
+const WebPush = "webpush"
+
+// NewBrowser returns the device that a subscription is of.
+func NewBrowser(s subscription.Subscription) Device {
+	origin := ""
+	if u, err := url.Parse(s.Endpoint); err == nil {
+		origin = u.Scheme + "://" + u.Host
+	}
+	return Device{WebPush, origin + "/" + s.ID(), &s}
 }
 
 // String is the device as a delivery's target: "fcm:token".
 func (d Device) String() string { return d.Provider + ":" + d.Token }
+
+// ID names the device among its user's, without showing where it is.
+func (d Device) ID() string {
+	if d.Provider == WebPush {
+		return d.Token[strings.LastIndexByte(d.Token, '/')+1:]
+	}
+	return subscription.ID(d.Provider, d.Token)
+}
+
+// KeepSubscriptions puts in place of browsers without a subscription those that were on record
+// under their IDs. The error is a fault with code invalid if there is none.
+func (p *Preferences) KeepSubscriptions(earlier Preferences) (err error) {
+	devices := slices.Clone(p.Devices)
+	for i, d := range devices {
+		if d.Provider != WebPush || d.Subscription != nil {
+			continue
+		}
+		at := slices.IndexFunc(earlier.Devices, func(other Device) bool { return other.Provider == WebPush && other.ID() == d.ID() })
+		if at < 0 {
+			return fault.Invalid("devices: there is no webpush device with id %.40q; leave it out, or send its whole subscription", d.ID())
+		}
+		devices[i] = earlier.Devices[at]
+	}
+	p.Devices, err = checkList("devices", devices, MaxDevices, Device.String, func(Device) error { return nil })
+	return err
+}
 
 // Webhook is an address that reminders are posted to.
 type Webhook struct {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/quiet"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -54,7 +55,7 @@ func TestDrop(t *testing.T) {
 	chosen := func() preferences.Preferences {
 		return preferences.Preferences{
 			Channels: []task.Channel{task.Push, task.SMS, task.Webhook}, Phones: []string{"+15551234567"},
-			Devices: []preferences.Device{{"fcm", "a:b"}, {"onesignal", "a:b"}}, Webhook: &preferences.Webhook{URL: "https://x.org"},
+			Devices: []preferences.Device{{Provider: "fcm", Token: "a:b"}, {Provider: "onesignal", Token: "a:b"}}, Webhook: &preferences.Webhook{URL: "https://x.org"},
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -78,10 +79,10 @@ func TestDrop(t *testing.T) {
 		if got := p.Drop(tt.channel, tt.target); got != (tt.change != nil) {
 			t.Errorf("%s: changed %v", name, got)
 		}
-		if diff := cmp.Diff(want, p); diff != "" {
+		if diff := cmp.Diff(want, p, cmp.AllowUnexported(quiet.Hours{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
-		if diff := cmp.Diff(given, before); diff != "" {
+		if diff := cmp.Diff(given, before, cmp.AllowUnexported(quiet.Hours{})); diff != "" {
 			t.Errorf("%s changes what others hold:\n%s", name, diff)
 		}
 		if p.Drop(tt.channel, tt.target) {
@@ -128,14 +129,14 @@ func TestListsAreWithoutRepetition(t *testing.T) {
 	p := preferences.Default(true)
 	p.Emails = []string{"a@x.org", "A@X.org", "b@x.org", "a@x.org", "ada@bücher.example", "ada@xn--bcher-kva.example", "ADA@BÜCHER.example"}
 	p.Phones = slices.Repeat([]string{"+15551234567"}, 50)
-	p.Devices = []preferences.Device{{"fcm", subscription}, {"onesignal", subscription}, {"fcm", subscription}}
+	p.Devices = []preferences.Device{{Provider: "fcm", Token: subscription}, {Provider: "onesignal", Token: subscription}, {Provider: "fcm", Token: subscription}}
 	if err := p.Validate(preferences.Rules{}); err != nil {
 		t.Fatal(err)
 	}
 	want := preferences.Default(true)
 	want.Emails, want.Phones = []string{"a@x.org", "b@x.org", "ada@bücher.example"}, []string{"+15551234567"}
-	want.Devices = []preferences.Device{{"fcm", subscription}, {"onesignal", subscription}}
-	if diff := cmp.Diff(want, p); diff != "" {
+	want.Devices = []preferences.Device{{Provider: "fcm", Token: subscription}, {Provider: "onesignal", Token: subscription}}
+	if diff := cmp.Diff(want, p, cmp.AllowUnexported(quiet.Hours{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -180,7 +181,7 @@ func TestDevices(t *testing.T) {
 		"urn:uuid:" + subscription: false, strings.ReplaceAll(subscription, "-", ""): false, subscription + "\n": false,
 	} {
 		p := preferences.Default(false)
-		p.Devices = []preferences.Device{{"onesignal", token}}
+		p.Devices = []preferences.Device{{Provider: "onesignal", Token: token}}
 		if err := p.Validate(preferences.Rules{}); (err == nil) != good {
 			t.Errorf("%q: %v", token, err)
 		}

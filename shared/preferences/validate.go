@@ -20,7 +20,7 @@ const (
 	MaxDevices     = 20
 	maxLanguage    = 35   // what RFC 5646, section 4.4.1, expects everybody to take
 	maxDeviceToken = 4096 // characters; FCM's have about 200 and no stated limit
-	maxWebhook     = 2000 // characters
+	maxURL         = 2000 // characters
 	minSecret      = 24   // bytes; Standard Webhooks
 	maxSecret      = 64
 )
@@ -48,7 +48,7 @@ func (p *Preferences) Validate(rules Rules) error {
 	if p.Phones, err = checkList("phones", p.Phones, MaxPhones, asItIs[string], checkPhone); err != nil {
 		return err
 	}
-	if p.Devices, err = checkList("devices", p.Devices, MaxDevices, asItIs[Device], checkDevice); err != nil {
+	if p.Devices, err = checkList("devices", p.Devices, MaxDevices, Device.String, func(d Device) error { return d.check(rules) }); err != nil {
 		return err
 	}
 	if p.Webhook != nil {
@@ -114,9 +114,12 @@ var deviceToken = regexp.MustCompile(`^[!-~]+$`) // printable, no blanks
 
 var subscriptionID = regexp.MustCompile(`^(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-func checkDevice(d Device) error {
+func (d Device) check(rules Rules) error {
+	if d.Provider == WebPush {
+		return d.checkBrowser(rules)
+	}
 	if !slices.Contains([]string{"fcm", "onesignal"}, d.Provider) {
-		return fault.Invalid("devices: provider must be \"fcm\" or \"onesignal\", not %.40q", d.Provider)
+		return fault.Invalid("devices: provider must be \"fcm\", \"onesignal\" or \"webpush\", not %.40q", d.Provider)
 	}
 	if len(d.Token) > maxDeviceToken || !deviceToken.MatchString(d.Token) {
 		return fault.Invalid("devices: token must be the %s token of the device, 1 to %d printable characters without blanks", d.Provider, maxDeviceToken)
@@ -125,6 +128,17 @@ func checkDevice(d Device) error {
 		return fault.Invalid("devices: token must be the device's subscription id at OneSignal, a UUID such as 1dd608f2-c6a1-11e3-851d-000c2940e62c, not %.40q", d.Token)
 	}
 	return nil
+}
+
+// checkBrowser checks a browser's subscription, and brings its keys to the form that is stored.
+func (d Device) checkBrowser(rules Rules) error {
+	if d.Subscription == nil { // one on record
+		return nil
+	}
+	if err := rules.CheckEndpoint(d.Subscription.Endpoint); err != nil {
+		return err
+	}
+	return d.Subscription.Check()
 }
 
 func (w *Webhook) check(rules Rules) error {

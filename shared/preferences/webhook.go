@@ -24,9 +24,9 @@ import (
 
 // Rules are the operator's.
 type Rules struct {
-	// AllowedHosts are hosts that webhooks may go to although they are none of the public
-	// Internet, or without TLS.
-	AllowedHosts []string `env:"WEBHOOK_ALLOWED_HOSTS" help:"a list of hosts with their ports, like 127.0.0.1:9000, separated by commas, that webhooks may go to although they are private or without TLS; for development"`
+	// AllowedHosts are hosts that webhooks and Web Push may go to although they are none of the
+	// public Internet, or without TLS.
+	AllowedHosts []string `env:"WEBHOOK_ALLOWED_HOSTS" help:"a list of hosts with their ports, like 127.0.0.1:9000, separated by commas, that webhooks and Web Push may go to although they are private or without TLS; for development"`
 }
 
 // Validate reports what is wrong with the rules.
@@ -40,12 +40,12 @@ func (r Rules) Validate() error {
 	return nil
 }
 
-// Allows reports whether webhooks may go to a host and port whatever these are.
+// Allows reports whether webhooks and Web Push may go to a host and port whatever these are.
 func (r Rules) Allows(address string) bool {
 	return slices.ContainsFunc(r.AllowedHosts, func(allowed string) bool { return strings.EqualFold(strings.TrimSpace(allowed), address) })
 }
 
-// WebhookPorts are the ports that webhooks may have: those that the network policies let
+// WebhookPorts are the ports that webhooks and push services may have: those that the network policies let
 // the functions reach.
 var WebhookPorts = []string{"443", "8443"}
 
@@ -53,28 +53,39 @@ var WebhookPorts = []string{"443", "8443"}
 // called, it must be one of the public Internet. What a name leads to is seen only
 // when it is connected to, by CheckAddress. The error is a fault with code invalid.
 func (r Rules) CheckWebhook(address string) error {
+	return r.checkURL(address, "webhook: url", "https://example.com/hook", "; check the signature instead, with a secret")
+}
+
+// CheckEndpoint refuses an address that can't be that of a browser at its push service, as
+// CheckWebhook does.
+func (r Rules) CheckEndpoint(address string) error {
+	return r.checkURL(address, "devices: subscription.endpoint", "https://push.example.com/send/abc, as subscription.toJSON() gives it", "")
+}
+
+// checkURL checks a URL that is called what; insteadOfUser is said of one with a user's name.
+func (r Rules) checkURL(address, what, example, insteadOfUser string) error {
 	if found := text.Invisible(strings.ReplaceAll(address, " ", "")); found != "" {
-		return fault.Invalid("webhook: url contains %s, which can't be seen; write it anew, without", found)
+		return fault.Invalid("%s contains %s, which can't be seen; write it anew, without", what, found)
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || !validPort(u) || (u.Scheme != "https" && u.Scheme != "http") {
-		return fault.Invalid("webhook: url must be an absolute URL such as https://example.com/hook")
+		return fault.Invalid("%s must be an absolute URL such as %s", what, example)
 	}
 	switch {
-	case utf8.RuneCountInString(address) > maxWebhook:
-		return fault.Invalid("webhook: url has more than the %d characters that are allowed", maxWebhook)
+	case utf8.RuneCountInString(address) > maxURL:
+		return fault.Invalid("%s has more than the %d characters that are allowed", what, maxURL)
 	case u.User != nil:
-		return fault.Invalid("webhook: url must not hold a user name or password; check the signature instead, with a secret")
+		return fault.Invalid("%s must not hold a user name or password%s", what, insteadOfUser)
 	case u.Fragment != "" || strings.Contains(address, "#"):
-		return fault.Invalid("webhook: url must not have a fragment, the part from # on: it is never sent")
+		return fault.Invalid("%s must not have a fragment, the part from # on: it is never sent", what)
 	case r.Allows(hostPort(u)):
 		return nil
 	case u.Scheme != "https":
-		return fault.Invalid("webhook: url must begin with https://")
-	case !isPublic(u.Hostname()):
-		return fault.Invalid("webhook: url must be one on the public Internet")
+		return fault.Invalid("%s must begin with https://", what)
+	case !IsPublic(u.Hostname()):
+		return fault.Invalid("%s must be one on the public Internet", what)
 	case u.Port() != "" && !slices.Contains(WebhookPorts, u.Port()):
-		return fault.Invalid("webhook: url must have port %s", strings.Join(WebhookPorts, " or "))
+		return fault.Invalid("%s must have port %s", what, strings.Join(WebhookPorts, " or "))
 	}
 	return nil
 }
@@ -117,9 +128,9 @@ var notPublic = []string{"localhost", "local", "internal", "home.arpa", "onion",
 // "127.1", "0x7f000001", "2130706433".
 var looksNumeric = regexp.MustCompile(`^(0[xX].*|[0-9]+)$`)
 
-// isPublic reports whether a host may, by its looks alone, be one of the public
+// IsPublic reports whether a host may, by its looks alone, be one of the public
 // Internet.
-func isPublic(host string) bool {
+func IsPublic(host string) bool {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return address.Zone() == "" && guardian.SafeAddr(address) == nil
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/sns"
 	"github.com/duebell/duebell/shared/notify/twilio"
 	"github.com/duebell/duebell/shared/notify/webhook"
+	"github.com/duebell/duebell/shared/notify/webpush"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/trace"
@@ -40,6 +41,7 @@ type Config struct {
 	SMTP           smtp.Config
 	FCM            fcm.Config
 	OneSignal      onesignal.Config
+	WebPush        webpush.Config
 	Twilio         twilio.Config
 	SNS            sns.Config
 	Webhook        preferences.Rules
@@ -63,10 +65,13 @@ type list struct {
 
 func (c Config) lists() map[task.Channel]list {
 	return map[task.Channel]list{
-		task.Email:   {"EMAIL_PROVIDERS", c.EmailProviders, []candidate{{"sendgrid", c.SendGrid.Enabled()}, {"ses", c.SES.Enabled()}, {"smtp", c.SMTP.Enabled()}}},
-		task.SMS:     {"SMS_PROVIDERS", c.SMSProviders, []candidate{{"twilio", c.Twilio.Enabled()}, {"sns", c.SNS.Enabled()}}},
-		task.Push:    {"", nil, []candidate{{"fcm", c.FCM.Enabled()}, {"onesignal", c.OneSignal.Enabled()}}}, // each device belongs to one of them
-		task.Webhook: {"", nil, []candidate{{"webhook", true}}},                                              // which needs no provider
+		task.Email: {"EMAIL_PROVIDERS", c.EmailProviders, []candidate{{"sendgrid", c.SendGrid.Enabled()}, {"ses", c.SES.Enabled()}, {"smtp", c.SMTP.Enabled()}}},
+		task.SMS:   {"SMS_PROVIDERS", c.SMSProviders, []candidate{{"twilio", c.Twilio.Enabled()}, {"sns", c.SNS.Enabled()}}},
+		// Each device belongs to one of them.
+		task.Push: {"", nil, []candidate{
+			{"fcm", c.FCM.Enabled()}, {"onesignal", c.OneSignal.Enabled()}, {preferences.WebPush, c.WebPush.Enabled()},
+		}},
+		task.Webhook: {"", nil, []candidate{{"webhook", true}}}, // which needs no provider
 		task.Event:   {"", nil, []candidate{{"dapr", c.Events.Enabled}}},
 	}
 }
@@ -136,6 +141,8 @@ func (c Config) open(name string, dapr *jobs.Dapr) (deliver.Channel, error) {
 		return fcm.New(c.FCM)
 	case "onesignal":
 		return onesignal.New(c.OneSignal)
+	case preferences.WebPush:
+		return webpush.New(c.WebPush, c.Webhook)
 	case "webhook":
 		return webhook.New(c.Webhook), nil
 	case "dapr":

@@ -17,6 +17,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/notifytest"
 	"github.com/duebell/duebell/shared/providers"
 	"github.com/duebell/duebell/shared/task"
+	"github.com/duebell/duebell/shared/vapid"
 )
 
 // open opens every provider with a sandbox.
@@ -33,6 +34,15 @@ func open(t *testing.T) (*sandbox.Sandbox, string, deliver.Channels) {
 	go func() { _ = s.ServeSMTP(mail, nil) }() // ends with the listener
 	variables := s.Environment(server.URL)
 	maps.Copy(variables, sandbox.SMTPEnvironment(mail.Addr().String()))
+	key, err := vapid.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := key.Private()
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(variables, map[string]string{"WEBPUSH_KEY": private.Reveal(), "WEBPUSH_PUBLIC_KEY": key.Public, "WEBPUSH_SUBJECT": "mailto:ops@example.com"})
 	environ := []string{"EMAIL_FROM=Düebell <reminders@duebell.example>", "WEBHOOK_ALLOWED_HOSTS=" + strings.TrimPrefix(server.URL, "http://"), "EVENTS_ENABLED=false"}
 	for name, value := range variables {
 		environ = append(environ, name+"="+value)
@@ -51,6 +61,7 @@ func open(t *testing.T) (*sandbox.Sandbox, string, deliver.Channels) {
 var recipients = map[string]string{
 	"sendgrid": "ada@bücher.example", "ses": "ada@bücher.example", "smtp": "ada@bücher.example", "twilio": "+4915112345678", "sns": "+4915112345678",
 	"fcm": "abc:DEF-1_2", "onesignal": "1dd608f2-c6a1-11e3-851d-000c2940e62c", "webhook": sandbox.WebhookPath + "/mine",
+	"webpush": sandbox.WebPushPath + "/mine",
 }
 
 // What each provider's own library sends is what the provider takes, and what comes
@@ -69,6 +80,10 @@ func TestEveryProvider(t *testing.T) {
 				}
 				if channel == task.Webhook {
 					m.To = base + m.To
+				}
+				if p.Name == sandbox.WebPush {
+					to := sandbox.Subscription(base, "mine")
+					m.To, m.Subscription = to.Endpoint, &to
 				}
 				for _, test := range []struct {
 					fault sandbox.Fault

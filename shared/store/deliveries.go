@@ -15,6 +15,7 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/quiet"
 	"github.com/duebell/duebell/shared/quota"
+	"github.com/duebell/duebell/shared/subscription"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/wallclock"
@@ -169,6 +170,8 @@ type Leased struct {
 	// Bundle is what a bundle's delivery carries; nil for others.
 	Bundle  *Bundle
 	Secrets []config.Secret // a webhook's, the newest first
+	// Subscription is that of a browser, nil for other targets and if it is Withdrawn.
+	Subscription *subscription.Subscription
 	// WebhookLinks says that the user wants links in what is posted to the webhook.
 	WebhookLinks bool
 }
@@ -293,6 +296,8 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 					else false
 				end, true),
 				p.webhook_secret, case when p.webhook_old_secret_until > now() then p.webhook_old_secret end,
+				case when `+isBrowser+` then (
+					select device -> 'subscription' from jsonb_array_elements(p.devices) device where 'webpush:' || (device ->> 'token') = d.target limit 1) end,
 				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour',
 				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp(), d.bundle_id is not null,
 				coalesce(d.series, 0), d.occurrence, coalesce(p.webhook_links, false), d.test`,
@@ -364,7 +369,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var isBundle bool
 	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
 		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Reason, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
-		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil,
+		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &l.Subscription, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil,
 		&windows, &q.Version, &q.At, &isBundle, &l.Series, occurrenceField{&l.Local}, &l.WebhookLinks, &l.Test)
 	if windows != nil {
 		// What was checked when it was stored can be read. If it can't all the same, it holds nothing.

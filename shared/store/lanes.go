@@ -20,7 +20,7 @@ type Lane string
 
 // The lanes.
 const (
-	Hosts     Lane = "hosts"     // those that users choose: webhooks
+	Hosts     Lane = "hosts"     // those that users choose: webhooks, and the push services of browsers
 	Providers Lane = "providers" // the operator's, for e-mail, SMS and push
 	Events    Lane = "events"
 )
@@ -28,21 +28,25 @@ const (
 // Lanes lists every lane there is.
 var Lanes = []Lane{Hosts, Providers, Events}
 
+// isBrowser says that a delivery d goes to a browser, whose push service is a host that its user
+// has chosen.
+const isBrowser = `d.channel = 'push' and d.target like 'webpush:%'`
+
 // in returns the condition for the deliveries d of a lane. Each lane has its index of what
-// is due, whose condition this repeats.
+// is due, whose condition follows from this one.
 func (l Lane) in() string {
 	switch l {
 	case Hosts:
-		return `d.channel = 'webhook'`
+		return `(d.channel = 'webhook' or ` + isBrowser + `)`
 	case Providers:
-		return `d.channel in ('email', 'push', 'sms')`
+		return `d.channel in ('email', 'push', 'sms') and not (` + isBrowser + `)`
 	default:
 		return `d.channel = 'event'`
 	}
 }
 
-// host returns whom a lane's delivery d is for: the host of a webhook's URL, or else what
-// stands for the provider.
+// host returns whom a lane's delivery d is for: the host of a webhook's or push service's URL,
+// or else what stands for the provider.
 func (l Lane) host() string {
 	switch l {
 	case Hosts:

@@ -25,6 +25,7 @@ func TestDueDeliveries(t *testing.T) {
 		{"hog", "webhook", "https://other.example:8443/c", "unknown", "-7 min"},
 		{"ada", "webhook", "https://SLOW.example:443/d", "planned", "-6 min"},
 		{"ada", "webhook", "https://ada.example/e", "sending", "-5 min"},
+		{"ada", "push", "webpush:https://Push.example/0123", "planned", "-4 min"},
 		{"ada", "webhook", "https://ada.example/later", "planned", "1 h"},
 		{"ada", "webhook", "https://ada.example/sent", "sent", ""},
 		{"ada", "email", "ada@example.com", "planned", "-1 min"},
@@ -44,10 +45,10 @@ func TestDueDeliveries(t *testing.T) {
 		want  string
 		soon  time.Duration // zero: nothing
 	}{
-		"in turns":          {store.Hosts, store.PassedOver{}, 10, "hog slow.example, ada slow.example, hog slow.example, ada ada.example, hog other.example:8443", time.Hour},
+		"in turns":          {store.Hosts, store.PassedOver{}, 10, "hog slow.example, ada slow.example, hog slow.example, ada ada.example, hog other.example:8443, ada push.example", time.Hour},
 		"the first":         {store.Hosts, store.PassedOver{}, 3, "hog slow.example, ada slow.example, hog slow.example", time.Hour},
-		"a user's host":     {store.Hosts, store.PassedOver{Of: []store.UserHost{{User: "hog", Host: "slow.example"}}}, 10, "hog other.example:8443, ada slow.example, ada ada.example", time.Hour},
-		"a host":            {store.Hosts, store.PassedOver{Hosts: []string{"slow.example"}}, 10, "hog other.example:8443, ada ada.example", time.Hour},
+		"a user's host":     {store.Hosts, store.PassedOver{Of: []store.UserHost{{User: "hog", Host: "slow.example"}}}, 10, "hog other.example:8443, ada slow.example, ada ada.example, ada push.example", time.Hour},
+		"a host":            {store.Hosts, store.PassedOver{Hosts: []string{"slow.example"}}, 10, "hog other.example:8443, ada ada.example, ada push.example", time.Hour},
 		"providers":         {store.Providers, store.PassedOver{}, 10, "ada email, ada fcm", 10 * time.Second},
 		"events, none soon": {store.Events, store.PassedOver{}, 10, "ada event", 0},
 	} {

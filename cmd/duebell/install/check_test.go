@@ -170,6 +170,7 @@ func TestMistakesAreFound(t *testing.T) {
 			channels(f, "SENDGRID_API_KEY", "x")
 			f.secret("duebell-reports", "SENDGRID_EVENTS_KEY", "x")
 		}, "✗ secrets: the secret duebell-reports: SENDGRID_EVENTS_KEY must be a public key", "edit secret duebell-reports"},
+		"Web Push by a wrong key": {func(f *fake) { channels(f, "WEBPUSH_KEY", "c0ffee") }, "✗ secrets: the secret duebell-channels: WEBPUSH_KEY must be a private key", "edit secret duebell-channels"},
 		"a key that everybody knows": {func(f *fake) {
 			channels(f, "X", "x")
 			f.secret("duebell-verify", "VERIFY_KEY", "at-least-32-random-characters-for-the-codes")

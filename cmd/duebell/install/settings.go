@@ -16,6 +16,7 @@ import (
 
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/notify/webpush"
 	"github.com/duebell/duebell/shared/reports"
 	"github.com/duebell/duebell/shared/store"
 )
@@ -370,6 +371,15 @@ func (i *inspection) addresses() (found []Finding) {
 	variables := []string{"SENDGRID_EVENTS_KEY=" + i.secrets[reportsSecret]["SENDGRID_EVENTS_KEY"].Reveal(), "SES_EVENTS_TOPICS=" + i.secrets[reportsSecret]["SES_EVENTS_TOPICS"].Reveal()}
 	if _, err := config.Parse[reports.Config](variables); err != nil {
 		found = append(found, bad("kubectl -n duebell edit secret "+reportsSecret, "the secret %s: %v", reportsSecret, err))
+	}
+	if channels["WEBPUSH_KEY"] != "" {
+		var variables []string
+		for _, name := range []string{"WEBPUSH_KEY", "WEBPUSH_PUBLIC_KEY", "WEBPUSH_SUBJECT"} {
+			variables = append(variables, name+"="+channels[name].Reveal())
+		}
+		if _, err := config.Parse[webpush.Config](variables); err != nil {
+			found = append(found, bad(edit, "the secret %s: %v", channelsSecret, err))
+		}
 	}
 	if len(found) == 0 {
 		return []Finding{good("addresses can be verified and suppressed, and providers are heard")}

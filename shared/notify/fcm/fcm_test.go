@@ -197,7 +197,7 @@ func TestButtons(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := m.ID.String()
-		want := message{Data: map[string]string{"task_id": id, "delivery_id": id}, Webpush: webpush{webNotification{Tag: id}}}
+		want := message{Data: map[string]string{"task_id": m.Task(), "delivery_id": id}, Webpush: webpush{webNotification{Tag: id}}}
 		if links.Done != "" {
 			want.Data["done_url"], want.Data["snooze_url"] = links.Done, links.Snooze
 			want.Webpush.Notification.Actions = []map[string]string{{"action": "done", "title": "Done"}, {"action": "snooze", "title": "Snooze"}}

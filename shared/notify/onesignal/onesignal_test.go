@@ -114,7 +114,7 @@ func TestButtons(t *testing.T) {
 		if err := channel(t, s.URL).Send(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
-		want := sent{Data: map[string]string{"task_id": m.TaskID.String()}}
+		want := sent{Data: map[string]string{"task_id": m.Task()}}
 		if links.Done != "" {
 			want.Data["done_url"], want.Data["snooze_url"] = links.Done, links.Snooze
 			want.Buttons = []map[string]string{{"id": "done", "text": "Erledigt"}, {"id": "snooze", "text": "Später"}}

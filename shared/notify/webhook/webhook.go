@@ -18,7 +18,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +27,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/guard"
 	"github.com/duebell/duebell/shared/preferences"
 )
 
@@ -44,29 +44,7 @@ type Channel struct {
 func New(rules preferences.Rules) *Channel { return open(rules, net.DefaultResolver) }
 
 func open(rules preferences.Rules, names *net.Resolver) *Channel {
-	return &Channel{rules: rules, client: notify.NewClientOn(&http.Transport{
-		DialContext: dial(rules, names), MaxIdleConns: 100, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
-	})}
-}
-
-// dial connects to what is on the public Internet only, and to the hosts that the rules
-// allow. The name is taken as it is: a resolver would try it below its own search domains
-// first, a cluster's services, say.
-func dial(rules preferences.Rules, names *net.Resolver) func(ctx context.Context, network, address string) (net.Conn, error) {
-	anywhere, guarded := net.Dialer{Resolver: names}, net.Dialer{Resolver: names, Control: preferences.CheckAddress}
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		if rules.Allows(address) {
-			return anywhere.DialContext(ctx, network, address)
-		}
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := netip.ParseAddr(host); err != nil {
-			host = strings.TrimSuffix(host, ".") + "."
-		}
-		return guarded.DialContext(ctx, network, net.JoinHostPort(host, port))
-	}
+	return &Channel{rules: rules, client: guard.NewClient(rules, names)}
 }
 
 // event is the body of a post.

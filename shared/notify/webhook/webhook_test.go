@@ -27,6 +27,7 @@ import (
 
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/guard"
 	"github.com/duebell/duebell/shared/notify/notifytest"
 	"github.com/duebell/duebell/shared/preferences"
 )
@@ -440,7 +441,7 @@ func TestNamesAreAbsolute(t *testing.T) {
 		t.Errorf("users can tell them apart: %v", errs)
 	}
 	// This machine may have no search domains: what is dialled says it, too.
-	if _, err := dial(preferences.Rules{}, names.resolver)(t.Context(), "tcp", "web.dev:443"); !strings.Contains(fmt.Sprint(err), "lookup web.dev.") {
+	if _, err := guard.Dial(preferences.Rules{}, names.resolver)(t.Context(), "tcp", "web.dev:443"); !strings.Contains(fmt.Sprint(err), "lookup web.dev.") {
 		t.Errorf("%v", err)
 	}
 	mu.Lock()

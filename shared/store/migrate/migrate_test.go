@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/pressly/goose/v3"
@@ -212,4 +213,22 @@ func TestInboxesAreCounted(t *testing.T) {
 	d.exec(`update notifications set read_at = null where seq % 2 = 0`)
 	d.up(counted)
 	agree("back and forth")
+}
+
+// The index of the lane of hosts takes browsers in, and a database can go back and forth.
+func TestBrowsersAreInTheIndexOfHosts(t *testing.T) {
+	d := open(t)
+	for range 2 {
+		d.up(31)
+		if got := d.text(`select indexdef from pg_indexes where indexname = 'deliveries_due_hosts'`); !strings.Contains(got, "webpush:%") {
+			t.Errorf("it is %s", got)
+		}
+		d.down(30)
+		if got := d.text(`select indexdef from pg_indexes where indexname = 'deliveries_due_hosts'`); strings.Contains(got, "webpush:%") {
+			t.Errorf("back again it is %s", got)
+		}
+		if got := d.text(`select count(*) from pg_indexes where indexname = 'deliveries_due_chosen'`); got != "0" {
+			t.Error("an index is left over")
+		}
+	}
 }

@@ -1,6 +1,7 @@
 import type { FunctionComponent } from "preact"
 import { useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { answered, connect, Problem, type Client, type Preferences } from "./api/client"
+import { followWorker } from "./push"
 import { go, here, to, usePath } from "./router"
 import { InboxScreen } from "./screens/inbox/inbox"
 import { InboxStore, unread, type Inbox } from "./screens/inbox/store"
@@ -24,6 +25,7 @@ export function Root() {
     start().then(setWho, (error: unknown) => setAway(error instanceof Error ? error.message : String(error)))
   }
   useEffect(begin, [])
+  useEffect(followWorker, [])
   if (away !== undefined) return <Welcome problem={`${t().welcome.away} (${away})`} action={t().retry} onAction={begin} />
   if (!who) return <main class="welcome"><p role="status">{t().welcome.loading}</p></main>
   if ("token" in who) return <Console session={who} />

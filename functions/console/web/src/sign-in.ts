@@ -2,6 +2,7 @@
 // and nowhere else, so a reload asks the issuer again: by a redirect with prompt=none, which
 // shows nothing to who is still signed in there, and comes back to the same screen.
 import * as oauth from "oauth4webapi"
+import { forget } from "./push"
 
 /** What GET /console/config.json says. */
 interface Config {
@@ -140,11 +141,13 @@ async function finish(config: Config, pending: Pending, answer: URL): Promise<Se
     email: claims.email_verified === true && typeof claims.email === "string" ? claims.email : undefined,
     operator: config.scope_claims.some((claim) => scopes(said[claim]).includes(config.admin_scope)),
     renew: () => void leave(config, true),
-    signOut: () => signOut(config, server, result.id_token!),
+    signOut: () => void signOut(config, server, result.id_token!),
   }
 }
 
-function signOut(config: Config, server: oauth.AuthorizationServer, idToken: string) {
+async function signOut(config: Config, server: oauth.AuthorizationServer, idToken: string) {
+  // What would still come is nobody else's. The browser may have to ask its push service, which may not answer.
+  await Promise.race([forget().catch(() => {}), new Promise((resolve) => setTimeout(resolve, 1000))])
   localStorage.removeItem(hintKey)
   sessionStorage.clear() // what was typed is nobody else's
   if (!server.end_session_endpoint) {

@@ -972,6 +972,40 @@ export interface components {
         DeliveryList: {
             deliveries: components["schemas"]["Delivery"][];
         };
+        Device: {
+            /** @description The first 32 hexadecimal digits of the SHA-256 of provider, a colon, and the token or the subscription's endpoint: a page can tell by it whether its own browser is among the devices. */
+            id: string;
+            /** @enum {string} */
+            provider: "fcm" | "onesignal" | "webpush";
+            /** @description Of webpush. It is never shown: the endpoint is cut after its host. */
+            subscription?: {
+                /** @example https://push.example.com/*** */
+                endpoint: string;
+            };
+            /** @description webpush has none. */
+            token?: string;
+        };
+        DeviceInput: {
+            /** @description What GET gave. It keeps a webpush device whose subscription has no keys; for others it is ignored. */
+            id?: string;
+            /** @description fcm, onesignal or webpush. */
+            provider: string;
+            /** @description Of webpush: what PushManager.subscribe gives, as JSON. */
+            subscription?: {
+                /** @description An https URL on the public Internet. */
+                endpoint: string;
+                /** @description It is ignored. */
+                expirationTime?: number | null;
+                keys?: {
+                    /** @description The base64url of 16 bytes. */
+                    auth: string;
+                    /** @description The base64url of a point of P-256, uncompressed. */
+                    p256dh: string;
+                };
+            };
+            /** @description Of fcm and onesignal. */
+            token?: string;
+        };
         Message: {
             message: string;
         };
@@ -1073,11 +1107,7 @@ export interface components {
             };
             /** @description The reminders of tasks that name none. null: one, at the due date. */
             default_reminders: string[] | null;
-            devices: {
-                /** @enum {string} */
-                provider: "fcm" | "onesignal";
-                token: string;
-            }[];
+            devices: components["schemas"]["Device"][];
             emails: components["schemas"]["Address"][];
             /** @description A BCP 47 language tag. */
             language: string;
@@ -1101,6 +1131,8 @@ export interface components {
                 links: boolean;
                 url: string;
             };
+            /** @description What browsers subscribe for: the applicationServerKey of PushManager.subscribe, in base64url. It is not there if Web Push is not set up here. */
+            webpush_public_key?: string;
         };
         /** @description What is left out has its default. */
         PreferencesInput: {
@@ -1127,10 +1159,7 @@ export interface components {
             } | null;
             /** @description The reminders of tasks that name none. null: one, at the due date. */
             default_reminders?: string[] | null;
-            devices?: {
-                provider: string;
-                token: string;
-            }[] | null;
+            devices?: components["schemas"]["DeviceInput"][] | null;
             emails?: (string | {
                 address: string;
                 /** @description Ignored: what GET gave may be sent back. */
@@ -1187,6 +1216,8 @@ export interface components {
                 secret?: string | null;
                 url: string;
             };
+            /** @description What GET gave; it is ignored. */
+            webpush_public_key?: unknown;
         };
         /** @description RFC 9457. */
         Problem: {

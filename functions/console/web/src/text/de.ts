@@ -82,6 +82,12 @@ export const de: Texts = {
     isUnread: "ungelesen",
     openTask: "Aufgabe öffnen",
     arrived: (title) => `Neu: ${title}`,
+    push: {
+      switchOn: "In diesem Browser benachrichtigen",
+      switchOff: "Hier ausschalten",
+      on: "Dieser Browser benachrichtigt dich, auch wenn keine Seite offen ist.",
+      blocked: "Dieser Browser blockiert Benachrichtigungen dieser Seite. Erlaube sie in seinen Einstellungen.",
+    },
     live: { connecting: "Verbindet …", open: "Live", waiting: "Verbindet neu …", offline: "Offline" },
     liveText: {
       connecting: "", open: "Neue Erinnerungen erscheinen von selbst.",
@@ -188,7 +194,8 @@ export const de: Texts = {
     secret: "Geheimnis",
     secretHint: "whsec_ und das Base64 von 24 bis 64 Bytes. Es wird nie wieder gezeigt. Bleibt das Feld leer, bleibt das bisherige.",
     devices: "Geräte",
-    noDevices: "Keine. Apps fügen die Geräte hinzu, auf denen sie laufen.",
+    noDevices: "Keine. Apps fügen die Geräte hinzu, auf denen sie laufen, und Browser kommen im Eingang dazu.",
+    browser: "Browser",
     place: "Zeit und Sprache",
     zone: "Zeitzone",
     zoneText: "Zeiten werden in ihr gezeigt, hier und in Nachrichten.",

@@ -48,6 +48,12 @@ export const en = {
     isUnread: "unread",
     openTask: "Open the task",
     arrived: (title: string) => `New: ${title}`,
+    push: {
+      switchOn: "Notify me in this browser",
+      switchOff: "Switch off here",
+      on: "This browser notifies you, also while no page is open.",
+      blocked: "This browser blocks notifications of this page. Allow them in its settings.",
+    },
     live: { connecting: "Connecting …", open: "Live", waiting: "Reconnecting …", offline: "Offline" },
     liveText: {
       connecting: "", open: "New reminders appear by themselves.",
@@ -154,7 +160,8 @@ export const en = {
     secret: "Secret",
     secretHint: "whsec_ and the base64 of 24 to 64 bytes. It is never shown again. Left empty, the one on record stays.",
     devices: "Devices",
-    noDevices: "None. Apps add the devices that they run on.",
+    noDevices: "None. Apps add the devices that they run on, and browsers are added in the inbox.",
+    browser: "Browser",
     place: "Time and language",
     zone: "Time zone",
     zoneText: "Times are shown in it, here and in messages.",

@@ -1,6 +1,7 @@
 // The console in a real browser, against the real system: what a person does, from signing in
 // to signing out. Whatever the browser complains of on the way is a failure.
 import assert from "node:assert/strict"
+import { createECDH, createHash } from "node:crypto"
 import { after, before, test } from "node:test"
 import { openPage, signIn, startBrowser, startSystem } from "./system.js"
 
@@ -224,6 +225,94 @@ test("preferences are saved at once, and an address is verified by its code", as
   await eventually(async () => (await call("DUEBELL_TOKEN_2", "GET", "/api/preferences")).language === "de")
   assert.equal(await page.evaluate(() => document.documentElement.lang), "de")
   assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("this browser is told while no page listens, opens the task, and is switched off again", async () => {
+  // The sandbox's browsers have these keys: what Duebell sends is read there, and put into the real
+  // worker by DevTools. Only what asks the browser maker's own service is replaced.
+  const key = createECDH("prime256v1")
+  key.setPrivateKey(createHash("sha256").update("duebell sandbox.").digest())
+  const subscription = {
+    endpoint: system.url + "/dev/webpush/console",
+    keys: { p256dh: key.getPublicKey("base64url"), auth: Buffer.from("duebell sandbox.").toString("base64url") },
+  }
+  const { context, page, wrong } = await openPage(browser)
+  await context.grantPermissions(["notifications"], { origin: system.url })
+  await context.addInitScript((subscription) => {
+    let subscribed = null
+    PushManager.prototype.subscribe = async ({ applicationServerKey }) => {
+      const bytes = Uint8Array.from(atob(applicationServerKey.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0))
+      subscribed = {
+        ...subscription, options: { applicationServerKey: bytes.buffer }, toJSON: () => ({ ...subscription, expirationTime: null }),
+        unsubscribe: async () => { subscribed = null; return true },
+      }
+      return subscribed
+    }
+    PushManager.prototype.getSubscription = async () => subscribed
+  }, subscription)
+  const tools = await context.newCDPSession(page)
+  let registrationId
+  tools.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => (registrationId = registrations.at(-1)?.registrationId ?? registrationId))
+  await tools.send("ServiceWorker.enable")
+
+  await signIn(page, system.url, /^other/)
+  await page.getByRole("button", { name: "Notify me in this browser" }).click()
+  await page.getByText("This browser notifies you").waitFor()
+  const chosen = await call("DUEBELL_TOKEN_2", "GET", "/api/preferences")
+  assert.equal(chosen.channels.push, true)
+  assert.deepEqual(chosen.devices, [{ id: chosen.devices[0].id, provider: "webpush", subscription: { endpoint: system.url + "/dev/webpush/***" } }])
+
+  // A reminder comes to the browser's push service, encrypted for it.
+  const task = await call("DUEBELL_TOKEN_2", "POST", "/api/tasks", { title: "Breathe & <b>stretch</b>", due_date: new Date().toISOString() })
+  const caught = await eventually(async () => (await (await fetch(system.url + "/dev/messages")).json()).find((m) => m.to === subscription.endpoint))
+  assert.deepEqual([caught.provider, caught.subject], ["webpush", task.title])
+
+  // The worker shows it, and a click opens the task in the page that is there, without a reload.
+  await eventually(() => registrationId)
+  const deliver = (message) => tools.send("ServiceWorker.deliverPushMessage", { origin: system.url, registrationId, data: typeof message === "string" ? message : JSON.stringify(message) })
+  const worker = context.serviceWorkers()[0]
+  const shown = () => worker.evaluate(async () => (await registration.getNotifications()).map(({ title, body, tag, actions }) => ({ title, body, tag, actions: actions.map((a) => a.action + " " + a.title) })))
+  const message = { delivery_id: caught.delivery_id, task_id: task.id, title: caught.subject, body: caught.body, language: "en" }
+  await deliver(message)
+  await deliver(message) // twice is once
+  await eventually(async () => (await shown()).length > 0)
+  assert.deepEqual(await shown(), [{ title: task.title, body: caught.body, tag: caught.delivery_id, actions: [] }])
+  // Without a real click a worker may not bring a page to the front: that it says so is right.
+  const click = (action) => worker.evaluate((action) => registration.getNotifications().then(([n]) => clicked(n, action)).catch((error) => error.name), action)
+  await page.evaluate(() => (window.same = true))
+  await click("")
+  await page.getByRole("heading", { name: task.title }).waitFor()
+  assert.equal(await page.evaluate(() => window.same), true)
+  assert.deepEqual(await shown(), [])
+
+  // A button posts its own link; if that fails, the task is shown.
+  const posted = []
+  await context.route("**/m/*", (route) => {
+    posted.push(route.request().method() + " " + new URL(route.request().url()).pathname)
+    return route.fulfill({ status: route.request().url().endsWith("/stale") ? 410 : 200 })
+  })
+  const buttons = [{ action: "done", title: "Done", url: system.url + "/m/done" }, { action: "snooze", title: "Snooze", url: system.url + "/m/stale" }]
+  for (const [action, path] of [["done", "/console/inbox"], ["snooze", "/console/tasks/" + task.id]]) {
+    await page.getByRole("link", { name: "Inbox" }).click()
+    await deliver({ ...message, actions: buttons })
+    await eventually(async () => (await shown()).length > 0)
+    assert.deepEqual((await shown())[0].actions, ["done Done", "snooze Snooze"])
+    await click(action)
+    await eventually(() => new URL(page.url()).pathname === path)
+  }
+  assert.deepEqual(posted, ["POST /m/done", "POST /m/stale"])
+
+  // What can't be read is shown as well: a browser would say something of its own.
+  await deliver("hello")
+  await eventually(async () => (await shown()).some((n) => n.title === "Duebell"))
+
+  await page.getByRole("link", { name: "Inbox" }).click()
+  await page.getByRole("button", { name: "Switch off here" }).click()
+  await page.getByRole("button", { name: "Notify me in this browser" }).waitFor()
+  const after = await call("DUEBELL_TOKEN_2", "GET", "/api/preferences")
+  assert.deepEqual([after.devices, after.channels.push], [[], false])
+  assert.deepEqual(wrong.filter((w) => !w.includes("410")), [])
   await context.close()
 })
 

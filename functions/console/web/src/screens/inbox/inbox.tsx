@@ -5,6 +5,7 @@ import { t } from "../../text"
 import { asProblem, useShared } from "../../ui/context"
 import { BellIcon, CheckIcon } from "../../ui/icons"
 import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
+import { PushSwitch } from "./push"
 import { unread, type InboxStore } from "./store"
 import "./inbox.css"
 
@@ -17,6 +18,7 @@ export function InboxScreen({ store }: { store: InboxStore }) {
     <Screen title={text.title} aside={<LiveBadge />}>
       <div class="bar">
         <Choice label={t().tasks.filters} value={filter} options={{ all: text.all, unread: `${text.onlyUnread} (${unread(inbox)})` }} onChange={setFilter} />
+        <PushSwitch />
       </div>
       {inbox.problem && <Trouble problem={inbox.problem} retry={store.retry} />}
       {!items && !inbox.problem && <Loading />}

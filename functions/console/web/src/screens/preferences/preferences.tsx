@@ -168,15 +168,15 @@ function Suppressed({ since }: { since?: string }) {
 function Devices({ value, save }: Part) {
   const [removing, setRemoving] = useState<Preferences["devices"][number]>()
   const text = t().preferences
-  const names = { fcm: "Firebase", onesignal: "OneSignal" }
+  const names = { fcm: "Firebase", onesignal: "OneSignal", webpush: text.browser }
   return (
     <section class="card">
       <h2>{text.devices}</h2>
       {value.devices.length === 0 && <p class="muted">{text.noDevices}</p>}
       <ul class="addresses">
         {value.devices.map((d) => (
-          <li key={d.provider + d.token} class="address">
-            <span class="address-text">{names[d.provider]} <small>{d.token.length > 24 ? d.token.slice(0, 12) + "…" + d.token.slice(-6) : d.token}</small></span>
+          <li key={d.id} class="address">
+            <span class="address-text">{names[d.provider]} <small>{whereIs(d)}</small></span>
             <Button kind="quiet" aria-label={`${t().remove}: ${names[d.provider]}`} onClick={() => setRemoving(d)}>{t().remove}</Button>
           </li>
         ))}
@@ -187,6 +187,12 @@ function Devices({ value, save }: Part) {
       )}
     </section>
   )
+}
+
+/** What tells a device from others: its token, in short, or the push service of a browser. */
+function whereIs({ token, subscription }: Preferences["devices"][number]): string {
+  if (subscription) return new URL(subscription.endpoint).host
+  return token && token.length > 24 ? token.slice(0, 12) + "…" + token.slice(-6) : (token ?? "")
 }
 
 function Webhook({ value, save }: Part) {

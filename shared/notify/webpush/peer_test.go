@@ -1,0 +1,182 @@
+package webpush
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/notifytest"
+	"github.com/duebell/duebell/shared/subscription"
+)
+
+// peer returns a command that runs a script of tools/peers.
+func peer(t *testing.T, script, library string) *exec.Cmd {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs Node and the npm packages of tools/peers")
+	}
+	folder, err := filepath.Abs("../../../tools/peers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(folder, "node_modules", library)); err != nil {
+		t.Fatalf("the npm package %s is missing; install it with: npm ci --prefix tools/peers", library)
+	}
+	node := exec.Command("node", script)
+	node.Dir, node.Stderr = folder, os.Stderr
+	return node
+}
+
+// service starts a push service that is none of ours, and returns its URL.
+func service(t *testing.T) string {
+	t.Helper()
+	node := peer(t, "push-service.mjs", "web-push-testing")
+	out, err := node.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = node.Process.Kill()
+		_ = node.Wait() // it was killed
+	})
+	lines := bufio.NewScanner(out)
+	if !lines.Scan() {
+		t.Fatal("web-push-testing did not start")
+	}
+	return lines.Text()
+}
+
+// ask posts JSON to the service, and reads what is in its data.
+func ask(t *testing.T, url string, in, out any) {
+	t.Helper()
+	body, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Post(url, "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", url, response.Status)
+	}
+	if out != nil {
+		if err := json.NewDecoder(response.Body).Decode(&struct{ Data any }{out}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Another push service takes every message as it is meant, reads it with the browser's keys, and
+// says when a browser is gone, or has subscribed for another key.
+func TestPeerReads(t *testing.T) {
+	base := service(t)
+	public, private := newKey(t)
+	var subscribed struct {
+		subscription.Subscription
+		ClientHash string
+	}
+	ask(t, base+"/subscribe", map[string]string{"userVisibleOnly": "true", "applicationServerKey": public}, &subscribed)
+	to := &subscribed.Subscription
+	if err := to.Check(); err != nil {
+		t.Fatal(err)
+	}
+	c := open(t, allow(base), private)
+	var want []string
+	for _, text := range notifytest.Texts {
+		m := notify.Message{ID: uuid.Must(uuid.NewV7()), UserID: "ada", Title: text, Notes: strings.Repeat(text, 3), Subscription: to}
+		if err := c.Send(t.Context(), m); err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		want = append(want, string(payload(m)))
+	}
+	var got struct{ Messages []string }
+	ask(t, base+"/get-notifications", map[string]string{"clientHash": subscribed.ClientHash}, &got)
+	if !slices.Equal(got.Messages, want) {
+		t.Errorf("it has read %q, want %q", got.Messages, want)
+	}
+
+	_, other := newKey(t)
+	err := open(t, allow(base), other).Send(t.Context(), message(to))
+	if kind, _ := notify.KindOf(err); kind != notify.Permanent || notify.IsGone(err) { // it says 400
+		t.Errorf("signed with another key: %v", err)
+	}
+	if err := open(t, allow(base), other, private).Send(t.Context(), message(to)); err != nil {
+		t.Errorf("signed with the old key, after the new one: %v", err)
+	}
+	ask(t, base+"/expire-subscription/"+subscribed.ClientHash, map[string]string{}, nil)
+	if err := c.Send(t.Context(), message(to)); !notify.IsGone(err) {
+		t.Errorf("the browser has gone: %v", err)
+	}
+}
+
+// What another sender has written is read, and its headers are like ours.
+func TestReadsPeer(t *testing.T) {
+	public, private := newKey(t)
+	b := newBrowser(t)
+	m := message(b.subscription("https://push.example.com/send/abc"))
+	var lines bytes.Buffer
+	for _, text := range notifytest.Texts {
+		line, err := json.Marshal(map[string]any{
+			"subscription": m.Subscription, "payload": text, "topic": topic(m), "subject": subject, "publicKey": public, "privateKey": private.Reveal(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines.Write(append(line, '\n'))
+	}
+	node := peer(t, "web-push.mjs", "web-push")
+	node.Stdin = &lines
+	out, err := node.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	ours, err := request(t.Context(), m, open(t, allow("https://x.org"), private).keys[0], subject, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if len(printed) != len(notifytest.Texts) {
+		t.Fatalf("it has written %d messages", len(printed))
+	}
+	for i, line := range printed {
+		var written struct {
+			Headers map[string]any
+			Body    string
+		}
+		if err := json.Unmarshal([]byte(line), &written); err != nil {
+			t.Fatal(err)
+		}
+		body, err := base64.StdEncoding.DecodeString(written.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := subscription.Decrypt(body, b.key, b.auth); err != nil || string(text) != notifytest.Texts[i] {
+			t.Errorf("%q, %v, want %q", text, err, notifytest.Texts[i])
+		}
+		for _, name := range []string{"Topic", "Urgency", "Content-Encoding", "Content-Type"} {
+			if got := ours.Header.Get(name); got != written.Headers[name] {
+				t.Errorf("%s: %q, and it has %q", name, got, written.Headers[name])
+			}
+		}
+		scheme, _, _ := strings.Cut(written.Headers["Authorization"].(string), " ")
+		if !strings.HasPrefix(ours.Header.Get("Authorization"), scheme+" t=") || !strings.HasSuffix(written.Headers["Authorization"].(string), "k="+public) {
+			t.Errorf("authorization: %s, and it has %v", ours.Header.Get("Authorization"), written.Headers["Authorization"])
+		}
+	}
+}

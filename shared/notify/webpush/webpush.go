@@ -1,0 +1,228 @@
+// Package webpush is the push channel to browsers, through the push service of each: Web Push
+// (RFC 8030), with messages that only the browser can read (RFC 8291), from a sender that the
+// service can tell from others (RFC 8292).
+//
+// The push service is the user's choice, as a webhook is, so nothing of it is trusted: see
+// package guard; and what it answers is shown to nobody.
+package webpush
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/mail"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/duebell/duebell/shared/fault"
+	"github.com/duebell/duebell/shared/notify"
+	"github.com/duebell/duebell/shared/notify/guard"
+	"github.com/duebell/duebell/shared/notify/push"
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/subscription"
+	"github.com/duebell/duebell/shared/vapid"
+)
+
+const (
+	// timeout is how long a request may take.
+	timeout = 5 * time.Second
+	// ttl is for how long a push service keeps a message for a browser that is not running:
+	// over a weekend and a few days more.
+	ttl = 7 * 24 * time.Hour
+)
+
+// Config says how to send Web Push. Without a key it is not used.
+type Config struct {
+	Keys    vapid.Keys
+	Public  vapid.Public
+	Subject string `env:"WEBPUSH_SUBJECT" help:"where the operators of push services reach you, like mailto:ops@example.com or https://example.com"`
+}
+
+// Enabled reports whether the provider is configured.
+func (c Config) Enabled() bool { return c.Keys.Enabled() }
+
+// Validate reports what is wrong with the configuration.
+func (c Config) Validate() error {
+	if !c.Enabled() {
+		return nil
+	}
+	var problems []error
+	if keys, err := c.Keys.Open(); err == nil && c.Public.Key != keys[0].Public {
+		problems = append(problems, errors.New("WEBPUSH_PUBLIC_KEY must be the public key of the first WEBPUSH_KEY: browsers would subscribe for another"))
+	}
+	if !isSubject(c.Subject) {
+		problems = append(problems, errors.New("WEBPUSH_SUBJECT must be where the operators of push services reach you: mailto: and an e-mail address, or a URL that begins with https://, at a domain of the Internet, as Apple takes no other"))
+	}
+	return errors.Join(problems...)
+}
+
+func isSubject(subject string) bool {
+	host := ""
+	if address, ok := strings.CutPrefix(subject, "mailto:"); ok {
+		parsed, err := mail.ParseAddress(address)
+		if err != nil || parsed.Address != address {
+			return false
+		}
+		host = address[strings.LastIndexByte(address, '@')+1:]
+	} else if u, err := url.Parse(subject); err == nil && u.Scheme == "https" {
+		host = u.Hostname()
+	}
+	return preferences.IsPublic(host)
+}
+
+// Channel sends Web Push. It is safe for concurrent use.
+type Channel struct {
+	subject string
+	keys    []vapid.Key
+	rules   preferences.Rules
+	client  *http.Client
+}
+
+// New makes the channel. The configuration must be valid.
+func New(cfg Config, rules preferences.Rules) (*Channel, error) {
+	keys, err := cfg.Keys.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &Channel{cfg.Subject, keys, rules, guard.NewClient(rules, net.DefaultResolver)}, nil
+}
+
+// Send sends one message to the browser of m.Subscription. The error is a *notify.Error; it is
+// Gone if the push service answers 404 or 410.
+//
+// A service takes only the key that its browser has subscribed for. While there are two, the
+// second one is tried if the service refuses the first: it has taken nothing then.
+func (c *Channel) Send(ctx context.Context, m notify.Message) error {
+	to := m.Subscription
+	if to == nil {
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the browser's subscription is missing")}
+	}
+	if err := c.rules.CheckEndpoint(to.Endpoint); err != nil { // the rules may have changed
+		problem := err.Error()
+		if f, ok := errors.AsType[*fault.Error](err); ok {
+			problem = f.Message
+		}
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New(problem)}
+	}
+	body, err := to.Encrypt(payload(m))
+	if err != nil {
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the message can't be encrypted for this browser; subscribe anew")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var outcome error
+	for _, key := range c.keys {
+		var status int
+		if status, outcome = c.post(ctx, m, key, body); !refusesKey(status) {
+			break
+		}
+	}
+	return outcome
+}
+
+// refusesKey reports whether an answer may mean that the browser has subscribed for another key:
+// services say it with each of these.
+func refusesKey(status int) bool {
+	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
+}
+
+// post makes one request, and returns the answer's status, 0 if there is none, and what it means.
+func (c *Channel) post(ctx context.Context, m notify.Message, key vapid.Key, body []byte) (status int, outcome error) {
+	req, err := request(ctx, m, key, c.subject, body)
+	if err != nil {
+		return 0, &notify.Error{Kind: notify.Permanent, Err: err}
+	}
+	resp, err := c.client.Do(req)
+	if errors.Is(err, preferences.ErrNotPublic) {
+		slog.InfoContext(ctx, "a browser's push service has an address that is not on the public Internet", "delivery_id", m.ID)
+	}
+	if err != nil {
+		return 0, notify.FromTransport(err) // the same for what is not public: see package webhook
+	}
+	resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
+		return resp.StatusCode, &notify.Error{
+			Kind: notify.Permanent, Gone: true,
+			Err: errors.New("the push service has answered that this browser is not subscribed any more (" + strconv.Itoa(resp.StatusCode) + "), so it is taken out of your devices"),
+		}
+	}
+	return resp.StatusCode, notify.FromStatus(resp.StatusCode, resp.Header, "", time.Now())
+}
+
+func request(ctx context.Context, m notify.Message, key vapid.Key, subject string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.Subscription.Endpoint, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the browser's endpoint can't be used")
+	}
+	authorization, err := key.Authorization(req.URL.Scheme+"://"+req.URL.Host, subject, time.Now())
+	if err != nil {
+		return nil, errors.New("the message can't be signed")
+	}
+	req.Header.Set("Authorization", authorization.Reveal())
+	req.Header.Set("Content-Type", "application/octet-stream")
+	req.Header.Set("Content-Encoding", "aes128gcm")
+	req.Header.Set("User-Agent", "Duebell")
+	req.Header.Set("TTL", strconv.Itoa(int(ttl.Seconds())))
+	req.Header.Set("Urgency", urgency(m))
+	req.Header.Set("Topic", topic(m))
+	return req, nil
+}
+
+// urgency is how much a message is worth to a browser that saves its battery (RFC 8030, section
+// 5.3). With less than high, a phone that sleeps is told when it wakes by itself, and the time of
+// a reminder is now.
+func urgency(notify.Message) string { return "high" }
+
+// topic has a repeated message take the place of one that its service still keeps (RFC 8030,
+// section 5.4): 22 characters of the 32 that are allowed.
+func topic(m notify.Message) string { return base64.RawURLEncoding.EncodeToString(m.ID[:]) }
+
+// shown is what the page's service worker gets; docs/channels.md describes it.
+type shown struct {
+	DeliveryID string   `json:"delivery_id"`
+	TaskID     string   `json:"task_id"`
+	Title      string   `json:"title"`
+	Body       string   `json:"body"`
+	Language   string   `json:"language"`
+	Actions    []action `json:"actions,omitempty"`
+}
+
+// action is a button, whose url is posted to.
+type action struct {
+	Action string `json:"action"`
+	Title  string `json:"title"`
+	URL    string `json:"url"`
+}
+
+// payload is the message as JSON, with as much of its text as fits.
+func payload(m notify.Message) []byte {
+	s := shown{DeliveryID: m.ID.String(), TaskID: push.Data(m)["task_id"], Language: m.Lang()}
+	for _, a := range m.Actions() {
+		s.Actions = append(s.Actions, action{a.ID, a.Text, a.URL})
+	}
+	write := func() []byte {
+		var b bytes.Buffer
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(s); err != nil {
+			panic(err) // it is nothing but strings
+		}
+		return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	}
+	into := func(field *string) func(string) bool {
+		return func(text string) bool {
+			*field = text
+			return len(write()) <= subscription.MaxPlaintext
+		}
+	}
+	s.Title = notify.Cut(push.Title(m), into(&s.Title))
+	s.Body = notify.Cut(push.Body(m), into(&s.Body))
+	return write()
+}
