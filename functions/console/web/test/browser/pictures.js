@@ -42,6 +42,7 @@ try {
       await page.locator("select").selectOption("all")
       await page.locator(".letters li").first().waitFor()
     }
+    if (name === "task") await page.locator(content).last().scrollIntoViewIfNeeded() // what became of its messages
     await page.screenshot({ path: `${folder}${name}.png` })
   }
   await picture("inbox", "/console/inbox", ".notification")
