@@ -19,12 +19,13 @@ import (
 	"testing"
 
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/shared/api/openapi"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-var update = flag.Bool("update", false, "rewrite the generated part of configuration.md")
+var update = flag.Bool("update", false, "rewrite the generated parts of pages")
 
 const root = ".."
 
@@ -157,22 +158,47 @@ func TestConfiguration(t *testing.T) {
 		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", r.Name, standard, strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(what), by)
 	}
 
-	page := read(t, "docs/configuration.md")
-	before, rest, found := strings.Cut(page, generatedFrom)
+	wantGenerated(t, "docs/configuration.md", table.String())
+}
+
+// The page on the API lists every call of its description.
+func TestCalls(t *testing.T) {
+	var description struct {
+		Paths map[string]map[string]struct{ Summary string }
+	}
+	if err := json.Unmarshal(openapi.Document, &description); err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	table.WriteString("| call | does |\n| --- | --- |\n")
+	for _, path := range slices.Sorted(maps.Keys(description.Paths)) {
+		for _, method := range []string{"post", "get", "put", "patch", "delete"} {
+			if operation, found := description.Paths[path][method]; found {
+				fmt.Fprintf(&table, "| `%s %s` | %s |\n", strings.ToUpper(method), path, operation.Summary)
+			}
+		}
+	}
+	wantGenerated(t, "docs/api.md", table.String())
+}
+
+// wantGenerated checks what a page has between its marks, or with -update rewrites it.
+func wantGenerated(t *testing.T, page, want string) {
+	t.Helper()
+	before, rest, found := strings.Cut(read(t, page), generatedFrom)
 	old, after, ended := strings.Cut(rest, generatedTo)
 	if !found || !ended {
-		t.Fatal("docs/configuration.md has lost the marks around its generated part")
+		t.Fatalf("%s has lost the marks around its generated part", page)
 	}
-	if old == table.String() {
+	if old == want {
 		return
 	}
-	if *update {
-		if err := os.WriteFile("configuration.md", []byte(before+generatedFrom+table.String()+generatedTo+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if !*update {
+		t.Errorf("%s is out of date; go test ./docs -update rewrites it", page)
 		return
 	}
-	t.Errorf("docs/configuration.md is not what the functions read; go test ./docs -update rewrites it")
+	if err := os.WriteFile(filepath.Join(root, page), []byte(before+generatedFrom+want+generatedTo+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
