@@ -97,13 +97,28 @@ func (o options) release(ctx context.Context) error {
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
+	var version string
 	var made []string
 	for _, platform := range o.platforms {
-		names, err := o.make(ctx, dir, platform, at, parts)
+		bin, built, err := o.build(ctx, platform)
 		if err != nil {
 			return fmt.Errorf("%s: %w", platform, err)
 		}
-		made = append(made, names...)
+		if version == "" {
+			version = built
+			err = o.checkVersion(version)
+		} else if built != version {
+			err = fmt.Errorf("the checkout was %s, and is %s now: it has changed meanwhile", version, built)
+		}
+		if err != nil {
+			return err
+		}
+		name := "duebell-" + version + "-" + strings.ReplaceAll(platform, "/", "-")
+		if err := o.pack(dir, name, bin, version, at, parts); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		fmt.Println(filepath.Join(dir, name+".tar.gz"))
+		made = append(made, name+".tar.gz", name+".spdx.json")
 	}
 	return writeSums(dir, made)
 }
@@ -131,45 +146,52 @@ func (o options) git(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// make builds the programs for one platform, and writes their archive and SBOM into dir. It returns the names of these two.
-func (o options) make(ctx context.Context, dir, platform string, at time.Time, parts []licences.Part) ([]string, error) {
-	bin := filepath.Join(o.root, "build", "release-bin", strings.ReplaceAll(platform, "/", "-"))
-	if err := errors.Join(os.RemoveAll(bin), os.MkdirAll(bin, 0o755), os.MkdirAll(dir, 0o755)); err != nil {
-		return nil, err
+// build builds the programs for one platform into a new folder. It returns that, and the version that Go has written into
+// the programs.
+func (o options) build(ctx context.Context, platform string) (bin, version string, err error) {
+	bin = filepath.Join(o.root, "build", "release-bin", strings.ReplaceAll(platform, "/", "-"))
+	if err := errors.Join(os.RemoveAll(bin), os.MkdirAll(bin, 0o755)); err != nil {
+		return "", "", err
 	}
 	system, processor, _ := strings.Cut(platform, "/")
 	build := exec.CommandContext(ctx, "go", append([]string{"build", "-trimpath", "-buildvcs=true", "-ldflags=-s -w", "-o", bin + "/"}, o.programs...)...)
 	build.Dir, build.Stderr = o.root, os.Stderr
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+system, "GOARCH="+processor)
 	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("go build: %w", err)
+		return "", "", fmt.Errorf("go build: %w", err)
 	}
 	programs, err := filesIn(bin)
 	if err != nil {
-		return nil, err
+		return "", "", err
 	}
 	info, err := buildinfo.ReadFile(programs[0].path)
 	if err != nil {
-		return nil, err
+		return "", "", err
 	}
-	version := info.Main.Version
-	if err := o.checkVersion(version); err != nil {
-		return nil, err
+	return bin, info.Main.Version, nil
+}
+
+// pack writes the archive of the programs in bin, and its SBOM, into dir.
+func (o options) pack(dir, name, bin, version string, at time.Time, parts []licences.Part) error {
+	programs, err := filesIn(bin)
+	if err != nil {
+		return err
 	}
-	name := "duebell-" + version + "-" + system + "-" + processor
 	archive := filepath.Join(dir, name+".tar.gz")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	if err := writeArchive(archive, name, slices.Concat(programs, o.papers(parts)), at); err != nil {
-		return nil, err
+		return err
 	}
-	if err := writeSBOM(filepath.Join(dir, name+".spdx.json"), archive, version, at, programs, parts); err != nil {
-		return nil, fmt.Errorf("the SBOM: %w", err)
-	}
-	fmt.Println(archive)
-	return []string{name + ".tar.gz", name + ".spdx.json"}, nil
+	return writeSBOM(filepath.Join(dir, name+".spdx.json"), archive, version, at, programs, parts)
 }
 
 // checkVersion refuses a tagged version that the changelog does not tell of.
 func (o options) checkVersion(version string) error {
+	if strings.HasSuffix(version, "+dirty") {
+		return errors.New("the checkout has changed meanwhile; a release is made of a commit")
+	}
 	if module.IsPseudoVersion(version) {
 		return nil
 	}
