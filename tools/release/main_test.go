@@ -183,6 +183,12 @@ func TestNotReleased(t *testing.T) {
 	}
 }
 
+func TestVersionOfAChangedCheckout(t *testing.T) {
+	if err := of(repository).checkVersion("v0.1.0+dirty"); err == nil || !strings.Contains(err.Error(), "changed meanwhile") {
+		t.Error(err)
+	}
+}
+
 func TestConsoleIsNotLeftOut(t *testing.T) {
 	o := of(checkout(t, ""), "./functions/...")
 	if err := o.release(t.Context()); err == nil || !strings.Contains(err.Error(), "make console") {
