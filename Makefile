@@ -46,12 +46,16 @@ console-test: build console ## Test the console in a real Chromium, on the whole
 	@go run ./cmd/duebell runtime
 	@cd $(WEB) && node --test --test-concurrency=1 test/unit/*.test.js test/browser/*.test.js
 
+.PHONY: pictures
+pictures: build ## Make the README's pictures of the console anew (apt-get install chromium)
+	@cd $(WEB) && node test/browser/pictures.js
+
 .PHONY: test
 test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr, the console in Chromium (needs Node 20.19 and npm, too)
 	@npm ci --prefix tools/peers --silent
 	@go run ./cmd/duebell runtime
 	@$(TESTS) -count=1 -timeout 30m ./...
-	@$(MAKE) --no-print-directory manifests-check images-check console-test fuzz
+	@$(MAKE) --no-print-directory manifests-check images-check release-check console-test fuzz
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither Postgres nor Dapr
@@ -71,6 +75,20 @@ images: console ## Build all images without Docker, into build/images (REPO=regi
 .PHONY: images-check
 images-check: ## Build an image twice, publish it, and look into it
 	@go -C tools/images test -count=1 .
+
+.PHONY: release
+release: console ## Make the archives, SBOMs and checksums of this commit, into build/release, and all images
+	@go -C tools/release build -o ../../build/bin/release .
+	@build/bin/release
+	@$(MAKE) --no-print-directory images PLATFORMS=linux/amd64,linux/arm64
+
+.PHONY: release-check
+release-check: ## Make a small release twice, look into it, and hold the licences against what is allowed
+	@go -C tools/release test -count=1 ./...
+
+.PHONY: licences
+licences: ## List in docs/licences.md what is linked into the programs
+	@go -C tools/release run . -root ../.. -licences
 
 .PHONY: fuzz
 fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=10000x: as many inputs each, or 1m)
@@ -111,7 +129,7 @@ tzdata: ## Bring the newest time zones that Debian's package has into shared/zon
 
 .PHONY: lint
 lint: ## Look for mistakes, and for code that is not formatted
-	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/monitoring tools/bench tools/cluster; do (cd $$module && $$lint run ./...); done
+	@lint=$$($(TOOL) -n golangci-lint); for module in . tools/manifests tools/images tools/release tools/monitoring tools/bench tools/cluster; do (cd $$module && $$lint run ./...); done
 
 .PHONY: fmt
 fmt: ## Format the code

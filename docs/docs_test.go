@@ -2,7 +2,6 @@
 package docs_test
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"flag"
@@ -20,12 +19,13 @@ import (
 	"testing"
 
 	"github.com/duebell/duebell/local/gateway"
+	"github.com/duebell/duebell/shared/api/openapi"
 	"github.com/duebell/duebell/shared/auth"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-var update = flag.Bool("update", false, "rewrite the generated part of configuration.md")
+var update = flag.Bool("update", false, "rewrite the generated parts of pages")
 
 const root = ".."
 
@@ -46,7 +46,7 @@ func pages(t *testing.T) []string {
 	if err != nil || len(found) == 0 {
 		t.Fatal("no pages", err)
 	}
-	list := []string{"README.md"}
+	list := []string{"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"}
 	for _, name := range found {
 		list = append(list, "docs/"+name)
 	}
@@ -158,22 +158,53 @@ func TestConfiguration(t *testing.T) {
 		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", r.Name, standard, strings.NewReplacer("|", `\|`, "<", "&lt;").Replace(what), by)
 	}
 
-	page := read(t, "docs/configuration.md")
-	before, rest, found := strings.Cut(page, generatedFrom)
+	wantGenerated(t, "docs/configuration.md", table.String())
+}
+
+// The page on the API lists every call of its description.
+func TestCalls(t *testing.T) {
+	var description struct {
+		Paths map[string]struct{ Get, Put, Post, Patch, Delete *struct{ Summary string } }
+	}
+	if err := json.Unmarshal(openapi.Document, &description); err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	table.WriteString("| call | does |\n| --- | --- |\n")
+	for _, path := range slices.Sorted(maps.Keys(description.Paths)) {
+		p := description.Paths[path]
+		row := func(method string, call *struct{ Summary string }) {
+			if call != nil {
+				fmt.Fprintf(&table, "| `%s %s` | %s |\n", method, path, call.Summary)
+			}
+		}
+		row("POST", p.Post)
+		row("GET", p.Get)
+		row("PUT", p.Put)
+		row("PATCH", p.Patch)
+		row("DELETE", p.Delete)
+	}
+	wantGenerated(t, "docs/api.md", table.String())
+}
+
+// wantGenerated checks what a page has between its marks, or with -update rewrites it.
+func wantGenerated(t *testing.T, page, want string) {
+	t.Helper()
+	before, rest, found := strings.Cut(read(t, page), generatedFrom)
 	old, after, ended := strings.Cut(rest, generatedTo)
 	if !found || !ended {
-		t.Fatal("docs/configuration.md has lost the marks around its generated part")
+		t.Fatalf("%s has lost the marks around its generated part", page)
 	}
-	if old == table.String() {
+	if old == want {
 		return
 	}
-	if *update {
-		if err := os.WriteFile("configuration.md", []byte(before+generatedFrom+table.String()+generatedTo+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if !*update {
+		t.Errorf("%s is out of date; go test ./docs -update rewrites it", page)
 		return
 	}
-	t.Errorf("docs/configuration.md is not what the functions read; go test ./docs -update rewrites it")
+	if err := os.WriteFile(filepath.Join(root, page), []byte(before+generatedFrom+want+generatedTo+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
@@ -363,24 +394,122 @@ func TestLogLinesAreExplained(t *testing.T) {
 	}, "shared", "functions")
 }
 
-var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
+var link = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)\s]+))?[^)]*\)`)
+
+// links returns where the links of a page lead within the repository: paths from its root,
+// and the anchors there, or "".
+func links(t *testing.T, page string) (found [][2]string) {
+	t.Helper()
+	for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+		switch {
+		case strings.Contains(m[1], "://"):
+		case m[1] == "":
+			found = append(found, [2]string{page, m[2]})
+		default:
+			found = append(found, [2]string{filepath.Join(filepath.Dir(page), m[1]), m[2]})
+		}
+	}
+	return found
+}
+
+var (
+	heading    = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	fence      = regexp.MustCompile("(?s)```.*?```")
+	notInLinks = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// anchors are what links may name of a page's headings, as GitHub makes them.
+func anchors(t *testing.T, page string) (list []string) {
+	t.Helper()
+	for _, m := range heading.FindAllStringSubmatch(fence.ReplaceAllString(read(t, page), ""), -1) {
+		list = append(list, strings.ReplaceAll(notInLinks.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return list
+}
 
 func TestLinksLeadSomewhere(t *testing.T) {
 	for _, page := range pages(t) {
-		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
-			if strings.Contains(m[1], "://") {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), m[1])); err != nil {
+		for _, l := range links(t, page) {
+			path, anchor := l[0], l[1]
+			if _, err := os.Stat(filepath.Join(root, path)); err != nil {
 				t.Errorf("%s: %v", page, err)
+			} else if anchor != "" && !slices.Contains(anchors(t, path), anchor) {
+				t.Errorf("%s: %s has no heading for #%s", page, path, anchor)
 			}
 		}
 	}
-	readme := []byte(read(t, "README.md"))
-	for _, page := range pages(t)[1:] {
-		if !bytes.Contains(readme, []byte("("+page+")")) {
-			t.Errorf("the README does not link %s", page)
+}
+
+// The index lists every page, and each page says at once whom it is for.
+func TestIndex(t *testing.T) {
+	index := links(t, "docs/README.md")
+	for _, page := range pages(t) {
+		listed := slices.ContainsFunc(index, func(l [2]string) bool { return l[0] == page })
+		if filepath.Dir(page) == "docs" && page != "docs/README.md" && !listed {
+			t.Errorf("docs/README.md does not list %s", page)
 		}
+		if _, text, _ := strings.Cut(read(t, page), "\n\n"); page != "README.md" && !strings.HasPrefix(text, "For ") {
+			t.Errorf("%s does not begin with whom it is for", page)
+		}
+	}
+	if lines := strings.Count(read(t, "README.md"), "\n"); lines > 120 {
+		t.Errorf("the README has %d lines, more than 120", lines)
+	}
+}
+
+// What ARCHITECTURE.md says of packages holds: each of shared has its place in the table,
+// and imports only those of its own row and of the rows below.
+func TestPackagesImportDownwards(t *testing.T) {
+	const module = "github.com/duebell/duebell/"
+	_, rooms, _ := strings.Cut(read(t, "ARCHITECTURE.md"), "\n## Rooms\n")
+	rooms, _, _ = strings.Cut(rooms, "\nBeside them:")
+	rows := map[string]int{}
+	for row, line := range strings.Split(rooms, "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 {
+			continue
+		}
+		for _, m := range regexp.MustCompile(`\[([a-z/]+)\]`).FindAllStringSubmatch(cells[1], -1) {
+			rows[m[1]] = row
+		}
+	}
+	// rowOf returns the row of a package, or of the folder that it is in.
+	rowOf := func(name string) (row int, found bool) {
+		for ; name != "."; name = filepath.Dir(name) {
+			if row, found = rows[name]; found {
+				return row, true
+			}
+		}
+		return 0, false
+	}
+	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./shared/...")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for line := range strings.Lines(string(out)) {
+		names := strings.Fields(strings.ReplaceAll(line, module, ""))
+		own, found := rowOf(names[0])
+		if base := filepath.Base(names[0]); !found {
+			if !strings.HasSuffix(base, "test") && base != "life" {
+				t.Errorf("ARCHITECTURE.md has no place for %s", names[0])
+			}
+			continue
+		}
+		for _, imported := range names[1:] {
+			if !strings.HasPrefix(imported, "shared/") {
+				continue
+			}
+			held++
+			if row, found := rowOf(imported); found && row < own {
+				t.Errorf("%s imports %s, which ARCHITECTURE.md has above it", names[0], imported)
+			}
+		}
+	}
+	if held < 100 {
+		t.Errorf("only %d imports were looked at", held)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // The program that `make run` starts: it shows a reminder arriving, serves until
-// it is told to stop, and leaves nothing behind. What the README says to try is
+// it is told to stop, and leaves nothing behind. What the pages say to try is
 // tried as it stands there.
 func TestUp(t *testing.T) {
 	t.Parallel()
@@ -115,16 +115,16 @@ var (
 	importExample = regexp.MustCompile("(?s)```sh\n(build/bin/duebell import .*?)```")
 )
 
-// try runs the README's example.
+// try runs the example of the page on starting.
 func try(t *testing.T, dir string) {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/start.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	example := firstExample.FindSubmatch(readme)
+	example := firstExample.FindSubmatch(page)
 	if example == nil {
-		t.Fatal("the README has no example that begins with source")
+		t.Fatal("docs/start.md has no example that begins with source")
 	}
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", string(example[1]))
 	shell.Dir = dir
@@ -150,16 +150,16 @@ func try(t *testing.T, dir string) {
 	}
 }
 
-// tryImport runs the README's example of an import.
+// tryImport runs the example of the page on importing.
 func tryImport(t *testing.T, dir string) {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
+	page, err := os.ReadFile("../docs/importing.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	example := importExample.FindSubmatch(readme)
+	example := importExample.FindSubmatch(page)
 	if example == nil {
-		t.Fatal("the README has no example of an import")
+		t.Fatal("docs/importing.md has no example of an import")
 	}
 	if err := errors.Join(
 		os.MkdirAll(filepath.Join(dir, "build"), 0o755), os.Symlink(bin, filepath.Join(dir, "build", "bin")),

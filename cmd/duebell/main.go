@@ -32,7 +32,7 @@ Usage: duebell COMMAND [FLAGS]
   cleanup   delete leftover jobs and old rows, as the nightly cleanup does; -dry-run only counts
   reconcile schedule again everything that should be scheduled: after Dapr has lost jobs
   runtime   find the pinned Dapr runtime, or build it, and say where it is
-  version   say which version this is: of the program, the schema, the time zones, and Dapr on this machine
+  version   say which version and commit this is, and which schema, time zones and Dapr it goes with
   help      show this
 
 duebell COMMAND -h shows a command's flags.

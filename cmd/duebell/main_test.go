@@ -5,6 +5,7 @@ import (
 	"context"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -241,17 +242,27 @@ func TestDeadLetterTable(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	var out strings.Builder
-	if err := writeVersion(&out); err != nil {
-		t.Fatal(err)
-	}
 	schemas, err := filepath.Glob("../../shared/store/migrate/*.sql")
 	if err != nil || len(schemas) == 0 {
 		t.Fatal(schemas, err)
 	}
-	for _, want := range []string{"duebell ", "commit ", "schema     " + strings.TrimLeft(filepath.Base(schemas[len(schemas)-1])[:4], "0") + "\n", "time zones " + zone.Release() + "\n", "Dapr       " + dapr.Version + "\n", "Go         go1."} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, &out)
+	rest := "schema     " + strings.TrimLeft(filepath.Base(schemas[len(schemas)-1])[:4], "0") + "\ntime zones " + zone.Release() + "\nDapr       " + dapr.Version + "\nGo         "
+	of := func(version string, settings ...debug.BuildSetting) *debug.BuildInfo {
+		return &debug.BuildInfo{GoVersion: "go1.26.4", Main: debug.Module{Version: version}, Settings: settings}
+	}
+	commit, at := debug.BuildSetting{Key: "vcs.revision", Value: "e05045a5"}, debug.BuildSetting{Key: "vcs.time", Value: "2026-11-30T11:26:17Z"}
+	for _, c := range []struct {
+		info *debug.BuildInfo
+		want string
+	}{
+		{of("v0.1.0", commit, at, debug.BuildSetting{Key: "vcs.modified", Value: "false"}), "duebell    v0.1.0\ncommit     e05045a5 of 2026-11-30T11:26:17Z\n" + rest + "go1.26.4\n"},
+		{of("v0.1.0+dirty", commit, at, debug.BuildSetting{Key: "vcs.modified", Value: "true"}), "duebell    v0.1.0+dirty\ncommit     e05045a5 of 2026-11-30T11:26:17Z, changed since\n" + rest + "go1.26.4\n"},
+		{of("(devel)"), "duebell    (devel)\ncommit     unknown\n" + rest + "go1.26.4\n"}, // built of sources without their repository
+		{nil, "duebell    unknown\ncommit     unknown\n" + rest + "unknown\n"},
+	} {
+		var out strings.Builder
+		if err := writeVersion(&out, c.info); err != nil || out.String() != c.want {
+			t.Errorf("%v: got\n%swant\n%s", err, &out, c.want)
 		}
 	}
 }

@@ -19,27 +19,34 @@ func version(_ context.Context, args []string) error {
 	if err := parse(flag.NewFlagSet("version", flag.ContinueOnError), args); err != nil {
 		return err
 	}
-	return writeVersion(os.Stdout)
+	info, _ := debug.ReadBuildInfo()
+	return writeVersion(os.Stdout, info)
 }
 
-func writeVersion(out io.Writer) error {
+// writeVersion writes what a program is made of. info is what Go has written into it when it was built: the version is the
+// commit's tag, or a pseudo-version. It may be nil.
+func writeVersion(out io.Writer, info *debug.BuildInfo) error {
 	schema, err := migrations.Version()
 	if err != nil {
 		return err
 	}
-	var build, commit, changed, compiler string
-	if info, ok := debug.ReadBuildInfo(); ok {
-		build, compiler = info.Main.Version, info.GoVersion
+	build, compiler, commit, at, changed := "unknown", "unknown", "unknown", "", ""
+	if info != nil {
+		build, compiler = cmp.Or(info.Main.Version, build), info.GoVersion
 		for _, s := range info.Settings {
 			switch s.Key {
 			case "vcs.revision":
 				commit = s.Value
+			case "vcs.time":
+				at = " of " + s.Value
 			case "vcs.modified":
-				changed = map[string]string{"true": ", changed since"}[s.Value]
+				if s.Value == "true" {
+					changed = ", changed since"
+				}
 			}
 		}
 	}
-	_, err = fmt.Fprintf(out, "duebell    %s\ncommit     %s%s\nschema     %d\ntime zones %s\nDapr       %s\nGo         %s\n",
-		cmp.Or(build, "unknown"), cmp.Or(commit, "unknown"), changed, schema, zone.Release(), dapr.Version, compiler)
+	_, err = fmt.Fprintf(out, "duebell    %s\ncommit     %s%s%s\nschema     %d\ntime zones %s\nDapr       %s\nGo         %s\n",
+		build, commit, at, changed, schema, zone.Release(), dapr.Version, compiler)
 	return err
 }

@@ -1,5 +1,5 @@
-// Package broker is a Kafka broker in this process, for the local system: it speaks
-// Kafka's protocol, so that Dapr's own Kafka component is what talks to it, and keeps
+// Package broker is a Kafka broker in this process, for the local system. It speaks
+// Kafka's protocol, so Dapr's own Kafka component connects to it, and it keeps
 // topics and offsets in a folder.
 package broker
 
@@ -20,25 +20,25 @@ import (
 )
 
 const (
-	// partitions is how many a topic has: so many events a subscriber works on at a time.
+	// partitions is how many partitions a topic has, and so how many events a subscriber handles at a time.
 	partitions = 4
-	// rebalanceTimeout is how long a group waits for its members when one is new.
+	// rebalanceTimeout is how long a consumer group waits for its members when one joins.
 	rebalanceTimeout = 6 * time.Second
 )
 
 // Options says how a broker runs. The first three fields are needed.
 type Options struct {
-	// Dir holds what is published, and how far each subscriber is. Only one broker may use
-	// a Dir, and no other user of this machine reads what is in it.
+	// Dir holds the published events and the offset of each subscriber. Only one broker may use
+	// a Dir. Other users of this machine can't read it.
 	Dir  string
 	Port int
 	// Topics are made when Dir is new. Others are made when they are first used.
 	Topics []string
 	// Host is the address that it listens on; "" means 127.0.0.1.
 	Host string
-	// TLS, if not nil, is what clients have to speak.
+	// TLS, if not nil, has clients connect by TLS.
 	TLS *tls.Config
-	// User, if not empty, is who has to sign in, by SCRAM-SHA-512.
+	// User, if not empty, is the name that clients sign in with, by SCRAM-SHA-512.
 	User, Password string
 }
 
@@ -67,8 +67,8 @@ func (b *Broker) Address() string {
 	return net.JoinHostPort(b.options.Host, strconv.Itoa(b.options.Port))
 }
 
-// Start starts a broker that was stopped, on the same port, with all that it had.
-// It does nothing to one that runs.
+// Start starts a stopped broker again, on the same port and with its data.
+// It does nothing if the broker runs.
 func (b *Broker) Start() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -113,8 +113,7 @@ func (b *Broker) Start() error {
 	return nil
 }
 
-// Slow has the broker take so much longer for each event that is published, also for those
-// that wait already. 0 has it be as fast as it is.
+// Slow delays the answer to each published event, also to those that wait already. 0 ends that.
 func (b *Broker) Slow(by time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -129,7 +128,7 @@ func (b *Broker) isSlow() bool {
 	return b.delay > 0
 }
 
-// wait returns when it is time to take what has just come.
+// wait returns when the delay of an event that has just come is over.
 func (b *Broker) wait() {
 	for came := time.Now(); ; {
 		b.mu.Lock()

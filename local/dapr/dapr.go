@@ -1,10 +1,10 @@
-// Package dapr finds or builds Dapr's programs, and runs the two of them that jobs
-// need on this machine: the scheduler, which keeps jobs and wakes up for them, and
-// daprd, which functions talk to and which calls the trigger function.
+// Package dapr finds or builds Dapr's programs, and runs two of them on this machine:
+// the scheduler, which keeps jobs and triggers them, and daprd, which functions call, and which
+// calls the trigger function.
 //
 // Both listen on 127.0.0.1, with one exception: the scheduler's health port cannot be
-// moved off all interfaces (its flag for that has no effect). All it says there is
-// whether the scheduler is well.
+// restricted to 127.0.0.1 (its flag for that has no effect). That port tells only
+// whether the scheduler is healthy.
 package dapr
 
 import (
@@ -40,9 +40,9 @@ type SchedulerPorts struct {
 	API, Health, EtcdClient, EtcdPeer int
 }
 
-// StartScheduler starts a scheduler; it can be used when it is Ready. Jobs stand still
-// for 20 seconds after a scheduler was killed, however soon the next one runs: so long
-// is the lease that it holds, which it gives back if it is stopped.
+// StartScheduler starts a scheduler; it can be used when it is Ready. After a scheduler was
+// killed, no job fires for 20 seconds, however soon the next one runs: the killed one's lease has
+// to run out. A scheduler that is stopped gives its lease back.
 func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ type DaprdOptions struct {
 	// Name is what its process is called; "" means daprd.
 	Name    string
 	Runtime Runtime
-	// Dir is daprd's own; it holds nothing that has to last.
+	// Dir is daprd's folder. Nothing in it has to survive.
 	Dir   string
 	AppID string
 	// AppPort is where callbacks go, on 127.0.0.1.
@@ -90,7 +90,7 @@ type DaprdOptions struct {
 	// APIToken is what callers of daprd must show; AppToken is what daprd shows
 	// the app, in the header dapr-api-token.
 	APIToken, AppToken string
-	// SchedulerPort is 0 for a daprd that has nothing to do with jobs.
+	// SchedulerPort is the scheduler's; 0 is for a daprd without jobs.
 	SchedulerPort int
 	// ResourcesPaths are folders of components and subscriptions.
 	ResourcesPaths []string
@@ -106,8 +106,8 @@ type DaprdPorts struct {
 	GRPC, HTTP, Internal int
 }
 
-// StartDaprd starts a daprd. When it is Ready its API can be used. Callbacks begin
-// when the app listens, too: see AppIsConnected.
+// StartDaprd starts a daprd. When it is Ready its API can be used. It makes callbacks only
+// once the app listens: see AppIsConnected.
 func StartDaprd(o DaprdOptions) (*process.Process, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ type FindOptions struct {
 
 // Find returns Dapr's programs of exactly Version: those of an earlier build, those
 // that are installed (~/.dapr/bin, or the folder of the daprd on PATH), or else it
-// builds them, which takes minutes. If other processes want them too, one builds.
+// builds them, which takes minutes. If several processes ask at once, one of them builds.
 func Find(ctx context.Context, o FindOptions) (Runtime, error) {
 	if o.Dir != "" {
 		found, err := in(o.Dir)
@@ -76,7 +76,7 @@ func in(dir string) (Runtime, error) {
 	return r, nil
 }
 
-// installed returns the folders that the Dapr CLI or a person may have put it in.
+// installed returns the folders where the Dapr CLI or a person may have installed the runtime.
 func installed() []string {
 	var dirs []string
 	if home, err := os.UserHomeDir(); err == nil {

@@ -22,9 +22,10 @@ type Gateway struct {
 	transport *http.Transport
 }
 
-// New returns a gateway to the functions whose base URLs backends has; the routes of
-// others are not known to it. own serves everything under /dev/, to who calls this machine by
-// its own name. It answers /healthz itself. A function that is away makes a 503.
+// New returns a gateway to the functions in backends, which maps names to base URLs. It does not
+// serve the routes of other functions. own serves everything under /dev/, for requests whose Host
+// is localhost or a loopback address. The gateway answers /healthz itself. If a function can't be reached,
+// the answer is 503.
 func New(backends map[string]*url.URL, own http.Handler) *Gateway {
 	g := &Gateway{transport: &http.Transport{MaxIdleConnsPerHost: 100, DisableCompression: true}}
 	routes := web.Routes{
@@ -59,9 +60,9 @@ func New(backends map[string]*url.URL, own http.Handler) *Gateway {
 	return g
 }
 
-// isThisMachine reports whether a request's Host is this machine's own name for itself. A page
-// of another site can have its own name lead here, and would read what is served without
-// a token (DNS rebinding).
+// isThisMachine reports whether a request's Host is localhost or a loopback address.
+// Otherwise a page of another site could let its own name lead here, and read what is served
+// without a token (DNS rebinding).
 func isThisMachine(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -70,8 +71,8 @@ func isThisMachine(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && address.IsLoopback()
 }
 
-// preflights are the routes of browsers that ask whether a page of another site may make
-// a request: to one of the functions of its path, as all have the same answer.
+// preflights are the routes of CORS preflight requests. Each goes to one of the functions that
+// serve its path, since all of them answer the same.
 func preflights(proxies map[string]web.Handler) web.Routes {
 	routes := web.Routes{}
 	for _, route := range Routes {

@@ -6,7 +6,7 @@ type Route struct {
 	Pattern, Function string
 }
 
-// Routes is Duebell's whole HTTP API, and the console, as one host's paths.
+// Routes are all paths of Duebell's HTTP API and of the console, as one host serves them.
 var Routes = []Route{
 	{"POST /api/tasks", "create-task"},
 	{"POST /api/tasks/batch", "create-tasks-batch"},

@@ -1,7 +1,7 @@
 // Package ingress stands between daprd and the function that its callbacks go to,
-// as an ingress does in a cluster. It passes every callback on, unless it is told to
-// do one of the things that an ingress, or the network around it, may do to them. It can
-// also start the function when a callback comes, and stop it when none does.
+// as an ingress does in a cluster. It forwards every callback, unless a test has it
+// fail in a way in which an ingress or a network can fail. It can
+// also start the function when a callback comes, and stop it when it is idle.
 package ingress
 
 import (
@@ -19,21 +19,21 @@ import (
 
 // Fault says what happens to a callback.
 type Fault struct {
-	// Status, if not zero, is the answer, and the callback is not passed on. 404 is
-	// what an ingress says of a host that it does not know yet.
+	// Status, if not zero, is the answer, and the callback is not forwarded. An ingress
+	// answers 404 for a host that it does not know yet.
 	Status int
-	// Delay passes before the callback is passed on.
+	// Delay is how long the callback waits before it is forwarded.
 	Delay time.Duration
-	// Everywhere has it passed on to all instances at the same time. The caller gets
+	// Everywhere has the callback forwarded to all instances at the same time. The caller gets
 	// one of their answers.
 	Everywhere bool
-	// Again, if not zero, has it passed on once more, so long after it was answered.
+	// Again, if not zero, has the callback forwarded a second time, so long after the first answer.
 	Again time.Duration
-	// Cut breaks the connection instead of passing on the answer.
+	// Cut breaks the caller's connection instead of returning the answer.
 	Cut bool
 }
 
-// Ingress passes callbacks on to the instances of one function, in turn. It is safe
+// Ingress forwards callbacks to the instances of one function, in turn. It is safe
 // for concurrent use.
 type Ingress struct {
 	instances []*url.URL
@@ -56,16 +56,16 @@ func New(instances ...*url.URL) *Ingress {
 	return i
 }
 
-// Fail has f happen to every callback that comes from now on.
+// Fail applies f to every callback from now on.
 func (i *Ingress) Fail(f Fault) { i.fault.Store(&f) }
 
-// Heal has every callback passed on as it is again.
+// Heal ends a fault: callbacks are forwarded unchanged again.
 func (i *Ingress) Heal() { i.Fail(Fault{}) }
 
-// Struck returns how many callbacks a fault has happened to.
+// Struck returns how many callbacks a fault was applied to.
 func (i *Ingress) Struck() int { return int(i.struck.Load()) }
 
-// Close ends what is still to be passed on.
+// Close cancels what is still to be forwarded.
 func (i *Ingress) Close() {
 	i.cancel()
 	i.copies.Wait()
@@ -75,7 +75,7 @@ func (i *Ingress) Close() {
 	i.client.CloseIdleConnections()
 }
 
-// ServeHTTP passes a callback on, and the answer back.
+// ServeHTTP forwards a callback, and returns the answer.
 func (i *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := *i.fault.Load()
 	if f != (Fault{}) {
@@ -137,7 +137,7 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-// flow passes an answer on as it comes.
+// flow copies an answer to the caller as it arrives.
 func flow(w http.ResponseWriter, answer io.Reader) error {
 	control := http.NewResponseController(w)
 	for part := make([]byte, 4096); ; {
@@ -167,7 +167,7 @@ func (i *Ingress) pass(ctx context.Context, to *url.URL, r *http.Request, body [
 	return i.client.Do(out)
 }
 
-// later passes a copy on after a while.
+// later forwards a copy of a callback after a while.
 func (i *Ingress) later(wait time.Duration, to *url.URL, r *http.Request, body []byte) {
 	copied := r.Clone(i.ctx)
 	i.copies.Go(func() {

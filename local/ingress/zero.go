@@ -10,15 +10,15 @@ import (
 type Scale struct {
 	// Start starts it, and returns when it is ready; Stop stops it.
 	Start, Stop func(context.Context) error
-	// Cold is how long a start takes besides.
+	// Cold is added to the time that a start takes.
 	Cold time.Duration
-	// Idle is how long after its last answer it is stopped.
+	// Idle is how long after its last answer the function is stopped.
 	Idle time.Duration
 }
 
-// ScaleToZero stops the function, and has it run only while there is something to do from
-// now on, as Knative does: a callback starts it, and all that come are held until it is
-// ready. If it can't be started, they are answered 503, and the next starts it again.
+// ScaleToZero stops the function, and from now on has it run only while there are callbacks,
+// as Knative does. A callback starts it, and callbacks wait until it is
+// ready. If it can't be started, they are answered 503, and the next callback tries again.
 func (i *Ingress) ScaleToZero(ctx context.Context, s Scale) error {
 	if err := s.Stop(ctx); err != nil {
 		return err

@@ -1,6 +1,6 @@
-// Package issuer is an OpenID Connect issuer for one machine: it has a key, says
-// where, and signs tokens for whoever holds it in process. People may sign in there, if it
-// is told who they are: see [Issuer.Offer].
+// Package issuer is an OpenID Connect issuer for one machine. It has a signing key, publishes
+// the public part, and signs tokens for callers in this process. It can also have people sign in:
+// see [Issuer.Offer].
 package issuer
 
 import (
@@ -44,8 +44,8 @@ type Claims struct {
 	nonce string // of an ID token: what the client has asked for it with
 }
 
-// New returns the issuer that issuerURL names, whose handler has to be served at that
-// URL. Its key is kept in keyFile, so that tokens outlive it.
+// New returns the issuer with the URL issuerURL, at which its handler has to be served. The key
+// is kept in keyFile, so tokens stay valid after a restart.
 func New(issuerURL, keyFile string) (*Issuer, error) {
 	u, err := url.Parse(issuerURL)
 	if err != nil {

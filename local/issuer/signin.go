@@ -23,7 +23,7 @@ const (
 	codeLifetime = time.Minute
 	// signInLifetime is how long a token of a sign-in is good.
 	signInLifetime = time.Hour
-	// maxPending bounds codes and sessions that are kept: beyond it the oldest go.
+	// maxPending is how many codes and sessions are kept. Beyond that the oldest are forgotten.
 	maxPending = 1000
 )
 
@@ -33,8 +33,8 @@ type SignIn struct {
 	ClientID string
 	// RedirectURIs are where browsers may be sent back to, exactly.
 	RedirectURIs []string
-	// People are who there is to choose from. Scope holds the scopes that they may have;
-	// tokens have those of them that were asked for.
+	// People are those to choose from on the page. Scope holds the scopes that a person may have;
+	// a token has those of them that the client has asked for.
 	People []Claims
 	// Audience is what access tokens are for.
 	Audience string
@@ -51,7 +51,7 @@ type signIns struct {
 	order    []string          // of codes and sessions, the oldest first
 }
 
-// grant is what a code is good for.
+// grant is what a code may be exchanged for.
 type grant struct {
 	person                 Claims
 	redirectURI, challenge string
@@ -59,8 +59,8 @@ type grant struct {
 	expiry                 time.Time
 }
 
-// Offer has the handler serve a page on which people sign in, without passwords: it is for
-// one machine. It must be called before Handler.
+// Offer adds a page on which people sign in by choosing who they are, without a password: it is
+// for development on one machine. It must be called before Handler.
 func (i *Issuer) Offer(s SignIn) {
 	i.signIns = &signIns{SignIn: s, issuer: i, codes: map[string]grant{}, sessions: map[string]string{}}
 }
@@ -88,8 +88,8 @@ func (s *signIns) serve(mux *http.ServeMux, base string) {
 
 var challengeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// request checks an authorization request. If its answer is not a redirect, because nobody
-// knows where to, it has answered.
+// request checks an authorization request. It answers one that it refuses: by a redirect, or
+// directly if the client or its address is unknown.
 func (s *signIns) request(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	q := r.URL.Query()
 	if q.Get("client_id") != s.ClientID || !slices.Contains(s.RedirectURIs, q.Get("redirect_uri")) {
@@ -148,7 +148,7 @@ var pageText string
 
 var page = template.Must(template.New("sign-in").Parse(pageText))
 
-// choose signs in whom the browser's user has chosen.
+// choose signs in the person that was chosen on the page.
 func (s *signIns) choose(w http.ResponseWriter, r *http.Request) {
 	q, ok := s.request(w, r)
 	if !ok {
@@ -208,7 +208,7 @@ func (s *signIns) grant(w http.ResponseWriter, r *http.Request, q url.Values, pe
 	s.back(w, r, q, url.Values{"code": {code}})
 }
 
-// keep lets go of the oldest if there are too many. s.mu is held.
+// keep forgets the oldest if there are too many. s.mu is held.
 func (s *signIns) keep(key string) {
 	s.order = append(s.order, key)
 	if len(s.order) > maxPending {
@@ -218,7 +218,7 @@ func (s *signIns) keep(key string) {
 	}
 }
 
-// token exchanges a code, once, for who holds what its challenge was made of.
+// token exchanges a code for tokens, once, if the caller has the verifier of its challenge (PKCE).
 func (s *signIns) token(w http.ResponseWriter, r *http.Request) {
 	s.allow(w, r)
 	code := r.PostFormValue("code")
@@ -269,7 +269,7 @@ func writeJSON(w http.ResponseWriter, status int, answer map[string]any) {
 	_ = json.NewEncoder(w).Encode(answer) // whoever asked has gone
 }
 
-// allow lets a page of the client read the answer, from whichever of its origins.
+// allow lets pages of the client's origins read the answer (CORS).
 func (s *signIns) allow(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Origin")
 	origin := r.Header.Get("Origin")

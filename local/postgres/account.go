@@ -14,9 +14,9 @@ import (
 	"github.com/duebell/duebell/local/process"
 )
 
-// chooseAccount returns whom the server runs as; nil means this program's user.
-// PostgreSQL refuses to run as root: then it is the cluster's owner or, for a
-// new one, the user postgres or nobody, who is given dir.
+// chooseAccount returns the account that the server runs as; nil means this program's user.
+// PostgreSQL refuses to run as root. If this program runs as root, the account is the cluster's
+// owner or, for a new cluster, the user postgres or nobody, who then owns dir.
 func chooseAccount(ctx context.Context, dir, data string, installed installation) (*process.User, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

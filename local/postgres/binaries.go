@@ -41,8 +41,8 @@ type installation struct {
 func (i installation) program(name string) string { return filepath.Join(i.bin, name) }
 
 // findInstallation returns the PostgreSQL to use: the one on PATH, else the newest
-// installed. If want is not 0, only that major version will do: data
-// that one version made cannot be read by another.
+// that is installed. If want is not 0, it must be of that major version, since
+// another one can't read the data.
 func findInstallation(ctx context.Context, want int, report func(string)) (installation, error) {
 	var best installation
 	for _, bin := range candidates() {
@@ -146,9 +146,9 @@ func downloadTo(ctx context.Context, root string, config embedded.Config, report
 	if err != nil {
 		return installation{}, err
 	}
-	// The library can only fetch and start in one go. A locale that does not
-	// exist makes it stop in between, so that it never runs a server which
-	// nobody looks after.
+	// The library can only fetch and start in one call. A locale that does not
+	// exist makes it stop before the start, so it never runs a server that
+	// nothing supervises.
 	fetched := filepath.Join(scratch, "programs")
 	startErr := embedded.NewDatabase(config.
 		Version(downloaded).

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// endOrphan makes way for a new server on data: it ends a server whose parent was
+// endOrphan makes sure that no old server uses data: it ends one whose parent was
 // killed, and removes the pid file of one that is gone. The caller holds the
-// directory's lock, so a server that runs has no parent any more.
+// directory's lock, so a server that still runs has no parent any more.
 func endOrphan(ctx context.Context, data string) error {
 	path := filepath.Join(data, "postmaster.pid")
 	text, err := os.ReadFile(path)

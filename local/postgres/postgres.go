@@ -41,7 +41,7 @@ type Options struct {
 	Dir string
 	// Port of 127.0.0.1; 0 means any that is free.
 	Port int
-	// Fast gives up on surviving a crash of the machine. For tests.
+	// Fast does not wait for the disk: a crash of the machine may lose data. For tests.
 	Fast bool
 	// LogFile takes the server's log; "" means postgres.log in Dir.
 	LogFile string
@@ -63,8 +63,8 @@ type Server struct {
 }
 
 // Start makes the cluster if there is none yet, starts its server, and returns
-// when the database can be used. Whatever a killed predecessor left, a server
-// included, is cleared away first. One Dir can only be used once at a time.
+// when the database can be used. If an earlier program was killed, its server is ended and its
+// files are cleared away first. Only one Server can use a Dir at a time.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
@@ -227,8 +227,8 @@ func majorOf(data string) int {
 	return major
 }
 
-// initCluster makes the cluster if there is none. It is made beside its place and
-// moved there at the end, so that there is a whole one or none.
+// initCluster makes the cluster if there is none. It is made in another folder and
+// moved to its place at the end, so that the cluster is there as a whole or not at all.
 func (s *Server) initCluster(ctx context.Context, dir, data string, installed installation, account *process.User) error {
 	if _, err := os.Stat(data); err == nil {
 		return nil

@@ -2,10 +2,10 @@
 // the child is ready, starts it again when it dies, and makes sure that
 // neither it nor a child of its own stays behind.
 //
-// Every child leads a process group of its own, so a Ctrl-C on the terminal
-// reaches only this program, which then stops its children in the order it
-// likes. On Linux the kernel ends the children when this program dies, however
-// it dies; elsewhere a program that is killed outright leaves them running.
+// Every child leads a process group of its own. So a Ctrl-C on the terminal
+// reaches only this program, which then stops its children in its own
+// order. On Linux the kernel ends the children whenever this program dies;
+// elsewhere children go on running if this program is killed by SIGKILL.
 package process
 
 import (
@@ -51,11 +51,11 @@ type Spec struct {
 	Dir string
 	// User, if set, is whom the child runs as. Only root may ask for it.
 	User *User
-	// LogFile takes the child's standard output and standard error. The one of
-	// an earlier Process stays as LogFile.old. "" throws the output away.
+	// LogFile takes the child's standard output and standard error. The log of
+	// an earlier Process is kept as LogFile.old. "" throws the output away.
 	LogFile string
-	// LogLimit is the size in bytes at which LogFile is emptied, and what it held becomes
-	// LogFile.old; 0 means 8 MB. What the child writes in that very moment may be lost.
+	// LogLimit is the size in bytes at which LogFile is copied to LogFile.old and emptied; 0 means
+	// 8 MB. Output of that very moment may be lost.
 	LogLimit int64
 	// StopSignal asks the child to end; 0 means SIGTERM.
 	StopSignal syscall.Signal
@@ -98,7 +98,7 @@ func (u *User) Apply(cmd *exec.Cmd) {
 	}
 }
 
-// Event tells that a child died unasked, or runs again.
+// Event tells that a child died without having been stopped, or that it runs again.
 type Event struct {
 	// Name is the child's name, PID the child that died or that runs now.
 	Name string
@@ -187,8 +187,8 @@ func Start(spec Spec, onEvent func(Event)) (*Process, error) {
 	return p, p.Start()
 }
 
-// Start runs a child again that was stopped or has died for good. It does
-// nothing while one is looked after.
+// Start runs the child again after it was stopped, or has died and was not restarted. It does
+// nothing while the child runs or is being restarted.
 func (p *Process) Start() error {
 	p.control.Lock()
 	defer p.control.Unlock()
@@ -208,8 +208,8 @@ func (p *Process) Start() error {
 	return <-started
 }
 
-// supervise runs one child after the other. It stays on one thread, because
-// Linux sends the orphan signal when the thread that forked the child ends.
+// supervise runs the child, and the next one whenever it has to be restarted. It stays on one
+// thread, because Linux sends the orphan signal when the thread that forked the child ends.
 func (p *Process) supervise(r *run, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// empty empties a log that its writer keeps open, so that it can't be renamed, and leaves
-// what it held as path.old. The writer appends, and so goes on at its beginning.
+// empty copies a log to path.old and empties it. The log can't just be renamed, since its writer
+// keeps it open. The writer appends, so it goes on at the beginning of the emptied file.
 func empty(path string) error {
 	log, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

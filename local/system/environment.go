@@ -12,16 +12,16 @@ import (
 	"github.com/duebell/duebell/local/issuer"
 )
 
-// environmentFile is there while the system is ready, for people's shells.
+// environmentFile exists while the system is ready. People's shells read it.
 const environmentFile = "dev.env"
 
-// tokenLifetime is long enough for nobody to care.
+// tokenLifetime is longer than anybody keeps a local system running.
 const tokenLifetime = 30 * 24 * time.Hour
 
 // consoleClient is what the issuer calls the console; it is the default of CONSOLE_CLIENT_ID.
 const consoleClient = "duebell-console"
 
-// people are whom there are tokens for.
+// people are the claims of the tokens in the environment file, by the tokens' variables.
 var people = map[string]issuer.Claims{
 	"DUEBELL_TOKEN":         {Subject: "demo", Email: "demo@example.com", EmailVerified: true},
 	"DUEBELL_TOKEN_2":       {Subject: "other"},
@@ -89,7 +89,7 @@ func shellFile(variables map[string]string) string {
 
 var plain = regexp.MustCompile(`^[A-Za-z0-9_./:@=?%+,-]+$`)
 
-// quote returns a value as the shell needs it: as it is, if that will do.
+// quote returns a value as the shell needs it, with quotes only where they are needed.
 func quote(value string) string {
 	if plain.MatchString(value) {
 		return value

@@ -15,7 +15,7 @@ import (
 	"github.com/duebell/duebell/shared/jobs"
 )
 
-// A function is a folder, and everybody has to know of it: the README, this runner,
+// A function is a folder, and everybody has to know of it: ARCHITECTURE.md, this runner,
 // and whoever invokes it.
 func TestEveryFunctionIsKnown(t *testing.T) {
 	root := filepath.Join("..", "..")
@@ -23,7 +23,7 @@ func TestEveryFunctionIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	architecture, err := os.ReadFile(filepath.Join(root, "ARCHITECTURE.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +41,8 @@ func TestEveryFunctionIsKnown(t *testing.T) {
 		if !strings.Contains(string(main), `function.Run("`+name+`", `) {
 			t.Errorf("functions/%s/main.go does not run it under its name", name)
 		}
-		if !strings.Contains(string(readme), "\n| ["+name+"](functions/"+name+"/handler.go) | ") {
-			t.Errorf("%s has no row in the README's table", name)
+		if !strings.Contains(string(architecture), "\n| ["+name+"](functions/"+name+"/handler.go) | ") {
+			t.Errorf("%s has no row in ARCHITECTURE.md", name)
 		}
 		i := slices.IndexFunc(system.Functions, func(f system.Function) bool { return f.Name == name })
 		if i < 0 {
@@ -66,9 +66,9 @@ func TestEveryFunctionIsKnown(t *testing.T) {
 			t.Errorf("local/system/functions.go has %s, which has no folder", f.Name)
 		}
 	}
-	for _, row := range regexp.MustCompile(`\(functions/([^/)]+)/`).FindAllStringSubmatch(string(readme), -1) {
+	for _, row := range regexp.MustCompile(`\(functions/([^/)]+)/`).FindAllStringSubmatch(string(architecture), -1) {
 		if !slices.Contains(folders, row[1]) {
-			t.Errorf("the README has %s, which has no folder", row[1])
+			t.Errorf("ARCHITECTURE.md has %s, which has no folder", row[1])
 		}
 	}
 }

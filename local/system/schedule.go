@@ -9,8 +9,8 @@ import (
 	"github.com/duebell/duebell/local/process"
 )
 
-// startSchedules invokes the functions that time invokes, as a cluster's
-// PingSources do. It returns what ends that.
+// startSchedules invokes the functions that have a schedule, as a cluster's
+// PingSources do. The function that it returns ends that.
 func (s *System) startSchedules() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -34,7 +34,7 @@ func (s *System) startSchedules() (stop func()) {
 }
 
 // invokeEvery invokes a function, and again so long after each answer, until ctx ends.
-// What goes wrong is in the function's log.
+// Errors are in the function's log.
 func (s *System) invokeEvery(ctx context.Context, pause time.Duration, name string) {
 	for {
 		select {
@@ -46,7 +46,7 @@ func (s *System) invokeEvery(ctx context.Context, pause time.Duration, name stri
 	}
 }
 
-// Invoke invokes a function that time invokes, and waits for its answer.
+// Invoke invokes a function that has a schedule, and waits for its answer.
 func (s *System) Invoke(ctx context.Context, name string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+process.Address(s.ports.Functions[name])+"/", http.NoBody)
 	if err != nil {

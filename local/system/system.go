@@ -69,13 +69,13 @@ type Options struct {
 	// WebhookHosts are hosts with their ports that webhooks may go to, beside the sandbox,
 	// although they are on this machine or in another private network.
 	WebhookHosts []string
-	// NoSchedules leaves the functions that time invokes to their own: a test that
-	// shows what happens without them wants that.
+	// NoSchedules does not invoke the functions that have a schedule, for tests that
+	// show what happens without them.
 	NoSchedules bool
-	// Ingress has daprd's callbacks go through an ingress, to all instances of the
-	// function that they are for; see System.Ingress. Without it they go straight there.
+	// Ingress has daprd's callbacks go through an ingress, to the instances of the
+	// function in turn; see System.Ingress. Without it they go to the function directly.
 	Ingress bool
-	// Links has parts be reached through links that can be slow; see System.Link.
+	// Links names the parts that are reached through links, which can be made slow; see System.Link.
 	Links bool
 	// Daprds is how many daprds serve the functions; 0 means one. Functions call the
 	// first; Dapr calls back through any.

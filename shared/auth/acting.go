@@ -9,15 +9,15 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// UserHeader names the user whom a request is made for, by a caller who is another.
+// UserHeader is the header that names the user whom a request is made for, if that is not the caller.
 const UserHeader = "Duebell-User"
 
 // maxIDLength is that of a subject (OpenID Connect Core 1.0, section 2).
 const maxIDLength = 255
 
-// actFor returns the user whom the request's header names: the caller if there is no
-// such header. Scopes stay the caller's, and an address that the token tells is not the
-// user's.
+// actFor returns the user whom the request's header names, or the caller if there is no
+// such header. The scopes stay the caller's. The address in the token is the caller's, so the user
+// gets none.
 func actFor(r *http.Request, caller User) (User, error) {
 	named := r.Header.Values(UserHeader)
 	if len(named) == 0 {
@@ -45,8 +45,8 @@ func isID(s string) bool {
 	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= maxIDLength && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// RefuseUserHeader refuses a request that names a user whom it is made for, where
-// something else than a token says who that is.
+// RefuseUserHeader refuses a request that has the header, for routes where a ticket or a link,
+// and not a token, says who the user is.
 func RefuseUserHeader(r *http.Request) error {
 	if len(r.Header.Values(UserHeader)) > 0 {
 		return fault.Invalid("a ticket is good for the user whom it was made for only: leave the header %s out", UserHeader)

@@ -19,8 +19,8 @@ const (
 )
 
 // AppToken is the configuration and the check of the token that Dapr sends
-// with every callback. Two tokens may be good at a time, so that they can be
-// replaced one after the other: first here, then at daprd.
+// with every callback. Two tokens may be valid at a time, so that a new one can be
+// set first here and then at daprd.
 type AppToken struct {
 	Tokens []config.Secret `env:"APP_API_TOKEN,required" help:"daprd's app token, 16 characters or more; during a change the old and the new one, with a comma between"`
 }

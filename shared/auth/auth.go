@@ -24,8 +24,8 @@ const (
 	clockSkew = time.Minute
 )
 
-// algorithms are those that need no secret shared with the issuer. What the
-// issuer says it supports is not asked: it may name HS256 or none.
+// algorithms are those that need no secret shared with the issuer. The
+// issuer's own list is not used: it may contain HS256 or none.
 var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
@@ -64,24 +64,24 @@ type Verifier struct {
 	records  Records
 }
 
-// Records are what a Verifier has recorded elsewhere. Either may be nil.
+// Records are functions that a Verifier calls to store what it has seen. Each may be nil.
 type Records struct {
 	Address RecordAddress
 	Act     RecordAct
 }
 
-// RecordAct records, before a request is carried out that is made for another user, who
-// makes it, for whom, and what it is. If it fails, the request is not carried out. It must
-// be safe for concurrent use.
+// RecordAct records a request that is made for another user: the caller, the user, and
+// the request. It is called before the request is carried out; if it fails, the request is not
+// carried out. It must be safe for concurrent use.
 type RecordAct func(ctx context.Context, u User, method, path string) error
 
-// RecordAddress records what a token says about its user, and reports whether that is
-// settled: if not, it is called again at the token's next use. It must be safe for
+// RecordAddress records what a token says about its user's e-mail address. It reports whether
+// that is done; if not, it is called again at the token's next use. It must be safe for
 // concurrent use.
 type RecordAddress func(ctx context.Context, u User) (settled bool, err error)
 
-// NewVerifier returns a Verifier that has not talked to an issuer yet: the first token
-// makes it do so. It has an address recorded when it first sees a token that says something
+// NewVerifier returns a Verifier. It calls an issuer only when the issuer's first token
+// comes. It records an address when it first sees a token that says something
 // about its user's e-mail address.
 func NewVerifier(config Config, records Records) *Verifier {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -136,7 +136,7 @@ func (v *Verifier) User(r *http.Request) (User, error) {
 	return user, v.records.Act(r.Context(), user, r.Method, r.URL.Path)
 }
 
-// signIn checks the request's token, unless it has lately.
+// signIn checks the request's token, unless it was checked a short time ago.
 func (v *Verifier) signIn(r *http.Request) (*session, error) {
 	token, err := bearerToken(r)
 	if err != nil {

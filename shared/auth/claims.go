@@ -34,8 +34,8 @@ func parse(token string) (*jose.JSONWebSignature, error) {
 	if algorithm, _ := text(header["alg"]); !slices.Contains(algorithms, jose.SignatureAlgorithm(algorithm)) {
 		return nil, refuse("algorithm", fmt.Sprint("one of ", algorithms), "%s", shown(algorithm))
 	}
-	// None of the extensions that a token may call critical is known here, and an empty
-	// list of them is not allowed (RFC 7515, section 4.1.11).
+	// A token may list extensions that a reader has to know (crit). None is known here, and
+	// an empty list is not allowed (RFC 7515, section 4.1.11).
 	if critical, ok := header["crit"]; ok {
 		return nil, refuse("critical header", "no crit", "%s", shown(critical))
 	}
@@ -46,7 +46,7 @@ func parse(token string) (*jose.JSONWebSignature, error) {
 	return signed, nil
 }
 
-// issuerOf returns the issuer that a token says it is of.
+// issuerOf returns the issuer that a token names.
 func (v *Verifier) issuerOf(token *jose.JSONWebSignature) (*issuer, error) {
 	var c struct {
 		Issuer string `json:"iss"`
@@ -76,8 +76,8 @@ func badClaims(err error) error {
 	return refuse("claims", "a JSON object of claims, each once", "something else")
 }
 
-// claims are read with their exact names. Those that no sign-in rests on may be of any
-// form: one that is not understood says nothing.
+// claims are read by their exact names. A claim that the sign-in does not depend on may have any
+// form; if it can't be read, it counts as missing.
 type claims struct {
 	Audience      stringList     `json:"aud"`
 	Expiry        *float64       `json:"exp"`
@@ -117,8 +117,8 @@ func (i *issuer) user(payload []byte, now time.Time) (User, error) {
 	} else if c.NotBefore != nil {
 		user.IssuedAt = instant(*c.NotBefore)
 	}
-	// Tokens of an issuer whose clock is ahead keep their order; what is later still is no time
-	// of issue, and no later token would count.
+	// An issuer's clock may be ahead by clockSkew. A time that is further ahead counts as that
+	// limit, or no later token would ever be newer.
 	if limit := now.Add(clockSkew); user.IssuedAt.After(limit) {
 		user.IssuedAt = limit
 	}
@@ -151,8 +151,8 @@ func (i *issuer) scopes(all map[string]jsontext.Value) (granted []string) {
 	return granted
 }
 
-// scopesIn returns the scopes in a claim: a string has spaces between them, and nothing
-// else divides it (RFC 6749, section 3.3); what a list holds is whole, as the name of a
+// scopesIn returns the scopes in a claim. In a string, only spaces separate
+// them (RFC 6749, section 3.3). Each entry of a list is one scope, since the name of a
 // group may have spaces.
 func scopesIn(claim jsontext.Value) (scopes []string) {
 	if one, ok := text(claim); ok {
@@ -170,7 +170,7 @@ func scopesIn(claim jsontext.Value) (scopes []string) {
 	return scopes
 }
 
-// checkPrefix refuses a user of the first issuer whose id is that of another issuer's.
+// checkPrefix refuses a user of the first issuer whose id begins with another issuer's prefix.
 func (v *Verifier) checkPrefix(of *issuer, user User) error {
 	if of.Prefix != "" {
 		return nil // no prefix is the beginning of another

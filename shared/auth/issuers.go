@@ -11,7 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Config names the issuers whose tokens are good here.
+// Config names the issuers whose tokens are accepted.
 type Config struct {
 	Issuer      string         `env:"OIDC_ISSUER,required" help:"the URL of the OpenID Connect issuer, exactly as its tokens have it"`
 	Audience    []string       `env:"OIDC_AUDIENCE,required" help:"what the issuer's tokens for Duebell have as their audience; several with commas between, if different ones are good"`
@@ -24,12 +24,12 @@ type Config struct {
 	Limit       Limit
 }
 
-// IssuerSettings say which tokens of an issuer are good, and what their claims mean.
+// IssuerSettings say which tokens of an issuer are accepted, and what their claims mean.
 type IssuerSettings struct {
 	URL      string     `json:"issuer"`
 	Audience stringList `json:"audience"` // one of them is enough
-	// Prefix comes before the user's id, which makes it another than the same id of
-	// another issuer. Only the first issuer has none.
+	// Prefix is put before the user's id, so that equal ids of two issuers are two
+	// users. Only the first issuer has none.
 	Prefix      string     `json:"prefix"`
 	UserClaim   string     `json:"user_claim"`
 	ScopeClaims stringList `json:"scope_claims"`
@@ -76,7 +76,7 @@ func (c Config) Validate() []string {
 // prefixForm is such that no prefix is the beginning of another.
 var prefixForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,40}[:|]$`)
 
-// settingNames are what a person who mends the configuration looks for.
+// settingNames are the names of settings in errors, as a person finds them in the configuration.
 type settingNames struct{ url, audience, prefix, userClaim, scopeClaims, adminScope, actScope, grants string }
 
 func furtherNames(i int) settingNames {
@@ -84,8 +84,8 @@ func furtherNames(i int) settingNames {
 	return settingNames{at("issuer"), at("audience"), at("prefix"), at("user_claim"), at("scope_claims"), at("admin_scope"), at("act_scope"), at("grants")}
 }
 
-// problems says what is wrong with the settings. The issuer's keys decide who is who,
-// so they come over https, except from this machine or from inside the cluster.
+// problems says what is wrong with the settings. Whoever controls the issuer's keys can be any user,
+// so the keys have to come over https, except from this machine or from inside the cluster.
 func (s IssuerSettings) problems(names settingNames) (list []string) {
 	u, err := url.Parse(s.URL)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !isTrusted(u) {
@@ -136,8 +136,8 @@ func isTrusted(u *url.URL) bool {
 	}
 }
 
-// FurtherIssuers are the issuers besides the first. What one leaves out of its claims
-// and scopes is as for the first, but that it grants nothing.
+// FurtherIssuers are the issuers besides the first. Claims and scopes that are left out have the
+// same defaults as the first issuer's, except that a further issuer grants nothing.
 type FurtherIssuers []IssuerSettings
 
 // maxFurther bounds how many issuers there may be besides the first.

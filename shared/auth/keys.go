@@ -23,9 +23,9 @@ const (
 	// keysMaxAge is how long keys are trusted without asking whether the
 	// issuer has withdrawn them.
 	keysMaxAge = time.Hour
-	// successPause and failurePause are how long the issuer is left alone
-	// after an answer and after none: neither tokens with made-up keys nor its
-	// absence may cost every request a call.
+	// successPause and failurePause are how long the issuer is not called again
+	// after an answer, and after none. So neither tokens with made-up keys nor an issuer
+	// that is away cost a call for each request.
 	successPause = 5 * time.Second
 	failurePause = 2 * time.Second
 )
@@ -63,8 +63,8 @@ func newKeySet(issuer string, transport http.RoundTripper) *keySet {
 	return s
 }
 
-// verify checks the signature of a token. The error is errAway if whether it is good
-// can't be told.
+// verify checks the signature of a token. The error is errAway if the signature can't be
+// checked, because the keys can't be had.
 func (s *keySet) verify(ctx context.Context, token *jose.JSONWebSignature) error {
 	if s.signed(token) {
 		return nil
@@ -106,8 +106,8 @@ func (s *keySet) signed(token *jose.JSONWebSignature) bool {
 	return false
 }
 
-// renew asks for keys anew if they are old. One request at a time waits for
-// that; if it is in vain, the old ones stay.
+// renew asks for the keys again if they are old. One request at a time waits for
+// that. If it fails, the old keys stay.
 func (s *keySet) renew() {
 	known := s.known.Load()
 	if len(known.keys) == 0 || time.Since(known.fetched) < keysMaxAge {
@@ -123,9 +123,9 @@ func (s *keySet) renew() {
 	}
 }
 
-// ask gets the issuer's keys, unless it has just tried. It is called by the
-// holder of asking. What it finds serves all requests, so it is not bound to
-// any of them.
+// ask gets the issuer's keys, unless it has just tried. The caller
+// holds asking. All requests use what it finds, so the end of one request does not
+// stop it.
 func (s *keySet) ask() error {
 	if time.Now().Before(s.pause) {
 		return s.err
@@ -199,7 +199,7 @@ func (s *keySet) fetch(url string, document any) error {
 	return nil
 }
 
-// sameHost follows redirects only on the host that was asked.
+// sameHost follows redirects only to the same host.
 func sameHost(request *http.Request, via []*http.Request) error {
 	if len(via) > 5 || request.URL.Host != via[0].URL.Host || request.URL.Scheme != via[0].URL.Scheme {
 		return errors.New("redirected elsewhere")

@@ -32,7 +32,7 @@ func (l Limit) Validate() error {
 	return errors.Join(problems...)
 }
 
-// limiter keeps a token bucket for each user that has been here lately. It is
+// limiter keeps a token bucket for each user who has made a request lately. It is
 // safe for concurrent use.
 type limiter struct {
 	limit Limit
@@ -42,15 +42,15 @@ type limiter struct {
 	swept   time.Time
 }
 
-// sweepInterval is how often the buckets of users who have gone are dropped.
+// sweepInterval is how often the buckets of users without recent requests are dropped.
 const sweepInterval = time.Minute
 
 func newLimiter(limit Limit) *limiter {
 	return &limiter{limit: limit, buckets: map[string]*rate.Limiter{}, swept: time.Now()}
 }
 
-// take counts a request of a user, or for one. The error is rate_limited, begins with
-// what there is too much of, and says when the next one may come.
+// take counts a request of a user, or for one. The error is rate_limited. It says which
+// requests are too many, and when the next one may come.
 func (l *limiter) take(user, tooMany string) error {
 	if l.limit.PerSecond == 0 {
 		return nil

@@ -27,8 +27,8 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("%s: expected %s, came %s", r.reason, r.expected, r.came)
 }
 
-// shown is a claim for the log, as Go or JSON. Whoever sent it may have made it up, so it
-// is cut.
+// shown is a claim for the log, as Go or JSON. The sender may have made it up, so it is cut
+// to a length.
 func shown(claim any) string {
 	const limit = 200
 	text, isJSON := claim.(jsontext.Value)
@@ -51,7 +51,7 @@ type refusals struct {
 	reasons map[string]*unlogged
 }
 
-// unlogged is what there was of a reason since its last line.
+// unlogged counts the refusals for one reason since its last line in the log.
 type unlogged struct {
 	since time.Time
 	n     int

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// maxRemembered bounds how many tokens are remembered, which is some hundred bytes each.
+// maxRemembered is how many tokens are remembered at most. Each takes some hundred bytes.
 const maxRemembered = 5000
 
-// session is a token that was found good.
+// session is what a token says that was found valid.
 type session struct {
 	user     User
 	recorded atomic.Bool // what it says about its user is settled
 }
 
-// remembered are the sessions of tokens, by their hash. To check a signature takes
-// longer than all else that a request costs here, and a client sends its token again and again. They
-// are remembered for as long as the keys are that the tokens were checked with, and no
-// longer than the tokens hold. Of a token only its hash is kept.
+// remembered are the sessions of tokens, by the tokens' hashes. A client sends the same token again
+// and again, and checking its signature takes longer than the rest of a request. A session
+// is remembered until the token expires, or the keys that it was checked with are dropped. Of a
+// token only its hash is kept.
 type remembered struct {
 	mu       sync.Mutex
 	sessions map[[sha256.Size]byte]*session

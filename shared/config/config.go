@@ -9,10 +9,10 @@
 //		Timeout time.Duration `env:"DATABASE_TIMEOUT" envDefault:"5s"`
 //	}
 //
-// A struct field without an env tag is read field by field, so a program's
-// struct is made of the structs of the packages that it uses. Each of them may
-// have a method Validate() error or Validate() []string, whose lines begin
-// with the name of the variable they are about.
+// A field that is a struct without an env tag is read field by field. So a program's
+// struct embeds the structs of the packages that it uses. Each of them may
+// have a method Validate() error or Validate() []string. Each line of what that returns begins
+// with the name of the variable that it is about.
 package config
 
 import (
@@ -29,8 +29,7 @@ import (
 )
 
 // Parse reads a T, which must be a struct, from environ, whose entries have
-// the form of os.Environ's. A variable that is set to nothing counts as not
-// set.
+// the form of os.Environ's. A variable with an empty value counts as not set.
 //
 // The error, if any, has one line for each variable that is missing, malformed
 // or invalid, beginning with the variable's name. It never holds the value of
@@ -158,9 +157,8 @@ func (p *parser) validate(v reflect.Value) {
 	}
 }
 
-// redact masks secrets that slipped into a message: url.Parse, for one, quotes
-// what it can't parse. Very short ones are left alone, as they are found in
-// ordinary words.
+// redact masks secrets that a message quotes, as url.Parse's errors do.
+// Very short secrets are not masked, since ordinary words may contain them.
 func (p *parser) redact(message string) string {
 	for _, secret := range p.secrets {
 		if len(secret) >= 4 {

@@ -18,8 +18,8 @@ type Secret string
 // Reveal returns the secret itself, for the one call that needs it.
 func (s Secret) Reveal() string { return string(s) }
 
-// MAC returns the HMAC-SHA-256 (RFC 2104) of a purpose and data, with the secret as its key. What
-// is made for one purpose is good for no other, as long as no purpose begins another.
+// MAC returns the HMAC-SHA-256 (RFC 2104) of a purpose and data, with the secret as its key. A MAC
+// for one purpose is not valid for another, provided that no purpose is a prefix of another one.
 func (s Secret) MAC(purpose string, data []byte) []byte {
 	mac := hmac.New(sha256.New, []byte(s))
 	mac.Write([]byte(purpose))

@@ -1,5 +1,5 @@
-// Package events is what a subscriber of fired reminders needs: what an event says, and
-// how Dapr brings it.
+// Package events is for subscribers of fired reminders: it decodes the CloudEvents that Dapr delivers, one by one
+// or in bulk.
 package events
 
 import (
@@ -25,7 +25,7 @@ import (
 )
 
 // Topic is where fired reminders are published. manifests/subscriptions says which
-// functions are brought what is there, and to which path.
+// functions get the topic's events, and at which path.
 const Topic = "task-reminders"
 
 // Route is the pattern of that path.
@@ -48,20 +48,19 @@ type Event struct {
 	Reminder
 }
 
-// Subscriber takes events. It may be brought one more than once, and several at a time.
+// Subscriber handles events. It may get an event more than once, and several at a time.
 type Subscriber struct {
 	Caller auth.AppToken
-	// Take does what there is to do for some events, for all of them or for none. It reports
-	// how many were new, and the places of those that it refuses: whoever can write to the
-	// topic can make what is no event of ours. It may be given one twice. If it fails, all come
-	// again.
+	// Take handles some events: all of them, or none if it fails, and then all of them come
+	// again. It returns how many were new, and the places of those that it refuses, since
+	// whoever can write to the topic can publish anything. The same event may be there twice.
 	Take func(context.Context, []Event) (fresh int, refused []int, err error)
 }
 
-// drop is what Dapr hears of an event that must not come again.
+// drop is the answer to Dapr for an event that must not come again.
 const drop = "DROP"
 
-// What Dapr wants to hear, of one event and of those of a bulk.
+// The answers that Dapr understands, for one event and for those of a bulk.
 type (
 	response struct {
 		Status string `json:"status"`
@@ -76,20 +75,20 @@ type (
 )
 
 const (
-	// maxEvent is more than any event of ours has, however it is wrapped.
+	// maxEvent is how many bytes an event may have: more than any of ours has.
 	maxEvent = 1 << 20
-	// maxEntry is more than daprd makes of the largest message that a broker takes unless
-	// told otherwise: a mebibyte, in base64. The entries of a bulk are read one after the
-	// other, so a bulk of such messages takes no more memory than one.
+	// maxEntry is how many bytes an entry of a bulk may have. A broker's default limit is a
+	// mebibyte for a message, and daprd passes it on in base64. The entries of a bulk are read one after the
+	// other, so a bulk takes no more memory than its largest entry.
 	maxEntry = 4 << 20
 )
 
-// MaxBulk is how many events Receive takes at a time: as many as a Subscription may ask for.
+// MaxBulk is how many events Receive takes at a time. No Subscription may ask for more.
 const MaxBulk = 1000
 
-// Receive serves Route: one event, or a bulk of them. What makes no sense is dropped: it
-// would make no more when it comes again, and hold up what is behind it. So is what Take
-// refuses. The others of its bulk are taken.
+// Receive serves Route: one event, or a bulk of them. An event that can't be read is dropped, and so is
+// one that Take refuses: it would be no better the next time, and would hold up the events behind it. The
+// others of its bulk are taken.
 func (s Subscriber) Receive(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Caller.Check(r); err != nil {
 		return err
@@ -136,15 +135,15 @@ func (s Subscriber) Receive(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, response{statuses[0].Status})
 }
 
-// brought is an event as Dapr brought it.
+// brought is an event as Dapr delivers it.
 type brought struct {
 	entry string // its name in the bulk
 	event Event
 	err   error // why it makes no sense
 }
 
-// cloudEvent is what counts of a CloudEvent in JSON. daprd wraps what it brings: then the
-// event is what data_base64 holds.
+// cloudEvent has the members of a CloudEvent in JSON that are needed. If daprd has wrapped an event
+// in one of its own, the event is in data_base64.
 type cloudEvent struct {
 	ID     string   `json:"id"`
 	Data   Reminder `json:"data"`
@@ -154,8 +153,8 @@ type cloudEvent struct {
 // entries are those of a bulk.
 type entries []brought
 
-// read reads what Dapr has brought. Its error is for what can't be answered event by
-// event: a bulk that breaks off or is too large comes again.
+// read reads a request of Dapr's. It fails if there can be no answer for each event, because
+// a bulk breaks off or is too large. Then Dapr sends the bulk again.
 func read(body io.Reader) (events []brought, bulk bool, err error) {
 	in := allowance{body: body, left: maxEvent}
 	var outer struct {
@@ -222,8 +221,8 @@ func parseEntry(value jsontext.Value) (Event, error) {
 	return parse(message)
 }
 
-// parse reads an event as it was published. What it has besides is of a later version, and
-// nobody's concern here.
+// parse reads an event as it was published. Members that it does not know are of a later version, and
+// are ignored.
 func parse(message []byte) (Event, error) {
 	var c cloudEvent
 	if err := json.Unmarshal(message, &c); err != nil {
@@ -245,7 +244,7 @@ func (c cloudEvent) event() (Event, error) {
 	return e, e.validate()
 }
 
-// allowance lets so many bytes be read.
+// allowance is a reader that fails after so many bytes.
 type allowance struct {
 	body  io.Reader
 	left  int

@@ -12,13 +12,13 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// connecting has calls wait for a connection to daprd. A function's first call may come
-// before the cluster's network lets its new pod through, and daprd may be restarting: both
-// take a moment, and a call that failed at once would leave its reminder to the sweep.
+// connecting has calls wait for a connection to daprd. A new pod's first call may come
+// before the cluster's network policies let it through, and daprd may be restarting. Both
+// last for a moment only; without waiting, the call would fail and leave its reminder to the sweep.
 //
 // A call waits for at most maxWait, and for nine tenths of the time that it has, so that
 // there is time left to say why there is no connection. Once daprd has been away for longAway,
-// calls fail at once: a part that is really away costs nobody more time.
+// calls fail at once, so that nobody waits for a daprd that is really away.
 type connecting struct {
 	since atomic.Int64 // when the first call of those failed that have not reached daprd, in Unix nanoseconds; 0: none
 }
@@ -47,7 +47,7 @@ func (c *connecting) call(ctx context.Context, method string, request, answer an
 	return err
 }
 
-// wait returns when there is a connection, or has not been one for too long.
+// wait returns when there is a connection, or when there has been none for too long.
 func wait(ctx context.Context, conn *grpc.ClientConn) {
 	most := maxWait
 	if end, ok := ctx.Deadline(); ok {

@@ -1,6 +1,6 @@
-// Package jobs speaks to Dapr: it schedules the job that wakes Duebell up at a reminder's
-// instant, and publishes events. A job only carries IDs. What is true is read from Postgres
-// when Dapr calls back.
+// Package jobs calls Dapr: it schedules the job that wakes Duebell at a reminder's
+// instant, and publishes events. A job carries only IDs. When Dapr calls back, the reminder's state
+// is read from Postgres.
 //
 // Dapr's documentation: https://docs.dapr.io/reference/api/jobs_api/
 package jobs
@@ -41,9 +41,9 @@ type payload struct {
 type Config struct {
 	Endpoint string        `env:"DAPR_GRPC_ENDPOINT,required" help:"the address of daprd's gRPC API: host:port, or a URL with http or https"`
 	APIToken config.Secret `env:"DAPR_API_TOKEN,required" help:"the token that daprd's API wants"`
-	// The interval counts from the due time, not from the last try, so the two
-	// together say for how long the trigger function may be away before only a
-	// sweep is left to fire the reminder.
+	// Dapr counts the intervals from the due time, not from the last try. So interval times
+	// retries is for how long the trigger function may be away before only the
+	// sweep can fire the reminder.
 	RetryInterval time.Duration `env:"JOB_RETRY_INTERVAL" envDefault:"2s" help:"how long after a failed callback Dapr repeats it"`
 	MaxRetries    uint32        `env:"JOB_MAX_RETRIES" envDefault:"60" help:"how often Dapr repeats a failed callback"`
 }
@@ -70,8 +70,8 @@ type Dapr struct {
 	connecting *connecting
 }
 
-// Open makes a client. It does not connect: that happens on first use, and again
-// whenever the connection was lost. See [connecting] for what calls do while there is none.
+// Open makes a client. It connects on first use, and again
+// whenever the connection was lost. See [connecting] for what calls do meanwhile.
 func Open(cfg Config) (*Dapr, error) {
 	dapr.SetLogger(nil)
 	target, transport := cfg.Endpoint, insecure.NewCredentials()
@@ -112,8 +112,8 @@ func (t apiToken) GetRequestMetadata(context.Context, ...string) (map[string]str
 // the cluster's network without TLS.
 func (apiToken) RequireTransportSecurity() bool { return false }
 
-// Schedule has Dapr call back for a revision at an instant. A job that is there already
-// is left as it is: its name says that it is the same one.
+// Schedule has Dapr call back for a revision at an instant. If there is a job with the revision's
+// name already, nothing changes: it is the same job.
 func (d *Dapr) Schedule(ctx context.Context, r task.Revision, at time.Time) error {
 	data, err := json.Marshal(payload{r, trace.Parent(ctx)})
 	if err != nil {
@@ -134,8 +134,8 @@ func (d *Dapr) Schedule(ctx context.Context, r task.Revision, at time.Time) erro
 	return nil
 }
 
-// Keep has a job be there for ever, under a name that is no reminder's. One that
-// is there already is left as it is.
+// Keep makes a job that never fires, under a name that no reminder has. If it is there
+// already, nothing changes.
 func (d *Dapr) Keep(ctx context.Context, name string) error {
 	never := "9999-12-31T00:00:00Z"
 	err := d.client.ScheduleJob(ctx, &dapr.Job{Name: name, DueTime: &never})
@@ -145,8 +145,8 @@ func (d *Dapr) Keep(ctx context.Context, name string) error {
 	return nil
 }
 
-// Holds reports whether Dapr has a job of a name. It fails unless Dapr says the one or
-// the other.
+// Holds reports whether Dapr has a job with a name. It fails if Dapr's answer does not say so
+// for certain.
 func (d *Dapr) Holds(ctx context.Context, name string) (bool, error) {
 	_, err := d.client.GetJob(ctx, name)
 	switch answer := status.Convert(err); {
@@ -164,8 +164,8 @@ func (d *Dapr) Holds(ctx context.Context, name string) (bool, error) {
 // PubSub is the name of the pub/sub component that events are published to.
 const PubSub = "kafka-pubsub"
 
-// ErrNotPublished is why nothing that was to be published can have reached the broker:
-// daprd could not be reached, or refused it. After any other error it may have.
+// ErrNotPublished says that no event can have reached the broker, because
+// daprd could not be reached, or refused the call. After any other error, events may have been published.
 var ErrNotPublished = errors.New("not published")
 
 // Event is what is published: data, as JSON, in a CloudEvent.
@@ -180,9 +180,9 @@ func (d *Dapr) Publish(ctx context.Context, topic, id string, data any) error {
 	return d.PublishAll(ctx, topic, Event{id, data, trace.Parent(ctx)})
 }
 
-// PublishAll publishes events, whose ids differ, in one call to Dapr. When it fails, some
-// of them may have been published: which, Dapr does not say over gRPC, unlike in
-// https://docs.dapr.io/reference/api/pubsub_api/ (measured with 1.18.1 and 1.18.2).
+// PublishAll publishes events, whose ids differ, in one call to Dapr. If it fails, some
+// of them may have been published. Over gRPC Dapr does not say which (measured with 1.18.1 and 1.18.2), although
+// https://docs.dapr.io/reference/api/pubsub_api/ says it does.
 func (d *Dapr) PublishAll(ctx context.Context, topic string, events ...Event) error {
 	request := &runtime.BulkPublishRequest{PubsubName: PubSub, Topic: topic}
 	for _, e := range events {
@@ -212,7 +212,7 @@ func (d *Dapr) PublishAll(ctx context.Context, topic string, events ...Event) er
 	}
 }
 
-// refusals are what daprd answers before it asks the broker: there is no such component,
+// refusals are daprd's answers if it has not called the broker: there is no such component,
 // or we may not use it.
 var refusals = []codes.Code{
 	codes.InvalidArgument, codes.FailedPrecondition, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented,

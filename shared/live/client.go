@@ -12,19 +12,19 @@ type News struct {
 	// Came are notifications, in order.
 	Came []store.Received
 	// Changed are notifications whose state has changed since the client was opened, as they are
-	// now, in the order of their latest changes. Of one that came, too, this may be the same again.
+	// now, in the order of their latest changes. One of them may be in Came, too.
 	Changed []store.Received
-	// ReadAgain is true if there were more changes than are told one by one, and none of them is:
-	// what the client has is out of date.
+	// ReadAgain is true if there were too many changes to list. Then Changed is empty, and the
+	// client has to read its list again.
 	ReadAgain bool
 }
 
 // Client gets the notifications of one user, each once and in order, and the changes of their
 // state from when it was opened on. Take and Close are for one goroutine.
 //
-// It begins by reading what there is already for itself, page by page, as fast as
-// they are taken. Then it goes live: the Hub hands it what comes. If that is more
-// than it takes, it goes back to reading for itself.
+// At first it reads the existing notifications from the database itself, page by page, as fast as
+// they are taken. Then it is live: the Hub gives it what is new. If more comes
+// than is taken, it reads for itself again.
 type Client struct {
 	hub   *Hub
 	feed  *feed
@@ -48,8 +48,8 @@ func (c *Client) Start() store.Place { return c.start }
 // Ready has something in it when Take may have something to return.
 func (c *Client) Ready() <-chan struct{} { return c.ready }
 
-// Take returns what came, and what has changed, since the last call, which may be nothing. It
-// does not wait for more, but may read from the database.
+// Take returns the notifications that came, and those that have changed, since the last call. There may be
+// none. Take does not wait for more, but may read from the database.
 func (c *Client) Take(ctx context.Context) (News, error) {
 	h := c.hub
 	h.mu.Lock()
@@ -57,7 +57,7 @@ func (c *Client) Take(ctx context.Context) (News, error) {
 	c.pending, c.changed, c.readAgain = nil, nil, false
 	h.mu.Unlock()
 	if !live {
-		// The changes are left to the feed, which reads those since changeSeq.
+		// The feed reads the changes since changeSeq.
 		reader := store.Reader{UserID: c.feed.user, Seq: c.taken, ChangeSeq: math.MaxInt64}
 		err := h.read(ctx, func() (err error) {
 			news.Came, _, err = h.source.NotificationsAfter(ctx, []store.Reader{reader}, pageSize)
@@ -94,10 +94,10 @@ func (c *Client) wake() {
 	}
 }
 
-// offer gives a live client what its feed has read after a Seq, less what it has.
+// offer gives a live client the notifications that its feed has read after a Seq, without those that it has.
 func (c *Client) offer(news []store.Received, from int64) {
-	// One that went live while this was being read, from further back, would miss
-	// what is between. The feed reads that now.
+	// A client that went live during the read, and is further behind, would miss
+	// what is in between. The feed reads that next.
 	if !c.live || c.seq < from {
 		return
 	}
@@ -116,10 +116,10 @@ func (c *Client) offer(news []store.Received, from int64) {
 	c.wake()
 }
 
-// offerChanges gives a live client the changes that its feed has read after a ChangeSeq, less
-// those that it has. all says whether there were no others.
+// offerChanges gives a live client the changes that its feed has read after a ChangeSeq, without
+// those that it has. all says that the feed has read every change there was.
 func (c *Client) offerChanges(changes []store.Received, from int64, all bool) {
-	// As in offer: one that went live from further back is given them later.
+	// As in offer: a client that is further behind gets them later.
 	if !c.live || c.changeSeq < from || len(changes) == 0 || changes[len(changes)-1].ChangeSeq <= c.changeSeq {
 		return
 	}
@@ -137,7 +137,7 @@ func (c *Client) offerChanges(changes []store.Received, from int64, all bool) {
 	c.wake()
 }
 
-// detach takes the client back from live; it reads on after what was taken.
+// detach ends the client's being live. It then reads for itself, after what was taken.
 func (c *Client) detach() {
 	if c.live {
 		c.live, c.pending = false, nil

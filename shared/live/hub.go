@@ -16,7 +16,7 @@ import (
 // Hub reads notifications once for all clients of a user and hands them out. It is
 // safe for concurrent use.
 //
-// It runs, with its connection that listens, only while there are clients.
+// It works, and keeps a connection for LISTEN, only while there are clients.
 type Hub struct {
 	source  Source
 	rules   Rules
@@ -47,7 +47,7 @@ type feed struct {
 }
 
 // NewHub makes a Hub that runs up to readers queries at a time to find what is new,
-// and as many for clients that catch up. Nothing happens before the first client.
+// and up to readers more for clients that catch up. It does nothing before the first client.
 func NewHub(source Source, rules Rules, readers int) *Hub {
 	ended := make(chan struct{})
 	close(ended)
@@ -58,7 +58,7 @@ func NewHub(source Source, rules Rules, readers int) *Hub {
 }
 
 // Open adds a client that gets a user's notifications, from those after the given
-// one: all if that is uuid.Nil, and only what comes from now on if it is nil. The
+// one. If that is uuid.Nil, it gets all notifications; if it is nil, only those from now on. The
 // caller must Close it.
 //
 // The error is rate_limited if the user has too many clients, and unavailable if
@@ -87,7 +87,7 @@ func (h *Hub) Open(ctx context.Context, user string, after *uuid.UUID) (*Client,
 	return c, nil
 }
 
-// Close ends the Hub. Clients that are still there get nothing more.
+// Close ends the Hub. Clients that are still open get nothing more.
 func (h *Hub) Close() {
 	h.mu.Lock()
 	h.closed = true
@@ -153,12 +153,12 @@ func (h *Hub) halt() {
 	}
 }
 
-// attach makes a client, which has been given everything up to its seq, one of
-// those that get what the feed reads.
+// attach adds a client to those that get what the feed reads. The client has
+// everything up to its seq.
 func (h *Hub) attach(c *Client) {
 	f := c.feed
-	// If the feed is further than the client it reads that part again: the others
-	// know what they have. It looks in any case, as nobody may have listened.
+	// If the feed is ahead of the client, it reads that part again; its other clients
+	// skip what they have. It looks in any case, since LISTEN may have been off.
 	if f.live == 0 || c.seq < f.seq {
 		f.seq = c.seq
 	}
@@ -170,7 +170,7 @@ func (h *Hub) attach(c *Client) {
 	h.look(f)
 }
 
-// look has a feed read.
+// look puts a feed into the queue to be read.
 func (h *Hub) look(f *feed) {
 	switch {
 	case f.reading:
@@ -228,7 +228,7 @@ func (h *Hub) run(ctx context.Context) {
 	group.Wait()
 }
 
-// listen listens until ctx ends, again and again if need be.
+// listen runs LISTEN until ctx ends, and begins again whenever it fails.
 func (h *Hub) listen(ctx context.Context) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, h.rules.LookInterval
@@ -295,7 +295,7 @@ func (h *Hub) dequeue() (feeds []*feed, readers []store.Reader) {
 	return feeds, readers
 }
 
-// deliver hands out what was read for the feeds, from where the readers say.
+// deliver gives the clients of each feed what was read for it, from the place that its reader says.
 func (h *Hub) deliver(feeds []*feed, readers []store.Reader, came, changed map[string][]store.Received, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -309,7 +309,7 @@ func (h *Hub) deliver(feeds []*feed, readers []store.Reader, came, changed map[s
 			c.offer(news, from.Seq)
 			c.offerChanges(changes, from.ChangeSeq, len(changes) < pageSize)
 		}
-		// Unless a client has joined from further back.
+		// But not if a client that is further behind has joined.
 		if len(news) > 0 && f.seq == from.Seq {
 			f.seq = news[len(news)-1].Seq
 		}
@@ -330,7 +330,7 @@ func byUser(list []store.Received) map[string][]store.Received {
 	return of
 }
 
-// read runs a query of a client's own, a few at a time.
+// read runs a query for a single client. Only a few of these run at a time.
 func (h *Hub) read(ctx context.Context, query func() error) error {
 	select {
 	case h.pages <- struct{}{}:

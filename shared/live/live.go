@@ -1,16 +1,16 @@
-// Package live brings notifications to those who wait for them, soon after they were
-// committed: thousands of clients on one process, with one connection to Postgres
+// Package live gives clients new notifications soon after they were
+// committed. One process has thousands of clients, and needs one connection to Postgres
 // besides the pool.
 //
-// It follows the rule that Dapr jobs follow, too. The rows are the truth; a notice
-// from Postgres (store.Hint) only says whom to look for, and may be lost. So the Hub
-// also looks for everybody every few seconds, and whenever it listens anew after its
-// connection broke: a lost notice costs seconds, never a notification.
+// As with Dapr jobs, the rows are the truth. A NOTIFY
+// from Postgres (store.Hint) carries only a user's id, and may be lost. So the Hub
+// also looks for all users every few seconds, and whenever it listens again after its
+// connection broke. A lost NOTIFY costs seconds, never a notification.
 //
-// A user's notifications become visible in the order of their Seq, which has no
-// gaps that are filled later. So "after Seq n" misses none, and all that the Hub must
-// keep of a client is how far it has come. Changes of their state have an order of the same
-// kind, ChangeSeq. Of many changes, and for a client that does not take them, the Hub says only
+// A user's notifications become visible in the order of their Seq: none appears later
+// with a smaller one. So a query for "after Seq n" misses none, and the Hub has to
+// remember only one number for each client. Changes of state are ordered in the same
+// way, by ChangeSeq. If there are many changes, or a client does not take them, the Hub says only
 // that there were some.
 package live
 
@@ -27,13 +27,13 @@ import (
 
 // Source is where notifications come from; *store.Store is one.
 type Source interface {
-	// FindPlace returns where a reader goes on.
+	// FindPlace returns the place from which a reader goes on.
 	FindPlace(ctx context.Context, userID string, after *uuid.UUID) (store.Place, error)
 	// NotificationsAfter returns for each reader up to limit notifications that came, and the
 	// last of those whose state has changed, up to limit as well, each reader's in order.
 	NotificationsAfter(ctx context.Context, readers []store.Reader, limit int) (came, changed []store.Received, err error)
-	// Listen calls hint with users for whom there may be something new, until ctx
-	// ends or it can't go on, and listening once it has begun to.
+	// Listen calls listening once it has begun, and then hint with users for whom there may be
+	// something new, until ctx ends or it fails.
 	Listen(ctx context.Context, listening func(), hint func(userID string)) error
 }
 
@@ -69,7 +69,7 @@ func tooMany(code fault.Code, message string) error {
 const (
 	// pageSize is how many notifications of one user are read at once.
 	pageSize = 100
-	// batchSize is for how many users one query looks.
+	// batchSize is how many users one query reads for.
 	batchSize = 500
 	// maxPending is how many notifications wait for a client in memory. One that
 	// falls behind further reads the rest from the database, at its own pace.

@@ -54,7 +54,7 @@ func names(channels []task.Channel) string {
 	return strings.Join(list, ", ")
 }
 
-// check returns what is wrong with a limit: it must name exactly some channels, so that none
+// check returns what is wrong with a limit. It must name exactly the given channels, so that none
 // is without a limit by mistake.
 func (p PerChannel) check(variable string, channels []task.Channel) error {
 	var missing, foreign []task.Channel
@@ -99,9 +99,9 @@ type Prefixes struct {
 	Allowed []string `env:"SMS_ALLOWED_PREFIXES" help:"the beginnings of phone numbers that text messages go to, like +1,+44,+4915; unset: all but numbers that belong to no country, as those of satellites (+870, +881) and international premium rates (+979). The same for preferences and send"`
 }
 
-// ofNoCountry are prefixes that no allow list has unless it names them: numbers of networks
-// that belong to no country, among them satellites', and international premium rates. They
-// cost the most, and are what pumping uses.
+// ofNoCountry are prefixes that are allowed only if the allow list names them: networks
+// that belong to no country, such as satellites', and international premium rates. They
+// cost the most, and SMS pumping fraud uses them.
 var ofNoCountry = []string{"+800", "+808", "+870", "+878", "+881", "+882", "+883", "+888", "+979"}
 
 // Validate reports what is wrong with the prefixes.
@@ -128,7 +128,7 @@ func (p Prefixes) Allows(number string) bool {
 	return !slices.ContainsFunc(ofNoCountry, has)
 }
 
-// Problem is what is said of a number that Allows refuses.
+// Problem is the message about a number that Allows refuses.
 func (p Prefixes) Problem(number string) string {
 	if len(p.Allowed) == 0 {
 		return fmt.Sprintf("no text messages are sent to %s: numbers that begin with %s belong to no country, and whoever runs this installation has not allowed them; give a number of another network", number, number[:min(4, len(number))])
@@ -136,7 +136,7 @@ func (p Prefixes) Problem(number string) string {
 	return fmt.Sprintf("no text messages are sent to %s: whoever runs this installation allows numbers that begin with %s only; give one of those", number, strings.Join(p.Allowed, ", "))
 }
 
-// Refuses returns why nothing may be sent to a target at all; "" if it may.
+// Refuses returns why nothing at all may be sent to a target, or "" if messages may be sent.
 func (p Prefixes) Refuses(channel task.Channel, target string) string {
 	if channel == task.SMS && !p.Allows(target) {
 		return p.Problem(target)
@@ -144,10 +144,10 @@ func (p Prefixes) Refuses(channel task.Channel, target string) string {
 	return ""
 }
 
-// Money is an amount in millionths of the unit that an operator counts in.
+// Money is an amount in millionths of the operator's currency unit.
 type Money int64
 
-// unit is one of what an operator counts in.
+// unit is one unit of the operator's currency.
 const unit Money = 1_000_000
 
 // most is more than anybody spends, and far from where sums overflow.
@@ -174,7 +174,7 @@ func (m Money) Float() float64 { return float64(m) / float64(unit) }
 // String is the amount as a person writes it.
 func (m Money) String() string { return strconv.FormatFloat(m.Float(), 'f', -1, 64) }
 
-// Prices are what a text message costs, by the beginning of its number: the longest counts.
+// Prices are what a text message costs, by the prefix of its number. The longest prefix counts.
 // They are written like *=0.10,+1=0.01; * is every other number.
 type Prices map[string]Money
 
@@ -202,7 +202,7 @@ func (p *Prices) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Of is the price of a message to a number.
+// Of returns the price of a message to a number.
 func (p Prices) Of(number string) Money {
 	best := everyOther
 	for prefix := range p {
@@ -218,7 +218,7 @@ type Ceiling struct {
 	Daily Money `env:"SMS_DAILY_COST" envDefault:"100" help:"how much the text messages of one day may cost, by SMS_PRICES and in the same unit; what is more is refused, and the alert rings at four fifths; 0: any amount. The same for send and retry-dlq"`
 }
 
-// Rules are all of them, for who sends.
+// Rules are all limits, for the function that sends.
 type Rules struct {
 	Limits   Limits
 	Prefixes Prefixes
@@ -234,7 +234,7 @@ func (r Rules) Validate() error {
 	return nil
 }
 
-// Cost is what a message costs. One that is refused costs nothing.
+// Cost returns what a message costs. A message that is refused costs nothing.
 func (r Rules) Cost(channel task.Channel, target string) Money {
 	if channel != task.SMS || r.Prefixes.Refuses(channel, target) != "" {
 		return 0

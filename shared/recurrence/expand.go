@@ -9,8 +9,8 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// Days are numbered from 1970-01-01 on. All of this file is arithmetic on numbers of days and of
-// wall-clock seconds: it knows no zone.
+// Days are numbered from 1970-01-01 on. This file calculates with numbers of days and
+// wall-clock seconds only, and knows no zone.
 
 const secondsADay = 24 * 60 * 60
 
@@ -38,9 +38,9 @@ var lastDay = dayNumber(wallclock.MaxYear, time.December, 30)
 
 const longest = 146_097
 
-// pattern is a Rule with what RFC 5545 takes from the start where the rule says nothing. It
-// has one set of times for each of its periods: a year, month, week, day or hour each, every
-// INTERVAL-th from the start's on. They are numbered from 0.
+// pattern is a Rule, completed with what RFC 5545 takes from the start where the rule says nothing. It
+// has one set of times for each period. A period is a year, month, week, day or hour: every
+// INTERVAL-th, beginning with the start's. Periods are numbered from 0.
 //
 // Each period costs a bounded amount of work, since a set is never written out: it is a list of
 // at most 366 days, each with the same times of day, which are a product of hours, minutes and seconds.
@@ -95,8 +95,8 @@ func newPattern(r *Rule, start wallclock.Time) *pattern {
 	return p
 }
 
-// everMatchesHour reports whether an hourly rule comes to one of its hours from the start's, and has
-// something to choose there.
+// everMatchesHour reports whether an hourly rule ever reaches one of the hours of BYHOUR, counting from the
+// start's, and has something to choose there.
 func (p *pattern) everMatchesHour(start int) bool {
 	step := gcd(p.interval, 24)
 	hits := len(p.hours) == 0 || slices.ContainsFunc(p.hours, func(h int) bool { return (h-start)%step == 0 })
@@ -220,8 +220,8 @@ func (p *pattern) set(n int) set {
 	if p.freq != monthly || p.definition.Skip != Forward || p.interval > 1 {
 		return s
 	}
-	// The 31st of a month with 30 days has gone to the next period, which may have times before
-	// it. So each month has what lies in it.
+	// The 31st of a month with 30 days may have moved to the next month, which has
+	// times of its own. So the set of a month has the times that lie in it, wherever they are from.
 	first, next := p.begin(n), p.begin(n+1)
 	s = s.within(first, next)
 	if n == 0 {
@@ -458,8 +458,8 @@ func (p *pattern) ends() (last wallclock.Time, ok bool) {
 	return last, false
 }
 
-// behind is how many periods the times of one may lie outside it: a year's weeks may begin in
-// the year before, and end in the next.
+// behind is by how many periods the times of a period may lie outside of it. For example, a year's weeks may
+// begin in the year before, and end in the next.
 func (p *pattern) behind() int {
 	if len(p.weekNos) > 0 {
 		return 1
@@ -467,8 +467,8 @@ func (p *pattern) behind() int {
 	return 0
 }
 
-// after returns the period that follows n. Those that have no time, because the day or month is
-// none of the rule's, may be left out.
+// after returns a period that follows n. It may skip periods that have no times because their day or month
+// does not match the rule.
 func (p *pattern) after(n int) int {
 	if p.freq < daily || p.matches(p.begin(n)) {
 		return n + 1

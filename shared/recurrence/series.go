@@ -8,14 +8,14 @@
 //
 // # Bounded work
 //
-// Rules are the input of strangers. Whatever a rule of MaxRule characters says, a question takes a
-// bounded time and memory: each period costs at most a few hundred days, times of day are never
-// written out, and a series ends 400 years after its start. A
-// fuzz test holds it to that.
+// Rules come from strangers. Whatever a rule of MaxRule characters says, each call takes
+// bounded time and memory: a period has at most a few hundred days, times of day are never
+// listed one by one, and a series ends 400 years after its start. A
+// fuzz test checks that.
 //
-// This is why the expansion is our own. None of what follows of github.com/teambition/rrule-go
-// v1.8.2 can be mended from outside:
-//   - It never comes back from FREQ=HOURLY;INTERVAL=24;BYHOUR=5 with a start at 09:00.
+// This is why the expansion is our own. The library github.com/teambition/rrule-go
+// v1.8.2 has these faults, which its callers can't work around:
+//   - It never returns from FREQ=HOURLY;INTERVAL=24;BYHOUR=5 with a start at 09:00.
 //   - It panics at FREQ=MONTHLY;BYDAY=53MO.
 //   - It needs more than 600 MB for a yearly rule with every BYHOUR, BYMINUTE and BYSECOND.
 //   - For BYWEEKNO it takes all days of a week, where RFC 5545 takes the start's.
@@ -45,15 +45,15 @@ type Start struct {
 
 // Occurrence is one time of a series.
 type Occurrence struct {
-	// Local is its wall-clock time, and what it is known by. It stays what the rule says, in a gap
-	// of the clocks, too; it is midnight if the series is all day.
+	// Local is its wall-clock time, which identifies it. It is the time that the rule gives, also in a gap
+	// of the clocks. It is midnight if the series is all day.
 	Local wallclock.Time
 	// Instant is when that is.
 	Instant time.Time
 }
 
-// Compare returns -1 if o comes before p in a series, 1 if it comes after, and else 0. The
-// order is that of instants, and of wall clocks for occurrences that a gap has brought to one
+// Compare returns -1 if o comes before p in a series, 1 if it comes after, and else 0. Occurrences
+// are ordered by instant, and by wall-clock time if a gap has moved them to the same
 // instant.
 func (o Occurrence) Compare(p Occurrence) int {
 	return cmp.Or(o.Instant.Compare(p.Instant), o.Local.Compare(p.Local))
@@ -98,8 +98,8 @@ const never = 36525 // days: 100 years
 
 // Check reports what is wrong with a rule because of its start, and refuses a series that has no
 // occurrence within 100 years. The error is a fault with code invalid, and says what to write
-// instead. What is in the database has been checked, and need not be again: a zone that has
-// changed may put UNTIL before the start, and the series is over then.
+// instead. Check is for new series only. A stored series may fail it later, when its zone's
+// clocks have changed so that UNTIL is before the start; then the series is over.
 func (s *Series) Check() error {
 	r := s.rule
 	switch {
@@ -134,7 +134,7 @@ func (s *Series) shown(t wallclock.Time) string {
 	return t.String()
 }
 
-// At returns the occurrence of a wall-clock time. ok is false if the series has none then.
+// At returns the occurrence at a wall-clock time. ok is false if the series has none there.
 func (s *Series) At(local wallclock.Time) (o Occurrence, ok bool) {
 	if found, ok := s.firstLocal(local, dayOf(local)); !ok || found != local {
 		return o, false
@@ -174,7 +174,8 @@ func (s *Series) earliest(from wallclock.Time) (o Occurrence, ok bool) {
 	return o, true
 }
 
-// clock is what clocks show at an occurrence, and local what occurrence that is.
+// clock returns the time that clocks show at an occurrence, and local the occurrence's Local for such a time.
+// They differ for all-day series.
 func (s *Series) clock(local wallclock.Time) wallclock.Time { return local.Add(s.start.AllDayAt) }
 func (s *Series) local(clock wallclock.Time) wallclock.Time { return clock.Add(-s.start.AllDayAt) }
 

@@ -1,9 +1,9 @@
-// Package reports reads what providers report of messages that they have taken: it checks
-// that a report is the provider's, and says what it means. It changes nothing.
+// Package reports reads what providers report about messages that they have taken. It checks
+// that a report is from the provider, and says what it means. It stores nothing.
 //
-// Each provider signs in its own way, and so each has a file of its own. What is not signed,
-// is signed by somebody else, or was changed on the way is refused, whatever it says. Old
-// reports are not: providers send again for hours what was not taken, and the same event
+// Each provider signs in its own way, so each has a file of its own. A report that is not signed,
+// is signed by somebody else, or was changed on the way is refused. Old
+// reports are taken: providers repeat for hours what was not taken, and a repeated event
 // counts once.
 package reports
 
@@ -28,14 +28,14 @@ import (
 // MaxBody is how many bytes a report may have: more than any provider sends at once.
 const MaxBody = 1 << 20
 
-// Config says by what reports are known to be the providers'. Those of a provider whose
+// Config says how reports are verified. Reports of a provider whose
 // variable is not set are refused.
 type Config struct {
 	SendGridKey string        `env:"SENDGRID_EVENTS_KEY" help:"the public key by which SendGrid's Event Webhook signs, as its page shows it; without it SendGrid's reports are refused"`
 	Topics      []string      `env:"SES_EVENTS_TOPICS" help:"the ARNs of the SNS topics on which Amazon SES reports, with commas between; without them its reports are refused"`
 	TwilioToken config.Secret `env:"TWILIO_AUTH_TOKEN" help:"the account's token"`
 	PublicURL   string        `env:"PUBLIC_URL" help:"where recipients and providers reach Duebell's API, like https://api.example.com, for the links in messages and Twilio's reports"`
-	// FetchFrom stands in for Amazon in the local system.
+	// FetchFrom replaces Amazon's addresses in the local system.
 	FetchFrom string `env:"SES_EVENTS_URL" help:"where SNS's certificates are fetched and its subscriptions confirmed instead of at sns.REGION.amazonaws.com: an http URL of this machine; for development"`
 }
 
@@ -72,8 +72,8 @@ type Reader struct {
 	signers signers
 }
 
-// NewReader makes a Reader. The configuration must be valid. client is who fetches Amazon's
-// certificates: NewClient's, outside of tests.
+// NewReader makes a Reader. The configuration must be valid. client fetches Amazon's
+// certificates; only tests use another one than NewClient's.
 func NewReader(cfg Config, client *http.Client) *Reader {
 	return &Reader{cfg: cfg, amazon: client, signers: signers{fetching: make(chan struct{}, 1)}}
 }
@@ -86,8 +86,8 @@ type Request struct {
 }
 
 // Read returns what a provider reports. The error is a fault: not_found if its reports are
-// not set up, forbidden if this is none of its own, invalid if it can't be read although it is,
-// unavailable if that can't be told now.
+// not set up, forbidden if the report is not from the provider, invalid if it is and can't be read,
+// unavailable if this can't be checked now.
 func (r *Reader) Read(ctx context.Context, provider string, in Request) ([]store.Report, error) {
 	switch provider {
 	case "sendgrid":
@@ -101,17 +101,17 @@ func (r *Reader) Read(ctx context.Context, provider string, in Request) ([]store
 	}
 }
 
-// NotSetUp says what is missing for a provider's reports to be taken.
+// NotSetUp says which setting is missing for a provider's reports.
 func NotSetUp(variable string) error {
 	return fault.NotFound("these reports are not set up here: whoever runs this installation has to set %s", variable)
 }
 
-// forged is told to everybody whose report is not the provider's; why is only logged.
+// forged is the answer to a report that is not from the provider. The reason is only logged.
 func forged(why string, args ...any) error {
 	return &fault.Error{Code: fault.CodeForbidden, Message: "this report is not signed by its provider", Err: fmt.Errorf(why, args...)}
 }
 
-// id returns the delivery that a report names, or uuid.Nil: then it is about none of ours.
+// id returns the delivery that a report names, or uuid.Nil if it names none of ours.
 func id(named string) uuid.UUID {
 	if len(named) != 36 {
 		return uuid.Nil

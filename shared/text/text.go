@@ -1,4 +1,4 @@
-// Package text says which characters have no place in what users write, and names
+// Package text finds characters that users must not write, and names
 // them: those that nobody sees, and those that make a text look like another one.
 package text
 
@@ -9,7 +9,7 @@ import (
 )
 
 // Control returns the name of the first control or bidirectional override character
-// of s, such as "U+202E RIGHT-TO-LEFT OVERRIDE", but for those in allowed. It returns
+// of s that is not in allowed, such as "U+202E RIGHT-TO-LEFT OVERRIDE". It returns
 // "" if there is none.
 func Control(s, allowed string) string {
 	return first(s, func(c rune) bool { return isControl(c) && !strings.ContainsRune(allowed, c) })
@@ -17,11 +17,11 @@ func Control(s, allowed string) string {
 
 // Invisible returns the name of the first character of s that nobody sees: what Control
 // finds, blanks, format characters and others that are drawn as nothing. It returns ""
-// if there is none. It is for names that machines read, such as addresses: texts for
-// people hold some of these for good reasons.
+// if there is none. It is for names that machines read, such as addresses. Texts for
+// people may contain such characters for good reasons.
 func Invisible(s string) string { return first(s, isInvisible) }
 
-// Blank reports whether nobody sees anything of s.
+// Blank reports whether s has only characters that nobody sees.
 func Blank(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return !isInvisible(c) })
 }

@@ -37,8 +37,8 @@ var propagator = propagation.TraceContext{}
 
 func tracer() trace.Tracer { return otel.Tracer(name) }
 
-// Start begins to send the traces of a function. It does not connect before there is
-// something to send. stop sends what is left, and has to be called.
+// Start begins to send the traces of a function. It connects when there is
+// something to send. The caller must call stop, which sends what is left.
 func Start(cfg Config, function string) (stop func(), err error) {
 	if cfg.Endpoint == "" {
 		return func() {}, nil
@@ -65,8 +65,8 @@ func Start(cfg Config, function string) (stop func(), err error) {
 	}, nil
 }
 
-// sink logs that OpenTelemetry can't read one of its variables, and not what is in it:
-// OTEL_EXPORTER_OTLP_HEADERS holds a key, say.
+// sink logs that OpenTelemetry can't read one of its variables, without its value, which
+// may be a key (OTEL_EXPORTER_OTLP_HEADERS).
 type sink struct{}
 
 // Error implements logr.LogSink.
@@ -89,14 +89,13 @@ func (s sink) WithValues(...any) logr.LogSink { return s }
 // WithName implements logr.LogSink.
 func (s sink) WithName(string) logr.LogSink { return s }
 
-// identity is who makes a request, and for whom.
+// identity is the caller of a request, and the user whom it is for.
 type identity struct{ user, caller string }
 
 type identityKey struct{}
 
-// Identify says whose request ctx is of: the user whom it is made for, and the caller who
-// makes it. Its span and the records that are logged with its context have both from then
-// on. Without a request in ctx it does nothing.
+// Identify sets the user whom the request in ctx is made for, and its caller. From then on the request's span and
+// the records that are logged with its context have both. Without a request in ctx it does nothing.
 func Identify(ctx context.Context, user, caller string) {
 	if of, ok := ctx.Value(identityKey{}).(*atomic.Pointer[identity]); ok {
 		of.Store(&identity{user, caller})
@@ -104,7 +103,7 @@ func Identify(ctx context.Context, user, caller string) {
 	}
 }
 
-// identified returns what Identify has said, or nil.
+// identified returns what Identify has set, or nil.
 func identified(ctx context.Context) *identity {
 	if of, ok := ctx.Value(identityKey{}).(*atomic.Pointer[identity]); ok {
 		return of.Load()
@@ -136,16 +135,15 @@ func Serve(r *http.Request) (ctx context.Context, end func(pattern string, statu
 	}
 }
 
-// Parent returns what a job has to carry for Continue to go on with the trace in ctx; ""
-// if there is none.
+// Parent returns the trace in ctx as a job carries it, for Continue; "" if there is no trace.
 func Parent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	propagator.Inject(ctx, carrier)
 	return carrier.Get("traceparent")
 }
 
-// Continue begins a span within the trace that Parent has returned, with a link to the one
-// in ctx; a parent that makes no sense is none.
+// Continue begins a span within the trace that Parent has returned, with a link to the trace
+// in ctx. A malformed parent is ignored.
 func Continue(ctx context.Context, parent, what string) (_ context.Context, end func()) {
 	link := trace.LinkFromContext(ctx)
 	if parent != "" {
@@ -155,7 +153,7 @@ func Continue(ctx context.Context, parent, what string) (_ context.Context, end 
 	return ctx, func() { span.End() }
 }
 
-// Do runs do within a span, and marks it if do fails. What went wrong is for the log.
+// Do runs do within a span, and marks the span if do fails. The span does not hold the error's text.
 func Do(ctx context.Context, what string, about map[string]string, do func(context.Context) error) error {
 	ctx, span := tracer().Start(ctx, what, trace.WithSpanKind(trace.SpanKindClient))
 	defer span.End()

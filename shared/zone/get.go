@@ -10,8 +10,9 @@ import (
 // Get is [Data.Get] of the release that is embedded here.
 func Get(name string) (*time.Location, error) { return Pinned().Get(name) }
 
-// Get returns the zone of an IANA name, see [Data.Load]. If there is none of that name, the error is
-// invalid, to be put after what the name is called, and says a name that is near, if one is.
+// Get returns the zone of an IANA name, see [Data.Load]. If there is no such zone, the error has the
+// code invalid and suggests a similar name, if there is one. Its text continues a sentence that begins
+// with what was read, such as "time_zone".
 func (d *Data) Get(name string) (*time.Location, error) {
 	if location, ok := d.Load(name); ok {
 		return location, nil
@@ -22,11 +23,11 @@ func (d *Data) Get(name string) (*time.Location, error) {
 	return nil, fault.Invalid("must be the name of a time zone such as \"Europe/Paris\" or \"UTC\" (IANA), not %.40q", name)
 }
 
-// maxName is the length that no zone's name and no slip of the pen in one has.
+// maxName is longer than any zone's name, also a misspelt one.
 const maxName = 48
 
-// nearest returns the name that a wrong one was probably meant to be, or "". Names of places
-// alone ("Paris", "new york") and other spellings ("europe/paris") are known, and names with a
+// nearest returns the zone that a wrong name probably means, or "". It knows places without their
+// region ("Paris", "new york"), other spellings ("europe/paris"), and names with a
 // few wrong letters.
 func (d *Data) nearest(wrong string) string {
 	asked := plain(wrong)
@@ -41,7 +42,7 @@ func (d *Data) nearest(wrong string) string {
 	for _, name := range d.Names() {
 		known := plain(name)
 		far := distance(asked, known)
-		// A place alone stands for its zone. One that is written right is nearer than
+		// A place alone means its zone. If it is spelt right, it is nearer than
 		// any whole name with a wrong letter.
 		if i := strings.LastIndex(known, "/"); i >= 0 && !strings.Contains(asked, "/") && len(asked) > 3 {
 			far = min(far, distance(asked, known[i+1:]))
@@ -58,8 +59,8 @@ func plain(name string) string {
 	return strings.ToLower(strings.NewReplacer(" ", "_", "-", "_", "\\", "/").Replace(strings.TrimSpace(name)))
 }
 
-// distance is the number of letters to insert, to take away, to replace or to swap with the next
-// that lie between a and b (restricted Damerau-Levenshtein, bytes).
+// distance is how many bytes have to be inserted, deleted, replaced, or swapped with the next one,
+// to make b of a (restricted Damerau-Levenshtein).
 func distance(a, b string) int {
 	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {

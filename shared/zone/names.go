@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Names returns the names of all zones, other names for the same one too, in their order.
+// Names returns the names of all zones, aliases included, sorted.
 func (d *Data) Names() []string { return slices.Sorted(maps.Keys(d.files)) }
 
 // Names is [Data.Names] of the release that is embedded here.

@@ -1,6 +1,6 @@
-// Package zone has the time zones of the world, of a release that is pinned here: those
-// of the toolchain and of the machine may be older, and tell people wrong times. So nothing
-// else loads a zone. `make tzdata` brings the next release.
+// Package zone has the time zones of the world, of a release that is pinned here. The zones
+// of the toolchain and of the machine may be older, and then people would be told at wrong times. So
+// nothing else loads a zone. `make tzdata` brings the next release.
 package zone
 
 import (
@@ -26,7 +26,7 @@ type Data struct {
 	loaded  sync.Map // those that were asked for before, by their names
 }
 
-// Open reads a release as zones.zip has it. Everybody but a test takes that one, see [Pinned].
+// Open reads a release in the format of zones.zip. Only tests need it; others use [Pinned].
 func Open(zipped string) (*Data, error) {
 	r, err := zip.NewReader(strings.NewReader(zipped), int64(len(zipped)))
 	if err != nil {
@@ -49,7 +49,7 @@ var Pinned = sync.OnceValue(func() *Data {
 })
 
 // Load returns the zone of an IANA name, such as "Europe/Paris", or of an older name for one,
-// such as "Asia/Calcutta". ok is false if there is none of that name; "Local" is none.
+// such as "Asia/Calcutta". ok is false if there is no such zone. "Local" is no zone.
 func (d *Data) Load(name string) (location *time.Location, ok bool) {
 	if known, ok := d.loaded.Load(name); ok {
 		return known.(*time.Location), true
@@ -78,8 +78,8 @@ func read(file *zip.File) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// Release returns the name of the release, such as "2026f". A later release has a name that
-// is greater.
+// Release returns the name of the release, such as "2026f". The names of releases sort by their
+// age.
 func (d *Data) Release() string { return d.release }
 
 // Load is [Data.Load] of the release that is embedded here.

@@ -122,7 +122,7 @@ func buildAll(ctx context.Context, o options) ([]image, error) {
 			return nil, errors.New("the console's web part is not built: make console")
 		}
 	}
-	notices, err := notices(ctx, o.root)
+	notices, err := notices(ctx, o.root, o.platforms)
 	if err != nil {
 		return nil, err
 	}

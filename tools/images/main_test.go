@@ -50,6 +50,7 @@ func copyOfSources(t *testing.T) (root string) {
 // The same sources, wherever they are, make the same image. It holds one static program,
 // which runs without anything around it, as nobody in particular.
 func TestImage(t *testing.T) {
+	t.Setenv("GOFLAGS", "-buildvcs=false") // the copy is of no commit
 	elsewhere := copyOfSources(t)
 	here, err := filepath.Abs(repository)
 	if err != nil {

@@ -6,27 +6,25 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/duebell/duebell/tools/release/licences"
 )
 
 // noticesPath is where the licences are in an image.
 const noticesPath = "licenses/NOTICES.txt"
 
 // notices returns a layer with the licences of all that the programs are made of.
-func notices(ctx context.Context, root string) (v1.Layer, error) {
-	text, err := licences(ctx, root)
+func notices(ctx context.Context, root string, platforms []string) (v1.Layer, error) {
+	parts, err := licences.Collect(ctx, root, platforms)
 	if err != nil {
 		return nil, fmt.Errorf("collecting the licences: %w", err)
 	}
+	text := licences.Notices(parts)
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
 	for _, header := range []tar.Header{
@@ -44,55 +42,4 @@ func notices(ctx context.Context, root string) (v1.Layer, error) {
 		return nil, err
 	}
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil }, tarball.WithMediaType(types.OCILayer))
-}
-
-// licences returns the texts of the licences and notices of Duebell, of Go and of each
-// module that a program has a package of.
-func licences(ctx context.Context, root string) ([]byte, error) {
-	list := exec.CommandContext(ctx, "go", "list", "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}", "./cmd/...", "./functions/...")
-	list.Dir, list.Stderr = root, os.Stderr
-	list.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
-	modules, err := list.Output()
-	if err != nil {
-		return nil, fmt.Errorf("go list: %w", err)
-	}
-	goroot, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
-	if err != nil {
-		return nil, fmt.Errorf("go env: %w", err)
-	}
-	folders := []string{"Duebell\t" + root, "Go and its standard library\t" + strings.TrimSpace(string(goroot))}
-	all := slices.Sorted(strings.SplitSeq(strings.TrimSpace(string(modules)), "\n"))
-	folders = append(folders, slices.DeleteFunc(slices.Compact(all), func(line string) bool { return line == "" })...)
-	var out bytes.Buffer
-	for _, line := range folders {
-		name, dir, _ := strings.Cut(line, "\t")
-		files, err := licenceFiles(dir)
-		if err != nil {
-			return nil, err
-		}
-		if len(files) == 0 {
-			return nil, fmt.Errorf("%s has no licence in %s", name, dir)
-		}
-		for _, file := range files {
-			text, err := os.ReadFile(filepath.Join(dir, file))
-			if err != nil {
-				return nil, err
-			}
-			fmt.Fprintf(&out, "==== %s: %s\n\n%s\n\n", name, file, bytes.TrimSpace(text))
-		}
-	}
-	out.WriteString("==== The time zones (IANA tz database) are in the public domain.\n")
-	return out.Bytes(), nil
-}
-
-var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|notice|copying|copyright|patents)([.-].*)?$`)
-
-func licenceFiles(dir string) (names []string, err error) {
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		if !e.IsDir() && licenceFile.MatchString(e.Name()) && filepath.Ext(e.Name()) != ".go" {
-			names = append(names, e.Name())
-		}
-	}
-	return names, err
 }
