@@ -62,6 +62,26 @@ func TestWhatIsUnderWayIsNotCounted(t *testing.T) {
 	}
 }
 
+// What quiet hours hold goes out with a version that knows none, and a database can go back and forth. The migration
+// can run again where it broke off.
+func TestHeldGoesOutWithAnEarlierVersion(t *testing.T) {
+	d := open(t)
+	const before, quiet = 27, 28
+	d.up(quiet)
+	d.exec(`insert into users (id) values ('a')`)
+	d.exec(`insert into deliveries (id, revision, user_id, channel, target, state, next_attempt_at) values (gen_random_uuid(), 1, 'a', 'email', 'a@x.org', 'planned', now() + interval '8 h')`)
+	for range 2 {
+		d.exec(`update deliveries set reason = 'quiet_hours', next_attempt_at = now() + interval '8 h'`)
+		d.down(before)
+		if got := d.text(`select (next_attempt_at <= now())::text from deliveries`); got != "true" {
+			t.Errorf("due: %s", got)
+		}
+		d.up(quiet)
+		d.exec(fmt.Sprintf(`delete from goose_db_version where version_id = %d`, quiet)) // as if it had broken off at its end
+		d.up(quiet)
+	}
+}
+
 // What waits in a bundle goes out on its own when a database goes back, and it can go forth again.
 func TestBundlesAreTakenBack(t *testing.T) {
 	d := open(t)
@@ -81,6 +101,8 @@ func TestBundlesAreTakenBack(t *testing.T) {
 		if got, want := d.text(`select string_agg(concat_ws(' ', right(id::text, 1), state, next_attempt_at <= now()), ', ') from deliveries`), "4 planned t"; got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+		d.up(32)
+		d.exec(`delete from goose_db_version where version_id = 32`) // as if it had broken off at its end
 		d.up(32)
 	}
 }
