@@ -45,5 +45,5 @@ alter table deliveries drop constraint if exists terminal_has_a_time, add constr
     check ((state in ('planned', 'sending', 'unknown')) = (finished_at is null));
 alter table deliveries drop constraint if exists deliveries_state_check, add constraint deliveries_state_check
     check (state in ('planned', 'sending', 'sent', 'failed', 'exhausted', 'cancelled', 'unknown', 'unverified', 'suppressed', 'refused'));
-alter table deliveries drop column if exists bundle_id;
 alter table preferences drop column if exists bundle;
+alter table deliveries drop column if exists bundle_id;
