@@ -1,15 +1,18 @@
 // The links in messages in a real browser, without JavaScript: what a person does who reads an e-mail.
 import assert from "node:assert/strict"
-import { readFileSync } from "node:fs"
+import { mkdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { after, before, test } from "node:test"
+import { fileURLToPath } from "node:url"
 import { openPage, startBrowser, startSystem } from "./system.js"
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
+const pictures = fileURLToPath(new URL("../../../../../build/screens/", import.meta.url))
 
 let system, browser
 
 before(async () => {
+  mkdirSync(pictures, { recursive: true })
   browser = await startBrowser()
   system = await startSystem()
 })
@@ -72,7 +75,7 @@ test("Snooze, from an e-mail, without JavaScript", async () => {
   await context.close()
 })
 
-// The page follows the reader's colours, fits on a narrow screen whatever the title, and axe finds nothing.
+// The page follows the reader's colours (pictures of both are left in build/screens), fits on a narrow screen whatever the title, and axe finds nothing.
 test("the page in light and dark, on a narrow screen", async () => {
   const { links } = await told("Longest".repeat(60))
   const colours = new Set()
@@ -86,6 +89,7 @@ test("the page in light and dark, on a narrow screen", async () => {
     assert.ok(seen.wide <= 360, `it is ${seen.wide} wide`)
     assert.ok(seen.size >= 16, `a button's text is ${seen.size} px high`)
     colours.add(seen.colour)
+    await page.screenshot({ path: `${pictures}links-${colorScheme}.png` })
     await page.evaluate(axe)
     const { violations } = await page.evaluate(() => window.axe.run())
     assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`), [])
