@@ -89,7 +89,7 @@ test("the page in light and dark, on a narrow screen", async () => {
     assert.ok(seen.wide <= 360, `it is ${seen.wide} wide`)
     assert.ok(seen.size >= 16, `a button's text is ${seen.size} px high`)
     colours.add(seen.colour)
-    await page.screenshot({ path: `${pictures}links-${colorScheme}.png` })
+    await page.screenshot({ path: `${pictures}links-${colorScheme}.png`, fullPage: true })
     await page.evaluate(axe)
     const { violations } = await page.evaluate(() => window.axe.run())
     assert.deepEqual(violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html).join(" ")}`), [])
