@@ -229,7 +229,7 @@ func TestSystem(t *testing.T) {
 	t.Run("functions know no more than they need", func(t *testing.T) {
 		for path, want := range map[string][]string{
 			"POST /api/tasks":        {"DAPR_API_TOKEN", "DAPR_GRPC_ENDPOINT", "DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE"},
-			"GET /api/notifications": {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE"},
+			"GET /api/notifications": {"DAPR_API_TOKEN", "DAPR_GRPC_ENDPOINT", "DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SHUTDOWN_GRACE"},
 			"GET /api/preferences":   {"DATABASE_URL", "HOST", "OIDC_AUDIENCE", "OIDC_ISSUER", "PORT", "SEND_URL", "SHUTDOWN_GRACE", "SUPPRESSION_KEY", "UNSUBSCRIBE_KEY", "VERIFY_KEY", "WEBHOOK_ALLOWED_HOSTS", "WEBPUSH_PUBLIC_KEY"},
 			"GET /m/none":            {"DAPR_API_TOKEN", "DAPR_GRPC_ENDPOINT", "DATABASE_URL", "HOST", "LINK_KEY", "PORT", "SHUTDOWN_GRACE"},
 			"POST /api/jobs/trigger": {
