@@ -18,6 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify/webpush"
 	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/vapid"
 	"github.com/duebell/duebell/shared/zone"
 )
@@ -231,11 +232,14 @@ func TestDeadLetterTable(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	var out bytes.Buffer
 	l := store.DeadLetter{State: store.Dead, Attempts: 12, Error: "retry:\n\x1b[31mred\x1b[0m", CreatedAt: now.Add(-3 * time.Hour)}
-	if err := printLetters(&out, []store.DeadLetter{l}, false, now); err != nil {
+	carried := l
+	carried.Channel, carried.Provider = new(task.Email), new("sendgrid")
+	if err := printLetters(&out, []store.DeadLetter{l, carried}, false, now); err != nil {
 		t.Fatal(err)
 	}
-	want := "ID                                    STATE  ATTEMPTS  AGE  ERROR\n" +
-		"00000000-0000-0000-0000-000000000000  dead   12        3h   retry:  [31mred [0m\n"
+	want := "ID                                    STATE  CHANNEL  PROVIDER  ATTEMPTS  AGE  ERROR\n" +
+		"00000000-0000-0000-0000-000000000000  dead   -        -         12        3h   retry:  [31mred [0m\n" +
+		"00000000-0000-0000-0000-000000000000  dead   email    sendgrid  12        3h   retry:  [31mred [0m\n"
 	if out.String() != want {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}

@@ -36,7 +36,7 @@ func (tx Tx) PlanTests(ctx context.Context, messages []TestMessage, mostInHour i
 	if err != nil {
 		return 0, err
 	}
-	if over := len(waits) + len(messages) - mostInHour; over > 0 {
+	if over := len(waits) + len(messages) - mostInHour; over > 0 && len(waits) > 0 {
 		return waits[min(over, len(waits))-1], nil
 	}
 	var batch pgx.Batch

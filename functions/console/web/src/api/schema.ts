@@ -740,6 +740,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/tasks/{task_id}/timeline": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * What has become of a task, and what is to come
+         * @description Rule, reminders and their jobs, firings, and each delivery with its attempts and its provider's answers. An attempt is an event of its own if it did not get its delivery sent: the latest 20 of each delivery are kept.
+         */
+        get: operations["getTimeline"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/tasks/batch": {
         parameters: {
             query?: never;
@@ -936,7 +959,7 @@ export interface components {
              * @enum {string}
              */
             kind: "due" | "snooze" | "repeat";
-            /** @description What went wrong with the latest attempt, or why it was cancelled. */
+            /** @description What went wrong with the latest attempt. */
             last_error: string;
             /** Format: date-time */
             next_attempt_at: string | null;
@@ -948,7 +971,7 @@ export interface components {
             /** @description Who carries it, as of the latest attempt; empty before the first. */
             provider: string;
             /**
-             * @description Why it is held: quiet_hours, hourly_limit (it is over its user's limit of the hour); the same of a bundle that it waits in, or bundled. Or why it was cancelled: replaced (it was held, and a newer reminder of the task for the same target goes out in its place), completed, skipped, deleted, moved (the due date or the reminders were changed), discarded (by an operator). null: neither, or not recorded. There may be others in later versions.
+             * @description Why it is held: quiet_hours, hourly_limit (it is over its user's limit of the hour); the same of a bundle that it waits in, or bundled. Or why it was cancelled: replaced (it was held, and a newer reminder of the task for the same target goes out in its place), completed, skipped, deleted, moved (the due date or the reminders were changed), acknowledged, snoozed, unrepeated (the task is not repeated any more), discarded (by an operator). null: neither, or not recorded. There may be others in later versions.
              * @example quiet_hours
              */
             reason: string | null;
@@ -966,7 +989,7 @@ export interface components {
              * @enum {string}
              */
             state: "planned" | "held" | "bundled" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
-            /** @description Where to: an e-mail address, a number, a webhook's URL, a device as provider:token; empty for in_app. */
+            /** @description Where to: an e-mail address, a number, a webhook's URL, a device as provider:token, a browser as webpush:, the address of its push service and the device's id; empty for in_app. */
             target: string;
         };
         DeliveryList: {
@@ -1324,6 +1347,14 @@ export interface components {
             /** @description How often at most. */
             times: number;
         };
+        ReplayResult: {
+            /** @description There are more than that; without confirm. */
+            at_least?: boolean;
+            /** @description How many could be replayed; without confirm. */
+            count?: number;
+            /** @description How many were; with confirm. */
+            replayed?: number;
+        };
         /** @description Until when: one of the three, later than now. */
         SnoozeInput: {
             /**
@@ -1342,6 +1373,80 @@ export interface components {
              * @example 2026-12-01T09:00
              */
             until_local?: string;
+        };
+        Status: {
+            /** Format: date-time */
+            as_of: string;
+            dapr: {
+                /** @description Reminders that it did not take. */
+                pending: number;
+                /**
+                 * @description As the last sweep found it. present: its scheduler has its data. made: it was the first sweep of all. lost: the scheduler has lost its data, and everything is scheduled again. unknown: it could not be asked.
+                 * @enum {string}
+                 */
+                state: "present" | "made" | "lost" | "unknown";
+            };
+            database: {
+                /** @description How long it took to answer. */
+                answer_seconds: number;
+                version: string;
+            };
+            dead_letters: {
+                dead: number;
+                discarded: number;
+                resolved: number;
+                retrying: number;
+            };
+            /** @description null: none has ended yet. */
+            last_cleanup: null | {
+                complete: boolean;
+                /** Format: date-time */
+                ended_at: string;
+                /** @description The steps that went wrong. */
+                failed: string[];
+            };
+            /** @description null: none has ended yet. */
+            last_sweep: null | {
+                complete: boolean;
+                /** Format: date-time */
+                ended_at: string;
+                /** @description The steps that went wrong. */
+                failed: string[];
+            };
+            /** @description Of the reminders that have fired within the last hour, from their instants until their deliveries were planned. On a busy day it is of the latest 20,000 deliveries. */
+            lateness: {
+                p50_seconds: number | null;
+                p99_seconds: number | null;
+                reminders: number;
+            };
+            /** @description For how long the oldest of what is due has waited: to be fired, or to be sent to hosts that users choose, to providers, or as an event. 0: nothing waits. */
+            oldest_waiting_seconds: {
+                events: number;
+                firing: number;
+                hosts: number;
+                providers: number;
+            };
+            /** @description What became within the last hour of what each provider carried. On a busy day it is of the latest 20,000 deliveries. */
+            providers: {
+                /**
+                 * @description event: published for other programs, whatever the user has chosen.
+                 * @enum {string}
+                 */
+                channel: "in_app" | "email" | "push" | "sms" | "webhook" | "event";
+                /** @description Refused for good, or given up. */
+                failed: number;
+                latest_error: string;
+                provider: string;
+                sent: number;
+                /** @description As the last sweep knew it. */
+                set_up: boolean;
+            }[];
+            versions: {
+                duebell: string;
+                /** @description The latest migration of the database. */
+                schema: number;
+                tzdata: string;
+            };
         };
         Suppression: {
             /** @description An operator, a provider, or the address's owner. */
@@ -1550,10 +1655,10 @@ export interface components {
             /** @description The provider's answer, or what keeps it from being sent. */
             error?: string;
             /**
-             * @description scheduled: a reminder's job was given to Dapr. upcoming: a reminder that waits fires. missed: a reminder was too old when it was asked for. fired: a reminder has fired, and its deliveries were planned. Of a delivery: tried is an attempt that did not get it sent, held by a limit, replayed by an operator, sent to its provider or the inbox, ended without being sent, waiting for its next attempt; reported is what its provider has said later; read and archived are what the user has done with the notification. occurrence: what became of one.
+             * @description scheduled: a reminder's job was given to Dapr. upcoming: a reminder that waits fires. missed: a reminder was too old when it was asked for. fired: a reminder has fired, and its deliveries were planned. Of a delivery: tried is an attempt that did not get it sent, held for now or waiting in a bundle, replayed by an operator, sent to its provider or the inbox, ended without being sent, waiting for its next attempt; reported is what its provider has said later; read, archived and acknowledged are what the user has done with the notification. occurrence: what became of one.
              * @enum {string}
              */
-            kind: "created" | "changed" | "scheduled" | "due" | "upcoming" | "missed" | "fired" | "tried" | "held" | "replayed" | "sent" | "ended" | "waiting" | "reported" | "read" | "archived" | "occurrence";
+            kind: "created" | "changed" | "scheduled" | "due" | "upcoming" | "missed" | "fired" | "tried" | "held" | "replayed" | "sent" | "ended" | "waiting" | "reported" | "read" | "archived" | "acknowledged" | "occurrence";
             occurrence?: string;
             provider?: string;
             /** Format: uuid */
@@ -1570,6 +1675,7 @@ export interface components {
             until?: string;
         };
         TimelineReminder: {
+            /** @description 0s for a snooze and a repetition. */
             before: string;
             /** Format: date-time */
             fire_at: string | null;
@@ -1585,6 +1691,8 @@ export interface components {
                 state: "with_dapr" | "later" | "late";
                 text: string;
             };
+            /** @enum {string} */
+            kind: "due" | "snooze" | "repeat";
             /** @description Which it waits for, of a recurring task. */
             occurrence: string | null;
             /** @description The task no longer has it. */
@@ -3394,6 +3502,39 @@ export interface operations {
             409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getTimeline: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The task. */
+                task_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The timeline. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Timeline"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];

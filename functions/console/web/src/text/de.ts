@@ -141,13 +141,13 @@ export const de: Texts = {
     kind: { snooze: "Später noch einmal", repeat: "Wiederholung" },
     state: { pending: "wartet auf den Zeitplan", scheduled: "geplant", fired: "erinnert", cancelled: "entfallen", missed: "verpasst: zu alt" },
     attempts: (n) => count(n, "Versuch", "Versuche"),
-    next: "nächster Versuch:",
     changedBefore: "Zuletzt geändert:",
   },
   timeline: {
     title: "Verlauf",
     now: "Jetzt",
     nothingAhead: "Nichts steht bevor.",
+    next: "Nächster Versuch:",
     more: "Nur die letzten 100 Zustellungen und Termine sind hier.",
     job: {
       with_dapr: "Dapr hält ihren Job:", later: "Sie steht in der Datenbank, bis Dapr sie als Job bekommt:",

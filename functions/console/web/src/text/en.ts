@@ -107,13 +107,13 @@ export const en = {
     kind: { snooze: "Snoozed", repeat: "Repeated" },
     state: { pending: "waits to be scheduled", scheduled: "scheduled", fired: "told", cancelled: "cancelled", missed: "missed: it was too old" },
     attempts: (n: number) => count(n, "attempt", "attempts"),
-    next: "next attempt:",
     changedBefore: "Last changed:",
   },
   timeline: {
     title: "Timeline",
     now: "Now",
     nothingAhead: "Nothing is to come.",
+    next: "Next attempt:",
     more: "Only the latest 100 deliveries and occurrences are shown.",
     job: {
       with_dapr: "Dapr holds its job:", later: "It is kept in the database until it is given to Dapr as a job:",

@@ -51,6 +51,7 @@ export function TimelineCard({ fetched }: { fetched: Fetched<Timeline> }) {
   const text = t().timeline
   const { value, problem } = fetched
   const ahead = value ? value.events.filter((e) => isAhead(e, value)) : []
+  const been = value ? value.events.filter((e) => !isAhead(e, value)) : []
   return (
     <section class="card" aria-label={text.title}>
       <h2>{text.title}</h2>
@@ -59,10 +60,10 @@ export function TimelineCard({ fetched }: { fetched: Fetched<Timeline> }) {
       {value?.more && <p class="muted">{text.more}</p>}
       {value && (
         <ol class="timeline">
-          <Events events={value.events.filter((e) => !isAhead(e, value))} />
+          <Events events={been} />
           <li class="timeline-now"><span class="timeline-at">{text.now}</span><span class="timeline-mark" /><span /></li>
           {ahead.length === 0 && <li class="muted"><span class="timeline-at" /><span class="timeline-mark" /><span>{text.nothingAhead}</span></li>}
-          <Events events={ahead} ahead />
+          <Events events={ahead} after={been.at(-1)} ahead />
         </ol>
       )}
     </section>
@@ -72,22 +73,23 @@ export function TimelineCard({ fetched }: { fetched: Fetched<Timeline> }) {
 /** What waits and should have gone on by now still lies ahead. */
 const isAhead = (e: TimelineEvent, l: Timeline) => comes(e) || e.at > l.as_of
 
-function Events({ events, ahead }: { events: readonly TimelineEvent[]; ahead?: boolean }) {
+function Events({ events, after, ahead }: { events: readonly TimelineEvent[]; after?: TimelineEvent; ahead?: boolean }) {
   const { zone } = useShared()
+  const dayOf = (e?: TimelineEvent) => e && dayName(e.at, locale(), zone)
   return (
     <>
       {events.map((e, i) => {
-        const day = dayName(e.at, locale(), zone)
+        const day = dayOf(e)
         return (
           <Fragment key={i}>
-            {(i === 0 || day !== dayName(events[i - 1]!.at, locale(), zone)) && <li class="timeline-day"><h3>{day}</h3></li>}
+            {day !== dayOf(events[i - 1] ?? after) && <li class="timeline-day"><h3>{day}</h3></li>}
             <li class={`${toneOf(e)} ${ahead ? "ahead" : ""}`}>
               <time class="timeline-at" dateTime={e.at} title={exact(e.at, locale(), zone)}>{clock(e.at, locale(), zone)}</time>
               <span class="timeline-mark" />
               <span class="timeline-text" dir="auto">
                 {e.channel && <><span class="tag">{t().channels[e.channel]}</span> </>}
                 {t().timeline.event(e)}
-                {e.until && <> {t().task.next} <Time at={e.until} /></>}
+                {e.until && <> {t().timeline.next} <time dateTime={e.until} title={exact(e.until, locale(), zone)}>{clock(e.until, locale(), zone)}</time></>}
               </span>
             </li>
           </Fragment>
