@@ -73,14 +73,15 @@ func (a *address) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 type device struct {
 	// ID names one on record. Going in it counts for a browser whose keys are left out: coming
 	// out, they are.
-	ID           string        `json:"id"`
-	Provider     string        `json:"provider"`
-	Token        string        `json:"token,omitzero"`
-	Subscription *browserInput `json:"subscription,omitzero"`
+	ID           string               `json:"id"`
+	Provider     string               `json:"provider"`
+	Token        string               `json:"token,omitzero"`
+	Subscription *browserSubscription `json:"subscription,omitzero"`
 }
 
-// browserInput is a browser's subscription, as the browser itself writes it as JSON.
-type browserInput struct {
+// browserSubscription is a browser's subscription: going in as the browser itself writes it as JSON,
+// and coming out with no more than whose push service it is at.
+type browserSubscription struct {
 	Endpoint string             `json:"endpoint"`
 	Keys     *subscription.Keys `json:"keys,omitzero"`
 	Expires  jsontext.Value     `json:"expirationTime,omitzero"` // no browser says when
@@ -105,14 +106,13 @@ func (d device) chosen() (preferences.Device, error) {
 	}
 }
 
-// showDevices is devices coming out. Of a browser's subscription no more is shown than whose
-// push service it is at.
+// showDevices is devices coming out.
 func showDevices(devices []preferences.Device) []device {
 	all := make([]device, len(devices))
 	for i, d := range devices {
 		all[i] = device{ID: d.ID(), Provider: d.Provider, Token: d.Token}
 		if d.Provider == preferences.WebPush {
-			all[i].Token, all[i].Subscription = "", &browserInput{Endpoint: strings.TrimSuffix(d.Token, d.ID()) + "***"}
+			all[i].Token, all[i].Subscription = "", &browserSubscription{Endpoint: strings.TrimSuffix(d.Token, d.ID()) + "***"}
 		}
 	}
 	return all
