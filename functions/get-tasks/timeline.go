@@ -199,7 +199,7 @@ func (d *drawing) aboutReminder(r store.TimelineReminder, now, expected time.Tim
 		shown.Occurrence = &local
 	}
 	of := func(at time.Time, kind, text string) event {
-		return event{At: at, Kind: kind, Text: text, ReminderID: &r.ID, Before: shown.Before, Occurrence: shown.Occurrence, State: store.DeliveryState(shown.State)}
+		return event{At: at, Kind: kind, Text: text, ReminderID: &r.ID, Before: d.beforeOf(r.ID), Occurrence: shown.Occurrence, State: store.DeliveryState(shown.State)}
 	}
 	name := d.nameOf(r.ID)
 	revision := task.Revision{ReminderID: r.ID, Number: r.Revision}
@@ -260,9 +260,9 @@ func (d *drawing) nameOf(id uuid.UUID) string {
 	}
 }
 
-// beforeOf is a reminder's offset; "" if it is not known.
+// beforeOf is a reminder's offset; "" if it is at none, or not known.
 func (d *drawing) beforeOf(id uuid.UUID) string {
-	if r, known := d.reminders[id]; known {
+	if r, known := d.reminders[id]; known && r.Kind == task.KindDue {
 		return r.Before.String()
 	}
 	return ""

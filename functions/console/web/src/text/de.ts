@@ -35,6 +35,7 @@ function event(e: TimelineEvent): string {
     case "reported": return `Rückmeldung${provider}: ${({ delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" } as Record<string, string>)[e.state ?? ""] ?? e.state}.`
     case "read": return "Gelesen."
     case "archived": return "Archiviert."
+    case "acknowledged": return "Als gesehen bestätigt."
   }
 }
 

@@ -118,23 +118,3 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
 }
 
 const short = (title: string) => (title.length > 40 ? [...title].slice(0, 40).join("") + "…" : title)
-
-function Reminders({ task }: { task: Task }) {
-  const text = t().task
-  return (
-    <section class="card">
-      <h2>{text.reminders}</h2>
-      {task.reminders.length === 0 && <p class="muted">{t().tasks.noReminders}</p>}
-      <ul class="rows">
-        {task.reminders.map((r) => (
-          <li key={r.id}>
-            <span>{r.kind === "due" ? beforeText(r.before ?? "0s") : text.kind[r.kind]}</span>
-            {r.fire_at && <Time at={r.fire_at} class="muted" />}
-            <span class={`tag ${r.state}`}>{text.state[r.state]}</span>
-          </li>
-        ))}
-      </ul>
-    </section>
-  )
-}
-

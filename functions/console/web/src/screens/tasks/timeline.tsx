@@ -36,7 +36,7 @@ export function Reminders({ timeline }: { timeline: Timeline }) {
       <ul class="rows">
         {reminders.map((r) => (
           <li key={r.id}>
-            <span>{beforeText(r.before)}</span>
+            <span>{r.kind === "due" ? beforeText(r.before) : text.kind[r.kind]}</span>
             {r.fire_at && <Time at={r.fire_at} class="muted" />}
             <span class={`tag ${r.state}`}>{text.state[r.state]}</span>
             {r.job && <small class="why">{t().timeline.job[r.job.state]} <code>{r.job.name}</code></small>}
