@@ -39,11 +39,11 @@ func TestCreate(t *testing.T) {
 	// Dapr is away in this test: the task is there all the same, and says so.
 	want := map[string]any{
 		"user_id": "ada", "title": "Pay rent", "notes": "Bank transfer", "due_date": due.Format(time.RFC3339), "due_local": nil, "due_on": nil, "time_zone": nil,
-		"recurrence": nil, "occurrence": nil, "next_occurrence": nil,
+		"recurrence": nil, "occurrence": nil, "next_occurrence": nil, "repeat": nil, "snoozed_until": nil, "urgent": false,
 		"completed": false, "channels": []any{"in_app"}, "version": 1.0,
 		"reminders": []any{
-			map[string]any{"before": "30m", "fire_at": due.Add(-30 * time.Minute).Format(time.RFC3339), "state": "pending"},
-			map[string]any{"before": "0s", "fire_at": due.Format(time.RFC3339), "state": "pending"},
+			map[string]any{"before": "30m", "kind": "due", "fire_at": due.Add(-30 * time.Minute).Format(time.RFC3339), "state": "pending"},
+			map[string]any{"before": "0s", "kind": "due", "fire_at": due.Format(time.RFC3339), "state": "pending"},
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
