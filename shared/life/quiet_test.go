@@ -275,9 +275,9 @@ func TestHeldAreReplaced(t *testing.T) {
 	n.wants("at night", early, 0, "cancelled 0 replaced, cancelled 0 replaced, planned 0 quiet_hours, planned 0 quiet_hours")
 	n.wants("another task", other, 0, "planned 0 quiet_hours, planned 0 quiet_hours")
 	if diff := cmp.Diff(metricstest.Values{
-		`duebell_quiet_hours_total{channel="email",outcome="held"}`: 6, `duebell_quiet_hours_total{channel="email",outcome="replaced"}`: 2,
+		`duebell_deliveries_held_total{channel="email",outcome="held"}`: 6, `duebell_deliveries_held_total{channel="email",outcome="replaced"}`: 2,
 		`duebell_deliveries_total{channel="in_app",outcome="sent"}`: 3,
-	}, metricstest.Since(t, before, "duebell_quiet_hours_total", "duebell_deliveries_total")); diff != "" {
+	}, metricstest.Since(t, before, "duebell_deliveries_held_total", "duebell_deliveries_total")); diff != "" {
 		t.Error("metrics:", diff)
 	}
 	n.sweep()

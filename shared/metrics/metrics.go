@@ -67,7 +67,7 @@ var (
 		"For how long the oldest of what waits has been due, as the last sweep found it, by what it waits for: firing, or being sent to hosts that users choose, to providers, or as an event.", "of")
 	overQuota = counters("duebell_over_quota_total",
 		"Messages that were held or refused, by channel and limit: hour, day, recipient, cost or prefix.", "channel", "limit")
-	quietHours = counters("duebell_quiet_hours_total",
+	quietHours = counters("duebell_deliveries_held_total",
 		"What quiet hours did to deliveries, by channel and outcome: held, or replaced by a newer one that was held.", "channel", "outcome")
 	held = gauges("duebell_held_deliveries",
 		"Deliveries that quiet hours hold, as the last sweep found them.")
