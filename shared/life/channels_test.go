@@ -269,7 +269,7 @@ func TestBrowsers(t *testing.T) {
 	w.fire(wake(created))
 	log := w.log(created)
 	if diff := cmp.Diff([]string{
-		"in_app sent", "push " + one.String() + " webpush sent", "push " + two.String() + " webpush failed permanent: down", "push fcm:c1 fcm sent",
+		"push fcm:c1 fcm sent", "push " + one.String() + " webpush sent", "push " + two.String() + " webpush failed permanent: " + errDown.Error(),
 	}, log); diff != "" {
 		t.Error(diff)
 	}

@@ -83,6 +83,7 @@ type Channel struct {
 	keys    []vapid.Key
 	rules   preferences.Rules
 	client  *http.Client
+	timeout time.Duration
 }
 
 // New makes the channel. The configuration must be valid.
@@ -91,7 +92,7 @@ func New(cfg Config, rules preferences.Rules) (*Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Channel{cfg.Subject, keys, rules, guard.NewClient(rules, net.DefaultResolver)}, nil
+	return &Channel{cfg.Subject, keys, rules, guard.NewClient(rules, net.DefaultResolver), timeout}, nil
 }
 
 // Send sends one message to the browser of m.Subscription. The error is a *notify.Error; it is
@@ -115,7 +116,7 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	if err != nil {
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the message can't be encrypted for this browser; subscribe anew")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	var outcome error
 	for _, key := range c.keys {
