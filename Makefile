@@ -55,7 +55,7 @@ test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr, 
 	@npm ci --prefix tools/peers --silent
 	@go run ./cmd/duebell runtime
 	@$(TESTS) -count=1 -timeout 30m ./...
-	@$(MAKE) --no-print-directory manifests-check images-check release-check console-test fuzz
+	@$(MAKE) --no-print-directory manifests-check images-check console-test fuzz
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither Postgres nor Dapr

@@ -13,6 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/deliver"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/quiet"
 	"github.com/duebell/duebell/shared/subscription"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -221,7 +222,7 @@ func TestGone(t *testing.T) {
 	want.Channels = []task.Channel{task.InApp, task.Email, task.Push, task.SMS}
 	want.Devices = slices.Delete(want.Devices, 0, 1)
 	want.Webhook = &preferences.Webhook{URL: hook, KeepSecret: true, Gone: true}
-	if diff := cmp.Diff(want, p); diff != "" {
+	if diff := cmp.Diff(want, p, cmp.AllowUnexported(quiet.Hours{})); diff != "" {
 		t.Error(diff)
 	}
 	if secret := w.column(`select webhook_secret from preferences`); len(secret) != 1 || secret[0] != "whsec_bmV3" {
