@@ -261,7 +261,7 @@ test("this browser is told while no page listens, opens the task, and is switche
   await page.getByText("This browser notifies you").waitFor()
   const chosen = await call("DUEBELL_TOKEN_2", "GET", "/api/preferences")
   assert.equal(chosen.channels.push, true)
-  assert.deepEqual(chosen.devices, [{ id: chosen.devices[0].id, provider: "webpush", subscription: { endpoint: system.url + "/dev/webpush/***" } }])
+  assert.deepEqual(chosen.devices, [{ id: chosen.devices[0].id, provider: "webpush", subscription: { endpoint: system.url + "/***" } }])
 
   // A reminder comes to the browser's push service, encrypted for it.
   const task = await call("DUEBELL_TOKEN_2", "POST", "/api/tasks", { title: "Breathe & <b>stretch</b>", due_date: new Date().toISOString() })
