@@ -24,6 +24,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/unsubscribe"
 	"github.com/duebell/duebell/shared/wallclock"
+	"github.com/duebell/duebell/shared/zone"
 )
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -305,10 +306,7 @@ func (l links) snoozed(t task.Task) (until time.Time) {
 func TestSnooze(t *testing.T) {
 	l := newLinks(t)
 	l.Prefer("ada", func(p *preferences.Preferences) { p.TimeZone = "Pacific/Auckland" })
-	auckland, err := time.LoadLocation("Pacific/Auckland")
-	if err != nil {
-		t.Fatal(err)
-	}
+	auckland, _ := zone.Load("Pacific/Auckland")
 	for _, d := range []task.Draft{once("Pay rent"), daily()} {
 		told := l.told(d)
 		version, due := l.now(told).Version, l.now(told).DueDate
@@ -461,10 +459,7 @@ func TestPage(t *testing.T) {
 	}
 	draft.DueDate = &due
 	told := l.told(draft)
-	vienna, err := time.LoadLocation("Europe/Vienna")
-	if err != nil {
-		t.Fatal(err)
-	}
+	vienna, _ := zone.Load("Europe/Vienna")
 	path := to(link.Done, told)
 	l.want(l.Call("GET", path, nil, "Accept-Language", "en"), 200, `<html lang="de">`, "&lt;script&gt;alert(&#34;rent&#34;)", "!<script", "Fällig am ", due.In(vienna).Format("15:04 MST"), "Als erledigt markieren")
 	l.want(l.press(path, "done"), 200, "<h1>Erledigt</h1>", "&lt;script&gt;", "!<script")

@@ -178,13 +178,11 @@ func TestBadInput(t *testing.T) {
 		{`{"time_zone":"UTC","quiet_hours":[{"from":"00:00","to":"12:00"},{"from":"12:00","to":"00:00"}]}`, 400, "quiet_hours leaves no minute of the week free"},
 		{`{"time_zone":"UTC","quiet_hours":` + list(29, `{"from":"%02d:00","to":"07:30"}`) + `}`, 400, "more than the 28"},
 		{`{"quiet_hours":[{"from":"22:00","to":"07:00"}]}`, 400, "give time_zone beside them"},
-		{`{"bundle":{"email":null,"push":"24h","sms":"1s"}}`, 200, `"bundle":{"push":"24h","sms":"1s"}`},
-		{`{"bundle":{"email":"90m"}}`, 200, `"bundle":{"email":"1h30m"}`},
 		{`{"bundle":"15m"}`, 400, "/bundle must be an object"},
 		{`{"bundle":{"email":15}}`, 400, "/bundle/email must be a string"},
-		{`{"bundle":{"in_app":"15m"}}`, 400, `bundle: only email, push and sms can be bundled, not \"in_app\"`},
-		{`{"bundle":{"webhook":null}}`, 400, `bundle: only email, push and sms can be bundled, not \"webhook\"`},
-		{`{"bundle":{"email":"15"}}`, 400, `bundle: email must be a time of whole seconds between \"1s\" and \"24h\", such as \"15m\", not \"15\"`},
+		{`{"bundle":{"in_app":"15m"}}`, 400, `bundle: only email, push and sms can be bundled, not "in_app"`},
+		{`{"bundle":{"webhook":null}}`, 400, `bundle: only email, push and sms can be bundled, not "webhook"`},
+		{`{"bundle":{"email":"15"}}`, 400, `bundle: email must be a time of whole seconds between "1s" and "24h", such as "15m", not "15"`},
 		{`{"bundle":{"email":""}}`, 400, "bundle: email must be a time"},
 		{`{"bundle":{"email":"1d"}}`, 400, "bundle: email must be a time"},
 		{`{"bundle":{"sms":"0s"}}`, 400, "bundle: sms must be a time"},
@@ -270,6 +268,7 @@ func TestBadInput(t *testing.T) {
 	want(t, "nothing is stored", s.As("ada", "GET", path, nil), full, `"1"`)
 
 	for _, good := range []string{
+		`{"bundle":{"email":null,"push":"24h","sms":"1s"}}`, `{"bundle":{"email":"90m"}}`,
 		`{"language":"zh-Hant-TW"}`, `{"language":"de-CH-1901"}`, `{"language":"zz"}`, `{"language":"x-klingon"}`,
 		`{"emails":["ada+duebell@sub.example.co.uk"]}`, `{"emails":["ада@пример.рф"]}`, `{"phones":["+2902345"]}`,
 		`{"emails":` + list(5, `"a%d@x.org"`) + `,"devices":` + list(20, `{"provider":"fcm","token":"`+strings.Repeat("x", 4000)+`%d"}`) + `}`,

@@ -169,6 +169,9 @@ func (h handler) awaitTests(ctx context.Context, results []result) {
 	for end := time.Now().Add(testPatience); ctx.Err() == nil; {
 		all, err := h.store.GetDeliveries(ctx, ids)
 		open := err != nil
+		if err != nil {
+			slog.WarnContext(ctx, "what became of test messages could not be read", "error", err)
+		}
 		for _, d := range all {
 			t := &results[slices.IndexFunc(results, func(t result) bool { return t.id == d.ID })]
 			t.State, t.Error = d.State, d.LastError
