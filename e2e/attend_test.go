@@ -60,12 +60,12 @@ func TestSnoozed(t *testing.T) {
 	}
 }
 
-// What is told is repeated until it is acknowledged. Dapr has the job of each repetition; the minute until it
+// What is told is repeated until it is acknowledged. Dapr has the job of each repetition; the hour until it
 // fires is not waited for.
 func TestRepeatedUntilAcknowledged(t *testing.T) {
 	p := newPerson(t, sys)
 	made := ask[api.Task](p, "POST", "/api/tasks", map[string]any{
-		"title": "Take the pill", "due_date": time.Now().Add(time.Second), "repeat": map[string]any{"every": "1m", "times": 5},
+		"title": "Take the pill", "due_date": time.Now().Add(time.Second), "repeat": map[string]any{"every": "1h", "times": 5},
 	})
 	path := "/api/tasks/" + made.ID.String()
 	repetition := func() (state string) {

@@ -31,16 +31,16 @@ func TestExport(t *testing.T) {
 {"title":"Where I am","due_local":"2031-03-01T09:00","reminders":["1d","0s"]}
 {"title":"In New York","due_local":"2031-03-09T02:30","time_zone":"America/New_York","reminders":["0s"],"channels":["in_app","email"]}
 {"title":"All day","due_on":"2031-03-01","reminders":["1w","0s"],"channels":["push"]}
-{"title":"Each month's end","due_local":"2031-01-31T18:00","time_zone":"Europe/Berlin","recurrence":{"rule":"FREQ=MONTHLY;BYMONTHDAY=31","skip":"backward","from":"schedule","except":["2031-12-31"]},"reminders":["2h","0s"]}
+{"title":"Each month's end","due_local":"2031-01-31T18:00","time_zone":"Europe/Berlin","recurrence":{"rule":"FREQ=MONTHLY;BYMONTHDAY=31","skip":"backward","from":"schedule","except":["2031-12-31"]},"reminders":["2h","0s"],"repeat":{"every":"10m","times":3},"urgent":true}
 {"title":"After the last time","due_on":"2031-01-31","recurrence":{"rule":"FREQ=WEEKLY;INTERVAL=2","skip":"omit","from":"completion","except":[]},"reminders":["0s"]}
 {"title":"Done","due_date":"2031-03-01T08:00:00Z","reminders":["0s"],"completed":true}
 `
-	const table = `title,notes,due_date,due_local,due_on,time_zone,recurrence,recurrence_skip,recurrence_from,recurrence_except,reminders,completed,channels
-An instant,,2031-03-01T08:00:00Z,,,,,,,,24h;0s;-1h,,
+	const table = `title,notes,due_date,due_local,due_on,time_zone,recurrence,recurrence_skip,recurrence_from,recurrence_except,reminders,repeat_every,repeat_times,completed,channels,urgent
+An instant,,2031-03-01T08:00:00Z,,,,,,,,24h;0s;-1h,,,,,
 "Quoted, ""notes""","two
-lines",,,,,,,,,none,,
-Each month's end,,,2031-01-31T18:00,,Europe/Berlin,FREQ=MONTHLY;BYMONTHDAY=31,backward,schedule,2031-12-31,2h;0s,,
-All day,,,,2031-03-01,,,,,,1w;0s,,in_app;email
+lines",,,,,,,,,none,,,,,
+Each month's end,,,2031-01-31T18:00,,Europe/Berlin,FREQ=MONTHLY;BYMONTHDAY=31,backward,schedule,2031-12-31,2h;0s,10m,3,,,true
+All day,,,,2031-03-01,,,,,,1w;0s,,,,in_app;email,
 `
 	sorted := func(file string) []string { return slices.Sorted(strings.SplitSeq(strings.TrimSpace(file), "\n")) }
 	for format, file := range map[string]string{"ndjson": lines, "csv": table} {

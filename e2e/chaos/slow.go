@@ -112,7 +112,7 @@ func holdRows(ctx context.Context, run *run) (heal func(), err error) {
 	for _, sql := range []string{
 		`select null::uuid, id from users where id <> $1 order by random() limit 1 for update skip locked`,
 		`select task_id, null from reminders where user_id <> $1 and state = 'armed' and fire_at > now() order by fire_at limit 5 for update skip locked`,
-		`select task_id, null from deliveries where user_id <> $1 and state in ('planned', 'sending', 'unknown') order by next_attempt_at limit 5 for update skip locked`,
+		`select task_id, case when task_id is null then user_id end from deliveries where user_id <> $1 and state in ('planned', 'sending', 'unknown') order by next_attempt_at limit 5 for update skip locked`,
 	} {
 		rows, err := c.Query(ctx, sql, nameOf(hog))
 		if err != nil {
