@@ -18,7 +18,7 @@ func TestLinkInAnEmail(t *testing.T) {
 	p.told(soon, 1)
 	link := regexp.MustCompile(`(?m)^Done: (\S+/m/\S+)$`).FindStringSubmatch(p.mailsTo(p.name + "@example.com")[0])
 	if link == nil {
-		t.Fatalf("no link in %q", p.mailsTo(p.name+"@example.com")[0])
+		t.Fatalf("no link in %q", p.mailsTo(p.name + "@example.com")[0])
 	}
 	if !strings.HasPrefix(link[1], sys.URL()+"/m/") {
 		t.Errorf("it leads to %s", link[1])

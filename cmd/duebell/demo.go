@@ -101,7 +101,8 @@ func (t tour) prefer(ctx context.Context, bundle map[string]string, out any) err
 	return t.call(ctx, http.MethodPut, "/api/preferences", map[string]any{
 		"phones": []string{phone},
 		"devices": []map[string]any{
-			{"provider": "fcm", "token": "tour"}, {"provider": "onesignal", "token": "7f1d3f6e-0c53-4f0c-9a43-8f6c3d0f2b10"},
+			{"provider": "fcm", "token": "tour"},
+			{"provider": "onesignal", "token": "7f1d3f6e-0c53-4f0c-9a43-8f6c3d0f2b10"},
 			{"provider": "webpush", "subscription": sandbox.Subscription(t.url, "tour")},
 		},
 		"webhook": map[string]string{"url": t.url + sandbox.WebhookPath + "/tour"},

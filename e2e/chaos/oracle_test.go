@@ -34,11 +34,12 @@ func lifeOf(t *testing.T, lines ...string) *life {
 		var sent, settled float64
 		var state string
 		until := 0.0
-		if strings.HasPrefix(line, "create") || strings.HasPrefix(line, "move") {
+		switch name, _, _ := strings.Cut(line, " "); name {
+		case "create", "move":
 			fmt.Sscan(line, &o.kind, &sent, &settled, &due, &state)
-		} else if strings.HasPrefix(line, "snooze") {
+		case "snooze":
 			fmt.Sscan(line, &o.kind, &sent, &settled, &until, &state)
-		} else {
+		default:
 			fmt.Sscan(line, &o.kind, &sent, &settled, &state)
 		}
 		if len(l.ops) > 0 && slices.Contains([]kind{move, retitle, reopen}, o.kind) {

@@ -194,8 +194,8 @@ func (d *drawing) aboutOccurrences(all []store.Occurrence) {
 
 func (d *drawing) aboutReminder(r store.TimelineReminder, now, expected time.Time) {
 	shown := timelineReminder{ID: r.ID, Kind: r.Kind, Before: r.Before.String(), FireAt: r.FireAt, State: r.Status(expected), Removed: r.Removed}
-	if r.Reminder.Occurrence != nil {
-		local := d.task.Show(*r.Reminder.Occurrence)
+	if r.Occurrence != nil {
+		local := d.task.Show(*r.Occurrence)
 		shown.Occurrence = &local
 	}
 	of := func(at time.Time, kind, text string) event {

@@ -84,10 +84,18 @@ func TestPurposes(t *testing.T) {
 		of, action link.Purpose
 		want       bool
 	}{
-		{link.Done, link.Done, true}, {link.Done, link.Snooze, false}, {link.Snooze, link.Snooze, true}, {link.Snooze, link.Done, false},
-		{link.Acknowledge, link.Acknowledge, true}, {link.Acknowledge, link.Done, false},
-		{link.Any, link.Done, true}, {link.Any, link.Snooze, true}, {link.Any, link.Acknowledge, true},
-		{0, link.Done, false}, {link.Any, 0, false}, {link.Done, link.Any, false},
+		{link.Done, link.Done, true},
+		{link.Done, link.Snooze, false},
+		{link.Snooze, link.Snooze, true},
+		{link.Snooze, link.Done, false},
+		{link.Acknowledge, link.Acknowledge, true},
+		{link.Acknowledge, link.Done, false},
+		{link.Any, link.Done, true},
+		{link.Any, link.Snooze, true},
+		{link.Any, link.Acknowledge, true},
+		{0, link.Done, false},
+		{link.Any, 0, false},
+		{link.Done, link.Any, false},
 	} {
 		if got := c.of.May(c.action); got != c.want {
 			t.Errorf("%d may do %d: %v", c.of, c.action, got)

@@ -219,7 +219,11 @@ func (h home) remove() error {
 			}
 		}
 	}
-	return os.RemoveAll(string(h))
+	deadline := time.Now().Add(10 * time.Second)
+	for err = os.RemoveAll(string(h)); err != nil && time.Now().Before(deadline); err = os.RemoveAll(string(h)) {
+		time.Sleep(50 * time.Millisecond) // somebody who was let in writes there until the kernel has ended that
+	}
+	return err
 }
 
 // left looks for what is still there after remove.
