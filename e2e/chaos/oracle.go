@@ -116,7 +116,9 @@ func (l *life) armings() (all []arming) {
 			shown := slices.ContainsFunc(o.task.Reminders, func(r api.Reminder) bool { return r.Kind == task.KindSnooze })
 			last.shots = append(last.shots, &shot{at: o.until, armed: o, doubt: !shown})
 		case acknowledge:
-			if repeated != nil {
+			// Before anything was told there is nothing to be stopped.
+			told := slices.ContainsFunc(o.task.Reminders, func(r api.Reminder) bool { return r.Kind == task.KindDue && r.State == "fired" })
+			if repeated != nil && told {
 				repeated.endedBy = o
 			}
 		}

@@ -57,9 +57,12 @@ func (q quietHours) leastAfter(due []time.Time) int {
 }
 
 // judgeQuiet finds what was sent within quiet hours. A send that had begun before may still arrive, and one whose sender
-// was stopped when it goes on.
+// was stopped when it goes on. What may be a snooze is left out: its user has chosen the time.
 func (t *tally) judgeQuiet(l *life, channel string, came []told, faults []struck) {
 	for _, m := range came {
+		if slices.ContainsFunc(l.ops, func(o op) bool { return o.kind == snooze && !m.at.Before(o.until) }) {
+			continue
+		}
 		if begun := m.at.Add(-sendTimeout - time.Second); l.quiet.has(begun, 0) && l.quiet.has(m.at, 0) && cause(m, time.Hour, faults) == "" {
 			t.find(l, "quiet", "that of %s by %s came within quiet hours, from %s to %s", clock(m.at), channel, clock(l.quiet.from), clock(l.quiet.to))
 		}
