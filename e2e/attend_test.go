@@ -79,7 +79,10 @@ func TestRepeatedUntilAcknowledged(t *testing.T) {
 		p.told(soon, times+1)
 		p.eventually(soon, "the repetition is scheduled", func() bool { return repetition() == "scheduled" })
 		if times == 0 {
-			p.exec(`update reminders set fire_at = now() where kind = 'repeat' and task_id = '` + made.ID.String() + `'`)
+			p.exec(`update reminders set fire_at = now() - interval '10 s' where kind = 'repeat' and task_id = '` + made.ID.String() + `'`)
+			if err := sys.Invoke(t.Context(), "retry-dlq"); err != nil { // which finds it
+				t.Fatal(err)
+			}
 		}
 	}
 	ask[api.Task](p, "POST", path+"/acknowledge", nil)
