@@ -49,7 +49,7 @@ func lifeOf(t *testing.T, lines ...string) *life {
 		o.task.UpdatedAt = o.sent
 		if o.kind != remove {
 			at := second(due)
-			o.task.Reminders = []api.Reminder{{ID: reminder, FireAt: &at, State: state}}
+			o.task.Reminders = []api.Reminder{{ID: reminder, Kind: task.KindDue, FireAt: &at, State: state}}
 			if o.until = second(until); o.kind == snooze && until > settled {
 				o.task.Reminders = append(o.task.Reminders, api.Reminder{ID: uuid.New(), Kind: task.KindSnooze, FireAt: &o.until, State: "scheduled"})
 			}
@@ -128,6 +128,7 @@ func TestOracle(t *testing.T) {
 		"acknowledged":                        {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge -8 -7 fired"}, came{"0 -9.9", "a -9.8"}, nil, nil, 0},
 		"acknowledged before it was mailed":   {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge -8 -7 fired"}, came{"0 -9.9", ""}, nil, nil, 0},
 		"acknowledged, and repeated":          {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge -8 -7 fired"}, came{"0 -9.9 0 50.1", "a -9.8"}, nil, []string{"duplicate"}, 0},
+		"acknowledged too early":              {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge -15 -14 scheduled"}, came{"0 -9.9 0 50.1", "a -9.8 b 50.2"}, nil, nil, 0},
 		"acknowledged when it was repeated":   {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge 49 51 fired"}, came{"0 -9.9 0 50.1", "a -9.8 b 50.2"}, nil, nil, 0},
 		"the same, and not repeated":          {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge 49 51 fired"}, came{"0 -9.9", "a -9.8"}, nil, nil, 0},
 		"repeated after it was acknowledged":  {[]string{"repeats", "create -20 -19 -10 scheduled", "acknowledge 49 51 fired"}, came{"0 -9.9 0 52", "a -9.8"}, nil, []string{"cancelled"}, 0},
