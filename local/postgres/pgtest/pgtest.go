@@ -99,7 +99,7 @@ func start() error {
 		cluster.dir = dir
 		ctx, cancel := context.WithTimeout(context.Background(), 10*timeout) // it may have to be downloaded
 		defer cancel()
-		if cluster.server, err = postgres.Start(ctx, postgres.Options{Dir: dir, Fast: true}); err != nil {
+		if cluster.server, err = postgres.Start(ctx, postgres.Options{Dir: dir, Fast: true, Settings: []string{"max_connections=600"}}); err != nil {
 			return err
 		}
 		address = cluster.server.URL()
