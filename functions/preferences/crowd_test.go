@@ -27,9 +27,10 @@ import (
 func TestNobodyCanBeMadeToSend(t *testing.T) {
 	o := newOwners(t, "VERIFY_PER_NETWORK=1000000", "RATE_LIMIT=100000", "RATE_BURST=100000")
 	run := 0
+	agreed, refused := map[string]bool{}, map[string]bool{} // of all runs: what waits in one may be sent in a later one
 	rapid.Check(t, func(t *rapid.T) {
 		run++
-		c := &crowd{owners: o, t: t, agreed: map[string]bool{}, since: time.Now()}
+		c := &crowd{owners: o, t: t, agreed: agreed, refused: refused, since: time.Now()}
 		for i := range 10 {
 			c.users = append(c.users, fmt.Sprintf("u%d-%d", run, i))
 		}
@@ -139,9 +140,6 @@ func (c *crowd) owner(does func(notify.Message)) {
 }
 
 func (c *crowd) refuse(m notify.Message, no bool) {
-	if c.refused == nil {
-		c.refused = map[string]bool{}
-	}
 	c.refused[preferences.Mailbox(m.To)] = no
 }
 
