@@ -27,6 +27,24 @@ func (s Secret) MAC(purpose string, data []byte) []byte {
 	return mac.Sum(nil)
 }
 
+// minKey is how long a key that signs must be, in characters.
+const minKey = 32
+
+// ValidateKeys reports what is wrong with the signing keys of a variable, of which there may be two while
+// one takes the other's place: the first signs, and each checks. The error names the variable, and says what to
+// write. No key is no error.
+func ValidateKeys(variable string, keys []Secret) error {
+	if len(keys) > 2 {
+		return fmt.Errorf("%s must be one key, or two: the new one, a comma and the old one", variable)
+	}
+	for _, key := range keys {
+		if len(key) < minKey {
+			return fmt.Errorf("%s must have at least %d characters, each of two keys; make one with: openssl rand -hex 32", variable, minKey)
+		}
+	}
+	return nil
+}
+
 // String returns ***.
 func (Secret) String() string { return mask }
 

@@ -9,7 +9,6 @@ import (
 	"crypto/hmac"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"strings"
 	"time"
 
@@ -25,7 +24,6 @@ const (
 	// Lasts is for how long a link is good.
 	Lasts = 30 * 24 * time.Hour
 
-	minKey   = 32  // characters
 	maxToken = 100 // characters: no token is longer
 	macSize  = 12  // bytes
 	ofSize   = 8   // bytes
@@ -43,17 +41,7 @@ type Keys struct {
 }
 
 // Validate reports what is wrong with the configuration.
-func (k Keys) Validate() error {
-	if len(k.Keys) > 2 {
-		return errors.New("LINK_KEY must be one key, or two: the new one, a comma and the old one")
-	}
-	for _, key := range k.Keys {
-		if len(key) < minKey {
-			return errors.New("LINK_KEY must have at least 32 characters, each of two keys; make one with: openssl rand -hex 32")
-		}
-	}
-	return nil
-}
+func (k Keys) Validate() error { return config.ValidateKeys("LINK_KEY", k.Keys) }
 
 // Purpose is what a link may do: one action, or several.
 type Purpose byte

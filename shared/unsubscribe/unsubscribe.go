@@ -21,7 +21,6 @@ const (
 	// Path is where the links lead to.
 	Path = "/api/unsubscribe"
 
-	minKey = 32 // characters
 	// maxToken bounds what is looked at: a user's ID has 1,020 bytes at most, an
 	// address 1,280.
 	maxToken = 4096
@@ -37,17 +36,7 @@ type Keys struct {
 }
 
 // Validate reports what is wrong with the configuration.
-func (k Keys) Validate() error {
-	if len(k.Keys) > 2 {
-		return errors.New("UNSUBSCRIBE_KEY must be one key, or two: the new one, a comma and the old one")
-	}
-	for _, key := range k.Keys {
-		if len(key) < minKey {
-			return errors.New("UNSUBSCRIBE_KEY must have at least 32 characters, each of two keys; make one with: openssl rand -hex 32")
-		}
-	}
-	return nil
-}
+func (k Keys) Validate() error { return config.ValidateKeys("UNSUBSCRIBE_KEY", k.Keys) }
 
 // Token names a user and an address, signed. There must be a key.
 func (k Keys) Token(userID, address string) string {

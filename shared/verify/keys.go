@@ -13,7 +13,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,7 +31,6 @@ const (
 	// NotMePath is where links lead to by which they say that it is not them.
 	NotMePath = "/api/not-me"
 
-	minKey   = 32 // characters
 	hashSize = 16 // bytes
 	macSize  = 16 // bytes
 )
@@ -43,17 +41,7 @@ type Keys struct {
 }
 
 // Validate reports what is wrong with the configuration.
-func (k Keys) Validate() error {
-	if len(k.Keys) > 2 {
-		return errors.New("VERIFY_KEY must be one key, or two: the new one, a comma and the old one")
-	}
-	for _, key := range k.Keys {
-		if len(key) < minKey {
-			return errors.New("VERIFY_KEY must have at least 32 characters, each of two keys; make one with: openssl rand -hex 32")
-		}
-	}
-	return nil
-}
+func (k Keys) Validate() error { return config.ValidateKeys("VERIFY_KEY", k.Keys) }
 
 // Enabled reports whether there is a key.
 func (k Keys) Enabled() bool { return len(k.Keys) > 0 }
