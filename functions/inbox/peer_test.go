@@ -5,15 +5,13 @@ import (
 	"encoding/json"
 	"io"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/local/peers"
 )
 
 // happening is what a peer prints.
@@ -22,22 +20,12 @@ type happening struct{ Event, Title, Detail string }
 // startPeer reads a stream with an npm package until the test ends.
 func startPeer(t *testing.T, library, url, token string) <-chan happening {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs Node and the npm packages of tools/peers")
-	}
-	folder, err := filepath.Abs("../../tools/peers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(folder, "node_modules", library)); err != nil {
-		t.Fatalf("the npm package %s is missing; install it with: npm ci --prefix tools/peers", library)
-	}
+	peer := peers.Node(t, "event-stream.mjs", library)
 	asked, err := json.Marshal(map[string]string{"library": library, "url": url, "token": token})
 	if err != nil {
 		t.Fatal(err)
 	}
-	peer := exec.Command("node", "event-stream.mjs")
-	peer.Dir, peer.Stdin, peer.Stderr = folder, strings.NewReader(string(asked)), os.Stderr
+	peer.Stdin = strings.NewReader(string(asked))
 	out, err := peer.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

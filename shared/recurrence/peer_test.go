@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duebell/duebell/local/peers"
 	"github.com/duebell/duebell/shared/recurrence"
 	"github.com/duebell/duebell/shared/wallclock"
 	"github.com/duebell/duebell/shared/zone"
@@ -53,20 +51,7 @@ type found struct {
 // askPeer has the npm package rrule-temporal answer all questions, in one process.
 func askPeer(t *testing.T, questions []question) []answer {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs Node and the npm packages of tools/peers")
-	}
-	folder, err := filepath.Abs("../../tools/peers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, library := range []string{"rrule-temporal", "temporal-polyfill"} {
-		if _, err := os.Stat(filepath.Join(folder, "node_modules", library)); err != nil {
-			t.Fatalf("the npm package %s is missing; install it with: npm ci --prefix tools/peers", library)
-		}
-	}
-	peer := exec.CommandContext(t.Context(), "node", "recurrence.mjs")
-	peer.Dir, peer.Stderr = folder, os.Stderr
+	peer := peers.Node(t, "recurrence.mjs", "rrule-temporal", "temporal-polyfill")
 	in, err := peer.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -16,9 +16,6 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/local/peers"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/fault"
 	"github.com/duebell/duebell/shared/reports"
@@ -282,16 +280,7 @@ func TestConfig(t *testing.T) {
 // Amazon's own validator takes what we take, and refuses what we refuse, whichever part of a
 // message was changed on the way.
 func TestPeerAgrees(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Node and the npm packages of tools/peers")
-	}
-	peer, err := filepath.Abs("../../tools/peers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(peer, "node_modules", "sns-validator")); err != nil {
-		t.Fatal("the npm package sns-validator is missing; install it with: npm ci --prefix tools/peers")
-	}
+	node := peers.Node(t, "validate-sns.mjs", "sns-validator")
 	a := newAmazonia(t, time.Hour)
 	type given struct {
 		what    string
@@ -339,9 +328,8 @@ func TestPeerAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := exec.Command("node", "validate-sns.mjs")
-	node.Dir, node.Stdin = peer, strings.NewReader(string(input))
-	out, err := node.CombinedOutput()
+	node.Stdin = strings.NewReader(string(input))
+	out, err := node.Output()
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if err != nil || len(lines) != len(all) {
 		t.Fatalf("%v\n%s", err, out)

@@ -4,9 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/local/peers"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/aws"
@@ -27,18 +25,8 @@ import (
 // returns its URL.
 func startPeer(t *testing.T) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("needs Node and the npm packages of tools/peers")
-	}
-	program, err := filepath.Abs("../../../tools/peers/node_modules/aws-ses-v2-local/dist/cli.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Fatal("the npm package aws-ses-v2-local is missing; install it with: npm ci --prefix tools/peers")
-	}
-	peer := exec.Command("node", program, "--host", "127.0.0.1", "--port", "0")
-	peer.Stderr = os.Stderr
+	peer := peers.Node(t, "node_modules/aws-ses-v2-local/dist/cli.js", "aws-ses-v2-local")
+	peer.Args = append(peer.Args, "--host", "127.0.0.1", "--port", "0")
 	out, err := peer.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -11,8 +11,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +23,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/duebell/duebell/local/peers"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/guard"
@@ -140,16 +139,6 @@ func TestSendTest(t *testing.T) {
 // An implementation that is none of ours verifies the signatures: the npm package of
 // Standard Webhooks.
 func TestPeerVerifies(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs Node and the npm packages of tools/peers")
-	}
-	peer, err := filepath.Abs("../../../tools/peers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(peer, "node_modules", "standardwebhooks")); err != nil {
-		t.Fatal("the npm package standardwebhooks is missing; install it with: npm ci --prefix tools/peers")
-	}
 	r := receive(t)
 	verify := func(secret string, secrets ...config.Secret) bool {
 		t.Helper()
@@ -164,9 +153,9 @@ func TestPeerVerifies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		node := exec.Command("node", "verify-webhook.mjs")
-		node.Dir, node.Stdin = peer, strings.NewReader(string(post))
-		out, err := node.CombinedOutput()
+		node := peers.Node(t, "verify-webhook.mjs", "standardwebhooks")
+		node.Stdin = strings.NewReader(string(post))
+		out, err := node.Output()
 		answer := strings.TrimSpace(string(out))
 		if err != nil || (answer != "verified" && !strings.HasPrefix(answer, "refused: ")) {
 			t.Fatalf("%v\n%s", err, out)

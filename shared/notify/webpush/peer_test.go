@@ -6,9 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,34 +13,17 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/duebell/duebell/local/peers"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/notify/notifytest"
 	"github.com/duebell/duebell/shared/subscription"
 )
 
-// peer returns a command that runs a script of tools/peers.
-func peer(t *testing.T, script, library string) *exec.Cmd {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("needs Node and the npm packages of tools/peers")
-	}
-	folder, err := filepath.Abs("../../../tools/peers")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(folder, "node_modules", library)); err != nil {
-		t.Fatalf("the npm package %s is missing; install it with: npm ci --prefix tools/peers", library)
-	}
-	node := exec.Command("node", script)
-	node.Dir, node.Stderr = folder, os.Stderr
-	return node
-}
-
 // service starts a push service that is none of ours, and returns its URL.
 func service(t *testing.T) string {
 	t.Helper()
-	node := peer(t, "push-service.mjs", "web-push-testing")
+	node := peers.Node(t, "push-service.mjs", "web-push-testing")
 	out, err := node.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +127,7 @@ func TestReadsPeer(t *testing.T) {
 		}
 		lines.Write(append(line, '\n'))
 	}
-	node := peer(t, "web-push.mjs", "web-push")
+	node := peers.Node(t, "web-push.mjs", "web-push")
 	node.Stdin = &lines
 	out, err := node.Output()
 	if err != nil {
