@@ -142,7 +142,7 @@ func members(l *store.Leased) []store.Member {
 	if l.Bundle != nil {
 		return l.Bundle.Members
 	}
-	return []store.Member{{DeliveryID: l.ID, TaskID: l.TaskID, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence}}
+	return []store.Member{{DeliveryID: l.ID, TaskID: l.TaskID, About: l.About}}
 }
 
 // hint says to a user who waits for the inbox that there may be something.
@@ -240,9 +240,7 @@ func unpack(l *store.Leased) (_ *store.Leased, several []notify.Bundled) {
 	of := l.Bundle.Distinct()
 	if len(of) == 1 {
 		one, m := *l, of[0]
-		one.ReminderID, one.Revision, one.TaskID = m.ReminderID, m.Revision, m.TaskID
-		one.Title, one.Notes, one.DueDate, one.Occurrence = m.Title, m.Notes, m.DueDate, m.Occurrence
-		one.Series, one.Local = m.Series, m.Local
+		one.ReminderID, one.Revision, one.TaskID, one.About = m.ReminderID, m.Revision, m.TaskID, m.About
 		return &one, nil
 	}
 	for _, m := range of {

@@ -6,8 +6,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"github.com/duebell/duebell/shared/wallclock"
 )
 
 // A bundle is one message with several reminders, its members:
@@ -35,14 +33,7 @@ type Member struct {
 	ReminderID uuid.UUID
 	Revision   int64
 	TaskID     uuid.UUID
-	Title      string
-	Notes      string
-	DueDate    *time.Time
-	// Occurrence is the one of a recurring task that it tells of, as people read it; "" for others.
-	Occurrence string
-	// Series and Local are of that occurrence, too; 0 and nil for others.
-	Series int64
-	Local  *wallclock.Time
+	About
 }
 
 // Distinct returns the members, in the order in which they fired, but each occurrence of a task once,
@@ -117,12 +108,12 @@ const (
 // queueMembers reads the members of bundles.
 func queueMembers(batch *pgx.Batch, bundles []pgtype.UUID, members map[uuid.UUID][]Member) {
 	batch.Queue(`
-		select d.bundle_id, d.id, d.reminder_id, d.revision, d.task_id, t.title, t.notes, coalesce(d.occurs_at, t.due_date), `+occurrenceShown+`, coalesce(d.series, 0), d.occurrence
+		select d.bundle_id, d.id, d.reminder_id, d.revision, d.task_id, `+aboutColumns+`
 		from deliveries d join tasks t on t.id = d.task_id
 		where d.bundle_id = any($1) and d.state = 'bundled' order by d.id`, pgtype.FlatArray[pgtype.UUID](bundles)).Query(func(rows pgx.Rows) error {
 		var of uuid.UUID
 		var m Member
-		_, err := pgx.ForEachRow(rows, []any{&of, &m.DeliveryID, &m.ReminderID, &m.Revision, &m.TaskID, &m.Title, &m.Notes, &m.DueDate, &m.Occurrence, &m.Series, occurrenceField{&m.Local}}, func() error {
+		_, err := pgx.ForEachRow(rows, append([]any{&of, &m.DeliveryID, &m.ReminderID, &m.Revision, &m.TaskID}, m.About.fields()...), func() error {
 			members[of] = append(members[of], m)
 			return nil
 		})

@@ -106,6 +106,52 @@ const deliveryColumns = `d.id, coalesce(d.reminder_id, '00000000-0000-0000-0000-
 	coalesce(d.task_id, '00000000-0000-0000-0000-000000000000'), d.user_id, d.channel, d.target, d.state, d.attempts, coalesce(d.provider, ''),
 	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at, coalesce(d.report, ''), d.reported_at, coalesce(d.reason, '')`
 
+// fields are where deliveryColumns go.
+func (d *Delivery) fields() []any {
+	return []any{
+		&d.ID, &d.ReminderID, &d.Revision, &d.TaskID, &d.UserID, &d.Channel, &d.Target, &d.State, &d.Attempts, &d.Provider,
+		&d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt, &d.Report, &d.ReportedAt, &d.Reason,
+	}
+}
+
+// The columns of deliveries d with what is shown of those that are bundled: their bundle's delivery b is joined.
+const (
+	loggedColumns = deliveryColumns + `, b.next_attempt_at, coalesce(b.reason, 'bundled')`
+	withBundles   = ` left join deliveries b on d.state = 'bundled' and b.id = d.bundle_id`
+)
+
+// scanLogged reads loggedColumns, and what comes after them. What is bundled gets the NextAttemptAt of its
+// bundle, and a Reason.
+func scanLogged(row pgx.Row, d *Delivery, more ...any) error {
+	var bundleAt *time.Time
+	var bundleReason Reason
+	err := row.Scan(slices.Concat(d.fields(), []any{&bundleAt, &bundleReason}, more)...)
+	if d.State == Bundled {
+		d.NextAttemptAt, d.Reason = bundleAt, bundleReason
+	}
+	return err
+}
+
+// About is what a message says about a reminder's task.
+type About struct {
+	Title   string
+	Notes   string
+	DueDate *time.Time
+	// Occurrence is the one of a recurring task that it tells of, as people read it; "" for others.
+	Occurrence string
+	// Series and Local are the same as it is stored; 0 and nil for others.
+	Series int64
+	Local  *wallclock.Time
+}
+
+// aboutColumns are what is to be said about a delivery d of a task t, whose columns are all null if it is of none.
+const aboutColumns = `coalesce(t.title, ''), coalesce(t.notes, ''), coalesce(d.occurs_at, t.due_date), ` + occurrenceShown + `, coalesce(d.series, 0), d.occurrence`
+
+// fields are where aboutColumns go.
+func (a *About) fields() []any {
+	return []any{&a.Title, &a.Notes, &a.DueDate, &a.Occurrence, &a.Series, occurrenceField{&a.Local}}
+}
+
 // Unsent returns which of some revisions of reminders still have something to be sent.
 func (s *Store) Unsent(ctx context.Context, revisions []task.Revision) (unsent map[task.Revision]bool, err error) {
 	ids, numbers := columns(revisions)
@@ -127,6 +173,7 @@ func (s *Store) Unsent(ctx context.Context, revisions []task.Revision) (unsent m
 // with what to say.
 type Leased struct {
 	Delivery
+	About
 	// Round counts the attempts, but as one those that went from provider to
 	// provider because each before has refused.
 	Round int
@@ -134,16 +181,8 @@ type Leased struct {
 	// no other one may be tried.
 	ProviderFixed bool
 	Trace         string // of the firing that has planned it, as trace.Parent has it; may be ""
-	Title         string
-	Notes         string
-	DueDate       *time.Time
-	// Occurrence is the one of a recurring task that it tells of, as people read it; "" for others.
-	Occurrence string
-	// Series and Local are the same as it is stored; 0 and nil for others.
-	Series   int64
-	Local    *wallclock.Time
-	TimeZone string // the user's, by its IANA name
-	Language string // the user's
+	TimeZone      string // the user's, by its IANA name
+	Language      string // the user's
 	// Withdrawn says that the target is in its user's preferences no more, nor, where
 	// these name no address, that of the user's sign-in.
 	Withdrawn bool
@@ -282,8 +321,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				cross join lateral (select j.over is null and not chosen.to_judge as taken) l
 			where d.id = chosen.id
 			returning `+deliveryColumns+`, d.round, d.provider_fixed, coalesce(d.traceparent, ''),
-				coalesce(t.title, ''), coalesce(t.notes, ''), coalesce(d.occurs_at, t.due_date),
-				`+occurrenceShown+`,
+				`+aboutColumns+`,
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
@@ -300,7 +338,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 					select device -> 'subscription' from jsonb_array_elements(p.devices) device where 'webpush:' || (device ->> 'token') = d.target limit 1) end,
 				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour',
 				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp(), d.bundle_id is not null,
-				coalesce(d.series, 0), d.occurrence, coalesce(p.webhook_links, false), d.test`,
+				coalesce(p.webhook_links, false), d.test`,
 			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part, judgedIDs, versions).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
@@ -367,10 +405,10 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var windows []byte
 	var q QuietHours
 	var isBundle bool
-	err := row.Scan(&l.ID, &l.ReminderID, &l.Revision, &l.TaskID, &l.UserID, &l.Channel, &l.Target, &l.State, &l.Attempts, &l.Provider,
-		&l.LastError, &l.NextAttemptAt, &l.CreatedAt, &l.FinishedAt, &l.Report, &l.ReportedAt, &l.Reason, &l.Round, &l.ProviderFixed, &l.Trace, &l.Title, &l.Notes, &l.DueDate, &l.Occurrence,
+	err := row.Scan(slices.Concat(l.Delivery.fields(), []any{&l.Round, &l.ProviderFixed, &l.Trace}, l.About.fields(), []any{
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &l.Subscription, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil,
-		&windows, &q.Version, &q.At, &isBundle, &l.Series, occurrenceField{&l.Local}, &l.WebhookLinks, &l.Test)
+		&windows, &q.Version, &q.At, &isBundle, &l.WebhookLinks, &l.Test,
+	})...)
 	if windows != nil {
 		// What was checked when it was stored can be read. If it can't all the same, it holds nothing.
 		q.Hours, _ = parseQuietHours(windows)
@@ -546,20 +584,12 @@ func (s *Store) ListDeliveries(ctx context.Context, userID string, taskID uuid.U
 			return errNoTask
 		}
 		rows, _ := tx.Query(ctx, `
-			select `+deliveryColumns+`, r.kind, b.next_attempt_at, coalesce(b.reason, 'bundled')
-			from deliveries d join reminders r on r.id = d.reminder_id left join deliveries b on d.state = 'bundled' and b.id = d.bundle_id
+			select `+loggedColumns+`, r.kind
+			from deliveries d join reminders r on r.id = d.reminder_id`+withBundles+`
 			where d.task_id = $1 order by d.id`, taskID)
-		log, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Delivery, error) {
-			type logged struct {
-				Delivery
-				BundleAttemptAt *time.Time
-				BundleReason    Reason
-			}
-			l, err := pgx.RowToStructByPos[logged](row)
-			if l.State == Bundled {
-				l.NextAttemptAt, l.Reason = l.BundleAttemptAt, l.BundleReason
-			}
-			return l.Delivery, err
+		log, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d Delivery, err error) {
+			err = scanLogged(row, &d, &d.Kind)
+			return d, err
 		})
 		return err
 	})

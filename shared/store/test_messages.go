@@ -55,8 +55,11 @@ func (tx Tx) Notify(ctx context.Context, n Notification) error { return tx.notif
 // GetDeliveries returns some deliveries, in the order of their ids.
 func (s *Store) GetDeliveries(ctx context.Context, ids []uuid.UUID) (all []Delivery, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		rows, _ := c.Query(ctx, `select `+deliveryColumns+`, '' from deliveries d where d.id = any ($1) order by d.id`, pgUUIDs(ids))
-		all, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Delivery])
+		rows, _ := c.Query(ctx, `select `+deliveryColumns+` from deliveries d where d.id = any ($1) order by d.id`, pgUUIDs(ids))
+		all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d Delivery, err error) {
+			err = row.Scan(d.fields()...)
+			return d, err
+		})
 		return err
 	})
 	return all, err

@@ -90,20 +90,12 @@ func (s *Store) GetTimeline(ctx context.Context, userID string, id uuid.UUID, mo
 		}
 		rows, _ := tx.Query(ctx, `
 			select * from (
-				select `+deliveryColumns+`, d.due_at, d.occurrence, coalesce(d.tries, '[]'), n.read_at, n.archived_at, n.acknowledged_at,
-					b.next_attempt_at as bundle_at, coalesce(b.reason, 'bundled') as bundle_reason
-				from deliveries d left join notifications n on d.channel = 'in_app' and n.id = d.id left join deliveries b on d.state = 'bundled' and b.id = d.bundle_id
+				select `+loggedColumns+`, d.due_at, d.occurrence, coalesce(d.tries, '[]'), n.read_at, n.archived_at, n.acknowledged_at
+				from deliveries d left join notifications n on d.channel = 'in_app' and n.id = d.id`+withBundles+`
 				where d.task_id = $1 order by d.id desc limit $2) latest
 			order by 1`, id, most+1)
 		l.Deliveries, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d TimelineDelivery, err error) {
-			var bundleAt *time.Time
-			var bundleReason Reason
-			err = row.Scan(&d.ID, &d.ReminderID, &d.Revision, &d.TaskID, &d.UserID, &d.Channel, &d.Target, &d.State, &d.Attempts, &d.Provider,
-				&d.LastError, &d.NextAttemptAt, &d.CreatedAt, &d.FinishedAt, &d.Report, &d.ReportedAt, &d.Reason,
-				&d.DueAt, occurrenceField{&d.Occurrence}, &d.Tries, &d.ReadAt, &d.ArchivedAt, &d.AcknowledgedAt, &bundleAt, &bundleReason)
-			if d.State == Bundled {
-				d.NextAttemptAt, d.Reason = bundleAt, bundleReason
-			}
+			err = scanLogged(row, &d.Delivery, &d.DueAt, occurrenceField{&d.Occurrence}, &d.Tries, &d.ReadAt, &d.ArchivedAt, &d.AcknowledgedAt)
 			for i := range d.Tries { // the database writes JSON's times in a zone of its own
 				t := &d.Tries[i]
 				t.At = t.At.UTC()
