@@ -87,28 +87,16 @@ func (h handler) test(w http.ResponseWriter, r *http.Request) error {
 
 // targets returns where a channel reaches a user. Those that nothing may be sent to have their state already.
 func (h handler) targets(ctx context.Context, tx store.Tx, c task.Channel, p preferences.Preferences, signIn *string) (results []result, err error) {
-	var targets []string
+	targets := p.Targets(c, signIn)
 	switch {
 	case c == task.InApp:
 		targets = []string{""}
+	case len(targets) > 0:
 	case c == task.Email && p.Unsubscribed:
 		return nil, fault.Conflict("you have unsubscribed from e-mail: switch it on again in your preferences before you try it")
-	case c == task.Email && len(p.Emails) == 0 && signIn != nil:
-		targets = []string{*signIn}
-	case c == task.Email:
-		targets = p.Emails
-	case c == task.SMS:
-		targets = p.Phones
-	case c == task.Push:
-		for _, d := range p.Devices {
-			targets = append(targets, d.String())
-		}
-	case p.Webhook != nil && p.Webhook.Gone:
+	case c == task.Webhook && p.Webhook != nil:
 		return nil, fault.Conflict("your webhook has answered that it is gone: switch it on again in your preferences before you try it")
-	case p.Webhook != nil:
-		targets = []string{p.Webhook.URL}
-	}
-	if len(targets) == 0 {
+	default:
 		return nil, fault.Conflict("there is nobody to send to: your preferences name no %s",
 			map[task.Channel]string{task.Email: "e-mail address", task.SMS: "phone number", task.Push: "device", task.Webhook: "webhook"}[c])
 	}

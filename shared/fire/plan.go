@@ -92,56 +92,44 @@ type place struct {
 // targets says where an external channel reaches a user, in the form of
 // store.Delivery's Target, or why it does not: one place at least.
 func (f *Firer) targets(c task.Channel, to store.Recipient) []place {
-	not := func(problem string) []place { return []place{{problem: problem}} }
-	var targets []string
-	switch {
-	case len(f.channels[c]) == 0:
-		return not("this channel is not set up here")
-	case c == task.Email && to.Unsubscribed:
-		return not("you have unsubscribed from e-mail; switch it on again in your preferences")
-	case c == task.Email && len(to.Emails) > 0:
-		targets = to.Emails
-	case c == task.Email && to.SignIn != nil:
-		targets = []string{*to.SignIn}
-	case c == task.Email:
-		return not("your sign-in has no verified e-mail address, and your preferences name none")
-	case c == task.SMS && len(to.Phones) == 0:
-		return not("your preferences name no phone number")
-	case c == task.SMS:
-		targets = to.Phones
-	case c == task.Push && len(to.Devices) == 0:
-		return not("your preferences name no device")
-	case c == task.Push:
-		return f.devices(to)
-	case c == task.Webhook && to.Webhook == nil:
-		return not("your preferences name no webhook")
-	case c == task.Webhook && to.Webhook.Gone:
-		return not("your webhook has answered that it is gone; switch it on again in your preferences")
-	case c == task.Webhook:
-		targets = []string{to.Webhook.URL}
-	default:
-		return not("this channel can't be used yet")
+	if len(f.channels[c]) == 0 {
+		return []place{{problem: "this channel is not set up here"}}
+	}
+	targets := to.Targets(c, to.SignIn)
+	if len(targets) == 0 {
+		return []place{{problem: whyNowhere(c, to)}}
 	}
 	places := make([]place, len(targets))
 	for i, target := range targets {
 		places[i].target = target
-		if (c == task.Email || c == task.SMS) && !to.MayReceive(target, to.SignIn) {
+		switch {
+		case c == task.Push && !slices.Contains(f.channels[c], to.Devices[i].Provider): // each device needs its own
+			places[i].problem = "this device's provider is not set up here"
+		case (c == task.Email || c == task.SMS) && !to.MayReceive(target, to.SignIn):
 			places[i].problem, places[i].unverified = preferences.UnverifiedProblem, true
 		}
 	}
 	return places
 }
 
-// devices says the same of push: each device needs its own provider.
-func (f *Firer) devices(to store.Recipient) []place {
-	places := make([]place, len(to.Devices))
-	for i, d := range to.Devices {
-		places[i].target = d.String()
-		if !slices.Contains(f.channels[task.Push], d.Provider) {
-			places[i].problem = "this device's provider is not set up here"
-		}
+// whyNowhere says why an external channel reaches a user nowhere.
+func whyNowhere(c task.Channel, to store.Recipient) string {
+	switch {
+	case c == task.Email && to.Unsubscribed:
+		return "you have unsubscribed from e-mail; switch it on again in your preferences"
+	case c == task.Email:
+		return "your sign-in has no verified e-mail address, and your preferences name none"
+	case c == task.SMS:
+		return "your preferences name no phone number"
+	case c == task.Push:
+		return "your preferences name no device"
+	case c == task.Webhook && to.Webhook != nil:
+		return "your webhook has answered that it is gone; switch it on again in your preferences"
+	case c == task.Webhook:
+		return "your preferences name no webhook"
+	default:
+		return "this channel can't be used yet"
 	}
-	return places
 }
 
 // address is where a delivery may go.

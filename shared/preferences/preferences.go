@@ -156,6 +156,28 @@ func (p Preferences) Habits() Habits {
 // On reports whether a channel is on.
 func (p Preferences) On(c task.Channel) bool { return slices.Contains(p.Channels, c) }
 
+// Targets returns where an external channel reaches the user, in the form of a delivery's target: nowhere, if
+// the user has unsubscribed or the webhook is gone. signIn is the verified address of the sign-in, nil if there is none:
+// e-mail goes there unless the preferences name addresses.
+func (p Preferences) Targets(c task.Channel, signIn *string) (targets []string) {
+	switch {
+	case c == task.Email && p.Unsubscribed:
+	case c == task.Email && len(p.Emails) == 0 && signIn != nil:
+		targets = []string{*signIn}
+	case c == task.Email:
+		targets = p.Emails
+	case c == task.SMS:
+		targets = p.Phones
+	case c == task.Push:
+		for _, d := range p.Devices {
+			targets = append(targets, d.String())
+		}
+	case c == task.Webhook && p.Webhook != nil && !p.Webhook.Gone:
+		targets = []string{p.Webhook.URL}
+	}
+	return targets
+}
+
 // Drop takes out a target that turned out to be no longer there, and reports whether
 // that changed anything: a device goes, a webhook is switched off.
 func (p *Preferences) Drop(c task.Channel, target string) (changed bool) {
