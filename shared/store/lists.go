@@ -256,8 +256,8 @@ var (
 	afterAllDue = time.Date(task.MaxYear+1, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// scan reads tasks of one kind in the order of the due dates that the database has, which are at most slack
-// from those that they have now, until those that come first are known, and are enough.
+// scan reads tasks of one kind in the order of the due dates that the database has. Those that the tasks have
+// now are at most slack from these. It stops when enough of those that come first are known.
 func (l dueList) scan(ctx context.Context, kind string, slack time.Duration) (found []ListPlace, err error) {
 	f := l.filter
 	low, high := earliestDue, afterAllDue
