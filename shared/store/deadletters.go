@@ -142,6 +142,9 @@ func (s *Store) CountReplayable(ctx context.Context, f DeadLetterFilter) (n int,
 	return n, err
 }
 
+// anew has a delivery begin anew, but for when.
+const anew = `state = 'planned', attempts = 0, round = 0, round_over = true, finished_at = null, counted = 0, reason = null`
+
 // mostReplayedTogether is how many are replayed in one transaction.
 const mostReplayedTogether = 500
 
@@ -175,7 +178,7 @@ func (s *Store) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, most,
 					select l.id as letter, d.id from `+fromReplayable+`
 					where l.id = any (@ids) and d.task_id = any (@tasks) and `+isReplayable+` order by d.id for no key update of d skip locked
 				), replayed as (
-					update deliveries d set state = 'planned', attempts = 0, round = 0, round_over = true, finished_at = null, counted = 0,
+					update deliveries d set `+anew+`,
 						next_attempt_at = now() + (@before + chosen.place) / @rate::float8 * interval '1 s',
 						tries = `+triedAs("'replayed'", "null::text", "now() + (@before + chosen.place) / @rate::float8 * interval '1 s'")+`,
 						provider = case when provider_fixed then provider end
@@ -270,7 +273,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			return fault.Conflict("its provider may have taken it, and it is tried again by itself; force the replay to send it at once")
 		}
 		if _, err := tx.tx.Exec(ctx, `
-			update deliveries d set state = 'planned', attempts = 0, round = 0, round_over = true, next_attempt_at = now(), finished_at = null, counted = 0, reason = null,
+			update deliveries d set `+anew+`, next_attempt_at = now(),
 				tries = `+triedAs("'replayed'", "null::text", "now()")+`,
 				-- Who may have taken it stays the only one who gets it, unless that is forced, too.
 				provider = case when provider_fixed and not $2 then provider end, provider_fixed = provider_fixed and not $2
