@@ -113,7 +113,7 @@ func queueMembers(batch *pgx.Batch, bundles []pgtype.UUID, members map[uuid.UUID
 		where d.bundle_id = any($1) and d.state = 'bundled' order by d.id`, pgtype.FlatArray[pgtype.UUID](bundles)).Query(func(rows pgx.Rows) error {
 		var of uuid.UUID
 		var m Member
-		_, err := pgx.ForEachRow(rows, append([]any{&of, &m.DeliveryID, &m.ReminderID, &m.Revision, &m.TaskID}, m.About.fields()...), func() error {
+		_, err := pgx.ForEachRow(rows, append([]any{&of, &m.DeliveryID, &m.ReminderID, &m.Revision, &m.TaskID}, m.fields()...), func() error {
 			members[of] = append(members[of], m)
 			return nil
 		})
