@@ -12,51 +12,106 @@ import (
 	"github.com/duebell/duebell/shared/together"
 )
 
-// Armer tells Dapr of reminders that firing has armed for their next occurrence. It does that in the
-// background, and once: what Dapr does not take is pending, for the sweep. It is safe for concurrent use.
+// Armer tells Dapr of reminders that firing has armed: for their next occurrence, or as a repetition.
+// It works in the background, and asks once: what Dapr does not take stays pending, for the sweep. It is
+// safe for concurrent use.
+//
+// Those due within a minute go to Dapr at once. The others wait for the end of a burst: when thousands
+// of recurring reminders fire in one second, Dapr is busy calling back for those that still have to fire.
 type Armer struct {
-	store   *store.Store
 	jobs    Jobs
 	now     func() time.Time
 	horizon task.Horizon
-	calls   together.Group[store.Due]
+	soon    together.Group[store.Due]
 	works   sync.WaitGroup
+
+	finishing, working context.Context //nolint:containedctx // end when Finish is called, and when it waits no longer
+	finish, stop       context.CancelFunc
+
+	mu      sync.Mutex
+	later   []store.Due // for after the burst
+	waiting bool        // a goroutine waits for its end
 }
+
+const (
+	// burst is how long Armer waits for the end of a burst.
+	burst = 10 * time.Second
+	// burstAhead is how far ahead reminders must be to wait that long.
+	burstAhead = time.Minute
+)
 
 // NewArmer makes an Armer. now is its clock, time.Now outside of tests.
 func NewArmer(s *store.Store, dapr Scheduler, now func() time.Time, horizon task.Horizon) *Armer {
-	a := &Armer{store: s, jobs: NewJobs(s, dapr, now, concurrent), now: now, horizon: horizon}
-	a.calls.Call = func(ctx context.Context, due []store.Due) error {
-		a.schedule(ctx, due)
-		return nil // for nobody to try again
+	a := &Armer{jobs: NewJobs(s, dapr, now, concurrent), now: now, horizon: horizon}
+	a.finishing, a.finish = context.WithCancel(context.Background())
+	a.working, a.stop = context.WithCancel(context.Background())
+	a.soon.Call = func(_ context.Context, due []store.Due) error {
+		a.schedule(due)
+		return nil // nobody tries again
 	}
 	return a
 }
 
-// Arm begins to tell Dapr of those that are due within the horizon, and returns at once.
+// Arm has Dapr told of those that are due within the horizon, and returns at once.
 func (a *Armer) Arm(due []store.Due) {
-	until := a.horizon.Until(a.now())
-	if due = slices.DeleteFunc(due, func(d store.Due) bool { return d.FireAt.After(until) }); len(due) > 0 {
-		a.works.Go(func() { _ = a.calls.Do(context.Background(), due...) })
+	now := a.now()
+	until := a.horizon.Until(now)
+	var soon, later []store.Due
+	for _, d := range due {
+		switch {
+		case d.FireAt.After(until): // the sweep's
+		case d.FireAt.After(now.Add(burstAhead)):
+			later = append(later, d)
+		default:
+			soon = append(soon, d)
+		}
+	}
+	if len(soon) > 0 {
+		a.works.Go(func() { _ = a.soon.Do(context.Background(), soon...) })
+	}
+	if len(later) == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.later = append(a.later, later...)
+	if !a.waiting {
+		a.waiting = true
+		a.works.Go(a.scheduleLater)
 	}
 }
 
-// Finish waits until Dapr was told of all.
-func (a *Armer) Finish() { a.works.Wait() }
+// Finish has those that wait told at once, and returns when Dapr was told of all, or after some seconds:
+// what is left then stays pending, for the sweep.
+func (a *Armer) Finish() {
+	a.finish()
+	defer time.AfterFunc(finishTime, a.stop).Stop()
+	a.works.Wait()
+}
 
-// schedule has Dapr call back, and marks what it has taken.
-func (a *Armer) schedule(ctx context.Context, due []store.Due) {
-	asked := a.now()
-	inTime, cancel := context.WithTimeout(ctx, CallTimeout)
-	defer cancel()
-	taken, left, err := a.jobs.schedule(inTime, due)
-	stayPending(ctx, left, err)
-	confirm, cancelConfirm := context.WithTimeout(ctx, confirmTimeout)
-	defer cancelConfirm()
-	stale, err := a.store.Confirm(confirm, store.Shared, taken, a.now().Sub(asked))
-	if err != nil {
-		slog.WarnContext(ctx, "reminders stay pending: their schedule could not be recorded", "reminders", len(taken), "error", err)
-		return
+// scheduleLater waits for the end of a burst, and schedules what has come until then.
+func (a *Armer) scheduleLater() {
+	select {
+	case <-time.After(burst):
+	case <-a.finishing.Done():
 	}
-	a.jobs.takeBack(ctx, stale)
+	a.mu.Lock()
+	later := a.later
+	a.later, a.waiting = nil, false
+	a.mu.Unlock()
+	a.schedule(later)
+}
+
+// schedule has Dapr call back, page by page. The first page of which nothing is taken is the last: Dapr is
+// away, and the rest stays pending.
+func (a *Armer) schedule(due []store.Due) {
+	for some := range slices.Chunk(due, page) {
+		scheduled, err := a.jobs.schedulePage(a.working, some, a.now())
+		if err != nil {
+			slog.Warn("reminders stay pending: their schedule could not be recorded", "reminders", len(some), "error", err)
+		}
+		if scheduled == 0 {
+			return
+		}
+	}
 }

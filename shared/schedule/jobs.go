@@ -59,18 +59,25 @@ func (j Jobs) SchedulePending(ctx context.Context, until time.Time) (claimed, sc
 	if err != nil || len(pending) == 0 {
 		return 0, 0, err
 	}
+	scheduled, err = j.schedulePage(ctx, pending, asked)
+	return len(pending), scheduled, err
+}
+
+// schedulePage schedules pending reminders that were read, or claimed, after an instant. It marks those
+// that Dapr has taken, and returns how many they are.
+func (j Jobs) schedulePage(ctx context.Context, pending []store.Due, read time.Time) (scheduled int, err error) {
 	inTime, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	taken, left, err := j.schedule(inTime, pending)
 	stayPending(ctx, left, err)
 	confirm, cancelConfirm := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout) // also when the time is up
 	defer cancelConfirm()
-	stale, err := j.store.Confirm(confirm, store.Shared, taken, j.now().Sub(asked))
+	stale, err := j.store.Confirm(confirm, store.Shared, taken, j.now().Sub(read))
 	if err != nil {
-		return len(pending), 0, err
+		return 0, err
 	}
 	j.takeBack(ctx, stale)
-	return len(pending), len(taken), nil
+	return len(taken), nil
 }
 
 // schedule has Dapr call back for what is pending. It returns what Dapr has taken, and what
