@@ -303,7 +303,7 @@ func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) 
 	}
 	all := make([]store.Firing, len(due))
 	for i, d := range due {
-		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt, Trace: d.trace, Bundle: d.Of.To.Bundle}
+		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt, Trace: d.trace, Bundle: d.Of.To.Bundle, Schedules: f.arm != nil}
 		if d.Of.UpdatedAt.After(*d.FireAt) {
 			all[i].Due = d.Of.UpdatedAt // it was asked for late
 		}

@@ -37,7 +37,7 @@ const (
 	// burst is how long Armer waits for the end of a burst.
 	burst = 10 * time.Second
 	// burstAhead is how far ahead reminders must be to wait that long.
-	burstAhead = time.Minute
+	burstAhead = store.ArmedAhead
 )
 
 // NewArmer makes an Armer. now is its clock, time.Now outside of tests.
@@ -102,11 +102,13 @@ func (a *Armer) scheduleLater() {
 	a.schedule(later)
 }
 
-// schedule has Dapr call back, page by page. The first page of which nothing is taken is the last: Dapr is
-// away, and the rest stays pending.
+// schedule has Dapr call back, page by page, for a minute at most. The first page of which nothing is taken
+// is the last. The rest stays pending.
 func (a *Armer) schedule(due []store.Due) {
+	ctx, cancel := context.WithTimeout(a.working, pageTimeout)
+	defer cancel()
 	for some := range slices.Chunk(due, page) {
-		scheduled, err := a.jobs.schedulePage(a.working, some, a.now())
+		scheduled, err := a.jobs.schedulePage(ctx, some, a.now())
 		if err != nil {
 			slog.Warn("reminders stay pending: their schedule could not be recorded", "reminders", len(some), "error", err)
 		}

@@ -109,8 +109,8 @@ func (c *repeatRows) add(r *task.Reminder) {
 }
 
 // queue stores them, each in the place of what repeats the same already, and records the jobs of
-// those. Whoever has fired what they repeat is about to schedule them.
-func (c *repeatRows) queue(batch *pgx.Batch) {
+// those. The sweep leaves them to the Firer for so long.
+func (c *repeatRows) queue(batch *pgx.Batch, wait time.Duration) {
 	if len(c.ids) == 0 {
 		return
 	}
@@ -123,14 +123,15 @@ func (c *repeatRows) queue(batch *pgx.Batch) {
 		select id, revision, last_scheduling_at + $2::interval from superseded where last_scheduling_at > '-infinity' order by id
 		on conflict (reminder_id, revision) do update set settled_at = greatest(l.settled_at, excluded.settled_at)`, c.these, settling)
 	batch.Queue(`
-		insert into reminders as r (id, task_id, user_id, before, fire_at, state, revision, last_scheduling_at, occurrence, kind, repeats, repetition)
-		select n.id, of.task_id, of.user_id, '0', n.fire_at, 'armed', 1, now(), n.occurrence, 'repeat', n.repeats, 1
+		insert into reminders as r (id, task_id, user_id, before, fire_at, state, revision, last_scheduling_at, next_schedule_at, occurrence, kind, repeats, repetition)
+		select n.id, of.task_id, of.user_id, '0', n.fire_at, 'armed', 1, now(), case when n.fire_at > now() + $5::interval then now() + $6::interval end,
+			n.occurrence, 'repeat', n.repeats, 1
 		from unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamp[]) as n (id, repeats, fire_at, occurrence) join reminders of on of.id = n.repeats
 		order by n.repeats
 		on conflict (repeats) where kind = 'repeat' do update
 		set fire_at = excluded.fire_at, state = 'armed', revision = r.revision + 1, occurrence = excluded.occurrence, repetition = 1,
-			fired_at = null, removed_at = null, schedule_attempts = 0, next_schedule_at = null, last_scheduling_at = now()
-		returning repeats, id, revision`, c.ids, c.these, c.fireAt, c.locals).Query(func(rows pgx.Rows) error {
+			fired_at = null, removed_at = null, schedule_attempts = 0, next_schedule_at = excluded.next_schedule_at, last_scheduling_at = now()
+		returning repeats, id, revision`, c.ids, c.these, c.fireAt, c.locals, ArmedAhead, wait).Query(func(rows pgx.Rows) error {
 		var of, id uuid.UUID
 		var revision int64
 		_, err := pgx.ForEachRow(rows, []any{&of, &id, &revision}, func() error {

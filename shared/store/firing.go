@@ -74,6 +74,8 @@ type Firing struct {
 	// Repeat is a new reminder that repeats this one; nil: there is none. It takes the place of one
 	// that repeats it already, and then gets that one's ID and a revision of its own.
 	Repeat *task.Reminder
+	// Schedules says that the Firer will schedule Next and Repeat after the commit.
+	Schedules bool
 	// Of is the occurrence that is told of; nil if the task does not recur.
 	Of *Occurrence
 	// Occurrences are what has become of occurrences by that.
@@ -242,8 +244,8 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	}
 	var batch pgx.Batch
 	batch.Queue(`update reminders set state = 'fired', fired_at = now() where id = any($1)`, reminders)
-	again.queue(&batch)
-	repeats.queue(&batch)
+	again.queue(&batch, armedFor(all))
+	repeats.queue(&batch, armedFor(all))
 	bundles.queue(&batch)
 	deliveries.queue(&batch)
 	history.queue(&batch)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -139,17 +140,34 @@ func (c *rearmed) add(r task.Reminder) {
 	c.numbers = append(c.numbers, int32(r.Repetition)) //nolint:gosec // 50 at most
 }
 
-// queue stores them. Whoever has fired them is about to schedule them.
-func (c *rearmed) queue(batch *pgx.Batch) {
+const (
+	// ArmedAhead is how far ahead a reminder that firing arms must be, for the sweep to leave it to the Firer.
+	ArmedAhead = time.Minute
+	// armedWait is for how long the sweep does that.
+	armedWait = 30 * time.Second
+)
+
+// armedFor is how long the sweep leaves to the Firer what these firings arm. In a burst each would be
+// scheduled twice otherwise.
+func armedFor(all []Firing) time.Duration {
+	if slices.ContainsFunc(all, func(f Firing) bool { return f.Schedules }) {
+		return armedWait
+	}
+	return 0
+}
+
+// queue stores them, for the sweep to leave them to the Firer for so long.
+func (c *rearmed) queue(batch *pgx.Batch, wait time.Duration) {
 	if len(c.ids) == 0 {
 		return
 	}
 	batch.Queue(`
 		update reminders r set revision = n.revision, occurrence = n.occurrence, fire_at = n.fire_at, derived_clock = n.derived_clock, derived_tz = n.derived_tz,
-			repetition = n.repetition, schedule_attempts = 0, next_schedule_at = null, last_scheduling_at = now()
+			repetition = n.repetition, schedule_attempts = 0, last_scheduling_at = now(),
+			next_schedule_at = case when n.fire_at > now() + $8::interval then now() + $9::interval end
 		from unnest($1::uuid[], $2::bigint[], $3::timestamp[], $4::timestamptz[], $5::bigint[], $6::text[], $7::int[])
 			as n (id, revision, occurrence, fire_at, derived_clock, derived_tz, repetition)
-		where r.id = n.id`, c.ids, c.revisions, c.locals, c.fireAt, c.clocks, c.releases, c.numbers)
+		where r.id = n.id`, c.ids, c.revisions, c.locals, c.fireAt, c.clocks, c.releases, c.numbers, ArmedAhead, wait)
 }
 
 func pgOccurrence(local *wallclock.Time) pgtype.Timestamp {
