@@ -18,7 +18,7 @@ type Rules struct {
 	PerUser     int           `env:"SEND_CONCURRENCY_PER_USER" envDefault:"8" help:"how many of these may be one user's; events are not counted"`
 	Suppression suppress.Keys
 	Quota       quota.Rules
-	Links       link.Links    // those of reminders
+	Links       link.Links    // for the messages of reminders
 	Linger      time.Duration `env:"SEND_LINGER" envDefault:"15s" help:"how long the sender waits for deliveries that are due soon before it ends; the sweep wakes it for those that are due later"`
 }
 
