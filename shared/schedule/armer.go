@@ -12,8 +12,9 @@ import (
 	"github.com/duebell/duebell/shared/together"
 )
 
-// Armer tells Dapr of reminders that firing has armed for their next occurrence. It does that in the
-// background, and once: what Dapr does not take is pending, for the sweep. It is safe for concurrent use.
+// Armer schedules the jobs of reminders that firing has armed for their next occurrence or
+// repetition. It does so in the background, and tries once: what Dapr does not take stays pending,
+// and the sweep schedules it. It is safe for concurrent use.
 type Armer struct {
 	store   *store.Store
 	jobs    Jobs
@@ -23,17 +24,17 @@ type Armer struct {
 	works   sync.WaitGroup
 }
 
-// NewArmer makes an Armer. now is its clock, time.Now outside of tests.
+// NewArmer returns an Armer. now is its clock, time.Now outside of tests.
 func NewArmer(s *store.Store, dapr Scheduler, now func() time.Time, horizon task.Horizon) *Armer {
 	a := &Armer{store: s, jobs: NewJobs(s, dapr, now, concurrent), now: now, horizon: horizon}
 	a.calls.Call = func(ctx context.Context, due []store.Due) error {
 		a.schedule(ctx, due)
-		return nil // for nobody to try again
+		return nil // the sweep retries, and nobody else
 	}
 	return a
 }
 
-// Arm begins to tell Dapr of those that are due within the horizon, and returns at once.
+// Arm begins to schedule those reminders that are due within the horizon, and returns at once.
 func (a *Armer) Arm(due []store.Due) {
 	until := a.horizon.Until(a.now())
 	if due = slices.DeleteFunc(due, func(d store.Due) bool { return d.FireAt.After(until) }); len(due) > 0 {
@@ -41,10 +42,10 @@ func (a *Armer) Arm(due []store.Due) {
 	}
 }
 
-// Finish waits until Dapr was told of all.
+// Finish waits until all calls to Dapr have ended.
 func (a *Armer) Finish() { a.works.Wait() }
 
-// schedule has Dapr call back, and marks what it has taken.
+// schedule schedules jobs, and marks those that Dapr has taken as confirmed.
 func (a *Armer) schedule(ctx context.Context, due []store.Due) {
 	asked := a.now()
 	inTime, cancel := context.WithTimeout(ctx, CallTimeout)
