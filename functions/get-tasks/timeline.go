@@ -17,7 +17,7 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// timeline is what has become of a task and what is to come, as far as rows tell it.
+// timeline is all that is recorded of a task, and what is still to come.
 type timeline struct {
 	TaskID    uuid.UUID          `json:"task_id"`
 	AsOf      time.Time          `json:"as_of"` // what is later is to come
@@ -25,7 +25,7 @@ type timeline struct {
 	Rule      *timelineRule      `json:"rule"` // null: the task does not recur
 	Reminders []timelineReminder `json:"reminders"`
 	Events    []event            `json:"events"` // in the order of time
-	// More says that there are older deliveries or occurrences.
+	// More says that older deliveries or occurrences are left out.
 	More bool `json:"more"`
 }
 
@@ -47,7 +47,7 @@ type timelineReminder struct {
 	Job        *job       `json:"job"`        // null: it waits for nothing
 }
 
-// job is the wake-up call of an armed reminder.
+// job is the job of an armed reminder.
 type job struct {
 	Name  string   `json:"name"`
 	State jobState `json:"state"`
@@ -62,7 +62,7 @@ const (
 	late     jobState = "late"      // Dapr should hold it, and has not confirmed that
 )
 
-// event is something that has happened, or is to.
+// event is something that happened, or is planned.
 type event struct {
 	At         time.Time           `json:"at"`
 	Kind       string              `json:"kind"`
@@ -80,7 +80,7 @@ type event struct {
 	Until      *time.Time          `json:"until,omitzero"` // when it goes on
 }
 
-// What an event is.
+// The kinds of events.
 const (
 	ofCreation   = "created"
 	ofChange     = "changed"
@@ -102,10 +102,10 @@ const (
 	ofOccurrence = "occurrence"   // what became of one
 )
 
-// mostShown is how many deliveries and occurrences a timeline has.
+// mostShown is how many deliveries, and how many occurrences, a timeline has at most.
 const mostShown = 100
 
-// timeline answers what has become of a task, and what is to come.
+// timeline returns the timeline of a task.
 func (h handler) timeline(w http.ResponseWriter, r *http.Request) error {
 	user, id, err := api.UserAndID(h.signIn, r, "task_id")
 	if err != nil {
@@ -122,7 +122,7 @@ func (h handler) timeline(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, out)
 }
 
-// draw makes a timeline of what was read.
+// draw makes a timeline from what was read.
 func draw(l store.Timeline, now time.Time, horizon task.Horizon) (timeline, error) {
 	expected := horizon.Expected(now)
 	shown := api.NewTask(l.Task, expected)
@@ -240,7 +240,7 @@ func (d *drawing) aboutReminder(r store.TimelineReminder, now, expected time.Tim
 	d.out.Reminders = append(d.out.Reminders, shown)
 }
 
-// nameOf says in words which reminder it is.
+// nameOf returns the words for a reminder.
 func (d *drawing) nameOf(id uuid.UUID) string {
 	r, known := d.reminders[id]
 	before := r.Before.String()
@@ -260,7 +260,7 @@ func (d *drawing) nameOf(id uuid.UUID) string {
 	}
 }
 
-// beforeOf is a reminder's offset; "" if it is at none, or not known.
+// beforeOf returns a reminder's offset; "" if it has none, or is not known.
 func (d *drawing) beforeOf(id uuid.UUID) string {
 	if r, known := d.reminders[id]; known && r.Kind == task.KindDue {
 		return r.Before.String()
@@ -268,7 +268,8 @@ func (d *drawing) beforeOf(id uuid.UUID) string {
 	return ""
 }
 
-// aboutFirings has what fired the reminders: their deliveries were planned at that instant, or their rows say so.
+// aboutFirings adds the firings. Their instants are those at which their deliveries were planned,
+// or those in the reminders' rows.
 func (d *drawing) aboutFirings(l store.Timeline) {
 	seen := map[task.Revision]bool{}
 	fired := func(r task.Revision, at time.Time, due *time.Time, occurrence *string) {
@@ -366,12 +367,13 @@ func (d *drawing) aboutDelivery(of store.TimelineDelivery) {
 	}
 }
 
-// note says why a delivery is held, or was cancelled.
+// note returns why a delivery is held, or was cancelled.
 func (d *drawing) note(of store.TimelineDelivery) string {
 	return noteOf(of.Delivery, preferences.Zone(d.task.Clock.Zone))
 }
 
-// aboutTry has a try. How the last one of a finished delivery ended is told as its end.
+// aboutTry adds a try. The last try of a finished delivery is left out: it is shown as the
+// delivery's end.
 func (d *drawing) aboutTry(add func(at time.Time, kind, format string, args ...any) *event, t store.Try, last bool) {
 	var e *event
 	with := cmp.Or(t.Provider, "its provider")
