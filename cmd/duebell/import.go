@@ -42,7 +42,7 @@ file of their own.
 // importConfig is what an import reads from its environment.
 type importConfig struct {
 	URL   string        `env:"DUEBELL_URL" help:"the server, such as https://duebell.example"`
-	Token config.Secret `env:"DUEBELL_TOKEN" help:"the token of the user whose tasks they are to be"`
+	Token config.Secret `env:"DUEBELL_TOKEN" help:"the token of the user who will own the tasks"`
 }
 
 // The requests that an import is made of: soon done, small enough to be kept until they

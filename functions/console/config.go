@@ -18,12 +18,12 @@ type Config struct {
 
 // ConsoleConfig is how the page signs people in.
 type ConsoleConfig struct {
-	Issuer   string   `env:"CONSOLE_ISSUER" help:"at which of the issuers people sign in to the console; unset means OIDC_ISSUER"`
-	ClientID string   `env:"CONSOLE_CLIENT_ID" envDefault:"duebell-console" help:"what the issuer calls the console: a public client with PKCE, and with the redirect URI https://HOST/console/sign-in"`
-	Scopes   []string `env:"CONSOLE_SCOPES" envDefault:"openid,email" help:"the scopes that the console asks the issuer for, with commas between; operators need admin, or what the issuer calls it"`
-	Audience string   `env:"CONSOLE_AUDIENCE" help:"the audience that the console asks the issuer for, where it wants to be told, as Auth0 does"`
-	Token    string   `env:"CONSOLE_TOKEN" envDefault:"access_token" help:"which of the issuer's tokens the console shows to the API: access_token, or id_token where access tokens have no audience or can't be read"`
-	Connect  []string `env:"CONSOLE_CONNECT_ORIGINS" help:"the origins of the issuer's endpoints that are elsewhere than the issuer, like https://login.example.com, with commas between"`
+	Issuer   string   `env:"CONSOLE_ISSUER" help:"the issuer at which people sign in to the console; unset: OIDC_ISSUER"`
+	ClientID string   `env:"CONSOLE_CLIENT_ID" envDefault:"duebell-console" help:"the console's client id at the issuer: a public client with PKCE, with the redirect URI https://HOST/console/sign-in"`
+	Scopes   []string `env:"CONSOLE_SCOPES" envDefault:"openid,email" help:"the scopes that the console asks the issuer for, with commas between; operators need admin, or the issuer's name for it"`
+	Audience string   `env:"CONSOLE_AUDIENCE" help:"the audience that the console asks the issuer for, if the issuer needs it, as Auth0 does"`
+	Token    string   `env:"CONSOLE_TOKEN" envDefault:"access_token" help:"which of the issuer's tokens the console sends to the API: access_token, or id_token if access tokens have no audience or can't be read"`
+	Connect  []string `env:"CONSOLE_CONNECT_ORIGINS" help:"the origins of the issuer's endpoints that are not on the issuer's host, like https://login.example.com, with commas between"`
 }
 
 // Validate says what is wrong with the configuration.

@@ -24,8 +24,8 @@ import (
 // StreamConfig sets how streams are kept alive.
 type StreamConfig struct {
 	Live         live.Rules
-	Heartbeat    time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" help:"how long a stream may be silent before it sends a sign of life; less than what a proxy on the way allows"`
-	WriteTimeout time.Duration `env:"STREAM_WRITE_TIMEOUT" envDefault:"10s" help:"how long a client may take to receive one message, or to answer a ping, before it is dropped"`
+	Heartbeat    time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" help:"how long a stream may be silent before it sends a heartbeat; shorter than the proxies' time-outs"`
+	WriteTimeout time.Duration `env:"STREAM_WRITE_TIMEOUT" envDefault:"10s" help:"how long a client may take to receive one message, or to answer a ping, before it is cut off"`
 }
 
 // Validate reports what is wrong with the configuration.

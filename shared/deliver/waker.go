@@ -16,7 +16,7 @@ import (
 
 // WakerConfig has the URL of the function send.
 type WakerConfig struct {
-	URL string `env:"SEND_URL,required" help:"the URL of the function send, to ask it to look for what is due"`
+	URL string `env:"SEND_URL,required" help:"the URL of the function send, to wake it"`
 }
 
 // Validate reports what is wrong with the configuration.

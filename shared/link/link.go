@@ -37,7 +37,7 @@ const (
 
 // Keys sign links and check them. The first one signs, and all check.
 type Keys struct {
-	Keys []config.Secret `env:"LINK_KEY" help:"the key that signs the links Done and Snooze in messages, at least 32 characters; without it messages have none; to change it, the new one, a comma and the old one"`
+	Keys []config.Secret `env:"LINK_KEY" help:"the key that signs the links to act on a task in messages, at least 32 characters; without it messages have no such links; to change it, the new one, a comma and the old one"`
 }
 
 // Validate reports what is wrong with the configuration.

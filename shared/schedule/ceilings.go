@@ -17,13 +17,13 @@ import (
 // Ceilings limit what one user may have, so that nobody uses up what all share. They are far beyond
 // what a person needs. 0 means no ceiling.
 type Ceilings struct {
-	Tasks       int `env:"MAX_TASKS_PER_USER" envDefault:"100000" help:"how many tasks one user may have that are not deleted; 0: any number"`
-	InMinute    int `env:"MAX_REMINDERS_PER_MINUTE" envDefault:"10000" help:"how many reminders of one user may wait for the same minute; 0: any number"`
-	Jobs        int `env:"MAX_JOBS_PER_USER" envDefault:"100000" help:"how many reminders of one user may wait within REMINDER_HORIZON, each a job with Dapr; 0: any number"`
-	ImportRows  int `env:"MAX_IMPORT_ROWS_PER_HOUR" envDefault:"200000" help:"how many tasks one user may import in an hour, with batches and streams; 0: any number"`
-	AnswerBytes int `env:"MAX_KEPT_ANSWERS_PER_USER" envDefault:"67108864" help:"how many bytes of answers may be kept for one user's Idempotency-Keys of the last 24 hours; 0: any number"`
-	Imports     int `env:"MAX_IMPORTS_PER_USER" envDefault:"2" help:"how many streamed imports of one user each copy of the function carries out at a time; 0: any number"`
-	AllImports  int `env:"MAX_IMPORTS" envDefault:"16" help:"how many streamed imports each copy of the function carries out at a time, of all users together; 0: any number"`
+	Tasks       int `env:"MAX_TASKS_PER_USER" envDefault:"100000" help:"how many tasks a user may have, without deleted ones; 0: any number"`
+	InMinute    int `env:"MAX_REMINDERS_PER_MINUTE" envDefault:"10000" help:"how many armed reminders of a user may be due in one minute; 0: any number"`
+	Jobs        int `env:"MAX_JOBS_PER_USER" envDefault:"100000" help:"how many armed reminders of a user may be within REMINDER_HORIZON, each a job in Dapr; 0: any number"`
+	ImportRows  int `env:"MAX_IMPORT_ROWS_PER_HOUR" envDefault:"200000" help:"how many tasks a user may import in an hour, by batches and streams; 0: any number"`
+	AnswerBytes int `env:"MAX_KEPT_ANSWERS_PER_USER" envDefault:"67108864" help:"how many bytes of answers are stored for a user's Idempotency-Keys of the last 24 hours; 0: any number"`
+	Imports     int `env:"MAX_IMPORTS_PER_USER" envDefault:"2" help:"how many streamed imports of a user each copy of the function runs at a time; 0: any number"`
+	AllImports  int `env:"MAX_IMPORTS" envDefault:"16" help:"how many streamed imports of all users each copy of the function runs at a time; 0: any number"`
 }
 
 // Validate reports what is wrong with the configuration.

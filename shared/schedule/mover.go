@@ -15,7 +15,7 @@ import (
 
 // MoveRules are the rules for moving tasks with their users' clocks.
 type MoveRules struct {
-	PastGrace time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
+	PastGrace time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how far in the past a reminder may be when its task is stored, and still fire at once; older ones are missed"`
 }
 
 // Validate reports what is wrong with the configuration.

@@ -22,10 +22,10 @@ import (
 
 // Rules are the rules for changing tasks.
 type Rules struct {
-	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
+	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how far in the past a reminder may be when its task is stored, and still fire at once; older ones are missed"`
 	Horizon         task.Horizon
-	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; it is answered with pending for what Dapr has not taken by then"`
-	RetryFor        time.Duration `env:"SCHEDULE_RETRY_FOR" envDefault:"15s" help:"how long, after a request was answered, what Dapr has not taken in SCHEDULE_TIMEOUT is tried again; what is still pending then is left to the sweep, with 0 all of it"`
+	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; reminders that Dapr has not taken by then are pending in the answer"`
+	RetryFor        time.Duration `env:"SCHEDULE_RETRY_FOR" envDefault:"15s" help:"how long a function retries pending reminders after the answer; the sweep schedules the rest. 0: the sweep schedules all"`
 	Ceilings        Ceilings
 }
 

@@ -32,7 +32,7 @@ import (
 // Config has the database's URL, and how many connections one process may use.
 type Config struct {
 	URL      config.Secret `env:"DATABASE_URL,required" help:"the database, like postgres://user:password@host:5432/duebell"`
-	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"8" help:"how many connections one process keeps at most"`
+	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"8" help:"how many connections one process has at most"`
 }
 
 // CheckURL reports what is wrong with a database URL. Its error never quotes the URL: pgx's own

@@ -9,7 +9,7 @@ import (
 // sweep finds them within the horizon. There, a million of them cost nothing.
 type Horizon struct {
 	// Ahead is the horizon's length; 0: all reminders have jobs.
-	Ahead time.Duration `env:"REMINDER_HORIZON" envDefault:"24h" help:"how far ahead reminders are given to Dapr; those due later wait in Postgres until a sweep finds that they have come within it. 0: all are given to Dapr at once. The same for every function"`
+	Ahead time.Duration `env:"REMINDER_HORIZON" envDefault:"24h" help:"how far ahead reminders have jobs in Dapr; a sweep schedules later ones when they come within it. 0: all have jobs at once. The same for every function"`
 }
 
 const (

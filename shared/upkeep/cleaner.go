@@ -28,17 +28,17 @@ type Inventory interface {
 
 // CleanupRules are how long rows are kept, and how much one cleanup does.
 type CleanupRules struct {
-	DeletedTasks      time.Duration `env:"KEEP_DELETED_TASKS" envDefault:"720h" help:"how long a deleted task is kept, with its reminders and deliveries, until its rows are removed"`
+	DeletedTasks      time.Duration `env:"KEEP_DELETED_TASKS" envDefault:"720h" help:"how long a deleted task is kept, with its reminders and deliveries"`
 	History           time.Duration `env:"KEEP_HISTORY" envDefault:"2160h" help:"how long deliveries are kept after they were sent, failed or cancelled, and reminders that a task no longer has"`
-	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification is kept after it was read or archived; the latest one of each user always is"`
-	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded; its delivery may go before it, and take it along"`
-	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long the audit log keeps an event, or a request that was made for another user, a suppression is kept after it was lifted, and analytics remembers that an event was counted: longer than the broker keeps it"`
-	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
+	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification is kept after it was read or archived; the latest one of each user is always kept"`
+	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded; it is deleted earlier if its delivery is"`
+	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long these are kept: events and acts in the audit log, suppressions after they were lifted, and the ids of events that analytics has counted. It must be longer than the broker keeps events"`
+	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key is stored; it is valid for 24h"`
 
 	Horizon task.Horizon
 
 	Budget     time.Duration `env:"CLEANUP_BUDGET" envDefault:"4m" help:"how long one cleanup may take; each step gets its share of what is left"`
-	Rows       int           `env:"CLEANUP_ROWS" envDefault:"200000" help:"how many rows or jobs one step works through at most; the next cleanup goes on"`
+	Rows       int           `env:"CLEANUP_ROWS" envDefault:"200000" help:"how many rows or jobs one step handles at most; the next cleanup continues"`
 	Concurrent int           `env:"CLEANUP_CONCURRENCY" envDefault:"16" help:"how many calls to Dapr the cleanup makes at a time"`
 }
 

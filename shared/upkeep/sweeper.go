@@ -35,12 +35,12 @@ type Dapr interface {
 
 // SweepRules are the rules for the sweep.
 type SweepRules struct {
-	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one pass of the sweep may take; less than the time between two"`
+	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one sweep may take; less than the time between two"`
 	Grace      time.Duration `env:"SWEEP_GRACE" envDefault:"5s" help:"how long an overdue reminder is left to its callback before the sweep fires it"`
 	Horizon    task.Horizon
 	Concurrent int `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many overdue reminders the sweep fires at a time"`
 	// Calls is the same as for an import.
-	Calls int `env:"SWEEP_DAPR_CONCURRENCY" envDefault:"128" help:"how many calls to Dapr the sweep makes at a time, to schedule what is pending or has come within REMINDER_HORIZON, and to delete leftover jobs; the more come together, the less each costs Dapr's scheduler"`
+	Calls int `env:"SWEEP_DAPR_CONCURRENCY" envDefault:"128" help:"how many calls to Dapr the sweep makes at a time, to schedule pending reminders and to delete leftover jobs; Dapr's scheduler needs less time for each if many come together"`
 	// Verify has the keys for asking the owners of addresses.
 	Verify verify.Keys
 	// Suppression has the keys for finding addresses whose owners must not be asked.
@@ -48,7 +48,7 @@ type SweepRules struct {
 	// Ceiling is the ceiling of which a sweep warns.
 	Ceiling quota.Ceiling
 	// VerifyGrace is how long such addresses still get messages after their owners were asked.
-	VerifyGrace time.Duration `env:"VERIFY_GRACE" envDefault:"336h" help:"for how long addresses that were there before verification was set up are still written to once their owners were asked; afterwards they are unverified"`
+	VerifyGrace time.Duration `env:"VERIFY_GRACE" envDefault:"336h" help:"how long addresses that were listed before verification was set up still get messages after their owners were asked; afterwards they are unverified"`
 }
 
 // Validate reports what is wrong with the configuration.

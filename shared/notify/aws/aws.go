@@ -17,9 +17,9 @@ import (
 
 // Config has the credentials for AWS.
 type Config struct {
-	AccessKeyID     string        `env:"AWS_ACCESS_KEY_ID" help:"the id of the key for Amazon SES and SNS; without it the usual ways are tried: a web identity, or the role of the container or machine"`
+	AccessKeyID     string        `env:"AWS_ACCESS_KEY_ID" help:"the id of the key for Amazon SES and SNS; unset: a web identity, or the role of the container or machine"`
 	SecretAccessKey config.Secret `env:"AWS_SECRET_ACCESS_KEY" help:"the key itself"`
-	SessionToken    config.Secret `env:"AWS_SESSION_TOKEN" help:"goes with a key that is temporary"`
+	SessionToken    config.Secret `env:"AWS_SESSION_TOKEN" help:"the session token of a temporary key"`
 }
 
 // Validate reports what is wrong with the configuration.

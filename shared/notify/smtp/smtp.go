@@ -21,10 +21,10 @@ import (
 
 // Config has the settings for a mail server. Without its address it is off.
 type Config struct {
-	Address  string        `env:"SMTP_ADDRESS" help:"the mail server that takes our e-mail, like mail.example.com:587; without it SMTP is not used"`
+	Address  string        `env:"SMTP_ADDRESS" help:"the mail server to send through, like mail.example.com:587; without it SMTP is not used"`
 	Username string        `env:"SMTP_USERNAME" help:"the user to sign in as; unset means not to sign in"`
 	Password config.Secret `env:"SMTP_PASSWORD" help:"the user's password"`
-	TLS      string        `env:"SMTP_TLS" envDefault:"starttls" help:"starttls, or tls for a server that speaks nothing else (port 465), or none, which sends everything in the clear"`
+	TLS      string        `env:"SMTP_TLS" envDefault:"starttls" help:"starttls; tls for a server with TLS from the start (port 465); none, which sends everything in the clear"`
 }
 
 // Enabled reports whether the provider is configured.
