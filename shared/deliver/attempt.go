@@ -184,9 +184,9 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	provider := s.channels.provider(l.Channel, l.Provider)
 	switch {
 	case l.Round > s.rules.MaxAttempts:
-		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could say what came of it")}
+		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could record the result")}
 	case l.Test && time.Since(l.CreatedAt) > testLasts:
-		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it could not be sent in time, and nobody waits for it any more; try again")}
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it could not be sent within 5 minutes; try again")}
 	case l.Verification != nil && l.Verification.Verified:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address is verified already")}
 	case l.Verification != nil && l.Verification.Refused:
@@ -198,7 +198,7 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	case l.Withdrawn:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it is not in your preferences any more")}
 	case provider == nil && l.ProviderFixed:
-		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("%s may have taken it before, so nobody else can be asked, and it is not set up here any more", l.Provider)}
+		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("%s may have taken it before, so no other provider may be tried, and it is not set up here any more", l.Provider)}
 	case provider == nil:
 		return &notify.Error{Kind: notify.Retry, Err: errors.New("this channel is not set up here")}
 	}
@@ -267,7 +267,7 @@ const testLasts = 5 * time.Minute
 // errMayBeThere ends a verification that its provider may have taken. A reminder would be sent
 // again, since it must not be lost. A verification must not exceed its limits, and its user can ask
 // for another.
-var errMayBeThere = &notify.Error{Kind: notify.Permanent, Err: errors.New("nobody can say whether it was sent, and it is not sent twice: its user can have another one sent")}
+var errMayBeThere = &notify.Error{Kind: notify.Permanent, Err: errors.New("nobody knows whether it was sent, and it is not sent twice: its user can ask for another one")}
 
 // standing is how far a delivery's rounds have come.
 type standing struct {

@@ -82,7 +82,7 @@ func (w Window) parse() (r window, err error) {
 	for _, name := range w.Days {
 		i := slices.Index(Days, name)
 		if i < 0 {
-			return r, fault.Invalid("has the day %.20q, which there is not: the days are %s", name, strings.Join(Days, ", "))
+			return r, fault.Invalid("has the day %.20q, which does not exist: the days are %s", name, strings.Join(Days, ", "))
 		}
 		r.days[(i+1)%7] = true
 	}

@@ -238,7 +238,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		case err != nil:
 			return err
 		case deliveryID == nil:
-			return fault.Conflict("this callback made no sense, so there is nothing to replay; discard it")
+			return fault.Conflict("this callback is malformed, so there is nothing to replay; discard it")
 		}
 		// Nobody changes the task, or the tasks of a bundle, until the transaction ends. The next
 		// statement sees what was committed before.
@@ -256,7 +256,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			return err
 		}
 		if verifies {
-			return fault.Conflict("it asks the owner of an address to verify it, and its code is old by now; its user can ask for another, and you can discard it")
+			return fault.Conflict("it is a verification, and its code has expired; discard it, its user can ask for another one")
 		}
 		if err := tx.tx.QueryRow(ctx, `
 			select d.state, d.state = 'sending' and d.next_attempt_at > now(), exists (

@@ -162,7 +162,7 @@ func (tx Tx) Suppress(ctx context.Context, a suppress.Address, n Suppression) (s
 			return s, false, nil
 		}
 	}
-	return Suppression{}, false, fault.Unavailable(nil, "this address is suppressed and lifted by several at this moment; try again")
+	return Suppression{}, false, fault.Unavailable(nil, "others are suppressing and lifting this address at this moment; try again")
 }
 
 func first(list []Suppression) (s Suppression) {
