@@ -1,6 +1,7 @@
-// duebell is the operator's program: it runs the whole system on one machine,
-// installs it on a cluster and finds what keeps it from working there, migrates the database,
-// imports tasks, settles dead letters, keeps the list of suppressed addresses, cleans up, and reconciles Dapr with the database.
+// duebell is the operator's program. It runs the whole system on one machine, installs it on a
+// cluster and checks it there, migrates the database, imports and exports tasks, settles dead
+// letters, edits the list of suppressed addresses, cleans up, and reconciles Dapr with the
+// database.
 package main
 
 import (
@@ -38,20 +39,20 @@ Usage: duebell COMMAND [FLAGS]
 duebell COMMAND -h shows a command's flags.
 `
 
-// command is one of duebell's commands. Its error is for people, and complete.
+// command is one of duebell's commands. Its error is shown to people as it is.
 type command func(ctx context.Context, args []string) error
 
 var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "export": exportFile, "dlq": dlq, "vapid": makeKeys, "suppress": suppressed, "deploy": deploy, "doctor": doctor, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
 
 func main() {
-	// The first signal asks for an orderly end; a second one ends at once.
+	// The first signal ends the program in order, a second one at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run carries out a command line and returns the exit status: 0, 1 if it failed,
-// 2 if it could not be understood, 130 if it was interrupted.
+// run runs a command line and returns the exit status: 0, 1 if it failed, 2 if it was not
+// understood, 130 if it was interrupted.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
@@ -73,17 +74,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errUsage):
 		return 2
 	case errors.Is(err, errInterrupted):
-		return 130 // as shells say it
+		return 130 // as shells do
 	default:
 		fmt.Fprintf(stderr, "duebell %s: %v\n", args[0], err)
 		return 1
 	}
 }
 
-// errInterrupted says that the user ended a command before it was done.
+// errInterrupted says that the user interrupted a command.
 var errInterrupted = errors.New("interrupted")
 
-// errUsage says that the flags were wrong, which has been printed already.
+// errUsage says that the flags were wrong. The message was printed already.
 var errUsage = errors.New("wrong flags")
 
 // parse reads a command's flags, and refuses anything else.
