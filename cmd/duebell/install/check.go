@@ -214,7 +214,7 @@ func (i *inspection) report(name string, found ...Finding) (count int) {
 	return count
 }
 
-// run carries out checks, some at a time, and reports in their order.
+// run runs checks, some at a time, and reports them in order.
 func (i *inspection) run(ctx context.Context, checks []check) (count int, err error) {
 	var group errgroup.Group
 	group.SetLimit(4)
