@@ -80,7 +80,7 @@ func (t tour) choose(ctx context.Context) error {
 		return err
 	}
 	code, err := t.code(ctx, asked)
-	if err == nil && code == "" { // asked for in an earlier tour, which has ended before it came
+	if err == nil && code == "" { // an earlier tour asked, and ended before the code came
 		if err = t.call(ctx, http.MethodPost, "/api/preferences/verify/resend", map[string]any{"address": phone}, nil); err == nil {
 			code, err = t.code(ctx, asked)
 		}

@@ -156,7 +156,7 @@ type importSummary struct {
 	Created   int  `json:"created"`
 	Scheduled int  `json:"scheduled_reminders"`
 	Pending   int  `json:"pending_reminders"`
-	Failed    *int `json:"failed"` // what tells it from other lines
+	Failed    *int `json:"failed"` // only the summary has it
 }
 
 // run imports everything, and returns what failed.
@@ -363,7 +363,7 @@ func (i *importer) try(ctx context.Context, r *request, key string) ([]byte, err
 		req.Header.Set(name, value)
 	}
 	if size > expectFrom {
-		req.Header.Set("Expect", "100-continue") // what is too large is refused before it is sent
+		req.Header.Set("Expect", "100-continue") // so that a request that is too large is refused before it is sent
 	}
 	resp, err := i.client.Do(req)
 	if e, ok := errors.AsType[*url.Error](err); ok {
@@ -522,7 +522,7 @@ func (f *failureFile) keep(at lines, reason string, record []byte) (err error) {
 		LastLine int    `json:"last_line"`
 		Error    string `json:"error"`
 		Record   string `json:"record"`
-		Base64   []byte `json:"record_base64,omitempty"` // instead, as JSON holds UTF-8 only
+		Base64   []byte `json:"record_base64,omitempty"` // in its place if the text is not UTF-8
 	}{Line: at.first, LastLine: at.last, Error: reason, Record: string(record)}
 	if !utf8.Valid(record) {
 		entry.Record, entry.Base64 = "", record

@@ -250,7 +250,7 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 			t.judgeExternal(l, channel, messages, faults, 0, 0, nil)
 		}
 	}
-	if l.on("in_app") { // then it is certain how many have fired
+	if l.on("in_app") { // then it is known how many have fired
 		leastEvents, most = len(came.inbox), len(came.inbox)
 	}
 	if n := len(came.events); n < leastEvents {

@@ -177,7 +177,7 @@ func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 				at += between(0, (span-at)/3)
 				add(move, at, far+time.Duration(i+1)*time.Hour)
 			}
-		case n >= 90 || slices.Contains(channelsOf(s.user), "sms"): // which has no room to say which it is
+		case n >= 90 || slices.Contains(channelsOf(s.user), "sms"): // an SMS has no room to say which reminder it is
 		case n < 83:
 			s.before = s.before[:1]
 			add(snooze, late, late+between(3*time.Second, 20*time.Second))

@@ -95,7 +95,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if t := web.MediaType(r); t != "application/json" && !strings.HasSuffix(t, "+json") {
 		return h.stream(w, r, user)
 	}
-	if r.Header.Get("Idempotency-Key") == "" { // with one it may have been answered before
+	if r.Header.Get("Idempotency-Key") == "" { // with a key the request may have been answered before
 		if err := h.Planner.Room(r.Context(), user.ID); err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func readOne(raw jsontext.Value, userID string) (task.Draft, error) {
 // reason returns the text for why a task was not stored.
 func reason(err error) string {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return strings.ReplaceAll(f.Message, "the body", "the task") // which is all that its JSON is read from
+		return strings.ReplaceAll(f.Message, "the body", "the task") // each task is decoded from a body of its own
 	}
 	return "the task could not be read"
 }

@@ -28,7 +28,7 @@ const ndjson = "application/x-ndjson"
 // taken are the accepted media types, for the error.
 var taken = []string{
 	"application/json", "text/csv", ndjson, "application/ndjson", "application/jsonl",
-	"application/vnd.ms-excel", "text/plain", // what Windows and others take .csv for
+	"application/vnd.ms-excel", "text/plain", // the types that Windows and others use for .csv
 }
 
 func isTable(mediaType string) bool {

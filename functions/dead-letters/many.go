@@ -18,7 +18,7 @@ const (
 
 // many selects the dead letters to replay, with the filters of the list.
 type many struct {
-	State    store.DeadLetterState `json:"state"` // dead, if it is left out
+	State    store.DeadLetterState `json:"state"` // the default is dead
 	Channel  task.Channel          `json:"channel"`
 	Provider string                `json:"provider"`
 	Since    *web.Time             `json:"since"`

@@ -37,7 +37,7 @@ type lateness struct {
 // dapr is what the latest sweep found.
 type dapr struct {
 	State   string `json:"state"`
-	Pending int    `json:"pending"` // reminders that it did not take
+	Pending int    `json:"pending"` // pending reminders
 }
 
 type database struct {
@@ -48,7 +48,7 @@ type database struct {
 // provider counts a provider's deliveries of the last hour.
 type provider struct {
 	store.ProviderStatus
-	SetUp bool `json:"set_up"` // as the last sweep knew it
+	SetUp bool `json:"set_up"` // at the latest sweep
 }
 
 type versions struct {

@@ -92,7 +92,7 @@ type delivery struct {
 	NextAttemptAt *time.Time          `json:"next_attempt_at"`
 	CreatedAt     time.Time           `json:"created_at"`
 	FinishedAt    *time.Time          `json:"finished_at"`
-	Report        *store.Outcome      `json:"report"` // what its provider has said since
+	Report        *store.Outcome      `json:"report"` // its provider's latest report
 	ReportedAt    *time.Time          `json:"reported_at"`
 	Reason        *store.Reason       `json:"reason"` // why it is held or bundled, or was cancelled
 	Note          *string             `json:"note"`   // the same in words

@@ -20,7 +20,7 @@ import (
 // timeline is all that is recorded of a task, and what is still to come.
 type timeline struct {
 	TaskID    uuid.UUID          `json:"task_id"`
-	AsOf      time.Time          `json:"as_of"` // what is later is to come
+	AsOf      time.Time          `json:"as_of"` // later events are still to come
 	DueDate   *time.Time         `json:"due_date"`
 	Rule      *timelineRule      `json:"rule"` // null: the task does not recur
 	Reminders []timelineReminder `json:"reminders"`
@@ -43,8 +43,8 @@ type timelineReminder struct {
 	FireAt     *time.Time `json:"fire_at"`
 	State      string     `json:"state"`
 	Removed    bool       `json:"removed"`    // the task no longer has it
-	Occurrence *string    `json:"occurrence"` // which it waits for, of a recurring task
-	Job        *job       `json:"job"`        // null: it waits for nothing
+	Occurrence *string    `json:"occurrence"` // the one that a recurring task's reminder waits for
+	Job        *job       `json:"job"`        // null: it is not armed
 }
 
 // job is the job of an armed reminder.
@@ -57,9 +57,9 @@ type job struct {
 type jobState string
 
 const (
-	withDapr jobState = "with_dapr" // Dapr has confirmed that it holds it
-	later    jobState = "later"     // it is beyond the horizon, or on its way
-	late     jobState = "late"      // Dapr should hold it, and has not confirmed that
+	withDapr jobState = "with_dapr" // Dapr has confirmed it
+	later    jobState = "later"     // it is beyond the horizon, or being scheduled
+	late     jobState = "late"      // Dapr should have confirmed it, and has not
 )
 
 // event is something that happened, or is planned.
@@ -75,31 +75,31 @@ type event struct {
 	Target     string              `json:"target,omitzero"`
 	Provider   string              `json:"provider,omitzero"`
 	Attempt    int                 `json:"attempt,omitzero"`
-	State      store.DeliveryState `json:"state,omitzero"` // what the delivery, the occurrence or the reminder became
-	Error      string              `json:"error,omitzero"` // the provider's answer, or what kept it from being sent
-	Until      *time.Time          `json:"until,omitzero"` // when it goes on
+	State      store.DeliveryState `json:"state,omitzero"` // the state of the delivery, the occurrence or the reminder
+	Error      string              `json:"error,omitzero"` // the provider's answer, or why it was not sent
+	Until      *time.Time          `json:"until,omitzero"` // the next attempt, or when it is not held any more
 }
 
 // The kinds of events.
 const (
 	ofCreation   = "created"
 	ofChange     = "changed"
-	ofScheduling = "scheduled"    // a reminder's job was given to Dapr
+	ofScheduling = "scheduled"    // a reminder's job was scheduled
 	ofDue        = "due"          // the task's due date
-	ofReminder   = "upcoming"     // a reminder that waits fires
-	ofMissing    = "missed"       // a reminder was too old when it was asked for
+	ofReminder   = "upcoming"     // an armed reminder will fire
+	ofMissing    = "missed"       // a reminder was too old when its task was stored
 	ofFiring     = "fired"        // a reminder has fired, and its deliveries were planned
-	ofTry        = "tried"        // an attempt that did not get its delivery sent
+	ofTry        = "tried"        // an attempt failed
 	ofHolding    = "held"         // a delivery is held, or was, or waits in a bundle
-	ofReplay     = "replayed"     // an operator has had a delivery sent anew
+	ofReplay     = "replayed"     // an operator has replayed a delivery
 	ofSending    = "sent"         // a delivery's provider has taken it; an in-app one is in the inbox
-	ofEnd        = "ended"        // a delivery is not sent
+	ofEnd        = "ended"        // a delivery ended without being sent
 	ofWait       = "waiting"      // a delivery's next attempt
-	ofReport     = "reported"     // a provider's later word
+	ofReport     = "reported"     // a provider has reported
 	ofReading    = "read"         // the notification was read
 	ofArchiving  = "archived"     // the notification was archived
 	ofAttention  = "acknowledged" // the notification was acknowledged
-	ofOccurrence = "occurrence"   // what became of one
+	ofOccurrence = "occurrence"   // an occurrence was completed, skipped or missed
 )
 
 // mostShown is how many deliveries, and how many occurrences, a timeline has at most.

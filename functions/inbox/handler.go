@@ -118,7 +118,7 @@ type notification struct {
 	// Occurrence is null if the task does not recur.
 	Occurrence *string       `json:"occurrence"`
 	Kind       task.Kind     `json:"kind"`
-	ReminderID uuid.NullUUID `json:"reminder_id"` // null: of a reminder that was told before there was this, or of none
+	ReminderID uuid.NullUUID `json:"reminder_id"` // null: it is about no reminder, or older than this field
 	Title      string        `json:"title"`
 	Body       string        `json:"body"`
 	CreatedAt  time.Time     `json:"created_at"`

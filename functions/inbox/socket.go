@@ -46,7 +46,7 @@ const (
 func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		err := auth.RefuseUserHeader(r)
-		if !r.URL.Query().Has("ticket") { // which this is not worth
+		if !r.URL.Query().Has("ticket") { // a ticket must not be used up by this
 			_, err = h.signIn.User(r)
 		}
 		if err != nil {

@@ -221,7 +221,7 @@ func named(what string, err error) error {
 type output struct {
 	TimeZone         *string        `json:"time_zone"` // null until one is set
 	AllDayAt         string         `json:"all_day_at"`
-	DefaultReminders *[]string      `json:"default_reminders"` // null: one, at the due date
+	DefaultReminders *[]string      `json:"default_reminders"` // null: one reminder, at the due date
 	QuietHours       []quiet.Window `json:"quiet_hours"`
 	Bundle           bundle         `json:"bundle"`
 	Language         string         `json:"language"`

@@ -87,7 +87,7 @@ func New(cfg Config) (*function.Function, error) {
 // callback is the body of a call.
 type callback struct {
 	task.Revision
-	Trace string `json:"traceparent"` // of the request that asked for it; may be missing
+	Trace string `json:"traceparent"` // of the request that scheduled it; may be missing
 }
 
 // whole reports whether the call names a revision. If not, it is for all due reminders of a task.
@@ -121,7 +121,7 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); !tooLarge {
-			return fault.Unavailable(err, "the call broke off on its way") // it comes again, whole
+			return fault.Unavailable(err, "the call broke off on its way") // the caller repeats it
 		}
 	}
 	var call callback

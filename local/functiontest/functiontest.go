@@ -160,7 +160,7 @@ func (w *World) Environ() []string {
 	return []string{
 		"DATABASE_URL=" + w.DatabaseURL,
 		"DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused", "EVENTS_ENABLED=false",
-		"SCHEDULE_TIMEOUT=50ms", "SCHEDULE_RETRY_FOR=0s", // nobody is to wait for a Dapr that never comes
+		"SCHEDULE_TIMEOUT=50ms", "SCHEDULE_RETRY_FOR=0s", // so that tests do not wait for a Dapr that is away
 		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
 		"APP_API_TOKEN=" + AppToken, "SEND_URL=http://127.0.0.1:1",
 	}

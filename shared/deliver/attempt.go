@@ -61,7 +61,7 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 		ending.State, ending.Wait = store.Failed, 0 // the user waits for the result, and can try again
 	}
 	problem := ending.Error
-	if stop := notify.StopOf(sendErr); stop != "" { // why is not for its user, who is another than the address's owner
+	if stop := notify.StopOf(sendErr); stop != "" { // the user, who need not be the address's owner, is not told why
 		ending.State, ending.Error, ending.Instead = store.SuppressedState, store.SuppressedProblem(time.Now().UTC()), inAppOf(l)
 		ending.Stop, ending.Stopped = store.SuppressionReason(stop), s.rules.Suppression.Hashes(l.Channel, l.Target)
 	}

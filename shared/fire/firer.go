@@ -66,7 +66,7 @@ type Status string
 const (
 	Success    Status = "success"     // the reminder has fired
 	Skipped    Status = "skipped"     // nothing was to be done
-	InProgress Status = "in_progress" // it had fired before, and is still being sent
+	InProgress Status = "in_progress" // it had fired before, and has unsent deliveries
 )
 
 // Outcome is how a callback ended. Reason is set if it was skipped.

@@ -100,7 +100,7 @@ func of(key config.Secret, userID string, taskID uuid.UUID) []byte {
 // Open returns the content of a token. ok is false unless one of the keys has signed it. The caller
 // checks Expires.
 func (k Keys) Open(token string) (l Link, ok bool) {
-	if len(token) > maxToken || strings.ContainsAny(token, "\r\n") { // which the decoder skips
+	if len(token) > maxToken || strings.ContainsAny(token, "\r\n") { // the decoder skips line breaks
 		return Link{}, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)

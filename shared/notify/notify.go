@@ -122,8 +122,8 @@ type Stop string
 
 // The reasons.
 const (
-	OwnerStopped  Stop = "stopped" // its owner has told the provider so
-	NoSuchAddress Stop = "bounced" // there is none
+	OwnerStopped  Stop = "stopped" // its owner has told the provider to stop
+	NoSuchAddress Stop = "bounced" // the address does not exist
 )
 
 // Error returns the cause's text.

@@ -19,7 +19,7 @@ type verificationWords struct {
 	Ignore  string `json:"ignore"`
 	NotMe   string `json:"not_me"`
 	SMS     string `json:"sms"`   // with {code} and {not_me}
-	Title   string `json:"title"` // of the notification that tells a user that owners are asked
+	Title   string `json:"title"` // of the notification about the grace
 	Body    string `json:"body"`  // with {date}
 }
 

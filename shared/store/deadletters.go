@@ -21,9 +21,9 @@ type DeadLetterState string
 // The states.
 const (
 	Retrying  DeadLetterState = "retrying"  // it is tried again by itself
-	Dead      DeadLetterState = "dead"      // it was given up, or never made sense: an operator's turn
-	Resolved  DeadLetterState = "resolved"  // it worked out later, or is not wanted any more
-	Discarded DeadLetterState = "discarded" // an operator has let go of it
+	Dead      DeadLetterState = "dead"      // it was given up, or is malformed: an operator has to act
+	Resolved  DeadLetterState = "resolved"  // it was sent later, or is not wanted any more
+	Discarded DeadLetterState = "discarded" // an operator has discarded it
 )
 
 // DeadLetterStates lists every state there is.

@@ -54,11 +54,11 @@ const (
 	ReasonReplaced     Reason = "replaced"     // it was held, and a newer one of its task goes to the same target
 	ReasonCompleted    Reason = "completed"    // its task, or its occurrence, was completed
 	ReasonSkipped      Reason = "skipped"      // its occurrence was skipped
-	ReasonDeleted      Reason = "deleted"      // its task was
-	ReasonMoved        Reason = "moved"        // its task has another due date, or none, or the reminder was taken out
-	ReasonAcknowledged Reason = "acknowledged" // its user has seen it
-	ReasonSnoozed      Reason = "snoozed"      // its user has put it off
-	ReasonUnrepeated   Reason = "unrepeated"   // it repeats what was told, and its task is not repeated any more
+	ReasonDeleted      Reason = "deleted"      // its task was deleted
+	ReasonMoved        Reason = "moved"        // its task was moved or lost its due date, or the reminder was removed
+	ReasonAcknowledged Reason = "acknowledged" // its user has acknowledged it
+	ReasonSnoozed      Reason = "snoozed"      // its user has snoozed it
+	ReasonUnrepeated   Reason = "unrepeated"   // it is a repetition, and its task has no repeat any more
 	ReasonDiscarded    Reason = "discarded"    // an operator has discarded its dead letter
 	ReasonBundled      Reason = "bundled"      // it waits in a bundle; this one is shown, and not stored
 )

@@ -21,7 +21,7 @@ type Lane string
 // The lanes.
 const (
 	Hosts     Lane = "hosts"     // those that users choose: webhooks, and the push services of browsers
-	Providers Lane = "providers" // the operator's, for e-mail, SMS and push
+	Providers Lane = "providers" // the operator's, for e-mail, SMS and push to apps
 	Events    Lane = "events"
 )
 

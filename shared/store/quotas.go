@@ -48,9 +48,9 @@ type Limit string
 
 // The limits. A delivery over OverHour is held, and over any other it is refused.
 const (
-	OverHour      Limit = "hour"      // its user's in this hour
-	OverDay       Limit = "day"       // its user's on this day
-	OverRecipient Limit = "recipient" // its recipient's on this day
+	OverHour      Limit = "hour"      // of its user in this hour
+	OverDay       Limit = "day"       // of its user on this day
+	OverRecipient Limit = "recipient" // of its recipient on this day
 	OverCost      Limit = "cost"      // what the installation may spend on this day
 )
 

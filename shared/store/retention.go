@@ -58,7 +58,7 @@ var (
 	// ReadNotifications are notifications that were read or archived. The latest of each user
 	// stays, since readers continue from it.
 	ReadNotifications = Kept{
-		table: "notifications", age: "least(read_at, archived_at)", // the one that is there, if it is one
+		table: "notifications", age: "least(read_at, archived_at)", // the earlier one, or the only one that is set
 		only: `k.seq < (select u.last_seq from users u where u.id = k.user_id)`,
 	}
 	// SettledDeadLetters are dead letters that are resolved or discarded.

@@ -20,7 +20,7 @@ type SuppressionReason string
 // The reasons.
 const (
 	ReasonUnsubscribed SuppressionReason = "unsubscribed" // the link in an e-mail
-	ReasonBounced      SuppressionReason = "bounced"      // its provider says that there is no such address
+	ReasonBounced      SuppressionReason = "bounced"      // its provider says that the address does not exist
 	ReasonComplained   SuppressionReason = "complained"   // its owner has called a message spam
 	ReasonStopped      SuppressionReason = "stopped"      // STOP by SMS
 	ReasonOperator     SuppressionReason = "operator"
@@ -35,7 +35,7 @@ type Suppression struct {
 	ID      uuid.UUID         `json:"id"`
 	Channel task.Channel      `json:"channel"`
 	Reason  SuppressionReason `json:"reason"`
-	Note    string            `json:"note"` // what an operator said about it
+	Note    string            `json:"note"` // an operator's note
 	By      string            `json:"by"`
 	Since   time.Time         `json:"since"`
 	// LiftedAt is when it was lifted; nil while it holds.

@@ -29,8 +29,8 @@ type Try struct {
 
 // States of tries that are no states of deliveries.
 const (
-	TryHeld     DeliveryState = "held"     // until Next, by a limit
-	TryReplayed DeliveryState = "replayed" // an operator has had it sent anew
+	TryHeld     DeliveryState = "held"     // until Next, by a limit or by quiet hours
+	TryReplayed DeliveryState = "replayed" // an operator has replayed it
 )
 
 // mostTries is how many tries a delivery keeps, the latest ones.

@@ -34,7 +34,7 @@ type Settled string
 // The values.
 const (
 	Told      Settled = "told"
-	Untold    Settled = "missed" // a later one had passed, too, when somebody could be told
+	Untold    Settled = "missed" // a later one had passed, too, when the reminder fired
 	Completed Settled = "completed"
 	Skipped   Settled = "skipped"
 )

@@ -114,7 +114,7 @@ const (
 	Armed     State = "armed"
 	Fired     State = "fired"
 	Cancelled State = "cancelled"
-	Missed    State = "missed" // already too old when it was asked for
+	Missed    State = "missed" // too old already when its task was stored
 )
 
 // Pending reports whether the reminder still has to be scheduled. Those that are due later than

@@ -146,7 +146,7 @@ func (i *inspection) ingress(ctx context.Context) []Finding {
 	}
 	class := network.Data["ingress-class"]
 	if class == "" {
-		class = network.Data["ingress.class"] // as it was once called
+		class = network.Data["ingress.class"] // the key's old name
 	}
 	if class == "" {
 		class = "istio.ingress.networking.knative.dev" // Knative's default

@@ -35,7 +35,7 @@ func (i *inspection) images(context.Context) []Finding {
 			return []Finding{bad("kubectl kustomize "+i.Overlay, "%s/%s can't be read: %v", o.Kind, o.Metadata.Name, err)}
 		}
 		for _, c := range containers {
-			if c.Name == "pause" { // the one that stands beside daprd, which is Kubernetes' own
+			if c.Name == "pause" { // Kubernetes' own container, beside daprd
 				continue
 			}
 			count++

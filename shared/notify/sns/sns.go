@@ -63,7 +63,7 @@ func New(cfg Config, account aws.Config) (*Channel, error) {
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	attributes := map[string]types.MessageAttributeValue{
 		"AWS.SNS.SMS.SMSType": text("Transactional"), // reliably, and at once
-		"delivery_id":         text(m.ID.String()),   // for whoever looks into a request
+		"delivery_id":         text(m.ID.String()),   // for finding the request in logs
 	}
 	if c.senderID != "" {
 		attributes["AWS.SNS.SMS.SenderID"] = text(c.senderID)
