@@ -25,9 +25,9 @@ const dlqUsage = `Usage: duebell dlq list [-state retrying|dead|resolved|discard
        duebell dlq replay [-state dead|retrying] [FILTERS] [-rate 50] [-yes]
        duebell dlq discard ID
 
-FILTERS: -channel email|push|sms|webhook|event, -provider NAME; -since 2h and -until 10m, how long ago
-it first did not work out at most, and at least.
-Without an ID, replay counts what there is, asks, and has -rate of them sent in a second.
+FILTERS: -channel email|push|sms|webhook|event; -provider NAME; -since 2h and -until 10m: it failed for the
+first time at most, and at least, that long ago.
+Without an ID, replay counts the dead letters, asks, and makes -rate of them due in each second.
 
 DATABASE_URL names the database.
 `

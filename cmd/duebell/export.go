@@ -22,7 +22,7 @@ import (
 
 const exportUsage = `Usage: duebell export [FLAGS] > FILE
 
-FILE gets all tasks of one user, the newest first: as lines of JSON, or as a table, which duebell import takes
+FILE gets all tasks of one user, the newest first, as lines of JSON or as a table. duebell import reads it
 again. DUEBELL_URL names the server, DUEBELL_TOKEN is the user's token.
 
 `

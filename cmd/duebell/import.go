@@ -30,12 +30,11 @@ import (
 
 const importUsage = `Usage: duebell import [FLAGS] FILE
 
-FILE holds tasks: one JSON object in each line (.ndjson, .jsonl), or a table with a header (.csv, .tsv); - reads
+FILE has tasks: one JSON object in each line (.ndjson, .jsonl), or a table with a header (.csv, .tsv); - reads
 from standard input, with -format. DUEBELL_URL names the server, DUEBELL_TOKEN is the user's token.
 
-An import that broke off is gone on with by the same command, within 24 hours: what was created is not created
-again. A file that was changed is another import; so import the tasks that failed, once mended, from a
-file of their own.
+If an import breaks off, run the same command again within 24 hours: it continues, and creates nothing twice.
+A changed file is another import. So correct the tasks that failed in a file of their own, and import that.
 
 `
 

@@ -22,8 +22,8 @@ const suppressUsage = `Usage: duebell suppress list [-lifted] [-limit 50] [ADDRE
        duebell suppress add -reason WHY ADDRESS
        duebell suppress lift -reason WHY ADDRESS|ID
 
-An address is an e-mail address or a phone number. It is not kept, only a hash of it: so the
-list says whose a suppression is only to who names the address.
+An address is an e-mail address or a phone number. Only its hash is stored, so the list does not show
+addresses. Name an address to see whether it is suppressed.
 
 DATABASE_URL names the database, SUPPRESSION_KEY is the functions' own.
 `
