@@ -23,17 +23,17 @@ Usage: duebell COMMAND [FLAGS]
 
   up        run the whole system on this machine, until Ctrl-C
   migrate   bring the database that DATABASE_URL names to the schema of this version
-  import    create the tasks of a file, lines of JSON or CSV, on a server; can be broken off and gone on with
-  export    write a user's tasks to a file that import takes again
+  import    create the tasks of a file, lines of JSON or CSV, on a server; may be interrupted and repeated
+  export    write a user's tasks to a file that import reads again
   dlq       list, show, replay and discard dead letters
-  vapid     make the keys of Web Push, and say what to do with them
-  suppress  list, add and lift suppressions: addresses that get nothing more, from anybody
-  deploy    install or upgrade Duebell on a cluster, as docs/deploy.md does step by step; checks first whether it can work
-  doctor    say what would keep an installation on a cluster from working, and what to do about it
+  vapid     make the keys of Web Push, and show what to do with them
+  suppress  list, add and lift suppressions: addresses that nothing is sent to
+  deploy    install or upgrade Duebell on a cluster, by the steps of docs/deploy.md, after checking what it needs
+  doctor    show what would keep an installation on a cluster from working, and what to do
   cleanup   delete leftover jobs and old rows, as the nightly cleanup does; -dry-run only counts
-  reconcile schedule again everything that should be scheduled: after Dapr has lost jobs
-  runtime   find the pinned Dapr runtime, or build it, and say where it is
-  version   say which version and commit this is, and which schema, time zones and Dapr it goes with
+  reconcile schedule all reminders in Dapr again, after it has lost jobs
+  runtime   find the pinned Dapr runtime, or build it, and show where it is
+  version   show the version and commit, and those of the schema, time zones and Dapr
   help      show this
 
 duebell COMMAND -h shows a command's flags.
