@@ -461,7 +461,7 @@ func TestIndex(t *testing.T) {
 // and imports only those of its own row and of the rows below.
 func TestPackagesImportDownwards(t *testing.T) {
 	const module = "github.com/duebell/duebell/"
-	_, rooms, _ := strings.Cut(read(t, "ARCHITECTURE.md"), "\n## Rooms\n")
+	_, rooms, _ := strings.Cut(read(t, "ARCHITECTURE.md"), "\n## Packages\n")
 	rooms, _, _ = strings.Cut(rooms, "\nBeside them:")
 	rows := map[string]int{}
 	for row, line := range strings.Split(rooms, "\n") {

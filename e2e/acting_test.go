@@ -28,13 +28,13 @@ func forOperators(route gateway.Route) bool {
 	return route.Function == "dead-letters" || route.Function == "analytics" || strings.Contains(route.Pattern, "/api/suppressions")
 }
 
-// asked is an answer to a request for which only who asked matters.
+// asked is an answer of which only the status matters.
 type asked struct {
 	status int
 	detail string // of a problem
 }
 
-// send makes a request to a route, with the header Duebell-User as often as named has it.
+// send makes a request to a route, with a header Duebell-User for each of named.
 func (p person) send(route gateway.Route, query, token string, named []string) asked {
 	p.Helper()
 	method, path, _ := strings.Cut(route.Pattern, " ")
@@ -64,7 +64,7 @@ func (p person) send(route gateway.Route, query, token string, named []string) a
 	return asked{resp.StatusCode, problem.Detail}
 }
 
-// Every route, with every way to name another user: who may, and who may not.
+// Who may name another user, on every route and in every way.
 func TestWhoActsForWhom(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
@@ -159,7 +159,7 @@ func (p person) withNUL(route gateway.Route, token string) (status int) {
 	return resp.StatusCode
 }
 
-// The reminder of a task that a program has created reaches its user.
+// The reminder of a task that a program created reaches its user.
 func TestReminderOfATaskThatAProgramCreated(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
@@ -181,7 +181,7 @@ func TestReminderOfATaskThatAProgramCreated(t *testing.T) {
 
 var teamsExample = regexp.MustCompile("(?s)```sh\n(source .*?)```")
 
-// What docs/for-teams.md shows is what happens.
+// The example of docs/for-teams.md works.
 func TestExampleForTeams(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../docs/for-teams.md")
@@ -229,8 +229,7 @@ func TestExampleForTeams(t *testing.T) {
 	}
 }
 
-// Whichever route a user calls with a token that has another address: from then on it is
-// theirs.
+// A user calls any route with a token that has a new address: from then on it is the user's.
 func TestEveryRouteTakesTheAddress(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)

@@ -10,7 +10,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// attended is a notification with what its user has done about it.
+// attended is a notification with what its user has done.
 type attended struct {
 	ID             string     `json:"id"`
 	Kind           task.Kind  `json:"kind"`
@@ -23,8 +23,8 @@ func (p person) attended() []attended {
 	return ask[struct{ Notifications []attended }](p, "GET", "/api/notifications", nil).Notifications
 }
 
-// What is snoozed from a notification is told once more when the snooze ends, on both channels, and once. The
-// other tab is told of the snooze.
+// An occurrence that was snoozed from a notification is told again when the snooze ends, on both
+// channels, and once. The user's other tab is told of the snooze.
 func TestSnoozed(t *testing.T) {
 	p := newPerson(t, sys)
 	made := p.create(time.Second)
@@ -60,8 +60,8 @@ func TestSnoozed(t *testing.T) {
 	}
 }
 
-// What is told is repeated until it is acknowledged. Dapr has the job of each repetition; the hour until it
-// fires is not waited for.
+// A reminder is repeated until it is acknowledged. Dapr has the job of each repetition. The test
+// does not wait for the hour until it fires.
 func TestRepeatedUntilAcknowledged(t *testing.T) {
 	p := newPerson(t, sys)
 	made := ask[api.Task](p, "POST", "/api/tasks", map[string]any{
@@ -90,7 +90,7 @@ func TestRepeatedUntilAcknowledged(t *testing.T) {
 		t.Errorf("there is a repetition that is %s", state)
 	}
 	p.exec(`update reminders set fire_at = now() where kind = 'repeat' and task_id = '` + made.ID.String() + `'`)
-	p.quiet(10 * time.Second) // two sweeps, and their grace
+	p.quiet(10 * time.Second) // two sweeps and their grace
 	for i, n := range p.attended() {
 		if n.AcknowledgedAt == nil || n.Kind != []task.Kind{task.KindDue, task.KindRepeat}[i] {
 			t.Errorf("%+v", n)

@@ -9,12 +9,12 @@ import (
 	"github.com/duebell/duebell/shared/api"
 )
 
-// Three reminders that fall due together are one e-mail, which lists them, and each one's log says that
-// it was sent. The inbox has each of them.
+// Three reminders that fall due together are one e-mail, which lists them. The log of each says
+// that it was sent, and the inbox has each of them.
 func TestBundle(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
-	// Shorter than the sender waits for what is due soon: nobody sweeps here.
+	// Shorter than SEND_LINGER, since nothing sweeps here.
 	p.choose(map[string]any{"bundle": map[string]string{"email": "12s"}, "channels": map[string]bool{"email": true}})
 	due := time.Now().Add(3 * time.Second)
 	var tasks []api.Task

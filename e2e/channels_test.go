@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/verify"
 )
 
-// delivery is one in a task's delivery log.
+// delivery is an entry of a task's delivery log.
 type delivery struct {
 	ID, Channel, Provider, Target, State string
 	Attempts                             int
@@ -24,7 +24,7 @@ func (p person) deliveries(task api.Task) []delivery {
 	return ask[struct{ Deliveries []delivery }](p, "GET", "/api/tasks/"+task.ID.String()+"/deliveries", nil).Deliveries
 }
 
-// One reminder comes on every channel at once, once on each.
+// One reminder comes on every channel, once on each.
 func TestEveryChannelAtOnce(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
@@ -71,14 +71,14 @@ func TestEveryChannelAtOnce(t *testing.T) {
 			t.Errorf("%s: %+v is not in the log: %+v", provider, m, log)
 		}
 	}
-	// The app and the browser that are not there any more are taken out of the preferences.
+	// The app and the browser that are gone are removed from the preferences.
 	devices := ask[struct{ Devices []struct{ ID, Token string } }](p, "GET", "/api/preferences", nil).Devices
 	if len(devices) != 3 || devices[0].Token != device || devices[1].Token != subscription || devices[2].ID != browser.ID() {
 		t.Errorf("the devices are %v", devices)
 	}
 }
 
-// The first e-mail provider refuses: the second one carries the e-mail, once.
+// The first e-mail provider refuses, and the second one takes the e-mail, once.
 func TestFailover(t *testing.T) {
 	t.Parallel()
 	own := startOwn(t, asItIs)

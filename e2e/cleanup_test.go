@@ -28,15 +28,15 @@ import (
 	"github.com/duebell/duebell/shared/upkeep"
 )
 
-// operator is someone who looks after a system.
+// operator is somebody who operates a system.
 type operator struct {
 	person
 	dir  string
 	dapr *jobs.Dapr
 }
 
-// newOperator starts a system that nothing sweeps, and in which nothing goes on after a request
-// was answered, and looks after it: what Dapr did not do in time is left.
+// newOperator starts a system without sweeps, in which no function works after its answers. So what
+// Dapr did not do in time is left.
 func newOperator(t *testing.T) operator {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -86,7 +86,7 @@ func (o operator) wantJobs(want ...string) {
 	}
 }
 
-// lose removes jobs from Dapr behind Duebell's back.
+// lose deletes jobs in Dapr directly.
 func (o operator) lose(names ...string) {
 	o.Helper()
 	for _, name := range names {
@@ -127,7 +127,7 @@ func (o operator) invoke(function, query string, answer any) {
 	}
 }
 
-// clean makes a cleanup, and returns what it counted.
+// clean runs a cleanup, and returns what it counted.
 func (o operator) clean(query string) map[string]int {
 	o.Helper()
 	var report upkeep.Report
@@ -143,7 +143,7 @@ func (o operator) clean(query string) map[string]int {
 	return counts
 }
 
-// command makes one of the operator's program, with what dev.env says.
+// command returns a command of the program duebell, with the variables of dev.env.
 func (o operator) command(out *bytes.Buffer, args ...string) *exec.Cmd {
 	c := exec.CommandContext(o.Context(), filepath.Join(bin, "duebell"), args...)
 	c.Env = os.Environ()
@@ -154,7 +154,7 @@ func (o operator) command(out *bytes.Buffer, args ...string) *exec.Cmd {
 	return c
 }
 
-// run runs one to its end, and returns its exit status and what it said.
+// run runs a command, and returns its exit status and output.
 func (o operator) run(args ...string) (status int, said string) {
 	o.Helper()
 	var out bytes.Buffer
@@ -179,14 +179,14 @@ func (o operator) count(sql string) (n int) {
 	return n
 }
 
-// job is the name of the job of a task's only reminder, at a revision.
+// job returns the name of the job of a task's only reminder, at a revision.
 func job(t api.Task, revision int64) string {
 	return task.Revision{ReminderID: t.Reminders[0].ID, Number: revision}.JobName()
 }
 
-// What changes have left with Dapr while it was away is deleted, and so is a job that
-// nobody knows; a foreign one is left alone. A job that was lost is scheduled again, and
-// its reminder comes on time though nothing sweeps.
+// A cleanup deletes jobs that changes have left in Dapr while it was away, and a job that no row
+// knows. It leaves a foreign one alone. It schedules a lost job again, and the reminder fires on
+// time without a sweep.
 func TestCleanup(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t)
@@ -208,7 +208,7 @@ func TestCleanup(t *testing.T) {
 		o.patch(completed, map[string]any{"completed": true})
 		ask[any](o.person, "DELETE", "/api/tasks/"+deleted.ID.String(), nil)
 	})
-	lost := o.create(2 * time.Minute) // a minute is as near as anybody looks
+	lost := o.create(2 * time.Minute) // a minute is the nearest that the cleanup looks at
 	o.lose(job(lost, 1))
 	unknown := task.Revision{ReminderID: uuid.New(), TaskID: uuid.New(), UserID: o.name, Number: 3}
 	if err := o.dapr.Schedule(t.Context(), unknown, time.Now().Add(time.Hour)); err != nil {
@@ -218,7 +218,7 @@ func TestCleanup(t *testing.T) {
 	if err := o.dapr.Keep(t.Context(), foreign); err != nil {
 		t.Fatal(err)
 	}
-	// Nobody can be scheduling the old jobs any more.
+	// As if no call could be scheduling the old jobs any more.
 	o.exec(`update leftover_jobs set settled_at = settled_at - interval '10 min'`)
 
 	before := []string{job(live, 1), job(moved, 1), job(completed, 1), job(deleted, 1), unknown.JobName(), foreign}
@@ -259,13 +259,13 @@ func TestCleanup(t *testing.T) {
 	}
 }
 
-// Everything is scheduled again: what was lost, and nothing else.
+// Everything that was lost is scheduled again, and nothing else.
 func TestReconcile(t *testing.T) {
 	t.Parallel()
 	o := newOperator(t)
 	first, second, gone := o.create(time.Hour), o.create(4*time.Hour), o.create(time.Hour)
 	ask[any](o.person, "DELETE", "/api/tasks/"+gone.ID.String(), nil)
-	// What Dapr is believed to hold and does not, so many that it takes a while.
+	// Jobs that Dapr is believed to hold and does not, so many that it takes a while.
 	const many = 5000
 	o.exec(fmt.Sprintf(`
 		with made as (

@@ -17,7 +17,8 @@ import (
 	"github.com/duebell/duebell/shared/jobs"
 )
 
-// number is what a query on the system's database gives, with the person's name as $1.
+// number returns the number that a query on the system's database returns, with the person's name
+// as $1.
 func (p person) number(sql string) (n int) {
 	p.Helper()
 	c, err := pgx.Connect(context.Background(), p.sys.Environment()["DATABASE_URL"])
@@ -36,13 +37,13 @@ func (p person) recorded() int {
 	return p.number(`select count(*) from audit_events where user_id = $1`)
 }
 
-// counted counts those that analytics has counted.
+// counted counts the person's reminders in analytics.
 func (p person) counted() int {
 	return p.number(`select count(*) from counted_events c join deliveries d on d.id = c.event_id where d.user_id = $1`)
 }
 
-// heard waits until both subscribers have heard of so many reminders, each once, and
-// nothing of the person's is left to be sent.
+// heard waits until both subscribers have that many of the person's reminders, each once, and none
+// of the person's deliveries is unsent.
 func (p person) heard(within time.Duration, times int) {
 	p.Helper()
 	p.eventually(within, fmt.Sprintf("%d events heard by both subscribers", times), func() bool {
@@ -59,7 +60,7 @@ func (p person) heard(within time.Duration, times int) {
 	}
 }
 
-// counts are what GET /api/analytics answers, summed up.
+// counts returns the sums of GET /api/analytics.
 func counts(p person) (reminders int64, byChannel map[string]int64) {
 	p.Helper()
 	admin := p
@@ -83,8 +84,8 @@ func counts(p person) (reminders int64, byChannel map[string]int64) {
 	return reminders, byChannel
 }
 
-// A fired reminder is an event, which reaches both subscribers through Dapr's Kafka
-// component, once: whatever is away or dies meanwhile.
+// A fired reminder is an event, which reaches both subscribers once through Dapr's Kafka component,
+// whatever is away or dies meanwhile.
 func TestEvents(t *testing.T) {
 	own := startOwn(t, asItIs)
 	on := func(test func(person)) func(*testing.T) {
@@ -101,7 +102,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// heardOnce is the first of the system's.
+// heardOnce shows that the system's first event reaches both subscribers once.
 func heardOnce(p person) {
 	var last api.Task
 	for range 5 {
@@ -125,8 +126,8 @@ func heardOnce(p person) {
 	}
 }
 
-// What makes no sense on the topic is dropped, be it no CloudEvent at all, and does not
-// hold up what is behind it.
+// Malformed messages on the topic are dropped, even if they are no CloudEvents, and do not block
+// later ones.
 func foreignEvents(p person) {
 	publish(p.T, p.sys, map[string]string{"hello": "world"})
 	kafka, err := kgo.NewClient(kgo.SeedBrokers(p.sys.Broker().Address()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -144,7 +145,7 @@ func foreignEvents(p person) {
 	p.heard(soon, 2)
 }
 
-// A dead letter is told of as an event on the operators' topic, by the same component.
+// A dead letter is published as an event on the operators' topic, by the same component.
 func alerts(p person) {
 	if status, body := p.call("POST", "/job/x", "{", "dapr-api-token", p.sys.Environment()["APP_API_TOKEN"]); status != 200 {
 		p.Fatalf("%d %s", status, body)
@@ -176,7 +177,7 @@ func alerts(p person) {
 	})
 }
 
-// The broker is away while reminders fall due: the user is told in time, and when it is
+// The broker is away while reminders fall due. The user is told in time, and when the broker is
 // back the events arrive, none lost and none twice.
 func brokerAway(p person) {
 	p.sys.Broker().Stop()
@@ -201,7 +202,7 @@ func brokerAway(p person) {
 	p.heard(0, 5)
 }
 
-// dieWhileEventsCome kills parts in the middle.
+// dieWhileEventsCome kills parts while events are delivered.
 func dieWhileEventsCome(p person, names []string) {
 	const reminders = 30
 	for i := range reminders {
@@ -213,14 +214,14 @@ func dieWhileEventsCome(p person, names []string) {
 	}
 	back(p.T, p.sys)
 	p.heard(2*time.Minute, reminders)
-	// An e-mail may be later than its event: Dapr or the sweep has it sent.
+	// An e-mail may be later than its event: Dapr or the sweep wakes send.
 	p.eventually(2*time.Minute, "all are told", func() bool { return len(p.inbox()) >= reminders && p.mails() >= reminders })
 	p.quiet(3 * time.Second)
 	p.heard(0, reminders)
 }
 
-// The broker is away when daprd starts: daprd runs without it, reminders fire, and
-// within a minute of the broker's return daprd has found it.
+// The broker is away when daprd starts: daprd runs without the component, reminders fire, and
+// within a minute of the broker's return daprd has the component.
 func TestBrokerAwayWhenDaprdStarts(t *testing.T) {
 	t.Parallel()
 	own := startOwn(t, asItIs)
@@ -242,7 +243,7 @@ func TestBrokerAwayWhenDaprdStarts(t *testing.T) {
 	t.Logf("heard %v after the broker was back", time.Since(began).Round(time.Second))
 }
 
-// publish publishes an event past the functions.
+// publish publishes an event directly.
 func publish(t *testing.T, s *system.System, data any) {
 	t.Helper()
 	env := s.Environment()

@@ -24,7 +24,7 @@ func (p person) program(args ...string) string {
 	return string(out)
 }
 
-// What is imported from a file, and exported, is the same file again, up to the order of its lines.
+// A file that is imported and exported is the same file again, except for the order of its lines.
 func TestExport(t *testing.T) {
 	const lines = `{"title":"An instant","due_date":"2031-03-01T08:00:00Z","reminders":["24h","0s","-1h"]}
 {"title":"Nothing due","notes":"two\nlines, \"quoted\"","reminders":[]}

@@ -36,15 +36,15 @@ func startOwn(t *testing.T, change func(*system.Options)) *system.System {
 	return own
 }
 
-// Each part of the system is away while reminders fall due, and while others are
-// created or moved. When it is back, everything has arrived once, soon.
+// Each part of the system is away while reminders fall due, and while others are created or moved.
+// When it is back, all reminders arrive once, soon.
 func TestPartsAway(t *testing.T) {
 	own := startOwn(t, asItIs)
 	for _, name := range []string{"trigger-reminder", "send", "daprd", "scheduler", "postgres"} {
 		t.Run(name, func(t *testing.T) {
 			p := newPerson(t, own)
 			part := own.Process(name)
-			before := p.create(*outage + time.Minute) // known to all, and due when the part is back
+			before := p.create(*outage + time.Minute) // scheduled before, and due when the part is back
 			during := []api.Task{p.create(2 * time.Second), p.create(*outage / 2)}
 			if err := part.Stop(t.Context()); err != nil {
 				t.Fatal(err)
@@ -81,9 +81,9 @@ func TestPartsAway(t *testing.T) {
 	}
 }
 
-// What lies between Dapr and the function answers for it: 404, which is "done" for Dapr,
-// as of an ingress that does not know the route yet, or 500. Whether Dapr has dropped the
-// job or repeats it: everything arrives, once.
+// A proxy between Dapr and the function answers: 404, as an ingress that does not know the route
+// yet, which Dapr takes for success; or 500. Whether Dapr has deleted the job or repeats it, all
+// reminders arrive, once.
 func TestIngressAnswersForTheFunction(t *testing.T) {
 	t.Parallel()
 	own := startOwn(t, func(o *system.Options) { o.Ingress = true })
@@ -110,8 +110,8 @@ func TestIngressAnswersForTheFunction(t *testing.T) {
 	}
 }
 
-// Every e-mail provider is away: the reminder is in the inbox at once, the e-mail is
-// a dead letter until one is back, and then it is sent, once.
+// Every e-mail provider is away. The reminder is in the inbox at once. The e-mail is a dead letter
+// until a provider is back, and is then sent once.
 func TestProvidersAway(t *testing.T) {
 	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
@@ -175,7 +175,7 @@ func TestSchedulerLosesItsData(t *testing.T) {
 	t.Logf("the latest was %v late", worstLateness(p).Round(time.Millisecond))
 }
 
-// worstLateness is how long after its due date the latest of a person's reminders was told.
+// worstLateness returns the greatest lateness of a person's reminders.
 func worstLateness(p person) (worst time.Duration) {
 	p.Helper()
 	due := map[string]time.Time{}

@@ -9,9 +9,9 @@ import (
 	"github.com/duebell/duebell/shared/api"
 )
 
-// One user has hundreds of messages for a webhook that accepts them and never answers.
-// Somebody else's reminder, due at the same instant, is told in the inbox and by e-mail all
-// the same. With one line for all, the e-mail would come half a minute later.
+// One user has hundreds of messages to a webhook that accepts them and never answers. Another
+// user's reminder, due at the same instant, comes to the inbox and by e-mail all the same. With one
+// queue for all, the e-mail would come half a minute later.
 func TestHog(t *testing.T) {
 	t.Parallel()
 	own := startOwn(t, func(o *system.Options) {

@@ -44,7 +44,7 @@ func (p person) imports(lines string) (summary struct {
 	return summary
 }
 
-// Everything of an import is told, once, by Dapr alone.
+// All reminders of an import come once, by Dapr alone.
 func TestImport(t *testing.T) {
 	p := newPerson(t, sys)
 	const n = 300
@@ -66,7 +66,7 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// Beyond the horizon Dapr holds nothing; a sweep gives it what has come within.
+// Beyond the horizon Dapr has no jobs. A sweep schedules those that have come within it.
 func TestHorizon(t *testing.T) {
 	mine, err := start(t.Context(), t.TempDir(), func(o *system.Options) {
 		o.NoSchedules = true

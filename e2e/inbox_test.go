@@ -56,8 +56,8 @@ func (p person) stream(ctx context.Context, query string, header ...string) <-ch
 	return events
 }
 
-// A reminder comes over a stream and a WebSocket the moment it fires; a stream that
-// ended goes on where it was; and streams do not hold up a function that is to stop.
+// A reminder comes over a stream and a WebSocket as soon as it fires. A stream that ended continues
+// where it was. Streams do not delay a function that is told to stop.
 func TestLiveInbox(t *testing.T) {
 	p := newPerson(t, sys)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -118,8 +118,8 @@ func TestLiveInbox(t *testing.T) {
 	want(p.stream(ctx, "", "Authorization", "Bearer "+p.token, "Last-Event-ID", last), second.ID.String())
 }
 
-// What a person does in one tab, the other shows: reading, archiving, bringing back, reading all.
-// Lists, pages and counts agree.
+// A change in one tab shows in the other: reading, archiving, bringing back, reading all. Lists,
+// pages and counts agree.
 func TestTwoTabs(t *testing.T) {
 	p := newPerson(t, sys)
 	ticket := func() string {
@@ -152,7 +152,7 @@ func TestTwoTabs(t *testing.T) {
 		ReadAt     *time.Time `json:"read_at"`
 		ArchivedAt *time.Time `json:"archived_at"`
 	}
-	// changed waits until both tabs have been told of a change.
+	// changed waits until both tabs have got a change.
 	changed := func(id string, read, archived bool) {
 		t.Helper()
 		var tabs [2]state

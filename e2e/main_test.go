@@ -53,7 +53,7 @@ func run(m *testing.M) (code int) {
 	}
 	serveReceivers()
 	defer receivers.Close()
-	// Without the sweep: what the tests show holds even so.
+	// Without the sweep: the tests show what holds even then.
 	if sys, err = start(context.Background(), filepath.Join(dir, "shared"), func(o *system.Options) {
 		o.NoSchedules, o.WebhookHosts = true, []string{receivers.Listener.Addr().String()}
 	}); err != nil {
@@ -69,8 +69,7 @@ func run(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// short reports whether the tests are run with -short; testing.Short can't be
-// asked before m.Run.
+// short reports whether the tests run with -short. testing.Short can't be called before m.Run.
 func short() bool {
 	for _, arg := range os.Args {
 		if strings.HasPrefix(arg, "-test.short") && !strings.HasSuffix(arg, "=false") {
@@ -88,14 +87,15 @@ func start(ctx context.Context, dir string, change func(*system.Options)) (*syst
 			return err
 		},
 		OnEvent: func(e process.Event) { fmt.Println("event:", e.Name, e.Err) },
-		// Leases short enough for a test to wait for one.
+		// Leases are short enough for a test to wait for one.
 		Env: []string{"DELIVERY_SEND_TIMEOUT=2s", "DELIVERY_LEASE=7s"},
 	}
 	change(&options)
 	return system.Start(ctx, options)
 }
 
-// soon is how long is waited for what comes by itself: longer than that takes on a busy machine.
+// soon is how long tests wait for what happens by itself. It is longer than that takes on a busy
+// machine.
 const soon = time.Minute
 
 // asItIs changes nothing about a system.
@@ -109,7 +109,7 @@ type person struct {
 	token string
 }
 
-// newPerson is someone whom no other test knows.
+// newPerson returns a person that no other test uses.
 func newPerson(t *testing.T, sys *system.System) person {
 	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
@@ -153,7 +153,7 @@ func (p person) call(method, path string, in any, header ...string) (int, []byte
 	return resp.StatusCode, answer
 }
 
-// ask is call for what must succeed.
+// ask is call for requests that must succeed.
 func ask[T any](p person, method, path string, in any) (out T) {
 	p.Helper()
 	status, body := p.call(method, path, in)
@@ -214,7 +214,7 @@ func (p person) mailsTo(address string) (texts []string) {
 	return texts
 }
 
-// eventually waits until what is asked for holds.
+// eventually waits until holds is true.
 func (p person) eventually(within time.Duration, what string, holds func() bool) {
 	p.Helper()
 	deadline := time.Now().Add(within)
@@ -226,7 +226,7 @@ func (p person) eventually(within time.Duration, what string, holds func() bool)
 	}
 }
 
-// told waits until the inbox and the mailbox hold so many messages each.
+// told waits until the inbox and the mailbox have that many messages each.
 func (p person) told(within time.Duration, times int) {
 	p.Helper()
 	p.eventually(within, fmt.Sprintf("told %d times on both channels", times), func() bool {
@@ -237,7 +237,7 @@ func (p person) told(within time.Duration, times int) {
 	}
 }
 
-// quiet watches for a while that no further message comes.
+// quiet checks for a while that no further message comes.
 func (p person) quiet(while time.Duration) {
 	p.Helper()
 	inbox, mails := len(p.inbox()), p.mails()

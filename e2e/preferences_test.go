@@ -41,8 +41,7 @@ func TestTimesAreInTheUsersZone(t *testing.T) {
 	}
 }
 
-// A reminder goes to every address that was chosen, and to those alone: once their owners
-// have agreed, and before that none does.
+// A reminder goes to every chosen address whose owner has agreed, and to no other.
 func TestSeveralAddresses(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
@@ -61,8 +60,8 @@ func TestSeveralAddresses(t *testing.T) {
 
 var linkInText = regexp.MustCompile(`http://\S+/api/unsubscribe\?token=\S+`)
 
-// The link in an e-mail stops them: not when it is looked at, but when its page
-// posts. The next reminder comes in-app only.
+// The link in an e-mail stops e-mails when its page is posted, and not when it is opened. The next
+// reminder comes in-app only.
 func TestUnsubscribe(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
@@ -107,8 +106,8 @@ func TestUnsubscribe(t *testing.T) {
 	p.eventually(soon, "an e-mail again", func() bool { return p.mails() == 3 })
 }
 
-// What providers report goes the same way as everything: through the gateway, signed, to the
-// function, and from there to the next reminder.
+// Providers' reports come through the gateway, signed, to the function, and change the next
+// reminder.
 func TestReports(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// In quiet hours the inbox tells and e-mails are held, but for urgent tasks; the log says so. When the quiet hours are taken
-// away, what was held goes out: of each task the newest.
+// In quiet hours the inbox tells and e-mails are held, except urgent ones; the log says so. When
+// the quiet hours are removed, of each task the newest held e-mail is sent.
 func TestQuietHours(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)

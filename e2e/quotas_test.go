@@ -9,7 +9,7 @@ import (
 	"github.com/duebell/duebell/local/system"
 )
 
-// A user's second e-mail of the hour is held and the third of the day refused; both are told in
+// A user's second e-mail of the hour is held, and the third of the day is refused. Both are told in
 // the inbox, and the delivery log says why. A number that gets no text messages can't be added.
 func TestLimits(t *testing.T) {
 	t.Parallel()

@@ -87,7 +87,7 @@ func TestReopened(t *testing.T) {
 	p.quiet(3 * time.Second)
 }
 
-// The callback of one reminder, fifty times at once, besides Dapr's own.
+// One reminder's callback comes fifty times at once, besides Dapr's own.
 func TestFiftyCallbacksAtOnce(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
@@ -108,8 +108,8 @@ func TestFiftyCallbacksAtOnce(t *testing.T) {
 	p.quiet(3 * time.Second)
 }
 
-// Two updates at the same moment, again and again: one reminder is left, at the
-// due date that the database holds.
+// Two updates at the same moment, several times: one reminder is left, at the due date in the
+// database.
 func TestUpdatesAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
@@ -129,11 +129,11 @@ func TestUpdatesAtTheSameTime(t *testing.T) {
 	p.quiet(3 * time.Second)
 }
 
-// trigger-reminder and send die after the deliveries are planned and before the e-mail
-// is sent: the sweep has it sent.
+// trigger-reminder and send die after the deliveries are planned and before the e-mail is sent. The
+// sweep wakes send, which sends it.
 func TestKilledBetweenPlanningAndSending(t *testing.T) {
 	p := newPerson(t, sys)
-	// Taking a delivery hangs, for this person, until it is let go.
+	// Leasing hangs for this person's deliveries, until the test ends that.
 	p.exec(`create function hang() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return new; end $$;
 		create trigger hang before update on deliveries for each row when (old.user_id = '` + p.name + `') execute function hang()`)
 	p.create(time.Second)
@@ -178,8 +178,8 @@ func TestDaprAwayWhileCreating(t *testing.T) {
 	p.quiet(3 * time.Second)
 }
 
-// daprd takes calls and does not answer: no request waits for it for long, and
-// the reminders are pending.
+// daprd accepts calls and does not answer: no request waits for it for long, and the reminders are
+// pending.
 func TestDaprHangs(t *testing.T) {
 	p := newPerson(t, sys)
 	sys.Process("daprd").Pause()
@@ -195,12 +195,11 @@ func TestDaprHangs(t *testing.T) {
 			t.Errorf("%s before is %s", r.Before, r.State)
 		}
 	}
-	// It is back, and has them soon.
+	// daprd is back, and has the jobs soon.
 	p.eventually(soon, "scheduled", func() bool { return p.state(created) == "scheduled" })
 }
 
-// trigger-reminder is away at the due time, for longer than Dapr's default policy
-// would try.
+// trigger-reminder is away at the due time, for longer than Dapr's default policy retries.
 func TestTriggerAwayAtTheDueTime(t *testing.T) {
 	p := newPerson(t, sys)
 	trigger := sys.Process("trigger-reminder")
@@ -217,8 +216,7 @@ func TestTriggerAwayAtTheDueTime(t *testing.T) {
 	back(t, sys)
 }
 
-// A second system, beside the first, stopped while a reminder waits and started
-// again: the reminder fires.
+// A second system is stopped while a reminder waits, and started again: the reminder fires.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -232,7 +230,7 @@ func TestRestart(t *testing.T) {
 	if err := first.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Until(later.CreatedAt.Add(5 * time.Second))) // the first one's instant passes
+	time.Sleep(time.Until(later.CreatedAt.Add(5 * time.Second))) // the first reminder's instant passes
 	second, err := start(t.Context(), dir, asItIs)
 	if err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/duebell/duebell/local/issuer"
 )
 
-// Every route that is a user's refuses every token that does not hold, and every
-// route that is Dapr's refuses everything but the app API token.
+// Every route of users refuses every invalid token, and every route of Dapr refuses everything but
+// the app API token.
 func TestEveryRouteWantsItsToken(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
@@ -42,7 +42,7 @@ func TestEveryRouteWantsItsToken(t *testing.T) {
 	}
 }
 
-// public are the routes that want no sign-in.
+// public are the routes without a sign-in.
 var public = map[string]bool{
 	"GET /api/openapi.json": true, "GET /api/unsubscribe": true, "POST /api/unsubscribe": true,
 	"GET /api/verify": true, "POST /api/verify": true, "GET /api/not-me": true, "POST /api/not-me": true,

@@ -15,7 +15,7 @@ import (
 	"github.com/duebell/duebell/local/system"
 )
 
-// spans collects what functions send, as a collector of OpenTelemetry does.
+// spans collects what functions send, as an OpenTelemetry collector does.
 type spans struct {
 	collector.UnimplementedTraceServiceServer
 	mu    sync.Mutex

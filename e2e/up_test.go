@@ -16,9 +16,8 @@ import (
 	"github.com/duebell/duebell/local/process"
 )
 
-// The program that `make run` starts: it shows a reminder arriving, serves until
-// it is told to stop, and leaves nothing behind. What the pages say to try is
-// tried as it stands there.
+// The program behind `make run` shows a reminder arriving, serves until it is told to stop, and
+// leaves nothing behind. The examples of the pages work.
 func TestUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -115,7 +114,7 @@ var (
 	importExample = regexp.MustCompile("(?s)```sh\n(build/bin/duebell import .*?)```")
 )
 
-// try runs the example of the page on starting.
+// try runs the example of docs/start.md.
 func try(t *testing.T, dir string) {
 	t.Helper()
 	page, err := os.ReadFile("../docs/start.md")
@@ -150,7 +149,7 @@ func try(t *testing.T, dir string) {
 	}
 }
 
-// tryImport runs the example of the page on importing.
+// tryImport runs the example of docs/importing.md.
 func tryImport(t *testing.T, dir string) {
 	t.Helper()
 	page, err := os.ReadFile("../docs/importing.md")
@@ -175,7 +174,8 @@ func tryImport(t *testing.T, dir string) {
 	}
 }
 
-// processesIn names the processes that run in a folder or were told of it.
+// processesIn returns the names of the processes that run in a folder or have it in their
+// arguments.
 func processesIn(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")

@@ -20,7 +20,7 @@ type post struct {
 	body   string
 }
 
-// receivers is where the tests' receivers are: the only host on this machine, beside the
+// receivers is the address of the tests' receivers: the only host on this machine, besides the
 // sandbox, that the shared system's webhooks may go to.
 var (
 	receivers *httptest.Server
@@ -38,8 +38,8 @@ func serveReceivers() {
 	}))
 }
 
-// receive makes a webhook's receiver that answers with the statuses one after the
-// other, and with the last one from then on.
+// receive makes a webhook's receiver that answers with the statuses one after the other, and then
+// with the last one.
 func receive(t *testing.T, statuses ...int) (url string, posts func() []post) {
 	var mu sync.Mutex
 	var got []post
@@ -62,8 +62,8 @@ func receive(t *testing.T, statuses ...int) (url string, posts func() []post) {
 	}
 }
 
-// A receiver that is away for a moment gets its post all the same, once, signed with
-// both the new secret and the one before.
+// A receiver that is away for a moment gets its post all the same, once, signed with both the new
+// secret and the old one.
 func TestWebhook(t *testing.T) {
 	t.Parallel()
 	const before, now = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -107,8 +107,8 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
-// The guard holds in a system that runs here, too: what is on this machine, but was not
-// allowed, can't be chosen, by whatever name.
+// The guard holds in a local system, too: an address on this machine that was not allowed can't be
+// chosen, by any name.
 func TestWebhookToThisMachine(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)

@@ -23,13 +23,13 @@ import (
 // any time that the activator waits; -cold=30s takes its time.
 var coldStart = flag.Duration("cold", 5*time.Second, "how long trigger-reminder takes to start in the tests of waking from zero")
 
-// sleeping has a system's trigger-reminder run only while a callback needs it.
+// sleeping makes a system's trigger-reminder run only while a callback needs it.
 func sleeping(t *testing.T, own *system.System, idle time.Duration) {
 	t.Helper()
 	scale(t, own, "trigger-reminder", own.Ingress(), idle)
 }
 
-// scale has a function run only while there is a request for it at an ingress.
+// scale makes a function run only while there is a request for it at an ingress.
 func scale(t *testing.T, own *system.System, name string, before *ingress.Ingress, idle time.Duration) {
 	t.Helper()
 	function := own.Process(name)
@@ -49,16 +49,16 @@ func scale(t *testing.T, own *system.System, name string, before *ingress.Ingres
 	}
 }
 
-// trigger-reminder is scaled to zero. Only Dapr's callbacks wake it: whatever comes while it
-// starts is told when it runs, once, and then it goes back to zero. Without the sweep: what
-// arrives, the callbacks have brought.
+// trigger-reminder is scaled to zero. Only Dapr's callbacks wake it. Reminders that fall due while
+// it starts are told when it runs, once, and then it goes back to zero. There is no sweep, so only
+// callbacks bring reminders.
 func TestWakesFromZero(t *testing.T) {
 	t.Parallel()
 	own := startOwn(t, func(o *system.Options) { o.Ingress, o.NoSchedules = true, true })
 	sleeping(t, own, time.Second)
 	p := newPerson(t, own)
 
-	// A daprd that starts has no business with it.
+	// A daprd that starts does not call it.
 	daprd := own.Process("daprd")
 	if err := daprd.Stop(t.Context()); err != nil {
 		t.Fatal(err)
@@ -89,12 +89,12 @@ func TestWakesFromZero(t *testing.T) {
 	p.quiet(3 * time.Second)
 }
 
-// send is scaled to zero, and wakes for what has fired, without the sweep. While it starts the
-// inbox has the reminder already. The answer that it holds keeps it there until all is sent, for
-// longer than it may be idle, and then it goes back to zero.
+// send is scaled to zero, and wakes for what has fired, without the sweep. While it starts, the
+// inbox has the reminder already. Its open answer keeps it running until all is sent, for longer
+// than it may be idle. Then it goes back to zero.
 func TestSendWakesFromZero(t *testing.T) {
 	t.Parallel()
-	var way atomic.Pointer[ingress.Ingress] // to send
+	var way atomic.Pointer[ingress.Ingress] // the way to send
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if to := way.Load(); to != nil {
 			to.ServeHTTP(w, r)
@@ -144,8 +144,8 @@ func TestSendWakesFromZero(t *testing.T) {
 		p.eventually(soon, "back to zero", atZero)
 	}
 
-	// The provider fails at first, so that the next try is due in some seconds: longer than the
-	// function may be idle.
+	// The provider fails at first, so the next attempt is due after more seconds than the function
+	// may be idle.
 	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SendGrid, Status: 503})
 	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SES, Status: 503})
 	own.Sandbox().Fail(sandbox.Fault{Provider: sandbox.SMTP, Status: 451})
@@ -162,9 +162,9 @@ func TestSendWakesFromZero(t *testing.T) {
 	p.quiet(3 * time.Second)
 }
 
-// trigger-reminder is scaled to zero while the cluster is not ready for it, and the sweep runs all the while: first
-// the route is unknown, which Dapr takes for done, then nothing can be started, then it
-// starts, slowly. All reminders are told, each once.
+// trigger-reminder is scaled to zero while the cluster is not ready for it, and the sweep runs.
+// First the route is unknown, which Dapr takes for success; then nothing can be started; then it
+// starts slowly. All reminders are told, each once.
 func TestWakesFromZeroBehindABrokenRoute(t *testing.T) {
 	t.Parallel()
 	own := startOwn(t, func(o *system.Options) { o.Ingress = true })
@@ -186,5 +186,5 @@ func TestWakesFromZeroBehindABrokenRoute(t *testing.T) {
 		p.create(time.Second)
 	}
 	p.told(*coldStart+90*time.Second, 9)
-	p.quiet(*coldStart + 3*time.Second) // until what was held has come through
+	p.quiet(*coldStart + 3*time.Second) // until delayed callbacks have come through
 }

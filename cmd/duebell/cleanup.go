@@ -15,7 +15,7 @@ import (
 	"github.com/duebell/duebell/shared/upkeep"
 )
 
-// openCleaner makes a Cleaner with what the environment says.
+// openCleaner returns a Cleaner with the settings in the environment.
 func openCleaner() (c *upkeep.Cleaner, closeAll func(), err error) {
 	cfg, err := config.Parse[struct {
 		Store   store.Config
@@ -37,7 +37,7 @@ func openCleaner() (c *upkeep.Cleaner, closeAll func(), err error) {
 	return upkeep.NewCleaner(s, dapr, time.Now, cfg.Cleanup), func() { dapr.Close(); s.Close() }, nil
 }
 
-// cleanup does by hand what the nightly cleanup does.
+// cleanup runs a nightly cleanup by hand.
 func cleanup(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("cleanup", flag.ContinueOnError)
 	dryRun := flags.Bool("dry-run", false, "change nothing, and say what would be done")
@@ -56,7 +56,7 @@ func cleanup(ctx context.Context, args []string) error {
 	return err
 }
 
-// showReport shows what a cleanup has done. Its error says that a step has failed.
+// showReport shows the result of a cleanup. Its error says that a step failed.
 func showReport(out *screen, report upkeep.Report) error {
 	heading := "Cleaned up"
 	if report.DryRun {
@@ -80,7 +80,7 @@ func showReport(out *screen, report upkeep.Report) error {
 	return nil
 }
 
-// reconcile has Dapr hold a job for every reminder that should have one.
+// reconcile schedules a job in Dapr for every reminder that should have one.
 func reconcile(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("reconcile", flag.ContinueOnError)
 	if err := parse(flags, args); err != nil {

@@ -19,9 +19,8 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// tour shows real reminders being created, moved, cancelled, fired and received on
-// every channel, through the public API, as any user would. Only what the audit log
-// has recorded is read from the database: it is no user's business.
+// tour shows reminders that are created, moved, cancelled, fired and received on every channel. It
+// uses the public API as a user would. Only the audit log is read from the database.
 type tour struct {
 	url, token string
 	db         *pgx.Conn
@@ -77,8 +76,8 @@ func (t tour) run(ctx context.Context) error {
 
 const phone = "+12025550143"
 
-// choose sets where the channels reach the tour's user, and verifies the phone's number, as its
-// owner would, unless it is from an earlier tour.
+// choose sets the tour's user's targets on the channels. It verifies the phone's number, as its
+// owner would, unless an earlier tour has.
 func (t tour) choose(ctx context.Context) error {
 	var chosen struct{ Phones []struct{ State string } }
 	asked := time.Now()
@@ -87,7 +86,7 @@ func (t tour) choose(ctx context.Context) error {
 		return err
 	}
 	code, err := t.code(ctx, asked)
-	if err == nil && code == "" { // asked for in an earlier tour, which has ended before it came
+	if err == nil && code == "" { // an earlier tour asked, and ended before the code came
 		if err = t.call(ctx, http.MethodPost, "/api/preferences/verify/resend", map[string]any{"address": phone}, nil); err == nil {
 			code, err = t.code(ctx, asked)
 		}
@@ -102,7 +101,7 @@ func (t tour) choose(ctx context.Context) error {
 	return nil
 }
 
-// prefer stores the tour's preferences, with messages bundled for so long.
+// prefer stores the tour's preferences. bundle says how long bundles gather.
 func (t tour) prefer(ctx context.Context, bundle map[string]string, out any) error {
 	return t.call(ctx, http.MethodPut, "/api/preferences", map[string]any{
 		"phones": []string{phone},
@@ -118,8 +117,7 @@ func (t tour) prefer(ctx context.Context, bundle map[string]string, out any) err
 
 var sixDigits = regexp.MustCompile(`\b[0-9]{6}\b`)
 
-// code waits for the code that was sent to the phone, for a while, and returns it; "" if none
-// has come.
+// code waits for the code in the message to the phone; "" if none comes.
 func (t tour) code(ctx context.Context, since time.Time) (string, error) {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		var messages []sandbox.Message
@@ -143,7 +141,7 @@ func (t tour) create(ctx context.Context, title string, due time.Time, channels 
 	return created, nil
 }
 
-// arrivesEverywhere waits for a reminder that comes on every channel.
+// arrivesEverywhere waits until a reminder has come on every channel.
 func (t tour) arrivesEverywhere(ctx context.Context, reminded api.Task) error {
 	ways := []struct{ by, text string }{
 		{inbox, fmt.Sprintf("%q in the inbox", reminded.Title)},
@@ -171,8 +169,8 @@ func (t tour) arrivesEverywhere(ctx context.Context, reminded api.Task) error {
 
 var doneLink = regexp.MustCompile(`(?m)^Done: (\S+)$`)
 
-// done follows the link Done in the e-mail that a task's reminder was, as its reader would, who has not
-// signed in.
+// done follows the link "done" in the e-mail of a task's reminder, without a sign-in, as its reader
+// would.
 func (t tour) done(ctx context.Context, reminded api.Task) error {
 	var messages []sandbox.Message
 	if err := t.call(ctx, http.MethodGet, "/dev/messages", nil, &messages); err != nil {
@@ -207,8 +205,8 @@ func (t tour) done(ctx context.Context, reminded api.Task) error {
 	return nil
 }
 
-// arrivesInSpiteOf has an e-mail provider refuse, moves a task to a moment ahead, and waits for
-// its reminder, which comes in the inbox, as e-mail and as an event.
+// arrivesInSpiteOf makes an e-mail provider refuse messages and moves a task. It waits until the
+// reminder has come to the inbox, as an e-mail and as an event.
 func (t tour) arrivesInSpiteOf(ctx context.Context, provider string, reminded api.Task) error {
 	if err := t.call(ctx, http.MethodPost, "/dev/faults", map[string]any{"provider": provider, "status": http.StatusServiceUnavailable, "times": 1}, nil); err != nil {
 		return err
@@ -259,7 +257,8 @@ func (t tour) arrivesAgain(ctx context.Context, snoozed api.Task) error {
 	return fmt.Errorf("%q was snoozed, and did not come again", snoozed.Title)
 }
 
-// arrivesTogether has e-mails be bundled for two seconds, and waits for the one that three reminders become.
+// arrivesTogether bundles e-mails for two seconds, and waits for the one e-mail with three
+// reminders.
 func (t tour) arrivesTogether(ctx context.Context) error {
 	if err := t.prefer(ctx, map[string]string{"email": "2s"}, nil); err != nil {
 		return err
@@ -294,8 +293,7 @@ func (t tour) arrivesTogether(ctx context.Context) error {
 	return fmt.Errorf("no e-mail came that tells of %q and two others", tasks[0].Title)
 }
 
-// arrives waits until a task's reminder has come so many ways, and returns when it
-// came by each.
+// arrives waits until a task's reminder has come by that many ways, and returns when it came by each.
 func (t tour) arrives(ctx context.Context, reminded api.Task, ways int) (map[string]time.Time, error) {
 	ctx, cancel := context.WithDeadline(ctx, reminded.DueDate.Add(10*time.Second))
 	defer cancel()
@@ -312,14 +310,13 @@ func (t tour) arrives(ctx context.Context, reminded api.Task, ways int) (map[str
 	}
 }
 
-// The ways that a reminder comes by, beside the providers in the sandbox.
+// The ways by which a reminder comes besides the providers in the sandbox.
 const (
 	inbox    = "inbox"
 	auditLog = "audit-log"
 )
 
-// received says when a task's reminder came by each way. The error says what came
-// twice.
+// received returns when a task's reminder came by each way. The error says which came twice.
 func (t tour) received(ctx context.Context, reminded api.Task) (map[string]time.Time, error) {
 	came := map[string]time.Time{}
 	var twice error

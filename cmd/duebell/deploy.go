@@ -72,7 +72,8 @@ func deploy(ctx context.Context, args []string) error {
 	return nil
 }
 
-// publish makes the images as docs/deploy.md says, and has the manifests name them.
+// publish builds and publishes the images as docs/deploy.md says, and sets their names in the
+// manifests.
 func publish(ctx context.Context, registry string) error {
 	build := exec.CommandContext(ctx, "make", "images", "REPO="+registry)
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr

@@ -25,14 +25,14 @@ const dlqUsage = `Usage: duebell dlq list [-state retrying|dead|resolved|discard
        duebell dlq replay [-state dead|retrying] [FILTERS] [-rate 50] [-yes]
        duebell dlq discard ID
 
-FILTERS: -channel email|push|sms|webhook|event, -provider NAME; -since 2h and -until 10m, how long ago
-it first did not work out at most, and at least.
-Without an ID, replay counts what there is, asks, and has -rate of them sent in a second.
+FILTERS: -channel email|push|sms|webhook|event; -provider NAME; -since 2h and -until 10m: it failed for the
+first time at most, and at least, that long ago.
+Without an ID, replay counts the dead letters, asks, and makes -rate of them due in each second.
 
 DATABASE_URL names the database.
 `
 
-// dlq shows and settles dead letters.
+// dlq lists, shows, replays and discards dead letters.
 func dlq(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		fmt.Fprint(os.Stderr, dlqUsage)
@@ -104,7 +104,7 @@ func dlq(ctx context.Context, args []string) error {
 	return printLetter(os.Stdout, l)
 }
 
-// replayMany replays what a filter asks for, once somebody has seen how much that is and agreed.
+// replayMany counts the dead letters of a filter, asks for agreement, and replays them.
 func replayMany(ctx context.Context, s *store.Store, f store.DeadLetterFilter, rate int, yes bool) error {
 	f.State = cmp.Or(f.State, store.Dead)
 	if f.State != store.Dead && f.State != store.Retrying || rate < 1 || rate > 1000 {
@@ -139,7 +139,7 @@ func agreed(question string) bool {
 	return strings.EqualFold(answer, "y") || strings.EqualFold(answer, "yes")
 }
 
-// printLetters writes a table, a line for each.
+// printLetters writes a table with a line for each dead letter.
 func printLetters(out io.Writer, list []store.DeadLetter, more bool, now time.Time) error {
 	if len(list) == 0 {
 		_, err := fmt.Fprintln(out, "There are no dead letters.")
@@ -180,7 +180,7 @@ func printLetter(out io.Writer, l store.DeadLetter) error {
 	return t.Flush()
 }
 
-// line makes one printable line of a text that anybody may have sent.
+// line returns one printable line of a text that may come from anybody.
 func line(s string, most int) string {
 	s = strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 {

@@ -16,13 +16,13 @@ import (
 // production is the overlay that docs/deploy.md makes.
 const production = "manifests/overlays/production"
 
-// clusterConfig is what the commands for clusters read.
+// clusterConfig has the settings of the commands for clusters.
 type clusterConfig struct {
 	Kubectl     string        `env:"KUBECTL" envDefault:"kubectl" help:"the program kubectl, with arguments such as --context if need be"`
 	DatabaseURL config.Secret `env:"DATABASE_URL" help:"the database as it is reached from here"`
 }
 
-// options makes of it, and of an overlay, what is checked or deployed.
+// options returns the options for checking or deploying an overlay.
 func (c clusterConfig) options(overlay string, out *screen) install.Options {
 	return install.Options{
 		Kubectl: strings.Fields(c.Kubectl), Overlay: overlay, DatabaseURL: c.DatabaseURL,
@@ -44,7 +44,7 @@ func (c clusterConfig) Validate() error {
 	return nil
 }
 
-// showFinding shows what came of a check, and below it what to do.
+// showFinding shows a finding, and below it what to do.
 func showFinding(out *screen, f install.Finding) {
 	style, sign := good, "✓"
 	switch f.State {
@@ -60,7 +60,7 @@ func showFinding(out *screen, f install.Finding) {
 	}
 }
 
-// doctor says what would keep an installation from working.
+// doctor shows what would keep an installation from working.
 func doctor(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("doctor", flag.ContinueOnError)
 	overlay := flags.String("overlay", "", "the folder that is applied to the cluster; "+production+" if it is there")

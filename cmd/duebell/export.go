@@ -22,7 +22,7 @@ import (
 
 const exportUsage = `Usage: duebell export [FLAGS] > FILE
 
-FILE gets all tasks of one user, the newest first: as lines of JSON, or as a table, which duebell import takes
+FILE gets all tasks of one user, the newest first, as lines of JSON or as a table. duebell import reads it
 again. DUEBELL_URL names the server, DUEBELL_TOKEN is the user's token.
 
 `
@@ -60,7 +60,7 @@ func exportFile(ctx context.Context, args []string) error {
 	return err
 }
 
-// lineWriter returns what writes lines in a format.
+// lineWriter returns a function that writes lines in a format.
 func lineWriter(out io.Writer, format string) (func(api.Line) error, error) {
 	switch format {
 	case "ndjson":
@@ -85,7 +85,7 @@ type exporter struct {
 	client      http.Client
 }
 
-// all hands all tasks to write, page by page, and returns how many there were.
+// all passes all tasks to write, page by page, and returns how many there were.
 func (e *exporter) all(ctx context.Context, write func(api.Line) error) (n int, err error) {
 	for cursor := ""; ; {
 		var page struct {

@@ -30,23 +30,22 @@ import (
 
 const importUsage = `Usage: duebell import [FLAGS] FILE
 
-FILE holds tasks: one JSON object in each line (.ndjson, .jsonl), or a table with a header (.csv, .tsv); - reads
+FILE has tasks: one JSON object in each line (.ndjson, .jsonl), or a table with a header (.csv, .tsv); - reads
 from standard input, with -format. DUEBELL_URL names the server, DUEBELL_TOKEN is the user's token.
 
-An import that broke off is gone on with by the same command, within 24 hours: what was created is not created
-again. A file that was changed is another import; so import the tasks that failed, once mended, from a
-file of their own.
+If an import breaks off, run the same command again within 24 hours: it continues, and creates nothing twice.
+A changed file is another import. So correct the tasks that failed in a file of their own, and import that.
 
 `
 
-// importConfig is what an import reads from its environment.
+// importConfig has the settings of an import.
 type importConfig struct {
 	URL   string        `env:"DUEBELL_URL" help:"the server, such as https://duebell.example"`
-	Token config.Secret `env:"DUEBELL_TOKEN" help:"the token of the user whose tasks they are to be"`
+	Token config.Secret `env:"DUEBELL_TOKEN" help:"the token of the user who will own the tasks"`
 }
 
-// The requests that an import is made of: soon done, small enough to be kept until they
-// are, and with one record more still below the 1 MB that nginx allows.
+// The size of an import's requests. They are done soon, are small enough to be kept in memory until
+// then, and stay below nginx's limit of 1 MB even with one record more.
 const (
 	requestRecords = 10_000
 	requestBytes   = 768 << 10
@@ -79,13 +78,13 @@ func importFile(ctx context.Context, args []string) error {
 	i := importer{
 		url: strings.TrimSuffix(*address, "/") + "/api/tasks/batch", token: strings.TrimSpace(cmp.Or(*token, cfg.Token.Reveal())), name: *name,
 		failures: failureFile{path: cmp.Or(*report, strings.TrimPrefix(file, "-")+".failures.ndjson")},
-		tryTime:  10 * time.Minute, // for which Knative lets the function work
+		tryTime:  10 * time.Minute, // as long as Knative lets the function work
 		maxBytes: requestBytes,
 		client: http.Client{
 			Transport: &http.Transport{
 				Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 2 * time.Minute, ExpectContinueTimeout: time.Second,
 			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // they would lose the body
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // a redirect would lose the body
 		},
 	}
 	if u, err := url.Parse(i.url); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
@@ -135,18 +134,18 @@ func mediaTypeOf(file, format string) (string, error) {
 	return "", fmt.Errorf("is %q lines of JSON or a table? Say -format ndjson or -format csv", file)
 }
 
-// importer carries out one import.
+// importer is the state of one import.
 type importer struct {
 	url, token, name, mediaType string
 
 	client   http.Client
-	tryTime  time.Duration // for one try
+	tryTime  time.Duration // for one attempt
 	bar      *progressbar.ProgressBar
 	read     counting
-	header   []byte // of a table, with its line break
+	header   []byte // a table's header, with its line break
 	maxBytes int    // of a request
-	tooLarge int    // a request of that many bytes was; 0: none
-	sent     bool   // something is
+	tooLarge int    // a request of this size was refused; 0: none
+	sent     bool   // something was sent
 	failures failureFile
 	sum      importSummary
 }
@@ -156,10 +155,10 @@ type importSummary struct {
 	Created   int  `json:"created"`
 	Scheduled int  `json:"scheduled_reminders"`
 	Pending   int  `json:"pending_reminders"`
-	Failed    *int `json:"failed"` // what tells it from other lines
+	Failed    *int `json:"failed"` // only the summary has it
 }
 
-// run imports everything, and says what came of it.
+// run imports everything, and returns what failed.
 func (i *importer) run(ctx context.Context, in io.Reader, size int64) error {
 	i.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetVisibility(isTerminal(os.Stderr)),
 		progressbar.OptionSetDescription("importing"), progressbar.OptionShowBytes(true), progressbar.OptionFullWidth(),
@@ -184,7 +183,8 @@ func (i *importer) run(ctx context.Context, in io.Reader, size int64) error {
 	return err
 }
 
-// through says what the same command needs besides, to cut the same requests.
+// through returns which other settings a repeated command needs to cut the file into the same
+// requests.
 func (i *importer) through() string {
 	if i.tooLarge == 0 {
 		return ""
@@ -222,7 +222,7 @@ func (i *importer) all(ctx context.Context) error {
 	}
 }
 
-// told is an error as it is told to people, without its code.
+// told returns an error for people, without its code.
 func told(err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return errors.New(f.Message)
@@ -230,15 +230,15 @@ func told(err error) error {
 	return err
 }
 
-// request is one of the requests that an import is made of.
+// request is one of an import's requests.
 type request struct {
 	body         *bytes.Buffer
 	lines        []lines // where its records are in the file
-	at           []int   // and in the body, with where the next one will be
-	begins, ends int64   // how much of the file was read before, and with it
+	at           []int   // where its records begin in the body, and where the next one will
+	begins, ends int64   // how much of the file was read before it, and with it
 }
 
-// lines are where in the file something is, counted from 1.
+// lines are a range of lines in the file, from 1.
 type lines struct{ first, last int }
 
 func (i *importer) newRequest() *request {
@@ -252,7 +252,7 @@ func (r *request) add(record []byte, at lines) {
 	r.at = append(r.at, r.body.Len())
 }
 
-// record returns what was sent as the nth record.
+// record returns the nth record as it was sent.
 func (r *request) record(n int) []byte {
 	return r.body.Bytes()[r.at[n] : r.at[n+1]-1]
 }
@@ -287,7 +287,7 @@ func (i *importer) fill(r *request, records *api.Records) error {
 	return nil
 }
 
-// sendHalves sends a request as two.
+// sendHalves sends a request as two requests.
 func (i *importer) sendHalves(ctx context.Context, r *request) error {
 	half := [2]*request{i.newRequest(), i.newRequest()}
 	middle := len(r.lines) / 2
@@ -308,14 +308,14 @@ func (i *importer) sendHalves(ctx context.Context, r *request) error {
 // errTooLarge says that a request has to be smaller.
 var errTooLarge = errors.New("the request is too large for the server, or for a proxy before it")
 
-// send sends a request until it is answered, and keeps what came of it. One that is too
-// large is sent as two.
+// send sends a request until it is answered, and stores the result. A request that is too large is
+// sent as two.
 func (i *importer) send(ctx context.Context, r *request) error {
 	if i.tooLarge > 0 && r.body.Len() >= i.tooLarge && len(r.lines) > 1 {
 		return i.sendHalves(ctx, r)
 	}
-	// Its place in the file is part of the key, so that what is in the file twice is created
-	// twice. The same command cuts the same requests.
+	// The key contains the request's place in the file, so that equal lines are created twice. The
+	// same command cuts the same requests.
 	key := sha256.New()
 	fmt.Fprintf(key, "%q %q %d ", i.name, i.mediaType, r.lines[0].first)
 	key.Write(r.body.Bytes())
@@ -341,13 +341,13 @@ func (i *importer) send(ctx context.Context, r *request) error {
 	return i.keep(r, answer)
 }
 
-// maxAnswer is more than the failures of a whole request take.
+// maxAnswer is larger than an answer in which every task failed.
 const maxAnswer = 64 << 20
 
-// giveUpAfter is for how long a request is tried.
+// giveUpAfter is how long a request is retried.
 const giveUpAfter = 5 * time.Minute
 
-// try sends a request once. Its error is permanent unless another try may succeed.
+// try sends a request once. Its error is permanent unless another attempt may succeed.
 func (i *importer) try(ctx context.Context, r *request, key string) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, i.tryTime, fmt.Errorf("the server has taken no request within %v", i.tryTime))
 	defer cancel()
@@ -362,11 +362,11 @@ func (i *importer) try(ctx context.Context, r *request, key string) ([]byte, err
 		req.Header.Set(name, value)
 	}
 	if size > expectFrom {
-		req.Header.Set("Expect", "100-continue") // what is too large is refused before it is sent
+		req.Header.Set("Expect", "100-continue") // so that a request that is too large is refused before it is sent
 	}
 	resp, err := i.client.Do(req)
 	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err // without the address, which would hide what matters
+		err = e.Err // without the URL, which would hide the cause
 	}
 	if err != nil {
 		return nil, err
@@ -401,17 +401,17 @@ func (i *importer) try(ctx context.Context, r *request, key string) ([]byte, err
 	return nil, err
 }
 
-// expectFrom is from which size on a request asks first whether it may be sent: the least
-// that proxies are known to refuse by themselves.
+// expectFrom is the size from which on a request first asks whether it may be sent (Expect:
+// 100-continue). It is the smallest limit that proxies are known to have.
 const expectFrom = 64 << 10
 
-// isPage says whether an answer is HTML, which is none of Duebell's.
+// isPage reports whether an answer is HTML, which Duebell never sends.
 func isPage(header http.Header, answer []byte) bool {
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	return mediaType == "text/html" || bytes.HasPrefix(bytes.TrimSpace(answer), []byte("<"))
 }
 
-// detail is what a problem says, on one line.
+// detail returns the detail of a problem on one line.
 func detail(answer []byte) string {
 	var problem struct{ Detail string }
 	if json.Unmarshal(answer, &problem) != nil || problem.Detail == "" {
@@ -420,7 +420,7 @@ func detail(answer []byte) string {
 	return line(problem.Detail, 1000)
 }
 
-// keep adds up what the answer to a request says.
+// keep adds the answer of a request to the totals.
 func (i *importer) keep(r *request, answer []byte) error {
 	for text := range bytes.Lines(answer) {
 		var one struct {
@@ -447,7 +447,7 @@ func (i *importer) keep(r *request, answer []byte) error {
 	return errors.New("the server's answer has no summary")
 }
 
-// counting counts what is read.
+// counting counts the bytes that are read.
 type counting struct {
 	io.Reader
 	n      int64
@@ -464,14 +464,14 @@ func (c *counting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// failureFile keeps what failed, a JSON object for each record, or range of lines: what
-// was in the file is there as it was.
+// failureFile stores what failed: a JSON object for each record or range of lines, with the text of
+// the file.
 type failureFile struct {
 	path  string
 	n     int
 	first []string // for the screen
 	file  *os.File
-	next  int // the line in which the next piece of what is refused begins; 0: nothing is
+	next  int // the line in which the next piece of a refused range begins; 0: there is none
 }
 
 // add counts and keeps one that failed.
@@ -480,7 +480,7 @@ func (f *failureFile) add(at lines, reason string, record []byte) error {
 	return f.keep(at, reason, record)
 }
 
-// addRefused keeps a piece of what could not be read, and counts the last one.
+// addRefused stores a piece of what could not be read. The last piece is counted.
 func (f *failureFile) addRefused(refused *api.Refused, text []byte) error {
 	piece := lines{cmp.Or(f.next, refused.First), refused.Last}
 	if refused.More {
@@ -521,7 +521,7 @@ func (f *failureFile) keep(at lines, reason string, record []byte) (err error) {
 		LastLine int    `json:"last_line"`
 		Error    string `json:"error"`
 		Record   string `json:"record"`
-		Base64   []byte `json:"record_base64,omitempty"` // instead, as JSON holds UTF-8 only
+		Base64   []byte `json:"record_base64,omitempty"` // in its place if the text is not UTF-8
 	}{Line: at.first, LastLine: at.last, Error: reason, Record: string(record)}
 	if !utf8.Valid(record) {
 		entry.Record, entry.Base64 = "", record

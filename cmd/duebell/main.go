@@ -1,6 +1,7 @@
-// duebell is the operator's program: it runs the whole system on one machine,
-// installs it on a cluster and finds what keeps it from working there, migrates the database,
-// imports tasks, settles dead letters, keeps the list of suppressed addresses, cleans up, and reconciles Dapr with the database.
+// duebell is the operator's program. It runs the whole system on one machine, installs it on a
+// cluster and checks it there, migrates the database, imports and exports tasks, settles dead
+// letters, edits the list of suppressed addresses, cleans up, and reconciles Dapr with the
+// database.
 package main
 
 import (
@@ -22,36 +23,36 @@ Usage: duebell COMMAND [FLAGS]
 
   up        run the whole system on this machine, until Ctrl-C
   migrate   bring the database that DATABASE_URL names to the schema of this version
-  import    create the tasks of a file, lines of JSON or CSV, on a server; can be broken off and gone on with
-  export    write a user's tasks to a file that import takes again
+  import    create the tasks of a file, lines of JSON or CSV, on a server; may be interrupted and repeated
+  export    write a user's tasks to a file that import reads again
   dlq       list, show, replay and discard dead letters
-  vapid     make the keys of Web Push, and say what to do with them
-  suppress  list, add and lift suppressions: addresses that get nothing more, from anybody
-  deploy    install or upgrade Duebell on a cluster, as docs/deploy.md does step by step; checks first whether it can work
-  doctor    say what would keep an installation on a cluster from working, and what to do about it
+  vapid     make the keys of Web Push, and show what to do with them
+  suppress  list, add and lift suppressions: addresses that nothing is sent to
+  deploy    install or upgrade Duebell on a cluster, by the steps of docs/deploy.md, after checking what it needs
+  doctor    show what would keep an installation on a cluster from working, and what to do
   cleanup   delete leftover jobs and old rows, as the nightly cleanup does; -dry-run only counts
-  reconcile schedule again everything that should be scheduled: after Dapr has lost jobs
-  runtime   find the pinned Dapr runtime, or build it, and say where it is
-  version   say which version and commit this is, and which schema, time zones and Dapr it goes with
+  reconcile schedule all reminders in Dapr again, after it has lost jobs
+  runtime   find the pinned Dapr runtime, or build it, and show where it is
+  version   show the version and commit, and those of the schema, time zones and Dapr
   help      show this
 
 duebell COMMAND -h shows a command's flags.
 `
 
-// command is one of duebell's commands. Its error is for people, and complete.
+// command is one of duebell's commands. Its error is shown to people as it is.
 type command func(ctx context.Context, args []string) error
 
 var commands = map[string]command{"up": up, "migrate": migrate, "import": importFile, "export": exportFile, "dlq": dlq, "vapid": makeKeys, "suppress": suppressed, "deploy": deploy, "doctor": doctor, "cleanup": cleanup, "reconcile": reconcile, "runtime": runtime, "version": version}
 
 func main() {
-	// The first signal asks for an orderly end; a second one ends at once.
+	// The first signal ends the program in order, a second one at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run carries out a command line and returns the exit status: 0, 1 if it failed,
-// 2 if it could not be understood, 130 if it was interrupted.
+// run runs a command line and returns the exit status: 0, 1 if it failed, 2 if it was not
+// understood, 130 if it was interrupted.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
@@ -73,17 +74,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, errUsage):
 		return 2
 	case errors.Is(err, errInterrupted):
-		return 130 // as shells say it
+		return 130 // as shells do
 	default:
 		fmt.Fprintf(stderr, "duebell %s: %v\n", args[0], err)
 		return 1
 	}
 }
 
-// errInterrupted says that the user ended a command before it was done.
+// errInterrupted says that the user interrupted a command.
 var errInterrupted = errors.New("interrupted")
 
-// errUsage says that the flags were wrong, which has been printed already.
+// errUsage says that the flags were wrong. The message was printed already.
 var errUsage = errors.New("wrong flags")
 
 // parse reads a command's flags, and refuses anything else.

@@ -12,7 +12,7 @@ import (
 	migrations "github.com/duebell/duebell/shared/store/migrate"
 )
 
-// migrate brings the database to this version's schema.
+// migrate applies the missing migrations to the database.
 func migrate(ctx context.Context, args []string) error {
 	if err := parse(flag.NewFlagSet("migrate", flag.ContinueOnError), args); err != nil {
 		return err

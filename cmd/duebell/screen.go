@@ -14,8 +14,8 @@ import (
 	"github.com/duebell/duebell/local/system"
 )
 
-// screen writes for people: one line for each thing that is done, and on a
-// terminal, below them, what is being done. It is safe for concurrent use.
+// screen writes for people: a line for each thing that is done and, on a terminal, what is being
+// done below them. It is safe for concurrent use.
 type screen struct {
 	mu    sync.Mutex
 	out   io.Writer
@@ -43,7 +43,7 @@ func isTerminal(out *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 }
 
-// step shows how a part of the start gets on.
+// step shows the progress of a part of the start.
 func (s *screen) step(step system.Step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +60,7 @@ func (s *screen) step(step system.Step) {
 		s.print()
 		return
 	}
-	// Not a terminal: a sign of life now and then, for what takes long.
+	// Without a terminal, long steps print a line now and then.
 	if last, before := s.said[step.Name]; !before {
 		s.said[step.Name] = time.Now()
 	} else if time.Since(last) > 10*time.Second {
@@ -69,7 +69,7 @@ func (s *screen) step(step system.Step) {
 	}
 }
 
-// over ends what step has begun to show, and says nothing of it.
+// over removes what step shows.
 func (s *screen) over(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,10 +84,10 @@ func (s *screen) event(e process.Event) {
 	s.print(s.entry(bad, "✗", e.Name, e.String()))
 }
 
-// line shows one thing that was done.
+// line shows that something was done.
 func (s *screen) line(name, format string, args ...any) { s.mark(good, "✓", name, format, args...) }
 
-// failure shows one thing that went wrong.
+// failure shows that something failed.
 func (s *screen) failure(name, format string, args ...any) { s.mark(bad, "✗", name, format, args...) }
 
 func (s *screen) mark(style lipgloss.Style, sign, name, format string, args ...any) {
@@ -96,7 +96,7 @@ func (s *screen) mark(style lipgloss.Style, sign, name, format string, args ...a
 	s.print(s.entry(style, sign, name, fmt.Sprintf(format, args...)))
 }
 
-// text shows lines as they are, the first one as a heading.
+// text shows lines, the first one as a heading.
 func (s *screen) text(heading string, lines ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

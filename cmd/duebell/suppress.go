@@ -22,8 +22,8 @@ const suppressUsage = `Usage: duebell suppress list [-lifted] [-limit 50] [ADDRE
        duebell suppress add -reason WHY ADDRESS
        duebell suppress lift -reason WHY ADDRESS|ID
 
-An address is an e-mail address or a phone number. It is not kept, only a hash of it: so the
-list says whose a suppression is only to who names the address.
+An address is an e-mail address or a phone number. Only its hash is stored, so the list does not show
+addresses. Name an address to see whether it is suppressed.
 
 DATABASE_URL names the database, SUPPRESSION_KEY is the functions' own.
 `
@@ -99,7 +99,7 @@ func suppressed(ctx context.Context, args []string) error {
 	return printSuppressions(os.Stdout, changed, false)
 }
 
-// carryOut suppresses an address, or lifts what suppresses an address or has an id.
+// carryOut suppresses an address, or lifts the suppressions of an address or the one with an id.
 func carryOut(ctx context.Context, tx store.Tx, keys suppress.Keys, what, of, reason string) ([]store.Suppression, error) {
 	if id, err := uuid.Parse(of); err == nil && what == "lift" {
 		s, err := tx.LiftSuppression(ctx, id, operator(), reason)
@@ -122,13 +122,13 @@ func carryOut(ctx context.Context, tx store.Tx, keys suppress.Keys, what, of, re
 	return lifted, err
 }
 
-// operator is who runs the command, as the audit log names them.
+// operator returns who runs the command, as the audit log names them.
 func operator() string {
 	name := "somebody"
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
-	host, _ := os.Hostname() //nolint:errcheck // then it stays out
+	host, _ := os.Hostname() //nolint:errcheck // then it is left out
 	return fmt.Sprintf("duebell suppress (%s@%s)", name, host)
 }
 

@@ -21,8 +21,7 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// up runs the whole system on this machine until ctx ends, and shows at the
-// beginning that reminders arrive.
+// up runs the whole system on this machine until ctx ends. First it shows that reminders arrive.
 func up(ctx context.Context, args []string) error {
 	env, err := config.Parse[struct {
 		Port        int           `env:"PORT" envDefault:"8080" help:"the port to serve on"`
@@ -92,7 +91,7 @@ func up(ctx context.Context, args []string) error {
 	return nil
 }
 
-// showTour runs the tour as a user of its own, so that nobody else's inbox has it.
+// showTour runs the tour as a user of its own, so that it is in nobody else's inbox.
 func showTour(ctx context.Context, sys *system.System, out *screen) error {
 	token, err := sys.Token(issuer.Claims{Subject: "tour", Email: "tour@example.com", EmailVerified: true, Lifetime: time.Hour})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/vapid"
 )
 
-// makeKeys makes the keys of Web Push, and writes them as a file of settings.
+// makeKeys makes the keys of Web Push, and prints them as settings.
 func makeKeys(_ context.Context, args []string) error {
 	flags := flag.NewFlagSet("vapid", flag.ContinueOnError)
 	subject := flags.String("subject", "mailto:ops@example.com", "where the operators of push services reach you: mailto: and an e-mail address, or an https URL")
@@ -35,7 +35,7 @@ func makeKeys(_ context.Context, args []string) error {
 	return writeKeys(os.Stdout, key.Public, private, *subject)
 }
 
-// writeKeys writes what a shell can read, with what to do in comments.
+// writeKeys writes settings that a shell can read, with instructions in comments.
 func writeKeys(out io.Writer, public string, private config.Secret, subject string) error {
 	_, err := fmt.Fprintf(out, `# The keys of Web Push. WEBPUSH_KEY is the private one: whoever has it can send to your users'
 # browsers. Keep it: browsers subscribe for WEBPUSH_PUBLIC_KEY, and take nothing that is signed

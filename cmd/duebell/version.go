@@ -14,7 +14,7 @@ import (
 	"github.com/duebell/duebell/shared/zone"
 )
 
-// version says which version this is of Duebell, and of what it brings along.
+// version prints Duebell's version, and the versions of its parts.
 func version(_ context.Context, args []string) error {
 	if err := parse(flag.NewFlagSet("version", flag.ContinueOnError), args); err != nil {
 		return err
@@ -23,8 +23,8 @@ func version(_ context.Context, args []string) error {
 	return writeVersion(os.Stdout, info)
 }
 
-// writeVersion writes what a program is made of. info is what Go has written into it when it was built: the version is the
-// commit's tag, or a pseudo-version. It may be nil.
+// writeVersion writes the versions. info is what Go wrote into the program when it was built: its
+// version is the commit's tag, or a pseudo-version. It may be nil.
 func writeVersion(out io.Writer, info *debug.BuildInfo) error {
 	schema, err := migrations.Version()
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"github.com/duebell/duebell/local/checkout"
 )
 
-// noSweep is the breakage that is none of the code: nobody invokes the sweep.
+// noSweep is the breakage that changes no code: nothing invokes the sweep.
 const noSweep = "sweep"
 
 // edit is one change of the code.
 type edit struct{ file, right, wrong string }
 
-// breakages are mistakes that a run must find, or it finds nothing.
+// breakages are mistakes that a run must find.
 var breakages = map[string][]edit{
 	// Two senders may have one delivery.
 	"lease": {{
@@ -27,17 +27,17 @@ var breakages = map[string][]edit{
 		"and next_attempt_at <= now()",
 		"",
 	}},
-	// What was scheduled before a reminder was moved counts for what it is now. It takes
-	// a sweep that is slow to mark what it has scheduled for that to happen often.
+	// A reminder is confirmed whatever its revision is by then. A sweep that is slow to confirm
+	// makes that happen often.
 	"revision": {
 		slowMark,
 		{"shared/store/jobs.go", "set confirmed_revision = a.revision from", "set confirmed_revision = r.revision from"},
 		{"shared/store/jobs.go", "and a.state = 'armed' and a.current = a.revision", ""},
 	},
-	// The same slow sweep, but right: nothing may be found.
+	// The same slow sweep without the mistake: the run must find nothing.
 	"slow": {slowMark},
-	// All messages wait in one line, whoever's they are and whom they are for, and one user
-	// may have all places: the hog's come before everybody else's.
+	// All messages wait in one queue, and one user may have all places, so the hog's messages come
+	// before everybody else's.
 	"fairness": {
 		{"shared/store/lanes.go", "`(d.channel = 'webhook' or ` + isBrowser + `)`", "`d.channel in ('webhook', 'email', 'push', 'sms')`"},
 		{"shared/store/lanes.go", "`d.channel in ('email', 'push', 'sms') and not (` + isBrowser + `)`\n	default", "`false`\n	default"},
@@ -48,7 +48,7 @@ var breakages = map[string][]edit{
 	},
 	// Quiet hours hold nothing.
 	"quiet": {{"shared/deliver/quiet.go", "return l.HeldUntil.After(l.Quiet.At)", "return false"}},
-	// What nobody has asked Dapr for is said to be scheduled.
+	// Reminders that Dapr was not asked for are said to be scheduled.
 	"unasked": {{
 		"shared/schedule/jobs.go",
 		"refusal := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))",
@@ -66,8 +66,8 @@ func breakageNames() []string {
 	return append(slices.Sorted(maps.Keys(breakages)), noSweep)
 }
 
-// overlay writes, in dir, what `go build -overlay` needs to build the code with some
-// edits, and returns the file's path.
+// overlay writes to dir what `go build -overlay` needs to build the code with edits, and returns
+// the path.
 func overlay(dir string, edits []edit) (string, error) {
 	root, err := checkout.Root()
 	if err != nil {

@@ -9,21 +9,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// bundleTime is for how long the e-mails of those users are gathered who have them in bundles.
+// bundleTime is how long bundles gather.
 const bundleTime = 3 * time.Second
 
 // hasBundles reports whether a user's e-mails are bundled.
 func hasBundles(user int) bool { return user%4 == 2 }
 
-// isBundled reports whether what comes for a life on a channel is bundled.
+// isBundled reports whether a life's messages on a channel are bundled.
 func (l *life) isBundled(channel string) bool {
 	return channel == "email" && hasBundles(l.user) && !l.isUrgent()
 }
 
-// bundleSubject begins the e-mails that tell of several reminders.
+// bundleSubject matches the subjects of bundles.
 var bundleSubject = regexp.MustCompile(`^[0-9]+ (reminders|Erinnerungen): `)
 
-// frozen says when the reminders of bundles were settled that were sent, by the ids of the messages.
+// frozen returns when the bundles that were sent were frozen, by the ids of the messages.
 func (run *run) frozen(ctx context.Context) (all map[uuid.UUID]time.Time, err error) {
 	all = map[uuid.UUID]time.Time{}
 	rows, err := run.db.Query(ctx, `select id, frozen_at from bundles where frozen_at is not null`)
@@ -39,8 +39,9 @@ func (run *run) frozen(ctx context.Context) (all map[uuid.UUID]time.Time, err er
 	return all, err
 }
 
-// judgeBundled finds what was lost of a life whose messages are bundled. Several of its reminders may be
-// one message: so each that had to be sent wants a message that came after it was due.
+// judgeBundled finds what was lost of a life whose messages are bundled. Several of its reminders
+// may be in one message. So each reminder that had to be sent needs a message that came after it
+// was due.
 func (t *tally) judgeBundled(l *life, channel string, came []told, due []time.Time) {
 	for _, at := range due {
 		after := false

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A small run: every fault once. `make chaos` makes large ones.
+// A small run with every fault once. `make chaos` makes large ones.
 func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it needs Postgres and Dapr")
@@ -31,7 +31,7 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// Whatever the end was like, the last line is the verdict, and the status says what was found.
+// The last line is the verdict, and the status says what was found, however the run ends.
 func TestConclusion(t *testing.T) {
 	lost, late := finding{what: "lost"}, finding{what: "late"}
 	stuck := errors.New("postgres does not stop")

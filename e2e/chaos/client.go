@@ -20,7 +20,7 @@ type client struct {
 	base   string
 	tokens []string // of the users
 	http   *http.Client
-	busy   chan struct{} // holds as many as there may be requests at a time
+	busy   chan struct{} // one value for each request in flight
 
 	requests, unanswered atomic.Int64
 }
@@ -32,7 +32,7 @@ func newClient(base string, tokens []string) *client {
 	}
 }
 
-// answer is what came of a request. Without a definite one its status is 0.
+// answer is the result of a request. Without a clear answer its status is 0.
 type answer struct {
 	status int
 	body   []byte
@@ -45,7 +45,7 @@ func (a answer) into(out any) error {
 	return nil
 }
 
-// once makes a request once. Whatever leaves open whether it took effect counts as no
+// once makes a request once. If it is not clear whether the request took effect, that counts as no
 // answer.
 func (c *client) once(ctx context.Context, user int, method, path string, in any, header ...string) answer {
 	c.busy <- struct{}{}
@@ -91,8 +91,8 @@ func (c *client) exchange(ctx context.Context, user int, method, path string, in
 	return answer{resp.StatusCode, content}
 }
 
-// settled repeats a request until there is a definite answer. The request must be one
-// that takes effect once, however often it is made.
+// settled repeats a request until the answer is clear. The request must take effect once, however
+// often it is made.
 func (c *client) settled(ctx context.Context, user int, method, path string, in any, header ...string) (answer, error) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		if a := c.once(ctx, user, method, path, in, header...); a.status != 0 {
@@ -106,17 +106,17 @@ func (c *client) settled(ctx context.Context, user int, method, path string, in 
 	}
 }
 
-// notification is one in a user's inbox.
+// notification is a notification in a user's inbox.
 type notification struct {
 	ID        uuid.UUID `json:"id"`
 	TaskID    uuid.UUID `json:"task_id"`
 	Title     string    `json:"title"`
 	CreatedAt time.Time `json:"created_at"`
-	// Occurrence is that of a recurring task; "" for others.
+	// Occurrence is for recurring tasks; "" for others.
 	Occurrence string `json:"occurrence"`
 }
 
-// inbox reads a user's notifications on from one of them, the nil UUID for all.
+// inbox reads a user's notifications after one of them; the nil UUID means all.
 func (c *client) inbox(ctx context.Context, user int, after uuid.UUID) (all []notification, err error) {
 	for {
 		const limit = 1000

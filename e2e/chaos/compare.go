@@ -14,7 +14,7 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// judge reads what came and compares it with what was asked for.
+// judge reads what arrived, and compares it with what was asked for.
 func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, err error) {
 	end := time.Now()
 	if err := run.findDoubtful(ctx, end); err != nil {
@@ -49,7 +49,7 @@ func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, e
 	return t, nil
 }
 
-// missed returns the occurrences that the history names as missed, by tasks.
+// missed returns the occurrences that are recorded as missed, by tasks.
 func (run *run) missed(ctx context.Context) (all map[uuid.UUID][]string, err error) {
 	all = map[uuid.UUID][]string{}
 	rows, err := run.db.Query(ctx, `select task_id, occurrence from occurrences where state = 'missed'`)
@@ -65,7 +65,7 @@ func (run *run) missed(ctx context.Context) (all map[uuid.UUID][]string, err err
 	return all, err
 }
 
-// findDoubtful looks whether the tasks exist whose creation was not answered.
+// findDoubtful finds out which tasks exist whose creation was not answered.
 func (run *run) findDoubtful(ctx context.Context, end time.Time) error {
 	for user := range users {
 		tasks, err := run.client.tasks(ctx, user)
@@ -95,7 +95,7 @@ var channelOf = map[string]string{
 	sandbox.Twilio: "sms", sandbox.SNS: "sms", sandbox.Webhook: "webhook",
 }
 
-// arrivals returns what came, by the number of the task.
+// arrivals returns what arrived, by the number of the task.
 func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error) {
 	came := map[int]arrivals{}
 	add := func(text string, put func(a *arrivals, title string)) {
@@ -171,8 +171,8 @@ func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error
 	return came, err
 }
 
-// compareJobs says which reminders that lie ahead are not with Dapr in the end, and
-// which were not on the way.
+// compareJobs finds reminders ahead that had no job at the end, and those that had none during the
+// run.
 func (run *run) compareJobs(ctx context.Context, t *tally, missing map[jobless]bool) error {
 	byID := map[uuid.UUID]*life{}
 	for _, l := range run.lives {

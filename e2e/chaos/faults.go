@@ -18,12 +18,12 @@ import (
 	"github.com/duebell/duebell/local/system"
 )
 
-// The system's leases are short, so that a run sees many of them end; but longer than it
-// takes Postgres to come back, for which a sender waits with its record.
+// The system's leases are short, so that many end during a run. They are longer than Postgres takes
+// to come back, since a sender waits for it to record a send.
 const (
 	sendTimeout = 2 * time.Second
 	lease       = 12 * time.Second
-	// paused is how long a process is stopped: longer than a lease.
+	// paused is how long a process is stopped. It is longer than a lease.
 	paused = 14 * time.Second
 )
 
@@ -33,23 +33,22 @@ var senders = []string{"send", "send-2"}
 // fault is something that can go wrong.
 type fault struct {
 	name string
-	// part is what it strikes; two faults don't strike one part at the same time, nor
-	// does another one strike what it needs also.
+	// part is what the fault breaks. Two faults do not break the same part at the same time, and no
+	// other one breaks what is in also.
 	part, also string
 	lasts      time.Duration
-	// gentle: it only has a part be slow. Others than those who wait for this part are to
-	// notice little.
+	// gentle says that the fault only makes a part slow. Others should notice little.
 	gentle bool
-	// strike makes it happen, and returns how it ends.
+	// strike begins the fault, and returns a function that ends it.
 	strike func(context.Context, *run) (heal func(), err error)
 }
 
-// faults are all that there are.
+// faults returns all faults.
 func faults(sys *system.System, o options) (all []fault) {
 	for _, name := range sys.Processes() {
 		all = append(all, fault{name: "kill " + name, part: name, strike: func(ctx context.Context, run *run) (func(), error) {
 			p := run.sys.Process(name)
-			// Once it was ready it is started again by itself.
+			// Once it was ready, it is restarted by itself.
 			err := ready(ctx, p)
 			p.Kill()
 			return func() { _ = ready(ctx, p) }, err
@@ -94,7 +93,7 @@ func faults(sys *system.System, o options) (all []fault) {
 	return append(append(all, slowParts()...), hogFault(o))
 }
 
-// slowly has a fault strike while the provider is slow, so that senders are at work then.
+// slowly makes the provider slow during a fault, so that sends are in flight then.
 func slowly(f fault) fault {
 	alone, provider := f.strike, provider("is slow", 0, sandbox.Fault{Delay: sendTimeout / 2})
 	f.name, f.also = f.name+", while "+provider.name, provider.part
@@ -112,7 +111,7 @@ func ready(ctx context.Context, p *process.Process) error {
 	return p.Ready(ctx)
 }
 
-// invocations is no fault, but several passes of a function at the same time.
+// invocations is not a fault: it invokes a function several times at once.
 func invocations(name string, times int) fault {
 	return fault{name: fmt.Sprintf("%s invoked %d times at once", name, times), strike: func(ctx context.Context, run *run) (func(), error) {
 		for range times {
@@ -122,7 +121,7 @@ func invocations(name string, times int) fault {
 	}}
 }
 
-// provider is a fault of all providers at the same time.
+// provider is a fault of all providers at once.
 func provider(does string, lasts time.Duration, f sandbox.Fault) fault {
 	return providersDo("every provider "+does, lasts, f, slices.Collect(maps.Keys(channelOf))...)
 }
@@ -133,7 +132,7 @@ func providersDo(name string, lasts time.Duration, f sandbox.Fault, providers ..
 			own := f
 			own.Provider = name
 			if name == sandbox.SMTP && f.Status != 0 {
-				own.Status = 451 // its own way of saying "not now"
+				own.Status = 451 // its status for "not now"
 			}
 			run.sys.Sandbox().Fail(own)
 		}
@@ -148,8 +147,8 @@ func callbacks(do string, f ingress.Fault) fault {
 	}}
 }
 
-// stutter has daprd take calls so slowly that some give up waiting and others don't, and
-// then die with those that it has not taken.
+// stutter makes daprd so slow that some callers give up and others do not. Then daprd is killed,
+// together with the calls that it has not handled.
 func stutter(_ context.Context, run *run) (heal func(), err error) {
 	p := run.sys.Process("daprd")
 	stop := make(chan struct{})
@@ -170,7 +169,7 @@ func stutter(_ context.Context, run *run) (heal func(), err error) {
 	return func() { close(stop); stuttering.Wait() }, nil
 }
 
-// wipe takes the scheduler's data away.
+// wipe deletes the scheduler's data.
 func wipe(ctx context.Context, run *run) (heal func(), err error) {
 	p := run.sys.Process("scheduler")
 	_ = p.Stop(ctx) // or it was killed
@@ -185,7 +184,7 @@ func wipe(ctx context.Context, run *run) (heal func(), err error) {
 	return heal, os.Mkdir(dir, 0o700)
 }
 
-// takeConnections ends the connections of others and takes all that Postgres has.
+// takeConnections ends others' connections and takes all that Postgres allows.
 func takeConnections(ctx context.Context, run *run) (heal func(), err error) {
 	var mu sync.Mutex
 	var taken []*pgx.Conn
@@ -196,7 +195,7 @@ func takeConnections(ctx context.Context, run *run) (heal func(), err error) {
 			for ctx.Err() == nil {
 				c, err := pgx.Connect(ctx, run.databaseURL)
 				if err != nil {
-					time.Sleep(150 * time.Millisecond) // there are none left
+					time.Sleep(150 * time.Millisecond) // none is left for others
 					continue
 				}
 				_, _ = c.Exec(ctx, `

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// history is all that is known of a task, for whoever looks for the cause of a finding.
+// history returns all that is known of a task, for finding the cause of a finding.
 func (run *run) history(ctx context.Context, l *life, came arrivals) string {
 	type line struct {
 		at   time.Time

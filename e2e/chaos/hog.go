@@ -11,12 +11,12 @@ import (
 	"github.com/duebell/duebell/local/sandbox"
 )
 
-// hog is a user beside the others, who takes what a user can: thousands of messages at one
-// instant, to a webhook that accepts them and never answers.
+// hog is an additional user, with as much as a user can have: thousands of messages at one instant
+// to a webhook that never answers.
 const hog = users
 
-// hogFault has the hog's messages fall due, and takes the webhook out when they have been
-// due for longer than others' may be late.
+// hogFault makes the hog's messages fall due. It removes the webhook when they have been due for
+// longer than others' messages may be late.
 func hogFault(o options) fault {
 	const ahead = 15 * time.Second
 	n := min(max(o.reminders, 1000), 2000)
@@ -38,7 +38,7 @@ func hogFault(o options) fault {
 	}}
 }
 
-// chooseWebhook gives a user a webhook that never answers, or takes it out.
+// chooseWebhook gives a user a webhook that never answers, or removes it.
 func (run *run) chooseWebhook(ctx context.Context, user int, on bool) error {
 	in := map[string]any{"channels": map[string]bool{"in_app": true, "webhook": on, "email": false}}
 	if on {
@@ -70,7 +70,7 @@ func (run *run) importMany(ctx context.Context, user, n int, task func(i int) an
 	return nil
 }
 
-// judgeHog looks whether each of the hog's reminders came to its inbox, once.
+// judgeHog checks that each of the hog's reminders came to its inbox once.
 func (run *run) judgeHog(ctx context.Context, t *tally) error {
 	var came, different int
 	err := run.db.QueryRow(ctx, `select count(*), count(distinct task_id) from notifications where user_id = $1`, nameOf(hog)).Scan(&came, &different)

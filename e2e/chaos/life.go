@@ -14,35 +14,33 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// life is what a script came to: the oracle's own record of one task.
+// life is what happened with a script: the oracle's record of one task.
 type life struct {
 	script
 	id  uuid.UUID
-	ops []op // those that took effect, in their order
-	// doubtful: the answer to its creation was lost, and only a look at the end tells
-	// whether it exists.
+	ops []op // the requests that took effect, in order
+	// doubtful says that its creation got no answer. Only the end shows whether it exists.
 	doubtful bool
-	// held: a fault has kept rows of it from everybody, so that it may come late.
+	// held says that a fault locked rows of it, so it may be late.
 	held bool
-	// missed are occurrences that the history names as missed.
+	// missed are the occurrences that are recorded as missed.
 	missed []string
-	// quiet are the quiet hours that hold what is sent for it.
+	// quiet are the quiet hours for its messages.
 	quiet quietHours
-	// refused are answers that should not have been.
+	// refused are answers that should not have been refusals.
 	refused []string
 }
 
-// op is a request that took effect, at some time between sent and settled.
+// op is a request that took effect between sent and settled.
 type op struct {
 	kind          kind
 	title         string // the task's from then on
 	sent, settled time.Time
-	task          api.Task  // as it was answered, or read after an answer was lost; empty once it is deleted
+	task          api.Task  // as it was answered, or read later; empty once it is deleted
 	until         time.Time // when a snooze ends
 }
 
-// live carries out a script, or an import of several. It returns when the last step
-// is settled.
+// live runs a script, or the scripts of one import. It returns when the last step is settled.
 func (run *run) live(ctx context.Context, lives []*life) {
 	first := lives[0]
 	run.wait(ctx, first.steps[0].at)
@@ -75,7 +73,7 @@ func (run *run) wait(ctx context.Context, at time.Duration) {
 	}
 }
 
-// input is a task as it is asked for.
+// input returns the task to create.
 func (run *run) input(l *life) map[string]any {
 	before := make([]string, len(l.before))
 	for i, b := range l.before {
@@ -153,8 +151,9 @@ func (run *run) importAll(ctx context.Context, lives []*life) {
 	}
 }
 
-// attend makes a request that changes nothing when it is made again, nor the task's version. A snooze that
-// has ended before it was answered is refused in the end; whether it took effect shows nowhere.
+// attend makes a request that can be repeated without effect, and that leaves the task's version. A
+// snooze that ended before it was answered is refused in the end; nothing shows whether it took
+// effect.
 func (run *run) attend(ctx context.Context, l *life, path string, s step, next op) bool {
 	in := map[string]any{}
 	if s.kind == snooze {
@@ -174,10 +173,9 @@ func (run *run) attend(ctx context.Context, l *life, path string, s step, next o
 	return true
 }
 
-// change makes the step-th request of a life, and reports whether there may be more. A
-// change that was not answered is made again under the same condition: that the task
-// is still as it was last seen. So it takes effect once, and a refusal says that it
-// has.
+// change makes a life's request number step, and reports whether there may be more. A change
+// without an answer is repeated with the same If-Match. So it takes effect once, and a refusal
+// shows that it has.
 func (run *run) change(ctx context.Context, l *life, step int, s step) bool {
 	last := &l.ops[len(l.ops)-1]
 	path := "/api/tasks/" + l.id.String()

@@ -1,18 +1,17 @@
-// chaos runs the whole local system under a stream of requests, breaks its parts at
-// random moments, and compares what came in the inboxes and at the provider with its own
-// record of what was asked for.
+// chaos runs the whole local system under a stream of requests, and breaks its parts at random
+// moments. It records what was asked for, and compares that with what came in the inboxes and at
+// the providers.
 //
-//	script  what clients will ask for          ─┐ made of the seed
+//	script  what clients will ask for          ─┐ made from the seed
 //	plan    what will break or be slow, when   ─┘
-//	life    a script carried out: the record of what was accepted
-//	oracle  the record against what came
+//	life    a script that was run: the record of what was accepted
+//	oracle  compares the record with what came
 //
-// It ends with status 1 if a reminder was lost, came twice in the inbox, came before its
-// time or after it was cancelled, or if an external message came twice without a fault
-// that explains it; or if somebody's reminder came late while nothing was broken, but only
-// slow, or overwhelmed by another user. It ends with status 2 if it could not be run, or if
-// nothing was found and a part did not come up again or did not stop in the end. The verdict is
-// the last line, but of a run that could not be made.
+// It ends with status 1 if a reminder was lost, came twice in the inbox, came early or after it was
+// cancelled, or if an external message came twice without a fault that explains it. It also does so
+// if a reminder was late while parts were only slow, or busy with another user. It ends with status
+// 2 if the run could not be made, or if nothing was found and a part did not come up again or did
+// not stop. The verdict is the last line, except of a run that could not be made.
 package main
 
 import (
@@ -102,8 +101,8 @@ func command(ctx context.Context, args []string) int {
 	return conclude(os.Stdout, t)
 }
 
-// conclude writes what a run ends with, its verdict last, and returns the exit status: what
-// was found goes before trouble with the parts.
+// conclude prints the result, with the verdict last, and returns the exit status. Findings count
+// more than trouble with the parts.
 func conclude(w io.Writer, t tally) int {
 	if t.trouble != nil {
 		fmt.Fprintln(w, "chaos: at the end:", t.trouble)
@@ -119,12 +118,12 @@ func conclude(w io.Writer, t tally) int {
 	}
 }
 
-// spanOf is how long a run of so many reminders should take.
+// spanOf returns how long a run with that many reminders should take.
 func spanOf(reminders int) time.Duration {
 	return max(time.Duration(reminders)*time.Second/25, 2*time.Minute)
 }
 
-// build builds packages into bin, broken in the named way if that is not "".
+// build builds packages into bin, with the named mistake if broken is not "".
 func build(ctx context.Context, bin, broken string, packages ...string) error {
 	args := []string{"build", "-o", bin + "/"}
 	if edits, ok := breakages[broken]; ok {

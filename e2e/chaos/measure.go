@@ -17,28 +17,28 @@ import (
 	"github.com/duebell/duebell/local/system"
 )
 
-// What is measured: others' reminders fall due one by one, beginning with the instant at
-// which all of the hog's do, and in an outage while no provider takes e-mail.
+// Others' reminders fall due one by one: beginning at the instant at which all of the hog's do, and
+// in an outage in which no provider takes e-mail.
 const (
 	others = 60
-	// reminderEvery is how far others' reminders are apart.
+	// reminderEvery is the time between two reminders of others.
 	reminderEvery = 40 * time.Millisecond
 	without       = 480
 	outage        = 40 * time.Second
 	duringOutage  = 240
-	// patience is how long after the last instant, or the outage, an e-mail that has not
-	// come counts as unsent.
+	// patience is how long after the last instant, or the outage, an e-mail that has not come
+	// counts as unsent.
 	patience = 2 * time.Minute
 )
 
-// trial is what others felt in one system.
+// trial is what was measured in one system.
 type trial struct {
 	hog, reminders int
 	inApp, email   []time.Duration // how late
 }
 
-// measure prints what hogs of some sizes cost the others, each beside a system without one,
-// by turns: a new system for each.
+// measure prints what hogs of several sizes cost the others. Systems with and without a hog take
+// turns, and each is new.
 func measure(ctx context.Context, o options, sizes []int) error {
 	defer slog.SetDefault(slog.Default())
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // the gateway's log: nothing is away

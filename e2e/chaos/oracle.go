@@ -11,39 +11,39 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// told is a message that came, in the inbox, at a provider or in the audit log.
+// told is a message that arrived, in an inbox, at a provider or in the audit log.
 type told struct {
 	id       uuid.UUID // the delivery's
 	provider string
 	title    string
 	at       time.Time
-	cut      bool // its sender cannot know that it came
-	// occurrence is that of a recurring task, in the inbox.
+	cut      bool // its sender got no answer
+	// occurrence is set for a recurring task in the inbox.
 	occurrence string
-	// frozen is when it was settled of what reminders it tells; zero: it was no bundle.
+	// frozen is when the bundle was frozen; zero: it was no bundle.
 	frozen time.Time
 }
 
-// arrivals are all messages that came for one task.
+// arrivals are all messages of one task.
 type arrivals struct {
 	inbox    []told
-	external map[string][]told // by channels; one for each copy
+	external map[string][]told // by channel, copies included
 	events   []told            // as the audit log has them
 }
 
-// shot is one instant at which a reminder should be told: a reminder that was armed
-// by one request, and perhaps put out of force by another.
+// shot is an instant at which a reminder should be told. One request armed the reminder, and
+// another may have disarmed it.
 type shot struct {
 	at      time.Time
 	armed   *op
 	fired   bool // an answer said so
 	never   bool // an answer said that it was cancelled
-	endedBy *op  // nil: nothing put it out of force
-	doubt   bool // nobody can say whether it was armed
+	endedBy *op  // nil: nothing disarmed it
+	doubt   bool // it is not known whether it was armed
 }
 
-// bounds says how often the shot may be told: both are 0 or 1. They differ where it
-// was put out of force at about the time it was due.
+// bounds returns how often the shot may be told, 0 or 1 each. They differ if it was disarmed at
+// about the time it was due.
 func (s shot) bounds(end time.Time) (least, most int) {
 	switch {
 	case s.fired:
@@ -56,8 +56,8 @@ func (s shot) bounds(end time.Time) (least, most int) {
 	return 1, 1
 }
 
-// asked is when the shot should be told: at its instant, or when it was asked for if
-// that was later.
+// asked returns when the shot should be told: at its instant, or when it was asked for if that was
+// later.
 func (s shot) asked() time.Time {
 	if s.armed.task.UpdatedAt.After(s.at) {
 		return s.armed.task.UpdatedAt
@@ -65,14 +65,14 @@ func (s shot) asked() time.Time {
 	return s.at
 }
 
-// arming is what one request armed, with the titles that the task had while that was
-// in force: no other arming is told under them.
+// arming is what one request armed, with the titles that the task had while that was in force. No
+// other arming is told under these titles.
 type arming struct {
 	titles []string
 	shots  []*shot
 }
 
-// armings says what a life's requests armed.
+// armings returns what a life's requests armed.
 func (l *life) armings() (all []arming) {
 	current := map[uuid.UUID]*shot{} // by the reminder's id
 	var repeated *shot
@@ -81,8 +81,8 @@ func (l *life) armings() (all []arming) {
 		states := map[uuid.UUID]string{}
 		for _, r := range o.task.Reminders {
 			states[r.ID] = r.State
-			// What was said of the shot before counts unless the request may have
-			// replaced it.
+			// The previous answer about the shot still holds, unless this request may have replaced
+			// the shot.
 			if s := current[r.ID]; s != nil && s.endedBy == nil && o.kind != move {
 				s.fired = s.fired || r.State == "fired"
 				s.never = !s.fired && r.State == "cancelled"
@@ -116,7 +116,7 @@ func (l *life) armings() (all []arming) {
 			shown := slices.ContainsFunc(o.task.Reminders, func(r api.Reminder) bool { return r.Kind == task.KindSnooze })
 			last.shots = append(last.shots, &shot{at: o.until, armed: o, doubt: !shown})
 		case acknowledge:
-			// Before anything was told there is nothing to be stopped.
+			// Before anything was told there is nothing to stop.
 			told := slices.ContainsFunc(o.task.Reminders, func(r api.Reminder) bool { return r.Kind == task.KindDue && r.State == "fired" })
 			if repeated != nil && told {
 				repeated.endedBy = o
@@ -133,8 +133,8 @@ func (l *life) armings() (all []arming) {
 	return all
 }
 
-// on reports whether the task's reminders are told on a channel: its own ones, or else
-// those of its user.
+// on reports whether the task's reminders are told on a channel: one of its own, or else of its
+// user's.
 func (l *life) on(channel string) bool {
 	if l.channels != nil {
 		return slices.Contains(l.channels, channel)
@@ -142,10 +142,10 @@ func (l *life) on(channel string) bool {
 	return slices.Contains(channelsOf(l.user), channel)
 }
 
-// external are the channels that go through providers.
+// external are the channels with providers.
 var external = []string{"email", "push", "sms", "webhook"}
 
-// channelsOf are the channels that a user has on: some have all, most the usual ones.
+// channelsOf returns the channels that a user has on: all for some, the usual ones for most.
 func channelsOf(user int) []string {
 	if user%5 == 0 {
 		return append([]string{"in_app"}, external...)
@@ -153,34 +153,33 @@ func channelsOf(user int) []string {
 	return []string{"in_app", "email"}
 }
 
-// finding is something that should not be.
+// finding is something that went wrong.
 type finding struct {
 	what    string // lost, duplicate, early, cancelled, quiet, wrong, late
-	life    *life  // nil: of no task
+	life    *life  // nil: it belongs to no task
 	text    string
 	history string
 }
 
-// tally is the sum of many judgements.
+// tally is the sum of all comparisons.
 type tally struct {
 	reminders int // that were asked for
 	shots     int // instants at which a reminder had to be told
-	either    int // instants at which it may have been told or not
-	ahead     int // that lie ahead in the end
-	missed    int // occurrences that an outage has kept from being told
+	either    int // instants at which it may or may not have been told
+	ahead     int // still to come at the end
+	missed    int // occurrences that were not told because of an outage
 	findings  []finding
 	late      map[string][]time.Duration // by channels
-	calm      map[string][]time.Duration // of these, while nothing was more than slow
+	calm      map[string][]time.Duration // the part of these while parts were slow at most
 	copies    map[string]int             // external duplicates, by their cause
-	trouble   error                      // with the parts at the end: they did not come up again, or did not stop
+	trouble   error                      // a part did not come up again, or did not stop
 }
 
 func (t *tally) find(l *life, what, format string, args ...any) {
 	t.findings = append(t.findings, finding{what: what, life: l, text: fmt.Sprintf(format, args...)})
 }
 
-// judge compares what came for a task with what was asked for until the end of the
-// run.
+// judge compares what came for a task with what was asked for until the end of the run.
 func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 	t.reminders += len(l.before)
 	for _, r := range l.refused {
@@ -209,8 +208,7 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 			if high == 1 {
 				shots = append(shots, s)
 			}
-			// What is unsent is cancelled with the task, or when it is moved; but
-			// not an event.
+			// Moving or ending a task cancels its unsent messages, but not an event.
 			if low == 1 && !l.endedAfter(s) {
 				sent = append(sent, s.asked())
 			}
@@ -252,7 +250,7 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 			t.judgeExternal(l, channel, messages, faults, 0, 0, nil)
 		}
 	}
-	if l.on("in_app") { // then it is certain how many have fired
+	if l.on("in_app") { // then it is known how many have fired
 		leastEvents, most = len(came.inbox), len(came.inbox)
 	}
 	if n := len(came.events); n < leastEvents {
@@ -262,8 +260,8 @@ func (t *tally) judge(l *life, came arrivals, faults []struck, end time.Time) {
 	}
 }
 
-// deliveryOf makes an id of the delivery that a message must be of: that of the arming
-// which is told under its title. The task has one reminder only.
+// deliveryOf returns a check for the delivery id of a message: that it is of the arming that has
+// this title. The task has one reminder only.
 func deliveryOf(l *life, armings []arming, title string) uuid.UUID {
 	for i, a := range armings {
 		if slices.Contains(a.titles, title) {
@@ -273,8 +271,8 @@ func deliveryOf(l *life, armings []arming, title string) uuid.UUID {
 	return uuid.NewSHA1(l.id, []byte(title))
 }
 
-// endedAfter reports whether, after a shot was due, a request came that cancels what
-// is still unsent.
+// endedAfter reports whether a request came after the shot was due that cancels its unsent
+// messages.
 func (l *life) endedAfter(s *shot) bool {
 	return slices.ContainsFunc(l.ops, func(o op) bool {
 		switch o.kind {
@@ -316,13 +314,12 @@ func (t *tally) judgeInbox(l *life, a arming, got []told, least, most int, fault
 	}
 }
 
-// latest is how late a reminder may come by a channel while parts are only slow. Whoever
-// waits for a part that never answers is given up within some seconds, and what then is
-// missing is done by the next sweep.
+// latest is how late a reminder may come by a channel while parts are only slow. Calls to a part
+// that never answers time out within some seconds, and the next sweep does what is then missing.
 var latest = map[string]time.Duration{"in_app": 20 * time.Second, "email": 30 * time.Second}
 
-// tooLate takes note of how late something came, and finds it if that was later than it may
-// be while parts are only slow.
+// tooLate notes how late something came. It is a finding if that was later than allowed while parts
+// are only slow.
 func (t *tally) tooLate(l *life, channel string, asked, came time.Time, faults []struck) {
 	if t.late == nil {
 		t.late, t.calm = map[string][]time.Duration{}, map[string][]time.Duration{}
@@ -338,12 +335,11 @@ func (t *tally) tooLate(l *life, channel string, asked, came time.Time, faults [
 	}
 }
 
-// recovery is how long after its end a fault that has broken something may still have others
-// wait: a scheduler that was killed takes 20 seconds.
+// recovery is how long after its end a fault may still delay others: a scheduler that was killed
+// takes 20 seconds.
 const recovery = 25 * time.Second
 
-// isCalm reports whether nothing was broken from a while before one instant until another
-// one, but only slow.
+// isCalm reports whether parts were at most slow from a while before one instant until another.
 func isCalm(from, to time.Time, faults []struck) bool {
 	return !slices.ContainsFunc(faults, func(f struck) bool {
 		return !f.gentle && f.from.Before(to) && f.to.After(from.Add(-recovery))
@@ -400,14 +396,14 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 			t.copies[why]++
 		}
 	}
-	// A completed or deleted task is silent; a send that had begun may still arrive.
+	// A completed or deleted task is silent, except for a send that had begun.
 	last := l.ops[len(l.ops)-1]
 	if last.kind != complete && last.kind != remove {
 		return
 	}
 	for _, m := range came {
 		begun := m.at.Add(-sendTimeout - time.Second)
-		if !m.frozen.IsZero() { // every attempt sends the same from then on
+		if !m.frozen.IsZero() { // all attempts send the same from then on
 			if m.frozen.After(last.settled) {
 				t.find(l, "cancelled", "that of %s by %s is of a bundle that was frozen at %s, after a %s that was answered at %s", clock(m.at), channel, clock(m.frozen), last.kind, clock(last.settled))
 			}
@@ -419,11 +415,11 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 	}
 }
 
-// cause says why the sender of a message may not have learnt that it came: the reason
-// for which another copy came a while after it. "" is none. Whoever was not told waits
-// before it tries again, and whoever comes for one that died waits for its lease to end:
-// copies that come closer together are of two senders at once, unless one of them was
-// stopped for longer than its lease and sends when it goes on.
+// cause returns why a message's sender may not have learnt that it was taken, which explains
+// another copy a while later; "" if there is no reason. A sender without an answer waits before the
+// next attempt, and another sender waits for the lease of one that died. So copies that are closer
+// together come from two senders at once, unless one of them was stopped for longer than its lease
+// and then continued.
 func cause(m told, while time.Duration, faults []struck) string {
 	const firstWait, leaseAfterSend = 750 * time.Millisecond, lease - sendTimeout
 	if m.cut && while > firstWait/2 {

@@ -19,8 +19,8 @@ var zero = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func second(n float64) time.Time { return zero.Add(time.Duration(n * float64(time.Second))) }
 
-// lifeOf makes a life of one reminder from lines "kind sent settled [due] state". A move
-// or a new title has the title's next number. A snooze ends at due. The line "repeats" says that it is repeated.
+// lifeOf makes a life of one reminder from lines "kind sent settled [due] state". A move or a new
+// title counts the title up. A snooze ends at due. The line "repeats" makes it repeated.
 func lifeOf(t *testing.T, lines ...string) *life {
 	t.Helper()
 	l := &life{script: script{n: 1, user: 1}, id: uuid.New()}
@@ -62,7 +62,7 @@ func lifeOf(t *testing.T, lines ...string) *life {
 func TestOracle(t *testing.T) {
 	type came struct {
 		inbox string // "title at" for each
-		mails string // "delivery at" for each; + after it: cut
+		mails string // "delivery at" for each; + behind it: cut
 	}
 	killed := []struck{{"kill send", "send", false, second(11), second(11)}}
 	stopped := []struck{{"pause send", "send", false, second(10), second(24)}}
@@ -223,7 +223,7 @@ func TestChannelsOfATask(t *testing.T) {
 	}
 }
 
-// Within quiet hours nothing external comes but what is urgent, and after them the newest of what they have held.
+// In quiet hours only urgent messages come, and after them the newest of those that were held.
 func TestQuietOracle(t *testing.T) {
 	hours := quietHours{second(15), second(60)}
 	for name, test := range map[string]struct {
@@ -273,8 +273,8 @@ func TestQuietOracle(t *testing.T) {
 	}
 }
 
-// Of what is bundled each reminder has a message after it was due, whatever else is in that, and none that was
-// settled after its task was completed.
+// Each bundled reminder has a message after it was due, whatever else is in it, and none that was
+// frozen after its task was completed.
 func TestBundleOracle(t *testing.T) {
 	for name, test := range map[string]struct {
 		life  []string
@@ -367,7 +367,7 @@ func TestSeedRepeats(t *testing.T) {
 	}
 }
 
-// What is to be broken is there, and the broken code builds.
+// The code that is to be broken exists, and the broken code builds.
 func TestBreakages(t *testing.T) {
 	for name := range breakages {
 		if err := build(t.Context(), t.TempDir()+"/bin", name, "github.com/duebell/duebell/functions/retry-dlq", "github.com/duebell/duebell/functions/send"); err != nil {

@@ -18,33 +18,33 @@ type struck struct {
 	from, to   time.Time
 }
 
-// planned is a fault and when it strikes.
+// planned is a fault, and when it begins.
 type planned struct {
 	fault
 	at time.Duration
 }
 
-// When which faults strike, in hundredths of the span: first any, and then, when what was
-// broken has had time to recover, only gentle ones.
+// When faults begin, in hundredths of the span: first any, and then, after a time to recover, only
+// gentle ones.
 const (
 	anyFrom, anyTo       = 5, 50
 	gentleFrom, gentleTo = 70, 90
-	// longFrom is when what lasts long begins: before the other gentle ones.
+	// longFrom is when long faults begin, before the other gentle ones.
 	longFrom = 66
 )
 
-// plan says when which faults strike, of those whose names match: each that breaks
-// something once, and any of them again for as long as there is room; and then each gentle
-// one. The same seed makes the same plan.
+// plan returns which faults begin when, of those whose names match: each that breaks something
+// once, and any of them again while there is room; then each gentle one. The same seed makes the
+// same plan.
 func plan(seed uint64, all []fault, match *regexp.Regexp, span time.Duration) (plan []planned) {
 	all = slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return !match.MatchString(f.name) })
 	r := rand.New(rand.NewPCG(seed, 2))
 	add := func(f fault, from, to time.Duration) {
 		plan = append(plan, planned{f, span*from/100 + time.Duration(r.Int64N(int64(span*(to-from)/100)))})
 	}
-	// One begins every second or so, of which many last longer.
+	// One begins every second or so. Many of them last longer.
 	room := int(span * (anyTo - anyFrom) / 100 / time.Second)
-	busy := map[string]time.Duration{} // what strikes one part takes its turn
+	busy := map[string]time.Duration{} // faults of one part take turns
 	for first, more := true, len(all) > 0; more && (first || len(plan) < room); first = false {
 		more = first
 		for _, i := range r.Perm(len(all)) {
@@ -70,7 +70,7 @@ func plan(seed uint64, all []fault, match *regexp.Regexp, span time.Duration) (p
 	return plan
 }
 
-// strike carries out the plan. It returns when all is healed.
+// strike runs the plan. It returns when all faults have ended.
 func (run *run) strike(ctx context.Context, plan []planned) {
 	parts := map[string]*sync.Mutex{}
 	for _, p := range plan {

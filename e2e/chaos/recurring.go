@@ -8,7 +8,7 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// occurrences are those that a recurring task has, by its rule and the start that was answered.
+// occurrences returns the occurrences of a recurring task, by its rule and the start in the answer.
 func (l *life) occurrences() (all []recurrence.Occurrence, err error) {
 	rule, err := recurrence.Parse(recurrence.Definition{Rule: l.rule()})
 	if err != nil {
@@ -25,7 +25,7 @@ func (l *life) occurrences() (all []recurrence.Occurrence, err error) {
 	return all, nil
 }
 
-// ending is the request that has ended the task's series; nil if none has.
+// ending returns the request that ended the task's series; nil if none has.
 func (l *life) ending() *op {
 	i := slices.IndexFunc(l.ops, func(o op) bool { return o.kind == complete || o.kind == remove })
 	if i < 0 {
@@ -34,9 +34,9 @@ func (l *life) ending() *op {
 	return &l.ops[i]
 }
 
-// judgeRecurring compares what came for a recurring task with its rule: each occurrence is told once, or
-// the history names it as missed. None is told after the series was ended; those that passed before the task
-// was stored, or about when it was ended, may be told or not.
+// judgeRecurring compares what came for a recurring task with its rule. Each occurrence is told
+// once, or is recorded as missed. None is told after the series ended. Those that passed before the
+// task was stored, or about when the series ended, may be told or not.
 func (t *tally) judgeRecurring(l *life, came arrivals, faults []struck) {
 	occurrences, err := l.occurrences()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// String is the whole result but for the verdict: findings, lateness, and external
-// copies with their causes.
+// String returns the result without the verdict: findings, lateness, and external copies with their
+// causes.
 func (t tally) String() string {
 	var b strings.Builder
 	const most = 20
@@ -42,7 +42,7 @@ func (t tally) String() string {
 	return b.String()
 }
 
-// verdict is the last line.
+// verdict returns the last line.
 func (t tally) verdict() string {
 	count := map[string]int{}
 	for _, f := range t.findings {
@@ -64,7 +64,7 @@ func quantiles(late []time.Duration) string {
 	return fmt.Sprintf("p50 %v, p99 %v, max %v (%d)", quantile(late, 0.5), quantile(late, 0.99), quantile(late, 1), len(late))
 }
 
-// quantile is the q-th quantile, 0 of nothing.
+// quantile returns the q-th quantile, 0 of nothing.
 func quantile(late []time.Duration, q float64) time.Duration {
 	if len(late) == 0 {
 		return 0

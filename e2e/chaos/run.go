@@ -16,15 +16,15 @@ import (
 	"github.com/duebell/duebell/shared/jobs"
 )
 
-// options say what a run is like.
+// options are the settings of a run.
 type options struct {
 	reminders int
 	seed      uint64
-	span      time.Duration  // in which everything falls due, and breaks
-	faults    *regexp.Regexp // the names of those that strike
+	span      time.Duration  // in which all reminders fall due, and parts break
+	faults    *regexp.Regexp // the names of the faults
 	noSweep   bool           // nobody invokes retry-dlq: reminders will be lost
 	bin, dir  string         // the programs, and where data is kept
-	say       func(string)   // hears how it gets on
+	say       func(string)   // called with the progress
 }
 
 // run is one run.
@@ -40,11 +40,11 @@ type run struct {
 
 	mu      sync.Mutex
 	struck  []struck
-	read    [][]notification // by users: what someone who reads on from the last one has
-	crashed []process.Event  // functions that nobody has killed
+	read    [][]notification // by users: what a client has that continues after the last one
+	crashed []process.Event  // functions that died by themselves
 	hogged  int              // how many reminders the hog has
 	held    held
-	wiped   time.Time // when the scheduler's data was last taken away
+	wiped   time.Time // when the scheduler's data was last deleted
 	quiet   quietHours
 }
 
@@ -52,13 +52,12 @@ func (run *run) say(format string, args ...any) {
 	run.options.say(fmt.Sprintf("%6.1fs  ", time.Since(run.began).Seconds()) + fmt.Sprintf(format, args...))
 }
 
-// settling is how long everything may take to come to its end after the last fault.
+// settling is how long everything may take to end after the last fault.
 const settling = 4 * time.Minute
 
-// chaos makes a run, and returns what is to be said of it. An error is that there is nothing
-// to be said: the run could not be made.
+// chaos makes a run, and returns the result. An error means that the run could not be made.
 func chaos(ctx context.Context, o options) (t tally, err error) {
-	// The gateway's log: that functions are away is no news.
+	// The gateway logs that functions are away, which is expected.
 	defer slog.SetDefault(slog.Default())
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	run := &run{options: o, began: time.Now(), read: make([][]notification, users)}
@@ -93,7 +92,7 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 	jobless := map[jobless]bool{}
 	watching.Go(func() { run.audit(watchCtx, jobless) })
 	for i := 0; i < len(scripts); {
-		n := 1 // those of one import begin together
+		n := 1 // the tasks of one import begin together
 		for i+n < len(scripts) && scripts[i].batch != 0 && scripts[i+n].batch == scripts[i].batch {
 			n++
 		}
@@ -109,7 +108,7 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 	working.Wait()
 	run.say("everything is healed; waiting until nothing is left to do")
 	settleErr := run.settle(ctx)
-	// Long enough for a second copy of anything to come.
+	// Long enough for second copies to come.
 	select {
 	case <-time.After(lease + 5*time.Second):
 	case <-ctx.Done():
@@ -125,7 +124,7 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 	return t, err
 }
 
-// waiting are what is still to be done, as the database has it.
+// waiting counts what is still to be done, in the database.
 const waiting = `
 	select (select count(*) from reminders where state = 'armed' and (fire_at < now() + interval '1 hour' or confirmed_revision is distinct from revision))
 	     + (select count(*) from deliveries where state in ('planned', 'sending', 'unknown'))
@@ -145,7 +144,7 @@ func (run *run) settle(ctx context.Context) error {
 		}
 		if time.Now().After(deadline) {
 			run.say("%d things are still to be done", left)
-			return nil // the comparison tells what is missing
+			return nil // the comparison shows what is missing
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// kind is what a client asks for.
+// kind is a kind of request.
 type kind string
 
 const (
@@ -25,8 +25,7 @@ const (
 	acknowledge kind = "acknowledge"
 )
 
-// step is one request in a task's life. Its times count from the beginning of the
-// run.
+// step is one request in a task's life. Times count from the beginning of the run.
 type step struct {
 	kind kind
 	at   time.Duration
@@ -35,37 +34,38 @@ type step struct {
 
 // script is what a client does with one task.
 type script struct {
-	n        int // which one: its title is made of it
+	n        int // its number, which its title contains
 	user     int
 	before   []time.Duration // offsets of its reminders
 	channels []string        // nil: the user's preferences
-	// unkeyed: it is created without an Idempotency-Key, so that a lost answer is
-	// only settled by a look at the end.
+	// unkeyed says that it is created without an Idempotency-Key. Without an answer, only the end
+	// shows whether it exists.
 	unkeyed bool
-	// recurs is how often the task comes, some seconds apart; 0: it is due once.
+	// recurs is how many occurrences the task has, some seconds apart; 0: it does not recur.
 	recurs int
-	// repeats: what is told is repeated once, after a minute, unless it is acknowledged before.
+	// repeats says that its reminder is repeated once, after a minute, unless it is acknowledged
+	// before.
 	repeats bool
 	// import groups tasks that are created in one request; 0: by itself.
 	batch int
 	steps []step
 }
 
-// title is the task's title from a step on: it tells which step was the last one when
-// a reminder fired.
+// title returns the task's title from a step on. It shows which step was the last one when a
+// reminder fired.
 func (s script) title(step int) string { return fmt.Sprintf("t%d.%d <chaos> & ✓", s.n, step) }
 
 const (
 	users = 25
-	// apart is how long lies between two occurrences.
+	// apart is the time between two occurrences.
 	apart = 5 * time.Second
-	// every is how long after what was told it is repeated.
+	// every is the time after which a reminder is repeated.
 	every = time.Minute
-	// far is a due date that does not come within the run.
+	// far is a due date after the end of the run.
 	far = 30 * 24 * time.Hour
 )
 
-// rule is how a recurring task comes again.
+// rule returns a recurring task's rule.
 func (s script) rule() string {
 	list := func(step int) string {
 		var all []string
@@ -77,7 +77,8 @@ func (s script) rule() string {
 	return fmt.Sprintf("FREQ=HOURLY;BYMINUTE=%s;BYSECOND=%s;COUNT=%d", list(1), list(int(apart/time.Second)), s.recurs)
 }
 
-// write makes the scripts of tasks with so many reminders, that all happen within span. The same seed makes the same scripts.
+// write makes the scripts of tasks with that many reminders in total, all within span. The same
+// seed makes the same scripts.
 func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	between := func(low, high time.Duration) time.Duration {
@@ -108,16 +109,16 @@ func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 			s.unkeyed = r.IntN(5) == 0
 		}
 		due := at + between(3*time.Second, min(45*time.Second, span-at))
-		// One reminder only where an SMS will come, which has no room to say which it is.
+		// One reminder only if there is an SMS, which has no room to say which reminder it is.
 		if due-at > 10*time.Second && r.IntN(6) == 0 && have+2 <= reminders && !slices.Contains(channelsOf(s.user), "sms") {
 			s.before = append(s.before, 4*time.Second)
 		}
 		add := func(k kind, at, due time.Duration) { s.steps = append(s.steps, step{k, at, due}) }
-		early := at + (due-at)*time.Duration(20+r.IntN(40))/100 // a good while before it is due
+		early := at + (due-at)*time.Duration(20+r.IntN(40))/100 // some time before it is due
 		late := due + between(time.Second, 8*time.Second)
 		add(create, at, due)
 		if s.batch == 0 && r.IntN(10) == 0 {
-			// Its messages do not say which occurrence they are of but in the inbox, and in an e-mail's id.
+			// Only the inbox, and an e-mail's id, say which occurrence a message is of.
 			s.recurs, s.before, s.channels = 2+r.IntN(4), s.before[:1], []string{"in_app", "email"}
 			while := due + between(0, time.Duration(s.recurs)*apart)
 			switch n := r.IntN(100); {
@@ -162,21 +163,21 @@ func write(seed uint64, reminders int, span time.Duration) (scripts []script) {
 			}
 		case n < 51: // overdue when it is created
 			s.steps[0].due = at - between(time.Second, 10*time.Minute)
-		case n < 66: // dragged about
+		case n < 66: // moved several times
 			at, due := at, max(due, at+15*time.Second)
 			for range 2 + r.IntN(4) {
 				at += between(200*time.Millisecond, 700*time.Millisecond)
 				due += time.Second
 				add(move, at, due)
 			}
-		case n < 75: // far ahead, and moved again and again
+		case n < 75: // far ahead, and moved several times
 			s.before = s.before[:1]
 			s.steps[0].due = far
 			for i := range 1 + r.IntN(8) {
 				at += between(0, (span-at)/3)
 				add(move, at, far+time.Duration(i+1)*time.Hour)
 			}
-		case n >= 90 || slices.Contains(channelsOf(s.user), "sms"): // which has no room to say which it is
+		case n >= 90 || slices.Contains(channelsOf(s.user), "sms"): // an SMS has no room to say which reminder it is
 		case n < 83:
 			s.before = s.before[:1]
 			add(snooze, late, late+between(3*time.Second, 20*time.Second))

@@ -15,8 +15,8 @@ import (
 	"github.com/duebell/duebell/local/sandbox"
 )
 
-// slowness are the ways in which a part is slow: by how much it answers later, and for how
-// long it does. What never answers has to be healed.
+// slowness are the ways in which a part is slow: how much later it answers, and for how long. A
+// part that never answers has to be healed.
 var slowness = []struct {
 	name      string
 	by, lasts time.Duration
@@ -26,7 +26,7 @@ var slowness = []struct {
 	{"never", time.Hour, 8 * time.Second},
 }
 
-// slowParts are the faults of parts that are there, and slow.
+// slowParts returns the faults of parts that run and are slow.
 func slowParts() (all []fault) {
 	providers := slices.DeleteFunc(slices.Collect(maps.Keys(channelOf)), func(name string) bool { return name == sandbox.Webhook })
 	for part, slow := range map[string]func(*run, time.Duration){
@@ -55,7 +55,7 @@ func slowParts() (all []fault) {
 	return all
 }
 
-// linkTo slows what is between a part and those who ask it.
+// linkTo slows the connection to a part.
 func linkTo(part string) func(*run, time.Duration) {
 	return func(run *run, by time.Duration) { run.sys.Link(part).Slow(by) }
 }
@@ -72,7 +72,7 @@ func delaying(providers ...string) func(*run, time.Duration) {
 	}
 }
 
-// held is whose rows a fault has kept from everybody: what happens to them may be late.
+// held records whose rows a fault has locked. Their reminders may be late.
 type held struct {
 	mu    sync.Mutex
 	tasks map[uuid.UUID]bool
@@ -98,8 +98,8 @@ func (h *held) add(task uuid.UUID, user string) {
 	}
 }
 
-// holdRows holds, as a process does that stands still in its transaction, a user's row, those
-// of the reminders that are due next, and those of deliveries that are being sent.
+// holdRows locks rows as a process does that is stopped in its transaction: a user's row, those of
+// the next due reminders, and those of deliveries that are being sent.
 func holdRows(ctx context.Context, run *run) (heal func(), err error) {
 	c, err := pgx.Connect(ctx, run.databaseURL)
 	if err != nil {

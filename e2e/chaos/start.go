@@ -21,10 +21,10 @@ import (
 	"github.com/duebell/duebell/shared/store/migrate"
 )
 
-// twice are the functions of which there are two instances.
+// twice are the functions with two instances.
 var twice = []string{"trigger-reminder", "send"}
 
-// instances are the functions' instances that a run has.
+// instances returns the functions' instances of a run.
 func (run *run) instances() (all []system.Function) {
 	for _, f := range system.Functions {
 		if run.noSweep && f.Name == "retry-dlq" {
@@ -34,7 +34,7 @@ func (run *run) instances() (all []system.Function) {
 		if slices.Contains(twice, f.Name) {
 			f.Program, f.Name = f.Name, f.Name+"-2"
 			if f.Program == "send" {
-				f.Every = time.Second // nobody else wakes this one
+				f.Every = time.Second // nothing else wakes this one
 			}
 			all = append(all, f)
 		}
@@ -48,13 +48,14 @@ func (run *run) start(ctx context.Context) error {
 		Functions: run.instances(), Ingress: true, Links: true, Daprds: 2,
 		Env: []string{
 			"DELIVERY_SEND_TIMEOUT=" + sendTimeout.String(), "DELIVERY_LEASE=" + lease.String(),
-			// A sweep that does little at a time is long between asking Dapr and marking that.
+			// A sweep that does little at a time takes long between scheduling and confirming.
 			"SWEEP_CONCURRENCY=2", "SWEEP_DAPR_CONCURRENCY=2", "SWEEP_BUDGET=10s",
-			// What is moved about far ahead has jobs, which can be lost, overtaken and left over.
+			// Reminders far ahead have jobs, which can be lost, overtaken and left over.
 			"REMINDER_HORIZON=0",
-			// A few users have them all.
+			// A few users have all tasks.
 			"MAX_TASKS_PER_USER=0", "MAX_REMINDERS_PER_MINUTE=0", "MAX_JOBS_PER_USER=0", "MAX_IMPORT_ROWS_PER_HOUR=0",
-			// What is sent is counted, and no user is over a limit: here all that is due is to be sent.
+			// Messages are counted, but no user is over a limit, since all that is due must be
+			// sent.
 			"QUOTA_PER_HOUR=email=1000000,push=1000000,sms=1000000,webhook=1000000", "QUOTA_PER_DAY=email=1000000,push=1000000,sms=1000000,webhook=1000000",
 			"QUOTA_PER_RECIPIENT=email=1000000,sms=1000000", "SMS_DAILY_COST=1000000",
 			// Few places, for a hog to take.
@@ -75,8 +76,8 @@ func (run *run) start(ctx context.Context) error {
 	return nil
 }
 
-// open starts a system as the options say, and signs so many users in. Whoever opens it
-// closes it, unless there is an error.
+// open starts a system, and signs that many users in. The caller closes it, unless there is an
+// error.
 func (run *run) open(ctx context.Context, users int, o system.Options) (err error) {
 	o.Dir, o.FunctionsDir = run.dir, run.bin
 	o.Migrate = func(ctx context.Context, url string) error {
@@ -116,7 +117,7 @@ func (run *run) open(ctx context.Context, users int, o system.Options) (err erro
 	return nil
 }
 
-// close stops what open has started, and the rest.
+// close stops all that open started.
 func (run *run) close(ctx context.Context) error {
 	if run.dapr != nil {
 		run.dapr.Close()
@@ -127,7 +128,7 @@ func (run *run) close(ctx context.Context) error {
 	return run.sys.Stop(context.WithoutCancel(ctx))
 }
 
-// nameOf is a user's ID.
+// nameOf returns a user's id.
 func nameOf(user int) string { return fmt.Sprintf("user%d", user) }
 
 // choose switches a user's channels on.
@@ -150,8 +151,7 @@ func (run *run) choose(ctx context.Context, user int) error {
 	}
 	a, err := run.client.settled(ctx, user, "PUT", "/api/preferences", map[string]any{
 		"time_zone": where, "quiet_hours": windows, "bundle": bundle, "language": []string{"en", "de"}[user%2], "channels": on,
-		// The scope act lets its bearer answer for addresses: asking their owners is not what
-		// this run is about.
+		// The scope act vouches for addresses. Asking their owners is not part of this run.
 		"phones":  []any{map[string]any{"address": fmt.Sprintf("+1555010%04d", user), "verified": true}},
 		"devices": []map[string]string{device},
 		"webhook": map[string]any{"url": fmt.Sprintf("%s%s/user%d", run.sys.URL(), sandbox.WebhookPath, user)},

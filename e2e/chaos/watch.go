@@ -10,7 +10,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// follow reads a user's inbox on and on, as a client does that keeps the last id.
+// follow reads a user's inbox continuously, as a client does that keeps the last id.
 func (run *run) follow(ctx context.Context, user int) {
 	last := uuid.Nil
 	for {
@@ -32,7 +32,7 @@ func (run *run) follow(ctx context.Context, user int) {
 	}
 }
 
-// report says now and then how far the run has come.
+// report prints the progress now and then.
 func (run *run) report(ctx context.Context) {
 	for {
 		select {
@@ -51,11 +51,11 @@ func (run *run) report(ctx context.Context) {
 	}
 }
 
-// jobless is a reminder's revision that is said to be scheduled, and of which Dapr does
-// not have the job: only the sweep would be left to fire it.
+// jobless is a reminder's revision that is said to be scheduled while Dapr does not have the job.
+// Only the sweep would fire it.
 type jobless = task.Revision
 
-// audit looks now and then for those, until ctx ends.
+// audit looks for jobless reminders now and then, until ctx ends.
 func (run *run) audit(ctx context.Context, found map[jobless]bool) {
 	for {
 		select {
@@ -65,7 +65,7 @@ func (run *run) audit(ctx context.Context, found map[jobless]bool) {
 		}
 		missing, err := run.joblessNow(ctx)
 		if err != nil {
-			continue // something is away
+			continue // a part is away
 		}
 		for _, j := range missing {
 			found[j] = true
@@ -73,9 +73,9 @@ func (run *run) audit(ctx context.Context, found map[jobless]bool) {
 	}
 }
 
-// joblessNow returns those that are jobless before and after Dapr was asked. When the
-// scheduler's data was taken away all are, until a sweep has noticed: then there are
-// none to tell of.
+// joblessNow returns reminders that are jobless both before and after reading Dapr's jobs. After
+// the scheduler's data was deleted all of them are, until a sweep has noticed. In that time it
+// returns none.
 func (run *run) joblessNow(ctx context.Context) (missing []jobless, err error) {
 	confirmed := func() (all map[jobless]bool, err error) {
 		all = map[jobless]bool{}
@@ -92,8 +92,8 @@ func (run *run) joblessNow(ctx context.Context) (missing []jobless, err error) {
 		})
 		return all, err
 	}
-	// Asked for first: a sweep that has noticed records a name that no job has, takes all
-	// marks back, and then records the new sentinel.
+	// Read first: a sweep that has noticed records a name without a job, removes all confirmations,
+	// and then records the new sentinel.
 	var noticed time.Time
 	if err := run.db.QueryRow(ctx, `select coalesce((select created_at from sentinel where name not like 'sentinel-none-%'), 'epoch')`).Scan(&noticed); err != nil {
 		return nil, err

@@ -1,12 +1,11 @@
-// analytics counts the reminders that have fired: it subscribes to the topic
-// task-reminders, and counts each event once, however often it is brought, as a reminder
-// of its day; and with it the deliveries that were planned then, by channel and by how
-// late that was. Dapr calls it with the app API token. GET /api/analytics answers the
-// counts of some days, to operators (scope admin).
+// analytics counts fired reminders. It subscribes to the topic task-reminders, and counts each
+// event once, however often it is delivered: as a reminder of its day, and with the deliveries that
+// were planned then, by channel and by how late they were planned. Dapr calls it with the app API
+// token. GET /api/analytics returns the counts of some days, to operators (scope admin).
 //
-// What makes no sense is dropped, and counted; so is what is not of a delivery that was
-// published, which whoever can write to the topic could make. While the database is away, Dapr brings
-// events again until they are counted.
+// Malformed events are dropped and counted. So are events that match no published delivery, since
+// other programs may write to the topic. While the database is away, Dapr delivers events again
+// until they are counted.
 package main
 
 import (
@@ -37,7 +36,7 @@ type handler struct {
 	now    func() time.Time
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -61,7 +60,7 @@ func New(cfg Config) (*function.Function, error) {
 	}, nil
 }
 
-// response is the counts of the days, in UTC, that have any.
+// response has the counts of days in UTC.
 type response struct {
 	Days []day `json:"days"`
 }

@@ -1,11 +1,10 @@
-// audit-log keeps a record of every reminder that has fired: it subscribes to the topic
-// task-reminders, and adds each event to the table audit_events, once, however often
-// it is brought. Rows are never changed: the database refuses that. Dapr calls it with
-// the app API token.
+// audit-log records every fired reminder. It subscribes to the topic task-reminders, and adds each
+// event to the table audit_events once, however often it is delivered. The database refuses changes
+// of rows. Dapr calls it with the app API token.
 //
-// What makes no sense is dropped, and counted; so is what is not of a delivery that was
-// published, which whoever can write to the topic could make. While the database is away, Dapr brings
-// events again until they are recorded.
+// Malformed events are dropped and counted. So are events that match no published delivery, since
+// other programs may write to the topic. While the database is away, Dapr delivers events again
+// until they are recorded.
 package main
 
 import (
@@ -24,7 +23,7 @@ type Config struct {
 	Store  store.Config
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {

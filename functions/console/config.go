@@ -9,21 +9,21 @@ import (
 	"github.com/duebell/duebell/shared/auth"
 )
 
-// Config is the function's configuration. Of the sign-in's it needs no more than where people
-// sign in, and what operators' tokens say: it checks none.
+// Config is the function's configuration. It has the settings of the sign-in for the page only:
+// this function checks no tokens.
 type Config struct {
 	SignIn  auth.Config
 	Console ConsoleConfig
 }
 
-// ConsoleConfig says how the page signs people in.
+// ConsoleConfig is how the page signs people in.
 type ConsoleConfig struct {
-	Issuer   string   `env:"CONSOLE_ISSUER" help:"at which of the issuers people sign in to the console; unset means OIDC_ISSUER"`
-	ClientID string   `env:"CONSOLE_CLIENT_ID" envDefault:"duebell-console" help:"what the issuer calls the console: a public client with PKCE, and with the redirect URI https://HOST/console/sign-in"`
-	Scopes   []string `env:"CONSOLE_SCOPES" envDefault:"openid,email" help:"the scopes that the console asks the issuer for, with commas between; operators need admin, or what the issuer calls it"`
-	Audience string   `env:"CONSOLE_AUDIENCE" help:"the audience that the console asks the issuer for, where it wants to be told, as Auth0 does"`
-	Token    string   `env:"CONSOLE_TOKEN" envDefault:"access_token" help:"which of the issuer's tokens the console shows to the API: access_token, or id_token where access tokens have no audience or can't be read"`
-	Connect  []string `env:"CONSOLE_CONNECT_ORIGINS" help:"the origins of the issuer's endpoints that are elsewhere than the issuer, like https://login.example.com, with commas between"`
+	Issuer   string   `env:"CONSOLE_ISSUER" help:"the issuer at which people sign in to the console; unset: OIDC_ISSUER"`
+	ClientID string   `env:"CONSOLE_CLIENT_ID" envDefault:"duebell-console" help:"the console's client id at the issuer: a public client with PKCE, with the redirect URI https://HOST/console/sign-in"`
+	Scopes   []string `env:"CONSOLE_SCOPES" envDefault:"openid,email" help:"the scopes that the console asks the issuer for, with commas between; operators need admin, or the issuer's name for it"`
+	Audience string   `env:"CONSOLE_AUDIENCE" help:"the audience that the console asks the issuer for, if the issuer needs it, as Auth0 does"`
+	Token    string   `env:"CONSOLE_TOKEN" envDefault:"access_token" help:"which of the issuer's tokens the console sends to the API: access_token, or id_token if access tokens have no audience or can't be read"`
+	Connect  []string `env:"CONSOLE_CONNECT_ORIGINS" help:"the origins of the issuer's endpoints that are not on the issuer's host, like https://login.example.com, with commas between"`
 }
 
 // Validate says what is wrong with the configuration.
@@ -54,15 +54,15 @@ func (c Config) issuers() []string {
 	return all
 }
 
-// signIn is what the page is told. None of it is secret.
+// signIn is the part of the configuration that the page gets. It has no secrets.
 type signIn struct {
 	Issuer   string `json:"issuer"`
 	ClientID string `json:"client_id"`
 	Scope    string `json:"scope"`
 	Audience string `json:"audience,omitempty"`
 	Token    string `json:"token"`
-	// AdminScope and ScopeClaims are how a token says that its bearer is an operator. The
-	// page shows what operators may do if it does; the API decides.
+	// AdminScope and ScopeClaims say how the page finds out from a token that its user is an
+	// operator. That only decides what the page shows. The API checks the token itself.
 	AdminScope  string   `json:"admin_scope"`
 	ScopeClaims []string `json:"scope_claims"`
 }
@@ -80,9 +80,9 @@ func (c Config) signIn() signIn {
 	return s
 }
 
-// policy is the page's Content-Security-Policy: its own files and the API, the issuer, and
-// nothing else. Scripts can't be made of text, not even by the page's own, which may start one
-// thing by its address: the service worker.
+// policy is the page's Content-Security-Policy. It allows the page's own files, the API and the
+// issuer, and nothing else. No script may be made from text. Trusted Types make one exception: the
+// page may start its service worker by its URL.
 func (c Config) policy() string {
 	connect := []string{"'self'"}
 	if u, err := url.Parse(c.signIn().Issuer); err == nil {

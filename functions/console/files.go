@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// file is a file to serve, in the forms that it is kept in. The last one is as it is; those
-// before are compressed, the smallest first.
+// file is a file to serve, with its compressed forms, the smallest first. The last form is not
+// compressed.
 type file struct {
 	contentType string
 	forms       []form
@@ -19,20 +19,20 @@ type file struct {
 
 // form is a file's content, compressed or not.
 type form struct {
-	encoding string // as HTTP calls it; "" means as it is
+	encoding string // as in HTTP; "": not compressed
 	content  []byte
 	etag     string
 }
 
-// encodings are those that the build makes, by the ends of names, the smallest first.
+// encodings are the forms that the build makes, by their suffixes, the smallest first.
 var encodings = [][2]string{{".br", "br"}, {".gz", "gzip"}, {"", ""}}
 
-// readFiles reads all files of a folder, by their paths in it. There are none if there is no
-// such folder.
+// readFiles reads all files of a folder, by their paths in it. A folder that does not exist has
+// none.
 func readFiles(from fs.FS, folder string) (map[string]file, error) {
 	raw := map[string][]byte{}
 	if _, err := fs.Stat(from, folder); err != nil {
-		return nil, nil //nolint:nilerr // it was not made
+		return nil, nil //nolint:nilerr // the folder was not built
 	}
 	err := fs.WalkDir(from, folder, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -58,7 +58,7 @@ func readFiles(from fs.FS, folder string) (map[string]file, error) {
 	return files, err
 }
 
-// typeOf returns the media type by a name's end. It asks no table of the machine.
+// typeOf returns the media type by a name's suffix. It does not depend on the machine's tables.
 func typeOf(name string) string {
 	switch ending := path.Ext(name); ending {
 	case ".html", ".css", ".js", ".svg", ".json":
@@ -70,7 +70,7 @@ func typeOf(name string) string {
 	}
 }
 
-// accepted returns the smallest form that an Accept-Encoding header takes.
+// accepted returns the smallest form that an Accept-Encoding header allows.
 func (f file) accepted(header string) form {
 	takes := map[string]bool{"": true}
 	for part := range strings.SplitSeq(header, ",") {

@@ -1,12 +1,11 @@
-// console serves the web page on which people live with their reminders: GET / and every
-// page below /console/ are one page, which finds by its path what to show. It is files and
-// nothing else: the page uses the public API, as anybody may, and asks the issuer of the
-// sign-in by itself. GET /console/config.json tells it where that is.
+// console serves the web page for users: GET / and every path below /console/ return one page,
+// which decides by its path what to show. It is static files only. The page uses the public API,
+// and signs its user in at the issuer. GET /console/config.json says where that is.
 //
-// The files are in the program: folder web says how they are made. Files in assets have a
-// hash of their content in their names, and may be kept for ever; everything else is asked
-// for again each time, and answered with 304 if it is the same. A program that was built
-// without them says how to build them, and does nothing else.
+// The files are embedded in the program; folder web says how they are made. Files in assets have a
+// hash of their content in their names, and may be cached for ever. Browsers ask for all others
+// each time, and get 304 if nothing has changed. A program that was built without the files answers
+// how to build them.
 package main
 
 import (
@@ -22,7 +21,7 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// content holds the folder web/dist, if it was made, and web/dist-missing.txt.
+// content holds the folder web/dist, if it was built, and web/dist-missing.txt.
 //
 //go:embed web/dist*
 var content embed.FS
@@ -31,10 +30,10 @@ type handler struct {
 	files   map[string]file // by their paths below web/dist
 	policy  string
 	signIn  signIn
-	missing []byte // what is said if there are no files
+	missing []byte // the answer if there are no files
 }
 
-// New makes the function. It opens nothing.
+// New returns the function. It opens nothing.
 func New(cfg Config) (*function.Function, error) { return serve(cfg, content) }
 
 func serve(cfg Config, content fs.FS) (*function.Function, error) {
@@ -56,7 +55,7 @@ func serve(cfg Config, content fs.FS) (*function.Function, error) {
 	})}, nil
 }
 
-// page answers with the page, which is the same for each of its paths.
+// page serves the page, which is the same for each path.
 func (h handler) page(w http.ResponseWriter, r *http.Request) error {
 	page, ok := h.files["index.html"]
 	if !ok {
@@ -70,7 +69,7 @@ func (h handler) page(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// fileOrPage answers with a file that has no hash in its name, or else with the page.
+// fileOrPage serves a file without a hash in its name, or else the page.
 func (h handler) fileOrPage(w http.ResponseWriter, r *http.Request) error {
 	found, ok := h.files[r.PathValue("path")]
 	if !ok {
@@ -80,8 +79,8 @@ func (h handler) fileOrPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// asset answers with a file that never changes. A page that is older than this program may
-// ask for one that is gone: it must not take the page for it.
+// asset serves a file that never changes. An old page may ask for a file that this program does not
+// have: it gets 404, and not the page.
 func (h handler) asset(w http.ResponseWriter, r *http.Request) error {
 	found, ok := h.files["assets/"+r.PathValue("path")]
 	if !ok {
@@ -95,7 +94,7 @@ func (h handler) config(w http.ResponseWriter, _ *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, h.signIn)
 }
 
-// answer serves a file, compressed if the caller takes that and it is smaller.
+// answer serves a file, compressed if the client accepts that.
 func (h handler) answer(w http.ResponseWriter, r *http.Request, f file, caching string) {
 	header := w.Header()
 	header.Set("Content-Type", f.contentType)

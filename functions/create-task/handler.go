@@ -1,10 +1,8 @@
-// create-task serves POST /api/tasks: it stores a task and schedules its
-// reminders.
+// create-task serves POST /api/tasks: it stores a task and schedules its reminders.
 //
-// The task is stored when the answer is 201. If Dapr is away the answer is the
-// same, and says of each reminder that it is pending. With an Idempotency-Key the
-// request may be sent again for 24 hours: the task is created once, and the answer
-// is the first one's.
+// When the answer is 201, the task is stored. If Dapr is away, the answer is the same, and its
+// reminders have the state pending. With an Idempotency-Key the request may be repeated for 24
+// hours: the task is created once, and each answer is the first one.
 package main
 
 import (
@@ -24,7 +22,7 @@ import (
 
 type handler struct{ changes.Parts }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg changes.Config) (*function.Function, error) {
 	return changes.New(cfg, func(parts changes.Parts) web.Routes {
 		h := handler{parts}

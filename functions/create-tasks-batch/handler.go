@@ -1,14 +1,14 @@
-// create-tasks-batch serves POST /api/tasks/batch: it stores many tasks and schedules
-// their reminders.
+// create-tasks-batch serves POST /api/tasks/batch: it stores many tasks and schedules their
+// reminders.
 //
-// As JSON a request has up to 1,000 tasks, which are stored together. As lines of JSON
-// (application/x-ndjson) or as a table (text/csv) it has up to 100,000, which are
-// stored in parts while they come.
+// A JSON request has up to 1,000 tasks, which are stored together. Lines of JSON
+// (application/x-ndjson) or a table (text/csv) may have up to 100,000, which are stored in parts
+// while they are read.
 //
-// A task that can't be stored is reported by its index, and does not stop the
-// others. If Dapr is away, or slow, reminders are pending. With an Idempotency-Key the
-// request may be sent again for 24 hours, wherever it broke off: each task is created
-// once, and what is answered is what was answered first.
+// A task that can't be stored is reported by its index, and does not stop the others. If Dapr is
+// away or slow, reminders are pending. With an Idempotency-Key the request may be repeated for 24
+// hours, also after it broke off: each task is created once, and what was answered before is
+// answered again.
 package main
 
 import (
@@ -32,7 +32,7 @@ import (
 
 type handler struct{ changes.Parts }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg changes.Config) (*function.Function, error) {
 	return changes.New(cfg, func(parts changes.Parts) web.Routes {
 		h := handler{parts}
@@ -49,14 +49,14 @@ type request struct {
 	Tasks entries `json:"tasks"`
 }
 
-// entries are read only as far as there may be of them: a body of 16 MB has room for
-// eight million, which would take 800 MB of memory.
+// entries are the tasks of a request. Decoding stops at the limit: a body of 16 MB could have eight
+// million, which would take 800 MB of memory.
 type entries []jsontext.Value
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
 func (e *entries) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if d.PeekKind() != '[' {
-		return json.UnmarshalDecode(d, (*[]jsontext.Value)(e)) // which says what is wrong
+		return json.UnmarshalDecode(d, (*[]jsontext.Value)(e)) // its error says what is wrong
 	}
 	_, err := d.ReadToken()
 	for err == nil && d.PeekKind() != ']' {
@@ -81,7 +81,7 @@ type response struct {
 	Failed             []failure  `json:"failed"`
 }
 
-// failure says why a task of the request was not stored.
+// failure is a task that was not stored, and why.
 type failure struct {
 	Index int    `json:"index"`
 	Error string `json:"error"`
@@ -95,7 +95,7 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	if t := web.MediaType(r); t != "application/json" && !strings.HasSuffix(t, "+json") {
 		return h.stream(w, r, user)
 	}
-	if r.Header.Get("Idempotency-Key") == "" { // with one it may have been answered before
+	if r.Header.Get("Idempotency-Key") == "" { // with a key the request may have been answered before
 		if err := h.Planner.Room(r.Context(), user.ID); err != nil {
 			return err
 		}
@@ -129,8 +129,8 @@ func (h handler) create(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, h.summary(created, failed))
 }
 
-// read returns the tasks that are right, and why the others are not. It refuses all if
-// one says it is another user's: who sends that has taken one user for another.
+// read returns the valid tasks, and failures for the others. If a task names another user, it
+// refuses the whole request: the caller has mixed up users.
 func read(ctx context.Context, tasks []jsontext.Value, userID string, resolver *schedule.Resolver) (drafts []task.Draft, failed []failure, err error) {
 	failed = []failure{}
 	for i, raw := range tasks {
@@ -164,10 +164,10 @@ func readOne(raw jsontext.Value, userID string) (task.Draft, error) {
 	return in.NewDraft()
 }
 
-// reason says why a task was not stored.
+// reason returns the text for why a task was not stored.
 func reason(err error) string {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return strings.ReplaceAll(f.Message, "the body", "the task") // which is all that its JSON is read from
+		return strings.ReplaceAll(f.Message, "the body", "the task") // each task is decoded from a body of its own
 	}
 	return "the task could not be read"
 }

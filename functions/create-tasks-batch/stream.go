@@ -25,10 +25,10 @@ import (
 
 const ndjson = "application/x-ndjson"
 
-// taken are the media types that a request may have, as callers are told them.
+// taken are the accepted media types, for the error.
 var taken = []string{
 	"application/json", "text/csv", ndjson, "application/ndjson", "application/jsonl",
-	"application/vnd.ms-excel", "text/plain", // what Windows and others take .csv for
+	"application/vnd.ms-excel", "text/plain", // the types that Windows and others use for .csv
 }
 
 func isTable(mediaType string) bool {
@@ -38,8 +38,8 @@ func isTable(mediaType string) bool {
 const (
 	maxRecords = 100_000
 	maxStream  = 128 << 20
-	// A part ends after so many records or bytes, whichever is first. Where it ends
-	// depends on the content alone, so a repeated request has the same parts.
+	// A part ends after this many records or bytes, whichever comes first. Where it ends depends on
+	// the content alone, so a repeated request has the same parts.
 	partRecords = 1000
 	partBytes   = 1 << 20
 )
@@ -50,19 +50,19 @@ type streamed struct {
 	Failed int `json:"failed"`
 }
 
-// streamFailure says which record of a stream was not stored.
+// streamFailure is a record of a stream that was not stored, and why.
 type streamFailure struct {
 	Index int `json:"index"`
-	// Line and LastLine are where the record is in the body, counted from 1.
+	// Line and LastLine are the record's lines in the body, from 1.
 	Line     int        `json:"line"`
 	LastLine int        `json:"last_line"`
 	Code     fault.Code `json:"code"`
 	Error    string     `json:"error"`
 }
 
-// stream stores the tasks of a body while it comes. It answers only when it has read
-// all of it: what is in between may not be able to carry both ways at once, and so an
-// error still has its status.
+// stream stores the tasks of a body while it reads it. It answers after it has read all of it, for
+// two reasons: a proxy may not carry both directions at once, and an error can still set the
+// status.
 func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) error {
 	body, mediaType, err := web.Stream(w, r, maxStream, taken...)
 	if err != nil {
@@ -83,37 +83,37 @@ func (h handler) stream(w http.ResponseWriter, r *http.Request, user auth.User) 
 	err = in.all(r.Context())
 	counts, storeErr := in.imported.Wait()
 	if storeErr != nil {
-		err = storeErr // the other one, if any, says the same
+		err = storeErr // the other error, if there is one, is about the same
 	}
 	if err != nil {
 		return in.broken(err, counts.Created)
 	}
-	_, _ = io.Copy(io.Discard, body) // beyond the limit; a caller who still sends would not hear the answer
+	_, _ = io.Copy(io.Discard, body) // read beyond the limit, since a client that still sends would not read the answer
 	return in.answer(w, counts)
 }
 
-// reading is the work on one stream.
+// reading is the state of one stream.
 type reading struct {
-	user     string // whose tasks they are to be
+	user     string // the tasks' user
 	records  *api.Records
-	columns  api.Columns // nil: lines of JSON
+	columns  api.Columns // nil for lines of JSON
 	imported *schedule.Import
 	resolver *schedule.Resolver
 
-	key   *store.IdempotencyKey // of the request, or nil
-	asked hash.Hash             // of the part
-	begun []byte                // what each part's hash begins with
+	key   *store.IdempotencyKey // the request's key, or nil
+	asked hash.Hash             // the hash of the part
+	begun []byte                // the beginning of each part's hash
 
 	index  int // of the next record
-	parts  int // that were read
+	parts  int // parts that were read
 	part   []task.Draft
-	inPart int // records in the part, those that failed too
+	inPart int // records of the part, failures included
 	bytes  int
 
 	failures failures
 }
 
-// begin reads the header of a table.
+// begin reads a table's header.
 func (in *reading) begin(mediaType string) error {
 	in.begun = []byte(mediaType)
 	if !isTable(mediaType) {
@@ -128,7 +128,7 @@ func (in *reading) begin(mediaType string) error {
 	return err
 }
 
-// all reads and stores everything.
+// all reads and stores all records.
 func (in *reading) all(ctx context.Context) error {
 	in.asked.Write(in.begun)
 	for {
@@ -171,11 +171,10 @@ func (in *reading) all(ctx context.Context) error {
 	}
 }
 
-// place is the lines of a record.
+// place is where a record is in the body.
 type place struct{ first, last int }
 
-// take makes a record a task of the part, or reports why it can't. The error is that of the
-// database.
+// take adds a record to the part, or records its failure. The error is the database's.
 func (in *reading) take(ctx context.Context, at place, text []byte, refused *api.Refused) error {
 	draft, err := in.draft(text, refused)
 	if err == nil {
@@ -216,7 +215,7 @@ func (in *reading) fail(at place, err error) {
 	in.failures.add(streamFailure{Index: in.index, Line: at.first, LastLine: at.last, Code: fault.CodeOf(err), Error: reason(err)})
 }
 
-// store stores the part that was read.
+// store begins to store the part.
 func (in *reading) store(ctx context.Context) error {
 	select {
 	case <-function.Draining(ctx):
@@ -240,8 +239,7 @@ func (in *reading) store(ctx context.Context) error {
 	return nil
 }
 
-// broken says that tasks of a request are stored that could not be carried out to its
-// end.
+// broken returns the error of a request that broke off after some of its tasks were stored.
 func (in *reading) broken(err error, stored int) error {
 	f, ok := errors.AsType[*fault.Error](err)
 	if !ok || stored == 0 {
@@ -267,12 +265,12 @@ func (in *reading) answer(w http.ResponseWriter, counts schedule.Counts) error {
 	if err != nil {
 		return err
 	}
-	_, _ = w.Write(append(last, '\n')) // a caller who has hung up is no error
+	_, _ = w.Write(append(last, '\n')) // an error means that the client has hung up
 	return nil
 }
 
-// failures are the lines of the answer, kept until it may begin. A hundred thousand of
-// them are much alike, so they are kept small.
+// failures collects the lines of the answer until it begins. They are compressed: a hundred
+// thousand of them are much alike.
 type failures struct {
 	n      int
 	packed bytes.Buffer
@@ -281,14 +279,14 @@ type failures struct {
 
 func (f *failures) add(failed streamFailure) {
 	if f.packer == nil {
-		f.packer, _ = flate.NewWriter(&f.packed, flate.BestSpeed) // the level is right
+		f.packer, _ = flate.NewWriter(&f.packed, flate.BestSpeed) // fails for an invalid level only
 	}
 	line, err := json.Marshal(failed)
 	if err != nil {
 		panic(err) // no value of the type fails
 	}
 	f.n++
-	_, _ = f.packer.Write(append(line, '\n')) // to memory
+	_, _ = f.packer.Write(append(line, '\n')) // can't fail: it writes to memory
 }
 
 func (f *failures) writeTo(w io.Writer) error {

@@ -1,9 +1,9 @@
-// dead-letters serves the operators: GET /api/dlq lists what did not work out,
-// POST /api/dlq/{id}/replay has a delivery tried again, with ?force=true even one
-// that was sent or that nobody wants any more, POST /api/dlq/replay counts and then replays many, and DELETE /api/dlq/{id} lets go of one. GET /api/status says how the
-// installation does. All want the scope admin.
+// dead-letters is for operators (scope admin). GET /api/dlq lists dead letters. POST
+// /api/dlq/{id}/replay sends a delivery again, with ?force=true also one that was sent or is not
+// wanted any more. POST /api/dlq/replay counts, and then replays, many. DELETE /api/dlq/{id}
+// discards one. GET /api/status returns the state of the installation.
 //
-// A replay only makes the delivery due; the next sweep sends it.
+// A replay only makes the delivery due; the next sweep wakes the sender.
 package main
 
 import (
@@ -33,7 +33,7 @@ type handler struct {
 	store  *store.Store
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -53,7 +53,7 @@ func New(cfg Config) (*function.Function, error) {
 	}, nil
 }
 
-// operator refuses everybody who is none.
+// operator returns an error unless the caller is an operator.
 func (h handler) operator(r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -123,7 +123,7 @@ func check(f store.DeadLetterFilter) error {
 	return nil
 }
 
-// channels are those that deliveries may fail on.
+// channels are those whose deliveries may become dead letters.
 var channels = []task.Channel{task.Email, task.Push, task.SMS, task.Webhook, task.Event}
 
 func (h handler) replay(w http.ResponseWriter, r *http.Request) error {

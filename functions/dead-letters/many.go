@@ -16,22 +16,22 @@ const (
 	mostPerSecond    = 1000
 )
 
-// many says which dead letters are to be replayed, by the filters of the list.
+// many selects the dead letters to replay, with the filters of the list.
 type many struct {
-	State    store.DeadLetterState `json:"state"` // dead, if it is left out
+	State    store.DeadLetterState `json:"state"` // the default is dead
 	Channel  task.Channel          `json:"channel"`
 	Provider string                `json:"provider"`
 	Since    *web.Time             `json:"since"`
 	Until    *web.Time             `json:"until"`
-	// Confirm is how many are replayed at most. Without it they are only counted.
+	// Confirm is how many to replay at most. Without it they are only counted.
 	Confirm   *int `json:"confirm"`
 	PerSecond *int `json:"per_second"`
 }
 
-// counted answers how many dead letters could be replayed.
+// counted is the answer with the number of dead letters that can be replayed.
 type counted struct {
 	Count int `json:"count"`
-	// AtLeast says that there are more than are replayed together.
+	// AtLeast says that the count stopped at the most that one request replays.
 	AtLeast bool `json:"at_least"`
 }
 
@@ -39,8 +39,9 @@ type replayed struct {
 	Replayed int `json:"replayed"`
 }
 
-// replayMany counts the dead letters that a filter asks for, or replays as many of them as the caller
-// has confirmed. Those come first that failed first, so what fails in between is not among them.
+// replayMany counts the dead letters that match, or replays as many as the caller has confirmed.
+// The oldest come first, so dead letters that come between the two requests are not replayed
+// instead of those that were counted.
 func (h handler) replayMany(w http.ResponseWriter, r *http.Request) error {
 	if err := h.operator(r); err != nil {
 		return err

@@ -12,10 +12,10 @@ import (
 	"github.com/duebell/duebell/shared/zone"
 )
 
-// status is how the installation does.
+// status is the state of the installation.
 type status struct {
 	AsOf time.Time `json:"as_of"`
-	// OldestWaitingSeconds is for how long the oldest of what is due has waited, by what it waits for.
+	// OldestWaitingSeconds is how long the oldest due item has waited, by what it waits for.
 	OldestWaitingSeconds map[string]float64 `json:"oldest_waiting_seconds"`
 	Lateness             lateness           `json:"lateness"`
 	LastSweep            *store.Run         `json:"last_sweep"`   // null: there was none
@@ -27,17 +27,17 @@ type status struct {
 	Versions             versions           `json:"versions"`
 }
 
-// lateness is that of the last hour.
+// lateness is of the last hour.
 type lateness struct {
 	Reminders  int      `json:"reminders"`
 	P50Seconds *float64 `json:"p50_seconds"` // null: no reminder has fired
 	P99Seconds *float64 `json:"p99_seconds"`
 }
 
-// dapr is what the last sweep found.
+// dapr is what the latest sweep found.
 type dapr struct {
 	State   string `json:"state"`
-	Pending int    `json:"pending"` // reminders that it did not take
+	Pending int    `json:"pending"` // pending reminders
 }
 
 type database struct {
@@ -45,10 +45,10 @@ type database struct {
 	AnswerSeconds float64 `json:"answer_seconds"`
 }
 
-// provider is what became of what it carried in the last hour.
+// provider counts a provider's deliveries of the last hour.
 type provider struct {
 	store.ProviderStatus
-	SetUp bool `json:"set_up"` // as the last sweep knew it
+	SetUp bool `json:"set_up"` // at the latest sweep
 }
 
 type versions struct {
@@ -57,7 +57,8 @@ type versions struct {
 	TimeZones string `json:"tzdata"`
 }
 
-// status answers how the installation does. What only others can see is as the last sweep saw it.
+// status returns the state of the installation. What this function can't see itself is from the
+// latest sweep.
 func (h handler) status(w http.ResponseWriter, r *http.Request) error {
 	if err := h.operator(r); err != nil {
 		return err

@@ -1,6 +1,5 @@
-// delete-task serves DELETE /api/tasks/{task_id}: it deletes a task and cancels
-// its reminders. Nothing is sent for a task after its deletion was answered; a
-// message that was being sent at that moment may still arrive.
+// delete-task serves DELETE /api/tasks/{task_id}: it deletes a task and cancels its reminders.
+// After the answer nothing is sent for the task, except a message whose send had begun.
 package main
 
 import (
@@ -15,7 +14,7 @@ import (
 
 type handler struct{ changes.Parts }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg changes.Config) (*function.Function, error) {
 	return changes.New(cfg, func(parts changes.Parts) web.Routes {
 		h := handler{parts}

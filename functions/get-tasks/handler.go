@@ -1,10 +1,12 @@
-// get-tasks serves what is read of tasks: GET /api/tasks, a list in pages;
-// GET /api/tasks/{task_id}; and GET /api/tasks/{task_id}/deliveries, the log of
-// what was sent for it; GET /api/tasks/{task_id}/timeline, that and all else that has become of it;
-// GET /api/tasks/{task_id}/occurrences, what became of the times at which it came
-// again; and POST /api/recurrence/preview, the times of a rule before there is a task. Users see their own tasks only; another's is not found.
-// It also serves GET /api/openapi.json, the description of the whole API, to
-// everybody.
+// get-tasks serves reading tasks. Users see only their own; for another user's task the answer is
+// 404.
+//
+//   - GET /api/tasks lists tasks in pages, and GET /api/tasks/{task_id} returns one.
+//   - GET /api/tasks/{task_id}/deliveries returns its delivery log.
+//   - GET /api/tasks/{task_id}/timeline returns all that is recorded of it.
+//   - GET /api/tasks/{task_id}/occurrences returns the history of a recurring task.
+//   - POST /api/recurrence/preview returns the first occurrences of a rule.
+//   - GET /api/openapi.json returns the description of the whole API, to everybody.
 package main
 
 import (
@@ -38,7 +40,7 @@ type handler struct {
 	horizon task.Horizon
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -90,7 +92,7 @@ type delivery struct {
 	NextAttemptAt *time.Time          `json:"next_attempt_at"`
 	CreatedAt     time.Time           `json:"created_at"`
 	FinishedAt    *time.Time          `json:"finished_at"`
-	Report        *store.Outcome      `json:"report"` // what its provider has said since
+	Report        *store.Outcome      `json:"report"` // its provider's latest report
 	ReportedAt    *time.Time          `json:"reported_at"`
 	Reason        *store.Reason       `json:"reason"` // why it is held or bundled, or was cancelled
 	Note          *string             `json:"note"`   // the same in words
@@ -136,10 +138,10 @@ func (h handler) deliveries(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, out)
 }
 
-// held is the state that is shown of a delivery that is planned, or is to be tried again, and held.
+// held is the state that is shown for an open delivery that is held.
 const held store.DeliveryState = "held"
 
-// noteOf says to people why a delivery is held or bundled, or was cancelled.
+// noteOf returns the text for why a delivery is held or bundled, or was cancelled.
 func noteOf(d store.Delivery, zone *time.Location) string {
 	switch d.Reason {
 	case store.ReasonQuietHours:
@@ -169,7 +171,7 @@ func noteOf(d store.Delivery, zone *time.Location) string {
 		return "the task was set not to be repeated any more before it was sent"
 	case store.ReasonDiscarded:
 		return "it could not be sent, and an operator has discarded it"
-	default: // of a later version
+	default: // a reason of a later version
 		return string(d.Reason)
 	}
 }

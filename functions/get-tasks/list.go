@@ -80,23 +80,23 @@ func readFilter(r *http.Request) (f store.Filter, err error) {
 	return f, q.Err()
 }
 
-// What order may be. By due date the default is the first.
+// The values of order. The default is asc by due date, and desc by creation.
 const (
 	ascending  = "asc"
 	descending = "desc"
 )
 
-// maxWords is how many characters q may have.
+// maxWords is the greatest length of q, in characters.
 const maxWords = 200
 
-// cursor is where a page ends, and of which list it is.
+// cursor is where a page ends, and of which list.
 type cursor struct {
 	Sort      store.TaskSort  `json:"sort"`
 	Ascending bool            `json:"ascending"`
 	Place     store.ListPlace `json:"place"`
 }
 
-// formatCursor writes a cursor in a form that nobody is tempted to make themselves.
+// formatCursor encodes a cursor, so that clients do not build their own.
 func formatCursor(f store.Filter, p store.ListPlace) string {
 	content, err := json.Marshal(cursor{f.Sort, f.Ascending, p})
 	if err != nil {
@@ -105,7 +105,7 @@ func formatCursor(f store.Filter, p store.ListPlace) string {
 	return base64.RawURLEncoding.EncodeToString(content)
 }
 
-// parseCursor reads a cursor of the list that the filter asks for. The error is an invalid fault.
+// parseCursor decodes a cursor. The error is invalid if it is of another list than the filter's.
 func parseCursor(encoded string, f store.Filter) (*store.ListPlace, error) {
 	content, err := base64.RawURLEncoding.DecodeString(encoded)
 	var c cursor

@@ -13,7 +13,7 @@ import (
 
 type history struct {
 	Occurrences []settled `json:"occurrences"`
-	// NextBefore is what before is to be for the next page; null on the last one.
+	// NextBefore is the parameter before for the next page; null on the last one.
 	NextBefore *time.Time `json:"next_before"`
 }
 
@@ -25,7 +25,7 @@ type settled struct {
 	At         time.Time    `json:"at"`
 }
 
-// occurrences answers what has become of a task's occurrences, the newest first.
+// occurrences returns the history of a recurring task, the newest first.
 func (h handler) occurrences(w http.ResponseWriter, r *http.Request) error {
 	user, id, err := api.UserAndID(h.signIn, r, "task_id")
 	if err != nil {
@@ -50,7 +50,7 @@ func (h handler) occurrences(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, out)
 }
 
-// previewed is a recurrence going in, before there is a task.
+// previewed is a recurrence that is not of a stored task.
 type previewed struct {
 	api.TaskInput
 	Count *int `json:"count"`
@@ -72,7 +72,7 @@ const (
 	maxPreview     = 50
 )
 
-// preview answers the first times of a recurrence from its start on, and says in words what it means.
+// preview returns the first occurrences of a recurrence, and the rule in words.
 func (h handler) preview(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -118,7 +118,7 @@ func (h handler) preview(w http.ResponseWriter, r *http.Request) error {
 	for ; ok && len(out.Occurrences) < count; o, ok = series.After(o) {
 		out.Occurrences = append(out.Occurrences, previewedTime{draft.Show(o.Local), o.Instant, series.Note(o)})
 		if draft.FromCompletion() {
-			break // the next one depends on when it is done
+			break // the next one depends on when this one is completed
 		}
 	}
 	return web.WriteJSON(w, http.StatusOK, out)

@@ -17,15 +17,15 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// timeline is what has become of a task and what is to come, as far as rows tell it.
+// timeline is all that is recorded of a task, and what is still to come.
 type timeline struct {
 	TaskID    uuid.UUID          `json:"task_id"`
-	AsOf      time.Time          `json:"as_of"` // what is later is to come
+	AsOf      time.Time          `json:"as_of"` // later events are still to come
 	DueDate   *time.Time         `json:"due_date"`
 	Rule      *timelineRule      `json:"rule"` // null: the task does not recur
 	Reminders []timelineReminder `json:"reminders"`
 	Events    []event            `json:"events"` // in the order of time
-	// More says that there are older deliveries or occurrences.
+	// More says that older deliveries or occurrences are left out.
 	More bool `json:"more"`
 }
 
@@ -43,11 +43,11 @@ type timelineReminder struct {
 	FireAt     *time.Time `json:"fire_at"`
 	State      string     `json:"state"`
 	Removed    bool       `json:"removed"`    // the task no longer has it
-	Occurrence *string    `json:"occurrence"` // which it waits for, of a recurring task
-	Job        *job       `json:"job"`        // null: it waits for nothing
+	Occurrence *string    `json:"occurrence"` // the one that a recurring task's reminder waits for
+	Job        *job       `json:"job"`        // null: it is not armed
 }
 
-// job is the wake-up call of an armed reminder.
+// job is the job of an armed reminder.
 type job struct {
 	Name  string   `json:"name"`
 	State jobState `json:"state"`
@@ -57,12 +57,12 @@ type job struct {
 type jobState string
 
 const (
-	withDapr jobState = "with_dapr" // Dapr has confirmed that it holds it
-	later    jobState = "later"     // it is beyond the horizon, or on its way
-	late     jobState = "late"      // Dapr should hold it, and has not confirmed that
+	withDapr jobState = "with_dapr" // Dapr has confirmed it
+	later    jobState = "later"     // it is beyond the horizon, or being scheduled
+	late     jobState = "late"      // Dapr should have confirmed it, and has not
 )
 
-// event is something that has happened, or is to.
+// event is something that happened, or is planned.
 type event struct {
 	At         time.Time           `json:"at"`
 	Kind       string              `json:"kind"`
@@ -75,37 +75,37 @@ type event struct {
 	Target     string              `json:"target,omitzero"`
 	Provider   string              `json:"provider,omitzero"`
 	Attempt    int                 `json:"attempt,omitzero"`
-	State      store.DeliveryState `json:"state,omitzero"` // what the delivery, the occurrence or the reminder became
-	Error      string              `json:"error,omitzero"` // the provider's answer, or what kept it from being sent
-	Until      *time.Time          `json:"until,omitzero"` // when it goes on
+	State      store.DeliveryState `json:"state,omitzero"` // the state of the delivery, the occurrence or the reminder
+	Error      string              `json:"error,omitzero"` // the provider's answer, or why it was not sent
+	Until      *time.Time          `json:"until,omitzero"` // the next attempt, or when it is not held any more
 }
 
-// What an event is.
+// The kinds of events.
 const (
 	ofCreation   = "created"
 	ofChange     = "changed"
-	ofScheduling = "scheduled"    // a reminder's job was given to Dapr
+	ofScheduling = "scheduled"    // a reminder's job was scheduled
 	ofDue        = "due"          // the task's due date
-	ofReminder   = "upcoming"     // a reminder that waits fires
-	ofMissing    = "missed"       // a reminder was too old when it was asked for
+	ofReminder   = "upcoming"     // an armed reminder will fire
+	ofMissing    = "missed"       // a reminder was too old when its task was stored
 	ofFiring     = "fired"        // a reminder has fired, and its deliveries were planned
-	ofTry        = "tried"        // an attempt that did not get its delivery sent
+	ofTry        = "tried"        // an attempt failed
 	ofHolding    = "held"         // a delivery is held, or was, or waits in a bundle
-	ofReplay     = "replayed"     // an operator has had a delivery sent anew
+	ofReplay     = "replayed"     // an operator has replayed a delivery
 	ofSending    = "sent"         // a delivery's provider has taken it; an in-app one is in the inbox
-	ofEnd        = "ended"        // a delivery is not sent
+	ofEnd        = "ended"        // a delivery ended without being sent
 	ofWait       = "waiting"      // a delivery's next attempt
-	ofReport     = "reported"     // a provider's later word
+	ofReport     = "reported"     // a provider has reported
 	ofReading    = "read"         // the notification was read
 	ofArchiving  = "archived"     // the notification was archived
 	ofAttention  = "acknowledged" // the notification was acknowledged
-	ofOccurrence = "occurrence"   // what became of one
+	ofOccurrence = "occurrence"   // an occurrence was completed, skipped or missed
 )
 
-// mostShown is how many deliveries and occurrences a timeline has.
+// mostShown is how many deliveries, and how many occurrences, a timeline has at most.
 const mostShown = 100
 
-// timeline answers what has become of a task, and what is to come.
+// timeline returns the timeline of a task.
 func (h handler) timeline(w http.ResponseWriter, r *http.Request) error {
 	user, id, err := api.UserAndID(h.signIn, r, "task_id")
 	if err != nil {
@@ -122,7 +122,7 @@ func (h handler) timeline(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, out)
 }
 
-// draw makes a timeline of what was read.
+// draw makes a timeline from what was read.
 func draw(l store.Timeline, now time.Time, horizon task.Horizon) (timeline, error) {
 	expected := horizon.Expected(now)
 	shown := api.NewTask(l.Task, expected)
@@ -240,7 +240,7 @@ func (d *drawing) aboutReminder(r store.TimelineReminder, now, expected time.Tim
 	d.out.Reminders = append(d.out.Reminders, shown)
 }
 
-// nameOf says in words which reminder it is.
+// nameOf returns the words for a reminder.
 func (d *drawing) nameOf(id uuid.UUID) string {
 	r, known := d.reminders[id]
 	before := r.Before.String()
@@ -260,7 +260,7 @@ func (d *drawing) nameOf(id uuid.UUID) string {
 	}
 }
 
-// beforeOf is a reminder's offset; "" if it is at none, or not known.
+// beforeOf returns a reminder's offset; "" if it has none, or is not known.
 func (d *drawing) beforeOf(id uuid.UUID) string {
 	if r, known := d.reminders[id]; known && r.Kind == task.KindDue {
 		return r.Before.String()
@@ -268,7 +268,8 @@ func (d *drawing) beforeOf(id uuid.UUID) string {
 	return ""
 }
 
-// aboutFirings has what fired the reminders: their deliveries were planned at that instant, or their rows say so.
+// aboutFirings adds the firings. Their instants are those at which their deliveries were planned,
+// or those in the reminders' rows.
 func (d *drawing) aboutFirings(l store.Timeline) {
 	seen := map[task.Revision]bool{}
 	fired := func(r task.Revision, at time.Time, due *time.Time, occurrence *string) {
@@ -366,12 +367,13 @@ func (d *drawing) aboutDelivery(of store.TimelineDelivery) {
 	}
 }
 
-// note says why a delivery is held, or was cancelled.
+// note returns why a delivery is held, or was cancelled.
 func (d *drawing) note(of store.TimelineDelivery) string {
 	return noteOf(of.Delivery, preferences.Zone(d.task.Clock.Zone))
 }
 
-// aboutTry has a try. How the last one of a finished delivery ended is told as its end.
+// aboutTry adds a try. The last try of a finished delivery is left out: it is shown as the
+// delivery's end.
 func (d *drawing) aboutTry(add func(at time.Time, kind, format string, args ...any) *event, t store.Try, last bool) {
 	var e *event
 	with := cmp.Or(t.Provider, "its provider")

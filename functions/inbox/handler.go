@@ -1,35 +1,35 @@
-// inbox serves the in-app channel: GET /api/notifications lists a user's
-// notifications, and GET /api/notifications/count counts them. POST
-// /api/notifications/{id}/read, /unread and /archive change the state of one, DELETE
-// /api/notifications/{id}/archive brings it back into the inbox, and POST
-// /api/notifications/read-all marks all as read up to one. POST /api/notifications/{id}/acknowledge
-// and /snooze answer the reminder that one tells of. GET
-// /api/notifications/stream (server-sent events) and /api/notifications/ws (a
-// WebSocket) tell them as they come; POST /api/notifications/ticket lets a browser
-// in, which can't send a token there: ?ticket=, once, within 30 s.
+// inbox serves the in-app channel.
 //
-// A notification that is archived is not in the inbox: only ?state=archived lists it, and it
-// does not count. Whether it was read stays as it was. A stream that goes on after an id tells
-// what has come since, archived meanwhile or not.
+//   - GET /api/notifications lists a user's notifications, and GET /api/notifications/count counts
+//     them.
+//   - POST /api/notifications/{id}/read, /unread and /archive, and DELETE
+//     /api/notifications/{id}/archive, change the state of one. POST /api/notifications/read-all
+//     marks all as read up to one.
+//   - POST /api/notifications/{id}/acknowledge and /snooze act on its occurrence.
+//   - GET /api/notifications/stream (server-sent events) and /api/notifications/ws (a WebSocket)
+//     send notifications as they come. A browser can't send a token there: POST
+//     /api/notifications/ticket returns a ticket for ?ticket=, valid once within 30 s.
 //
-// Streams also tell changes of state, of the user's other tabs, say, from when they were
-// opened on. Those before are not told: so read what you show again whenever a stream has
-// begun.
+// An archived notification is not in the inbox and does not count. Only ?state=archived lists it.
+// Archiving keeps whether it was read. A stream that continues after an id also sends notifications
+// that were archived meanwhile.
 //
-// A user's notifications are in one order, and become visible in it: a reader
-// that goes on after the last one it has misses none. So list first, then stream
-// with ?after= the last one, and again whenever the stream ends. An EventSource that
-// sends a token does that by itself, with the header Last-Event-ID; one with a ticket
-// needs a new ticket each time. Without either, a stream tells what comes from now
-// on; after the nil UUID it tells everything.
+// Streams also send changes of state, for example from the user's other tabs. Earlier changes are
+// not sent again, so a client should list its notifications again whenever a stream has begun.
 //
-// The npm packages event-source-polyfill, which can't send that header and adds the
-// parameter lastEventId instead, and eventsource do as the EventSource does.
+// A user's notifications are numbered, and become visible in that order. A client that continues
+// after the last one it has seen misses none. So it lists them first, and then opens a stream with
+// ?after= the last one, and again whenever the stream ends. An EventSource that sends a token does
+// so by itself, with the header Last-Event-ID. One with a ticket needs a new ticket each time.
+// Without an id a stream sends what comes from now on; after the nil UUID it sends everything.
 //
-// A stream also goes on after a notification that has been purged: with all that
-// is later, and perhaps some from the minute before it once more. To refuse it would
-// end an EventSource for good. So with an id that is none, an event stream begins now, and
-// says so with an event reset; a WebSocket is refused.
+// The npm package eventsource works like a browser's EventSource. event-source-polyfill can't send
+// the header; it sends the parameter lastEventId instead.
+//
+// A stream may continue after a notification that was purged. It then sends all later ones, and may
+// repeat some of the minute before it. An id that is not a notification's does not end an event
+// stream, since that would stop an EventSource for good. The stream begins now, and says so with an
+// event reset. A WebSocket is refused.
 package main
 
 import (
@@ -69,7 +69,7 @@ type handler struct {
 	stream  StreamConfig
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -80,7 +80,7 @@ func New(cfg Config) (*function.Function, error) {
 		return nil, err
 	}
 	planner := schedule.NewPlanner(s, dapr, time.Now, cfg.Rules)
-	// Streams leave a part of the pool to the other requests.
+	// Streams use up to half of the pool, so that other requests get connections.
 	hub := live.NewHub(s, cfg.Stream.Live, int(cfg.Store.MaxConns-1)/2)
 	h := handler{signIn: auth.NewVerifier(cfg.SignIn, api.SignInRecords(s)), store: s, planner: planner, hub: hub, stream: cfg.Stream}
 	return &function.Function{
@@ -115,16 +115,16 @@ type inbox struct {
 type notification struct {
 	ID     uuid.UUID     `json:"id"`
 	TaskID uuid.NullUUID `json:"task_id"` // null: it is about no task
-	// Occurrence is the one of its recurring task; null for others.
+	// Occurrence is null if the task does not recur.
 	Occurrence *string       `json:"occurrence"`
 	Kind       task.Kind     `json:"kind"`
-	ReminderID uuid.NullUUID `json:"reminder_id"` // null: of a reminder that was told before there was this, or of none
+	ReminderID uuid.NullUUID `json:"reminder_id"` // null: it is about no reminder, or older than this field
 	Title      string        `json:"title"`
 	Body       string        `json:"body"`
 	CreatedAt  time.Time     `json:"created_at"`
 	ReadAt     *time.Time    `json:"read_at"`
 	ArchivedAt *time.Time    `json:"archived_at"`
-	// AcknowledgedAt is set for all that were told of an occurrence.
+	// AcknowledgedAt is set in all notifications of an occurrence.
 	AcknowledgedAt *time.Time `json:"acknowledged_at"`
 	SnoozedUntil   *time.Time `json:"snoozed_until"`
 }
@@ -147,9 +147,9 @@ const (
 	maxLimit     = 1000
 )
 
-// list answers the newest notifications of the inbox, the newest last, or with ?after= those
-// that came after that one; after the nil UUID come all, from the first. With ?order=desc it
-// answers the newest first, or with ?before= those that came before that one.
+// list returns the newest notifications of the inbox, the newest last. With ?after= it returns
+// those after that one, from the first if it is the nil UUID. With ?order=desc it returns the
+// newest first, and with ?before= those before that one.
 func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -170,7 +170,7 @@ func (h handler) list(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, out)
 }
 
-// readPage reads which notifications are asked for.
+// readPage reads the request's parameters.
 func readPage(r *http.Request) (p store.InboxPage, err error) {
 	q := web.Query(r)
 	state, order := q.String("state"), q.String("order")
@@ -194,7 +194,7 @@ func readPage(r *http.Request) (p store.InboxPage, err error) {
 	return p, nil
 }
 
-// count answers how many notifications are in the inbox, and how many of them are unread.
+// count returns how many notifications are in the inbox, and how many of them are unread.
 func (h handler) count(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -214,8 +214,8 @@ func (h handler) answerCount(w http.ResponseWriter, r *http.Request, userID stri
 	return web.WriteJSON(w, http.StatusOK, counts)
 }
 
-// change makes a handler that changes the state of one notification, unless it has that state
-// already, and answers the notification as it is then.
+// change returns a handler that changes the state of one notification, and answers with the
+// notification. It changes nothing if it has that state already.
 func (h handler) change(c store.InboxChange) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		user, id, err := api.UserAndID(h.signIn, r, "id")
@@ -233,7 +233,7 @@ func (h handler) change(c store.InboxChange) web.Handler {
 	}
 }
 
-// acknowledge stops what is still to come of what the notification tells of, and answers the notification.
+// acknowledge acknowledges the notification's occurrence, and answers with the notification.
 func (h handler) acknowledge(w http.ResponseWriter, r *http.Request) error {
 	user, id, err := api.UserAndID(h.signIn, r, "id")
 	if err != nil {
@@ -246,7 +246,7 @@ func (h handler) acknowledge(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, show(n))
 }
 
-// snooze has what the notification tells of told once more, later, and answers the notification.
+// snooze snoozes the notification's occurrence, and answers with the notification.
 func (h handler) snooze(w http.ResponseWriter, r *http.Request) error {
 	user, id, err := api.UserAndID(h.signIn, r, "id")
 	if err != nil {
@@ -271,8 +271,8 @@ type readAllRequest struct {
 	UpTo *uuid.UUID `json:"up_to"`
 }
 
-// readAll marks as read what is unread in the inbox, up to the notification that the user has
-// seen last. What came meanwhile stays unread.
+// readAll marks the unread notifications in the inbox as read, up to the last one that the user has
+// seen. Later ones stay unread.
 func (h handler) readAll(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -295,12 +295,12 @@ func (h handler) readAll(w http.ResponseWriter, r *http.Request) error {
 	return h.answerCount(w, r, user.ID)
 }
 
-// hintTimeout bounds a hint, which is not worth more: streams look by themselves every few
-// seconds.
+// hintTimeout bounds a hint. Streams look by themselves every few seconds, so waiting longer is of
+// no use.
 const hintTimeout = 500 * time.Millisecond
 
-// hint tells the user's streams, wherever they are, that there is a change. It does so even if
-// the client has gone.
+// hint tells the user's streams, in any process, that there is a change. It does so even if the
+// client has hung up.
 func (h handler) hint(ctx context.Context, userID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hintTimeout)
 	defer cancel()

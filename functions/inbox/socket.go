@@ -24,30 +24,29 @@ import (
 )
 
 const (
-	// maxIncoming bounds a message from a client, which has nothing to say.
+	// maxIncoming bounds a message from a client. Clients have nothing to send.
 	maxIncoming = 512
-	// incomingRate and incomingBurst bound what a client sends altogether, in bytes a
-	// second: pings, which are answered, messages, which are not, and whatever else. An
-	// answer to a ping is 6 bytes long.
+	// incomingRate and incomingBurst bound what a client sends, in bytes per second: pings,
+	// messages and all else. A ping is answered with 6 bytes, a message is not answered.
 	incomingRate  = 512
 	incomingBurst = 16 << 10
-	// closeTimeout is how long a client may take to answer the closing of its socket.
+	// closeTimeout is how long a client may take to answer when its socket is closed.
 	closeTimeout = time.Second
-	// statusUnauthorized is the registered code for a sign-in that does not hold.
+	// statusUnauthorized is the registered code for an invalid sign-in.
 	statusUnauthorized websocket.StatusCode = 3000
 )
 
-// socket serves a WebSocket: a text message for each notification, one {"change": ...} for
-// each change of state, and pings. What the client sends is ignored.
+// socket serves a WebSocket. It sends a text message for each notification, {"change": ...} for
+// each change of state, and pings. It ignores what the client sends.
 //
-// It is closed with 1001 when the function stops, 1013 when the database is away,
-// and 3000 when the sign-in has expired. A client that does not receive, or does not
-// answer a ping, is cut off. All of them go on with ?after=. One that sends too much, pings
-// included, is closed with 1008.
+// It closes with 1001 when the function stops, with 1013 when the database is away, and with 3000
+// when the sign-in has expired. A client that does not receive, or does not answer a ping, is cut
+// off. After all of these a client continues with ?after=. A client that sends too much is closed
+// with 1008.
 func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		err := auth.RefuseUserHeader(r)
-		if !r.URL.Query().Has("ticket") { // which this is not worth
+		if !r.URL.Query().Has("ticket") { // a ticket must not be used up by this
 			_, err = h.signIn.User(r)
 		}
 		if err != nil {
@@ -76,9 +75,9 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	defer client.Close()
 	taken := &takenOver{ResponseWriter: w}
 	conn, err := websocket.Accept(taken, r, &websocket.AcceptOptions{
-		// Pages of any origin may connect. What lets a user in, a token or a ticket,
-		// is nothing that a browser adds by itself as it does cookies: a page that
-		// has it got it from the user's own.
+		// Pages of any origin may connect. A token or a ticket admits a user. Browsers do not add
+		// these by themselves, as they do cookies, so a page that has one got it from the user's
+		// own page.
 		InsecureSkipVerify: true,
 	})
 	if err != nil {
@@ -91,7 +90,7 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	defer group.Wait()
 	defer func() { _ = conn.CloseNow() }()
 	defer gone()
-	group.Go(func() { // from here on only reading notices that the client goes
+	group.Go(func() { // from here on only reading notices that the client is gone
 		defer gone()
 		discard(conn)
 	})
@@ -101,7 +100,7 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	}
 	err = h.pump(r.WithContext(ctx), client, user.Expiry, out)
 	slog.DebugContext(ctx, "a stream has ended", "reason", err)
-	// The library would wait for 5 s, and a function that stops has little time.
+	// The library would wait for 5 s, but a function that stops has less time.
 	_ = taken.conn.SetDeadline(time.Now().Add(closeTimeout))
 	switch {
 	case taken.conn.tooMuch.Load():
@@ -116,7 +115,7 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// takenOver remembers the connection that was taken over from the server.
+// takenOver keeps the connection that was taken over from the server.
 type takenOver struct {
 	http.ResponseWriter
 	conn *limited
@@ -132,7 +131,7 @@ func (t *takenOver) Hijack() (conn net.Conn, rw *bufio.ReadWriter, err error) {
 	return t.conn, rw, nil
 }
 
-// limited is a connection that reads no more from a client who sends too much.
+// limited is a connection that fails once a client has sent too much.
 type limited struct {
 	net.Conn
 	allowed *rate.Limiter
@@ -151,7 +150,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// discard reads, and so answers pings, until the client goes.
+// discard reads, and so answers pings, until the client is gone.
 func discard(conn *websocket.Conn) {
 	for {
 		_, message, err := conn.Reader(context.Background())
@@ -168,7 +167,7 @@ func discard(conn *websocket.Conn) {
 type socketWire struct {
 	conn  *websocket.Conn
 	ctx   func() (context.Context, context.CancelFunc) // for one write
-	lost  func()                                       // to be called when there is no answer
+	lost  func()                                       // called when there is no answer
 	group *sync.WaitGroup
 }
 
@@ -184,8 +183,8 @@ func (s *socketWire) change(message []byte) error {
 
 func (s *socketWire) flush() error { return nil }
 
-// heartbeat sends a ping. It does not wait for the answer, as notifications must
-// not wait for it either.
+// heartbeat sends a ping. It does not wait for the answer, since notifications would have to wait,
+// too.
 func (s *socketWire) heartbeat() error {
 	s.group.Go(func() {
 		ctx, cancel := s.ctx()

@@ -24,8 +24,8 @@ import (
 // StreamConfig sets how streams are kept alive.
 type StreamConfig struct {
 	Live         live.Rules
-	Heartbeat    time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" help:"how long a stream may be silent before it sends a sign of life; less than what a proxy on the way allows"`
-	WriteTimeout time.Duration `env:"STREAM_WRITE_TIMEOUT" envDefault:"10s" help:"how long a client may take to receive one message, or to answer a ping, before it is dropped"`
+	Heartbeat    time.Duration `env:"STREAM_HEARTBEAT" envDefault:"15s" help:"how long a stream may be silent before it sends a heartbeat; shorter than the proxies' time-outs"`
+	WriteTimeout time.Duration `env:"STREAM_WRITE_TIMEOUT" envDefault:"10s" help:"how long a client may take to receive one message, or to answer a ping, before it is cut off"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -40,16 +40,16 @@ func (c StreamConfig) Validate() error {
 	return errors.Join(problems...)
 }
 
-// A stream ends in one of these ways, besides that the client goes.
+// The reasons why a stream ends, besides that the client is gone.
 var (
 	errDraining = errors.New("this copy of the function is stopping")
 	errSignIn   = errors.New("the sign-in has expired")
 	errAway     = errors.New("notifications can't be read right now")
 )
 
-// resume returns after which notification a reader goes on, "" if they don't say. What the reader
-// has seen since it was given the URL goes before what the URL says: EventSource sends
-// that as a header when it reconnects, and its polyfill as a parameter.
+// resume returns the id after which a client continues, "" if it names none. The header
+// Last-Event-ID and its polyfill's parameter come before after: they say what the client has seen
+// since it got the URL.
 func resume(r *http.Request) string {
 	query := r.URL.Query()
 	last := func(values []string) string {
@@ -61,9 +61,9 @@ func resume(r *http.Request) string {
 	return cmp.Or(r.Header.Get("Last-Event-ID"), last(query["lastEventId"]), last(query["after"]))
 }
 
-// join lets a reader of events in, and returns their client of the hub and when their
-// sign-in ends. With an id that no notification has, the client gets what comes from now
-// on, and lost says so: a status other than 200 would end an EventSource for good.
+// join signs a client in and adds it to the hub. It returns when the sign-in expires. If the client
+// names an id that no notification can have, it gets what comes from now on, and lost says so: any
+// status but 200 would stop an EventSource for good.
 func (h handler) join(r *http.Request) (client *live.Client, expiry time.Time, lost string, err error) {
 	user, err := h.streamUser(r)
 	if err != nil {
@@ -86,19 +86,18 @@ func (h handler) join(r *http.Request) (client *live.Client, expiry time.Time, l
 	return client, user.Expiry, lost, err
 }
 
-// wire is a client's connection, in whichever protocol.
+// wire is a client's connection by one of the protocols.
 type wire interface {
 	// send sends one notification, or keeps it until flush.
 	send(id uuid.UUID, message []byte) error
-	// change does the same with a change of state.
+	// change does the same for a change of state.
 	change(message []byte) error
 	flush() error
-	// heartbeat sends a sign of life.
+	// heartbeat sends something that keeps the connection open.
 	heartbeat() error
 }
 
-// pump sends a client what the hub has for it until one of them goes, and returns
-// why.
+// pump sends a client what the hub has for it, until one of them ends. It returns the reason.
 func (h handler) pump(r *http.Request, client *live.Client, expiry time.Time, out wire) error {
 	ctx := r.Context()
 	expired := time.NewTimer(time.Until(expiry))
@@ -133,7 +132,7 @@ func (h handler) pump(r *http.Request, client *live.Client, expiry time.Time, ou
 	}
 }
 
-// readAgain is told in place of changes that are too many to be told one by one.
+// readAgain is sent in place of too many changes.
 var readAgain = []byte(`{"read_again":true}`)
 
 func sendAll(out wire, news live.News) error {
@@ -173,11 +172,11 @@ func encode(n store.Received) ([]byte, error) {
 
 // events serves server-sent events.
 //
-// The first event, start, has the id from which this stream goes on. So a client that
-// loses the connection before the first notification resumes there, too. It has data, as
-// some clients pass over an event without, and its id along.
+// The first event, start, has the id after which the stream begins. So a client that loses the
+// connection before the first notification continues there. It has data, since some clients ignore
+// events without, and its id is in the data, too.
 func (h handler) events(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet { // the route takes HEAD, too, which would wait for ever
+	if r.Method != http.MethodGet { // the route also takes HEAD, which would wait for ever
 		w.Header().Set("Allow", http.MethodGet)
 		return web.WithStatus(fault.Invalid("a stream can only be read with GET"), http.StatusMethodNotAllowed)
 	}
@@ -195,7 +194,7 @@ func (h handler) events(w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(http.StatusOK)
 	out := eventWire{w: w, control: http.NewResponseController(w), timeout: h.stream.WriteTimeout}
 	defer out.done()
-	// Thousands of clients that lose their connections at once do not come back at once.
+	// A random pause, so that clients that were cut off together do not come back together.
 	retry := time.Second + rand.N(2*time.Second)
 	err = out.write(fmt.Appendf(nil, "retry: %d\nid: %s\nevent: start\ndata: {}\n\n", retry.Milliseconds(), client.Start().ID))
 	if err == nil && lost != "" {
@@ -207,18 +206,18 @@ func (h handler) events(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = h.pump(r, client, expiry, out)
 	}
-	// However it ended, the client comes back and goes on where it was.
+	// Whatever the reason, the client comes back and continues.
 	slog.DebugContext(r.Context(), "a stream has ended", "reason", err)
 	return nil
 }
 
-// reset is the event that says where a stream begins that could not go on.
+// reset returns the event for a stream that could not continue and begins now.
 func reset(lost string) []byte {
 	data, err := json.Marshal(map[string]string{
 		"detail": fmt.Sprintf("there is no notification %.40q to go on after, so this stream tells what comes from now on; GET /api/notifications lists what there is", lost),
 	}, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		panic(err) // a string is no problem
+		panic(err) // a string always encodes
 	}
 	return fmt.Appendf(nil, "event: reset\ndata: %s\n\n", data)
 }
@@ -235,7 +234,7 @@ func (e eventWire) send(id uuid.UUID, message []byte) error {
 	return e.write(fmt.Appendf(nil, "id: %s\nevent: notification\ndata: %s\n\n", id, message))
 }
 
-// change has no id: that with which a client resumes stays the last notification's.
+// change has no id, so the client still continues after the last notification.
 func (e eventWire) change(message []byte) error {
 	return e.write(fmt.Appendf(nil, "event: change\ndata: %s\n\n", message))
 }
@@ -247,8 +246,8 @@ func (e eventWire) heartbeat() error {
 	return e.flush()
 }
 
-// write may keep p in a buffer. The deadline is anew for each message: a client that
-// is slow but goes on receiving is not dropped.
+// write may buffer p. Each message has a deadline of its own, so a client that is slow but still
+// receives is not cut off.
 func (e eventWire) write(p []byte) error {
 	if err := e.control.SetWriteDeadline(time.Now().Add(e.timeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
@@ -259,5 +258,5 @@ func (e eventWire) write(p []byte) error {
 
 func (e eventWire) flush() error { return e.control.Flush() }
 
-// done leaves the connection, which may serve another request, as it was.
+// done removes the deadline, since the connection may serve another request.
 func (e eventWire) done() { _ = e.control.SetWriteDeadline(time.Time{}) }

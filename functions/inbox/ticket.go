@@ -35,9 +35,8 @@ func (h handler) issueTicket(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, ticket{Ticket: secret, ExpiresAt: expiresAt})
 }
 
-// streamUser returns who opens a stream: by the ticket, if there is one, or else
-// by the request's token. Parameters that are unknown are no reason to refuse it: what
-// is in between adds some.
+// streamUser returns the user of a stream: by the ticket if there is one, or else by the request's
+// token. Unknown parameters are ignored, since proxies add some.
 func (h handler) streamUser(r *http.Request) (auth.User, error) {
 	q := web.Query(r)
 	secret := q.String("ticket")

@@ -1,10 +1,10 @@
-// links serves GET and POST /m/{signed}: what the links in messages lead to. Whoever follows one needs no
-// sign-in: the link says by itself, under a signature, what it may do to which occurrence of which task.
+// links serves GET and POST /m/{signed}, the links in messages. They need no sign-in: a link is
+// signed, and says what it may do to which occurrence of which task.
 //
-// GET changes nothing, as mail scanners follow links too: it shows a page whose buttons post. POST does
-// what the link is for. A second POST changes nothing. A stale link changes nothing, and its page says what
-// is true now: the task was deleted, it has another series, or the occurrence was completed or skipped.
-// A link is not stale just because the reminder was armed anew.
+// GET shows a page with buttons and changes nothing, since mail scanners follow links, too. POST
+// does what the link is for; a second POST changes nothing. A stale link changes nothing either,
+// and its page says why: the task was deleted, it has another series, or the occurrence was
+// completed or skipped. A link does not become stale because its reminder was armed anew.
 package main
 
 import (
@@ -41,7 +41,7 @@ type handler struct {
 	planner *schedule.Planner
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -63,7 +63,7 @@ func New(cfg Config) (*function.Function, error) {
 	}, nil
 }
 
-// state is how the occurrence of a link, or its task, stands.
+// state is the state of a link's occurrence or task.
 type state string
 
 const (
@@ -74,25 +74,25 @@ const (
 	early   state = "early" // an occurrence before it is still ahead
 	deleted state = "deleted"
 
-	// What a request has made of it.
+	// The states after an action.
 	done         state = "done"
 	snoozed      state = "snoozed"
 	acknowledged state = "acknowledged"
 )
 
-// stale are the states in which a link can do nothing. One that is done already has nothing to do.
+// stale reports whether a link in this state can do nothing.
 func (s state) stale() bool { return s == skipped || s == changed || s == early || s == deleted }
 
-// Error makes a state what keeps a task from being changed.
+// Error makes a state the error of a task that can't be changed.
 func (s state) Error() string { return "the link's task is " + string(s) }
 
-// found is a link, and what it leads to.
+// found is a link, and its task.
 type found struct {
 	link.Link
 	*store.Linked
 }
 
-// state is how it stands.
+// state returns the link's state.
 func (f found) state() state {
 	switch {
 	case f.Deleted:
@@ -108,7 +108,7 @@ func (f found) state() state {
 	}
 }
 
-// stands is how a task stands to the link, as far as the task itself says.
+// stands returns the state as far as the task alone shows it.
 func (f found) stands(t task.Task) state {
 	switch {
 	case t.Recurs() != (f.Occurrence != nil), t.Recurs() && t.Progress.Series != f.Series:
@@ -120,7 +120,7 @@ func (f found) stands(t task.Task) state {
 	}
 }
 
-// show shows how the task stands, and what the link can do.
+// show serves the page with the state and the buttons.
 func (h handler) show(w http.ResponseWriter, r *http.Request) error {
 	f, err := h.find(r)
 	if err != nil {
@@ -129,7 +129,7 @@ func (h handler) show(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, http.StatusOK, newPage(f, f.state()))
 }
 
-// act does what the link says, or which of that the form says.
+// act does the link's action, or the one of its actions that the form names.
 func (h handler) act(w http.ResponseWriter, r *http.Request) error {
 	f, err := h.find(r)
 	if err != nil {
@@ -157,13 +157,13 @@ func (h handler) act(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, status, p)
 }
 
-// actions are what forms call what a link may do.
+// actions are the names of actions in forms.
 var actions = map[link.Purpose]string{link.Done: "done", link.Snooze: "snooze", link.Acknowledge: "acknowledge"}
 
-// maxForm is more than the page's forms have.
+// maxForm is more than the page's forms need.
 const maxForm = 4 << 10
 
-// chosen is what is to be done: what the form says, or the link's one purpose; and until when to snooze.
+// chosen returns the action and until when to snooze: as the form says, or the link's only action.
 func (f found) chosen(w http.ResponseWriter, r *http.Request, now time.Time) (action link.Purpose, until time.Time, err error) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	wanted := cmp.Or(r.PostFormValue("do"), actions[f.Purpose])
@@ -179,8 +179,8 @@ func (f found) chosen(w http.ResponseWriter, r *http.Request, now time.Time) (ac
 	return action, snooze(now, preferences.Zone(f.Task.Clock.Zone)), nil
 }
 
-// snoozes are the choices of the page, by what its form calls them: until when each is, from now on, where
-// the user is.
+// snoozes are the choices on the page by their names in forms. Each returns until when to snooze,
+// in the user's zone.
 var snoozes = map[string]func(now time.Time, zone *time.Location) time.Time{
 	firstSnooze: func(now time.Time, _ *time.Location) time.Time { return now.Add(10 * time.Minute) },
 	"1h":        func(now time.Time, _ *time.Location) time.Time { return now.Add(time.Hour) },
@@ -189,12 +189,13 @@ var snoozes = map[string]func(now time.Time, zone *time.Location) time.Time{
 	},
 }
 
-// firstSnooze is what counts for who posts without a choice.
+// firstSnooze is the choice of a POST that names none.
 const firstSnooze = "10m"
 
-// do does what a link allows to a task that seemed open.
+// do does an action on a task. It returns the state afterwards.
 func (h handler) do(ctx context.Context, f found, action link.Purpose, until time.Time) (became state, err error) {
-	// which is the link's occurrence, as long as the task, which is locked then, still is that of the link.
+	// which returns the link's occurrence, unless the task, which is locked, is not that of the
+	// link any more.
 	var version int64
 	which := func(t task.Task) (*wallclock.Time, error) {
 		version = t.Version
@@ -239,15 +240,15 @@ func (h handler) do(ctx context.Context, f found, action link.Purpose, until tim
 		return deleted, nil
 	case action == link.Done && f.Occurrence != nil && fault.CodeOf(err) == fault.CodeInvalid:
 		return early, nil
-	case fault.CodeOf(err) == fault.CodeConflict: // something has come in between
+	case fault.CodeOf(err) == fault.CodeConflict: // the task has changed meanwhile
 		return h.meanwhile(ctx, f, err)
 	default:
 		return "", err
 	}
 }
 
-// meanwhile says how a link's task stands by now, which is why nothing could be done; the error is refusal if
-// that explains nothing.
+// meanwhile returns the state of a task that has just changed, so that an action was refused. If
+// the state does not explain that, it returns refusal.
 func (h handler) meanwhile(ctx context.Context, f found, refusal error) (is state, err error) {
 	f.Linked, err = h.store.FindLinked(ctx, f.ReminderID, f.Series, f.Occurrence)
 	switch {
@@ -257,14 +258,15 @@ func (h handler) meanwhile(ctx context.Context, f found, refusal error) (is stat
 		return deleted, nil
 	case f.state() != open:
 		return f.state(), nil
-	case f.Task.DueDate == nil: // which leaves nothing to snooze
+	case f.Task.DueDate == nil: // without a due date there is nothing to snooze
 		return changed, nil
 	default:
 		return "", refusal
 	}
 }
 
-// find returns the request's link, and what it leads to. Nothing is told of what is not there.
+// find returns the request's link and its task. The error is the same for every link that does not
+// exist.
 func (h handler) find(r *http.Request) (f found, err error) {
 	notValid := fault.NotFound("this link is not valid; follow the one in the message once more")
 	var ok bool
@@ -279,7 +281,7 @@ func (h handler) find(r *http.Request) (f found, err error) {
 		return f, err
 	}
 	switch {
-	case f.Linked == nil: // it was removed, with what was sent of it
+	case f.Linked == nil: // the reminder was deleted
 		return f, tooOld
 	case !h.keys.IsOf(f.Link, f.Task.UserID, f.Task.ID):
 		return f, notValid

@@ -12,7 +12,7 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// page is what people are shown: how a task stands and what the link can do, or what is wrong.
+// page is the content of the page: a state with buttons, or an error.
 type page struct {
 	Words notify.PageWords
 
@@ -20,11 +20,11 @@ type page struct {
 	Text    string
 	Title   string // the task's, which its user wrote
 	Due     string
-	// May says that there are buttons for it.
+	// May says which buttons there are.
 	May struct{ Done, Snooze, Acknowledge bool }
 }
 
-// newPage is the page of a link that stands like that.
+// newPage returns the page of a link in a state.
 func newPage(f found, s state) page {
 	w := notify.PageWordsIn(f.Language)
 	p := page{Words: w, Title: f.Task.Title, Due: f.due(s)}
@@ -51,7 +51,8 @@ func newPage(f found, s state) page {
 	return p
 }
 
-// due says when the link's occurrence is due. If the task has changed, it says when the task is due now.
+// due returns the text for when the link's occurrence is due. If the task has changed, it is when
+// the task is due now.
 func (f found) due(s state) string {
 	t := f.Task
 	m := notify.Message{Zone: preferences.Zone(t.Clock.Zone), Language: f.Language}
@@ -67,8 +68,7 @@ func (f found) due(s state) string {
 	return m.Due()
 }
 
-// problemPage is the page of an error, in the language that the browser asks for: whose link it is, is not
-// known.
+// problemPage returns the page of an error, in the browser's language: the user is not known.
 func problemPage(r *http.Request, err error, _ string) []byte {
 	p := page{Words: notify.PageWordsIn(r.Header.Get("Accept-Language"))}
 	switch web.Status(err) {
@@ -85,7 +85,7 @@ func problemPage(r *http.Request, err error, _ string) []byte {
 func writePage(w http.ResponseWriter, status int, p page) error {
 	web.SetPageHeaders(w.Header())
 	w.WriteHeader(status)
-	_, _ = w.Write(p.render()) // a caller who has hung up is no error
+	_, _ = w.Write(p.render()) // an error means that the client has hung up
 	return nil
 }
 
@@ -97,8 +97,8 @@ func (p page) render() []byte {
 	return html.Bytes()
 }
 
-// The forms post to the page's own URL. The title may be in another language, and run in another
-// direction, than the rest.
+// The forms post to the page's own URL. The title may be in another language and direction than the
+// rest.
 var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 <html lang="{{.Words.Lang}}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
 <title>Duebell</title><style>` + web.PageStyle + `</style></head><body><main>

@@ -1,15 +1,14 @@
-// nightly-cleanup removes what nobody needs any more: jobs that a change has left with
-// Dapr, jobs that no reminder knows, and rows that were kept for long enough. It also
-// looks whether the jobs of the next 48 hours are there, and schedules again those that
-// aren't. It is invoked once a day, by any POST (a CloudEvent of a PingSource is one),
-// or by hand; with ?dry_run=true it changes nothing and says what it would do.
+// nightly-cleanup deletes what nobody needs any more: leftover jobs, jobs that no reminder knows,
+// and old rows. It also checks that the jobs of the next 48 hours exist, and schedules missing ones
+// again. Any POST invokes it: once a day a PingSource's CloudEvent, or a call by hand. With
+// ?dry_run=true it changes nothing and answers what it would do.
 //
-// It works in steps, each within its share of the time, and answers a report. A step
-// that fails does not stop the others: the answer is 200 unless all have failed. What
-// it doesn't get to is left for the next time.
+// It works in steps, each with its share of the time, and answers a report. A step that fails does
+// not stop the others. The answer is 200 unless all have failed. What it does not finish is left
+// for the next cleanup.
 //
-// It is internal: nobody outside the cluster can reach it. Calling it often, or several
-// times at once, does no harm.
+// It is internal: nobody outside the cluster can reach it. Calling it often, or several times at
+// once, does no harm.
 package main
 
 import (
@@ -37,7 +36,7 @@ type handler struct {
 	store   *store.Store
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -67,7 +66,7 @@ func (h handler) clean(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !report.DryRun {
-		// Only who looks at the status misses it.
+		// If this fails, only GET /api/status is out of date.
 		if err := h.store.SaveRun(context.WithoutCancel(r.Context()), store.CleanupRun, store.Run{Complete: report.Complete, Failed: upkeep.FailedSteps(report.Steps)}); err != nil {
 			slog.WarnContext(r.Context(), "when the cleanup ended could not be recorded", "error", err)
 		}

@@ -1,19 +1,21 @@
-// preferences serves what users choose: GET and PUT /api/preferences; the links in e-mails
-// that stop these, and undo that, GET and POST /api/unsubscribe; messages by which users try their
-// channels, POST /api/preferences/test; all by which the owners of
-// addresses agree to be written to: POST /api/preferences/verify and /api/preferences/verify/resend,
-// and the links in the messages that ask them, GET and POST /api/verify and /api/not-me; and, for
-// operators, the list of addresses that get nothing more, /api/suppressions.
+// preferences serves users' choices:
 //
-// PUT replaces the whole: what is left out gets its default, with two exceptions, so that what GET
-// gave can be sent back. The webhook's secret is never shown, and left out it stays
-// as long as the URL does. A browser's subscription is never shown either, and stays as long as
-// the id of its device is there. Another secret for the same URL leaves
-// the one before valid for a day: posts are signed with both. Without a secret a
-// webhook is not signed. With If-Match a change is made only to the version that the
-// caller has read. An address that is added is unverified: its owner is asked, once, and
-// nothing else is sent there before they have agreed. Preferences hold for reminders that fire from then on; to a number,
-// device or webhook that is taken out, nothing more is sent at all.
+//   - GET and PUT /api/preferences; POST /api/preferences/test sends test messages.
+//   - GET and POST /api/unsubscribe: the unsubscribe links in e-mails.
+//   - POST /api/preferences/verify and /api/preferences/verify/resend, GET and POST /api/verify and
+//     /api/not-me: the owners of addresses agree, or refuse.
+//   - /api/suppressions: the list of suppressed addresses, for operators.
+//
+// PUT replaces all preferences. A field that is left out gets its default. There are two
+// exceptions, so that a client can send back what GET returned. Neither is ever shown: the
+// webhook's secret stays as long as the URL stays, and a browser's subscription stays as long as
+// the id of its device is sent. A new secret for the same URL leaves the old one valid for a day,
+// in which both sign. A webhook without a secret is not signed.
+//
+// With If-Match a change is made only to the version that the caller has read. A new address is
+// unverified: its owner is asked once, and gets nothing else until they agree. Preferences hold for
+// reminders that fire from then on. To a number, device or webhook that is removed, nothing more is
+// sent.
 package main
 
 import (
@@ -61,14 +63,14 @@ type handler struct {
 	links  unsubscribe.Keys
 	keys   verify.Keys
 	asker  verify.Asker
-	wake   func() // the sender
+	wake   func() // wakes the sender
 	list   suppress.Keys
 
-	prefixes quota.Prefixes // of numbers that text messages may go to
-	pushKey  string         // what browsers subscribe for
+	prefixes quota.Prefixes // to which text messages may go
+	pushKey  string         // the key that browsers subscribe with
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -166,7 +168,7 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 				return fault.Invalid("phones: %s", problem)
 			}
 		}
-		// What may not be asked now stays unverified: to ask again says why.
+		// An owner who may not be asked now stays unverified. Asking again returns the reason.
 		judged = current.QuietHours.Any() // what these hold
 		asked, _, err = h.asker.AskAll(ctx, tx, request(r, user), added)
 		return err
@@ -180,8 +182,8 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(r.Context(), w, next, signIn)
 }
 
-// request is who has owners asked. A program that acts for users is not held to the limit of
-// its network: all its users come from there.
+// request returns who wants to ask owners. For a program that acts for users there is no limit by
+// network, since all its users share one.
 func request(r *http.Request, user auth.User) verify.Request {
 	request := verify.Request{UserID: user.ID, Network: web.Network(r)}
 	if user.HasScope(auth.Act) {

@@ -22,7 +22,7 @@ import (
 // maxBody has room for all that is allowed.
 const maxBody = 256 << 10
 
-// input is preferences going in. What is left out, or null, gets its default.
+// input is preferences in a request. A field that is left out, or null, gets its default.
 type input struct {
 	TimeZone         *string            `json:"time_zone"`
 	AllDayAt         *string            `json:"all_day_at"`
@@ -42,14 +42,14 @@ type input struct {
 	PushKey jsontext.Value `json:"webpush_public_key"` // what GET gave
 }
 
-// address is an e-mail address or phone number, going in as a string or an object, and coming
-// out as an object.
+// address is an e-mail address or phone number. In a request it is a string or an object, in an
+// answer an object.
 type address struct {
 	Address string                   `json:"address"`
 	State   preferences.AddressState `json:"state"`
-	// Since is since when it is suppressed, nil if it is not.
+	// Since is since when it is suppressed; nil: it is not.
 	Since *time.Time `json:"suppressed_since,omitempty"`
-	// vouched says that the caller answers for it.
+	// vouched says that the caller vouches for it ("verified": true).
 	vouched bool
 }
 
@@ -69,25 +69,25 @@ func (a *address) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	return err
 }
 
-// device is an app or a browser, going in and coming out.
+// device is an app or a browser, in a request or an answer.
 type device struct {
-	// ID names one on record. Going in it counts for a browser whose keys are left out: coming
-	// out, they are.
+	// ID is the id of a stored device. In a request it is needed for a browser without keys, as
+	// answers have it.
 	ID           string               `json:"id"`
 	Provider     string               `json:"provider"`
 	Token        string               `json:"token,omitzero"`
 	Subscription *browserSubscription `json:"subscription,omitzero"`
 }
 
-// browserSubscription is a browser's subscription: going in as the browser itself writes it as JSON,
-// and coming out with no more than whose push service it is at.
+// browserSubscription is a browser's subscription. A request has it as the browser's own JSON; an
+// answer has only the origin of the push service.
 type browserSubscription struct {
 	Endpoint string             `json:"endpoint"`
 	Keys     *subscription.Keys `json:"keys,omitzero"`
 	Expires  jsontext.Value     `json:"expirationTime,omitzero"` // no browser says when
 }
 
-// chosen returns the device, which is not checked yet.
+// chosen returns the device. It is not validated.
 func (d device) chosen() (preferences.Device, error) {
 	none := preferences.Device{}
 	switch {
@@ -106,7 +106,7 @@ func (d device) chosen() (preferences.Device, error) {
 	}
 }
 
-// showDevices is devices coming out.
+// showDevices returns devices for an answer.
 func showDevices(devices []preferences.Device) []device {
 	all := make([]device, len(devices))
 	for i, d := range devices {
@@ -118,7 +118,7 @@ func showDevices(devices []preferences.Device) []device {
 	return all
 }
 
-// addressesOf returns the addresses alone.
+// addressesOf returns the plain addresses.
 func addressesOf(all []address) (addresses []string) {
 	for _, a := range all {
 		addresses = append(addresses, a.Address)
@@ -126,12 +126,12 @@ func addressesOf(all []address) (addresses []string) {
 	return addresses
 }
 
-// vouched returns those that the caller answers for.
+// vouched returns the addresses that the caller vouches for.
 func (in input) vouched() []string {
 	return addressesOf(slices.DeleteFunc(slices.Concat(in.Emails, in.Phones), func(a address) bool { return !a.vouched }))
 }
 
-// switches are channels going in.
+// switches are the channels in a request.
 type switches struct {
 	InApp   *bool `json:"in_app"`
 	Email   *bool `json:"email"`
@@ -140,7 +140,7 @@ type switches struct {
 	Webhook *bool `json:"webhook"`
 }
 
-// on returns the channels that are on: as they are switched, or else by default.
+// on returns the channels that are on: switched on, or on by default and not switched off.
 func (s switches) on(byDefault []task.Channel) []task.Channel {
 	switched := map[task.Channel]*bool{
 		task.InApp: s.InApp, task.Email: s.Email, task.Push: s.Push, task.SMS: s.SMS, task.Webhook: s.Webhook,
@@ -155,8 +155,8 @@ func (s switches) on(byDefault []task.Channel) []task.Channel {
 	return on
 }
 
-// preferences returns what the input describes, validated, but for the channels:
-// their defaults depend on the user.
+// preferences returns the validated preferences of the input without the channels, whose defaults
+// depend on the user.
 func (in input) preferences(rules preferences.Rules) (preferences.Preferences, error) {
 	p := preferences.Default(false)
 	p.Channels = nil
@@ -209,7 +209,7 @@ func (in input) preferences(rules preferences.Rules) (preferences.Preferences, e
 	return p, p.Validate(rules)
 }
 
-// named puts before the message of an error that is invalid what it is about.
+// named puts a field's name before the message of an invalid fault.
 func named(what string, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return fault.Invalid("%s %s", what, f.Message)
@@ -217,11 +217,11 @@ func named(what string, err error) error {
 	return err
 }
 
-// output is preferences coming out.
+// output is preferences in an answer.
 type output struct {
 	TimeZone         *string        `json:"time_zone"` // null until one is set
 	AllDayAt         string         `json:"all_day_at"`
-	DefaultReminders *[]string      `json:"default_reminders"` // null: one, at the due date
+	DefaultReminders *[]string      `json:"default_reminders"` // null: one reminder, at the due date
 	QuietHours       []quiet.Window `json:"quiet_hours"`
 	Bundle           bundle         `json:"bundle"`
 	Language         string         `json:"language"`
@@ -230,7 +230,7 @@ type output struct {
 	Phones           []address      `json:"phones"`
 	Devices          []device       `json:"devices"`
 	Webhook          *webhook       `json:"webhook"`
-	// PushKey is what browsers subscribe for; "" if Web Push is not set up here.
+	// PushKey is the key that browsers subscribe with; "" if Web Push is not configured.
 	PushKey string `json:"webpush_public_key,omitzero"`
 }
 
@@ -242,21 +242,21 @@ type channels struct {
 	Webhook bool `json:"webhook"`
 }
 
-// bundle has no channels but those that are bundled.
+// bundle has only the channels that are bundled.
 type bundle struct {
 	Email string `json:"email,omitempty"`
 	Push  string `json:"push,omitempty"`
 	SMS   string `json:"sms,omitempty"`
 }
 
-// webhook has no secret: it is never shown.
+// webhook has no secret, which is never shown.
 type webhook struct {
 	URL   string `json:"url"`
 	Links bool   `json:"links"`
 }
 
-// show is a user's preferences coming out. signIn is the address of the user's sign-in;
-// suppressed says since when an address is, nil if it is not.
+// show returns a user's preferences for an answer. signIn is the address of the user's sign-in.
+// suppressed returns since when an address is suppressed; nil: it is not.
 func show(p preferences.Preferences, signIn *string, suppressed func(string) *time.Time) output {
 	states := func(addresses []string) []address {
 		all := make([]address, len(addresses))

@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// operator refuses everybody who is none.
+// operator returns an error unless the caller is an operator.
 func (h handler) operator(r *http.Request) (auth.User, error) {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -30,7 +30,7 @@ type suppressionPage struct {
 	NextCursor   *string             `json:"next_cursor"` // null on the last page
 }
 
-// listSuppressions answers with those in force, or all; of one address, or of any.
+// listSuppressions lists the suppressions that hold, or all; for one address, or for any.
 func (h handler) listSuppressions(w http.ResponseWriter, r *http.Request) error {
 	if _, err := h.operator(r); err != nil {
 		return err
@@ -67,7 +67,7 @@ func (h handler) listSuppressions(w http.ResponseWriter, r *http.Request) error 
 	return web.WriteJSON(w, http.StatusOK, out)
 }
 
-// reason is what an operator says about what they do. It must be said.
+// reason returns an error unless the operator gives a reason.
 func reason(said string) error {
 	if said == "" || len(said) > store.MaxNote {
 		return fault.Invalid("reason must say why, in 1 to %d bytes", store.MaxNote)
@@ -75,7 +75,7 @@ func reason(said string) error {
 	return nil
 }
 
-// suppress has an address get nothing more. 201, or 200 if it was suppressed already.
+// suppress suppresses an address. It answers 201, or 200 if it was suppressed already.
 func (h handler) suppress(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.operator(r)
 	if err != nil {
@@ -143,7 +143,7 @@ func (h handler) lift(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, s)
 }
 
-// act changes the list, and records who did so in the audit log: both or neither.
+// act changes the list and records the act in the audit log, both or neither.
 func (h handler) act(r *http.Request, user auth.User, change func(context.Context, store.Tx) error) error {
 	return h.store.InTx(r.Context(), func(ctx context.Context, tx store.Tx) error {
 		if err := change(ctx, tx); err != nil {
@@ -153,5 +153,5 @@ func (h handler) act(r *http.Request, user auth.User, change func(context.Contex
 	})
 }
 
-// by is who does something: whoever has sent the token.
+// by returns who acts: the sender of the token.
 func by(user auth.User) string { return cmp.Or(user.Caller, user.ID) }

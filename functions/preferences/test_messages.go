@@ -23,13 +23,14 @@ import (
 )
 
 const (
-	// testsInHour is how many test messages a user may have sent in an hour, besides what quotas say.
+	// testsInHour is how many test messages a user may have sent in an hour. The limits on messages
+	// hold as well.
 	testsInHour = 20
-	// testPatience is how long the answer waits for what becomes of them.
+	// testPatience is how long the answer waits for their results.
 	testPatience = 15 * time.Second
 )
 
-// result is what became of one test message.
+// result is the result of one test message.
 type result struct {
 	Target string              `json:"target"`
 	State  store.DeliveryState `json:"state"`
@@ -37,9 +38,9 @@ type result struct {
 	id     uuid.UUID
 }
 
-// test sends a test message to all that a channel reaches the user at, and answers what became of
-// each. Nothing is sent to addresses that are not verified or are suppressed. A message that has not ended
-// when the answer is due is still sent.
+// test sends a test message to each of the user's targets on a channel, and answers with the
+// results. It sends nothing to addresses that are not verified or are suppressed. A message without
+// a result when the answer is due is still sent.
 func (h handler) test(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -85,7 +86,8 @@ func (h handler) test(w http.ResponseWriter, r *http.Request) error {
 	}{results})
 }
 
-// targets returns where a channel reaches a user. Those that nothing may be sent to have their state already.
+// targets returns the user's targets on a channel. Those to which nothing may be sent have a state
+// already.
 func (h handler) targets(ctx context.Context, tx store.Tx, c task.Channel, p preferences.Preferences, signIn *string) (results []result, err error) {
 	targets := p.Targets(c, signIn)
 	switch {
@@ -120,7 +122,7 @@ func (h handler) targets(ctx context.Context, tx store.Tx, c task.Channel, p pre
 	return results, nil
 }
 
-// planTests plans what may be sent, and writes what is for the inbox.
+// planTests plans the messages that may be sent, and writes the in-app one.
 func planTests(ctx context.Context, tx store.Tx, userID string, c task.Channel, p preferences.Preferences, results []result) error {
 	var messages []store.TestMessage
 	for _, t := range results {
@@ -143,7 +145,7 @@ func planTests(ctx context.Context, tx store.Tx, userID string, c task.Channel, 
 	return tx.Notify(ctx, store.Notification{ID: results[0].id, UserID: userID, Title: m.Title, Body: m.Notes})
 }
 
-// awaitTests waits until what was planned has ended, for a while, and says what became of it.
+// awaitTests waits for the results of planned messages, up to testPatience.
 func (h handler) awaitTests(ctx context.Context, results []result) {
 	var ids []uuid.UUID
 	for _, t := range results {

@@ -12,8 +12,8 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// confirm shows whoever follows the link a page that asks. It changes nothing:
-// mail scanners follow links too.
+// confirm shows the page of an unsubscribe link. It changes nothing, since mail scanners follow
+// links, too.
 func (h handler) confirm(w http.ResponseWriter, r *http.Request) error {
 	address, err := h.open(r)
 	if err != nil {
@@ -22,17 +22,16 @@ func (h handler) confirm(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, page{Address: address})
 }
 
-// forPeople has a page say what is wrong.
+// forPeople answers errors with a page.
 func forPeople(h web.Handler) web.Handler {
 	return web.ForPeople(h, func(_ *http.Request, _ error, detail string) []byte {
 		return render(pageTemplate, page{Problem: detail})
 	})
 }
 
-// unsubscribe has the address that the token names get nothing more, from anybody. Mail
-// programs post here on their user's click (RFC 8058), and so does the page; what they post
-// says no more than that. Who posts the page's other form undoes it. Posting either again
-// changes nothing.
+// unsubscribe suppresses the address in the token. Mail programs post here on a click (RFC 8058),
+// and so does the page. The page's second form lifts the suppression. Posting either again changes
+// nothing.
 func (h handler) unsubscribe(w http.ResponseWriter, r *http.Request) error {
 	address, err := h.open(r)
 	if err != nil {
@@ -52,8 +51,8 @@ func (h handler) unsubscribe(w http.ResponseWriter, r *http.Request) error {
 	return writePage(w, page{Address: address, Done: !again, Again: again})
 }
 
-// wantsAgain reports whether the page's second form was posted. Whatever else comes, in
-// whatever form and however long, is a wish for no more messages.
+// wantsAgain reports whether the page's second form was posted. Any other body means that no more
+// messages are wanted.
 func wantsAgain(w http.ResponseWriter, r *http.Request) bool {
 	r.Body = http.MaxBytesReader(w, r.Body, 4<<10)
 	return r.ParseForm() == nil && r.PostForm.Get(againField) == againValue
@@ -61,8 +60,8 @@ func wantsAgain(w http.ResponseWriter, r *http.Request) bool {
 
 const againField, againValue = "Duebell", "Again"
 
-// open reads the request's token, and returns its address. Mail programs and link trackers add parameters
-// of their own, so others are not refused.
+// open returns the address in the request's token. It ignores other parameters, since mail programs
+// and link trackers add some.
 func (h handler) open(r *http.Request) (address string, err error) {
 	_, address, ok := h.links.Open(r.URL.Query().Get("token"))
 	if !ok {
@@ -74,7 +73,7 @@ func (h handler) open(r *http.Request) (address string, err error) {
 type page struct {
 	Address string
 	Done    bool // nothing is sent there any more
-	Again   bool // it is sent there again
+	Again   bool // messages are sent there again
 	Problem string
 }
 
@@ -100,7 +99,7 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!doctype html>
 
 func writePage(w http.ResponseWriter, p page) error {
 	web.SetPageHeaders(w.Header())
-	_, _ = w.Write(render(pageTemplate, p)) // a caller who has hung up is no error
+	_, _ = w.Write(render(pageTemplate, p)) // an error means that the client has hung up
 	return nil
 }
 

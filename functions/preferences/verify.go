@@ -22,8 +22,8 @@ type verification struct {
 
 var sixDigits = regexp.MustCompile(`^[0-9]{6}$`)
 
-// verify takes the code that was sent to an address. An address that is verified already
-// stays so, whatever the code.
+// verify takes the code that was sent to an address. If the address is verified already, it stays
+// so, whatever the code.
 func (h handler) verify(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -37,7 +37,7 @@ func (h handler) verify(w http.ResponseWriter, r *http.Request) error {
 		return fault.Invalid("code must be the six digits in the message that was sent to the address, as a string")
 	}
 	var out address
-	var wrong error // a wrong code is an answer, too: that it was tried is committed
+	var wrong error // not an error of the transaction: the wrong code must be counted
 	err = h.change(r.Context(), api.Owner(user).ID, in.Address, func(ctx context.Context, tx store.Tx, listed string, verified bool) (err error) {
 		out, wrong = address{Address: listed, State: preferences.Verified}, nil
 		if verified {
@@ -60,8 +60,8 @@ func (h handler) verify(w http.ResponseWriter, r *http.Request) error {
 
 const askForAnother = "ask for another one with POST /api/preferences/verify/resend"
 
-// try tries a code on the latest verification of a listed address. wrong says why it does not
-// count.
+// try checks a code against the latest verification of a listed address. wrong says why the code is
+// not valid.
 func (h handler) try(ctx context.Context, tx store.Tx, userID, listed, code string) (wrong, err error) {
 	latest, err := tx.LatestVerification(ctx, userID, preferences.AddressKey(listed))
 	switch {
@@ -93,7 +93,7 @@ func refused() error {
 	return fault.Conflict("the owner of this address has said that it is not theirs to verify; only they can undo that, by the link in the message that they have")
 }
 
-// resend has the owner of an address asked once more.
+// resend asks the owner of an address once more.
 func (h handler) resend(w http.ResponseWriter, r *http.Request) error {
 	user, err := h.signIn.User(r)
 	if err != nil {
@@ -124,7 +124,7 @@ func (h handler) resend(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusAccepted, out)
 }
 
-// ask asks the owner of one listed address. That it may not be is an error, too.
+// ask asks the owner of one listed address. If a limit forbids it, that is an error.
 func (h handler) ask(ctx context.Context, tx store.Tx, r verify.Request, listed string) error {
 	if problem := h.prefixes.Refuses(preferences.ChannelOf(listed), listed); problem != "" {
 		return fault.Conflict("%s", problem)
@@ -136,8 +136,8 @@ func (h handler) ask(ctx context.Context, tx store.Tx, r verify.Request, listed 
 	return err
 }
 
-// change locks a user's preferences, and calls do with an address as it is listed there. It is
-// not found if it is not listed.
+// change locks a user's preferences, and calls do with the address as it is listed. The error is
+// not_found if it is not listed.
 func (h handler) change(ctx context.Context, userID, address string, do func(ctx context.Context, tx store.Tx, listed string, verified bool) error) error {
 	return h.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		p, signIn, err := tx.LockPreferences(ctx, userID)
@@ -157,13 +157,13 @@ func (h handler) change(ctx context.Context, userID, address string, do func(ctx
 
 var errNotListed = fault.NotFound("your preferences name no such address; add it with PUT /api/preferences first")
 
-// What follows is for the owners of addresses, who come by the links in messages and need no
-// sign-in. A link says by itself what it is about, under a signature.
+// The following handlers are for the owners of addresses. They need no sign-in: a link's token is
+// signed, and says which verification it is for.
 
 var errNoLink = fault.Invalid("this link is not valid; use the one in the latest message")
 
-// askOwner shows a page that asks whether to agree. It changes nothing: mail scanners follow
-// links too.
+// askOwner shows a page that asks whether to agree. It changes nothing, since mail scanners follow
+// links, too.
 func (h handler) askOwner(w http.ResponseWriter, r *http.Request) error {
 	v, err := h.openVerification(r)
 	if err != nil {
@@ -172,9 +172,8 @@ func (h handler) askOwner(w http.ResponseWriter, r *http.Request) error {
 	return writeOwnerPage(w, ownerPage{Ask: v.LinkGood && !v.Refused, Expired: !v.LinkGood && !v.Refused, Refused: v.Refused, Address: v.Address})
 }
 
-// ownerAgrees verifies the address that the link is about, for the user whom it was sent for
-// and no other. With again in the form it sends another message instead, as what asks for it
-// was read by the owner.
+// ownerAgrees verifies the link's address for the user who asked, and for no other user. With again
+// in the form it sends a new message instead. That is safe, since the owner has read the first.
 func (h handler) ownerAgrees(w http.ResponseWriter, r *http.Request) error {
 	v, err := h.openVerification(r)
 	if err != nil {
@@ -221,10 +220,9 @@ func (h handler) askNotMe(w http.ResponseWriter, r *http.Request) error {
 	return writeOwnerPage(w, ownerPage{AskNotMe: true})
 }
 
-// notMe has nobody send such a message to the address any more, for whomever, and nobody's
-// grace lets reminders through to it. With again in
-// the form it undoes that, and sends the message that the link is from anew, if its user still
-// wants it.
+// notMe stores that the owner of an address wants no such messages, for any user, and ends the
+// address's grace. With again in the form it undoes that, and sends the link's message again if the
+// user still wants it.
 func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
 	id, hash, ok := h.keys.Open(r.URL.Query().Get("token"))
 	if !ok {
@@ -235,7 +233,7 @@ func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	hashes := [][]byte{hash}
-	if v != nil { // by all keys
+	if v != nil { // hashes by all keys
 		hashes = append(hashes, verify.AddressHashes(h.list, v.Address)...)
 	}
 	if !isAgain(w, r) {
@@ -256,7 +254,7 @@ func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
 			shown = ownerPage{Sent: true, Address: v.Address}
 			return h.ask(ctx, tx, verify.Request{UserID: v.UserID, Network: web.Network(r)}, listed)
 		})
-		if err != nil && fault.CodeOf(err) != fault.CodeNotFound { // nobody wants it any more: it is allowed all the same
+		if err != nil && fault.CodeOf(err) != fault.CodeNotFound { // the user does not want the message any more; the refusal is undone all the same
 			return err
 		}
 	}
@@ -266,7 +264,7 @@ func (h handler) notMe(w http.ResponseWriter, r *http.Request) error {
 	return writeOwnerPage(w, shown)
 }
 
-// openVerification returns what the request's link is about.
+// openVerification returns the verification of the request's link.
 func (h handler) openVerification(r *http.Request) (*store.Verification, error) {
 	id, _, ok := h.keys.Open(r.URL.Query().Get("token"))
 	if !ok {
@@ -279,7 +277,7 @@ func (h handler) openVerification(r *http.Request) (*store.Verification, error) 
 	return v, err
 }
 
-// maxForm is more than any form here has.
+// maxForm is more than the forms here need.
 const maxForm = 4 << 10
 
 func isAgain(w http.ResponseWriter, r *http.Request) bool {
@@ -287,7 +285,7 @@ func isAgain(w http.ResponseWriter, r *http.Request) bool {
 	return r.PostFormValue("again") != ""
 }
 
-// ownerPage is what an owner is shown: one of these is true.
+// ownerPage is the page for an owner. One of its fields is set.
 type ownerPage struct {
 	Ask, Verified, Sent, Expired, Refused, AskNotMe, NotMe, Allowed bool
 
@@ -296,7 +294,7 @@ type ownerPage struct {
 
 func writeOwnerPage(w http.ResponseWriter, p ownerPage) error {
 	web.SetPageHeaders(w.Header())
-	_, _ = w.Write(render(ownerTemplate, p)) // a caller who has hung up is no error
+	_, _ = w.Write(render(ownerTemplate, p)) // an error means that the client has hung up
 	return nil
 }
 

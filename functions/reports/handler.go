@@ -1,12 +1,11 @@
-// reports hears from providers what has become of messages that they have taken, and what
-// the owners of addresses have told them: POST /api/reports/sendgrid, /ses and /twilio.
+// reports takes providers' reports about messages that they have taken, and about what owners of
+// addresses have told them: POST /api/reports/sendgrid, /ses and /twilio.
 //
-// A report counts only if its provider has signed it, and a bounce or a complaint only if it
-// names a delivery of ours. The delivery learns that it was delivered, has bounced, or was
-// complained about; the worst stays. An address that there is not, whose owner has complained
-// or has said STOP, gets nothing more from anybody; START undoes that. Reports may come
-// in any order and any number of times: each counts once. What can't be stored now is answered
-// 503, and its provider sends it again.
+// A report counts only if its provider has signed it. A bounce or a complaint counts only if it
+// names a delivery of ours. A report sets the delivery's outcome to delivered, bounced or
+// complained; the worst one stays. An address that does not exist, or whose owner complained or
+// sent STOP, is suppressed; START lifts that. Reports may come in any order and repeatedly; each
+// counts once. If a report can't be stored now, the answer is 503, and the provider sends it again.
 package main
 
 import (
@@ -35,7 +34,7 @@ type handler struct {
 	reader *reports.Reader
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -53,14 +52,14 @@ func New(cfg Config) (*function.Function, error) {
 	}, nil
 }
 
-// take takes a provider's reports, and then answers.
+// take stores a provider's reports, and then answers.
 func (h handler) take(provider string, answer func(http.ResponseWriter)) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		body, err := web.ReadBody(w, r, reports.MaxBody)
 		if err != nil {
 			return err
 		}
-		if !h.keys.Enabled() { // what an owner says could not be remembered
+		if !h.keys.Enabled() { // without a key, an owner's word could not be stored
 			return reports.NotSetUp("SUPPRESSION_KEY")
 		}
 		found, err := h.reader.Read(r.Context(), provider, reports.Request{Header: r.Header, Query: r.URL.RawQuery, Body: body})
@@ -80,7 +79,7 @@ func (h handler) take(provider string, answer func(http.ResponseWriter)) web.Han
 
 func nothing(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }
 
-// noReply has Twilio say nothing to who wrote.
+// noReply makes Twilio send no reply to the person who wrote.
 func noReply(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/xml")
 	_, _ = io.WriteString(w, `<?xml version="1.0" encoding="UTF-8"?><Response></Response>`) // the caller may be gone

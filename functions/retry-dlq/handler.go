@@ -1,16 +1,13 @@
-// retry-dlq makes the promise hold when something else has failed. It is invoked
-// every minute, by any POST (a CloudEvent of a PingSource is one), and looks in
-// Postgres for what should have happened and has not: reminders that are overdue,
-// reminders that Dapr does not hold a job for, a scheduler that has lost its data.
-// It does what is left to do, has the function send look for what is due, and
-// answers a summary.
+// retry-dlq runs the sweep. It finds in Postgres what should have happened and has not: overdue
+// reminders, reminders without a job in Dapr, a scheduler that has lost its data. It does what is
+// left to do, wakes the function send, and answers a summary. Any POST invokes it; a PingSource's
+// CloudEvent does so every minute.
 //
-// It works in steps, each within its share of the time. A step that fails, or waits
-// for a part that hangs, does not stop the others: the answer is 200 unless all that need
-// the database have failed.
+// It works in steps, each with its share of the time. A step that fails or hangs does not stop the
+// others. The answer is 200 unless all steps that need the database have failed.
 //
-// It is internal: nobody outside the cluster can reach it. Calling it too often, or
-// several times at once, does no harm.
+// It is internal: nobody outside the cluster can reach it. Calling it often, or several times at
+// once, does no harm.
 package main
 
 import (
@@ -46,7 +43,7 @@ type handler struct {
 	channels fire.Channels
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -78,7 +75,7 @@ func (h handler) sweep(w http.ResponseWriter, r *http.Request) error {
 	if err := summary.Away(); err != nil {
 		return err
 	}
-	// Only who looks at the status misses it.
+	// If this fails, only GET /api/status is out of date.
 	if err := h.store.SaveRun(context.WithoutCancel(r.Context()), store.SweepRun, store.Run{
 		Complete: summary.Complete, Failed: upkeep.FailedSteps(summary.Steps), Sentinel: summary.Sentinel, Pending: summary.Pending, Providers: h.channels,
 	}); err != nil {

@@ -1,12 +1,10 @@
-// send sends what is due: it leases deliveries and hands them over to providers, to the
-// hosts of users' webhooks, and to the broker of events, until nothing is due. It is woken
-// by any POST: trigger-reminder makes one when it has fired something, the sweep makes one
+// send sends due deliveries to providers, to users' webhooks and to the broker of events, until
+// none is left. Any POST wakes it: trigger-reminder sends one after firing, and the sweep sends one
 // every minute.
 //
-// The call carries nothing. What is due is read from Postgres, so a call that is lost, or
-// comes twice, does no harm. The answer begins as soon as the function looks. One answer
-// goes on for as long as there is work, so that the platform sees a request under way and
-// does not scale the function to zero.
+// The request has no content. Due deliveries are read from Postgres, so a request may be lost or
+// repeated. The answer begins as soon as the function looks. One answer stays open as long as there
+// is work, so that the platform does not scale the function to zero.
 //
 // It is internal: nobody outside the cluster can reach it.
 package main
@@ -37,7 +35,7 @@ type Config struct {
 
 type handler struct {
 	sender *deliver.Sender
-	held   *atomic.Bool // an answer goes on until the work is done
+	held   *atomic.Bool // an answer stays open until the work is done
 }
 
 // Validate reports what is wrong with the configuration.
@@ -45,7 +43,7 @@ func (c Config) Validate() error {
 	return c.Rules.Suppression.Needed(c.Providers.Email.Unsubscribe.Keys.Keys)
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -70,12 +68,12 @@ func New(cfg Config) (*function.Function, error) {
 	}, nil
 }
 
-// mostHeld is how long an answer goes on at most: less than a platform lets a request take.
-// The next call is held after it.
+// mostHeld is how long an answer stays open at most. It is less than platforms allow a request. The
+// next request's answer stays open after that.
 const mostHeld = 4 * time.Minute
 
-// send begins its answer at once, and ends it when the work is done, if no other answer
-// does so already.
+// send begins its answer at once. It ends the answer when the work is done, or at once if another
+// answer is open.
 func (h handler) send(w http.ResponseWriter, r *http.Request) error {
 	done := h.sender.Wake()
 	w.Header().Set("Content-Type", "application/json")

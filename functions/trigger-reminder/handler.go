@@ -1,15 +1,14 @@
-// trigger-reminder fires reminders. Dapr calls POST /job/{name} at a reminder's
-// instant; POST /api/jobs/trigger is for whoever wakes one by other means. Both
-// need the app API token.
+// trigger-reminder fires reminders. Dapr calls POST /job/{name} at a reminder's instant. POST
+// /api/jobs/trigger fires one by hand. Both need the app API token.
 //
-// What a call carries is only a hint to look: what is true is read from Postgres.
-// So a call may come twice, late, early, or fifty times at once; the reminder
-// fires once. A call is answered as soon as that is committed. Sending is the
-// function send's, which is woken then. A reminder of a recurring task is armed for its next occurrence in
-// the same transaction; Dapr is told of that in the background, and if it is away, the sweep does.
+// A call carries only ids; the state is read from Postgres. So a call may come early, late, or many
+// times at once, and the reminder fires once. The call is answered once the firing is committed;
+// the function send, which is woken then, sends the messages. The same transaction arms a recurring
+// task's reminder for its next occurrence. Its job is scheduled in the background, or by the sweep
+// if Dapr is away.
 //
-// A call that makes no sense is answered 200, "skipped", because Dapr would repeat
-// anything else, and becomes a dead letter.
+// A malformed call becomes a dead letter. It is answered 200 "skipped", since Dapr would repeat it
+// after any other status.
 package main
 
 import (
@@ -58,7 +57,7 @@ type handler struct {
 	firer  *fire.Firer
 }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg Config) (*function.Function, error) {
 	s, err := store.Open(cfg.Store)
 	if err != nil {
@@ -85,13 +84,13 @@ func New(cfg Config) (*function.Function, error) {
 	}, nil
 }
 
-// callback is what a call carries.
+// callback is the body of a call.
 type callback struct {
 	task.Revision
-	Trace string `json:"traceparent"` // of the request that asked for it; may be missing
+	Trace string `json:"traceparent"` // of the request that scheduled it; may be missing
 }
 
-// whole reports whether the call is for one revision, and not for a task.
+// whole reports whether the call names a revision. If not, it is for all due reminders of a task.
 func (c callback) whole() bool { return c.ReminderID != uuid.Nil }
 
 func (c callback) validate() error {
@@ -122,12 +121,12 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); !tooLarge {
-			return fault.Unavailable(err, "the call broke off on its way") // it comes again, whole
+			return fault.Unavailable(err, "the call broke off on its way") // the caller repeats it
 		}
 	}
 	var call callback
 	if err == nil {
-		// What it carries besides is of a later version, and nobody's concern here.
+		// Fields of later versions are ignored.
 		err = json.Unmarshal(body, &call)
 	}
 	if err == nil {
@@ -143,28 +142,27 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	defer end()
 	outcome, err := h.firer.Fire(ctx, call.Revision)
 	if err == nil && outcome.Reason == task.ReasonEarly {
-		// The revision is the current one, so the instant is right, and this clock is
-		// behind Dapr's. Done with, the job would be gone before its time.
+		// The revision is the current one, so the instant is right and this clock is behind. A 200
+		// would make Dapr delete the job too early.
 		err = fault.Unavailable(nil, "by this function's clock it is too early")
 	}
 	return answer(w, outcome, err)
 }
 
-// maxBody is more than any callback of ours has.
+// maxBody is more than any job of ours has.
 const maxBody = 1 << 20
 
-// malformed keeps a callback that makes no sense as a dead letter, for an operator
-// to look at, and has done with it.
+// malformed stores a malformed callback as a dead letter, and answers 200.
 func (h handler) malformed(w http.ResponseWriter, r *http.Request, body []byte, reason error) error {
 	metrics.Skipped("malformed")
 	slog.WarnContext(r.Context(), "malformed callback", "job", r.PathValue("name"), "error", reason)
 	if err := h.store.KeepMalformed(r.Context(), r.PathValue("name"), body, message(reason)); err != nil {
-		return web.WithStatus(err, http.StatusInternalServerError) // it comes again
+		return web.WithStatus(err, http.StatusInternalServerError) // Dapr repeats it
 	}
 	return web.WriteJSON(w, http.StatusOK, response{Status: fire.Skipped, Reason: "malformed: " + message(reason)})
 }
 
-// message is the part of an error that callers may see.
+// message returns the part of an error that callers may see.
 func message(err error) string {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f.Message
@@ -196,7 +194,7 @@ func (h handler) trigger(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, outcome, err)
 }
 
-// answer says how a call ended. Whatever has failed, a repeated call may mend it.
+// answer writes the result of a call. After an error a repeated call may succeed.
 func answer(w http.ResponseWriter, outcome fire.Outcome, err error) error {
 	if err != nil {
 		return web.WithStatus(err, http.StatusInternalServerError)

@@ -11,7 +11,7 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// attendInput names an occurrence of a recurring task; without one, it is the current one.
+// attendInput names an occurrence of a recurring task; the default is the current one.
 type attendInput struct {
 	Occurrence *string `json:"occurrence"`
 }
@@ -29,7 +29,7 @@ func (h handler) which(in attendInput) schedule.Which {
 	}
 }
 
-// acknowledge stops what is still to come of an occurrence that its user has been told of.
+// acknowledge serves POST /api/tasks/{task_id}/acknowledge.
 func (h handler) acknowledge(w http.ResponseWriter, r *http.Request) error {
 	user, id, err := api.UserAndID(h.SignIn, r, "task_id")
 	if err != nil {
@@ -48,7 +48,7 @@ func (h handler) acknowledge(w http.ResponseWriter, r *http.Request) error {
 	return h.answer(w, acknowledged)
 }
 
-// snooze has an occurrence told once more, later.
+// snooze serves POST /api/tasks/{task_id}/snooze.
 func (h handler) snooze(w http.ResponseWriter, r *http.Request) error {
 	user, id, err := api.UserAndID(h.SignIn, r, "task_id")
 	if err != nil {

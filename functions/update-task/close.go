@@ -15,8 +15,8 @@ import (
 // errOnce says that a task does not recur.
 var errOnce = errors.New("the task does not recur")
 
-// closer completes or skips an occurrence of a recurring task. It may be asked for the same again:
-// nothing changes then. A task that does not recur is completed as a whole.
+// closer returns a handler that completes or skips an occurrence of a recurring task. A repeated
+// request changes nothing. A task that does not recur is completed as a whole.
 func (h handler) closer(to task.Settled) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		user, id, err := api.UserAndID(h.SignIn, r, "task_id")
@@ -52,7 +52,7 @@ func (h handler) closer(to task.Settled) web.Handler {
 	}
 }
 
-// occurrence is the one that a request names.
+// occurrence returns the occurrence that a request names.
 func occurrence(t task.Task, named *string) (local wallclock.Time, err error) {
 	if !t.Recurs() {
 		return local, errOnce

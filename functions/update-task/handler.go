@@ -1,12 +1,11 @@
-// update-task serves PUT and PATCH /api/tasks/{task_id}: it changes a task, and
-// schedules, moves and cancels its reminders as the change demands. It also serves POST
-// /api/tasks/{task_id}/complete and /skip, which close one occurrence of a recurring task, and
-// POST /api/tasks/{task_id}/snooze and /acknowledge, by which its user answers a reminder.
+// update-task serves PUT and PATCH /api/tasks/{task_id}: it changes a task, and schedules, moves
+// and cancels its reminders accordingly. It also serves POST /api/tasks/{task_id}/complete and
+// /skip, which close an occurrence of a recurring task, and /snooze and /acknowledge.
 //
-// PUT replaces the task: what is left out gets its default. PATCH is a JSON merge
-// patch (RFC 7396). With If-Match, or a version in the body, the change is made only
-// to the version that the caller has read. Of several updates at one time each sees
-// the one before, and the reminders are those of the last.
+// PUT replaces the task: a field that is left out gets its default. PATCH is a JSON merge patch
+// (RFC 7396). With If-Match, or a version in the body, the change is made only to the version that
+// the caller has read. Concurrent updates are made one after the other, and the reminders are those
+// of the last one.
 package main
 
 import (
@@ -21,7 +20,7 @@ import (
 
 type handler struct{ changes.Parts }
 
-// New makes the function. Nothing is connected before the first request.
+// New returns the function. It connects to nothing before the first request.
 func New(cfg changes.Config) (*function.Function, error) {
 	return changes.New(cfg, func(parts changes.Parts) web.Routes {
 		h := handler{parts}

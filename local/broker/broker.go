@@ -67,15 +67,15 @@ func (b *Broker) Address() string {
 	return net.JoinHostPort(b.options.Host, strconv.Itoa(b.options.Port))
 }
 
-// Start starts a stopped broker again, on the same port and with its data.
-// It does nothing if the broker runs.
+// Start starts a stopped broker again, on the same port and with its data. If the broker runs, it
+// does nothing.
 func (b *Broker) Start() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.cluster != nil {
 		return nil
 	}
-	// The files themselves are for everybody to read, as the broker makes them.
+	// The broker makes files that everybody may read, so the folder is closed to others.
 	if err := errors.Join(os.MkdirAll(b.options.Dir, 0o700), os.Chmod(b.options.Dir, 0o700)); err != nil { //nolint:gosec // a folder
 		return err
 	}
@@ -94,14 +94,14 @@ func (b *Broker) Start() error {
 	if err != nil {
 		return fmt.Errorf("the broker on %s, which keeps its data in %s: %w", b.Address(), b.options.Dir, err)
 	}
-	// A consumer that is killed while its group waits for others is forgotten only when
-	// that time is over, by this broker. daprd's client would give it a minute, does not
-	// wait for that long itself, and would be the next to be waited for: for ever.
+	// If a consumer is killed while its group waits for others, this broker forgets it only when
+	// that time is over. daprd's client asks for a minute, gives up earlier itself, and would be
+	// waited for next, without end. So the time is shortened.
 	cluster.ControlKey(int16(kmsg.JoinGroup), func(request kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // its order
 		if join, ok := request.(*kmsg.JoinGroupRequest); ok {
 			join.RebalanceTimeoutMillis = min(join.RebalanceTimeoutMillis, int32(rebalanceTimeout.Milliseconds()))
 		}
-		return nil, nil, false // and the broker answers it
+		return nil, nil, false // the broker answers it
 	})
 	cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // its order
 		if b.isSlow() {
@@ -113,7 +113,7 @@ func (b *Broker) Start() error {
 	return nil
 }
 
-// Slow delays the answer to each published event, also to those that wait already. 0 ends that.
+// Slow delays the answer to each published event, also to those that are waiting. 0 ends the delay.
 func (b *Broker) Slow(by time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -128,7 +128,7 @@ func (b *Broker) isSlow() bool {
 	return b.delay > 0
 }
 
-// wait returns when the delay of an event that has just come is over.
+// wait returns when the delay of an event is over.
 func (b *Broker) wait() {
 	for came := time.Now(); ; {
 		b.mu.Lock()
@@ -145,8 +145,7 @@ func (b *Broker) wait() {
 	}
 }
 
-// Stop stops the broker and cuts off whoever is connected. It may be called more
-// than once.
+// Stop stops the broker and closes all connections. It may be called more than once.
 func (b *Broker) Stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

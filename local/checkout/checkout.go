@@ -1,5 +1,5 @@
-// Package checkout finds the checkout of Duebell that the working directory is in: some
-// programs build what is in it.
+// Package checkout finds the checkout of Duebell that contains the working directory, for programs
+// that build parts of it.
 package checkout
 
 import (

@@ -1,4 +1,4 @@
-// Package compile builds Go programs, and says how it gets on: some take minutes.
+// Package compile builds Go programs, and reports the progress.
 package compile
 
 import (
@@ -22,18 +22,18 @@ const reportInterval = 2 * time.Second
 // Options say what to build. All but Tags, LDFlags and Env are needed.
 type Options struct {
 	What     string   // what is built, as reports call it
-	Dir      string   // the folder of the module whose go.mod counts
+	Dir      string   // the folder of the module whose go.mod is used
 	Packages []string // of the programs
 	Tags     string   // build tags, with commas between
-	LDFlags  string   // besides -s and -w
+	LDFlags  string   // in addition to -s and -w
 	Env      []string // added to this process's
 	Into     string   // the folder that gets the programs, each named like its package
-	// Report is told, in a sentence every 2 seconds, how many packages are compiled.
+	// Report is called with the progress, every 2 seconds.
 	Report func(string)
 }
 
-// Programs builds programs. If ctx ends, the compiler is stopped, and Into may hold some
-// of them.
+// Programs builds programs. If ctx ends, the compiler is stopped, and some of the programs may be
+// in Into.
 func Programs(ctx context.Context, o Options) error {
 	started := time.Now()
 	all, err := o.goCommand(ctx, nil, append([]string{"list", "-deps", "-tags=" + o.Tags}, o.Packages...)...)
@@ -62,8 +62,8 @@ func Programs(ctx context.Context, o Options) error {
 	}
 }
 
-// goCommand runs the go command, and returns what it says. progress, if not nil, gets its
-// standard error as it comes.
+// goCommand runs the go command, and returns its output. progress, if not nil, gets its standard
+// error while it runs.
 func (o Options) goCommand(ctx context.Context, progress *lineCounter, args ...string) ([]byte, error) {
 	program, err := exec.LookPath("go")
 	if err != nil {

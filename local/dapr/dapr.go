@@ -1,10 +1,9 @@
-// Package dapr finds or builds Dapr's programs, and runs two of them on this machine:
-// the scheduler, which keeps jobs and triggers them, and daprd, which functions call, and which
-// calls the trigger function.
+// Package dapr finds or builds Dapr's programs, and runs two of them on this machine: the
+// scheduler, which stores and triggers jobs, and daprd, which functions call, and which calls the
+// trigger function.
 //
-// Both listen on 127.0.0.1, with one exception: the scheduler's health port cannot be
-// restricted to 127.0.0.1 (its flag for that has no effect). That port tells only
-// whether the scheduler is healthy.
+// Both listen on 127.0.0.1, with one exception: the scheduler's health port can't be restricted
+// (its flag for that has no effect). That port shows only whether the scheduler is healthy.
 package dapr
 
 import (
@@ -24,14 +23,14 @@ import (
 // SchedulerOptions says how a scheduler runs. All fields but ReachedAt and OnEvent are needed.
 type SchedulerOptions struct {
 	Runtime Runtime
-	// Dir holds the jobs. They do not depend on the ports, which may be others
-	// each time. Only one scheduler may use a Dir.
+	// Dir has the jobs. They do not depend on the ports, which may differ each time. Only one
+	// scheduler may use a Dir.
 	Dir   string
 	Ports SchedulerPorts
 	// ReachedAt is the port by which daprds reach it; 0 means Ports.API.
 	ReachedAt int
 	LogFile   string
-	// OnEvent hears when the scheduler dies and runs again.
+	// OnEvent is called when the scheduler dies and when it runs again.
 	OnEvent func(process.Event)
 }
 
@@ -40,9 +39,9 @@ type SchedulerPorts struct {
 	API, Health, EtcdClient, EtcdPeer int
 }
 
-// StartScheduler starts a scheduler; it can be used when it is Ready. After a scheduler was
-// killed, no job fires for 20 seconds, however soon the next one runs: the killed one's lease has
-// to run out. A scheduler that is stopped gives its lease back.
+// StartScheduler starts a scheduler; it can be used when it is Ready. After a scheduler was killed,
+// no job fires for 20 seconds, even if the next one runs at once, until the killed one's lease has
+// run out. A scheduler that is stopped returns its lease.
 func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
@@ -68,7 +67,7 @@ func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 		Env:     []string{"HOME=" + o.Dir, "DAPR_HOST_IP=127.0.0.1"},
 		Dir:     o.Dir,
 		LogFile: o.LogFile,
-		// So that it gives back its lease; it takes a tenth of a second.
+		// So that it returns its lease, which takes a tenth of a second.
 		OrphanSignal: syscall.SIGTERM,
 		Ready:        process.Answers("http://"+process.Address(o.Ports.Health)+"/healthz", http.StatusOK),
 		Restart:      true,
@@ -78,10 +77,10 @@ func StartScheduler(o SchedulerOptions) (*process.Process, error) {
 // DaprdOptions says how a daprd runs. All fields but SchedulerPort, ResourcesPaths, Env and
 // OnEvent are needed.
 type DaprdOptions struct {
-	// Name is what its process is called; "" means daprd.
+	// Name is the name of its process; "" means daprd.
 	Name    string
 	Runtime Runtime
-	// Dir is daprd's folder. Nothing in it has to survive.
+	// Dir is daprd's folder. Nothing in it has to be kept.
 	Dir   string
 	AppID string
 	// AppPort is where callbacks go, on 127.0.0.1.
@@ -97,7 +96,7 @@ type DaprdOptions struct {
 	// Env is added to daprd's environment, for components.
 	Env     []string
 	LogFile string
-	// OnEvent hears when daprd dies and runs again.
+	// OnEvent is called when daprd dies and when it runs again.
 	OnEvent func(process.Event)
 }
 
@@ -148,7 +147,7 @@ func StartDaprd(o DaprdOptions) (*process.Process, error) {
 		}, o.Env...),
 		Dir:     o.Dir,
 		LogFile: o.LogFile,
-		// It is told to end within two, and takes longer on a busy machine.
+		// It should end within two seconds, but takes longer on a busy machine.
 		StopTimeout: 8 * time.Second,
 		Ready:       process.Answers(o.Ports.url("/v1.0/healthz/outbound"), http.StatusNoContent),
 		Restart:     true,

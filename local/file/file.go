@@ -1,5 +1,5 @@
-// Package file writes and keeps small files that only this user may read, and
-// that are whole or not there at all, whenever the program is killed.
+// Package file writes small files that only this user may read. A file is complete or does not
+// exist, even if the program is killed.
 package file
 
 import (
@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// Replace writes the file at path, in place of the one that may be there.
+// Replace writes the file at path, and replaces one that exists.
 func Replace(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // mode 0600
 	if err != nil {
@@ -25,8 +25,8 @@ func Replace(path string, content []byte) error {
 	return err
 }
 
-// Keep returns what the file at path holds. If it is not there, its content is
-// made, kept and returned.
+// Keep returns the content of the file at path. If the file does not exist, Keep makes the content,
+// and stores it.
 func Keep(path string, content func() ([]byte, error)) ([]byte, error) {
 	kept, err := os.ReadFile(path)
 	if !errors.Is(err, fs.ErrNotExist) {

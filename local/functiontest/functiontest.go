@@ -1,6 +1,5 @@
-// Package functiontest runs functions in a test's own process: real Postgres, a
-// real issuer, real configuration, and HTTP all the way; only Dapr is away, unless
-// the test says where it is.
+// Package functiontest runs functions in a test's own process, with real Postgres, a real issuer,
+// real configuration, and HTTP. Only Dapr is away, unless the test gives its address.
 package functiontest
 
 import (
@@ -32,7 +31,7 @@ import (
 	"github.com/duebell/duebell/shared/web"
 )
 
-// Functions run in a zone of their own: answers are in UTC wherever that is.
+// Functions run in a time zone of their own. Their answers must be in UTC all the same.
 func init() { time.Local = time.FixedZone("Elsewhere", (5*60+45)*60) }
 
 // AppToken is the app API token that every function is started with.
@@ -86,7 +85,7 @@ func (w *World) Seed(user string, d task.Draft) task.Task {
 	return t
 }
 
-// Prefer has a user choose, with change, something other than what they have chosen before.
+// Prefer changes a user's preferences by change.
 func (w *World) Prefer(user string, change func(*preferences.Preferences)) {
 	w.Helper()
 	email := user + "@example.com"
@@ -108,13 +107,13 @@ func (w *World) Prefer(user string, change func(*preferences.Preferences)) {
 	}
 }
 
-// Exec runs SQL past the code.
+// Exec runs SQL directly.
 func (w *World) Exec(sql string) {
 	w.Helper()
 	w.Hold(sql)()
 }
 
-// Count is the number that a query gives.
+// Count returns the number that a query returns.
 func (w *World) Count(sql string) (n int) {
 	w.Helper()
 	c, err := pgx.Connect(context.Background(), w.DatabaseURL)
@@ -128,8 +127,8 @@ func (w *World) Count(sql string) (n int) {
 	return n
 }
 
-// Hold runs SQL in a transaction, past the code, that keeps its locks until the
-// returned function commits it.
+// Hold runs SQL directly, in a transaction that keeps its locks until the returned function commits
+// it.
 func (w *World) Hold(sql string) (commit func()) {
 	w.Helper()
 	ctx := context.Background()
@@ -156,12 +155,12 @@ var errAway = errors.New("no Dapr in this test")
 func (away) Schedule(context.Context, task.Revision, time.Time) error { return errAway }
 func (away) Delete(context.Context, task.Revision) error              { return errAway }
 
-// Environ returns the environment that every function is given.
+// Environ returns the environment of every function.
 func (w *World) Environ() []string {
 	return []string{
 		"DATABASE_URL=" + w.DatabaseURL,
 		"DAPR_GRPC_ENDPOINT=127.0.0.1:1", "DAPR_API_TOKEN=unused", "EVENTS_ENABLED=false",
-		"SCHEDULE_TIMEOUT=50ms", "SCHEDULE_RETRY_FOR=0s", // nobody is to wait for a Dapr that never comes
+		"SCHEDULE_TIMEOUT=50ms", "SCHEDULE_RETRY_FOR=0s", // so that tests do not wait for a Dapr that is away
 		"OIDC_ISSUER=" + w.issuer.URL, "OIDC_AUDIENCE=" + w.issuer.Audience,
 		"APP_API_TOKEN=" + AppToken, "SEND_URL=http://127.0.0.1:1",
 	}
@@ -173,9 +172,8 @@ type Server struct {
 	url string
 }
 
-// Serve starts a function with the configuration that it has in a cluster, but for the
-// horizon: reminders are to be with Dapr however far ahead they are. More environment
-// variables, NAME=value, come on top.
+// Serve starts a function with the configuration that it has in a cluster, except the horizon: all
+// reminders have jobs, however far ahead they are. environ has more variables, as NAME=value.
 func Serve[C any](w *World, build func(C) (*function.Function, error), environ ...string) *Server {
 	w.Helper()
 	cfg, err := config.Parse[C](slices.Concat(w.Environ(), []string{"REMINDER_HORIZON=0"}, environ))
@@ -190,7 +188,7 @@ func Serve[C any](w *World, build func(C) (*function.Function, error), environ .
 	server.Config = web.NewServer(f.Handler).Server
 	server.Start()
 	w.Cleanup(func() {
-		if f.Finish != nil { // first, as requests that go on for as long as there is work end by it
+		if f.Finish != nil { // first, since requests that stay open while there is work end by it
 			if err := f.Finish(context.Background()); err != nil {
 				w.Error(err)
 			}
@@ -206,7 +204,7 @@ func Serve[C any](w *World, build func(C) (*function.Function, error), environ .
 // URL returns the function's URL, without a slash at its end.
 func (s *Server) URL() string { return s.url }
 
-// Silent returns an address that takes connections and never says anything.
+// Silent returns an address that accepts connections and never answers.
 func Silent(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -224,7 +222,9 @@ type Answer struct {
 	Body   string
 }
 
-// Call sends a request, and holds the answer against the API's description. header are alternating names and values. A body that is a string is sent as it is, anything else as JSON, nil not at all.
+// Call sends a request, and checks the answer against the API's description. header are alternating
+// names and values. A body that is a string is sent as it is, any other as JSON, and nil not at
+// all.
 func (s *Server) Call(method, path string, body any, header ...string) Answer {
 	s.w.Helper()
 	var content io.Reader
@@ -286,8 +286,8 @@ func Decode[T any](w *World, a Answer, status int) (v T) {
 	return v
 }
 
-// WantProblem checks that an answer is problem+json with a status and code, and
-// that its detail holds a part.
+// WantProblem checks that an answer is problem+json with a status and code, and that its detail
+// contains part.
 func (w *World) WantProblem(a Answer, status int, code, detail string) {
 	w.Helper()
 	var p struct {

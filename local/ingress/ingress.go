@@ -1,7 +1,6 @@
-// Package ingress stands between daprd and the function that its callbacks go to,
-// as an ingress does in a cluster. It forwards every callback, unless a test has it
-// fail in a way in which an ingress or a network can fail. It can
-// also start the function when a callback comes, and stop it when it is idle.
+// Package ingress is an ingress between daprd and a function, as in a cluster. It forwards every
+// callback, unless a test makes it fail as an ingress or a network can. It can also start the
+// function when a callback comes, and stop it when it is idle.
 package ingress
 
 import (
@@ -24,10 +23,10 @@ type Fault struct {
 	Status int
 	// Delay is how long the callback waits before it is forwarded.
 	Delay time.Duration
-	// Everywhere has the callback forwarded to all instances at the same time. The caller gets
-	// one of their answers.
+	// Everywhere forwards the callback to all instances at the same time. The caller gets one of
+	// their answers.
 	Everywhere bool
-	// Again, if not zero, has the callback forwarded a second time, so long after the first answer.
+	// Again, if not zero, forwards the callback a second time, that long after the first answer.
 	Again time.Duration
 	// Cut breaks the caller's connection instead of returning the answer.
 	Cut bool
@@ -65,7 +64,7 @@ func (i *Ingress) Heal() { i.Fail(Fault{}) }
 // Struck returns how many callbacks a fault was applied to.
 func (i *Ingress) Struck() int { return int(i.struck.Load()) }
 
-// Close cancels what is still to be forwarded.
+// Close cancels copies that are still to be forwarded.
 func (i *Ingress) Close() {
 	i.cancel()
 	i.copies.Wait()
@@ -91,7 +90,7 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := r.Context()
 	if f.Delay > 0 {
-		ctx = i.ctx // it is under way, and arrives even if its caller dies
+		ctx = i.ctx // it is forwarded even if its caller dies
 		select {
 		case <-time.After(f.Delay):
 		case <-ctx.Done():
@@ -114,7 +113,7 @@ func (i *Ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	in, err := i.pass(ctx, instance, r, body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // as if there were nothing in between
+		panic(http.ErrAbortHandler) // as without an ingress
 	}
 	defer in.Body.Close()
 	if f == (Fault{}) {
@@ -173,7 +172,7 @@ func (i *Ingress) later(wait time.Duration, to *url.URL, r *http.Request, body [
 	i.copies.Go(func() {
 		select {
 		case <-time.After(wait):
-			if in, err := i.pass(i.ctx, to, copied, body); err == nil { // nobody wants its answer
+			if in, err := i.pass(i.ctx, to, copied, body); err == nil { // nobody reads the answer
 				_, _ = io.Copy(io.Discard, in.Body)
 				_ = in.Body.Close()
 			}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Scale says how a function that is scaled to zero is started and stopped.
+// Scale is how a function is started from zero and stopped.
 type Scale struct {
 	// Start starts it, and returns when it is ready; Stop stops it.
 	Start, Stop func(context.Context) error
@@ -16,9 +16,9 @@ type Scale struct {
 	Idle time.Duration
 }
 
-// ScaleToZero stops the function, and from now on has it run only while there are callbacks,
-// as Knative does. A callback starts it, and callbacks wait until it is
-// ready. If it can't be started, they are answered 503, and the next callback tries again.
+// ScaleToZero stops the function. From now on it runs only while there are callbacks, as with
+// Knative. A callback starts it, and callbacks wait until it is ready. If it can't be started, they
+// are answered 503, and the next callback tries again.
 func (i *Ingress) ScaleToZero(ctx context.Context, s Scale) error {
 	if err := s.Stop(ctx); err != nil {
 		return err
@@ -49,8 +49,8 @@ type scaler struct {
 
 	mu      sync.Mutex
 	starts  int
-	serving int      // callbacks that are held or passed on
-	up      *attempt // the start that the function runs by; nil while it is at zero
+	serving int      // callbacks that wait or are being served
+	up      *attempt // the start by which the function runs; nil while it is at zero
 	idle    *time.Timer
 }
 
@@ -60,8 +60,7 @@ type attempt struct {
 	err  error
 }
 
-// enter holds a callback until the function is ready. Whatever it returns, leave has to
-// be called.
+// enter waits until the function is ready. The caller must call leave, also after an error.
 func (s *scaler) enter(ctx context.Context) error {
 	s.mu.Lock()
 	s.serving++
@@ -120,11 +119,11 @@ func (s *scaler) stopIfIdle() {
 	}
 	s.mu.Unlock()
 	if rest {
-		_ = s.Stop(s.ctx) // if it had to be killed, it has ended all the same
+		_ = s.Stop(s.ctx) // an error means that it was killed: it has ended all the same
 	}
 }
 
-// close waits until nothing starts or stops the function any more. s.ctx has ended.
+// close waits until nothing starts or stops the function. s.ctx must have ended.
 func (s *scaler) close() {
 	s.mu.Lock()
 	if s.idle != nil {

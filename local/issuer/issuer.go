@@ -1,6 +1,6 @@
-// Package issuer is an OpenID Connect issuer for one machine. It has a signing key, publishes
-// the public part, and signs tokens for callers in this process. It can also have people sign in:
-// see [Issuer.Offer].
+// Package issuer is an OpenID Connect issuer for one machine. It has a signing key, publishes the
+// public part, and signs tokens for callers in this process. People can sign in, too: see
+// [Issuer.Offer].
 package issuer
 
 import (
@@ -30,7 +30,7 @@ type Issuer struct {
 	signIns *signIns // nil: nobody may sign in
 }
 
-// Claims are what a token says.
+// Claims are the contents of a token.
 type Claims struct {
 	Subject, Audience string
 	// Email, if not empty, is the subject's address.
@@ -38,10 +38,10 @@ type Claims struct {
 	EmailVerified bool
 	// Scope holds scopes with spaces in between.
 	Scope string
-	// Lifetime is how long the token is good, from now.
+	// Lifetime is how long the token is valid from now.
 	Lifetime time.Duration
 
-	nonce string // of an ID token: what the client has asked for it with
+	nonce string // of an ID token: the client's nonce
 }
 
 // New returns the issuer with the URL issuerURL, at which its handler has to be served. The key
@@ -107,7 +107,7 @@ func (i *Issuer) Handler() http.Handler {
 	}
 	discovery, err := json.Marshal(says)
 	if err != nil {
-		panic(err) // it is nothing but strings
+		panic(err) // it has only strings
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+base+"/.well-known/openid-configuration", document(discovery))
@@ -122,7 +122,7 @@ func document(body []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Access-Control-Allow-Origin", "*") // any page may read what anybody may
-		_, _ = w.Write(body)                               // whoever asked has gone
+		_, _ = w.Write(body)                               // an error means that the client has hung up
 	}
 }
 

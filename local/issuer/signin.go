@@ -21,9 +21,9 @@ import (
 const (
 	// codeLifetime is how long a browser has to exchange its code.
 	codeLifetime = time.Minute
-	// signInLifetime is how long a token of a sign-in is good.
+	// signInLifetime is how long the tokens of a sign-in are valid.
 	signInLifetime = time.Hour
-	// maxPending is how many codes and sessions are kept. Beyond that the oldest are forgotten.
+	// maxPending is how many codes and sessions are stored. Beyond that the oldest are deleted.
 	maxPending = 1000
 )
 
@@ -33,14 +33,14 @@ type SignIn struct {
 	ClientID string
 	// RedirectURIs are where browsers may be sent back to, exactly.
 	RedirectURIs []string
-	// People are those to choose from on the page. Scope holds the scopes that a person may have;
-	// a token has those of them that the client has asked for.
+	// People are listed on the page. Scope has the scopes that a person may have; a token has those
+	// that the client has asked for.
 	People []Claims
-	// Audience is what access tokens are for.
+	// Audience is the audience of access tokens.
 	Audience string
 }
 
-// signIns keeps what is under way. It is safe for concurrent use.
+// signIns has the sign-ins under way. It is safe for concurrent use.
 type signIns struct {
 	SignIn
 	issuer *Issuer
@@ -59,13 +59,13 @@ type grant struct {
 	expiry                 time.Time
 }
 
-// Offer adds a page on which people sign in by choosing who they are, without a password: it is
-// for development on one machine. It must be called before Handler.
+// Offer adds a page on which people sign in by choosing who they are, without a password. It is for
+// development on one machine. Call it before Handler.
 func (i *Issuer) Offer(s SignIn) {
 	i.signIns = &signIns{SignIn: s, issuer: i, codes: map[string]grant{}, sessions: map[string]string{}}
 }
 
-// endpoints adds what the discovery document says of signing in.
+// endpoints adds the endpoints for signing in to the discovery document.
 func (s *signIns) endpoints(base string, discovery map[string]any) {
 	discovery["authorization_endpoint"] = base + "/authorize"
 	discovery["token_endpoint"] = base + "/token"
@@ -88,8 +88,8 @@ func (s *signIns) serve(mux *http.ServeMux, base string) {
 
 var challengeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
-// request checks an authorization request. It answers one that it refuses: by a redirect, or
-// directly if the client or its address is unknown.
+// request checks an authorization request. If it refuses it, it answers: by a redirect, or directly
+// if the client or its redirect URI is unknown.
 func (s *signIns) request(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	q := r.URL.Query()
 	if q.Get("client_id") != s.ClientID || !slices.Contains(s.RedirectURIs, q.Get("redirect_uri")) {
@@ -208,7 +208,7 @@ func (s *signIns) grant(w http.ResponseWriter, r *http.Request, q url.Values, pe
 	s.back(w, r, q, url.Values{"code": {code}})
 }
 
-// keep forgets the oldest if there are too many. s.mu is held.
+// keep deletes the oldest if there are too many. The caller holds s.mu.
 func (s *signIns) keep(key string) {
 	s.order = append(s.order, key)
 	if len(s.order) > maxPending {
@@ -218,13 +218,13 @@ func (s *signIns) keep(key string) {
 	}
 }
 
-// token exchanges a code for tokens, once, if the caller has the verifier of its challenge (PKCE).
+// token exchanges a code for tokens, once, if the caller has the verifier of its PKCE challenge.
 func (s *signIns) token(w http.ResponseWriter, r *http.Request) {
 	s.allow(w, r)
 	code := r.PostFormValue("code")
 	s.mu.Lock()
 	g, ok := s.codes[code]
-	delete(s.codes, code) // whoever comes with it: it is good once
+	delete(s.codes, code) // it is valid once, whoever sends it
 	s.mu.Unlock()
 	hash := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
 	challenge := base64.RawURLEncoding.EncodeToString(hash[:])
@@ -266,7 +266,7 @@ func writeJSON(w http.ResponseWriter, status int, answer map[string]any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(answer) // whoever asked has gone
+	_ = json.NewEncoder(w).Encode(answer) // an error means that the client has hung up
 }
 
 // allow lets pages of the client's origins read the answer (CORS).
@@ -287,8 +287,8 @@ func (s *signIns) preflight(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// endSession forgets who has signed in with this browser (OpenID Connect RP-Initiated
-// Logout), and sends it back to the client.
+// endSession forgets the sign-in of this browser (OpenID Connect RP-Initiated Logout), and sends
+// the browser back to the client.
 func (s *signIns) endSession(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(cookie); err == nil {
 		s.mu.Lock()

@@ -1,5 +1,5 @@
-// Package link stands between two parts of the local system as a network does that can be
-// slow: what one part answers then reaches the other late, or not before it is healed.
+// Package link is a slow network between two parts of the local system: answers of one part reach
+// the other late, or not before the link is healed.
 package link
 
 import (
@@ -38,8 +38,7 @@ func New(port int) (*Link, error) {
 // Port is where the link itself listens.
 func (l *Link) Port() int { return l.listener.Addr().(*net.TCPAddr).Port }
 
-// Slow has everything that is answered take so much longer, also on connections that are
-// open and what is on its way.
+// Slow delays all answers, also on open connections and those under way.
 func (l *Link) Slow(by time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,10 +47,10 @@ func (l *Link) Slow(by time.Duration) {
 	l.changed = make(chan struct{})
 }
 
-// Heal has answers pass at once again.
+// Heal ends the delay.
 func (l *Link) Heal() { l.Slow(0) }
 
-// Close cuts all connections, and takes no more.
+// Close closes all connections, and accepts no more.
 func (l *Link) Close() {
 	l.mu.Lock()
 	l.closed = true
@@ -73,7 +72,7 @@ func (l *Link) serve() {
 	}
 }
 
-// pass connects a caller, and returns when either end has hung up.
+// pass connects a caller to the port. It returns when either end has hung up.
 func (l *Link) pass(from net.Conn) {
 	defer from.Close()
 	to, err := net.Dial("tcp4", l.to)
@@ -96,7 +95,7 @@ func (l *Link) pass(from net.Conn) {
 	<-gone
 }
 
-// keep takes note of connections, unless the link is closed.
+// keep registers connections, unless the link is closed.
 func (l *Link) keep(connections ...net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,8 +119,8 @@ type piece struct {
 	data []byte
 }
 
-// answer passes on what comes back, each piece when it is its time, until that ends or the
-// caller is gone.
+// answer passes on the port's answers, each piece at its time, until they end or the caller is
+// gone.
 func (l *Link) answer(from, to net.Conn, gone <-chan struct{}) {
 	pieces := make(chan piece, 1000)
 	l.serving.Go(func() {
@@ -151,8 +150,7 @@ func (l *Link) answer(from, to net.Conn, gone <-chan struct{}) {
 	}
 }
 
-// wait returns true when it is time to pass on what came at an instant, false if the caller
-// is gone by then.
+// wait returns true when it is time to pass on a piece, and false if the caller is gone by then.
 func (l *Link) wait(came time.Time, gone <-chan struct{}) bool {
 	for {
 		l.mu.Lock()

@@ -1,5 +1,5 @@
-// Package lock holds a lock on a file, between processes: the system lets go of
-// it when its holder ends, however it ends.
+// Package lock locks a file between processes. The system releases the lock when its holder ends,
+// however it ends.
 package lock
 
 import (
@@ -70,5 +70,5 @@ func Wait(ctx context.Context, path string, waiting func(*HeldError)) (*File, er
 	}
 }
 
-// Release lets go of the lock. The file stays.
+// Release releases the lock. The file stays.
 func (l *File) Release() error { return l.f.Close() }

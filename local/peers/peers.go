@@ -1,5 +1,5 @@
-// Package peers runs the npm packages of tools/peers in tests: implementations that are none of ours, and
-// which what Duebell makes is held against.
+// Package peers runs the npm packages of tools/peers in tests: implementations by others, which
+// Duebell's results are compared with.
 package peers
 
 import (
@@ -11,9 +11,9 @@ import (
 	"github.com/duebell/duebell/local/checkout"
 )
 
-// Node returns a command, not started, that has Node run a script of tools/peers. What it prints on standard
-// error is seen. The test fails, and says what to type, unless the npm packages are there that the script needs; it is
-// skipped with -short.
+// Node returns a command, not started, that runs a script of tools/peers with Node. Its standard
+// error is shown. If the packages that it needs are not installed, the test fails and says what to
+// type. It is skipped with -short.
 func Node(t testing.TB, script string, packages ...string) *exec.Cmd {
 	t.Helper()
 	if testing.Short() {

@@ -31,7 +31,7 @@ func chooseAccount(ctx context.Context, dir, data string, installed installation
 	if err := os.Chown(dir, int(account.UID), int(account.GID)); err != nil {
 		return nil, err
 	}
-	// dir may be below a folder that is closed to that user, as root's home is.
+	// dir may be in a folder that the user can't enter, such as root's home.
 	if reaches(ctx, account, dir, installed) == nil {
 		return account, nil
 	}

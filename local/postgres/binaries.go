@@ -18,7 +18,7 @@ import (
 	"github.com/duebell/duebell/local/process"
 )
 
-// folders are where distributions put PostgreSQL's programs, if not on PATH.
+// folders are where distributions install PostgreSQL's programs if they are not on PATH.
 var folders = []string{
 	"/usr/lib/postgresql/*/bin",
 	"/usr/pgsql-*/bin",
@@ -40,9 +40,8 @@ type installation struct {
 
 func (i installation) program(name string) string { return filepath.Join(i.bin, name) }
 
-// findInstallation returns the PostgreSQL to use: the one on PATH, else the newest
-// that is installed. If want is not 0, it must be of that major version, since
-// another one can't read the data.
+// findInstallation returns the PostgreSQL to use: the one on PATH, or else the newest that is
+// installed. If want is not 0, it must have that major version, since others can't read the data.
 func findInstallation(ctx context.Context, want int, report func(string)) (installation, error) {
 	var best installation
 	for _, bin := range candidates() {
@@ -146,9 +145,8 @@ func downloadTo(ctx context.Context, root string, config embedded.Config, report
 	if err != nil {
 		return installation{}, err
 	}
-	// The library can only fetch and start in one call. A locale that does not
-	// exist makes it stop before the start, so it never runs a server that
-	// nothing supervises.
+	// The library can only download and start in one call. A locale that does not exist makes it
+	// fail before the start, so it never runs a server that nothing supervises.
 	fetched := filepath.Join(scratch, "programs")
 	startErr := embedded.NewDatabase(config.
 		Version(downloaded).

@@ -13,9 +13,8 @@ import (
 	"time"
 )
 
-// endOrphan makes sure that no old server uses data: it ends one whose parent was
-// killed, and removes the pid file of one that is gone. The caller holds the
-// directory's lock, so a server that still runs has no parent any more.
+// endOrphan ends an old server on data whose parent was killed, or removes the pid file that a dead
+// one has left. The caller holds the directory's lock, so a server that still runs has no parent.
 func endOrphan(ctx context.Context, data string) error {
 	path := filepath.Join(data, "postmaster.pid")
 	text, err := os.ReadFile(path)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Answers returns a function for Spec.Ready: it asks url, and returns nil if the
-// answer's status is want. It waits two seconds at most, and keeps no connection.
+// Answers returns a function for Spec.Ready: it requests url, and returns nil if the answer has the
+// status want. It waits two seconds at most, and keeps no connection.
 func Answers(url string, want int) func(context.Context) error {
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func(ctx context.Context) error {

@@ -6,9 +6,8 @@ import (
 	"syscall"
 )
 
-// Run runs a program to its end, as cmd.Run does. It runs in a process group of its
-// own, which is killed if the command's context ends; and on Linux it does not
-// outlive this program.
+// Run runs a program to its end, as cmd.Run does. The program has a process group of its own, which
+// is killed if the command's context ends. On Linux it does not outlive this program.
 func Run(cmd *exec.Cmd) error {
 	runtime.LockOSThread() // see supervise
 	defer runtime.UnlockOSThread()

@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// Ports are taken from below the range that systems hand out for outgoing
-// connections, so that none of those lands on one between choosing and use.
+// Ports are below the range that systems use for outgoing connections, so that no such connection
+// takes one between choosing and use.
 const (
 	lowestPort  = 20000
 	highestPort = 32000
 )
 
-// given holds the ports that this process has been given as any: it may be a while until
-// something listens on them, and nobody else here is to get them meanwhile.
+// given has the ports that this process has handed out. It may be a while until something listens
+// on them, and nobody else here may get them meanwhile.
 var given sync.Map
 
 // FreePorts returns ports of 127.0.0.1 that nothing listens on, all different: for

@@ -286,7 +286,7 @@ func (p *Process) spawn(r *run) (*child, *exec.Cmd, error) {
 	setOrphanSignal(cmd.SysProcAttr, p.spec.OrphanSignal)
 	c := &child{exited: make(chan struct{})}
 	if p.spec.LogFile != "" {
-		// The child writes to the file itself: its output outlives us.
+		// The child writes to the file itself, so its output is there even if this program dies.
 		log, err := os.OpenFile(p.spec.LogFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", p.spec.Name, err)
@@ -332,7 +332,7 @@ func (p *Process) await(r *run, c *child, cmd *exec.Cmd) error {
 	err := reap(cmd, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		_ = syscall.Kill(-c.pid, syscall.SIGKILL) // what it may have left of its group
+		_ = syscall.Kill(-c.pid, syscall.SIGKILL) // ends what it may have left of its group
 		p.child = nil
 	})
 	cancel()

@@ -41,7 +41,7 @@ const (
 	snsTopic       = "arn:aws:sns:eu-central-1:123456789012:duebell"
 )
 
-// Report is what a provider is to say of a message, or somebody by SMS.
+// Report is what a provider is made to report about a message, or an SMS that somebody sends it.
 type Report struct {
 	Provider string `json:"provider"` // SendGrid, SES or Twilio
 	// DeliveryID is the sender's own id of the message.
@@ -54,7 +54,7 @@ type Report struct {
 	Body string `json:"body"`
 	// EventID is the provider's id of the event, so that it can come again; "" is a new one.
 	EventID string `json:"event_id"`
-	// Forge, if true, has somebody else sign it.
+	// Forge makes somebody else sign it.
 	Forge bool `json:"forge"`
 }
 
@@ -64,8 +64,8 @@ type reporter struct {
 	sns       *rsa.PrivateKey
 	pem       []byte
 	mu        sync.Mutex
-	base      string            // PUBLIC_URL of who is told
-	dial      string            // where that is reached; base, unless a test says otherwise
+	base      string            // the PUBLIC_URL of the receiver
+	dial      string            // the address at which the receiver is reached; base, unless a test sets another
 	callbacks map[string]string // StatusCallback of Twilio's messages, by delivery
 	confirms  []string          // tokens of subscriptions that were confirmed
 }
@@ -90,14 +90,14 @@ func newReporter() reporter {
 	return reporter{sendGrid: sendGrid, sns: sns, pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), callbacks: map[string]string{}}
 }
 
-// reportTo says whom providers report to: the URL that they know it by.
+// reportTo sets the receiver of reports, by its PUBLIC_URL.
 func (r *reporter) reportTo(base string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.base, r.dial = base, base
 }
 
-// ReportTo has reports for who is known by the URL known reach it at another one.
+// ReportTo sends reports for the URL known to another address.
 func (s *Sandbox) ReportTo(known, at string) {
 	s.reporter.mu.Lock()
 	defer s.reporter.mu.Unlock()
@@ -119,8 +119,7 @@ func (r *reporter) sendGridPublicKey() string {
 	return base64.StdEncoding.EncodeToString(der)
 }
 
-// callBack remembers where the status of a message is to be reported, and returns the
-// delivery that this names.
+// callBack stores the URL for the status of a message, and returns the delivery in it.
 func (r *reporter) callBack(address string) (delivery string) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -136,7 +135,7 @@ func (r *reporter) callBack(address string) (delivery string) {
 	return delivery
 }
 
-// SendReport has a provider report, and returns the answer's status.
+// SendReport makes a provider report, and returns the answer's status.
 func (s *Sandbox) SendReport(ctx context.Context, r Report) (status int, err error) {
 	if r.EventID == "" {
 		r.EventID = uuid.NewString()

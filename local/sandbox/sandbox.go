@@ -1,7 +1,7 @@
-// Package sandbox stands in for the providers of messages: it speaks their APIs as
-// they are published, keeps what it is sent instead of delivering it, and fails when
-// it is told to. What a provider would refuse, it refuses: unknown fields, wrong
-// types, what is missing, too long, or signed with another key.
+// Package sandbox replaces the providers of messages. It has their APIs as they are published,
+// stores what it gets instead of delivering it, and fails when it is told to. It refuses what a
+// provider would refuse: unknown fields, wrong types, and what is missing, too long, or signed with
+// another key.
 //
 // Its handler serves
 //
@@ -14,7 +14,7 @@
 //	POST   /dev/onesignal/notifications                           OneSignal
 //	POST   /dev/webpush/{browser}                                 the push service of browsers, and the browsers
 //	POST   /dev/webhooks/{anything}                               a webhook that takes everything
-//	POST   /dev/hanging/{anything}                                a webhook that takes everything and answers nothing
+//	POST   /dev/hanging/{anything}                                a webhook that takes everything and never answers
 //	GET    /dev/messages                what was sent, newest last
 //	POST   /dev/faults                  fail from now on: {"provider", "status", "retry_after",
 //	                                    "delay", "cut", "times"}, see Fault
@@ -59,8 +59,7 @@ const (
 	SMTP      = "smtp"
 )
 
-// Below these paths the providers' APIs are served: they are what the providers' own
-// clients have https://api.sendgrid.com and the like for.
+// The providers' APIs are below these paths, which replace https://api.sendgrid.com and the like.
 const (
 	SendGridPath  = "/dev/sendgrid"
 	SESPath       = "/dev/ses"
@@ -78,10 +77,10 @@ const (
 type provider struct {
 	name, path string
 	maxBytes   int64
-	// complain says in the provider's way what is wrong.
+	// complain writes an error as the provider does.
 	complain func(w http.ResponseWriter, status int, message string)
-	// serve answers a request, which may be anything below the path, and gives what
-	// it accepts to Sandbox.accept before it answers.
+	// serve answers a request to any path below the provider's, and passes what it accepts to
+	// Sandbox.accept before it answers.
 	serve func(s *Sandbox, w http.ResponseWriter, r *http.Request, body []byte, f Fault)
 }
 
@@ -97,11 +96,10 @@ var providers = []provider{
 	{Webhook, WebhookPath, 1 << 20, webhookComplain, (*Sandbox).serveWebhook},
 }
 
-// maxMessages bounds the memory that messages take; older ones are forgotten.
+// maxMessages bounds the memory for messages. Older ones are deleted.
 const maxMessages = 500_000
 
-// deliveryID is what senders call their id of a message, where a provider lets them
-// name things.
+// deliveryID is the name that senders give their id of a message, if a provider allows names.
 const deliveryID = "delivery_id"
 
 // Message is a message that a provider accepted, one for each recipient.
@@ -111,11 +109,11 @@ type Message struct {
 	Subject    string    `json:"subject,omitempty"`
 	Body       string    `json:"body"`
 	ReceivedAt time.Time `json:"received_at"`
-	// DeliveryID is the sender's own id of the message, the same in every try; ""
-	// if it sent none.
+	// DeliveryID is the sender's own id of the message, the same in every attempt; "" if it sent
+	// none.
 	DeliveryID string `json:"delivery_id,omitempty"`
-	// Cut says that the sender cannot know that the message was accepted: the
-	// connection was cut, or the sender had hung up by then.
+	// Cut says that the sender can't know that the message was accepted: the connection was cut, or
+	// the sender had hung up.
 	Cut bool `json:"cut,omitzero"`
 }
 
@@ -127,8 +125,7 @@ type Fault struct {
 	Status int
 	// RetryAfter is told along with the status, in whole seconds.
 	RetryAfter time.Duration
-	// Delay passes before the message is looked at. It is looked at even if its
-	// sender hangs up meanwhile.
+	// Delay passes before the message is read. It is read even if its sender hangs up meanwhile.
 	Delay time.Duration
 	// Cut is when the connection is cut instead of answering, if at all.
 	Cut Cut
@@ -145,7 +142,7 @@ const (
 	CutAfter  Cut = "after"
 )
 
-// The keys that the providers' APIs ask for. They open nothing but a sandbox.
+// The keys of the providers' APIs. They are valid for a sandbox only.
 const (
 	sendGridKey    = "SG.sandbox"
 	awsID          = "AKIAIOSFODNN7EXAMPLE" // Amazon's own example
@@ -176,9 +173,8 @@ func New() *Sandbox {
 	return &Sandbox{tokens: map[string]bool{}, sent: map[string]string{}, reporter: newReporter()}
 }
 
-// Environment returns the variables that make Duebell's functions send to this
-// sandbox, whose handler is served at the URL base. The variables of its mail server
-// are missing.
+// Environment returns the variables by which Duebell's functions send to this sandbox, whose
+// handler is served at the URL base. Those of its mail server are missing.
 func (s *Sandbox) Environment(base string) map[string]string {
 	s.reportTo(base)
 	return map[string]string{
@@ -200,7 +196,7 @@ func (s *Sandbox) Messages() []Message {
 	return append([]Message{}, s.messages...)
 }
 
-// Fail makes a provider fail. Faults of one provider come one after the other.
+// Fail makes a provider fail. Several faults of one provider happen one after the other.
 func (s *Sandbox) Fail(f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,8 +231,7 @@ func (s *Sandbox) Handler() http.Handler {
 	return mux
 }
 
-// handler reads a request whole, makes what is to go wrong go wrong, and leaves the
-// rest to the provider.
+// handler reads a request, applies the next fault, and leaves the rest to the provider.
 func (s *Sandbox) handler(p provider) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, p.maxBytes))
@@ -308,7 +303,7 @@ func duration(text string) (time.Duration, error) {
 	return d, err
 }
 
-// next takes the fault that is to happen to provider now, if any.
+// next returns the next fault of a provider, if there is one, and counts it.
 func (s *Sandbox) next(provider string) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -328,9 +323,8 @@ func (s *Sandbox) next(provider string) Fault {
 	return Fault{}
 }
 
-// suffer makes f happen as far as it comes before a message is accepted, and reports
-// whether that was all: then the request is answered. complain writes the provider's
-// way of saying what is wrong.
+// suffer applies the part of a fault that comes before a message is accepted. It reports whether
+// the request is answered by that. complain writes an error as the provider does.
 func suffer(w http.ResponseWriter, r *http.Request, f Fault, complain func(w http.ResponseWriter, status int, message string)) bool {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
@@ -353,8 +347,8 @@ func suffer(w http.ResponseWriter, r *http.Request, f Fault, complain func(w htt
 	return true
 }
 
-// accept keeps the messages that r brought, one for each recipient, and makes f
-// happen as far as it comes after that: then it does not return.
+// accept stores the messages of a request, one for each recipient. It then applies the part of a
+// fault that comes after that, and does not return in that case.
 func (s *Sandbox) accept(r *http.Request, f Fault, messages ...Message) {
 	cut := f.Cut == CutAfter || r.Context().Err() != nil
 	s.keep(cut, messages...)
@@ -388,11 +382,11 @@ func names() string {
 func answer(w http.ResponseWriter, status int, contentType string, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // it is nothing but strings and numbers
+		panic(err) // it has only strings and numbers
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // whoever asked has gone
+	_, _ = w.Write(body) // an error means that the client has hung up
 }
 
 // isSecret compares in constant time.
@@ -406,7 +400,7 @@ func isMedia(r *http.Request, want string) bool {
 	return err == nil && media == want
 }
 
-// check decodes the body strictly and returns what is wrong with it, or "".
+// check decodes the body strictly, and returns what is wrong with it; "" if nothing is.
 func check(body []byte, dst any) string {
 	if e, ok := errors.AsType[*fault.Error](web.DecodeJSON(body, dst)); ok {
 		return e.Message

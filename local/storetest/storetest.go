@@ -37,16 +37,14 @@ func Open(t testing.TB) (*store.Store, string) {
 	return s, url
 }
 
-// Notify writes a notification into its user's inbox, as firing a reminder does, and gives
-// no notice of it.
+// Notify writes a notification into its user's inbox, as firing a reminder does, without a NOTIFY.
 func Notify(ctx context.Context, s *store.Store, n store.Notification) error {
 	return s.Fire(ctx, nil, store.Neighbours{}, func([]store.LockedReminder, store.Look) ([]store.Firing, error) {
 		return []store.Firing{{InApp: &n}}, nil
 	})
 }
 
-// Publish stores what is left behind of events that were published: their deliveries, all
-// of one reminder.
+// Publish stores the deliveries of published events, all of one reminder.
 func Publish(t testing.TB, databaseURL string, events ...store.Event) {
 	t.Helper()
 	c, err := pgx.Connect(context.Background(), databaseURL)
@@ -74,8 +72,8 @@ func Publish(t testing.TB, databaseURL string, events ...store.Event) {
 	}
 }
 
-// WithinHour waits for the next hour if less than left is there of this one: what is sent in
-// two hours is counted in two.
+// WithinHour waits for the next hour if less than left is left of this one, so that all messages
+// are counted in the same hour.
 func WithinHour(left time.Duration) {
 	if rest := time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)); rest < left {
 		time.Sleep(rest)

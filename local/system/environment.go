@@ -29,7 +29,7 @@ var people = map[string]issuer.Claims{
 	"DUEBELL_SERVICE_TOKEN": {Subject: "demo-service", Scope: "act"},
 }
 
-// signIn says who may sign in to the console, whichever of its names this machine is called by.
+// signIn returns who may sign in to the console, for each name of this machine.
 func (s *System) signIn() issuer.SignIn {
 	const path = "/console/sign-in"
 	signIn := issuer.SignIn{

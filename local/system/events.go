@@ -10,7 +10,7 @@ import (
 	"github.com/duebell/duebell/shared/upkeep"
 )
 
-// Broker returns the broker that events go through: to stop and start it.
+// Broker returns the broker for events, so that a test can stop and start it.
 func (s *System) Broker() *broker.Broker { return s.broker }
 
 func (s *System) startBroker() (err error) {
@@ -20,8 +20,7 @@ func (s *System) startBroker() (err error) {
 	return err
 }
 
-// writeResources writes what every daprd reads: the component, how it is used, and who is
-// brought what.
+// writeResources writes the components and subscriptions that every daprd reads.
 func (s *System) writeResources() error {
 	dir := s.path("daprd-resources")
 	if err := os.RemoveAll(dir); err != nil { // those of another version

@@ -11,14 +11,14 @@ type Function struct {
 	Name string
 	// Program is what runs, in Options.FunctionsDir; "" means the one called Name.
 	Program string
-	// Variables are the environment variables that it is given, besides HOST,
-	// PORT and SHUTDOWN_GRACE: what it needs and nothing else.
+	// Variables are the environment variables that it gets besides HOST, PORT and SHUTDOWN_GRACE:
+	// only those that it needs.
 	Variables []string
-	// Every, if not 0, is how long after its last answer it is invoked again. A
-	// cluster does so every minute, or once a day.
+	// Every, if not 0, is how long after its last answer it is invoked again. In a cluster it is
+	// invoked every minute, or once a day.
 	Every time.Duration
-	// Subscribes is true for one that is brought events. It has a daprd of its own, whose
-	// app-id is its name: manifests/subscriptions says what that brings.
+	// Subscribes says that it gets events. It has a daprd of its own, whose app-id is its name.
+	// manifests/subscriptions says which events it gets.
 	Subscribes bool
 }
 

@@ -23,12 +23,12 @@ type ports struct {
 	Functions map[string]int
 }
 
-// choosePorts returns free ports, preferring those that are kept at path. If gateway
-// is not 0, it is taken as it is.
+// choosePorts returns free ports, if possible those that are stored at path. If gateway is not 0,
+// it is used as it is.
 func choosePorts(path string, functions []Function, daprds []daprd, gateway int) (ports, error) {
 	var p ports
 	if kept, err := os.ReadFile(path); err == nil {
-		_ = json.Unmarshal(kept, &p) // they are only a wish
+		_ = json.Unmarshal(kept, &p) // they are only preferred
 	}
 	places := []*int{
 		&p.Gateway, &p.Ingress, &p.Mail, &p.Postgres, &p.Broker,

@@ -9,8 +9,8 @@ import (
 	"github.com/duebell/duebell/local/process"
 )
 
-// startSchedules invokes the functions that have a schedule, as a cluster's
-// PingSources do. The function that it returns ends that.
+// startSchedules invokes the functions with a schedule, as a cluster's PingSources do. stop ends
+// that.
 func (s *System) startSchedules() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -33,8 +33,8 @@ func (s *System) startSchedules() (stop func()) {
 	}
 }
 
-// invokeEvery invokes a function, and again so long after each answer, until ctx ends.
-// Errors are in the function's log.
+// invokeEvery invokes a function until ctx ends, with a pause after each answer. Errors are in the
+// function's log.
 func (s *System) invokeEvery(ctx context.Context, pause time.Duration, name string) {
 	for {
 		select {

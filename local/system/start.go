@@ -38,7 +38,7 @@ func (s *System) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := removeFile(s.path(environmentFile)); err != nil { // of one that was killed
+	if err := removeFile(s.path(environmentFile)); err != nil { // of a system that was killed
 		return err
 	}
 	for _, f := range s.functions {
@@ -140,7 +140,7 @@ func (s *System) serve() (err error) {
 	return nil
 }
 
-// startLinks puts links where Options.Links wants them.
+// startLinks starts the links of Options.Links.
 func (s *System) startLinks() error {
 	if !s.options.Links {
 		return nil
@@ -162,7 +162,7 @@ func (s *System) startLinks() error {
 	return nil
 }
 
-// linked returns the port by which others reach a part that listens on a port.
+// linked returns the port by which others reach a part: its own, or that of its link.
 func (s *System) linked(part string, port int) int {
 	if l := s.links[part]; l != nil {
 		return l.Port()
@@ -228,7 +228,7 @@ func (s *System) startDatabaseAndFunctions(ctx context.Context) error {
 	return group.Wait()
 }
 
-// newWebPushKey makes the private key that browsers subscribe for.
+// newWebPushKey makes the private key of Web Push.
 func newWebPushKey() ([]byte, error) {
 	key, err := vapid.New()
 	if err != nil {
@@ -238,9 +238,9 @@ func newWebPushKey() ([]byte, error) {
 	return []byte(private.Reveal()), err
 }
 
-// variables returns all that functions may need to know.
+// variables returns all variables that functions may need.
 func (s *System) variables() map[string]string {
-	// The sandbox, and who else is named: to nothing else on this machine.
+	// On this machine, webhooks reach only the sandbox and the hosts in the options.
 	webhooks := append([]string{process.Address(s.ports.Gateway)}, s.options.WebhookHosts...)
 	variables := map[string]string{
 		"DATABASE_URL":          s.databaseURL,
@@ -314,8 +314,7 @@ func (s *System) startDapr(ctx context.Context) error {
 	return group.Wait()
 }
 
-// daprd is one daprd: its process's name, where its callbacks go, and whether jobs are
-// among them.
+// daprd is a daprd: the name of its process, the port for its callbacks, and whether it has jobs.
 type daprd struct {
 	name, appID string
 	appPort     func(ports) int
@@ -396,8 +395,8 @@ func (s *System) appIsConnected(ctx context.Context, daprd dapr.DaprdPorts) erro
 	}
 }
 
-// step reports a part of the start. do is given a function to say more while it is
-// under way, and returns what came of it.
+// step reports a part of the start. do gets a function to report its progress, and returns the
+// result.
 func (s *System) step(ctx context.Context, name, doing string, do func(context.Context, func(string)) (string, error)) error {
 	started := time.Now()
 	say := func(text string) { s.report(Step{Name: name, Text: text}) }

@@ -69,11 +69,11 @@ type Options struct {
 	// WebhookHosts are hosts with their ports that webhooks may go to, beside the sandbox,
 	// although they are on this machine or in another private network.
 	WebhookHosts []string
-	// NoSchedules does not invoke the functions that have a schedule, for tests that
-	// show what happens without them.
+	// NoSchedules does not invoke the functions with a schedule, for tests of what happens without
+	// them.
 	NoSchedules bool
-	// Ingress has daprd's callbacks go through an ingress, to the instances of the
-	// function in turn; see System.Ingress. Without it they go to the function directly.
+	// Ingress sends daprd's callbacks through an ingress to the function's instances in turn; see
+	// System.Ingress. Without it they go to the function directly.
 	Ingress bool
 	// Links names the parts that are reached through links, which can be made slow; see System.Link.
 	Links bool
@@ -86,17 +86,17 @@ type Options struct {
 	Migrate func(ctx context.Context, databaseURL string) error
 	// Runtime says where to find Dapr; its Report is not used.
 	Runtime dapr.FindOptions
-	// Report hears how the start gets on, and OnEvent when something died unasked
-	// and runs again. Both may be nil. Neither is called twice at a time, and
-	// neither may call the system.
+	// Report is called with the progress of the start, and OnEvent when something died by itself or
+	// runs again. Both may be nil. Neither is called twice at a time, and neither may call the
+	// system.
 	Report  func(Step)
 	OnEvent func(process.Event)
 }
 
 // Step is a part of the start.
 type Step struct {
-	// Name says which part; it comes once when it begins, as often as there is
-	// something new to say, and once when it is Done.
+	// Name is the part. It is reported once when it begins, whenever there is something new, and
+	// once when it is Done.
 	Name string
 	// Text says what is being done, or what came of it.
 	Text string
@@ -163,8 +163,8 @@ func (s *System) claim() (err error) {
 			return err
 		}
 	}
-	// Others may pass through, to what is theirs: Postgres has a user of its own
-	// if this is root.
+	// Others may enter the folder, but not list it: if this is root, Postgres has a user of its
+	// own.
 	if err := os.MkdirAll(s.options.Dir, 0o711); err != nil {
 		return err
 	}
@@ -191,14 +191,14 @@ func (s *System) URL() string { return s.url }
 // Issuer returns the issuer whose tokens the functions accept; Token makes those.
 func (s *System) Issuer() *issuer.Issuer { return s.issuer }
 
-// Sandbox returns what stands in for the providers.
+// Sandbox returns the sandbox of the providers.
 func (s *System) Sandbox() *sandbox.Sandbox { return s.sandbox }
 
-// Ingress returns what daprd's callbacks go through; nil without Options.Ingress.
+// Ingress returns the ingress for daprd's callbacks; nil without Options.Ingress.
 func (s *System) Ingress() *ingress.Ingress { return s.ingress }
 
-// Link returns what stands before a part: daprd, for the functions; the scheduler, for
-// daprd; or a subscriber, for its own daprd. It is nil without Options.Links.
+// Link returns the link in front of a part: daprd, for the functions; the scheduler, for daprd; or
+// a subscriber, for its own daprd. It is nil without Options.Links.
 func (s *System) Link(part string) *link.Link { return s.links[part] }
 
 // Process returns the process called postgres, scheduler, daprd (a second one is
@@ -243,9 +243,8 @@ func (s *System) all() []*process.Process {
 	return all
 }
 
-// Stop ends everything, within ten seconds: what takes longer is killed. First come
-// no more callbacks, then the functions end their requests, then the rest goes. It
-// may be called more than once.
+// Stop ends everything within ten seconds; what takes longer is killed. It stops the callbacks
+// first, then the functions' requests, then the rest. It may be called more than once.
 func (s *System) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
@@ -266,11 +265,11 @@ func (s *System) Stop(ctx context.Context) error {
 		names = append(names, f.Name)
 	}
 	errs = append(errs, s.stopProcesses(ctx, names...))
-	// Until here they served the functions themselves: keys, and the sandbox.
+	// Until now the functions needed the keys and the sandbox.
 	shutdown, cancelShutdown := context.WithTimeout(ctx, time.Second)
 	defer cancelShutdown()
 	for _, server := range s.servers {
-		_ = server.Shutdown(shutdown) // whoever still waits is cut off
+		_ = server.Shutdown(shutdown) // a client that still waits is cut off
 	}
 	if s.mail != nil {
 		_ = s.mail.Close() // its clients have ended

@@ -22,7 +22,7 @@ const (
 // with every callback. Two tokens may be valid at a time, so that a new one can be
 // set first here and then at daprd.
 type AppToken struct {
-	Tokens []config.Secret `env:"APP_API_TOKEN,required" help:"daprd's app token, 16 characters or more; during a change the old and the new one, with a comma between"`
+	Tokens []config.Secret `env:"APP_API_TOKEN,required" help:"daprd's app token, 16 characters or more; to change it, the new one, a comma and the old one"`
 }
 
 // Validate says what is wrong with the configuration.

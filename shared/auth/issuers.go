@@ -14,11 +14,11 @@ import (
 // Config names the issuers whose tokens are accepted.
 type Config struct {
 	Issuer      string         `env:"OIDC_ISSUER,required" help:"the URL of the OpenID Connect issuer, exactly as its tokens have it"`
-	Audience    []string       `env:"OIDC_AUDIENCE,required" help:"what the issuer's tokens for Duebell have as their audience; several with commas between, if different ones are good"`
+	Audience    []string       `env:"OIDC_AUDIENCE,required" help:"the audience of the issuer's tokens for Duebell; if there are several, with commas between"`
 	UserClaim   string         `env:"OIDC_USER_CLAIM" envDefault:"sub" help:"the claim of a token that is its user's id; an e-mail address counts only if it is verified"`
-	ScopeClaims []string       `env:"OIDC_SCOPE_CLAIMS" envDefault:"scope,scp,permissions" help:"the claims in which a token's scopes are; add roles or groups only if every one of them may be a scope"`
-	AdminScope  string         `env:"OIDC_ADMIN_SCOPE" envDefault:"admin" help:"what the issuer calls the scope of operators"`
-	ActScope    string         `env:"OIDC_ACT_SCOPE" envDefault:"act" help:"what the issuer calls the scope of programs that act for users"`
+	ScopeClaims []string       `env:"OIDC_SCOPE_CLAIMS" envDefault:"scope,scp,permissions" help:"the claims that have a token's scopes; add roles or groups only if every one of them may be a scope"`
+	AdminScope  string         `env:"OIDC_ADMIN_SCOPE" envDefault:"admin" help:"the issuer's name for the scope of operators"`
+	ActScope    string         `env:"OIDC_ACT_SCOPE" envDefault:"act" help:"the issuer's name for the scope of programs that act for users"`
 	Grants      []string       `env:"OIDC_GRANTS" envDefault:"admin,act" help:"which scopes of Duebell the issuer may grant: admin, act, both with a comma between, or none"`
 	Further     FurtherIssuers `env:"OIDC_FURTHER_ISSUERS" help:"more issuers, as a JSON list like [{\"issuer\":\"https://login.example.com\",\"audience\":\"duebell\",\"prefix\":\"partner:\"}]; docs/identity-providers.md has all members"`
 	Limit       Limit

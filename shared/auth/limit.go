@@ -16,8 +16,8 @@ import (
 // own: a user of a function that runs in three copies may have three times as many.
 // The zero value is no limit.
 type Limit struct {
-	PerSecond float64 `env:"RATE_LIMIT" envDefault:"100" help:"requests that a user may make, and that may be made for one, each second, to each copy of a function; 0 means any number"`
-	Burst     int     `env:"RATE_BURST" envDefault:"1000" help:"requests that a user may make at once, after a pause"`
+	PerSecond float64 `env:"RATE_LIMIT" envDefault:"100" help:"how many requests by a user, or for one, each copy of a function takes in a second; 0: any number"`
+	Burst     int     `env:"RATE_BURST" envDefault:"1000" help:"how many requests a user may make at once after a pause"`
 }
 
 // Validate says what is wrong with the configuration.

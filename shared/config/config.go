@@ -1,18 +1,17 @@
-// Package config reads a program's settings from its environment into structs,
-// and says everything that is wrong with them at once.
+// Package config reads a program's settings from environment variables into structs. It reports all
+// problems at once.
 //
-// A struct names its variables with the tags of github.com/caarlos0/env, and
-// may add a help tag: what the variable should be set to.
+// The tags of github.com/caarlos0/env name the variables. A help tag says what to set a variable
+// to.
 //
 //	type Config struct {
 //		URL     config.Secret `env:"DATABASE_URL,required" help:"the URL of the Postgres database"`
 //		Timeout time.Duration `env:"DATABASE_TIMEOUT" envDefault:"5s"`
 //	}
 //
-// A field that is a struct without an env tag is read field by field. So a program's
-// struct embeds the structs of the packages that it uses. Each of them may
-// have a method Validate() error or Validate() []string. Each line of what that returns begins
-// with the name of the variable that it is about.
+// A field that is a struct without an env tag is read field by field. So a program's struct embeds
+// the structs of the packages that it uses. Each of them may have a method Validate() error or
+// Validate() []string. It returns one line for each problem, which begins with the variable's name.
 package config
 
 import (
@@ -28,12 +27,11 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Parse reads a T, which must be a struct, from environ, whose entries have
-// the form of os.Environ's. A variable with an empty value counts as not set.
+// Parse reads a T, which must be a struct, from environ, whose entries are like those of
+// os.Environ. A variable with an empty value counts as not set.
 //
-// The error, if any, has one line for each variable that is missing, malformed
-// or invalid, beginning with the variable's name. It never holds the value of
-// a [Secret].
+// The error has one line for each variable that is missing, malformed or invalid, which begins with
+// the variable's name. It never has the value of a [Secret].
 func Parse[T any](environ []string) (T, error) {
 	var cfg T
 	p := parser{environment: env.ToMap(environ), unread: map[string]bool{}}
@@ -53,7 +51,7 @@ func Parse[T any](environ []string) (T, error) {
 // Variable describes one variable that a struct reads.
 type Variable struct {
 	Name     string
-	Default  string // "" means none
+	Default  string // "" if there is none
 	Help     string // what to set it to
 	Required bool
 	Secret   bool
@@ -68,7 +66,7 @@ func Variables[T any]() []Variable {
 	return list
 }
 
-// field is a struct's field that one variable is read into.
+// field is a field of a struct with its variable.
 type field struct {
 	reflect.StructField
 	value  reflect.Value
@@ -86,8 +84,8 @@ func (f field) variable() Variable {
 	}
 }
 
-// walk calls leaf for each field of v that has an env tag, going down into
-// structs that have none, and leave for each struct after its fields.
+// walk calls leaf for each field of v that has an env tag. It descends into structs without one,
+// and calls leave for each struct after its fields.
 func walk(v reflect.Value, prefix string, leaf func(field), leave func(reflect.Value)) {
 	if v.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("config: %s is not a struct", v.Type()))
@@ -112,8 +110,8 @@ type parser struct {
 	secrets     []string
 }
 
-// read fills one field. The field is parsed as a struct of its own, because
-// env's errors name fields, not variables.
+// read sets one field. It parses the field as a struct of its own, because env's errors name fields
+// and not variables.
 func (p *parser) read(f field) {
 	alone := reflect.New(reflect.StructOf([]reflect.StructField{
 		{Name: f.Name, Type: f.Type, Tag: f.Tag},
@@ -136,7 +134,7 @@ func (p *parser) read(f field) {
 	}
 }
 
-// validate asks a struct whose fields have been read what is wrong with it.
+// validate calls the Validate of a struct whose fields were read.
 func (p *parser) validate(v reflect.Value) {
 	var problems []string
 	switch v := v.Addr().Interface().(type) {
@@ -148,8 +146,8 @@ func (p *parser) validate(v reflect.Value) {
 		problems = v.Validate()
 	}
 	for _, problem := range problems {
-		// A missing variable is not invalid as well, and an embedded struct's
-		// Validate, promoted to the outer struct, says everything twice.
+		// Leave out variables that are reported as missing already, and lines that are there
+		// already: an embedded struct's Validate is also the outer struct's.
 		name, _, _ := strings.Cut(problem, " ")
 		if !p.unread[name] && !slices.Contains(p.problems, problem) {
 			p.problems = append(p.problems, problem)
@@ -157,8 +155,8 @@ func (p *parser) validate(v reflect.Value) {
 	}
 }
 
-// redact masks secrets that a message quotes, as url.Parse's errors do.
-// Very short secrets are not masked, since ordinary words may contain them.
+// redact masks secrets in a message, since errors such as url.Parse's quote them. It leaves very
+// short secrets, which may be part of ordinary words.
 func (p *parser) redact(message string) string {
 	for _, secret := range p.secrets {
 		if len(secret) >= 4 {
@@ -168,8 +166,7 @@ func (p *parser) redact(message string) string {
 	return message
 }
 
-// explain says what is wrong with a variable and what to do, without quoting
-// its value.
+// explain returns what is wrong with a variable and what to do, without its value.
 func explain(err error, f field) string {
 	want := describe(f.Type)
 	if help := f.Tag.Get("help"); help != "" {
@@ -199,7 +196,7 @@ func isSecret(t reflect.Type) bool {
 	return t == reflect.TypeFor[Secret]()
 }
 
-// describe says what values a variable of type t takes.
+// describe returns the values that a variable of type t takes.
 func describe(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():

@@ -10,16 +10,15 @@ import (
 
 const mask = "***"
 
-// Secret is a string that must not be seen: it prints, logs and marshals as
-// ***, whatever the verb or the format. Keep it in exported fields: fmt calls
-// no methods on unexported ones.
+// Secret is a string that is printed, logged and marshalled as ***, with every verb and in every
+// format. Keep it in exported fields: fmt does not call methods on unexported ones.
 type Secret string
 
-// Reveal returns the secret itself, for the one call that needs it.
+// Reveal returns the secret.
 func (s Secret) Reveal() string { return string(s) }
 
-// MAC returns the HMAC-SHA-256 (RFC 2104) of a purpose and data, with the secret as its key. A MAC
-// for one purpose is not valid for another, provided that no purpose is a prefix of another one.
+// MAC returns the HMAC-SHA-256 (RFC 2104) of purpose and data, with the secret as the key. A MAC
+// for one purpose is not valid for another, if no purpose is a prefix of another.
 func (s Secret) MAC(purpose string, data []byte) []byte {
 	mac := hmac.New(sha256.New, []byte(s))
 	mac.Write([]byte(purpose))
@@ -27,12 +26,12 @@ func (s Secret) MAC(purpose string, data []byte) []byte {
 	return mac.Sum(nil)
 }
 
-// minKey is how long a key that signs must be, in characters.
+// minKey is the least length of a signing key, in characters.
 const minKey = 32
 
-// ValidateKeys reports what is wrong with the signing keys of a variable, of which there may be two while
-// one takes the other's place: the first signs, and each checks. The error names the variable, and says what to
-// write. No key is no error.
+// ValidateKeys reports what is wrong with the signing keys in a variable. There may be two while
+// one replaces the other: the first signs, and both check. No key is no error. The error names the
+// variable, and says what to write.
 func ValidateKeys(variable string, keys []Secret) error {
 	if len(keys) > 2 {
 		return fmt.Errorf("%s must be one key, or two: the new one, a comma and the old one", variable)

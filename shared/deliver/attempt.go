@@ -22,13 +22,12 @@ import (
 	"github.com/duebell/duebell/shared/trace"
 )
 
-// attempt sends a leased delivery through its provider, and records what became of it.
-// The lease was asked for at began. asked has what the providers before it have asked for
-// in this round.
+// attempt sends a leased delivery through its provider, and records how it ended. began is when the
+// lease was asked for. asked are the waits that earlier providers of this round have asked for.
 func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, asked []time.Duration) result {
 	leased := time.Now()
-	// A lease that would not outlast the send is left to run out: another sender could
-	// have the delivery before the send ends.
+	// The lease would run out before the send could end, so another sender could send it at the
+	// same time. Let it run out.
 	if leased.Sub(began) > s.rules.Lease-s.rules.SendTimeout {
 		slog.WarnContext(ctx, "a delivery is left: its lease came too late to be used", "delivery_id", l.ID)
 		return result{lost: true}
@@ -42,7 +41,7 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	if l.Over != "" {
 		return s.holdBack(ctx, l)
 	}
-	if l.Bundle != nil && len(l.Bundle.Members) == 0 { // all have left it
+	if l.Bundle != nil && len(l.Bundle.Members) == 0 { // all of them have left it
 		return result{state: store.Cancelled, lost: s.settle(ctx, store.Ending{Of: l, State: store.Cancelled}, began) == metrics.Unrecorded}
 	}
 	if state, problem := s.barred(l); state != "" {
@@ -59,10 +58,10 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 		ending.Error = fmt.Sprintf("%.500s", sendErr.Error())
 	}
 	if l.Test && ending.State != store.Sent && (ending.State != store.Planned || ending.Wait > 0) {
-		ending.State, ending.Wait = store.Failed, 0 // its user waits for the answer, and tries again
+		ending.State, ending.Wait = store.Failed, 0 // the user waits for the result, and can try again
 	}
 	problem := ending.Error
-	if stop := notify.StopOf(sendErr); stop != "" { // why is not for its user, who is another than the address's owner
+	if stop := notify.StopOf(sendErr); stop != "" { // the user, who need not be the address's owner, is not told why
 		ending.State, ending.Error, ending.Instead = store.SuppressedState, store.SuppressedProblem(time.Now().UTC()), inAppOf(l)
 		ending.Stop, ending.Stopped = store.SuppressionReason(stop), s.rules.Suppression.Hashes(l.Channel, l.Target)
 	}
@@ -83,7 +82,7 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	}
 }
 
-// settle records what became of an attempt, and counts it. It returns what it is counted as.
+// settle records and counts how an attempt ended. It returns the label that metrics count it by.
 func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Time) (state string) {
 	l := ending.Of
 	state = string(ending.State)
@@ -95,9 +94,9 @@ func (s *Sender) settle(ctx context.Context, ending store.Ending, began time.Tim
 	return state
 }
 
-// barred says what becomes of a delivery that may not be sent to its address any more, and
-// what the delivery log says of it: its owner has said stop, it is a number that no text
-// messages go to, or its grace is over. "": it may be sent.
+// barred returns the state, and the text for the delivery log, of a delivery that must not be sent
+// to its address: the address is suppressed, text messages to its number are not allowed, or its
+// grace is over. The state is "" if it may be sent.
 func (s *Sender) barred(l *store.Leased) (state store.DeliveryState, problem string) {
 	refusal := s.rules.Quota.Prefixes.Refuses(l.Channel, l.Target)
 	switch {
@@ -112,7 +111,7 @@ func (s *Sender) barred(l *store.Leased) (state store.DeliveryState, problem str
 	}
 }
 
-// tellInstead has a reminder that is barred told in-app.
+// tellInstead ends a barred delivery, and tells its reminder in-app.
 func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, state store.DeliveryState, problem string, began time.Time) result {
 	ending := store.Ending{Of: l, State: state, Error: problem, Instead: inAppOf(l)}
 	if state == store.Refused {
@@ -126,7 +125,7 @@ func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, state store.D
 	return result{state: ending.State}
 }
 
-// inAppOf is what a delivery's reminder becomes in-app, or those of a bundle.
+// inAppOf returns the in-app notification of a delivery's reminder, or those of a bundle's members.
 func inAppOf(l *store.Leased) (instead []store.Instead) {
 	for _, m := range members(l) {
 		instead = append(instead, store.Instead{DeliveryID: m.DeliveryID, Notification: store.Notification{
@@ -137,7 +136,7 @@ func inAppOf(l *store.Leased) (instead []store.Instead) {
 	return instead
 }
 
-// members are the reminders that a delivery tells of: one, if it is not a bundle's.
+// members returns the reminders of a delivery: its own, or those of its bundle.
 func members(l *store.Leased) []store.Member {
 	if l.Bundle != nil {
 		return l.Bundle.Members
@@ -145,30 +144,30 @@ func members(l *store.Leased) []store.Member {
 	return []store.Member{{DeliveryID: l.ID, TaskID: l.TaskID, About: l.About}}
 }
 
-// hint says to a user who waits for the inbox that there may be something.
+// hint tells the user's open inboxes that there may be something new.
 func (s *Sender) hint(ctx context.Context, userID string) {
 	if err := s.store.Hint(ctx, []string{userID}); err != nil {
 		slog.DebugContext(ctx, "an inbox is told late", "error", err)
 	}
 }
 
-// sentPatience is for how long it is tried to record that a delivery was sent, whether or
-// not its lease has run out: a database that is away keeps others from leasing it.
+// sentPatience is how long the sender tries to record that a delivery was sent, even after its
+// lease has run out. While the database is away, no other sender can lease it.
 const sentPatience = 5 * time.Minute
 
-// record stores how a send ended. What was sent and is not recorded will be sent again,
-// so it goes on trying for long. Of anything else it tries for as long as the lease keeps
-// others away.
+// record stores how a send ended, and retries if that fails. A delivery that was sent and is not
+// recorded would be sent again, so this is retried for sentPatience. Anything else is retried until
+// the lease runs out.
 func (s *Sender) record(ctx context.Context, ending store.Ending, began time.Time) error {
 	patience := s.rules.Lease - time.Since(began)
 	if ending.State == store.Sent {
 		patience = sentPatience
 	}
 	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 250*time.Millisecond // before others look
+	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 250*time.Millisecond // shorter than the time after which other senders look
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		record := s.endings.Do
-		if ending.Lone() { // which waits for its user's row, and is not to hold up the others
+		if ending.Lone() { // it waits for its user's row, which must not delay the others
 			record = func(ctx context.Context, e ...store.Ending) error { return s.store.Finish(ctx, store.Alone, e...) }
 		}
 		err := record(ctx, ending)
@@ -176,18 +175,18 @@ func (s *Sender) record(ctx context.Context, ending store.Ending, began time.Tim
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(max(patience, 1))) // 0 would mean for ever
+	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(max(patience, 1))) // 0 would mean no limit
 	return err
 }
 
-// send hands a delivery over to its provider.
+// send gives a delivery's message to its provider. The error is a *notify.Error.
 func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) error {
 	provider := s.channels.provider(l.Channel, l.Provider)
 	switch {
 	case l.Round > s.rules.MaxAttempts:
-		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could say what came of it")}
+		return &notify.Error{Kind: notify.Unknown, Err: errors.New("every sender died before it could record the result")}
 	case l.Test && time.Since(l.CreatedAt) > testLasts:
-		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it could not be sent in time, and nobody waits for it any more; try again")}
+		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it could not be sent within 5 minutes; try again")}
 	case l.Verification != nil && l.Verification.Verified:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("the address is verified already")}
 	case l.Verification != nil && l.Verification.Refused:
@@ -199,7 +198,7 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	case l.Withdrawn:
 		return &notify.Error{Kind: notify.Permanent, Err: errors.New("it is not in your preferences any more")}
 	case provider == nil && l.ProviderFixed:
-		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("%s may have taken it before, so nobody else can be asked, and it is not set up here any more", l.Provider)}
+		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("%s may have taken it before, so no other provider may be tried, and it is not set up here any more", l.Provider)}
 	case provider == nil:
 		return &notify.Error{Kind: notify.Retry, Err: errors.New("this channel is not set up here")}
 	}
@@ -231,8 +230,8 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	return err
 }
 
-// unpack returns what a bundle's message tells of. If that is one reminder it returns the delivery as if it
-// were that reminder's own, as it returns those of no bundle.
+// unpack returns the reminders of a bundle for its message. For a bundle of one reminder it returns
+// that reminder's own delivery. Other deliveries are returned as they are.
 func unpack(l *store.Leased) (_ *store.Leased, several []notify.Bundled) {
 	if l.Bundle == nil {
 		return l, nil
@@ -249,8 +248,8 @@ func unpack(l *store.Leased) (_ *store.Leased, several []notify.Bundled) {
 	return l, several
 }
 
-// linksOf makes the links of a delivery's message. Events have none, as their subscribers are not the
-// user. Webhooks have some if their user wants that.
+// linksOf returns the links for a delivery's message. Events have none, since their subscribers are
+// not the user. Webhooks have links if their user wants them.
 func (s *Sender) linksOf(l *store.Leased) notify.Links {
 	if l.ReminderID == uuid.Nil || l.Channel == task.Event || l.Channel == task.Webhook && !l.WebhookLinks {
 		return notify.Links{}
@@ -262,18 +261,18 @@ func (s *Sender) linksOf(l *store.Leased) notify.Links {
 	return notify.Links{Done: url(link.Done), Snooze: url(link.Snooze), Acknowledge: url(link.Acknowledge), Any: url(link.Any)}
 }
 
-// testLasts is for how long a test message is worth sending.
+// testLasts is how long a test message waits to be sent.
 const testLasts = 5 * time.Minute
 
 // errMayBeThere ends a verification that its provider may have taken. A reminder would be sent
-// again, as it must not be lost; this must not come more often than the limits say, and its
-// user can ask for another.
-var errMayBeThere = &notify.Error{Kind: notify.Permanent, Err: errors.New("nobody can say whether it was sent, and it is not sent twice: its user can have another one sent")}
+// again, since it must not be lost. A verification must not exceed its limits, and its user can ask
+// for another.
+var errMayBeThere = &notify.Error{Kind: notify.Permanent, Err: errors.New("nobody knows whether it was sent, and it is not sent twice: its user can ask for another one")}
 
-// standing is where a delivery stands with an attempt.
+// standing is how far a delivery's rounds have come.
 type standing struct {
-	round, rounds int  // which it is, and how many there may be
-	more          bool // another provider is left in this round
+	round, rounds int  // this round, and the most that are allowed
+	more          bool // this round has another provider to try
 }
 
 func (s *Sender) standing(l *store.Leased) standing {
@@ -285,9 +284,9 @@ func (s *Sender) standing(l *store.Leased) standing {
 	return st
 }
 
-// next says what becomes of a delivery after an attempt that ended with err. asked is
-// the shortest wait that a provider has asked for in this round: the next begins when
-// the first of them may be ready.
+// next returns a delivery's state after an attempt that ended with err, and the wait until the next
+// attempt. asked is the shortest wait that a provider of this round has asked for: the next round
+// begins when the first of them may be ready.
 func next(err error, s standing, asked time.Duration) (store.DeliveryState, time.Duration) {
 	if err == nil {
 		return store.Sent, 0

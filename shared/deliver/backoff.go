@@ -10,10 +10,9 @@ const (
 	maxWait   = 15 * time.Minute
 )
 
-// Backoff is how long to wait after the round-th failure of a delivery: one
-// second, doubled with each further failure up to a quarter of an hour, less a
-// random part of up to a quarter, so that those that failed together don't come
-// back together.
+// Backoff returns the wait after a delivery's failure number round: one second, doubled with each
+// failure up to 15 minutes, less a random part of up to a quarter. The random part keeps deliveries
+// that failed together from being retried together.
 func Backoff(round int) time.Duration {
 	wait := maxWait
 	if n := round - 1; n < 20 {

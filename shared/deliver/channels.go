@@ -7,7 +7,8 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Channel sends a message once. notify.KindOf judges its error.
+// Channel sends a message, and never retries. [notify.KindOf] says what its error means for the
+// next attempt.
 type Channel interface {
 	Send(ctx context.Context, m notify.Message) error
 }
@@ -18,12 +19,11 @@ type Provider struct {
 	Channel
 }
 
-// Channels are the external channels that are set up, each with its providers in the
-// order in which they are tried. A push message goes to the provider that its device
-// belongs to.
+// Channels are the configured external channels, each with its providers in the order in which they
+// are tried. A push message goes to the provider of its device.
 type Channels map[task.Channel][]Provider
 
-// provider returns a channel's provider of a name, nil if there is none.
+// provider returns a channel's provider by its name, nil if there is none.
 func (c Channels) provider(channel task.Channel, name string) Channel {
 	for _, p := range c[channel] {
 		if p.Name == name {

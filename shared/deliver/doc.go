@@ -1,10 +1,11 @@
-// Package deliver sends what a fired reminder has planned: it leases each delivery,
-// sends it through its channel's provider, records what became of it, and says when
-// it is tried again.
+// Package deliver sends deliveries. It leases each of them, sends it through a provider, records
+// how that ended, and plans the next attempt.
 //
-// It promises that no two senders hold one delivery, that a provider which may have
-// taken a delivery is the only one who ever gets it again, and that one slow user, host
-// or provider takes up only its own share of the senders.
+// It promises:
 //
-// [Sender] does the work, [Waker] asks the function that has one to begin.
+//   - No two senders hold one delivery at the same time.
+//   - After a provider may have taken a delivery, no other provider gets it.
+//   - A slow user, host or provider takes up only its own share of the senders.
+//
+// [Sender] does the work. [Waker] asks the function send to begin.
 package deliver

@@ -17,64 +17,64 @@ import (
 const (
 	// most is how many deliveries a lane reads at a time.
 	most = 2000
-	// hangTime is for how long a user's host that has hung is passed over for this user, and
-	// a host that has hung for severalUsers for everybody.
+	// hangTime is how long a host that has hung is passed over for the user whose delivery hung. A
+	// host that has hung for severalUsers is passed over for everybody.
 	hangTime     = 30 * time.Second
 	severalUsers = 3
-	// troubleTime is how long a lane goes on while the database refuses it.
+	// troubleTime is how long a lane retries while the database fails.
 	troubleTime  = 20 * time.Second
 	troublePause = 500 * time.Millisecond
-	// longestPause is for how long a lane does not look again because the last look took long.
+	// longestPause bounds the pause after a slow look for due deliveries.
 	longestPause = time.Second
 )
 
-// lane sends deliveries that wait for parties of one kind. One goroutine works at a time.
+// lane sends the deliveries of one lane. One goroutine at a time does its work.
 type lane struct {
 	name    store.Lane
 	sender  *Sender
-	places  int  // how many may be in flight
+	places  int  // how many sends may be in flight
 	perUser int  // of these, for one user
 	perHost int  // of these, for one host
-	rests   bool // hosts that hang are passed over for a while
+	rests   bool // hosts that hang are passed over
 
 	working bool          // sender.mu guards it
-	asked   chan struct{} // somebody wants it to look again
+	asked   chan struct{} // a request to look again
 	ended   chan ended    // sends that have ended
 
-	// What follows belongs to the goroutine at work.
+	// The following fields belong to the working goroutine.
 	waiting  []*userQueue
-	turn     int // whose turn it is in waiting
+	turn     int // index in waiting of the user whose turn it is
 	inFlight int
 	sending  map[uuid.UUID]bool // in flight
 	users    map[string]int     // in flight
 	hosts    map[string]int     // in flight
-	served   map[string]int     // when each user last had a turn, in turns
-	turns    int                // that users have had
+	served   map[string]int     // the number of each user's latest turn
+	turns    int                // how many turns there were
 	hung     map[store.UserHost]time.Time
-	looked   time.Time     // when it last read what is due
+	looked   time.Time     // when it last read due deliveries
 	lookTook time.Duration // how long that took
-	more     bool          // there was more than it read
-	again    time.Time     // when it is to look again; zero: when it is asked
+	more     bool          // more are due than it read
+	again    time.Time     // when to look again; zero: when asked
 	wanted   bool          // it was asked, and has not looked since
 	leased   time.Time     // when it last leased
-	trouble  time.Time     // since when the database has refused; zero: it has not
+	trouble  time.Time     // since when the database fails; zero: it works
 }
 
-// userQueue is what waits for one user.
+// userQueue holds one user's waiting deliveries.
 type userQueue struct {
 	user  string
 	items []item
 }
 
-// ask has the lane look again.
+// ask makes the lane look again. It returns at once.
 func (l *lane) ask() {
 	select {
 	case l.asked <- struct{}{}:
-	default: // it will
+	default: // a request is waiting already
 	}
 }
 
-// work sends until nothing is due, or due soon.
+// work sends deliveries until none is due or due soon.
 func (l *lane) work(ctx context.Context) {
 	l.sending, l.users, l.hosts, l.served = map[uuid.UUID]bool{}, map[string]int{}, map[string]int{}, map[string]int{}
 	l.waiting = nil
@@ -96,13 +96,13 @@ func (l *lane) work(ctx context.Context) {
 	}
 }
 
-// idle reports whether nothing is due, or soon will be.
+// idle reports whether no delivery is in flight, due, or due soon.
 func (l *lane) idle() bool {
 	soon := !l.again.IsZero() && time.Until(l.again) <= l.sender.rules.Linger
 	return l.inFlight == 0 && len(l.waiting) == 0 && !l.wanted && !soon
 }
 
-// await returns when there may be something to do.
+// await waits for a request, for the end of a send, or for the time of the next look.
 func (l *lane) await() {
 	var timer <-chan time.Time
 	if !l.again.IsZero() {
@@ -118,7 +118,7 @@ func (l *lane) await() {
 	l.takeNote()
 }
 
-// takeNote takes note of what has happened meanwhile.
+// takeNote handles all requests and ends that have arrived.
 func (l *lane) takeNote() {
 	for {
 		select {
@@ -132,14 +132,14 @@ func (l *lane) takeNote() {
 	}
 }
 
-// want has it look as soon as it may, and not end before.
+// want makes it look as soon as it may, and work at least until then.
 func (l *lane) want() {
 	l.wanted = true
 	l.lookAt(time.Now())
 }
 
-// lookAt has it look again at a time, or before. A new look costs what the last one did:
-// so looks take a fifth of the time.
+// lookAt makes it look again at a time, if it would not look before. The pause after a look is at
+// least five times what the look took, up to longestPause.
 func (l *lane) lookAt(at time.Time) {
 	if first := l.looked.Add(min(5*l.lookTook, longestPause)); at.Before(first) {
 		at = first
@@ -149,7 +149,7 @@ func (l *lane) lookAt(at time.Time) {
 	}
 }
 
-// end takes note of a send that has ended.
+// end handles the end of a send.
 func (l *lane) end(e ended) {
 	l.inFlight--
 	delete(l.sending, e.id)
@@ -178,7 +178,7 @@ func (l *lane) end(e ended) {
 	}
 }
 
-// drop takes out of what waits what is passed over.
+// drop removes waiting deliveries to hosts that are passed over.
 func (l *lane) drop(over store.PassedOver) {
 	for _, q := range l.waiting {
 		q.items = slices.DeleteFunc(q.items, func(i item) bool {
@@ -188,7 +188,7 @@ func (l *lane) drop(over store.PassedOver) {
 	l.waiting = slices.DeleteFunc(l.waiting, func(q *userQueue) bool { return len(q.items) == 0 })
 }
 
-// putFirst has a delivery be the next of its user's.
+// putFirst puts a delivery in front of its user's others.
 func (l *lane) putFirst(i item) {
 	for _, q := range l.waiting {
 		if q.user == i.user {
@@ -199,7 +199,7 @@ func (l *lane) putFirst(i item) {
 	l.waiting = append(l.waiting, &userQueue{i.user, []item{i}})
 }
 
-// look reads what is due, if it is time for that.
+// look reads the due deliveries, if it is time to.
 func (l *lane) look(ctx context.Context) {
 	through := l.more && len(l.waiting) == 0
 	if !through && (l.again.IsZero() || time.Now().Before(l.again)) {
@@ -219,11 +219,10 @@ func (l *lane) look(ctx context.Context) {
 	l.wait(due)
 }
 
-// wait has what is due wait, and nothing else. Who has had no turn for the longest time has
-// the next one.
+// wait replaces the waiting deliveries. Users who have had no turn for the longest time come first.
 func (l *lane) wait(due []store.DueDelivery) {
 	byUser := make(map[string]*userQueue)
-	kept := map[uuid.UUID][]time.Duration{} // what those whose round goes on were asked for
+	kept := map[uuid.UUID][]time.Duration{} // waits that providers have asked for, of deliveries whose round goes on
 	for _, q := range l.waiting {
 		for _, i := range q.items {
 			if i.asked != nil {
@@ -234,7 +233,7 @@ func (l *lane) wait(due []store.DueDelivery) {
 	l.waiting, l.turn = nil, 0
 	for _, d := range due {
 		if l.sending[d.ID] {
-			continue // its lease has run out, or its end has yet to be noted
+			continue // its lease has run out, or its end was not handled yet
 		}
 		q := byUser[d.UserID]
 		if q == nil {
@@ -248,7 +247,7 @@ func (l *lane) wait(due []store.DueDelivery) {
 	slices.SortStableFunc(l.waiting, func(a, b *userQueue) int { return cmp.Compare(l.served[a.user], l.served[b.user]) })
 }
 
-// passedOver returns the hosts that have hung, and for whom.
+// passedOver returns the hosts to pass over, for everybody or for one user.
 func (l *lane) passedOver(now time.Time) (over store.PassedOver) {
 	hung := map[string]int{}
 	for of, until := range l.hung {
@@ -264,7 +263,8 @@ func (l *lane) passedOver(now time.Time) (over store.PassedOver) {
 	return over
 }
 
-// inTrouble has it try again soon, for a while. The sweep wakes the sender again after that.
+// inTrouble makes the lane retry for troubleTime after an error of the database. After that, the
+// sweep wakes the sender again.
 func (l *lane) inTrouble(ctx context.Context, err error) {
 	now := time.Now()
 	if l.trouble.IsZero() {
@@ -277,8 +277,8 @@ func (l *lane) inTrouble(ctx context.Context, err error) {
 	}
 }
 
-// start leases as many deliveries as may be in flight, and begins to send them. It reports
-// whether others should be tried at once, because somebody else has some of these.
+// start leases as many deliveries as may be in flight, and begins to send them. goOn reports
+// whether to try others at once, since another sender has some of these.
 func (l *lane) start(ctx context.Context) (goOn bool) {
 	if len(l.waiting) == 0 || l.inFlight >= l.places {
 		return false
@@ -288,7 +288,7 @@ func (l *lane) start(ctx context.Context) (goOn bool) {
 	if len(chosen) == 0 {
 		return false
 	}
-	began := time.Now() // the database counts from then, or a little later
+	began := time.Now() // the lease begins by the database's clock, now or a little later
 	leased, err := l.sender.lease(ctx, chosen)
 	l.leased = time.Now()
 	if err != nil {
@@ -297,14 +297,14 @@ func (l *lane) start(ctx context.Context) (goOn bool) {
 	}
 	if len(leased) < len(chosen) {
 		goOn = len(l.waiting) > 0
-		l.lookAt(l.leased.Add(time.Second)) // somebody holds the others' rows, or has sent them
+		l.lookAt(l.leased.Add(time.Second)) // another sender holds the missing ones, or has sent them
 	}
 	for _, c := range chosen {
 		delivery, ok := leased[c.id]
 		if !ok {
 			continue
 		}
-		delete(leased, c.id) // whatever waits twice is sent once
+		delete(leased, c.id) // a delivery that was chosen twice is sent once
 		l.inFlight++
 		l.sending[c.id] = true
 		l.users[c.user]++
@@ -325,7 +325,8 @@ func (l *lane) start(ctx context.Context) (goOn bool) {
 	return goOn
 }
 
-// choose takes from what waits as many as there are places for, one for each user in turn.
+// choose removes as many deliveries from waiting as there are free places, one of each user in
+// turn.
 func (l *lane) choose() (chosen []item) {
 	free := l.places - l.inFlight
 	users, hosts := map[string]int{}, map[string]int{}
@@ -362,8 +363,8 @@ func (l *lane) choose() (chosen []item) {
 	return chosen
 }
 
-// firstReady returns which of a user's deliveries is the first whose host may get another
-// one; -1 if there is none. more are those that are about to be sent there.
+// firstReady returns the index of a user's first delivery whose host has a free place; -1 if there
+// is none. more counts the deliveries that were just chosen, by host.
 func (l *lane) firstReady(q *userQueue, more map[string]int) int {
 	for at, i := range q.items {
 		if l.hosts[i.host]+more[i.host] < l.perHost {

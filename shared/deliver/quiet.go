@@ -10,17 +10,18 @@ import (
 	"github.com/duebell/duebell/shared/store"
 )
 
-// isQuiet judges a delivery by its user's quiet hours. If it is within them, its HeldUntil is when they are over.
+// isQuiet reports whether a delivery is within its user's quiet hours. If so, it sets HeldUntil to
+// when they are over.
 func isQuiet(l *store.Leased) bool {
 	l.HeldUntil = l.Quiet.Until(l.Quiet.At, preferences.Zone(l.TimeZone))
 	return l.HeldUntil.After(l.Quiet.At)
 }
 
-// lookAgain is when a delivery is looked at again that was changed by somebody while it was judged.
+// lookAgain is the wait before judging a delivery again that somebody changed while it was judged.
 const lookAgain = time.Second
 
-// hold holds a delivery that is within quiet hours. It takes up no attempt, and whoever dies before it is recorded
-// has left it as it was.
+// hold holds a delivery that is within quiet hours. That takes no attempt. If the process dies
+// before it is recorded, the delivery stays as it was.
 func (s *Sender) hold(ctx context.Context, l *store.Leased) result {
 	h, err := s.store.HoldQuiet(ctx, l)
 	if err != nil {

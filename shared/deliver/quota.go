@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// wanted says what a delivery is counted as when it is leased.
+// wanted returns what is leased, and how it is counted.
 func (r Rules) wanted(i item) store.Wanted {
 	w := store.Wanted{ID: i.id, UserID: i.user, Channel: i.channel, Bundle: i.bundle, Address: r.Suppression.Hashes(i.channel, i.target), Cost: r.Quota.Cost(i.channel, i.target)}
 	if suppress.Applies(i.channel) {
@@ -22,8 +22,8 @@ func (r Rules) wanted(i item) store.Wanted {
 	return w
 }
 
-// holdBack holds or refuses a delivery that is over a limit, and has it told in-app. If that
-// can't be recorded it comes again after the time of a lease, and is judged anew.
+// holdBack holds or refuses a delivery that is over a limit, and tells its reminder in-app. If that
+// can't be recorded, the delivery is due again after the time of a lease, and is judged again.
 func (s *Sender) holdBack(ctx context.Context, l *store.Leased) result {
 	is, outcome := result{state: store.Refused}, string(store.Refused)
 	if l.Held() {
@@ -41,7 +41,7 @@ func (s *Sender) holdBack(ctx context.Context, l *store.Leased) result {
 	return is
 }
 
-// overProblem is what the delivery log says of a delivery that is over a limit.
+// overProblem returns the text for the delivery log of a delivery that is over a limit.
 func overProblem(l *store.Leased, rules quota.Rules) string {
 	what := map[task.Channel]string{task.Email: "e-mails", task.Push: "push messages", task.SMS: "text messages", task.Webhook: "messages to your webhook"}[l.Channel]
 	switch {

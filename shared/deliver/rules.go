@@ -12,14 +12,14 @@ import (
 // Rules are the rules for sending.
 type Rules struct {
 	SendTimeout time.Duration `env:"DELIVERY_SEND_TIMEOUT" envDefault:"6s" help:"how long one send may take"`
-	Lease       time.Duration `env:"DELIVERY_LEASE" envDefault:"20s" help:"how long a delivery belongs to the sender that took it; if the sender dies, it is sent again after this"`
-	MaxAttempts int           `env:"DELIVERY_MAX_ATTEMPTS" envDefault:"12" help:"how often a delivery is tried before it is given up; going through all providers of a channel counts once"`
-	Concurrent  int           `env:"SEND_CONCURRENCY" envDefault:"128" help:"how many deliveries of a lane one process sends at a time; the lanes are the hosts that users choose, the providers, and events"`
-	PerUser     int           `env:"SEND_CONCURRENCY_PER_USER" envDefault:"8" help:"how many of these may be one user's; events are not counted"`
+	Lease       time.Duration `env:"DELIVERY_LEASE" envDefault:"20s" help:"how long a sender's lease of a delivery lasts; if the sender dies, another one sends the delivery after it"`
+	MaxAttempts int           `env:"DELIVERY_MAX_ATTEMPTS" envDefault:"12" help:"how many rounds of attempts a delivery has before it is given up; a round goes through the providers of its channel"`
+	Concurrent  int           `env:"SEND_CONCURRENCY" envDefault:"128" help:"how many deliveries of each lane one process sends at a time; the lanes are the hosts that users choose, the providers, and events"`
+	PerUser     int           `env:"SEND_CONCURRENCY_PER_USER" envDefault:"8" help:"how many of these may be one user's; there is no such limit for events"`
 	Suppression suppress.Keys
 	Quota       quota.Rules
-	Links       link.Links    // those of reminders
-	Linger      time.Duration `env:"SEND_LINGER" envDefault:"15s" help:"how long the sender waits for deliveries that are due soon before it ends; the sweep wakes it for those that are due later"`
+	Links       link.Links    // for the messages of reminders
+	Linger      time.Duration `env:"SEND_LINGER" envDefault:"15s" help:"how far ahead a delivery may be due for the sender to stay and wait for it; the sweep wakes the sender for later ones"`
 }
 
 // Validate reports what is wrong with the configuration.

@@ -17,21 +17,20 @@ import (
 )
 
 const (
-	// mostTogether is how many endings of sends share a transaction, and
-	// betweenEndings the pause between two such transactions: a send itself takes longer.
+	// mostTogether is how many endings share a transaction. betweenEndings is the pause between two
+	// such transactions; a send itself takes longer.
 	mostTogether   = 500
 	betweenEndings = 10 * time.Millisecond
 	// betweenLeases is the pause between two statements that lease deliveries of a lane.
 	betweenLeases = 10 * time.Millisecond
 )
 
-// Sender sends what is due, until nothing is. It is safe for concurrent use; any number of
+// Sender sends due deliveries until none is left. It is safe for concurrent use, and any number of
 // processes may have one.
 //
-// Deliveries wait in lanes: those for hosts that users choose, those for the operator's
-// providers, and events. No lane waits for another. Within a lane users take turns, and
-// each has few deliveries in flight, so that one user's thousand hanging webhooks take up
-// the places of a few.
+// Each lane has places for a number of sends at a time. No lane waits for another. Within a lane
+// users take turns, and each user has few places. So one user with a thousand webhooks that hang
+// takes up only these few.
 type Sender struct {
 	store    *store.Store
 	channels Channels
@@ -42,13 +41,13 @@ type Sender struct {
 
 	mu      sync.Mutex
 	lanes   []*lane
-	working int           // lanes that are at work
-	done    chan struct{} // closed when none is any more
+	working int           // how many lanes are at work
+	done    chan struct{} // closed when no lane is at work
 	stopped bool
 }
 
-// NewSender makes a Sender with the external channels that are set up. links are what owners
-// of addresses are asked by. Its caller closes s, after Stop.
+// NewSender returns a Sender for the configured channels. links are for messages that ask the
+// owners of addresses. The caller closes s, after Stop.
 func NewSender(s *store.Store, channels Channels, rules Rules, links verify.Links) *Sender {
 	sender := &Sender{store: s, channels: channels, names: channels.Names(), rules: rules, links: links}
 	sender.endings.Most, sender.endings.Pause = mostTogether, betweenEndings
@@ -60,7 +59,7 @@ func NewSender(s *store.Store, channels Channels, rules Rules, links verify.Link
 	all := rules.Concurrent
 	sender.lanes = []*lane{
 		{name: store.Hosts, places: all, perUser: rules.PerUser, perHost: all / 4, rests: true},
-		// One channel whose provider hangs leaves half of the lane to the others.
+		// A channel whose provider hangs takes up half of the places at most.
 		{name: store.Providers, places: all, perUser: rules.PerUser, perHost: all / 2},
 		{name: store.Events, places: all, perUser: all, perHost: all},
 	}
@@ -72,8 +71,8 @@ func NewSender(s *store.Store, channels Channels, rules Rules, links verify.Link
 	return sender
 }
 
-// Wake has the sender look for what is due, and returns at once. The channel that it
-// returns is closed when there is nothing left to do.
+// Wake makes the sender look for due deliveries, and returns at once. done is closed when none is
+// left.
 func (s *Sender) Wake() (done <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +96,7 @@ func (s *Sender) Wake() (done <-chan struct{}) {
 	return s.done
 }
 
-// rest ends a lane's work, unless it was asked to look again.
+// rest ends a lane's work. It reports false if the lane was asked to look again.
 func (s *Sender) rest(l *lane) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,8 +116,8 @@ func (s *Sender) isStopped() bool {
 	return s.stopped
 }
 
-// Stop has the sender begin no more sends, and waits for those that it has begun to end
-// and be recorded, until ctx ends: that takes as long as one send at most.
+// Stop begins no more sends. It waits until the sends in flight have ended and are recorded, or
+// until ctx ends. That takes no longer than a send.
 func (s *Sender) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
@@ -138,13 +137,13 @@ func (s *Sender) Stop(ctx context.Context) error {
 	}
 }
 
-// result is what became of one attempt.
+// result is how an attempt ended.
 type result struct {
 	state store.DeliveryState
 	wait  time.Duration   // until the next attempt, if there is one
-	asked []time.Duration // the waits that the providers of this round have asked for
-	hung  bool            // it failed, and took long to do so
-	lost  bool            // it is not recorded: the lease has to run out
+	asked []time.Duration // the waits that providers of this round have asked for
+	hung  bool            // it failed, and took long
+	lost  bool            // it is not recorded, so its lease has to run out
 }
 
 // ended is a send that has ended.
@@ -163,8 +162,8 @@ type item struct {
 	asked      []time.Duration
 }
 
-// lease takes deliveries for this sender. Those that can't be taken now are left out. Among what it
-// returns is what is over a limit or within quiet hours: that is not to be sent.
+// lease leases deliveries, and leaves out those that can't be leased now. Some of what it returns
+// is not leased and must not be sent: deliveries over a limit (Over) or within quiet hours (Quiet).
 func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store.Leased, error) {
 	wanted := make([]store.Wanted, len(chosen))
 	for i, c := range chosen {
@@ -173,7 +172,7 @@ func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store
 	rules := store.LeaseRules{For: s.rules.Lease, Providers: s.names, Limits: s.rules.Quota.Limits, Ceiling: s.rules.Quota.Ceiling}
 	all, err := s.store.Lease(ctx, rules, wanted...)
 	leased := make(map[uuid.UUID]*store.Leased, len(all))
-	var free []store.Wanted // of those that had to be judged
+	var free []store.Wanted // deliveries that were judged and may be sent
 	for _, l := range all {
 		if l.Quiet != nil && !isQuiet(l) {
 			w := wanted[slices.IndexFunc(wanted, func(w store.Wanted) bool { return w.ID == l.ID })]
@@ -187,11 +186,11 @@ func (s *Sender) lease(ctx context.Context, chosen []item) (map[uuid.UUID]*store
 		return leased, err
 	}
 	all, err = s.store.Lease(ctx, rules, free...)
-	if err != nil { // the others are leased
+	if err != nil { // the other deliveries are leased all the same
 		slog.WarnContext(ctx, "deliveries of users with quiet hours wait: they could not be leased", "deliveries", len(free), "error", err)
 	}
 	for _, l := range all {
-		if l.Quiet == nil { // else the preferences have changed meanwhile: it is judged again
+		if l.Quiet == nil { // with Quiet, the preferences have changed meanwhile, and it is judged again later
 			leased[l.ID] = l
 		}
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// WakerConfig says where the function is that sends.
+// WakerConfig has the URL of the function send.
 type WakerConfig struct {
-	URL string `env:"SEND_URL,required" help:"the URL of the function send, to ask it to look for what is due"`
+	URL string `env:"SEND_URL,required" help:"the URL of the function send, to wake it"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -29,31 +29,30 @@ func (c WakerConfig) Validate() error {
 }
 
 const (
-	// wakeTimeout is how long the function may take to begin its answer, which it does at
-	// once: only its start from zero takes long.
+	// wakeTimeout bounds the wait for the answer's beginning. The function answers at once, but may
+	// have to start from zero.
 	wakeTimeout = 30 * time.Second
-	// wakePatience is for how long Wake goes on trying. After that it is the sweep's turn.
+	// wakePatience is how long Wake retries. After that the sweep does it.
 	wakePatience = 20 * time.Second
 	// wakePause is the least time between two requests.
 	wakePause = 10 * time.Millisecond
 )
 
-// Waker asks the function send to look for what is due: a hint, which says nothing more
-// and may be lost, since the sweep gives the same one every minute. It is safe for
-// concurrent use.
+// Waker asks the function send to look for due deliveries. The request is a hint: it has no content
+// and may be lost, since the sweep sends one every minute. It is safe for concurrent use.
 type Waker struct {
 	url    string
 	client *http.Client
-	ctx    context.Context //nolint:containedctx // ends what goes on in the background
+	ctx    context.Context //nolint:containedctx // ends the requests in the background
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
 	mu     sync.Mutex
 	asking bool // a request is under way
-	again  bool // another one is wanted: what it is about may have come too late for that one
+	again  bool // another request is wanted, for what the running one may have missed
 }
 
-// NewWaker makes a Waker. It does not connect.
+// NewWaker returns a Waker. It does not connect.
 func NewWaker(cfg WakerConfig) *Waker {
 	w := &Waker{url: cfg.URL, client: &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second, ResponseHeaderTimeout: wakeTimeout,
@@ -62,8 +61,8 @@ func NewWaker(cfg WakerConfig) *Waker {
 	return w
 }
 
-// Wake asks in the background, and returns at once. What asks while a request is under way
-// shares the next one.
+// Wake sends the request in the background, and returns at once. Calls during a running request
+// share the next one.
 func (w *Waker) Wake() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,12 +97,12 @@ func (w *Waker) ask() {
 	}
 }
 
-// WakeNow asks once, and returns when the function has begun to look.
+// WakeNow sends one request, and returns when the function has begun to look.
 //
-// The function may let its answer go on for as long as it works, which keeps it from being
-// scaled to zero. The Waker reads it to its end in the background.
+// The function may keep its answer open while it works, which keeps it from being scaled to zero.
+// The Waker reads the answer to its end in the background.
 func (w *Waker) WakeNow(ctx context.Context) error {
-	// The answer outlives ctx, which is for its beginning.
+	// ctx bounds only the answer's beginning.
 	answer, end := context.WithCancel(w.ctx)
 	stop := context.AfterFunc(ctx, end)
 	req, err := http.NewRequestWithContext(answer, http.MethodPost, w.url, http.NoBody)
@@ -130,13 +129,12 @@ func (w *Waker) WakeNow(ctx context.Context) error {
 	return nil
 }
 
-// Close ends what goes on in the background. Requests that are under way are given half a
-// second to be heard.
+// Close ends the requests in the background. Running ones get half a second to be received.
 func (w *Waker) Close() {
 	for end := time.Now().Add(500 * time.Millisecond); time.Now().Before(end) && w.isAsking(); {
 		time.Sleep(5 * time.Millisecond)
 	}
-	w.mu.Lock() // no work begins from here on
+	w.mu.Lock() // no request begins after this
 	w.cancel()
 	w.mu.Unlock()
 	w.work.Wait()

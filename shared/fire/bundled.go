@@ -5,8 +5,8 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// bundled reports whether what a reminder sends on a channel waits for others to the same address, as
-// its user has chosen. What its user wants to be told at once does not.
+// bundled reports whether a reminder's delivery on a channel goes into a bundle, as its user has
+// chosen. Urgent tasks and snoozes are never bundled.
 func bundled(r task.Reminder, t task.Task, to store.Recipient, c task.Channel) bool {
 	switch {
 	case t.Urgent, r.Kind == task.KindSnooze:

@@ -17,18 +17,17 @@ import (
 	"github.com/duebell/duebell/shared/trace"
 )
 
-// Channels names the external channels that are set up, and each one's providers: the
-// deliveries of others are planned as failed.
+// Channels are the configured external channels with the names of their providers. Deliveries on
+// other channels are planned as failed.
 type Channels map[task.Channel][]string
 
-// Firer fires reminders. It is safe for concurrent use, also by many processes on one
-// reminder.
+// Firer fires reminders. It is safe for concurrent use, also by several processes for one reminder.
 //
-// Firing is one transaction: the reminder is marked, its deliveries are planned, and the
-// in-app one is written; one of a recurring task is armed for its next occurrence, and one that is to be
-// repeated has its repetition armed. Callbacks that come at the same time share a transaction, which
-// also fires what else is due. Those who wait for their inbox are told after the commit,
-// and so is the sender of the other channels.
+// Firing is one transaction. It marks the reminder as fired, plans its deliveries, and writes the
+// in-app notification. It arms a reminder of a recurring task for its next occurrence, and the
+// repetition of one that is repeated. Callbacks that come at the same time share a transaction,
+// which fires other due reminders along. After the commit the Firer hints to the open inboxes, and
+// wakes the sender.
 type Firer struct {
 	store    *store.Store
 	channels Channels
@@ -42,9 +41,9 @@ type Firer struct {
 	turns    turns
 }
 
-// New makes a Firer. wake is called after each commit that has left something to be sent;
-// it must return at once. keys are those of the list of suppressed addresses. mover moves what was derived
-// from an older clock, before it would be fired by that. now is the Firer's clock, time.Now outside of tests.
+// New returns a Firer. It calls wake after each commit with deliveries to send; wake must return at
+// once. keys are those of suppressions. mover moves tasks that were derived from an older clock,
+// before they fire. now is the clock, time.Now outside of tests.
 func New(s *store.Store, channels Channels, keys suppress.Keys, mover *schedule.Mover, wake func(), now func() time.Time) *Firer {
 	f := &Firer{store: s, channels: channels, keys: keys, mover: mover, now: now, wake: wake, inboxes: newHinter(s.Hint)}
 	f.fires.Most = mostTogether
@@ -55,9 +54,9 @@ func New(s *store.Store, channels Channels, keys suppress.Keys, mover *schedule.
 	return f
 }
 
-// Arms has the Firer call arm after each commit that has armed reminders for their next occurrence or
-// repetition, before the Firer's first use. arm must return at once, and may do nothing: they are pending,
-// and the sweep schedules them.
+// Arms sets the function that is called after each commit with the reminders that it armed for
+// their next occurrence or repetition. Call Arms before the first use of the Firer. arm must return
+// at once. It may do nothing: the reminders are pending, and the sweep schedules them.
 func (f *Firer) Arms(arm func([]store.Due)) { f.arm = arm }
 
 // Status is how a callback ended.
@@ -67,20 +66,20 @@ type Status string
 const (
 	Success    Status = "success"     // the reminder has fired
 	Skipped    Status = "skipped"     // nothing was to be done
-	InProgress Status = "in_progress" // it had fired before, and is still being sent
+	InProgress Status = "in_progress" // it had fired before, and has unsent deliveries
 )
 
-// Outcome is how a callback ended, and why if it was skipped.
+// Outcome is how a callback ended. Reason is set if it was skipped.
 type Outcome struct {
 	Status Status
 	Reason string
 }
 
-// ReasonDelivered says that a reminder has fired and all of it is sent.
+// ReasonDelivered says that the reminder has fired and nothing is left to be sent.
 const ReasonDelivered = "already_delivered"
 
-// Fire does what a callback for a revision asks for. A callback that comes up to
-// task.EarlyTolerance early waits. After an error a repeated callback may succeed.
+// Fire handles a callback for a revision. If it comes early, by up to task.EarlyTolerance, Fire
+// waits. After an error, a repeated callback may succeed.
 func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err error) {
 	defer func() {
 		if err == nil && outcome.Status == Skipped {
@@ -92,7 +91,7 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 		if err := f.fires.Do(ctx, c); err != nil {
 			return Outcome{}, err
 		}
-		if c.alone { // its row kept the others waiting, or it could not be fired with them
+		if c.alone { // its row delayed the others, or it could not be fired with them
 			f.fireInTurn(ctx, c)
 		}
 		if c.err != nil {
@@ -107,7 +106,7 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 			}
 			continue
 		}
-		if c.verdict == task.Wait { // a little early, by this clock
+		if c.verdict == task.Wait { // the callback is early by this clock
 			select {
 			case <-time.After(c.ahead):
 				continue
@@ -120,11 +119,12 @@ func (f *Firer) Fire(ctx context.Context, r task.Revision) (outcome Outcome, err
 	}
 }
 
-// mostMoves is how often a reminder is moved in one callback: its user's clock may change again meanwhile.
+// mostMoves is how often one callback moves a reminder: its user's clock may change again
+// meanwhile.
 const mostMoves = 3
 
-// FireTask does the same for every reminder of a user's task that is due, or has
-// something unsent.
+// FireTask handles a callback for each reminder of a user's task that is due or has unsent
+// deliveries.
 func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (Outcome, error) {
 	due, err := f.store.DueReminders(ctx, userID, taskID)
 	if err != nil {
@@ -147,8 +147,8 @@ func (f *Firer) FireTask(ctx context.Context, userID string, taskID uuid.UUID) (
 	return total, failed
 }
 
-// FireOverdue fires a revision whose callback has not come, in a transaction of its own.
-// fired is false if there was nothing to fire: somebody was faster.
+// FireOverdue fires a revision whose callback has not come, in a transaction of its own. fired is
+// false if nothing was left to fire, because a callback came first.
 func (f *Firer) FireOverdue(ctx context.Context, r task.Revision) (fired bool, err error) {
 	c := &call{revision: r}
 	f.fireAlone(ctx, c)

@@ -8,13 +8,12 @@ import (
 	"github.com/duebell/duebell/shared/together"
 )
 
-// hintTimeout bounds a notice: it is not worth more, as those who wait for it look
-// by themselves every few seconds.
+// hintTimeout bounds a hint. Inboxes look by themselves every few seconds, so waiting longer is of
+// no use.
 const hintTimeout = 500 * time.Millisecond
 
-// hinter says whom something came for, to those who wait for it, after the commit. What
-// comes while a notice is being sent shares the next one: so in a spike a process sends a
-// notice now and then, each for many users, and not thousands at once.
+// hinter sends hints to open inboxes after commits. Hints that come while one is being sent share
+// the next one. So in a spike a process sends few, each for many users.
 type hinter struct{ notices together.Group[string] }
 
 func newHinter(send func(context.Context, []string) error) *hinter {
@@ -25,12 +24,12 @@ func newHinter(send func(context.Context, []string) error) *hinter {
 		if err := send(ctx, users); err != nil {
 			slog.DebugContext(ctx, "a notice was lost", "users", len(users), "error", err)
 		}
-		return nil // for nobody to try again
+		return nil // nobody retries a hint
 	}
 	return h
 }
 
-// hint returns when the notice is on its way, or when that takes too long.
+// hint returns when the hint was sent, or when that takes too long.
 func (h *hinter) hint(ctx context.Context, users []string) {
 	if len(users) > 0 {
 		_ = h.notices.Do(ctx, users...)

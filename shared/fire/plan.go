@@ -13,13 +13,13 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// plan says on which channels a reminder is told and where to, and writes the
-// in-app notification. The channels are the task's own, or else those that are on
-// in the user's preferences. What can't be used is recorded as failed, so that the
-// delivery log says why nothing came. If nothing else is left the reminder is told
-// in-app: one that tells nobody would be lost. So it is, too, in place of an address that
-// is suppressed or not verified, which is recorded as such. What its user gathers is bundled. Besides, it is published as an event,
-// where that is set up, which tells no user.
+// plan returns a reminder's deliveries and its in-app notification.
+//
+// The channels are the task's own, or else those of the user's preferences. A channel that can't be
+// used gets a failed delivery, so that the delivery log shows why nothing came. An address that is
+// suppressed or not verified gets a delivery that says so, and the reminder is told in-app as well.
+// If no channel is left, it is told in-app, too. Where the user gathers reminders, the delivery is
+// bundled. If events are on, an event is planned besides; it tells no user.
 func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient, stopped suppressed) (deliveries []store.Delivery, inApp *store.Notification) {
 	add := func(c task.Channel, target string, state store.DeliveryState, problem string) {
 		deliveries = append(deliveries, store.Delivery{
@@ -70,8 +70,8 @@ func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient, stopped s
 	return deliveries, inApp
 }
 
-// channelsFor returns the channels on which a task's reminders are to be told.
-// What nobody has asked for is left out if it can't be used.
+// channelsFor returns the channels of a task's reminders: the task's own, or else the user's, or
+// else the defaults. The defaults have e-mail only if an e-mail can be sent.
 func (f *Firer) channelsFor(t task.Task, to store.Recipient) []task.Channel {
 	switch {
 	case t.Channels != nil:
@@ -83,14 +83,14 @@ func (f *Firer) channelsFor(t task.Task, to store.Recipient) []task.Channel {
 	}
 }
 
-// place is where an external channel reaches a user, or why it does not.
+// place is a target of an external channel, or the problem why there is none.
 type place struct {
 	target, problem string
-	unverified      bool // that is the problem
+	unverified      bool // the problem is that the address is not verified
 }
 
-// targets says where an external channel reaches a user, in the form of
-// store.Delivery's Target, or why it does not: one place at least.
+// targets returns the user's targets on an external channel, as store.Delivery's Target has them.
+// If there is none, it returns one place with the problem.
 func (f *Firer) targets(c task.Channel, to store.Recipient) []place {
 	if len(f.channels[c]) == 0 {
 		return []place{{problem: "this channel is not set up here"}}
@@ -103,7 +103,7 @@ func (f *Firer) targets(c task.Channel, to store.Recipient) []place {
 	for i, target := range targets {
 		places[i].target = target
 		switch {
-		case c == task.Push && !slices.Contains(f.channels[c], to.Devices[i].Provider): // each device needs its own
+		case c == task.Push && !slices.Contains(f.channels[c], to.Devices[i].Provider): // its provider must be configured
 			places[i].problem = "this device's provider is not set up here"
 		case (c == task.Email || c == task.SMS) && !to.MayReceive(target, to.SignIn):
 			places[i].problem, places[i].unverified = preferences.UnverifiedProblem, true
@@ -112,7 +112,7 @@ func (f *Firer) targets(c task.Channel, to store.Recipient) []place {
 	return places
 }
 
-// whyNowhere says why an external channel reaches a user nowhere.
+// whyNowhere returns the problem of an external channel without a target.
 func whyNowhere(c task.Channel, to store.Recipient) string {
 	switch {
 	case c == task.Email && to.Unsubscribed:
@@ -132,16 +132,16 @@ func whyNowhere(c task.Channel, to store.Recipient) string {
 	}
 }
 
-// address is where a delivery may go.
+// address is a target on a channel.
 type address struct {
 	channel task.Channel
 	target  string
 }
 
-// suppressed are addresses that get nothing more, and since when.
+// suppressed maps suppressed addresses to since when they are suppressed.
 type suppressed map[address]time.Time
 
-// suppressed looks which of the addresses that reminders would be sent to are suppressed.
+// suppressed looks up which targets of due reminders are suppressed.
 func (f *Firer) suppressed(due []dueCall, look store.Look) (suppressed, error) {
 	hashes := map[address]suppress.Address{}
 	var all []suppress.Address

@@ -21,33 +21,33 @@ import (
 const (
 	// mostTogether is how many callbacks share a transaction.
 	mostTogether = 500
-	// mostNeighbours is how many reminders are fired with them before anybody asks: in a
-	// spike, those whose callbacks are on their way.
+	// mostNeighbours is how many neighbours are fired with them. In a spike their own callbacks are
+	// on their way.
 	mostNeighbours = 500
-	// neighbourhood is for how long a reminder has been due at most to be fired as a
-	// neighbour. What has waited for longer may be what can't be fired: it is tried by
-	// its own callback and by the sweep, so that it does not spoil others' transactions.
+	// neighbourhood is how long a reminder may have been due to be fired as a neighbour. One that
+	// has waited for longer may be impossible to fire. Only its own callback and the sweep try it,
+	// so that it does not make others' transactions fail.
 	neighbourhood = time.Minute
-	// spike is for how long callbacks wait while more and more neighbours are fired.
+	// spike is how long callbacks wait while further neighbours are fired.
 	spike = 500 * time.Millisecond
 )
 
-// call is a callback, and what came of it.
+// call is a callback and its result.
 type call struct {
 	revision task.Revision
-	trace    string // of who calls
+	trace    string // of the caller
 	verdict  task.Verdict
 	reason   string          // why it is skipped
-	ahead    time.Duration   // how long it has to wait
-	unsent   bool            // something of it is still to be sent
-	alone    bool            // it is to be judged once more, on its own
-	stale    bool            // its task is to be moved first, and then it is judged once more
+	ahead    time.Duration   // how early it is
+	unsent   bool            // it has fired, and some of its deliveries are unsent
+	alone    bool            // it is to be judged again, alone
+	stale    bool            // its task has to be moved first; then it is judged again
 	err      error           // it could not be judged
-	hinted   <-chan struct{} // closed when those who wait for what was fired are told; nil if nobody is
+	hinted   <-chan struct{} // closed when the hint was sent; nil if there is none
 }
 
-// awaitHint returns when those who wait for what was fired are told. Once a callback is
-// answered its function may be stopped.
+// awaitHint returns when the hint for this call was sent. The function may be stopped once the
+// callback is answered.
 func (c *call) awaitHint() {
 	if c.hinted != nil {
 		<-c.hinted
@@ -67,14 +67,14 @@ func (c *call) outcome() Outcome {
 	}
 }
 
-// fireTogether judges callbacks, and fires what is due of them and of their neighbours.
-// While there are more of these than one transaction takes, it goes on. The sender is woken
-// after the last one: what it does would slow the firing down.
+// fireTogether judges callbacks, and fires those that are due with their neighbours. As long as a
+// transaction is full of neighbours, it fires further ones. The sender is woken after the last
+// transaction, because its work would slow down the firing.
 func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
 	fired, err := f.fire(ctx, calls, mostNeighbours, "")
 	unsent := fired.unsent
 	if err != nil && !store.IsAway(err) {
-		for _, c := range calls { // one of them is the trouble, or a neighbour
+		for _, c := range calls { // one of them, or a neighbour, made the transaction fail
 			c.alone = true
 		}
 		return
@@ -90,14 +90,14 @@ func (f *Firer) fireTogether(ctx context.Context, calls []*call) {
 	}
 }
 
-// page is what one transaction has fired that nobody has asked for.
+// page is what one transaction has fired.
 type page struct {
 	neighbours int
-	user       string // whose they all are; "" if they are of several
-	unsent     bool   // something is to be sent, of these or of what was asked for
+	user       string // the user of all neighbours; "" if they are of several
+	unsent     bool   // some deliveries are to be sent
 }
 
-// pageOf says which of those that were fired are neighbours, and whose.
+// pageOf counts the neighbours among fired reminders, and finds their user.
 func pageOf(due []dueCall) (p page) {
 	for _, d := range due {
 		if !d.neighbour {
@@ -112,9 +112,9 @@ func pageOf(due []dueCall) (p page) {
 	return p
 }
 
-// hog returns the user who is to be left out of the next page: one who has filled the last
-// one, while what has fallen due since then is somebody else's. That would wait, else, until
-// all of the hog's thousands are fired. "" is nobody.
+// hog returns the user to leave out of the next transaction, "" if there is none: a user whose
+// reminders filled the last one, while a reminder of another user has fallen due since. That one
+// would have to wait until thousands of the hog's have fired.
 func (f *Firer) hog(ctx context.Context, last page) string {
 	if last.neighbours < mostNeighbours || last.user == "" {
 		return ""
@@ -127,7 +127,7 @@ func (f *Firer) hog(ctx context.Context, last page) string {
 	return last.user
 }
 
-// fireInTurn does as fireAlone, for one callback of the user at a time.
+// fireInTurn is fireAlone for one callback of a user at a time.
 func (f *Firer) fireInTurn(ctx context.Context, c *call) {
 	end, err := f.turns.take(ctx, c.revision.UserID)
 	if err != nil {
@@ -138,15 +138,15 @@ func (f *Firer) fireInTurn(ctx context.Context, c *call) {
 	f.fireAlone(ctx, c)
 }
 
-// fireAlone judges and fires one reminder. Its error is the call's.
+// fireAlone judges and fires one callback alone. An error is set in the call.
 func (f *Firer) fireAlone(ctx context.Context, c *call) {
 	if fired, _ := f.fire(ctx, []*call{c}, 0, ""); fired.unsent {
 		f.wake()
 	}
 }
 
-// fire judges and fires in one transaction, all or nothing. Its error is that of each
-// call, too. Of neighbours it fires so many at most, none of the user except.
+// fire judges and fires in one transaction, all or nothing. An error is also set in each call. It
+// fires up to neighbours neighbours, none of them of the user except.
 func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except string) (fired page, err error) {
 	ids := make([]uuid.UUID, len(calls))
 	for i, c := range calls {
@@ -178,7 +178,7 @@ func (f *Firer) fire(ctx context.Context, calls []*call, neighbours int, except 
 	return fired, nil
 }
 
-// armNext has Dapr told of the reminders that were armed for their next occurrence or repetition.
+// armNext passes on the reminders that were armed for their next occurrence or repetition.
 func (f *Firer) armNext(due []dueCall, fired []store.Firing) {
 	var next []store.Due
 	for i, d := range due {
@@ -195,7 +195,7 @@ func (f *Firer) armNext(due []dueCall, fired []store.Firing) {
 	}
 }
 
-// announce tells the inboxes of what was fired, and says whether something is to be sent.
+// announce sends hints for what was fired, and reports whether deliveries are to be sent.
 func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firing) (toSend bool) {
 	now := f.now()
 	hinted := make(chan struct{})
@@ -209,7 +209,7 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 				toSend = true
 				continue
 			}
-			// Settled by the firing: the in-app one, and those that can't be sent.
+			// finished by the firing: in-app, or without a usable target
 			metrics.Tried(string(delivery.Channel), string(delivery.State))
 		}
 		if fired[i].InApp != nil {
@@ -226,8 +226,9 @@ func (f *Firer) announce(ctx context.Context, due []dueCall, fired []store.Firin
 	return toSend
 }
 
-// findUnsent looks what is still to be sent of those that have fired already, and says
-// whether anything is: whoever fired them may have died before it could wake the sender.
+// findUnsent finds which of the calls' reminders have fired already and still have unsent
+// deliveries, and reports whether any has. The process that fired them may have died before it
+// could wake the sender.
 func (f *Firer) findUnsent(ctx context.Context, calls []*call) bool {
 	var fired []task.Revision
 	for _, c := range calls {
@@ -247,16 +248,16 @@ func (f *Firer) findUnsent(ctx context.Context, calls []*call) bool {
 	return len(unsent) > 0
 }
 
-// dueCall is a reminder to be fired, locked.
+// dueCall is a locked reminder that is to be fired.
 type dueCall struct {
 	*call
 	store.LockedReminder
-	neighbour bool // nobody has asked for it
+	neighbour bool // no call asked for it
 }
 
-// judge gives each call its verdict and returns those that are due, and the neighbours
-// that are, the earliest first. What was derived from an older clock is neither: a call for it is
-// stale.
+// judge sets the verdict of each call. It returns the calls and neighbours that are due, the
+// earliest first. It leaves out reminders that were derived from an older clock, and marks their
+// calls as stale.
 func (f *Firer) judge(calls []*call, locked []store.LockedReminder, now time.Time) (due []dueCall) {
 	asked := map[uuid.UUID][]*call{}
 	for _, c := range calls {
@@ -271,7 +272,7 @@ func (f *Firer) judge(calls []*call, locked []store.LockedReminder, now time.Tim
 		}
 		for _, c := range reminderCalls {
 			if c.revision.TaskID != r.TaskID || c.revision.UserID != r.UserID {
-				continue // as if it didn't exist
+				continue // the same answer as for an unknown id
 			}
 			c.verdict, c.reason = task.Judge(r.Reminder, c.revision.Number, now)
 			if c.verdict == task.Fire && r.Of != nil && r.Source.Older(f.mover.Clock(r.Of.To.Preferences)) {
@@ -280,7 +281,7 @@ func (f *Firer) judge(calls []*call, locked []store.LockedReminder, now time.Tim
 			switch c.verdict {
 			case task.Fire:
 				due = append(due, dueCall{c, r, !ok})
-				r.State = task.Fired // for those that ask for the same
+				r.State = task.Fired // for further calls of the same reminder
 			case task.Wait:
 				c.ahead = r.FireAt.Sub(now)
 			}
@@ -290,7 +291,7 @@ func (f *Firer) judge(calls []*call, locked []store.LockedReminder, now time.Tim
 	return due
 }
 
-// firings says what firing each sets off.
+// firings returns what is stored for each due reminder.
 func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) {
 	for _, d := range due {
 		if d.Of == nil {
@@ -305,7 +306,7 @@ func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) 
 	for i, d := range due {
 		all[i] = store.Firing{ReminderID: d.ID, Due: *d.FireAt, Trace: d.trace, Bundle: d.Of.To.Bundle, Schedules: f.arm != nil}
 		if d.Of.UpdatedAt.After(*d.FireAt) {
-			all[i].Due = d.Of.UpdatedAt // it was asked for late
+			all[i].Due = d.Of.UpdatedAt // the task was stored late
 		}
 		of := d.Of.Task
 		if of.Recurs() && d.Occurrence != nil {
@@ -322,11 +323,11 @@ func (f *Firer) firings(due []dueCall, look store.Look) ([]store.Firing, error) 
 	return all, nil
 }
 
-// recur says what firing a reminder of a recurring task makes of its occurrences, and of the reminder.
-// It returns the task as it is told: due when the occurrence is.
+// recur adds to a firing what becomes of a recurring task's occurrences, and of the reminder. It
+// returns the task with the due date of the occurrence that is told.
 func (f *Firer) recur(d dueCall, firing *store.Firing) (task.Task, error) {
 	told := d.Of.Task
-	if d.Besides() { // which tells of its occurrence once more, and of no other
+	if d.Besides() { // a snooze or a repetition tells of its own occurrence only
 		at := told.At(*d.Occurrence, f.mover.Clock(d.Of.To.Preferences))
 		firing.Of = &store.Occurrence{TaskID: told.ID, Series: told.Progress.Series, Local: *d.Occurrence, Instant: at}
 		told.DueDate = &at
@@ -351,7 +352,7 @@ func (f *Firer) recur(d dueCall, firing *store.Firing) (task.Task, error) {
 	return told, nil
 }
 
-// repeat has what is told repeated, if its task says so.
+// repeat adds the repetition to a firing, if the task wants one.
 func (f *Firer) repeat(d dueCall, told task.Task, firing *store.Firing) {
 	var of *wallclock.Time
 	if firing.Of != nil {

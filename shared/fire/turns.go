@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// turns lets one of each user's callbacks be fired at a time. So all callbacks of a user whose
-// row somebody holds wait with one connection to the database, and the others are left to other
+// turns lets one callback of each user fire at a time. So if another transaction holds a row of a
+// user, all callbacks of that user wait with one database connection, and leave the others to other
 // users. It is safe for concurrent use.
 type turns struct {
 	mu    sync.Mutex
@@ -14,11 +14,11 @@ type turns struct {
 }
 
 type turn struct {
-	free   chan struct{} // holds one value while nobody has it
-	wanted int           // by so many, who has it included
+	free   chan struct{} // holds one value while the turn is free
+	wanted int           // how many callers want it or have it
 }
 
-// take waits for a user's turn. Whoever got it calls end.
+// take waits for a user's turn. The caller that gets it must call end.
 func (t *turns) take(ctx context.Context, user string) (end func(), err error) {
 	t.mu.Lock()
 	if t.users == nil {

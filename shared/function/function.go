@@ -42,7 +42,7 @@ type Config struct {
 	Host          string        `env:"HOST" help:"the address to serve on; unset means all"`
 	Port          int           `env:"PORT" envDefault:"8080" help:"the port to serve on"`
 	LogLevel      slog.Level    `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
-	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"8s" help:"how long requests may take to end once the function is told to stop"`
+	ShutdownGrace time.Duration `env:"SHUTDOWN_GRACE" envDefault:"8s" help:"how long running requests and sends may take to end when the function is told to stop"`
 	CORS          web.CORS
 }
 

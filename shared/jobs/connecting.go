@@ -12,15 +12,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// connecting has calls wait for a connection to daprd. A new pod's first call may come
-// before the cluster's network policies let it through, and daprd may be restarting. Both
-// last for a moment only; without waiting, the call would fail and leave its reminder to the sweep.
+// connecting makes calls wait for a connection to daprd. A new pod's first call may come before the
+// cluster's network policies admit it, or while daprd restarts. Both take a moment. Without
+// waiting, the call would fail and leave its reminder to the sweep.
 //
-// A call waits for at most maxWait, and for nine tenths of the time that it has, so that
-// there is time left to say why there is no connection. Once daprd has been away for longAway,
-// calls fail at once, so that nobody waits for a daprd that is really away.
+// A call waits for at most maxWait, and at most nine tenths of its time, so that some is left to
+// report the error. Once daprd has been away for longAway, calls fail at once.
 type connecting struct {
-	since atomic.Int64 // when the first call of those failed that have not reached daprd, in Unix nanoseconds; 0: none
+	since atomic.Int64 // when daprd was first not reached, in Unix nanoseconds; 0: it was reached last time
 }
 
 const (
@@ -41,13 +40,13 @@ func (c *connecting) call(ctx context.Context, method string, request, answer an
 		return err
 	}
 	c.since.CompareAndSwap(0, began.UnixNano())
-	if status.Code(err) == codes.DeadlineExceeded { // the time was over while it connected: nothing was sent
+	if status.Code(err) == codes.DeadlineExceeded { // the time ran out while connecting: nothing was sent
 		return status.Errorf(codes.Unavailable, "no connection to Dapr within the time of the call: %v", err)
 	}
 	return err
 }
 
-// wait returns when there is a connection, or when there has been none for too long.
+// wait returns when there is a connection, or when its time is over.
 func wait(ctx context.Context, conn *grpc.ClientConn) {
 	most := maxWait
 	if end, ok := ctx.Deadline(); ok {

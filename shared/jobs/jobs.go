@@ -1,6 +1,6 @@
-// Package jobs calls Dapr: it schedules the job that wakes Duebell at a reminder's
-// instant, and publishes events. A job carries only IDs. When Dapr calls back, the reminder's state
-// is read from Postgres.
+// Package jobs calls Dapr. It schedules the job that calls Duebell back at a reminder's instant,
+// and publishes events. A job carries only ids; the callback reads the reminder's state from
+// Postgres.
 //
 // Dapr's documentation: https://docs.dapr.io/reference/api/jobs_api/
 package jobs
@@ -30,20 +30,20 @@ import (
 	"github.com/duebell/duebell/shared/trace"
 )
 
-// payload is what a job carries: IDs only, and the trace of the request that asked for it,
-// which no callback of Dapr's has.
+// payload is the data of a job: ids, and the trace of the request that scheduled it. Dapr's
+// callbacks have no trace of their own.
 type payload struct {
 	task.Revision
 	Trace string `json:"traceparent,omitempty"`
 }
 
-// Config says how to reach daprd, and what Dapr does when a callback fails.
+// Config has daprd's address, and how Dapr retries a callback.
 type Config struct {
 	Endpoint string        `env:"DAPR_GRPC_ENDPOINT,required" help:"the address of daprd's gRPC API: host:port, or a URL with http or https"`
 	APIToken config.Secret `env:"DAPR_API_TOKEN,required" help:"the token that daprd's API wants"`
-	// Dapr counts the intervals from the due time, not from the last try. So interval times
-	// retries is for how long the trigger function may be away before only the
-	// sweep can fire the reminder.
+	// Dapr counts the intervals from the due time, not from the last attempt. So the trigger
+	// function may be away for interval times retries; after that only the sweep fires the
+	// reminder.
 	RetryInterval time.Duration `env:"JOB_RETRY_INTERVAL" envDefault:"2s" help:"how long after a failed callback Dapr repeats it"`
 	MaxRetries    uint32        `env:"JOB_MAX_RETRIES" envDefault:"60" help:"how often Dapr repeats a failed callback"`
 }
@@ -60,8 +60,7 @@ func (c Config) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Dapr schedules and deletes jobs through one daprd. It is safe for concurrent
-// use.
+// Dapr calls Dapr through one daprd. It is safe for concurrent use.
 type Dapr struct {
 	client dapr.Client
 	conn   *grpc.ClientConn
@@ -70,8 +69,8 @@ type Dapr struct {
 	connecting *connecting
 }
 
-// Open makes a client. It connects on first use, and again
-// whenever the connection was lost. See [connecting] for what calls do meanwhile.
+// Open returns a client. It connects on first use, and again when the connection is lost. While
+// there is none, calls wait: see [connecting].
 func Open(cfg Config) (*Dapr, error) {
 	dapr.SetLogger(nil)
 	target, transport := cfg.Endpoint, insecure.NewCredentials()
@@ -81,13 +80,13 @@ func Open(cfg Config) (*Dapr, error) {
 		target = strings.TrimPrefix(target, "http://")
 	}
 	waits := new(connecting)
-	// The SDK's own constructor dials, and blocks for up to 5 s.
+	// The SDK's own constructor connects, and blocks for up to 5 s.
 	conn, err := grpc.NewClient("dns:///"+target,
 		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(apiToken(cfg.APIToken)),
 		grpc.WithUnaryInterceptor(waits.call),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxAnswer)),
-		// daprd is near: find out soon that it is back.
+		// daprd is near, so the pauses between attempts to connect are short.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: time.Second,
@@ -112,8 +111,8 @@ func (t apiToken) GetRequestMetadata(context.Context, ...string) (map[string]str
 // the cluster's network without TLS.
 func (apiToken) RequireTransportSecurity() bool { return false }
 
-// Schedule has Dapr call back for a revision at an instant. If there is a job with the revision's
-// name already, nothing changes: it is the same job.
+// Schedule schedules a callback for a revision at an instant. If a job with the revision's name
+// exists, nothing changes, since it is the same job.
 func (d *Dapr) Schedule(ctx context.Context, r task.Revision, at time.Time) error {
 	data, err := json.Marshal(payload{r, trace.Parent(ctx)})
 	if err != nil {
@@ -123,9 +122,9 @@ func (d *Dapr) Schedule(ctx context.Context, r task.Revision, at time.Time) erro
 	err = d.client.ScheduleJob(ctx, &dapr.Job{
 		Name:    r.JobName(),
 		DueTime: &dueTime,
-		// Without a type URL the callback's body is exactly these bytes.
+		// Without a type URL the callback's body is exactly the data.
 		Data: &anypb.Any{Value: data},
-		// Dapr's default would drop the job after 3 tries, a second apart.
+		// Dapr's default drops the job after 3 attempts, a second apart.
 		FailurePolicy: &dapr.JobFailurePolicyConstant{MaxRetries: &d.cfg.MaxRetries, Interval: &d.cfg.RetryInterval},
 	})
 	if err != nil && status.Code(err) != codes.AlreadyExists {
@@ -134,8 +133,8 @@ func (d *Dapr) Schedule(ctx context.Context, r task.Revision, at time.Time) erro
 	return nil
 }
 
-// Keep makes a job that never fires, under a name that no reminder has. If it is there
-// already, nothing changes.
+// Keep makes a job that never fires. Its name must not be a reminder's. If it exists, nothing
+// changes.
 func (d *Dapr) Keep(ctx context.Context, name string) error {
 	never := "9999-12-31T00:00:00Z"
 	err := d.client.ScheduleJob(ctx, &dapr.Job{Name: name, DueTime: &never})
@@ -145,15 +144,16 @@ func (d *Dapr) Keep(ctx context.Context, name string) error {
 	return nil
 }
 
-// Holds reports whether Dapr has a job with a name. It fails if Dapr's answer does not say so
-// for certain.
+// Holds reports whether Dapr has a job with that name. If Dapr's answer is not certain, it returns
+// an error.
 func (d *Dapr) Holds(ctx context.Context, name string) (bool, error) {
 	_, err := d.client.GetJob(ctx, name)
 	switch answer := status.Convert(err); {
 	case err == nil:
 		return true, nil
-	// Dapr says Internal, and means this by its text (measured with 1.18.1 and 1.18.2). Much else may
-	// be not found: the scheduler's host, an app, a namespace. Nothing is known then.
+	// Dapr answers Internal, and only the text says that the job does not exist (measured with
+	// 1.18.1 and 1.18.2). "Not found" may mean much else: the scheduler's host, an app, a
+	// namespace.
 	case (answer.Code() == codes.Internal || answer.Code() == codes.NotFound) && strings.HasSuffix(answer.Message(), "job not found: "+name):
 		return false, nil
 	default:
@@ -161,28 +161,28 @@ func (d *Dapr) Holds(ctx context.Context, name string) (bool, error) {
 	}
 }
 
-// PubSub is the name of the pub/sub component that events are published to.
+// PubSub is the pub/sub component for events.
 const PubSub = "kafka-pubsub"
 
-// ErrNotPublished says that no event can have reached the broker, because
-// daprd could not be reached, or refused the call. After any other error, events may have been published.
+// ErrNotPublished says that no event has reached the broker, because daprd was not reached or
+// refused the call. After any other error, events may have been published.
 var ErrNotPublished = errors.New("not published")
 
-// Event is what is published: data, as JSON, in a CloudEvent.
+// Event is an event to publish. Data is sent as JSON in a CloudEvent.
 type Event struct {
 	ID    string
 	Data  any
-	Trace string // which its subscribers go on with, as trace.Parent has it; may be ""
+	Trace string // for subscribers to continue, as trace.Parent has it; may be ""
 }
 
-// Publish publishes one event on a topic of the component PubSub.
+// Publish publishes one event on a topic.
 func (d *Dapr) Publish(ctx context.Context, topic, id string, data any) error {
 	return d.PublishAll(ctx, topic, Event{id, data, trace.Parent(ctx)})
 }
 
-// PublishAll publishes events, whose ids differ, in one call to Dapr. If it fails, some
-// of them may have been published. Over gRPC Dapr does not say which (measured with 1.18.1 and 1.18.2), although
-// https://docs.dapr.io/reference/api/pubsub_api/ says it does.
+// PublishAll publishes events in one call to Dapr. Their ids must differ. After an error some of
+// them may have been published. Over gRPC Dapr does not say which (measured with 1.18.1 and
+// 1.18.2), although https://docs.dapr.io/reference/api/pubsub_api/ says it does.
 func (d *Dapr) PublishAll(ctx context.Context, topic string, events ...Event) error {
 	request := &runtime.BulkPublishRequest{PubsubName: PubSub, Topic: topic}
 	for _, e := range events {
@@ -212,16 +212,16 @@ func (d *Dapr) PublishAll(ctx context.Context, topic string, events ...Event) er
 	}
 }
 
-// refusals are daprd's answers if it has not called the broker: there is no such component,
-// or we may not use it.
+// refusals are the codes by which daprd answers without calling the broker: the component does not
+// exist, or we may not use it.
 var refusals = []codes.Code{
 	codes.InvalidArgument, codes.FailedPrecondition, codes.NotFound, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented,
 }
 
-// Delete deletes a revision's job. One that isn't there is no error.
+// Delete deletes a revision's job. One that does not exist is no error.
 func (d *Dapr) Delete(ctx context.Context, r task.Revision) error { return d.Remove(ctx, r.JobName()) }
 
-// Remove deletes a job by its name. One that isn't there is no error.
+// Remove deletes a job by its name. One that does not exist is no error.
 func (d *Dapr) Remove(ctx context.Context, name string) error {
 	if err := d.client.DeleteJob(ctx, name); err != nil {
 		return fmt.Errorf("delete job %s: %w", name, err)
@@ -229,13 +229,13 @@ func (d *Dapr) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// MaxAnswer is how many bytes an answer of Dapr may have. It is daprd's own limit, too, as
-// manifests/dapr/daprd.yaml sets it (dapr.io/max-body-size): its default of 4 MiB holds the
-// list of 18,000 jobs.
+// MaxAnswer is the greatest size of an answer from Dapr, in bytes. manifests/dapr/daprd.yaml sets
+// the same limit for daprd (dapr.io/max-body-size). Its default of 4 MiB has room for a list of
+// 18,000 jobs.
 const MaxAnswer = 32 << 20
 
-// List returns the names of all jobs there are. Dapr answers them in one message, with 230
-// bytes for each, so that [MaxAnswer] holds 140,000. If there are more it fails.
+// List returns the names of all jobs. Dapr answers in one message, with 230 bytes for each job, so
+// [MaxAnswer] has room for 140,000. With more jobs List fails.
 func (d *Dapr) List(ctx context.Context) ([]string, error) {
 	answer, err := runtime.NewDaprClient(d.conn).ListJobs(ctx, &runtime.ListJobsRequest{})
 	if err != nil {

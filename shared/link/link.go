@@ -1,8 +1,8 @@
-// Package link makes and checks the links in messages by which their reader acts on a task without
-// signing in: marks it as done, snoozes it, acknowledges it. A link says by itself, under a signature, what
-// it may do to which occurrence of which task of which user, and until when. So nothing is stored for it.
+// Package link makes and checks the links in messages: done, snooze, acknowledge. A reader follows
+// them without signing in. A link's token holds what it may do, to which occurrence of which task
+// of which user, and until when. The token is signed, so nothing is stored for it.
 //
-// Whoever holds a link can do what it says, and nothing else.
+// Whoever has a link can do what it allows, and nothing else.
 package link
 
 import (
@@ -19,31 +19,31 @@ import (
 )
 
 const (
-	// Prefix is what the links' path begins with. What follows it is the token.
+	// Prefix is the beginning of a link's path. The token follows.
 	Prefix = "/m/"
-	// Lasts is for how long a link is good.
+	// Lasts is how long a link is valid.
 	Lasts = 30 * 24 * time.Hour
 
-	maxToken = 100 // characters: no token is longer
+	maxToken = 100 // characters, the most
 	macSize  = 12  // bytes
 	ofSize   = 8   // bytes
 )
 
-// Each use of a key has a purpose of its own, so that what is made for one is good for no other.
+// Each use of a key signs another label, so a value made for one use is invalid for all others.
 const (
 	purposeLink = "duebell:link:1\x00"
 	purposeOf   = "duebell:link:of:1\x00"
 )
 
-// Keys sign links and check them. The first signs, each checks.
+// Keys sign links and check them. The first one signs, and all check.
 type Keys struct {
-	Keys []config.Secret `env:"LINK_KEY" help:"the key that signs the links Done and Snooze in messages, at least 32 characters; without it messages have none; to change it, the new one, a comma and the old one"`
+	Keys []config.Secret `env:"LINK_KEY" help:"the key that signs the links to act on a task in messages, at least 32 characters; without it messages have no such links; to change it, the new one, a comma and the old one"`
 }
 
 // Validate reports what is wrong with the configuration.
 func (k Keys) Validate() error { return config.ValidateKeys("LINK_KEY", k.Keys) }
 
-// Purpose is what a link may do: one action, or several.
+// Purpose is the set of actions that a link allows.
 type Purpose byte
 
 // The actions.
@@ -51,33 +51,33 @@ const (
 	Done Purpose = 1 << iota
 	Snooze
 	Acknowledge
-	// Any may do whatever the page offers. It is for messages that have room for one link.
+	// Any allows all actions. It is for messages that have room for one link.
 	Any = Done | Snooze | Acknowledge
 )
 
-// May reports whether a link of the purpose may do an action.
+// May reports whether the purpose allows an action.
 func (p Purpose) May(action Purpose) bool { return action != 0 && p&action == action }
 
-// Link is what a link says.
+// Link is the content of a token.
 type Link struct {
 	Purpose    Purpose
 	ReminderID uuid.UUID
-	// Revision is that of the reminder that was told of.
+	// Revision is the reminder's.
 	Revision int64
 	// Series and Occurrence are those of a recurring task; 0 and nil for others.
 	Series     int64
 	Occurrence *wallclock.Time
-	// Expires is when it stops being good: a whole hour.
+	// Expires is when the link expires: a full hour.
 	Expires time.Time
 
-	of []byte // a hash of its user and its task
+	of []byte // hash of its user and task
 }
 
-// Token returns a link about a user's task, signed. It is good for [Lasts] from now on, rounded up to a
-// whole hour, so that a message which is sent again soon carries the same link. There must be a key.
+// Token returns a signed token for a user's task. It is valid for [Lasts], rounded up to a full
+// hour, so a message that is sent again soon has the same link. There must be a key.
 //
-// The user and the task are in it as a keyed hash only. So it is short enough for a text message, and tells
-// nobody who the user is.
+// The token has only a keyed hash of the user and the task. So it is short enough for a text
+// message, and does not show who the user is.
 func (k Keys) Token(l Link, userID string, taskID uuid.UUID, now time.Time) string {
 	const hour = int64(time.Hour / time.Second)
 	payload := append([]byte{byte(l.Purpose)}, l.ReminderID[:]...)
@@ -97,10 +97,10 @@ func of(key config.Secret, userID string, taskID uuid.UUID) []byte {
 	return key.MAC(purposeOf, append(taskID[:], userID...))[:ofSize]
 }
 
-// Open returns what a token says; ok is false unless one of the keys has signed it. Whether it has
-// expired is for the caller to see.
+// Open returns the content of a token. ok is false unless one of the keys has signed it. The caller
+// checks Expires.
 func (k Keys) Open(token string) (l Link, ok bool) {
-	if len(token) > maxToken || strings.ContainsAny(token, "\r\n") { // which the decoder skips
+	if len(token) > maxToken || strings.ContainsAny(token, "\r\n") { // the decoder skips line breaks
 		return Link{}, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
@@ -119,14 +119,14 @@ func (k Keys) Open(token string) (l Link, ok bool) {
 	return parse(payload)
 }
 
-// parse reads what Token has signed.
+// parse reads the payload that Token has signed.
 func parse(payload []byte) (l Link, ok bool) {
 	if len(payload) < 1+len(l.ReminderID) {
 		return Link{}, false
 	}
 	l.Purpose, l.ReminderID = Purpose(payload[0]), uuid.UUID(payload[1:17])
 	rest := payload[17:]
-	var numbers [4]uint64 // revision, series, hours, whether there is an occurrence
+	var numbers [4]uint64 // revision, series, hour of expiry, whether there is an occurrence
 	for i := range numbers {
 		n := 0
 		if numbers[i], n = binary.Uvarint(rest); n <= 0 {
@@ -147,7 +147,7 @@ func parse(payload []byte) (l Link, ok bool) {
 	return l, len(rest) == ofSize
 }
 
-// IsOf reports whether an opened link is about a user's task.
+// IsOf reports whether an opened link is for this user and task.
 func (k Keys) IsOf(l Link, userID string, taskID uuid.UUID) bool {
 	for _, key := range k.Keys {
 		if hmac.Equal(l.of, of(key, userID, taskID)) {
@@ -157,13 +157,13 @@ func (k Keys) IsOf(l Link, userID string, taskID uuid.UUID) bool {
 	return false
 }
 
-// Links make the links of messages. The zero value makes none.
+// Links make the links for messages. The zero value makes none.
 type Links struct {
-	PublicURL string // where people reach Duebell's API
+	PublicURL string // the address of Duebell's API for people
 	Keys      Keys
 }
 
-// URL returns the link about a user's task as a message has it; "" if links are not configured.
+// URL returns the link for a user's task; "" if links are not configured.
 func (l Links) URL(of Link, userID string, taskID uuid.UUID, now time.Time) string {
 	if l.PublicURL == "" || len(l.Keys.Keys) == 0 {
 		return ""

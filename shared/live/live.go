@@ -41,7 +41,7 @@ type Source interface {
 type Rules struct {
 	MaxClients        int           `env:"STREAM_MAX" envDefault:"10000" help:"how many streams one copy of the function keeps at most"`
 	MaxClientsPerUser int           `env:"STREAM_MAX_PER_USER" envDefault:"20" help:"how many streams of one user a copy of the function keeps at most"`
-	LookInterval      time.Duration `env:"STREAM_LOOK_INTERVAL" envDefault:"5s" help:"how often to look for notifications whose notice was lost"`
+	LookInterval      time.Duration `env:"STREAM_LOOK_INTERVAL" envDefault:"5s" help:"how often streams look for notifications whose NOTIFY was lost"`
 }
 
 // Validate reports what is wrong with the configuration.

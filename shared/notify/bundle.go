@@ -12,30 +12,30 @@ import (
 	"github.com/duebell/duebell/shared/text"
 )
 
-// Bundled is one of the reminders of a message that tells of several.
+// Bundled is one reminder in the message of a bundle.
 type Bundled struct {
 	TaskID  uuid.UUID
-	Title   string // the task's, as its user wrote it
+	Title   string // the task's, as the user wrote it
 	DueDate *time.Time
 }
 
-// MostBundled is how many reminders a message lists. Of the others it says how many there are.
+// MostBundled is how many reminders a message lists. It only counts the others.
 const MostBundled = 100
 
-// maxSubject is how many characters a subject has that lists titles.
+// maxSubject is the greatest length, in characters, of a subject that lists titles.
 const maxSubject = 150
 
-// bundleWords are what such a message says in a language.
+// bundleWords are the words of a bundle's message in a language.
 type bundleWords struct {
 	Count counted `json:"count"`
 	More  counted `json:"more"` // those that are not listed
 }
 
-// counted is a text with {n}, in each form that a language has for numbers, by the names of CLDR:
-// "one", "other" and so on.
+// counted is a text with {n}, in each plural form of a language, by its name in CLDR: "one",
+// "other" and so on.
 type counted map[string]string
 
-// pluralForms are their names.
+// pluralForms are the names of the plural forms in CLDR.
 var pluralForms = map[plural.Form]string{
 	plural.Zero: "zero", plural.One: "one", plural.Two: "two", plural.Few: "few", plural.Many: "many", plural.Other: "other",
 }
@@ -45,10 +45,10 @@ func (m Message) counted(of counted, n int) string {
 	return strings.ReplaceAll(of[form], "{n}", strconv.Itoa(n))
 }
 
-// BundleCount says how many reminders the message tells of: "3 reminders".
+// BundleCount returns how many reminders the message has: "3 reminders".
 func (m Message) BundleCount() string { return m.counted(m.words().Bundle.Count, len(m.Bundle)) }
 
-// BundleLine says how many reminders the message tells of, and lists their titles, on one line.
+// BundleLine returns how many reminders the message has and their titles, on one line.
 func (m Message) BundleLine() string {
 	titles := make([]string, len(m.Bundle))
 	for i, b := range m.Bundle {
@@ -57,8 +57,8 @@ func (m Message) BundleLine() string {
 	return m.BundleCount() + ": " + strings.Join(titles, ", ")
 }
 
-// BundleListed are the reminders that the message lists, each as a message of its own, which has its
-// title and its due date alone.
+// BundleListed returns the reminders that the message lists, each as a message with title and due
+// date only.
 func (m Message) BundleListed() (listed []Message) {
 	for _, b := range m.Bundle[:min(len(m.Bundle), MostBundled)] {
 		listed = append(listed, Message{TaskID: b.TaskID, Title: b.Title, DueDate: b.DueDate, Zone: m.Zone, Language: m.Language})
@@ -66,7 +66,8 @@ func (m Message) BundleListed() (listed []Message) {
 	return listed
 }
 
-// BundleMore says how many more reminders there are than the message lists; "" if there are none.
+// BundleMore returns the text for how many further reminders the message does not list; "" if there
+// are none.
 func (m Message) BundleMore() string {
 	if more := len(m.Bundle) - MostBundled; more > 0 {
 		return m.counted(m.words().Bundle.More, more)
@@ -78,7 +79,7 @@ func (m Message) bundleSubject() string {
 	return Cut(m.BundleLine(), func(s string) bool { return utf8.RuneCountInString(s) <= maxSubject })
 }
 
-// bundleText has a paragraph for each reminder.
+// bundleText returns a paragraph for each reminder.
 func (m Message) bundleText() string {
 	parts := []string{m.BundleCount()}
 	for _, one := range m.BundleListed() {

@@ -10,9 +10,9 @@ import (
 	"github.com/duebell/duebell/shared/config"
 )
 
-// Call is one request that a provider's own library makes. It keeps what came of it,
-// whatever the library makes of that: some lose the headers, and some call it an
-// error if they can't read the answer of a provider that has taken the message.
+// Call makes one request for a provider's own library, and keeps the answer. Libraries may hide it:
+// some lose the headers, and some return an error if they can't parse the answer of a provider that
+// has taken the message.
 type Call struct {
 	transport http.RoundTripper
 	made      bool
@@ -22,7 +22,7 @@ type Call struct {
 	body      []byte
 }
 
-// NewCall returns a call over a client of NewClient.
+// NewCall returns a Call that uses a client of NewClient.
 func NewCall(c *http.Client) *Call { return &Call{transport: c.Transport} }
 
 // RoundTrip implements http.RoundTripper.
@@ -33,15 +33,15 @@ func (c *Call) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c.status, c.header = resp.StatusCode, resp.Header
-	c.body, _ = io.ReadAll(resp.Body) // it is in memory
+	c.body, _ = io.ReadAll(resp.Body) // can't fail: it is in memory
 	resp.Body = io.NopCloser(bytes.NewReader(c.body))
 	return resp, nil
 }
 
-// Do is RoundTrip, for libraries that ask for a client.
+// Do is RoundTrip, for libraries that take an interface with Do.
 func (c *Call) Do(r *http.Request) (*http.Response, error) { return c.RoundTrip(r) }
 
-// Client returns a client that makes the request through the call.
+// Client returns a client that makes its request through the Call.
 func (c *Call) Client() *http.Client {
 	return &http.Client{Transport: c, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
@@ -49,8 +49,8 @@ func (c *Call) Client() *http.Client {
 // Answer returns the answer's status and body; the status is 0 if there was none.
 func (c *Call) Answer() (status int, body []byte) { return c.status, c.body }
 
-// Outcome says what the call means, as FromStatus and FromTransport do. If the
-// library made no request at all, nothing can have been sent.
+// Outcome returns what the call means, as FromStatus and FromTransport do. If the library made no
+// request, nothing can have been sent.
 func (c *Call) Outcome(detail string, secrets ...config.Secret) error {
 	switch {
 	case !c.made:

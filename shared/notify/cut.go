@@ -7,9 +7,9 @@ import (
 	"github.com/clipperhouse/uax29/v2/graphemes"
 )
 
-// Cut returns text if it fits, or else its longest beginning that fits with three
-// dots after it. What a reader takes for one character is never cut in half. A text
-// that fits must also fit when it is shorter.
+// Cut returns text if it fits. If not, it returns the longest beginning that fits with "..." after
+// it. It never splits what readers see as one character. If fits is true of a text, it must be true
+// of shorter ones.
 func Cut(text string, fits func(string) bool) string {
 	if fits(text) {
 		return text

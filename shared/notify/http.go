@@ -17,21 +17,20 @@ import (
 	"github.com/duebell/duebell/shared/config"
 )
 
-// maxRetryAfter caps what a provider may ask for: a mistaken header must not
-// keep a reminder for ever.
+// maxRetryAfter bounds the wait that a provider may ask for. Otherwise one wrong header could hold
+// a reminder for ever.
 const maxRetryAfter = time.Hour
 
-// FromStatus says what a provider's HTTP answer means:
+// FromStatus returns what a provider's HTTP answer means:
 //
 //	2xx                              nil: it was taken
-//	408, 502, 504, 520 and above     Unknown: somebody behind the gateway may have taken it
-//	425, 429, other 5xx              Retry: not taken, for now
-//	3xx, 401, 403, 404, 405, 407     Retry: the operator's key or address is wrong, and nothing of the message
+//	408, 502, 504, 520 and above     Unknown: a server behind the gateway may have taken it
+//	425, 429, other 5xx              Retry: it was not taken, for now
+//	3xx, 401, 403, 404, 405, 407     Retry: the operator's key or URL is wrong; it says nothing about the message
 //	other 4xx                        Permanent: the message is refused
 //
-// The waits that came along in Retry-After count (RFC 9110, section 10.2.3). detail
-// is the provider's explanation, if it is for the user; should it repeat one of the
-// secrets, that is masked.
+// The error's After is from Retry-After (RFC 9110, section 10.2.3). detail is the provider's
+// explanation, "" if the user must not read it. Secrets in it are masked.
 func FromStatus(status int, header http.Header, detail string, now time.Time, secrets ...config.Secret) error {
 	if status >= 200 && status < 300 {
 		return nil
@@ -85,8 +84,8 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return min(max(wait, 0), maxRetryAfter)
 }
 
-// FromTransport says what it means that no answer came: Retry if the connection
-// was never made, so that nothing can have been sent; Unknown otherwise.
+// FromTransport returns what an error without an answer means. It is Retry if no connection was
+// made, since nothing can have been sent, and Unknown otherwise.
 func FromTransport(err error) error {
 	_, neverMade := errors.AsType[*noConnection](err)
 	if op, ok := errors.AsType[*net.OpError](err); neverMade || (ok && op.Op == "dial") {
@@ -95,16 +94,14 @@ func FromTransport(err error) error {
 	return &Error{Kind: Unknown, Err: errors.New("the provider did not answer")}
 }
 
-// noConnection says that a request failed before it had a connection to go out on:
-// no such host, nobody listening, a certificate that does not hold, a caller in a
-// hurry.
+// noConnection is the error of a request that had no connection: an unknown host, a refused
+// connection, an invalid certificate, or a deadline before the connection was made.
 type noConnection struct{ error }
 
 // Unwrap returns the cause.
 func (n *noConnection) Unwrap() error { return n.error }
 
-// CheckURL reports whether the value of a variable, the address of a provider's API,
-// can't be one.
+// CheckURL reports whether a variable's value can't be the URL of a provider's API.
 func CheckURL(variable, value string) error {
 	if u, err := url.Parse(value); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return errors.New(variable + " must be an http or https URL")
@@ -112,21 +109,21 @@ func CheckURL(variable, value string) error {
 	return nil
 }
 
-// maxAnswer is how much of an answer is read: all that any provider has to say, and
-// little enough for one that never ends.
+// maxAnswer is how much of an answer is read. It is more than any provider has to say, and bounds
+// an answer that never ends.
 const maxAnswer = 64 << 10
 
-// NewClient returns an HTTP client for a provider's API. It follows no redirects,
-// which would take keys elsewhere; it reads no more than the first 64 KiB of an
-// answer, and an answer that breaks off after its status counts all the same;
-// FromTransport understands its errors. The caller's context sets the deadline.
+// NewClient returns an HTTP client for a provider's API. It follows no redirects, since they would
+// take keys to another host. It reads the first 64 KiB of an answer. If the answer breaks off after
+// its status, the status still counts. FromTransport understands its errors. The caller's context
+// sets the deadline.
 func NewClient() *http.Client {
 	return NewClientOn(&http.Transport{
 		Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 32, IdleConnTimeout: 90 * time.Second, ForceAttemptHTTP2: true,
 	})
 }
 
-// NewClientOn is NewClient with a transport of the caller's.
+// NewClientOn is NewClient with the given transport.
 func NewClientOn(t *http.Transport) *http.Client {
 	return &http.Client{
 		Transport:     transport{t},
@@ -148,7 +145,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // the status says it all
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // the status is enough
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	resp.ContentLength = int64(len(body))
 	return resp, nil

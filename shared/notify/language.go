@@ -10,8 +10,8 @@ import (
 	"golang.org/x/text/language"
 )
 
-// words are what Duebell itself says in a language. To add a language, add its file
-// to the folder languages, under its BCP 47 tag.
+// words are Duebell's own texts in a language. To add a language, add a file to the folder
+// languages, named by its BCP 47 tag.
 type words struct {
 	Months      [12]string `json:"months"`
 	Weekdays    [7]string  `json:"weekdays"` // from Sunday on
@@ -26,7 +26,7 @@ type words struct {
 	Test         testWords         `json:"test"`
 }
 
-// testWords are what a test message says.
+// testWords are the words of a test message.
 type testWords struct {
 	Title string `json:"title"`
 	Text  string `json:"text"`
@@ -35,10 +35,10 @@ type testWords struct {
 //go:embed languages/*.json
 var files embed.FS
 
-// english is what is spoken to users whose language there is no file for.
+// english is the language for users whose own has no file.
 var english = language.English
 
-// tags are the languages there are, English first, and catalogue their words.
+// tags are the languages with a file, English first. catalogue has their words.
 var tags, catalogue = readLanguages()
 
 var matcher = language.NewMatcher(tags)
@@ -67,8 +67,8 @@ func readLanguages() (tags []language.Tag, catalogue map[language.Tag]words) {
 	return tags, catalogue
 }
 
-// Lang is the language that the message is worded in, as a BCP 47 tag: the one of
-// Language, or the nearest to it that there is, or English.
+// Lang returns the language of the message's words as a BCP 47 tag: Language, or the nearest one
+// that has a file, or English.
 func (m Message) Lang() string { return m.tag().String() }
 
 func (m Message) tag() language.Tag {
@@ -79,10 +79,10 @@ func (m Message) tag() language.Tag {
 	return nearest(wanted)
 }
 
-// nearest returns the language that there is for the best of those that are wanted.
+// nearest returns the language with a file that fits the wanted ones best.
 func nearest(wanted ...language.Tag) language.Tag {
 	_, i, confidence := matcher.Match(wanted...)
-	if confidence < language.High { // related, but another language
+	if confidence < language.High { // a related language, but another one
 		return english
 	}
 	return tags[i]
@@ -90,7 +90,7 @@ func nearest(wanted ...language.Tag) language.Tag {
 
 func (m Message) words() words { return catalogue[m.tag()] }
 
-// Subject is a subject line: one line, with the title, or the titles.
+// Subject returns a subject: the title, or a bundle's titles, on one line.
 func (m Message) Subject() string {
 	if m.Verification != nil {
 		return m.words().Verification.Subject
@@ -101,18 +101,17 @@ func (m Message) Subject() string {
 	return strings.ReplaceAll(m.words().Subject, "{title}", m.Headline())
 }
 
-// UnsubscribeText is what a link says that stops messages to an address.
+// UnsubscribeText returns the text of the unsubscribe link.
 func (m Message) UnsubscribeText() string { return m.words().Unsubscribe }
 
-// Due says in words when the task is due, in the user's language and time zone, and
-// which zone that is: "Due Mon, 23 Nov 2026 14:30 UTC", "Due Mon, 23 Nov 2026 15:30
-// CET (UTC+01:00)", or "Due Mon, 23 Nov 2026 20:15 UTC+05:45" where the zone has no
-// short name.
+// Due returns when the task is due, in the user's language and time zone: "Due Mon, 23 Nov 2026
+// 14:30 UTC", "Due Mon, 23 Nov 2026 15:30 CET (UTC+01:00)", or "Due Mon, 23 Nov 2026 20:15
+// UTC+05:45" where the zone has no short name.
 func (m Message) Due() string {
 	return m.when(m.words().Due)
 }
 
-// when says in words when the task is due.
+// when returns words with their placeholders, such as {day}, replaced by the due date.
 func (m Message) when(words string) string {
 	if m.DueDate == nil {
 		return ""
@@ -128,7 +127,7 @@ func (m Message) when(words string) string {
 	).Replace(words)
 }
 
-// clock is the time of day, with its zone.
+// clock returns the time of day with its zone.
 func clock(t time.Time) string {
 	layout := "15:04"
 	if t.Second() != 0 {
@@ -139,7 +138,7 @@ func clock(t time.Time) string {
 		layout += " MST"
 	case strings.HasPrefix(name, "+"), strings.HasPrefix(name, "-"):
 		layout += " UTC-07:00"
-	default: // short names are not unique
+	default: // short names are ambiguous
 		layout += " MST (UTC-07:00)"
 	}
 	return t.Format(layout)

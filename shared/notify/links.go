@@ -6,21 +6,21 @@ import (
 	"golang.org/x/text/language"
 )
 
-// Links are what the reader of a message follows to act on its task. Those that are "" are not there.
+// Links are the URLs by which a reader acts on the task. An action without a link is "".
 type Links struct {
 	Done, Snooze, Acknowledge string
-	// Any does all of them. It is for messages that have room for one.
+	// Any offers all actions. It is for messages that have room for one link.
 	Any string
 }
 
-// Action is a link with a button.
+// Action is a link that is shown as a button.
 type Action struct {
 	ID   string // for programs: done or snooze
 	Text string // in the message's language
 	URL  string
 }
 
-// Actions are the links that a message shows as buttons, in their order.
+// Actions returns the links that a message shows as buttons, in their order.
 func (m Message) Actions() (actions []Action) {
 	w := m.words().Links
 	for _, a := range []Action{{"done", w.Done, m.Links.Done}, {"snooze", w.Snooze, m.Links.Snooze}} {
@@ -31,13 +31,13 @@ func (m Message) Actions() (actions []Action) {
 	return actions
 }
 
-// linkWords are what the links are called in a language.
+// linkWords are the texts of the links in a language.
 type linkWords struct {
 	Done   string `json:"done"`
 	Snooze string `json:"snooze"`
 }
 
-// PageWords are what the page says that the links lead to.
+// PageWords are the texts of the page that a link opens.
 type PageWords struct {
 	Lang string `json:"-"` // the language, as a BCP 47 tag
 
@@ -67,13 +67,13 @@ type PageWords struct {
 	FailedText   string `json:"failed_text"`
 }
 
-// SnoozedUntil says until when a task is snoozed, as clocks in a zone show it.
+// SnoozedUntil returns the text for until when a task is snoozed, in a time zone.
 func (w PageWords) SnoozedUntil(at time.Time, zone *time.Location) string {
 	return Message{DueDate: &at, Zone: zone, Language: w.Lang}.when(w.SnoozedText)
 }
 
-// PageWordsIn returns the words of the page in a language, a BCP 47 tag, or in the best of several, as
-// the header Accept-Language has them; or in the nearest that there is, or in English.
+// PageWordsIn returns the words of the page. languages is a BCP 47 tag, or several as in the header
+// Accept-Language. If none has a file, it returns those of the nearest language, or English.
 func PageWordsIn(languages string) PageWords {
 	wanted, _, err := language.ParseAcceptLanguage(languages)
 	tag := english

@@ -1,7 +1,6 @@
-// Package notify says what a channel is: it takes a message and answers what
-// became of it. Each channel is a package of its own below this one. A channel
-// sends once and never retries; the caller owns the retries, and decides by the
-// error's kind.
+// Package notify defines messages and the errors of channels. Each channel is a package below this
+// one. A channel sends a message once and never retries. Its error has a [Kind], by which the
+// caller decides about retries.
 package notify
 
 import (
@@ -18,12 +17,12 @@ import (
 	"github.com/duebell/duebell/shared/text"
 )
 
-// Message is what a channel has to tell one recipient.
+// Message is a message to one recipient.
 type Message struct {
-	// ID is the delivery's: the same in every try, for providers that know an
-	// idempotency key.
+	// ID is the delivery's. It is the same in every attempt, for providers that know idempotency
+	// keys.
 	ID uuid.UUID
-	// Again says that the delivery was tried before.
+	// Again says that this is not the first attempt.
 	Again   bool
 	TaskID  uuid.UUID
 	UserID  string
@@ -31,34 +30,35 @@ type Message struct {
 	Title   string // the task's, as its user wrote it
 	Notes   string
 	DueDate *time.Time
-	// Occurrence is the one of a recurring task, for programs; "" for others. DueDate is its instant.
+	// Occurrence is the occurrence of a recurring task, for programs; "" for other tasks. DueDate
+	// is its instant.
 	Occurrence string
 	Zone       *time.Location // the user's; nil: UTC
-	// Language is the user's, a BCP 47 tag. Where Duebell does not speak it, or it
-	// is empty, the message is in English.
+	// Language is the user's, as a BCP 47 tag. The message is in English if it is "", or no file
+	// has the language or a related one.
 	Language string
-	// Secrets sign a webhook's post, the newest first. None: it is not signed.
+	// Secrets sign a webhook's message, the newest first. Without one it is not signed.
 	Secrets []config.Secret
-	// Subscription is a browser's, nil for other recipients.
+	// Subscription is a browser's; nil for other recipients.
 	Subscription *subscription.Subscription
-	// Test says that its user tries the channel: it is about no task.
+	// Test says that it is a test message. It is about no task.
 	Test bool
-	// Links are how its reader acts on the task; the zero value: there are none.
+	// Links are the links to act on the task. The zero value means none.
 	Links Links
-	// Verification, if set, is all that the message says: it is about no task.
+	// Verification, if set, is the whole message. It is about no task.
 	Verification *Verification
-	// Bundle, if set, is all that the message says: several reminders. It is about no single task.
+	// Bundle, if set, is the whole message: several reminders.
 	Bundle []Bundled
 }
 
-// AsTest is the message as one by which its user tries the channel, in the user's language.
+// AsTest returns the message as a test message in the user's language.
 func (m Message) AsTest() Message {
 	w := m.words().Test
 	m.Test, m.Title, m.Notes, m.DueDate = true, w.Title, w.Text, nil
 	return m
 }
 
-// Task is the task's id for programs; "" if the message is about none.
+// Task returns the task's id; "" if the message is not about a single task.
 func (m Message) Task() string {
 	if m.TaskID == uuid.Nil {
 		return ""
@@ -66,14 +66,13 @@ func (m Message) Task() string {
 	return m.TaskID.String()
 }
 
-// Headline is the title on one line and without control characters, for subjects
-// and other places where these have a meaning.
+// Headline returns the title on one line and without control characters, which have a meaning in
+// subjects and the like.
 func (m Message) Headline() string {
 	return text.Clean(strings.Join(strings.FieldsFunc(m.Title, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) }), " "), "")
 }
 
-// Text is the message in plain text, without control characters but for line breaks
-// and tabs.
+// Text returns the message in plain text. Its only control characters are line breaks and tabs.
 func (m Message) Text() string {
 	if m.Verification != nil {
 		return m.verificationText()
@@ -90,7 +89,7 @@ func (m Message) Text() string {
 	return text.Clean(strings.Join(parts, "\n\n"), "\r\n\t")
 }
 
-// Kind is what a failed send means for the next one.
+// Kind is what a failed send means for the next attempt.
 type Kind string
 
 // The kinds.
@@ -104,29 +103,27 @@ const (
 	Unknown Kind = "unknown"
 )
 
-// Error is how a send failed. Its text goes to the delivery log, where the user
-// reads it: it holds no secrets.
+// Error is why a send failed. Users read its text in the delivery log, so it must not have secrets.
 type Error struct {
 	Kind Kind
-	// After is the least time to wait, if the provider asked for one.
+	// After is the shortest wait that the provider asks for; 0: it asks for none.
 	After time.Duration
-	// Gone goes with Permanent: the address itself is no longer there, so nothing
-	// more is to be sent to it. The device is then removed from the user's
-	// preferences, or the webhook switched off.
+	// Gone goes with Permanent. It says that the address no longer exists. A device is then removed
+	// from the user's preferences, and a webhook is switched off.
 	Gone bool
-	// Stop goes with Permanent: why nothing more is to be sent to the address, from anybody. ""
-	// says nothing of that.
+	// Stop goes with Permanent. It says that nothing may be sent to the address any more, whoever
+	// asks, and why.
 	Stop Stop
 	Err  error
 }
 
-// Stop is why a provider sends nothing to an address.
+// Stop is why nothing may be sent to an address any more; "" is no reason.
 type Stop string
 
 // The reasons.
 const (
-	OwnerStopped  Stop = "stopped" // its owner has told the provider so
-	NoSuchAddress Stop = "bounced" // there is none
+	OwnerStopped  Stop = "stopped" // its owner has told the provider to stop
+	NoSuchAddress Stop = "bounced" // the address does not exist
 )
 
 // Error returns the cause's text.
@@ -135,14 +132,13 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %v", e.Kind, e.Err) }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// IsGone reports whether err says that the address is no longer there.
+// IsGone reports whether err says that the address no longer exists.
 func IsGone(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Kind == Permanent && e.Gone
 }
 
-// StopOf returns why err says that nothing more is to be sent to the address, "" if it does
-// not.
+// StopOf returns the Stop of err; "" if it has none.
 func StopOf(err error) Stop {
 	if e, ok := errors.AsType[*Error](err); ok && e.Kind == Permanent {
 		return e.Stop
@@ -150,8 +146,8 @@ func StopOf(err error) Stop {
 	return ""
 }
 
-// KindOf returns what err means for the next send. An error that is no *Error
-// says nothing about the provider, so it is Unknown.
+// KindOf returns what err means for the next attempt, and the shortest wait. An error that is not
+// an *Error is Unknown.
 func KindOf(err error) (Kind, time.Duration) {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind, e.After

@@ -1,8 +1,8 @@
 package notify
 
-// DeliveryName is what the sends of all providers that report call a delivery's id, by which
-// reports name it.
+// DeliveryName is the name under which messages carry the delivery's id, so that providers' reports
+// name it.
 const DeliveryName = "delivery_id"
 
-// ReportPath is where a provider reports to, below PUBLIC_URL.
+// ReportPath is the path for a provider's reports, below PUBLIC_URL.
 func ReportPath(provider string) string { return "/api/reports/" + provider }

@@ -2,15 +2,15 @@ package notify
 
 import "strings"
 
-// Verification is what a message says that asks the owner of an address to agree to be
-// written to. Nothing of it is what a user has typed.
+// Verification is a message that asks the owner of an address to agree to messages. It has no text
+// that a user wrote.
 type Verification struct {
 	Code  string // six digits
-	Link  string // by which the owner agrees
-	NotMe string // by which the owner says that nobody is to ask again
+	Link  string // to agree
+	NotMe string // to refuse all further requests
 }
 
-// verificationWords are what such a message says in a language.
+// verificationWords are the words of a verification in a language.
 type verificationWords struct {
 	Subject string `json:"subject"`
 	Intro   string `json:"intro"`
@@ -19,16 +19,16 @@ type verificationWords struct {
 	Ignore  string `json:"ignore"`
 	NotMe   string `json:"not_me"`
 	SMS     string `json:"sms"`   // with {code} and {not_me}
-	Title   string `json:"title"` // of the notification that tells a user that owners are asked
+	Title   string `json:"title"` // of the notification about the grace
 	Body    string `json:"body"`  // with {date}
 }
 
-// VerificationTexts are the parts of the message, in its language.
+// VerificationTexts are the parts of a verification's message.
 type VerificationTexts struct {
 	Intro, Link, Code, Ignore, NotMe string
 }
 
-// VerificationTexts returns them. The message must carry a verification.
+// VerificationTexts returns the parts of the message, in its language. Verification must be set.
 func (m Message) VerificationTexts() VerificationTexts {
 	w := m.words().Verification
 	return VerificationTexts{
@@ -41,13 +41,13 @@ func (m Message) verificationText() string {
 	return t.Intro + "\n\n" + t.Link + ": " + m.Verification.Link + "\n\n" + t.Code + "\n\n" + t.Ignore + "\n\n" + t.NotMe + ": " + m.Verification.NotMe
 }
 
-// VerificationSMS is the text message that a verification becomes. The message must carry one.
+// VerificationSMS returns the text message of a verification. Verification must be set.
 func (m Message) VerificationSMS() string {
 	return strings.NewReplacer("{code}", m.Verification.Code, "{not_me}", m.Verification.NotMe).Replace(m.words().Verification.SMS)
 }
 
-// GraceNotice is what a user is told in-app whose addresses were written to before their
-// owners were asked, and are until the message's DueDate.
+// GraceNotice returns what a user is told in-app whose addresses are in grace. They get messages
+// until the message's DueDate.
 func (m Message) GraceNotice() (title, body string) {
 	w := m.words().Verification
 	return w.Title, strings.ReplaceAll(w.Body, "{date}", m.when("{weekday}, {day} {month} {year} {time}"))

@@ -26,7 +26,7 @@ import (
 type Rules struct {
 	// AllowedHosts are hosts that webhooks and Web Push may go to although they are none of the
 	// public Internet, or without TLS.
-	AllowedHosts []string `env:"WEBHOOK_ALLOWED_HOSTS" help:"a list of hosts with their ports, like 127.0.0.1:9000, separated by commas, that webhooks and Web Push may go to although they are private or without TLS; for development"`
+	AllowedHosts []string `env:"WEBHOOK_ALLOWED_HOSTS" help:"hosts with their ports, like 127.0.0.1:9000, with commas between, that webhooks and Web Push may reach although they are private or without TLS; for development"`
 }
 
 // Validate reports what is wrong with the rules.

@@ -32,7 +32,7 @@ import (
 
 // Config has the settings of every provider. One that lacks its key is not used.
 type Config struct {
-	EmailProviders []string `env:"EMAIL_PROVIDERS" help:"which providers carry e-mail, in the order in which they are tried; unset means all that are configured, in the order sendgrid, ses, smtp"`
+	EmailProviders []string `env:"EMAIL_PROVIDERS" help:"the providers for e-mail, in the order in which they are tried; unset: all that are configured, in the order sendgrid, ses, smtp"`
 	SMSProviders   []string `env:"SMS_PROVIDERS" help:"the same for SMS; in the order twilio, sns"`
 	Email          email.Config
 	SendGrid       sendgrid.Config

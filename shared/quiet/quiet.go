@@ -1,9 +1,9 @@
-// Package quiet has the rules of quiet hours: times of day in which a user wants to be left
-// alone.
+// Package quiet has the rules of quiet hours: windows of a user's local time in which nothing is
+// sent on external channels.
 //
-// A window is half-open: it has the minute at which it begins, and not the one at which it ends.
-// What counts is what a clock on the wall shows where the user is. A window that clocks skip does
-// not happen. When clocks are set back into a window, it is quiet a second time.
+// A window from 22:00 to 07:00 contains 22:00 and does not contain 07:00. Windows are compared with
+// the local time. If clocks are set forward past a window, it does not happen on that day. If
+// clocks are set back into a window, it is quiet twice.
 package quiet
 
 import (
@@ -18,31 +18,30 @@ import (
 // MaxWindows is how many windows a user may have.
 const MaxWindows = 28
 
-// Window is a window as its user writes it.
+// Window is one window, as its user writes it.
 type Window struct {
-	// From and To are times of day of whole minutes, such as 22:00. From a later to an earlier
-	// time it crosses midnight.
+	// From and To are times of day in full minutes, such as 22:00. If To is earlier than From, the
+	// window ends on the next day.
 	From string `json:"from"`
 	To   string `json:"to"`
-	// Days are those on which it begins, by the first two letters of their names in English;
-	// nil: every day.
+	// Days are the days on which it begins, as [Days] names them; nil: every day.
 	Days []string `json:"days"`
 }
 
-// Days are the days of the week as windows name them, in the order of their weeks.
+// Days are the days of the week, in order, by the first two letters of their names.
 var Days = []string{"mo", "tu", "we", "th", "fr", "sa", "su"}
 
-// Hours are quiet hours. The zero Hours have no window. Get others by [Parse].
+// Hours are quiet hours. The zero value has no window. [Parse] makes others.
 type Hours struct{ windows []window }
 
-// window is a window that was read.
+// window is a parsed Window.
 type window struct {
-	from, to time.Duration // since the midnight before it begins
+	from, to time.Duration // since midnight of the day on which it begins
 	days     [7]bool       // by time.Weekday
 }
 
-// Parse reads windows. The error is invalid, to be put after what they are called, and says what
-// to write.
+// Parse reads windows. The error is invalid, and says what to write. The caller puts the field's
+// name before it.
 func Parse(all []Window) (Hours, error) {
 	if len(all) > MaxWindows {
 		return Hours{}, fault.Invalid("has more than the %d windows that are allowed", MaxWindows)
@@ -83,14 +82,14 @@ func (w Window) parse() (r window, err error) {
 	for _, name := range w.Days {
 		i := slices.Index(Days, name)
 		if i < 0 {
-			return r, fault.Invalid("has the day %.20q, which there is not: the days are %s", name, strings.Join(Days, ", "))
+			return r, fault.Invalid("has the day %.20q, which does not exist: the days are %s", name, strings.Join(Days, ", "))
 		}
 		r.days[(i+1)%7] = true
 	}
 	return r, nil
 }
 
-// parseClock reads a time of day of whole minutes.
+// parseClock reads a time of day in full minutes.
 func parseClock(name, s string) (time.Duration, error) {
 	clock, err := wallclock.ParseClock(s)
 	if err != nil || clock%time.Minute != 0 {
@@ -99,10 +98,10 @@ func parseClock(name, s string) (time.Duration, error) {
 	return clock, nil
 }
 
-// Any reports whether there is any window.
+// Any reports whether there is a window.
 func (h Hours) Any() bool { return len(h.windows) > 0 }
 
-// Windows returns the windows as their user would write them, with all their days.
+// Windows returns the windows as a user would write them, each with all of its days.
 func (h Hours) Windows() []Window {
 	all := make([]Window, len(h.windows))
 	for i, w := range h.windows {
@@ -116,8 +115,7 @@ func (h Hours) Windows() []Window {
 	return all
 }
 
-// Until returns the first instant outside of the windows, not before t, by the clocks of a zone: t itself
-// if that is outside.
+// Until returns the first instant at or after t that is outside of all windows, in a time zone.
 func (h Hours) Until(t time.Time, zone *time.Location) time.Time {
 	for {
 		now := wallclock.At(t, zone)
@@ -130,11 +128,12 @@ func (h Hours) Until(t time.Time, zone *time.Location) time.Time {
 		if change.IsZero() || free.Before(change) {
 			return free
 		}
-		t = change.UTC() // from then on clocks show something else
+		t = change.UTC() // from then on clocks have another offset
 	}
 }
 
-// end returns the first time, not before t, that no window has, by a clock that is never changed.
+// end returns the first wall-clock time at or after t that is in no window, as if clocks were never
+// changed.
 func (h Hours) end(t wallclock.Time) wallclock.Time {
 	for again := true; again; {
 		again = false
@@ -147,7 +146,7 @@ func (h Hours) end(t wallclock.Time) wallclock.Time {
 	return t
 }
 
-// end returns the end of the window if that has t.
+// end returns the end of the window, if t is in it.
 func (w window) end(t wallclock.Time) (end wallclock.Time, ok bool) {
 	for _, day := range []wallclock.Time{t.Midnight(), t.Midnight().AddDays(-1)} {
 		end = day.Add(w.to)
@@ -158,8 +157,8 @@ func (w window) end(t wallclock.Time) (end wallclock.Time, ok bool) {
 	return t, false
 }
 
-// leaveTime reports whether there is a minute of the week that no window has. If there is, then one that
-// comes at the end of a window.
+// leaveTime reports whether some minute of the week is in no window. If there is one, then there is
+// one at the end of a window.
 func (h Hours) leaveTime() bool {
 	for day := range 7 {
 		midnight := wallclock.Time{}.AddDays(day)
@@ -172,7 +171,7 @@ func (h Hours) leaveTime() bool {
 	return false
 }
 
-// has reports whether a window has t.
+// has reports whether t is in a window.
 func (h Hours) has(t wallclock.Time) bool {
 	return slices.ContainsFunc(h.windows, func(w window) bool {
 		_, ok := w.end(t)

@@ -80,9 +80,9 @@ func (p PerChannel) check(variable string, channels []task.Channel) error {
 // Limits are how many messages may be sent in an hour and in a day. Hours and days are
 // those of UTC.
 type Limits struct {
-	PerHour      PerChannel `env:"QUOTA_PER_HOUR" envDefault:"email=200,push=500,sms=30,webhook=10000" help:"how many messages one user is sent in an hour on each channel, like email=200,push=500,sms=30,webhook=10000; what is more waits for the next hour; 0: any number"`
-	PerDay       PerChannel `env:"QUOTA_PER_DAY" envDefault:"email=500,push=2000,sms=100,webhook=100000" help:"how many messages one user is sent in a day on each channel, like email=500,push=2000,sms=100,webhook=100000; what is more is refused; 0: any number"`
-	PerRecipient PerChannel `env:"QUOTA_PER_RECIPIENT" envDefault:"email=1000,sms=150" help:"how many messages one e-mail address and one phone number is sent in a day by all users together, like email=1000,sms=150; what is more is refused; 0: any number"`
+	PerHour      PerChannel `env:"QUOTA_PER_HOUR" envDefault:"email=200,push=500,sms=30,webhook=10000" help:"how many messages a user gets in an hour on each channel, like email=200,push=500,sms=30,webhook=10000; further ones are held until the next hour; 0: any number"`
+	PerDay       PerChannel `env:"QUOTA_PER_DAY" envDefault:"email=500,push=2000,sms=100,webhook=100000" help:"how many messages a user gets in a day on each channel, like email=500,push=2000,sms=100,webhook=100000; further ones are refused; 0: any number"`
+	PerRecipient PerChannel `env:"QUOTA_PER_RECIPIENT" envDefault:"email=1000,sms=150" help:"how many messages one e-mail address, and one phone number, gets in a day from all users together, like email=1000,sms=150; further ones are refused; 0: any number"`
 }
 
 // Validate reports what is wrong with the limits.
@@ -96,7 +96,7 @@ func (l Limits) Validate() error {
 
 // Prefixes are those of phone numbers that text messages may go to.
 type Prefixes struct {
-	Allowed []string `env:"SMS_ALLOWED_PREFIXES" help:"the beginnings of phone numbers that text messages go to, like +1,+44,+4915; unset: all but numbers that belong to no country, as those of satellites (+870, +881) and international premium rates (+979). The same for preferences and send"`
+	Allowed []string `env:"SMS_ALLOWED_PREFIXES" help:"the beginnings of phone numbers that get text messages, like +1,+44,+4915; unset: all, except numbers of no country, such as satellites (+870, +881) and international premium rates (+979). The same for preferences and send"`
 }
 
 // ofNoCountry are prefixes that are allowed only if the allow list names them: networks
@@ -215,14 +215,14 @@ func (p Prices) Of(number string) Money {
 
 // Ceiling is what the installation may spend.
 type Ceiling struct {
-	Daily Money `env:"SMS_DAILY_COST" envDefault:"100" help:"how much the text messages of one day may cost, by SMS_PRICES and in the same unit; what is more is refused, and the alert rings at four fifths; 0: any amount. The same for send and retry-dlq"`
+	Daily Money `env:"SMS_DAILY_COST" envDefault:"100" help:"how much the text messages of a day may cost, in the unit of SMS_PRICES; further ones are refused, and an alert rings at four fifths; 0: any amount. The same for send and retry-dlq"`
 }
 
 // Rules are all limits, for the function that sends.
 type Rules struct {
 	Limits   Limits
 	Prefixes Prefixes
-	Prices   Prices `env:"SMS_PRICES" envDefault:"*=0.10" help:"what a text message costs, by the beginning of its number, in your provider's currency, like *=0.10,+1=0.0079,+4915=0.08; the longest beginning counts, * is every other number"`
+	Prices   Prices `env:"SMS_PRICES" envDefault:"*=0.10" help:"what a text message costs, by the beginning of its number, in your provider's currency, like *=0.10,+1=0.0079,+4915=0.08; the longest beginning counts, and * is for all other numbers"`
 	Ceiling  Ceiling
 }
 

@@ -31,12 +31,12 @@ const MaxBody = 1 << 20
 // Config says how reports are verified. Reports of a provider whose
 // variable is not set are refused.
 type Config struct {
-	SendGridKey string        `env:"SENDGRID_EVENTS_KEY" help:"the public key by which SendGrid's Event Webhook signs, as its page shows it; without it SendGrid's reports are refused"`
+	SendGridKey string        `env:"SENDGRID_EVENTS_KEY" help:"the public key of SendGrid's Event Webhook, as its page shows it; without it SendGrid's reports are refused"`
 	Topics      []string      `env:"SES_EVENTS_TOPICS" help:"the ARNs of the SNS topics on which Amazon SES reports, with commas between; without them its reports are refused"`
 	TwilioToken config.Secret `env:"TWILIO_AUTH_TOKEN" help:"the account's token"`
-	PublicURL   string        `env:"PUBLIC_URL" help:"where recipients and providers reach Duebell's API, like https://api.example.com, for the links in messages and Twilio's reports"`
+	PublicURL   string        `env:"PUBLIC_URL" help:"the URL at which recipients and providers reach Duebell's API, like https://api.example.com, for the links in messages and Twilio's reports"`
 	// FetchFrom replaces Amazon's addresses in the local system.
-	FetchFrom string `env:"SES_EVENTS_URL" help:"where SNS's certificates are fetched and its subscriptions confirmed instead of at sns.REGION.amazonaws.com: an http URL of this machine; for development"`
+	FetchFrom string `env:"SES_EVENTS_URL" help:"the server for SNS's certificates and confirmations instead of sns.REGION.amazonaws.com: an http URL of this machine; for development"`
 }
 
 // Validate reports what is wrong with the configuration.

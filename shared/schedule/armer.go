@@ -12,12 +12,12 @@ import (
 	"github.com/duebell/duebell/shared/together"
 )
 
-// Armer tells Dapr of reminders that firing has armed: for their next occurrence, or as a repetition.
-// It works in the background, and asks once: what Dapr does not take stays pending, for the sweep. It is
-// safe for concurrent use.
+// Armer schedules the jobs of reminders that firing has armed for their next occurrence or
+// repetition. It does so in the background, and tries once: what Dapr does not take stays pending,
+// and the sweep schedules it. It is safe for concurrent use.
 //
-// Those due within a minute go to Dapr at once. The others wait for the end of a burst: when thousands
-// of recurring reminders fire in one second, Dapr is busy calling back for those that still have to fire.
+// A job that is due within a minute is scheduled at once. The others wait 10 s, for the end of a burst:
+// when thousands of recurring reminders fire in one second, Dapr needs that time to call back for all of them.
 type Armer struct {
 	jobs    Jobs
 	now     func() time.Time
@@ -34,25 +34,25 @@ type Armer struct {
 }
 
 const (
-	// burst is how long Armer waits for the end of a burst.
+	// burst is how long jobs wait that are not due soon.
 	burst = 10 * time.Second
-	// burstAhead is how far ahead reminders must be to wait that long.
+	// burstAhead is how far ahead they are due, at least.
 	burstAhead = store.ArmedAhead
 )
 
-// NewArmer makes an Armer. now is its clock, time.Now outside of tests.
+// NewArmer returns an Armer. now is its clock, time.Now outside of tests.
 func NewArmer(s *store.Store, dapr Scheduler, now func() time.Time, horizon task.Horizon) *Armer {
 	a := &Armer{jobs: NewJobs(s, dapr, now, concurrent), now: now, horizon: horizon}
 	a.finishing, a.finish = context.WithCancel(context.Background())
 	a.working, a.stop = context.WithCancel(context.Background())
 	a.soon.Call = func(_ context.Context, due []store.Due) error {
 		a.schedule(due)
-		return nil // nobody tries again
+		return nil // the sweep retries, and nobody else
 	}
 	return a
 }
 
-// Arm has Dapr told of those that are due within the horizon, and returns at once.
+// Arm begins to schedule those reminders that are due within the horizon, and returns at once.
 func (a *Armer) Arm(due []store.Due) {
 	now := a.now()
 	until := a.horizon.Until(now)
@@ -81,8 +81,8 @@ func (a *Armer) Arm(due []store.Due) {
 	}
 }
 
-// Finish has those that wait told at once, and returns when Dapr was told of all, or after some seconds:
-// what is left then stays pending, for the sweep.
+// Finish schedules the jobs that wait, and returns when all calls to Dapr have ended, or after 3 s. What is
+// left then stays pending, and the sweep schedules it.
 func (a *Armer) Finish() {
 	a.finish()
 	defer time.AfterFunc(finishTime, a.stop).Stop()
@@ -102,8 +102,8 @@ func (a *Armer) scheduleLater() {
 	a.schedule(later)
 }
 
-// schedule has Dapr call back, page by page, for a minute at most. The first page of which nothing is taken
-// is the last. The rest stays pending.
+// schedule schedules jobs page by page, and marks those that Dapr has taken as confirmed. It stops after a
+// minute, and after a page of which Dapr takes nothing. The rest stays pending.
 func (a *Armer) schedule(due []store.Due) {
 	ctx, cancel := context.WithTimeout(a.working, pageTimeout)
 	defer cancel()

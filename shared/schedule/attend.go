@@ -13,11 +13,12 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// Which says which occurrence of a task is meant; nil if the task does not recur. It gets the task as
-// it is now by its user's clock, locked. Its error leaves all as it is. It may be called more than once.
+// Which chooses an occurrence of a task; nil if the task does not recur. It gets the task as it is
+// now by its user's clock, locked. If it returns an error, nothing is changed. It may be called
+// more than once.
 type Which func(task.Task) (*wallclock.Time, error)
 
-// CurrentOccurrence is [Which] for the occurrence that the task is at.
+// CurrentOccurrence is a [Which] that chooses the current occurrence.
 func (p *Planner) CurrentOccurrence(t task.Task) (*wallclock.Time, error) {
 	if !t.Recurs() {
 		return nil, nil
@@ -29,29 +30,30 @@ func (p *Planner) CurrentOccurrence(t task.Task) (*wallclock.Time, error) {
 	return &current.Local, nil
 }
 
-// Acknowledge stops, on all channels, the repetitions of an occurrence of a user's task and what is unsent
-// of it, and marks its notifications. What began to be sent may still arrive; offsets whose instants are to
-// come still fire, and so does a snooze. To do it again changes nothing. The task is returned as it is then,
-// with its version as it was.
+// Acknowledge marks an occurrence of a user's task as seen: it cancels its repetitions and its
+// unsent deliveries on all channels, and marks its notifications. A message that is being sent may
+// still arrive. Reminders at offsets that are still to come fire all the same, and so does a
+// snooze. Calling it again changes nothing. It returns the task as it is then; its version stays.
 func (p *Planner) Acknowledge(ctx context.Context, userID string, id uuid.UUID, which Which) (task.Task, error) {
 	return p.attend(ctx, userID, id, uuid.Nil, which, nil)
 }
 
-// Snooze does as Acknowledge, and has the occurrence told once more when the snooze ends. A second snooze
-// takes the first one's place. The error is invalid if the snooze ends in the past or too late, and a conflict if
-// the task is completed or has no due date, or the occurrence was completed or skipped.
+// Snooze acknowledges an occurrence, and tells of it once more when the snooze ends. A second
+// snooze of it replaces the first. The error is invalid if the snooze ends in the past or too late.
+// It is a conflict if the task is completed or has no due date, or if the occurrence was completed
+// or skipped.
 func (p *Planner) Snooze(ctx context.Context, userID string, id uuid.UUID, which Which, s task.Snooze) (task.Task, error) {
 	return p.attend(ctx, userID, id, uuid.Nil, which, &s)
 }
 
-// AcknowledgeNotification does as Acknowledge for the occurrence that a user's notification tells of. One
-// that is about no task, or one that is gone, is only marked.
+// AcknowledgeNotification does as Acknowledge for the occurrence of a user's notification. If the
+// notification's task is gone, or it never had one, it only marks the notification.
 func (p *Planner) AcknowledgeNotification(ctx context.Context, userID string, id uuid.UUID) (store.Received, error) {
 	return p.attendNotification(ctx, userID, id, nil)
 }
 
-// SnoozeNotification does as Snooze for the occurrence that a user's notification tells of. The error is
-// also a conflict if the notification is about no task.
+// SnoozeNotification does as Snooze for the occurrence of a user's notification. The error is a
+// conflict, too, if the notification is about no task.
 func (p *Planner) SnoozeNotification(ctx context.Context, userID string, id uuid.UUID, s task.Snooze) (store.Received, error) {
 	return p.attendNotification(ctx, userID, id, &s)
 }
@@ -83,8 +85,8 @@ func (p *Planner) attendNotification(ctx context.Context, userID string, id uuid
 	return n, read()
 }
 
-// toldOf is the occurrence that a notification tells of, in the task as it is now: the current one if
-// it has become another since.
+// toldOf returns the occurrence of a notification in the task as it is now. If that task has
+// another series by now, it is the current one.
 func (p *Planner) toldOf(t task.Task, n store.Received) (*wallclock.Time, error) {
 	if t.Recurs() && n.Occurrence != "" {
 		if local, err := t.ParseOccurrence(n.Occurrence); err == nil {
@@ -122,7 +124,7 @@ func (p *Planner) attend(ctx context.Context, userID string, id, notification uu
 		}
 		before.Clock = habits.Clock
 		before.Clock.Zones = p.zones
-		_ = before.Derive(before.Clock) // without a zone it stays what it was
+		_ = before.Derive(before.Clock) // without a zone it stays as stored
 		of, err := which(before)
 		if err != nil {
 			return err
@@ -150,7 +152,7 @@ func (p *Planner) attend(ctx context.Context, userID string, id, notification uu
 	return after, nil
 }
 
-// snooze has an occurrence told once more when a snooze ends.
+// snooze adds the reminder that tells of an occurrence when a snooze ends.
 func (p *Planner) snooze(ctx context.Context, tx store.Tx, t task.Task, of *wallclock.Time, s task.Snooze) (task.Task, error) {
 	if of != nil {
 		settled, err := tx.SettledAs(ctx, t.ID, t.Progress.Series, *of)
@@ -168,10 +170,11 @@ func (p *Planner) snooze(ctx context.Context, tx store.Tx, t task.Task, of *wall
 	return task.SnoozeUntil(t, of, at, p.newID)
 }
 
-// hintTimeout bounds a hint, which is not worth more: streams look by themselves every few seconds.
+// hintTimeout bounds a hint. Streams look by themselves every few seconds, so waiting longer is of
+// no use.
 const hintTimeout = 500 * time.Millisecond
 
-// hint tells the user's streams that there is a change, even if the caller has gone.
+// hint tells the user's streams that there is a change, even if the caller has hung up.
 func (p *Planner) hint(ctx context.Context, userID string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hintTimeout)
 	defer cancel()

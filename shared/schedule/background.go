@@ -10,25 +10,25 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// background is what goes on after requests were answered, because Dapr did not do its part
-// in time: its jobs are few, and it ends soon.
+// background is the planner's work after requests were answered, because Dapr was slow or away. It
+// is limited to mostBehind jobs, and ends soon.
 type background struct {
 	mu    sync.Mutex
-	jobs  int // that are to be scheduled or deleted
+	jobs  int // jobs that are still to be scheduled or deleted
 	ended bool
 	works sync.WaitGroup
-	end   context.Context //nolint:containedctx // of all the work
+	end   context.Context //nolint:containedctx // ends all of the work
 	stop  context.CancelFunc
 }
 
 const (
-	// mostBehind is how many jobs may be tried in the background: more are left to the sweep.
+	// mostBehind is how many jobs are tried in the background. Further ones are left to the sweep.
 	mostBehind = 2000
-	// finishTime is how long a process that is told to stop goes on with them.
+	// finishTime is how long a process that stops continues with them.
 	finishTime = 3 * time.Second
 )
 
-// take takes room for up to n jobs, and returns for how many there was.
+// take reserves room for up to n jobs, and returns for how many there was.
 func (b *background) take(n int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -47,8 +47,9 @@ func (b *background) done(n int) {
 	b.works.Done()
 }
 
-// Finish waits for what goes on in the background, for some seconds at most, and ends the rest:
-// that stays pending, for the sweep. The planner may be used after it, without a background.
+// Finish waits for the work in the background, for some seconds at most, and ends the rest. Its
+// reminders stay pending, and the sweep schedules them. The planner may be used afterwards, but
+// without a background.
 func (p *Planner) Finish(ctx context.Context) error {
 	p.behind.mu.Lock()
 	p.behind.ended = true
@@ -71,8 +72,8 @@ func (p *Planner) Finish(ctx context.Context) error {
 	return nil
 }
 
-// goOn has what Dapr has not taken or deleted tried again in the background, as far as there
-// is room, the earliest first. The rest is left to the sweep. refusal is why there is a rest.
+// goOn retries in the background what Dapr has not taken or deleted, the earliest first, as far as
+// there is room. The rest is left to the sweep. refusal is Dapr's error.
 func (p *Planner) goOn(ctx context.Context, pending []store.Due, left store.Leftovers, e effort, refusal error) {
 	n := 0
 	if !e.patient && p.rules.RetryFor > 0 {
@@ -92,9 +93,9 @@ func (p *Planner) goOn(ctx context.Context, pending []store.Due, left store.Left
 	}()
 }
 
-// tryOn schedules what is pending, and deletes what is left over, until that is done, or
-// SCHEDULE_RETRY_FOR is over. Reminders may be changed meanwhile: what was taken for one that
-// was is found to be stale, and taken back.
+// tryOn schedules pending reminders and deletes leftover jobs, until all is done or
+// SCHEDULE_RETRY_FOR is over. Reminders may change meanwhile. Then confirming finds their jobs to
+// be stale, and they are deleted.
 func (p *Planner) tryOn(ctx context.Context, pending []store.Due, left store.Leftovers) {
 	ctx, cancel := context.WithTimeout(ctx, p.rules.RetryFor)
 	defer cancel()

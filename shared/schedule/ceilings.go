@@ -14,16 +14,16 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Ceilings are how much one user may have, so that nobody takes up what is everybody's. They
-// are far beyond what a person needs; 0 is no ceiling.
+// Ceilings limit what one user may have, so that nobody uses up what all share. They are far beyond
+// what a person needs. 0 means no ceiling.
 type Ceilings struct {
-	Tasks       int `env:"MAX_TASKS_PER_USER" envDefault:"100000" help:"how many tasks one user may have that are not deleted; 0: any number"`
-	InMinute    int `env:"MAX_REMINDERS_PER_MINUTE" envDefault:"10000" help:"how many reminders of one user may wait for the same minute; 0: any number"`
-	Jobs        int `env:"MAX_JOBS_PER_USER" envDefault:"100000" help:"how many reminders of one user may wait within REMINDER_HORIZON, each a job with Dapr; 0: any number"`
-	ImportRows  int `env:"MAX_IMPORT_ROWS_PER_HOUR" envDefault:"200000" help:"how many tasks one user may import in an hour, with batches and streams; 0: any number"`
-	AnswerBytes int `env:"MAX_KEPT_ANSWERS_PER_USER" envDefault:"67108864" help:"how many bytes of answers may be kept for one user's Idempotency-Keys of the last 24 hours; 0: any number"`
-	Imports     int `env:"MAX_IMPORTS_PER_USER" envDefault:"2" help:"how many streamed imports of one user each copy of the function carries out at a time; 0: any number"`
-	AllImports  int `env:"MAX_IMPORTS" envDefault:"16" help:"how many streamed imports each copy of the function carries out at a time, of all users together; 0: any number"`
+	Tasks       int `env:"MAX_TASKS_PER_USER" envDefault:"100000" help:"how many tasks a user may have, without deleted ones; 0: any number"`
+	InMinute    int `env:"MAX_REMINDERS_PER_MINUTE" envDefault:"10000" help:"how many armed reminders of a user may be due in one minute; 0: any number"`
+	Jobs        int `env:"MAX_JOBS_PER_USER" envDefault:"100000" help:"how many armed reminders of a user may be within REMINDER_HORIZON, each a job in Dapr; 0: any number"`
+	ImportRows  int `env:"MAX_IMPORT_ROWS_PER_HOUR" envDefault:"200000" help:"how many tasks a user may import in an hour, by batches and streams; 0: any number"`
+	AnswerBytes int `env:"MAX_KEPT_ANSWERS_PER_USER" envDefault:"67108864" help:"how many bytes of answers are stored for a user's Idempotency-Keys of the last 24 hours; 0: any number"`
+	Imports     int `env:"MAX_IMPORTS_PER_USER" envDefault:"2" help:"how many streamed imports of a user each copy of the function runs at a time; 0: any number"`
+	AllImports  int `env:"MAX_IMPORTS" envDefault:"16" help:"how many streamed imports of all users each copy of the function runs at a time; 0: any number"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -40,7 +40,7 @@ func (c Ceilings) Validate() error {
 	return errors.Join(problems...)
 }
 
-// what names a ceiling on what a user has.
+// what names the thing that a ceiling limits.
 type what int
 
 const (
@@ -50,50 +50,51 @@ const (
 	ofAnswers
 )
 
-// amount is so much of something that a user is about to have more.
+// amount is how much more of a thing a user is about to have.
 type amount struct {
 	user   string
 	of     what
-	minute int64 // which one, for ofMinute: its beginning in Unix time
+	minute int64 // for ofMinute: the minute's beginning, in Unix seconds
 	n      int
 }
 
-// meter knows, as well as one process needs to, how much its users have. Counting is what
-// costs, so it counts seldom: each new row has one chance in a two-hundredth of the ceiling to
-// be counted before; and once there is a count it serves for a minute, and for a twentieth of
-// the ceiling. So one process lets a user overshoot by some thousandths as a rule, and
-// several by a twentieth each at most.
+// meter remembers how much the users of one process have. Counting in the database is slow, so the
+// meter does it seldom: before a new row with a chance of one in a two-hundredth of the ceiling.
+// After a count, it takes further rows without counting, for a minute and up to a twentieth of the
+// ceiling. So a user may exceed a ceiling by some thousandths with one process, and by up to a
+// twentieth for each process with several.
 //
-// What is under way while it counts may be in the count or not. It is taken for not; if there
-// is no room then, and else there is, that is in doubt: see [Planner.admit].
+// Rows that are being stored during a count may be in it or not. The meter assumes that they are
+// not. If there is no room for this reason only, the answer is in doubt: see [Planner.admit].
 type meter struct {
 	mu      sync.Mutex
-	known   map[amount]*count // by amounts whose n is 0
-	changed chan struct{}     // closed when something that was under way is done; nil: nobody waits for that
+	known   map[amount]*count // its keys have n 0
+	changed chan struct{}     // closed when rows that were being stored are done; nil: nobody waits
 }
 
-// count is what is known of one thing that one user has.
+// count is what is known of one thing of one user.
 type count struct {
-	at       time.Time     // when it was counted, or was found to be at its ceiling
-	left     int           // how many more there may be until it is counted again
-	full     int           // how many there were when there was no room, or 0
-	again    time.Duration // then: when there may be room
-	underWay int           // of those there may be some that no count has seen
-	done     int           // how many were under way and are not any more
-	counting int           // how many are counting now
+	at       time.Time     // when it was counted
+	left     int           // how many more may be taken without a count
+	full     int           // how many there were when the ceiling was met; 0: it was not
+	again    time.Duration // if it was met: when there may be room again
+	underWay int           // taken rows that are being stored
+	done     int           // taken rows that are stored, or were given up
+	counting int           // how many counts are running
 }
 
 const (
 	countsLast = time.Minute
-	// fullLasts is how long who met a ceiling is refused without another count.
+	// fullLasts is how long a user who has met a ceiling is refused without a new count.
 	fullLasts = time.Second
-	// maxCounts is how many counts are kept before those that do not serve any more are removed.
+	// maxCounts is how many counts are kept before old ones are removed.
 	maxCounts = 10_000
-	// doubtLasts is how long is waited for what is under way if without it there is room.
+	// doubtLasts is how long to wait for rows that are being stored, if there is room only without
+	// them.
 	doubtLasts = time.Second
 )
 
-// answer is what the meter says of an amount.
+// answer is the meter's answer for an amount.
 type answer int
 
 const (
@@ -106,7 +107,8 @@ func (c Ceilings) of(w what) int {
 	return [...]int{ofTasks: c.Tasks, ofJobs: c.Jobs, ofMinute: c.InMinute, ofAnswers: c.AnswerBytes}[w]
 }
 
-// take takes an amount if there is room for it as far as is known.
+// take takes an amount if the meter knows, or assumes, that there is room. If it answers unsure, a
+// count is needed.
 func (m *meter) take(a amount, most int, now time.Time) (answer, *count) {
 	c := m.count(a, now)
 	age := now.Sub(c.at)
@@ -122,8 +124,8 @@ func (m *meter) take(a amount, most int, now time.Time) (answer, *count) {
 	return taken, c
 }
 
-// begin says of amounts that they are about to be counted, and returns how many of each are
-// done, which the count sees.
+// begin notes that a count of these amounts begins. seen is how many rows of each are done by now:
+// the count includes these.
 func (m *meter) begin(all []amount, now time.Time) (seen []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,7 +137,7 @@ func (m *meter) begin(all []amount, now time.Time) (seen []int) {
 	return seen
 }
 
-// end says that amounts were counted, and returns how many of each the count may not have seen.
+// end notes that a count has ended. unseen is how many rows of each it may not include.
 func (m *meter) end(all []amount, seen []int, now time.Time) (unseen []int) {
 	for i, a := range all {
 		c := m.count(a, now)
@@ -145,13 +147,13 @@ func (m *meter) end(all []amount, seen []int, now time.Time) (unseen []int) {
 	return unseen
 }
 
-// idle reports whether nothing of what the amounts are of is under way.
+// idle reports whether no rows of these things are being stored.
 func (m *meter) idle(all []amount, now time.Time) bool {
 	return !slices.ContainsFunc(all, func(a amount) bool { return m.count(a, now).underWay > 0 })
 }
 
-// wait waits until something that was under way is done, for so long at most, and reports
-// whether it is. It unlocks the meter meanwhile.
+// wait waits until rows that were being stored are done, or for most. It reports whether they are.
+// It unlocks the meter while it waits.
 func (m *meter) wait(ctx context.Context, most time.Duration) bool {
 	if m.changed == nil {
 		m.changed = make(chan struct{})
@@ -168,8 +170,8 @@ func (m *meter) wait(ctx context.Context, most time.Duration) bool {
 	return false
 }
 
-// settle takes an amount if there is room for it beside what was counted and what may not have
-// been, and returns how many there were.
+// settle takes an amount after a count, if there is room. It adds the rows that the count may not
+// include. used is that sum.
 func (m *meter) settle(a amount, most, counted, unseen int, again time.Duration, now time.Time) (ok bool, used int) {
 	c := m.count(a, now)
 	used = counted + unseen
@@ -185,7 +187,7 @@ func (m *meter) settle(a amount, most, counted, unseen int, again time.Duration,
 	return true, used
 }
 
-// done says of amounts that were taken that they are stored, or will not be.
+// done notes that taken amounts are stored, or were given up.
 func (m *meter) done(all []amount) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -218,7 +220,7 @@ func (m *meter) count(a amount, now time.Time) *count {
 	return c
 }
 
-// forget removes what does not serve any more.
+// forget removes old counts.
 func (m *meter) forget(now time.Time) {
 	kept := map[amount]*count{}
 	for a, c := range m.known {
@@ -229,15 +231,14 @@ func (m *meter) forget(now time.Time) {
 	m.known = kept
 }
 
-// counting counts what a user has.
+// counting counts what a user has in the database.
 type counting func(ctx context.Context, userID string, q store.UsageQuery) (store.Usage, error)
 
-// admit takes room for what a user is about to have, or says which ceiling that would
-// exceed. done is to be called once it is stored, or is not going to be.
+// admit takes room for what a user is about to have. Its error says which ceiling that would
+// exceed. The caller calls done once the rows are stored, or are given up.
 //
-// Whether there is room may be in doubt, as what is being stored meanwhile may have been
-// counted or not. Then it counts again when some of that is stored, within patience; after
-// that there is none.
+// There may be room only if rows that are being stored are in the count already, or are given up.
+// Then admit waits until some of them are done, and counts again. After patience it refuses.
 func (p *Planner) admit(ctx context.Context, userID string, more []amount, until time.Time, counted counting, patience time.Duration) (done func(), err error) {
 	var got []amount
 	done = func() { p.meter.done(got) }
@@ -278,7 +279,7 @@ func (p *Planner) admit(ctx context.Context, userID string, more []amount, until
 	}
 }
 
-// query asks how much there is of what amounts are of.
+// query returns what to count for these amounts.
 func (p *Planner) query(open []amount, until time.Time) (q store.UsageQuery) {
 	c := p.rules.Ceilings
 	for _, a := range open {
@@ -296,7 +297,7 @@ func (p *Planner) query(open []amount, until time.Time) (q store.UsageQuery) {
 	return q
 }
 
-// used is how much there is of what each amount is of.
+// used returns the count for each amount.
 func used(open []amount, usage store.Usage) (all []int) {
 	minutes := usage.InMinute
 	for _, a := range open {
@@ -316,8 +317,8 @@ func used(open []amount, usage store.Usage) (all []int) {
 	return all
 }
 
-// inDoubt reports whether there is room for all amounts only if what a count may not have seen
-// was seen by it, or is not stored in the end.
+// inDoubt reports whether there is room for all amounts only if unseen rows are in the count, or
+// are not stored in the end.
 func (p *Planner) inDoubt(open []amount, have, unseen []int) (doubt bool) {
 	for i, a := range open {
 		most := p.rules.Ceilings.of(a.of)
@@ -329,8 +330,8 @@ func (p *Planner) inDoubt(open []amount, have, unseen []int) (doubt bool) {
 	return doubt
 }
 
-// takeKnown takes the amounts for which there is room as far as is known, and returns those
-// that need a count.
+// takeKnown takes the amounts for which no count is needed. It returns these, and those that need
+// one.
 func (p *Planner) takeKnown(userID string, more []amount) (got, open []amount, err error) {
 	p.meter.mu.Lock()
 	defer p.meter.mu.Unlock()
@@ -352,7 +353,7 @@ func (p *Planner) takeKnown(userID string, more []amount) (got, open []amount, e
 	return got, open, nil
 }
 
-// tooMany says which ceiling an amount would exceed.
+// tooMany returns the error for the ceiling that an amount would exceed.
 func (p *Planner) tooMany(a amount, used int, answersGo time.Duration) error {
 	c := p.rules.Ceilings
 	switch a.of {
@@ -374,16 +375,16 @@ func rateLimited(again time.Duration, format string, args ...any) error {
 	return &fault.Error{Code: fault.CodeRateLimited, Message: fmt.Sprintf(format, args...), RetryAfter: max(again, time.Second)}
 }
 
-// Room reports whether a user may create any tasks at all, as far as is known, so that a
-// request need not be read to its end.
+// Room returns the error of a user who is known to have met the ceiling on tasks, so that a large
+// request need not be read.
 func (p *Planner) Room(ctx context.Context, userID string) error {
 	done, err := p.admit(ctx, userID, []amount{{of: ofTasks, n: 1}}, time.Time{}, p.store.Usage, doubtLasts)
 	done()
 	return err
 }
 
-// ofNew are the amounts of new tasks. The answer of one that is carried out once is about as
-// large as the texts in it.
+// ofNew returns the amounts of new tasks. A stored answer is assumed to be as large as the texts in
+// it.
 func ofNew(tasks []task.Task, until time.Time, once *Once) []amount {
 	more := []amount{{of: ofTasks, n: len(tasks)}, {of: ofJobs, n: len(pendingOf(tasks, until))}}
 	minutes := map[int64]int{}
@@ -402,7 +403,7 @@ func ofNew(tasks []task.Task, until time.Time, once *Once) []amount {
 	return append(more, ofMinutes(minutes)...)
 }
 
-// ofChange are the amounts by which a changed task has more than before.
+// ofChange returns how much more a changed task has than before.
 func ofChange(before, after task.Task, until time.Time) []amount {
 	minutes, more := map[int64]int{}, 0
 	for _, r := range after.Reminders {
@@ -432,8 +433,8 @@ func ofMinutes(minutes map[int64]int) (more []amount) {
 	return more
 }
 
-// takeRows counts tasks that a user is about to import, or says that there were too many of
-// them in an hour.
+// takeRows counts tasks that a user is about to import. Its error says that there were too many
+// within an hour.
 func (p *Planner) takeRows(ctx context.Context, userID string, n int) error {
 	most := p.rules.Ceilings.ImportRows
 	if most == 0 {
@@ -446,14 +447,14 @@ func (p *Planner) takeRows(ctx context.Context, userID string, n int) error {
 	return err
 }
 
-// places bound the imports that are under way.
+// places limits how many imports run at the same time.
 type places struct {
 	mu    sync.Mutex
 	all   int
 	users map[string]int
 }
 
-// take takes a place for an import. Its release is to be called at the import's end.
+// take takes a place for an import. The caller calls release when the import ends.
 func (p *places) take(c Ceilings, userID string) (release func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -478,5 +479,5 @@ func (p *places) take(c Ceilings, userID string) (release func(), err error) {
 	}, nil
 }
 
-// waitForPlace is what Retry-After says to who found no place for an import.
+// waitForPlace is the Retry-After for an import that found no place.
 const waitForPlace = 5 * time.Second

@@ -1,8 +1,9 @@
-// Package schedule stores what users ask for and has Dapr wake Duebell up for it: it plans
-// the reminders of new and changed tasks, gives their jobs to Dapr, and deletes jobs that
-// mean nothing any more. Everything that speaks with Dapr about reminders' jobs is here.
+// Package schedule plans the reminders of new and changed tasks, stores them, schedules their jobs
+// in Dapr, and deletes leftover jobs. All calls to Dapr about the jobs of reminders are here.
 //
-// It promises that a task which was answered for is committed, whatever Dapr does; that a
-// reminder of which Dapr has not confirmed the job is pending, so that the sweep
-// schedules it; and that no request waits longer for Dapr than it is told to.
+// It promises:
+//
+//   - A change that was answered is committed, whatever Dapr does.
+//   - A reminder whose job Dapr has not confirmed is pending, and the sweep schedules it.
+//   - A request waits for Dapr no longer than SCHEDULE_TIMEOUT, and an import no longer than 4 minutes.
 package schedule

@@ -12,23 +12,22 @@ import (
 	"github.com/duebell/duebell/shared/zone"
 )
 
-// This file has what of a user's preferences tasks are planned by: the clock, which due dates of
-// wall-clock time and offsets of days are derived from, and the default reminders.
+// This file reads users' habits, which planning their tasks needs: the clock, by which wall-clock
+// due dates and offsets of days are derived, and the default reminders.
 
-// By has the planner derive instants from other time zones than those that are embedded. It is
-// for tests, before the planner's first use.
+// By sets other time zones than the embedded ones. It is for tests. Call it before the first use.
 func (p *Planner) By(zones *zone.Data) { p.zones = zones }
 
-// habitsOf returns what a user's tasks are planned by.
+// habitsOf returns a user's habits.
 func (p *Planner) habitsOf(ctx context.Context, userID string) (preferences.Habits, error) {
 	h, err := p.store.GetHabits(ctx, userID)
 	h.Clock.Zones = p.zones
 	return h, err
 }
 
-// habitsFor returns what a draft of a user is planned by. It does not ask the database for it if
-// the draft does not depend on where its user is: then it assumes that the user has no default reminders, if these
-// matter, unless it has met them before. assumed says that it has; who stores the task looks.
+// habitsFor returns the habits that a draft needs. It avoids a query if the draft does not depend
+// on the user's clock. Then it assumes that the user has no default reminders, unless this process
+// has seen some. assumed says so, and storing the task checks it.
 func (p *Planner) habitsFor(ctx context.Context, userID string, d task.Draft) (h preferences.Habits, assumed bool, err error) {
 	if d.DependsOnUser() || d.Before == nil && p.habits.has(userID) {
 		h, err = p.habitsOf(ctx, userID)
@@ -37,15 +36,15 @@ func (p *Planner) habitsFor(ctx context.Context, userID string, d task.Draft) (h
 	return p.nobodys(), d.Before == nil, nil
 }
 
-// nobodys is what a draft is planned by to which its user does not matter.
+// nobodys returns habits for a draft that does not depend on its user.
 func (p *Planner) nobodys() preferences.Habits {
 	h := preferences.Default(false).Habits()
 	h.Clock.Zones = p.zones
 	return h
 }
 
-// habitsForAll returns what drafts of a user are planned by. It asks the database for it only if one
-// of them needs that.
+// habitsForAll returns the habits that a user's drafts need. It avoids a query if none of them
+// depends on the user.
 func (p *Planner) habitsForAll(ctx context.Context, userID string, drafts []task.Draft) (preferences.Habits, error) {
 	if !slices.ContainsFunc(drafts, func(d task.Draft) bool { return d.Before == nil || d.DependsOnUser() }) {
 		return p.nobodys(), nil
@@ -53,8 +52,8 @@ func (p *Planner) habitsForAll(ctx context.Context, userID string, drafts []task
 	return p.habitsOf(ctx, userID)
 }
 
-// remembered are users who have chosen default reminders, as far as one process knows. Who has not
-// any more only costs a query. It is safe for concurrent use.
+// remembered are users that are known to have default reminders. One that has them no more costs an
+// unneeded query. It is safe for concurrent use.
 type remembered struct {
 	mu    sync.Mutex
 	users map[string]bool
@@ -78,7 +77,7 @@ func (r *remembered) add(user string) {
 	r.users[user] = true
 }
 
-// resolve gives a valid draft what it leaves to its user's habits: the reminders, if it names
+// resolve fills in what a valid draft takes from its user's habits: the reminders, if it names
 // none, and the instant of its due date. The error is a fault with code invalid.
 func resolve(d *task.Draft, h preferences.Habits) error {
 	if d.Before == nil {
@@ -87,8 +86,8 @@ func resolve(d *task.Draft, h preferences.Habits) error {
 	return d.Derive(h.Clock)
 }
 
-// resolveNew does the same for a new task. An instant that is given beside another form of the due
-// date has to mean the same.
+// resolveNew is resolve for a new task. If the draft gives an instant besides another form of the
+// due date, both must mean the same.
 func resolveNew(d *task.Draft, h preferences.Habits) error {
 	given := d.DueDate
 	if err := resolve(d, h); err != nil {
@@ -100,19 +99,19 @@ func resolveNew(d *task.Draft, h preferences.Habits) error {
 	return d.CheckRecurrence(h.Clock)
 }
 
-// Resolver looks whether drafts of one user can be planned. It asks for the user's preferences
-// once, when a draft needs them. It is for one caller at a time.
+// Resolver checks whether drafts of one user can be planned. It reads the user's preferences once,
+// when a draft needs them. It is not safe for concurrent use.
 type Resolver struct {
 	planner *Planner
 	user    string
 	habits  *preferences.Habits
 }
 
-// Resolver returns one for a user's new tasks.
+// Resolver returns a Resolver for a user's new tasks.
 func (p *Planner) Resolver(userID string) *Resolver { return &Resolver{planner: p, user: userID} }
 
-// Check reports what keeps a valid draft from being planned as a new task. The error is a fault with
-// code invalid, if it is the draft's. Afterwards the draft has no more than one due date.
+// Check reports why a valid draft can't be planned as a new task. If that is the draft's fault, the
+// error has code invalid. Afterwards the draft has one form of due date at most.
 func (r *Resolver) Check(ctx context.Context, d *task.Draft) error {
 	h := r.planner.nobodys()
 	if d.DependsOnUser() {

@@ -14,7 +14,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Counts say what has become of many tasks.
+// Counts is the result of storing many tasks.
 type Counts struct {
 	Created   int `json:"created"`
 	Scheduled int `json:"scheduled_reminders"`
@@ -27,8 +27,8 @@ func (c *Counts) add(more Counts) {
 	c.Pending += more.Pending
 }
 
-// Count counts tasks, and their reminders that are scheduled or pending. expected is up
-// to when they should be with Dapr.
+// Count counts tasks, and their reminders that are scheduled or pending. expected is
+// [Planner.Expected].
 func Count(tasks []task.Task, expected time.Time) (c Counts) {
 	c.Created = len(tasks)
 	for _, t := range tasks {
@@ -44,36 +44,36 @@ func Count(tasks []task.Task, expected time.Time) (c Counts) {
 	return c
 }
 
-// Import stores many tasks of one user, part by part, each in one transaction, and
-// schedules their reminders, while its caller reads the next ones.
+// Import stores many tasks of one user in parts. Each part is one transaction. Parts are stored and
+// scheduled in the background, while the caller reads the next tasks.
 type Import struct {
 	planner *Planner
 	owner   store.User
-	release func()         // its place among those that are under way
-	until   time.Time      // when Dapr is asked no more
-	begun   int            // parts
-	parts   errgroup.Group // that are being stored or scheduled
-	away    atomic.Bool    // Dapr is: the rest of the import stays pending
+	release func()         // gives back its place
+	until   time.Time      // when it stops asking Dapr
+	begun   int            // how many parts were begun
+	parts   errgroup.Group // the parts in the background
+	away    atomic.Bool    // Dapr is away: the rest stays pending
 
 	mu     sync.Mutex
 	counts Counts
-	err    error // the earliest part's
-	failed int   // which that was
+	err    error // of the earliest part that failed
+	failed int   // which part that was
 }
 
 const (
-	// partsAtOnce is how many parts may be under way. It also bounds the memory that an
-	// import takes.
+	// partsAtOnce is how many parts are in the background at a time. It also limits the memory of
+	// an import.
 	partsAtOnce = 3
-	// partTime is how long the reminders of one part may be scheduled.
+	// partTime is how long the reminders of one part may take to schedule.
 	partTime = 30 * time.Second
-	// importTime is how long the reminders of an import may be scheduled while it is
-	// stored. A Dapr that is slow must not keep the request from being answered in the
-	// 10 minutes that it has; what is left is pending.
+	// importTime is how long an import schedules reminders at all. A request must be answered
+	// within 10 minutes, also if Dapr is slow. Further reminders stay pending.
 	importTime = 4 * time.Minute
 )
 
-// Import begins an import, unless too many are under way. Its caller must Wait for its end.
+// Import begins an import. The error says that too many are running. The caller must call Wait in
+// the end.
 func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error) {
 	release, err := p.imports.take(p.rules.Ceilings, owner.ID)
 	if err != nil {
@@ -88,10 +88,10 @@ func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error)
 	return i, nil
 }
 
-// Add begins to store valid drafts as new tasks, all or none. If key is not nil and a
-// part with the key was stored before, it counts as it did then, and nothing is stored.
-// The error is that of an earlier part, or says which ceiling this one would exceed; then
-// nothing is begun. Those before it are carried out. Add is for one caller at a time.
+// Add begins to store valid drafts as new tasks, all or none. If key is set and a part with it was
+// stored before, nothing is stored, and the part counts as it did then. The error is that of an
+// earlier part, or says which ceiling this part would exceed. In either case this part is not
+// begun; earlier ones go on. Add is not safe for concurrent use.
 func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.IdempotencyKey) error {
 	habits, err := i.planner.habitsForAll(ctx, i.owner.ID, drafts)
 	if err != nil {
@@ -108,7 +108,8 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 	}
 	i.begun++
 	n := i.begun
-	// Before the next part is begun: one that is refused is the last.
+	// The ceilings are checked before the part begins in the background, so that a refused part is
+	// the last.
 	done, err := i.planner.begin(ctx, i.owner.ID, tasks, until, once, true)
 	if err != nil {
 		counts, err := answered(err)
@@ -127,8 +128,8 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 	return i.failure(n)
 }
 
-// answered returns the counts of a part that was stored before, as the error says, or the
-// error if it says something else.
+// answered returns the counts of a part that was stored before, if err says so, and any other error
+// as it is.
 func answered(err error) (counts Counts, _ error) {
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		err = json.Unmarshal([]byte(before.Answer), &counts)
@@ -136,7 +137,7 @@ func answered(err error) (counts Counts, _ error) {
 	return counts, err
 }
 
-// part stores and schedules one part. It calls done when that is stored, or could not be.
+// part stores and schedules one part. It calls done when the part is stored or given up.
 func (i *Import) part(ctx context.Context, tasks []task.Task, expected, until time.Time, once *Once, done func()) (counts Counts, err error) {
 	e := effort{within: partTime, patient: true}
 	if i.away.Load() || i.planner.now().After(i.until) {
@@ -163,7 +164,7 @@ func (i *Import) settle(n int, counts Counts, err error) {
 	}
 }
 
-// failure is why the nth part is not to be carried out: it, or one before it, has failed.
+// failure returns the error of part n or of an earlier one.
 func (i *Import) failure(n int) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -173,8 +174,8 @@ func (i *Import) failure(n int) error {
 	return i.err
 }
 
-// Wait waits for all parts, and returns what the import has come to. The error is the
-// first part's that could not be stored.
+// Wait waits for all parts, and returns the result of the import. The error is that of the first
+// part that could not be stored.
 func (i *Import) Wait() (Counts, error) {
 	_ = i.parts.Wait()
 	i.release()

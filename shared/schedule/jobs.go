@@ -14,11 +14,11 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Scheduler has Dapr call back at an instant. Package jobs has the real one.
+// Scheduler schedules and deletes jobs in Dapr. Package jobs implements it.
 type Scheduler interface {
-	// Schedule asks for a callback at an instant. Asking twice is no error.
+	// Schedule schedules a callback at an instant. A job that is there already is no error.
 	Schedule(ctx context.Context, r task.Revision, at time.Time) error
-	// Delete deletes the job of a revision. One that isn't there is no error.
+	// Delete deletes the job of a revision. One that does not exist is no error.
 	Delete(ctx context.Context, r task.Revision) error
 }
 
@@ -30,29 +30,29 @@ type Jobs struct {
 	concurrent int
 }
 
-// NewJobs makes Jobs that make so many calls to Dapr at a time. now is the clock, time.Now
-// outside of tests.
+// NewJobs returns Jobs that make up to concurrent calls to Dapr at a time. now is the clock,
+// time.Now outside of tests.
 func NewJobs(s *store.Store, dapr Scheduler, now func() time.Time, concurrent int) Jobs {
 	return Jobs{store: s, dapr: dapr, now: now, concurrent: concurrent}
 }
 
 const (
-	// CallTimeout is how long one call to Dapr may take, whoever makes it.
+	// CallTimeout bounds each call to Dapr.
 	CallTimeout = 2 * time.Second
-	// pageTimeout is how long what was claimed together may be scheduled: less than the
-	// time after which a leftover job counts as settled.
+	// pageTimeout bounds the scheduling of reminders that were claimed together. It must be shorter
+	// than the time after which a leftover job counts as settled.
 	pageTimeout = time.Minute
-	// confirmTimeout is how long it may take to mark those as confirmed.
+	// confirmTimeout bounds marking them as confirmed.
 	confirmTimeout = 5 * time.Second
-	// page is how many pending reminders are claimed together.
+	// page is how many pending reminders are claimed at a time.
 	page = 500
-	// enough is how many refusals show that Dapr is away: the rest is then left alone.
+	// enough is how many errors show that Dapr is away, so that the rest is not tried.
 	enough = 10
 )
 
-// SchedulePending claims a page of pending reminders that are due up to an instant, the
-// earliest first, and schedules them. It returns how many it has claimed, and how many of
-// those Dapr has confirmed. None claimed: nothing is left that may be tried now.
+// SchedulePending claims up to a page of pending reminders that are due up to until, the earliest
+// first, and schedules them. It returns how many it claimed, and how many of those Dapr has
+// confirmed. If claimed is 0, none is left that may be tried now.
 func (j Jobs) SchedulePending(ctx context.Context, until time.Time) (claimed, scheduled int, err error) {
 	asked := j.now()
 	pending, err := j.store.ClaimPending(ctx, until, page)
@@ -70,7 +70,7 @@ func (j Jobs) schedulePage(ctx context.Context, pending []store.Due, read time.T
 	defer cancel()
 	taken, left, err := j.schedule(inTime, pending)
 	stayPending(ctx, left, err)
-	confirm, cancelConfirm := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout) // also when the time is up
+	confirm, cancelConfirm := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout) // also when ctx has ended
 	defer cancelConfirm()
 	stale, err := j.store.Confirm(confirm, store.Shared, taken, j.now().Sub(read))
 	if err != nil {
@@ -80,15 +80,15 @@ func (j Jobs) schedulePage(ctx context.Context, pending []store.Due, read time.T
 	return len(taken), nil
 }
 
-// schedule has Dapr call back for what is pending. It returns what Dapr has taken, and what
-// is left: what it has refused, and what was not begun when ctx ended or Dapr was found to be
-// away. The error is the first refusal; there is one if anything is left.
+// schedule schedules pending reminders. It returns those that Dapr has taken, and those that are
+// left: Dapr failed, ctx ended, or Dapr was found to be away. If any is left, err is Dapr's first
+// error.
 func (j Jobs) schedule(ctx context.Context, pending []store.Due) (scheduled []task.Revision, left []store.Due, err error) {
 	taken := make([]bool, len(pending))
 	var some, refused atomic.Int32
 	var begun atomic.Int64
 	var first sync.Once
-	// The callers are few: a new one for each call would have to grow its stack each time.
+	// A few goroutines make all calls: each new goroutine would have to grow its stack.
 	callSome := func() {
 		for i := begun.Add(1) - 1; int(i) < len(pending); i = begun.Add(1) - 1 {
 			if ctx.Err() != nil || refused.Load() >= enough && some.Load() == 0 {
@@ -129,8 +129,7 @@ func (j Jobs) schedule(ctx context.Context, pending []store.Due) (scheduled []ta
 	return scheduled, left, err
 }
 
-// stayPending says of reminders that the next sweep schedules them, as Dapr has not taken
-// their jobs.
+// stayPending logs that the next sweep schedules these reminders.
 func stayPending(ctx context.Context, left []store.Due, err error) {
 	if len(left) == 0 {
 		return
@@ -145,8 +144,7 @@ const (
 	lastPause  = time.Second
 )
 
-// again calls try until it says that all is done, ctx ends, or it has not said for a while
-// that it got anywhere.
+// again calls try until all is done, ctx ends, or there was no progress for patience.
 func again(ctx context.Context, patience time.Duration, try func() (anywhere, all bool)) {
 	worked, pause := time.Now(), firstPause
 	for {
@@ -166,22 +164,22 @@ func again(ctx context.Context, patience time.Duration, try func() (anywhere, al
 	}
 }
 
-// takeBack deletes the jobs that a confirmation has found to mean nothing any more. What
-// Dapr does not delete stays on record, and is skipped should it call back.
+// takeBack deletes jobs that confirming has found to be stale. Those that Dapr does not delete stay
+// on record as leftovers. Their callbacks are skipped.
 func (j Jobs) takeBack(ctx context.Context, stale []task.Revision) {
 	deleted, err := j.Delete(ctx, store.Leftovers{Jobs: stale})
 	stayWithDapr(ctx, len(stale)-len(deleted.Jobs), err)
 }
 
-// stayWithDapr says of leftover jobs that they are deleted later.
+// stayWithDapr logs that leftover jobs are deleted later.
 func stayWithDapr(ctx context.Context, left int, err error) {
 	if left > 0 {
 		slog.WarnContext(ctx, "leftover jobs stay with Dapr for now", "jobs", left, "error", err)
 	}
 }
 
-// Delete deletes leftover jobs, and returns those that Dapr has deleted. The error is one
-// of the others'.
+// Delete deletes leftover jobs, and returns those that Dapr has deleted. If some are left, the
+// error is one of theirs.
 func (j Jobs) Delete(ctx context.Context, left store.Leftovers) (store.Leftovers, error) {
 	var mu sync.Mutex
 	deleted := store.Leftovers{AsOf: left.AsOf}
@@ -197,9 +195,9 @@ func (j Jobs) Delete(ctx context.Context, left store.Leftovers) (store.Leftovers
 	return deleted, err
 }
 
-// CallAll makes a call to Dapr for every item, so many at a time, each within 2 seconds, and
-// returns how many succeeded. When Dapr has refused ten it is taken to be away: the rest is
-// left alone. The error is one of theirs, or that of ctx.
+// CallAll makes a call to Dapr for each item, up to concurrent at a time, each with [CallTimeout].
+// It returns how many succeeded. After ten errors it takes Dapr to be away and does not try the
+// rest. The error is one of theirs, or that of ctx.
 func CallAll[T any](ctx context.Context, concurrent int, items []T, call func(context.Context, T) error) (done int, err error) {
 	var mu sync.Mutex
 	var group errgroup.Group
@@ -235,8 +233,8 @@ func CallAll[T any](ctx context.Context, concurrent int, items []T, call func(co
 	return done, err
 }
 
-// notBefore is the later of an instant and now. Dapr counts a job's retries from
-// its due time: one in the past would burn them all at once.
+// notBefore returns the later of an instant and now. Dapr counts a job's retries from its due time,
+// so a job due in the past would use them up at once.
 func notBefore(at, now time.Time) time.Time {
 	if at.Before(now) {
 		return now

@@ -15,7 +15,7 @@ import (
 
 // MoveRules are the rules for moving tasks with their users' clocks.
 type MoveRules struct {
-	PastGrace time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
+	PastGrace time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how far in the past a reminder may be when its task is stored, and still fire at once; older ones are missed"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -26,34 +26,33 @@ func (r MoveRules) Validate() error {
 	return nil
 }
 
-// Mover brings tasks up to their users' clocks and to the time zones that it has, if what they
-// were derived from is older. It tells Dapr nothing: what it arms anew is pending. It is safe for
-// concurrent use, also by many processes on one task.
+// Mover derives tasks anew after their user's clock or the time zones have changed. It does not
+// call Dapr: reminders that it arms are pending. It is safe for concurrent use, also by several
+// processes for one task.
 type Mover struct {
 	store *store.Store
-	zones *zone.Data // nil: the release that is embedded
+	zones *zone.Data // nil: the embedded release
 	now   func() time.Time
 	rules MoveRules
 }
 
-// NewMover makes a Mover. now is its clock, time.Now outside of tests.
+// NewMover returns a Mover. now is its clock, time.Now outside of tests.
 func NewMover(s *store.Store, now func() time.Time, rules MoveRules) *Mover {
 	return &Mover{store: s, now: now, rules: rules}
 }
 
-// By has the Mover derive instants from other time zones than those that are embedded. It is for
-// tests, before the Mover's first use.
+// By sets other time zones than the embedded ones. It is for tests. Call it before the first use.
 func (m *Mover) By(zones *zone.Data) { m.zones = zones }
 
-// Clock returns what the instants of a user with these preferences are derived from.
+// Clock returns the clock of a user with these preferences.
 func (m *Mover) Clock(p preferences.Preferences) task.Clock {
 	c := p.Habits().Clock
 	c.Zones = m.zones
 	return c
 }
 
-// Move brings one task of a user up to the user's clock, in one transaction. moved is how many of
-// its reminders it has armed anew. A task that is gone is no error.
+// Move derives a user's task anew, in one transaction, and returns how many of its reminders it has
+// armed anew. A task that is gone is no error.
 func (m *Mover) Move(ctx context.Context, userID string, taskID uuid.UUID) (moved int, err error) {
 	err = m.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		moved = 0
@@ -80,7 +79,7 @@ func (m *Mover) Move(ctx context.Context, userID string, taskID uuid.UUID) (move
 	return moved, err
 }
 
-// Release is that of the time zones that the Mover has.
+// Release returns the release of the Mover's time zones.
 func (m *Mover) Release() string {
 	if m.zones == nil {
 		return zone.Release()

@@ -22,10 +22,10 @@ import (
 
 // Rules are the rules for changing tasks.
 type Rules struct {
-	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how old an instant may be when it is asked for, and still be fired, at once; older ones are missed"`
+	PastGrace       time.Duration `env:"REMINDER_PAST_GRACE" envDefault:"24h" help:"how far in the past a reminder may be when its task is stored, and still fire at once; older ones are missed"`
 	Horizon         task.Horizon
-	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; it is answered with pending for what Dapr has not taken by then"`
-	RetryFor        time.Duration `env:"SCHEDULE_RETRY_FOR" envDefault:"15s" help:"how long, after a request was answered, what Dapr has not taken in SCHEDULE_TIMEOUT is tried again; what is still pending then is left to the sweep, with 0 all of it"`
+	ScheduleTimeout time.Duration `env:"SCHEDULE_TIMEOUT" envDefault:"1s" help:"how long a request waits for Dapr; reminders that Dapr has not taken by then are pending in the answer"`
+	RetryFor        time.Duration `env:"SCHEDULE_RETRY_FOR" envDefault:"15s" help:"how long a function retries pending reminders after the answer; the sweep schedules the rest. 0: the sweep schedules all"`
 	Ceilings        Ceilings
 }
 
@@ -44,56 +44,53 @@ func (c Rules) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Planner stores tasks and schedules their reminders. It is safe for concurrent
-// use.
+// Planner stores tasks and schedules their reminders. It is safe for concurrent use.
 //
-// Each change is one transaction. What follows it, telling Dapr, is best effort:
-// if it fails, or the process dies, the reminder is pending, which the database
-// says by itself, and is scheduled later: for a short while by the planner, in the background,
-// and after that by the sweep.
+// Each change is one transaction. Calls to Dapr are best effort. If they fail, or the process dies,
+// the reminder is pending in the database. It is scheduled later: for a short while by the planner
+// in the background, and after that by the sweep.
 //
-// New tasks are told to Dapr before they are stored, unless one is due soon: so that
-// Dapr has their jobs is stored along with them, and needs no transaction of its own. If
-// the process dies in between, a job is left that names nothing: it finds no reminder when it
-// fires, and the nightly cleanup deletes it. If the scheduler is found in between to have lost
-// its data, the tasks are stored as pending, and scheduled once more.
+// Jobs of new tasks are scheduled before the tasks are stored, unless one is due soon. So the
+// confirmations are stored together with the tasks, in one transaction. If the process dies in
+// between, a job without a reminder is left. Its callback is skipped, and the cleanup deletes it.
+// If the scheduler is found to have lost its data in between, the tasks are stored as pending and
+// scheduled again.
 type Planner struct {
 	store *store.Store
 	jobs  Jobs
 	now   func() time.Time
 	rules Rules
 
-	// What comes at the same time is committed at the same time.
+	// Changes that come at the same time share a transaction.
 	creates  together.Group[created]
 	confirms together.Group[*scheduled]
 	behind   background
-	// storing says that the database was there when it was last asked to store new tasks.
+	// storing says that the database was reachable when new tasks were last stored.
 	storing atomic.Bool
 	newID   func() uuid.UUID
-	zones   *zone.Data // nil: the release that is embedded
+	zones   *zone.Data // nil: the embedded release
 	habits  remembered
 
 	meter   meter
 	imports places
 }
 
-// created is a new task, whose it is, and when Dapr may have been asked for its jobs.
+// created is a new task with its owner, and when Dapr may first have been asked for its jobs.
 type created struct {
 	owner   store.User
 	task    task.Task
 	asked   time.Time
-	assumed bool // that the owner has chosen no default reminders
+	assumed bool // the owner is assumed to have no default reminders
 }
 
-// scheduled is a job that Dapr has taken, and when it may have been asked for it.
+// scheduled is a job that Dapr has taken, and when Dapr may first have been asked for it.
 type scheduled struct {
 	task.Revision
 	asked time.Time
-	stale bool // it means nothing any more
+	stale bool // its revision is not current any more
 }
 
-// NewPlanner makes a Planner from its parts, which its caller closes. now is its
-// clock, time.Now outside of tests.
+// NewPlanner returns a Planner. The caller closes s. now is the clock, time.Now outside of tests.
 func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules Rules) *Planner {
 	p := &Planner{store: s, jobs: NewJobs(s, dapr, now, concurrent), now: now, rules: rules, newID: newID}
 	p.behind.end, p.behind.stop = context.WithCancel(context.Background())
@@ -105,18 +102,18 @@ func NewPlanner(s *store.Store, dapr Scheduler, now func() time.Time, rules Rule
 	return p
 }
 
-// Like has the planner be like one that has stored tasks before, or not, and make its IDs by
-// newID. It is for tests, before the planner's first use.
+// Like sets whether the planner behaves as if it had stored tasks before, and how it makes ids. It
+// is for tests. Call it before the first use.
 func (p *Planner) Like(stored bool, newID func() uuid.UUID) {
 	p.storing.Store(stored)
 	p.newID = newID
 }
 
-// Once makes a request be carried out once, however often it comes.
+// Once makes a request take effect once, however often it comes.
 type Once struct {
 	Key store.IdempotencyKey
-	// Answer is what to answer once the tasks are stored: it is kept, and whoever comes
-	// again gets it, as a [*store.AnsweredError].
+	// Answer returns the answer to keep, once the tasks are stored. A repeated request gets it as a
+	// [*store.AnsweredError].
 	Answer func([]task.Task) string
 }
 
@@ -175,8 +172,8 @@ func (p *Planner) insert(ctx context.Context, sharing store.Sharing, all []creat
 	return err
 }
 
-// CreateAll stores valid drafts as new tasks, all or none, and schedules their
-// reminders, as many as Dapr takes in the time that a request waits for it. once may be nil.
+// CreateAll stores valid drafts as new tasks, all or none. It schedules as many of their reminders
+// as Dapr takes while the request waits. once may be nil.
 func (p *Planner) CreateAll(ctx context.Context, owner store.User, drafts []task.Draft, once *Once) ([]task.Task, error) {
 	return p.createAll(ctx, owner, drafts, once, true)
 }
@@ -204,7 +201,7 @@ func (p *Planner) createAll(ctx context.Context, owner store.User, drafts []task
 	return tasks, nil
 }
 
-// newTasks makes tasks of valid drafts. The error is that of the first that can't be planned.
+// newTasks makes tasks of valid drafts. The error is that of the first one that can't be planned.
 func (p *Planner) newTasks(owner store.User, drafts []task.Draft, habits preferences.Habits) ([]task.Task, error) {
 	now := task.Instant(p.now())
 	tasks := make([]task.Task, len(drafts))
@@ -227,12 +224,13 @@ func (p *Planner) newTasks(owner store.User, drafts []task.Draft, habits prefere
 	return tasks, nil
 }
 
-// begin looks whether new tasks may be stored: they were not before, and do not exceed a
-// ceiling, those on imported tasks among them if they are. done is to be called once they are stored, or are not going to be.
+// begin checks whether new tasks may be stored: the request was not carried out before, and no
+// ceiling is exceeded. For imported tasks it checks the ceilings on imports, too. The caller calls
+// done once the tasks are stored or given up.
 func (p *Planner) begin(ctx context.Context, userID string, tasks []task.Task, until time.Time, once *Once, imported bool) (done func(), err error) {
 	if once != nil {
 		if err := p.store.Answered(ctx, once.Key); err != nil {
-			return nil, err // without a word to Dapr
+			return nil, err // and Dapr is not asked
 		}
 	}
 	done, err = p.admit(ctx, userID, ofNew(tasks, until, once), until, p.store.Usage, doubtLasts)
@@ -244,8 +242,8 @@ func (p *Planner) begin(ctx context.Context, userID string, tasks []task.Task, u
 	return done, err
 }
 
-// addOnce stores new tasks of a user who is on record, and schedules their reminders, as
-// add does. once may be nil. It calls done when they are stored, or could not be.
+// addOnce stores new tasks of a user on record, and schedules their reminders as add does. once may
+// be nil. It calls done when the tasks are stored or given up.
 func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Time, e effort, once *Once, done func()) error {
 	var claimed string
 	err := p.add(ctx, tasks, until, e, func(ctx context.Context, asked time.Time) error {
@@ -270,7 +268,7 @@ func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Tim
 		return err
 	}
 	if answer := once.Answer(tasks); answer != claimed {
-		// What was claimed will do if this fails.
+		// If this fails, the answer stays that was stored with the claim.
 		if err := p.store.KeepAnswer(context.WithoutCancel(ctx), once.Key, answer); err != nil {
 			slog.WarnContext(ctx, "a repeated request will not be told how many of its reminders are pending", "error", err)
 		}
@@ -278,25 +276,25 @@ func (p *Planner) addOnce(ctx context.Context, tasks []task.Task, until time.Tim
 	return nil
 }
 
-// headStart is how far ahead new reminders must be for Dapr to be told before they are
-// stored: longer than telling it and storing them take. One that fired before would find
-// nothing, and wait for the sweep.
+// headStart is how far ahead reminders must be due for their jobs to be scheduled before they are
+// stored. It is longer than both take. A job that fired before its reminder is stored would find
+// nothing, and the reminder would wait for the sweep.
 const headStart = time.Minute
 
-// add has insert store new tasks, and schedules their reminders up to an instant, with as
-// much effort as it is told. Either may come first. insert gets when Dapr may have been asked, and
-// takes back in the tasks what it could not store as confirmed.
+// add stores new tasks by insert, and schedules their reminders that are due up to until. Either
+// may come first. asked is when Dapr may first have been asked. insert removes the confirmations in
+// the tasks that it could not store.
 func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, e effort, insert func(ctx context.Context, asked time.Time) error) error {
 	asked := p.now()
 	pending := pendingOf(tasks, until)
 	soon := slices.ContainsFunc(pending, func(d store.Due) bool { return d.FireAt.Before(asked.Add(headStart)) })
 	tell := e.within > 0 && len(pending) > 0
-	// While the database is away, Dapr is not to gather jobs of tasks that will not be there.
+	// While the database is away, Dapr must not collect jobs of tasks that will not be stored.
 	first := tell && !soon && p.storing.Load()
 	var held []task.Revision
 	var refusal error
 	if first {
-		ctx = context.WithoutCancel(ctx) // what Dapr has taken is carried to its end
+		ctx = context.WithoutCancel(ctx) // what Dapr has taken must be stored, even if the caller hangs up
 		inTime, cancel := context.WithTimeout(ctx, e.within)
 		held, _, refusal = p.ask(inTime, pending, e)
 		cancel()
@@ -310,7 +308,7 @@ func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, e
 	case err == nil && tell:
 		p.tellDapr(ctx, tasks, until, store.Leftovers{}, e)
 	case err != nil && len(held) > 0 && !store.IsAway(err):
-		// The tasks are not stored: if that weren't certain, their jobs would have to stay.
+		// It is certain that the tasks are not stored. Otherwise their jobs would have to stay.
 		inTime, cancel := context.WithTimeout(ctx, e.within)
 		p.jobs.takeBack(inTime, held)
 		cancel()
@@ -318,9 +316,9 @@ func (p *Planner) add(ctx context.Context, tasks []task.Task, until time.Time, e
 	return err
 }
 
-// Update changes a user's task: change gets it as it is now by the user's clock, locked, and returns
-// a valid draft of what it is to be, or an error that leaves all as it is.
-// Reminders are scheduled, scheduled anew and cancelled as the change demands.
+// Update changes a user's task. change gets the task as it is now by the user's clock, locked. It
+// returns a valid draft of the new task, or an error, which leaves all as it is. Reminders are
+// scheduled, moved and cancelled as the change demands.
 func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, change func(task.Task) (task.Draft, error)) (task.Task, error) {
 	if err := p.store.SaveUser(ctx, owner); err != nil {
 		return task.Task{}, err
@@ -371,11 +369,11 @@ func (p *Planner) Update(ctx context.Context, owner store.User, id uuid.UUID, ch
 	return after, nil
 }
 
-// Close completes or skips an occurrence of a user's recurring task, as is to become of it, unless that was
-// done before: then it changes nothing. which gets the task as it is now by the user's clock, locked, and
-// returns the occurrence, or an error that leaves all as it is. Reminders that waited for the occurrence are
-// armed for what lies ahead of them, and what is unsent of it is cancelled. The error is a conflict if the
-// other was done.
+// Close completes or skips an occurrence of a user's recurring task, as to says. If that was done
+// before, it changes nothing; if the other was done, the error is a conflict. which gets the task
+// as it is now by the user's clock, locked. It returns the occurrence, or an error, which leaves
+// all as it is. Reminders that waited for the occurrence are armed for the next one, and its unsent
+// deliveries are cancelled.
 func (p *Planner) Close(ctx context.Context, owner store.User, id uuid.UUID, to task.Settled, which func(task.Task) (wallclock.Time, error)) (task.Task, error) {
 	var after task.Task
 	var left store.Leftovers
@@ -423,8 +421,8 @@ func (p *Planner) Close(ctx context.Context, owner store.User, id uuid.UUID, to 
 	return after, nil
 }
 
-// Delete deletes a user's task and cancels its reminders, unless check, which
-// gets the task as it is now, locked, returns an error.
+// Delete deletes a user's task and cancels its reminders. check gets the task as it is now, locked.
+// If it returns an error, nothing is changed.
 func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check func(task.Task) error) error {
 	var left store.Leftovers
 	err := p.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
@@ -445,30 +443,30 @@ func (p *Planner) Delete(ctx context.Context, userID string, id uuid.UUID, check
 	return nil
 }
 
-// concurrent is how many calls to Dapr one request, or one part of an import, makes at a
-// time. The more come together the less each costs Dapr's scheduler, which writes them
-// together: with 32 an import is slower by a tenth; with more than this it is no faster (measured).
+// concurrent is how many calls to Dapr one request, or one part of an import, makes at a time.
+// Dapr's scheduler writes calls together, so each costs less the more there are. Measured: with 32
+// an import is slower by a tenth, and with more than 128 it is no faster.
 const concurrent = 128
 
-// Expected is the instant up to which reminders should be with Dapr, see [task.Horizon].
+// Expected is the instant up to which reminders should be confirmed: see [task.Horizon.Expected].
 func (p *Planner) Expected() time.Time { return p.rules.Horizon.Expected(p.now()) }
 
-// until is the instant up to which a change asks Dapr for reminders. It is the same for
-// the rows, which say what Dapr may have been asked for, and for asking.
+// until returns the instant up to which a change schedules reminders. The value for the rows, which
+// record what Dapr may have been asked for, must be the same as for the calls.
 func (p *Planner) until() time.Time { return p.rules.Horizon.Until(p.now()) }
 
-// effort is how hard Dapr is asked before the caller goes on.
+// effort is how much time the caller has for Dapr.
 type effort struct {
 	within time.Duration // 0: Dapr is not asked
-	// patient: what Dapr refuses is tried again within that time, until it has taken nothing for
-	// SCHEDULE_RETRY_FOR. Otherwise it is tried once, and then in the background.
+	// patient makes it retry within that time, until Dapr has taken nothing for SCHEDULE_RETRY_FOR.
+	// Otherwise each job is tried once, and again in the background.
 	patient bool
 }
 
-// request is the effort of what is done while somebody waits for an answer.
+// request is the effort while a request waits for its answer.
 func (p *Planner) request() effort { return effort{within: p.rules.ScheduleTimeout} }
 
-// ask has Dapr call back for what is pending. See [Jobs.schedule] for what it returns.
+// ask schedules pending reminders. It returns what [Jobs.schedule] does.
 func (p *Planner) ask(ctx context.Context, pending []store.Due, e effort) (taken []task.Revision, left []store.Due, err error) {
 	if !e.patient {
 		return p.jobs.schedule(ctx, pending)
@@ -483,10 +481,9 @@ func (p *Planner) ask(ctx context.Context, pending []store.Due, e effort) (taken
 	return taken, left, err
 }
 
-// tellDapr schedules what is pending of the tasks, up to an instant, and takes back the jobs that
-// are left over, as far as Dapr lets it with an effort; then it goes on in the background. It
-// marks in the tasks, as in the database, what Dapr confirmed. It outlives the request: the
-// change is made, whether or not the caller is still there.
+// tellDapr schedules the pending reminders of tasks that are due up to until, and deletes leftover
+// jobs. What does not fit into the effort goes on in the background. It marks confirmed reminders
+// in the database and in tasks. It goes on if the caller hangs up, since the change is committed.
 func (p *Planner) tellDapr(ctx context.Context, tasks []task.Task, until time.Time, left store.Leftovers, e effort) {
 	ctx = context.WithoutCancel(ctx)
 	inTime, cancel := context.WithTimeout(ctx, e.within)
@@ -516,8 +513,8 @@ func (p *Planner) deleteJobs(ctx context.Context, left store.Leftovers) (store.L
 	return left, err
 }
 
-// record marks in the database what Dapr has taken since it was asked, also when ctx has
-// ended, and reports whether that was possible. Jobs that mean nothing any more are taken back.
+// record marks jobs that Dapr has taken as confirmed in the database, also when ctx has ended, and
+// reports whether it could. Jobs that turn out to be stale are deleted.
 func (p *Planner) record(ctx context.Context, taken []task.Revision, asked time.Time) bool {
 	if len(taken) == 0 {
 		return true
@@ -540,8 +537,8 @@ func (p *Planner) record(ctx context.Context, taken []task.Revision, asked time.
 	return true
 }
 
-// confirm marks in the database what Dapr holds, and says of what it is not to hold any more
-// that it is stale.
+// confirm marks jobs as confirmed in the database, and sets stale in those that are not current any
+// more.
 func (p *Planner) confirm(ctx context.Context, sharing store.Sharing, marks []*scheduled) error {
 	revisions := make([]task.Revision, len(marks))
 	for i, m := range marks {
@@ -555,7 +552,7 @@ func (p *Planner) confirm(ctx context.Context, sharing store.Sharing, marks []*s
 	return err
 }
 
-// pendingOf returns the revisions that Dapr is to be asked for, up to an instant.
+// pendingOf returns the pending reminders of tasks that are due up to until.
 func pendingOf(tasks []task.Task, until time.Time) (pending []store.Due) {
 	for _, t := range tasks {
 		for _, r := range t.Reminders {
@@ -568,7 +565,7 @@ func pendingOf(tasks []task.Task, until time.Time) (pending []store.Due) {
 	return pending
 }
 
-// markConfirmed marks in the tasks what Dapr holds.
+// markConfirmed marks jobs as confirmed in the tasks.
 func markConfirmed(tasks []task.Task, scheduled []task.Revision) {
 	held := make(map[uuid.UUID]int64, len(scheduled))
 	for _, s := range scheduled {
@@ -583,7 +580,7 @@ func markConfirmed(tasks []task.Task, scheduled []task.Revision) {
 	}
 }
 
-// unconfirm marks in new tasks that Dapr may not hold them.
+// unconfirm marks the reminders of new tasks as pending.
 func unconfirm(tasks []task.Task) {
 	for _, t := range tasks {
 		for i := range t.Reminders {
@@ -592,7 +589,7 @@ func unconfirm(tasks []task.Task) {
 	}
 }
 
-// confirmed counts the reminders of new tasks that Dapr holds.
+// confirmed counts the confirmed reminders of new tasks.
 func confirmed(tasks []task.Task) (n int) {
 	for _, t := range tasks {
 		for _, r := range t.Reminders {

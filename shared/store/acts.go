@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Act is a request that was made in another user's name, or an operator's that changes what
-// holds for others: UserID is the operator's own then.
+// Act is a request that the audit log records: one made in another user's name, or one by which an
+// operator changes something for others. For the latter UserID is the operator's own.
 type Act struct {
 	Caller, UserID string
 	Method, Path   string

@@ -13,14 +13,14 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// This file stores what users do about what they were told: acknowledge it, or snooze it. And it
-// stores the repetitions that come until they do.
+// This file stores that users acknowledge or snooze what a reminder told them. It also stores
+// repetitions, which come until they do.
 
-// Attention is what a user does about one occurrence of a task.
+// Attention is an acknowledgement or a snooze of one occurrence of a task.
 type Attention struct {
 	Occurrence   *wallclock.Time // nil: the task does not recur
-	Notification uuid.UUID       // by which it was done; uuid.Nil: by none
-	// Snoozed says that it is snoozed, too, and not only acknowledged.
+	Notification uuid.UUID       // the notification that the user clicked; uuid.Nil: none
+	// Snoozed says that the occurrence is snoozed. That acknowledges it, too.
 	Snoozed bool
 }
 
@@ -31,7 +31,8 @@ func (a Attention) reason() Reason {
 	return ReasonAcknowledged
 }
 
-// change acknowledges notifications. Those that are snoozed change each time.
+// change returns the change that acknowledges notifications. A snooze also changes those that are
+// acknowledged already, so that readers are told of the new instant.
 func (a Attention) change() InboxChange {
 	c := InboxChange{set: `acknowledged_at = coalesce(n.acknowledged_at, now())`, unless: `n.acknowledged_at is not null`}
 	if a.Snoozed {
@@ -40,11 +41,13 @@ func (a Attention) change() InboxChange {
 	return c
 }
 
-// Attend stores the reminders of a task that LockTask returned, after its user has acknowledged or
-// snoozed an occurrence. It cancels what is unsent of that, as UpdateTask does, and of no other, and
-// marks its notifications as acknowledged. changed says whether there were any to be marked; then
-// call Hint after the commit. It records and returns the jobs that mean nothing after it. The caller
-// schedules what is pending up to an instant.
+// Attend stores that the user of a task has acknowledged or snoozed one of its occurrences. before
+// is the task that LockTask returned; t is the task afterwards.
+//
+// It cancels the unsent deliveries of that occurrence alone, and marks its notifications as
+// acknowledged. changed reports whether any notification changed; if so, call Hint after the
+// commit. Attend records the jobs that became leftovers, and returns them. The caller schedules the
+// reminders that are pending and due up to until.
 func (tx Tx) Attend(ctx context.Context, before, t task.Task, a Attention, until time.Time) (left Leftovers, changed bool, err error) {
 	if ids := outOfForce(before.Reminders, t.Reminders); len(ids) > 0 {
 		if left, err = tx.recordLeftovers(ctx, `id = any($1)`, ids); err != nil {
@@ -70,8 +73,8 @@ func (tx Tx) Attend(ctx context.Context, before, t task.Task, a Attention, until
 	return left, changed, err
 }
 
-// AttendAlone marks a user's notification as acknowledged that is about no task, or about one that is
-// gone. changed is that of Attend.
+// AttendAlone marks a user's notification as acknowledged whose task is gone, or that never had
+// one. changed is as in Attend.
 func (tx Tx) AttendAlone(ctx context.Context, userID string, id uuid.UUID) (changed bool, err error) {
 	return tx.change(ctx, userID, Attention{}, []uuid.UUID{id})
 }
@@ -91,9 +94,9 @@ func (tx Tx) GetNotification(ctx context.Context, userID string, id uuid.UUID) (
 	return n, err
 }
 
-// repeatRows are reminders that repeat others, column by column.
+// repeatRows are new repetitions, column by column.
 type repeatRows struct {
-	all        map[uuid.UUID]*task.Reminder // by what they repeat
+	all        map[uuid.UUID]*task.Reminder // by the reminder that is repeated
 	ids, these pgtype.FlatArray[pgtype.UUID]
 	fireAt     pgtype.FlatArray[pgtype.Timestamptz]
 	locals     pgtype.FlatArray[pgtype.Timestamp]
@@ -108,8 +111,8 @@ func (c *repeatRows) add(r *task.Reminder) {
 	c.fireAt, c.locals = append(c.fireAt, pgInstant(r.FireAt)), append(c.locals, pgOccurrence(r.Occurrence))
 }
 
-// queue stores them, each in the place of what repeats the same already, and records the jobs of
-// those. The sweep leaves them to the Firer for so long.
+// queue stores the repetitions. A repetition replaces an earlier one of the same reminder, whose
+// job is recorded as a leftover. The sweep does not schedule the new ones before wait is over.
 func (c *repeatRows) queue(batch *pgx.Batch, wait time.Duration) {
 	if len(c.ids) == 0 {
 		return

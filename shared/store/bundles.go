@@ -10,19 +10,19 @@ import (
 
 // A bundle is one message with several reminders, its members:
 //
-//  1. The transaction that fires a reminder has it join the open bundle of its target, and opens one if
-//     there is none, with a delivery of its own that is due when the bundle's time is over. To join is to
-//     lock the bundle's row, and to store the reminder's delivery as bundled.
-//  2. A change that cancels a member locks the bundle's row, too. The member leaves the bundle.
-//  3. The first lease of the bundle's delivery freezes the bundle. Nobody joins or leaves from then on,
-//     so every attempt sends the same reminders, under the same id. Who locks the row at that moment is
-//     not waited for: the delivery is left for another time.
-//  4. The members become what the delivery becomes, in the same transaction.
+//  1. Firing a reminder adds it to the open bundle of its target. If there is none, firing opens
+//     one, with a delivery of its own that is due when the bundle's time is over. Adding a reminder
+//     locks the bundle's row and stores the reminder's delivery as bundled.
+//  2. A change that cancels a member locks the bundle's row, too, and takes the member out.
+//  3. The first lease of the bundle's delivery freezes the bundle. No reminder joins or leaves it
+//     from then on, so every attempt sends the same reminders under the same id. If another
+//     transaction holds the bundle's row, Lease does not wait: it leaves the delivery for later.
+//  4. The members get the state of the bundle's delivery, in the transaction that changes it.
 //
-// Locks are taken in the order task, reminder, bundle, delivery; those of several bundles in the order
-// of user, channel and target.
+// Locks are taken in the order task, reminder, bundle, delivery. Several bundles are locked in the
+// order of user, channel and target.
 
-// Bundle is what a bundle's delivery carries.
+// Bundle holds the members of a bundle's delivery.
 type Bundle struct {
 	Members []Member
 }
@@ -36,8 +36,8 @@ type Member struct {
 	About
 }
 
-// Distinct returns the members, in the order in which they fired, but each occurrence of a task once,
-// also if several of its reminders are there.
+// Distinct returns the members in the order in which they fired. If several reminders are of one
+// occurrence of a task, it returns only the first of them.
 func (b Bundle) Distinct() (distinct []Member) {
 	type told struct {
 		task       uuid.UUID
@@ -53,8 +53,7 @@ func (b Bundle) Distinct() (distinct []Member) {
 	return distinct
 }
 
-// bundleRows are new rows of the table bundles, should there be no open one of the same target, column
-// by column.
+// bundleRows are the bundles that new deliveries need, one for each target, column by column.
 type bundleRows struct {
 	ids                      pgtype.FlatArray[pgtype.UUID]
 	users, channels, targets pgtype.FlatArray[string]
@@ -73,8 +72,8 @@ func (c *bundleRows) add(d Delivery, lasts time.Duration, trace string) {
 	c.times, c.traces = append(c.times, pgInterval(lasts)), append(c.traces, trace)
 }
 
-// queue opens those bundles that are not there, with their deliveries, and locks them all. One that is
-// frozen meanwhile is not there.
+// queue locks the open bundles of the targets, and opens those that are missing. A bundle that is
+// frozen is not open.
 func (c *bundleRows) queue(batch *pgx.Batch) {
 	if len(c.ids) == 0 {
 		return
@@ -92,12 +91,12 @@ func (c *bundleRows) queue(batch *pgx.Batch) {
 		from wanted where id in (select id from open)`, c.ids, c.users, c.channels, c.targets, c.times, c.traces)
 }
 
-// openBundles, and ofOpenBundles with it, are the parts of the statement that leases which leave out the
-// deliveries of bundles that somebody joins or leaves at this moment.
+// openBundles and ofOpenBundles are parts of Lease's statement. They leave out deliveries of
+// bundles whose rows another transaction holds, because it adds or removes a member.
 const (
 	openBundles   = `open_bundles as materialized (select id from bundles where id = any($1) and frozen_at is null for no key update skip locked), `
 	ofOpenBundles = ` and (bundle_id is null or id in (select id from open_bundles) or exists (select from bundles b where b.id = deliveries.id and b.frozen_at is not null))`
-	// freezing freezes the bundles of those that are leased, or are about to be refused.
+	// freezing freezes the bundles whose deliveries are leased or will be refused.
 	freezing = `, frozen as (
 				update bundles b set frozen_at = clock_timestamp()
 				from chosen left join judged j on j.id = chosen.id
@@ -121,12 +120,12 @@ func queueMembers(batch *pgx.Batch, bundles []pgtype.UUID, members map[uuid.UUID
 	})
 }
 
-// lockOfBundles locks deliveries, and the members of those that are bundles'. Who changes what has
-// become of a bundle's delivery locks these before.
+// lockOfBundles locks deliveries, and the members of those that are bundles'. It comes before every
+// change of the state of a bundle's delivery.
 const lockOfBundles = `select from deliveries where id = any($1) or bundle_id = any($1) order by id for no key update`
 
-// membersFollow has the members of bundles be what the bundles' deliveries are, which are locked with
-// them and may be any.
+// membersFollow copies the state of bundles' deliveries to their members. All of them must be
+// locked. Ids of other deliveries may be among $1; they are skipped.
 const membersFollow = `
 	update deliveries m set state = case when c.finished_at is null then 'bundled' else c.state end, attempts = c.attempts, provider = c.provider,
 		last_error = c.last_error, finished_at = c.finished_at, reason = case when c.finished_at is not null then c.reason end, report = c.report, reported_at = c.reported_at

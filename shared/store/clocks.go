@@ -12,15 +12,15 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// This file finds the reminders that were derived from a clock or from time zones that are older
-// than what there is now, and stores what becomes of them.
+// This file finds reminders whose instant was derived from an old version of their user's clock, or
+// by an old release of the time zones. And it stores the instants that were derived anew.
 
-// IsGone reports whether err says that there is no such thing.
+// IsGone reports whether err has the code not_found.
 func IsGone(err error) bool { return fault.CodeOf(err) == fault.CodeNotFound }
 
-// MoveTask stores what has become of a task that LockTask returned, and of its reminders, by
-// another clock. The task's version stays, and so do all deliveries. It records the jobs that mean
-// nothing after the move. What is armed anew is pending.
+// MoveTask stores a task and its reminders after their instants were derived anew. before is the
+// task that LockTask returned. The task's version stays, and so do all deliveries. MoveTask records
+// the jobs that became leftovers. Reminders that are armed anew become pending.
 func (tx Tx) MoveTask(ctx context.Context, before, t task.Task) error {
 	if _, err := tx.tx.Exec(ctx, `update tasks set due_date = $2 where id = $1`, t.ID, t.DueDate); err != nil {
 		return err
@@ -30,11 +30,11 @@ func (tx Tx) MoveTask(ctx context.Context, before, t task.Task) error {
 			return err
 		}
 	}
-	return tx.saveReminders(ctx, before.Reminders, t, time.Time{}) // nobody is about to schedule them
+	return tx.saveReminders(ctx, before.Reminders, t, time.Time{}) // the sweep schedules them
 }
 
-// ClocksChanged returns users whose clock has changed, those first for whom that was longest ago. They
-// are returned until [Store.SettleClocks] finds that all of their reminders have followed.
+// ClocksChanged returns users whose clock has changed, the longest ago first. A user is returned
+// until [Store.SettleClocks] finds that all of their reminders have followed.
 func (s *Store) ClocksChanged(ctx context.Context, limit int) (users []string, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `select user_id from preferences where clock_changed_at is not null order by clock_changed_at limit $1`, limit)
@@ -44,13 +44,13 @@ func (s *Store) ClocksChanged(ctx context.Context, limit int) (users []string, e
 	return users, err
 }
 
-// isStale says of an armed reminder r and its user's preferences p that its instant was derived from
-// an earlier clock of the user, by time zones not later than a release.
+// isStale is the condition for an armed reminder r whose instant was derived from an earlier clock
+// of its user (preferences p), by a release of the time zones not later than $2.
 const isStale = `r.state = 'armed' and r.derived_clock >= 0 and r.derived_clock < p.clock_version and r.derived_tz <= $2`
 
-// StaleByClock returns tasks of a user with reminders that were derived from an earlier clock of
-// theirs, by time zones not later than a release: in the order of these reminders, beginning after the
-// given one. last is the last of them.
+// StaleByClock returns the tasks of a user with reminders that were derived from an earlier clock
+// of theirs, by the given release of the time zones or an earlier one. It reads up to limit
+// reminders in the order of their ids, from behind the given id on. last is the id of the last one.
 func (s *Store) StaleByClock(ctx context.Context, userID, release string, after uuid.UUID, limit int) (tasks []uuid.UUID, last uuid.UUID, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		tasks, last = nil, after
@@ -67,9 +67,9 @@ func (s *Store) StaleByClock(ctx context.Context, userID, release string, after 
 	return tasks, last, err
 }
 
-// SettleClocks notes of users that all of their reminders have followed their clock, if they have. It
-// leaves those whose clock has changed within the last minutes: a task that was planned before that
-// may be about to be stored.
+// SettleClocks notes for each user that all of their reminders have followed their clock, if they
+// have. It skips users whose clock has changed within the last minutes: a task that was planned
+// before the change may not be stored yet.
 func (s *Store) SettleClocks(ctx context.Context, users []string, release string) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		_, err := c.Exec(ctx, `
@@ -80,15 +80,15 @@ func (s *Store) SettleClocks(ctx context.Context, users []string, release string
 	})
 }
 
-// OfRelease is a reminder that was derived by a release of the time zones.
+// OfRelease is a reminder, and the release of the time zones by which its instant was derived.
 type OfRelease struct {
 	Release            string
 	ReminderID, TaskID uuid.UUID
 	UserID             string
 }
 
-// StaleByRelease returns armed reminders that were derived by a release of the time zones earlier than
-// the given one: in order, beginning after the given one.
+// StaleByRelease returns up to limit armed reminders that were derived by an earlier release of the
+// time zones than the given one. They are in order, from behind the given one on.
 func (s *Store) StaleByRelease(ctx context.Context, release string, after OfRelease, limit int) (stale []OfRelease, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `

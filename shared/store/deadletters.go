@@ -15,22 +15,21 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// DeadLetterState is what has become of a dead letter.
+// DeadLetterState is the state of a dead letter.
 type DeadLetterState string
 
 // The states.
 const (
 	Retrying  DeadLetterState = "retrying"  // it is tried again by itself
-	Dead      DeadLetterState = "dead"      // it was given up, or never made sense: an operator's turn
-	Resolved  DeadLetterState = "resolved"  // it worked out later, or is not wanted any more
-	Discarded DeadLetterState = "discarded" // an operator has let go of it
+	Dead      DeadLetterState = "dead"      // it was given up, or is malformed: an operator has to act
+	Resolved  DeadLetterState = "resolved"  // it was sent later, or is not wanted any more
+	Discarded DeadLetterState = "discarded" // an operator has discarded it
 )
 
 // DeadLetterStates lists every state there is.
 var DeadLetterStates = []DeadLetterState{Retrying, Dead, Resolved, Discarded}
 
-// DeadLetter is something that did not work out: a delivery, or a callback that
-// made no sense.
+// DeadLetter is a delivery that failed, or a malformed callback.
 type DeadLetter struct {
 	ID         uuid.UUID       `json:"id"`
 	State      DeadLetterState `json:"state"`
@@ -57,8 +56,8 @@ func scanDeadLetter(row pgx.CollectableRow) (l DeadLetter, err error) {
 // maxDeadData bounds what is kept of a malformed callback.
 const maxDeadData = 64 << 10
 
-// KeepMalformed stores a callback that made no sense as a dead letter that is never
-// retried by itself. One that came before is counted.
+// KeepMalformed stores a malformed callback as a dead letter. Nothing retries it. If the same
+// callback comes again, KeepMalformed only counts it.
 func (s *Store) KeepMalformed(ctx context.Context, jobName string, data []byte, reason string) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		_, err := c.Exec(ctx, `
@@ -70,7 +69,7 @@ func (s *Store) KeepMalformed(ctx context.Context, jobName string, data []byte, 
 	})
 }
 
-// storable cuts a text to a number of bytes and takes out what Postgres can't store.
+// storable cuts a text to a number of bytes, and removes what Postgres can't store.
 func storable(s string, most int) string {
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 	if len(s) > most {
@@ -82,17 +81,19 @@ func storable(s string, most int) string {
 // DeadLetterFilter narrows a list of dead letters. The zero value of each field means any.
 type DeadLetterFilter struct {
 	State    DeadLetterState
-	Channel  task.Channel // on which its delivery was to go
-	Provider string       // that carried its delivery last
-	// Since and Until are when it first did not work out: at Since or later, and before Until.
+	Channel  task.Channel // the delivery's
+	Provider string       // of the delivery's latest attempt
+	// Since and Until limit when it failed for the first time: at Since or later, and before Until.
 	Since, Until time.Time
 }
 
-// isOfFilter says of a dead letter l and its delivery d, which a callback that made no sense has not, that they are what a filter asks for.
+// isOfFilter is the condition for a dead letter l that a filter asks for. d is its delivery; a
+// malformed callback has none, so d is null.
 const isOfFilter = `(@state = '' or l.state = @state) and (@channel = '' or d.channel = @channel) and (@provider = '' or d.provider = @provider)
 	and l.id > @since and l.id < @until`
 
-// args are those of isOfFilter. Ids are in the order of time.
+// args returns the arguments of isOfFilter, and more. It compares times with ids, which are in the
+// order of time.
 func (f DeadLetterFilter) args(more pgx.NamedArgs) pgx.NamedArgs {
 	first, last := uuid.Nil, uuid.Max
 	if !f.Since.IsZero() {
@@ -106,8 +107,8 @@ func (f DeadLetterFilter) args(more pgx.NamedArgs) pgx.NamedArgs {
 	return args
 }
 
-// ListDeadLetters returns dead letters that a filter asks for, the newest first, after the given one of
-// the page before, and whether there are more.
+// ListDeadLetters returns up to limit dead letters that f asks for, the newest first. after is the
+// last id of the page before. more reports whether there are more.
 func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter, after uuid.UUID, limit int) (list []DeadLetter, more bool, err error) {
 	if after == uuid.Nil {
 		after = uuid.Max
@@ -125,15 +126,17 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter, after u
 	return list, false, err
 }
 
-// MostReplayed is how many dead letters are replayed together at most.
+// MostReplayed is how many dead letters one call of ReplayDeadLetters replays at most.
 const MostReplayed = 10_000
 
-// isReplayable says of a dead letter l with its delivery d, reminder r and task t that it can be replayed without force.
+// isReplayable is the condition for a dead letter l, with delivery d, reminder r and task t, that
+// can be replayed without force.
 const isReplayable = `d.state in ('planned', 'exhausted') and l.state in ('retrying', 'dead') and not (` + notWanted + `)`
 
 const fromReplayable = `dead_letters l join deliveries d on d.id = l.delivery_id join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id`
 
-// CountReplayable counts the dead letters that a filter asks for and that can be replayed without force, as far as [MostReplayed].
+// CountReplayable counts the dead letters that f asks for and that can be replayed without force.
+// It stops at [MostReplayed].
 func (s *Store) CountReplayable(ctx context.Context, f DeadLetterFilter) (n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `select count(*) from (select from `+fromReplayable+` where `+isOfFilter+` and `+isReplayable+` limit @limit) l`,
@@ -142,23 +145,24 @@ func (s *Store) CountReplayable(ctx context.Context, f DeadLetterFilter) (n int,
 	return n, err
 }
 
-// anew has a delivery begin anew, but for when.
+// anew resets a delivery d to how it was planned. The caller adds next_attempt_at.
 const anew = `state = 'planned', attempts = 0, round = 0, round_over = true, finished_at = null, counted = 0, reason = null`
 
 // mostReplayedTogether is how many are replayed in one transaction.
 const mostReplayedTogether = 500
 
-// ReplayDeadLetters replays so many of the dead letters that a filter asks for, those first that came first, as
-// [Store.ReplayDeadLetter] does without force. They become due one after the other, perSecond of them in each
-// second, so that what has just come back is not overrun. What somebody is changing at that moment is passed
-// over. If it fails, those that are counted are replayed, and no others.
+// ReplayDeadLetters replays up to most of the dead letters that f asks for, the oldest first, each
+// as [Store.ReplayDeadLetter] does without force. In each second perSecond of them become due, so
+// that a provider that has just recovered is not overrun. Dead letters whose rows another
+// transaction holds are skipped. On an error, replayed says how many were replayed all the same.
 func (s *Store) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, most, perSecond int) (replayed int, err error) {
 	var last uuid.UUID
 	for most = min(most, MostReplayed); replayed < most; {
 		limit := min(mostReplayedTogether, most-replayed)
 		var seen, done int
 		err := s.InTx(ctx, func(ctx context.Context, tx Tx) error {
-			// Until this is over nobody changes the tasks. The next statement sees what was committed before.
+			// Nobody changes the tasks until the transaction ends. The next statement sees what was
+			// committed before.
 			rows, _ := tx.tx.Query(ctx, `
 				select l.id from `+fromReplayable+` where `+isOfFilter+` and `+isReplayable+` and l.id > @last order by l.id limit @limit`,
 				f.args(pgx.NamedArgs{"last": last, "limit": limit}))
@@ -204,7 +208,7 @@ func (s *Store) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, most,
 
 var errNoDeadLetter = fault.NotFound("there is no such dead letter")
 
-// GetDeadLetter returns a dead letter.
+// GetDeadLetter returns a dead letter. The error is not_found if there is none.
 func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `select `+deadLetterColumns+` from `+fromDeadLetters+` where l.id = $1`, id)
@@ -217,11 +221,13 @@ func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, 
 	return l, err
 }
 
-// ReplayDeadLetter makes a dead letter's delivery due at once, with all its attempts
-// anew. A bundle's sends the same reminders again. What was sent already, is not wanted any more, or may have been taken by its
-// provider is refused with a conflict unless it is forced; what is being sent right
-// now, a malformed callback, and a verification, always. Not wanted any more is what was cancelled, and
-// what was given up before its task was deleted, completed or moved.
+// ReplayDeadLetter makes a dead letter's delivery due at once, and counts its attempts from zero. A
+// bundle's delivery sends the same reminders again.
+//
+// The error is a conflict for a delivery that is being sent right now, a malformed callback, and a
+// verification. Unless force is set, it is a conflict too for a delivery that was sent, that its
+// provider may have taken, that was cancelled, or whose task was deleted, completed or moved after
+// it was given up.
 func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) (DeadLetter, error) {
 	err := s.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		var deliveryID *uuid.UUID
@@ -232,10 +238,10 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		case err != nil:
 			return err
 		case deliveryID == nil:
-			return fault.Conflict("this callback made no sense, so there is nothing to replay; discard it")
+			return fault.Conflict("this callback is malformed, so there is nothing to replay; discard it")
 		}
-		// Until this is over, nobody changes the task, or those of a bundle. The next statement sees
-		// what was committed before.
+		// Nobody changes the task, or the tasks of a bundle, until the transaction ends. The next
+		// statement sees what was committed before.
 		if _, err := tx.tx.Exec(ctx, `
 			select from tasks where id in (select task_id from deliveries where id = $1 or bundle_id = $1) order by id for share`, *deliveryID); err != nil {
 			return err
@@ -250,7 +256,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			return err
 		}
 		if verifies {
-			return fault.Conflict("it asks the owner of an address to verify it, and its code is old by now; its user can ask for another, and you can discard it")
+			return fault.Conflict("it is a verification, and its code has expired; discard it, its user can ask for another one")
 		}
 		if err := tx.tx.QueryRow(ctx, `
 			select d.state, d.state = 'sending' and d.next_attempt_at > now(), exists (
@@ -275,7 +281,8 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		if _, err := tx.tx.Exec(ctx, `
 			update deliveries d set `+anew+`, next_attempt_at = now(),
 				tries = `+triedAs("'replayed'", "null::text", "now()")+`,
-				-- Who may have taken it stays the only one who gets it, unless that is forced, too.
+				-- A provider that may have taken it stays the only one that gets it, unless force
+				-- is set.
 				provider = case when provider_fixed and not $2 then provider end, provider_fixed = provider_fixed and not $2
 			where id = $1`, *deliveryID, force); err != nil {
 			return err
@@ -292,8 +299,8 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 	return s.GetDeadLetter(ctx, id)
 }
 
-// DiscardDeadLetter lets go of a dead letter. A delivery that would be tried again
-// is given up with it.
+// DiscardDeadLetter marks a dead letter as discarded. If its delivery would be tried again, that is
+// cancelled.
 func (s *Store) DiscardDeadLetter(ctx context.Context, id uuid.UUID) error {
 	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		of, err := collectIDs(tx.tx.Query(ctx, `select delivery_id from dead_letters where id = $1 and delivery_id is not null`, id))
@@ -331,8 +338,7 @@ func (s *Store) CountDeadLetters(ctx context.Context) (map[string]int, error) {
 	return counts, err
 }
 
-// Unalerted returns dead letters that the operators have not been told of, the
-// oldest first.
+// Unalerted returns up to limit dead letters of which no alert was sent, the oldest first.
 func (s *Store) Unalerted(ctx context.Context, limit int) (list []DeadLetter, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -343,7 +349,7 @@ func (s *Store) Unalerted(ctx context.Context, limit int) (list []DeadLetter, er
 	return list, err
 }
 
-// MarkAlerted records that the operators were told of a dead letter.
+// MarkAlerted records that the operators were alerted to a dead letter.
 func (s *Store) MarkAlerted(ctx context.Context, id uuid.UUID) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		_, err := c.Exec(ctx, `update dead_letters set alerted_at = now() where id = $1`, id)

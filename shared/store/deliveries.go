@@ -21,13 +21,13 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// DeliveryState is what has become of a delivery.
+// DeliveryState is the state of a delivery.
 type DeliveryState string
 
-// The states. Planned, sending and unknown still want something done.
+// The states. Planned, Sending and Unknown are open: the delivery is still to be sent.
 const (
 	Planned DeliveryState = "planned"
-	// Bundled is one that waits in a bundle, and becomes what the bundle's own delivery becomes.
+	// Bundled waits in a bundle, and gets the state of the bundle's own delivery.
 	Bundled   DeliveryState = "bundled"
 	Sending   DeliveryState = "sending" // leased by a sender
 	Sent      DeliveryState = "sent"
@@ -35,35 +35,36 @@ const (
 	Exhausted DeliveryState = "exhausted" // tried as often as is allowed
 	Cancelled DeliveryState = "cancelled"
 	Unknown   DeliveryState = "unknown" // the provider may have taken it
-	// SuppressedState is that of one that is not sent, because nothing is sent to its address.
+	// SuppressedState was not sent, because its address is suppressed.
 	SuppressedState DeliveryState = "suppressed"
-	// Unverified is one that is not sent, because the address's owner has not agreed to it.
+	// Unverified was not sent, because the address's owner has not agreed.
 	Unverified DeliveryState = "unverified"
-	// Refused is one that is not sent, because it is over a [Limit], or goes to a number that
-	// this installation sends no text messages to.
+	// Refused was not sent, because it is over a [Limit], or goes to a number that this
+	// installation sends no text messages to.
 	Refused DeliveryState = "refused"
 )
 
 // Reason is why a delivery is held, or why it was cancelled.
 type Reason string
 
-// The reasons. The first two are of those that are held.
+// The reasons. Deliveries with the first two are held.
 const (
 	ReasonQuietHours   Reason = "quiet_hours"  // it is within its user's quiet hours
 	ReasonHourlyLimit  Reason = "hourly_limit" // it is over its user's limit of the hour
 	ReasonReplaced     Reason = "replaced"     // it was held, and a newer one of its task goes to the same target
 	ReasonCompleted    Reason = "completed"    // its task, or its occurrence, was completed
 	ReasonSkipped      Reason = "skipped"      // its occurrence was skipped
-	ReasonDeleted      Reason = "deleted"      // its task was
-	ReasonMoved        Reason = "moved"        // its task has another due date, or none, or the reminder was taken out
-	ReasonAcknowledged Reason = "acknowledged" // its user has seen it
-	ReasonSnoozed      Reason = "snoozed"      // its user has put it off
-	ReasonUnrepeated   Reason = "unrepeated"   // it repeats what was told, and its task is not repeated any more
+	ReasonDeleted      Reason = "deleted"      // its task was deleted
+	ReasonMoved        Reason = "moved"        // its task was moved or lost its due date, or the reminder was removed
+	ReasonAcknowledged Reason = "acknowledged" // its user has acknowledged it
+	ReasonSnoozed      Reason = "snoozed"      // its user has snoozed it
+	ReasonUnrepeated   Reason = "unrepeated"   // it is a repetition, and its task has no repeat any more
 	ReasonDiscarded    Reason = "discarded"    // an operator has discarded its dead letter
 	ReasonBundled      Reason = "bundled"      // it waits in a bundle; this one is shown, and not stored
 )
 
-// Delivery is one output of one fired reminder, a verification, a bundle, or a test message.
+// Delivery is one message of a fired reminder, a verification, a bundle or a test message, to one
+// target on one channel.
 type Delivery struct {
 	ID uuid.UUID
 	// ReminderID and TaskID are uuid.Nil for a verification, a bundle and a test message.
@@ -72,41 +73,41 @@ type Delivery struct {
 	TaskID     uuid.UUID
 	UserID     string
 	Channel    task.Channel
-	// Target is where to: an e-mail address, a number, a webhook's URL, a device as
-	// preferences.Device writes it; empty for in-app.
+	// Target is an e-mail address, a number, a webhook's URL, or a device as preferences.Device
+	// writes it; "" for in-app.
 	Target   string
 	State    DeliveryState
 	Attempts int // sends begun
-	// Provider is whom the latest attempt was made with, "" before the first.
+	// Provider is the provider of the latest attempt, "" before the first.
 	Provider  string
 	LastError string
-	// NextAttemptAt is when it may be taken next, nil once it is finished.
+	// NextAttemptAt is when it may be leased next; nil if it is finished.
 	NextAttemptAt *time.Time
 	CreatedAt     time.Time
 	FinishedAt    *time.Time
-	// Report is what its provider has said since it was sent, "" if nothing, and ReportedAt when.
+	// Report is what the provider has reported since it was sent, at ReportedAt; "" if nothing.
 	Report     Outcome
 	ReportedAt *time.Time
-	// Reason is why it is held, while it is open, or why it was cancelled; "" if it is neither, or
-	// nobody has recorded why.
+	// Reason is why an open delivery is held, or why a delivery was cancelled; "" if it is neither,
+	// or no reason was recorded.
 	Reason Reason
-	// Kind is the reminder's. Only [Store.ListDeliveries] reads it.
+	// Kind is the reminder's. Only [Store.ListDeliveries] sets it.
 	Kind task.Kind
 }
 
-// Open reports whether the delivery still wants something done.
+// Open reports whether the delivery is still to be sent.
 func (d Delivery) Open() bool {
 	return d.State == Planned || d.State == Sending || d.State == Unknown
 }
 
-// Held reports whether the delivery is held: it is not sent before NextAttemptAt, and waits for nobody.
+// Held reports whether the delivery is held: nothing sends it before NextAttemptAt.
 func (d Delivery) Held() bool { return d.Open() && d.Reason != "" }
 
 const deliveryColumns = `d.id, coalesce(d.reminder_id, '00000000-0000-0000-0000-000000000000'), d.revision,
 	coalesce(d.task_id, '00000000-0000-0000-0000-000000000000'), d.user_id, d.channel, d.target, d.state, d.attempts, coalesce(d.provider, ''),
 	coalesce(d.last_error, ''), d.next_attempt_at, d.created_at, d.finished_at, coalesce(d.report, ''), d.reported_at, coalesce(d.reason, '')`
 
-// fields are where deliveryColumns go.
+// fields are the targets for scanning deliveryColumns.
 func (d *Delivery) fields() []any {
 	return []any{
 		&d.ID, &d.ReminderID, &d.Revision, &d.TaskID, &d.UserID, &d.Channel, &d.Target, &d.State, &d.Attempts, &d.Provider,
@@ -114,14 +115,15 @@ func (d *Delivery) fields() []any {
 	}
 }
 
-// The columns of deliveries d with what is shown of those that are bundled: their bundle's delivery b is joined.
+// The columns of a delivery d in a log. Those of a bundled one come partly from its bundle's
+// delivery b, which is joined.
 const (
 	loggedColumns = deliveryColumns + `, b.next_attempt_at, coalesce(b.reason, 'bundled')`
 	withBundles   = ` left join deliveries b on d.state = 'bundled' and b.id = d.bundle_id`
 )
 
-// scanLogged reads loggedColumns, and what comes after them. What is bundled gets the NextAttemptAt of its
-// bundle, and a Reason.
+// scanLogged reads loggedColumns and the columns in more. A bundled delivery gets the NextAttemptAt
+// of its bundle, and a Reason.
 func scanLogged(row pgx.Row, d *Delivery, more ...any) error {
 	var bundleAt *time.Time
 	var bundleReason Reason
@@ -132,27 +134,28 @@ func scanLogged(row pgx.Row, d *Delivery, more ...any) error {
 	return err
 }
 
-// About is what a message says about a reminder's task.
+// About is what a message says about its reminder's task.
 type About struct {
 	Title   string
 	Notes   string
 	DueDate *time.Time
-	// Occurrence is the one of a recurring task that it tells of, as people read it; "" for others.
+	// Occurrence is the occurrence of a recurring task, as people read it; "" for other tasks.
 	Occurrence string
-	// Series and Local are the same as it is stored; 0 and nil for others.
+	// Series and Local identify the occurrence in the database; 0 and nil for other tasks.
 	Series int64
 	Local  *wallclock.Time
 }
 
-// aboutColumns are what is to be said about a delivery d of a task t, whose columns are all null if it is of none.
+// aboutColumns are the columns of [About] for a delivery d of a task t. Without a task all columns
+// of t are null.
 const aboutColumns = `coalesce(t.title, ''), coalesce(t.notes, ''), coalesce(d.occurs_at, t.due_date), ` + occurrenceShown + `, coalesce(d.series, 0), d.occurrence`
 
-// fields are where aboutColumns go.
+// fields are the targets for scanning aboutColumns.
 func (a *About) fields() []any {
 	return []any{&a.Title, &a.Notes, &a.DueDate, &a.Occurrence, &a.Series, occurrenceField{&a.Local}}
 }
 
-// Unsent returns which of some revisions of reminders still have something to be sent.
+// Unsent returns which of the revisions have deliveries that are still to be sent.
 func (s *Store) Unsent(ctx context.Context, revisions []task.Revision) (unsent map[task.Revision]bool, err error) {
 	ids, numbers := columns(revisions)
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
@@ -169,98 +172,100 @@ func (s *Store) Unsent(ctx context.Context, revisions []task.Revision) (unsent m
 	return unsent, err
 }
 
-// Leased is a delivery that its holder alone may send, until the lease runs out,
-// with what to say.
+// Leased is a delivery that its holder alone may send until the lease runs out, with what the
+// message needs.
 type Leased struct {
 	Delivery
 	About
-	// Round counts the attempts, but as one those that went from provider to
-	// provider because each before has refused.
+	// Round counts rounds: attempts that went from provider to provider, because each before
+	// refused, count as one.
 	Round int
-	// ProviderFixed says that the provider may have taken it in an earlier attempt:
-	// no other one may be tried.
+	// ProviderFixed says that the provider may have taken it in an earlier attempt. No other
+	// provider may be tried.
 	ProviderFixed bool
-	Trace         string // of the firing that has planned it, as trace.Parent has it; may be ""
+	Trace         string // of the firing that planned it, as trace.Parent has it; may be ""
 	TimeZone      string // the user's, by its IANA name
 	Language      string // the user's
-	// Withdrawn says that the target is in its user's preferences no more, nor, where
-	// these name no address, that of the user's sign-in.
+	// Withdrawn says that the target is no longer in the user's preferences. If these list no
+	// e-mail address, it says that the target is not the address of the sign-in.
 	Withdrawn bool
-	// Over is the limit that it is over; "" if none. Then it is not leased, and nobody may send
-	// it: [Store.HoldBack] says what becomes of it. Until then it comes again after the time of
-	// a lease.
+	// Over is the limit that it is over; "": none. Then it is not leased and must not be sent:
+	// [Store.HoldBack] records what becomes of it. If that is not called, Lease returns the
+	// delivery again after the time of a lease.
 	Over Limit
-	// HeldUntil is when the next hour begins, which it is held until if it is over this one's limit.
+	// HeldUntil is the start of the next hour. A delivery over the limit of its hour is held until
+	// then.
 	HeldUntil time.Time
-	// Quiet are the quiet hours by which it has to be judged; nil if there are none, or it was. Until
-	// then it is not leased, and remains due.
+	// Quiet are the quiet hours by which it has to be judged; nil: it need not be, or was judged. A
+	// delivery with Quiet is not leased, and stays due.
 	Quiet *QuietHours
-	// SuppressedSince is since when nothing is sent to the target, whoever asks; nil: it may be
-	// sent.
+	// SuppressedSince is since when its target is suppressed; nil: it is not.
 	SuppressedSince *time.Time
-	// Unverified says that no reminder may be sent to the target: it is an address that is
-	// neither verified nor in grace, or whose owner has said "not me" in its grace.
+	// Unverified says that no reminder may be sent to the target: the address is neither verified
+	// nor in grace, or its owner has answered "not me".
 	Unverified bool
-	grace      bool // it is in grace, and not verified
-	// Test says that it is a test message: it belongs to no reminder, is tried once by each provider, and is never held.
+	grace      bool // the address is in grace, and not verified
+	// Test says that it is a test message: it belongs to no reminder, each provider is tried once,
+	// and it is never held.
 	Test bool
-	// Verification is what any other delivery that belongs to no reminder is for; nil for others.
+	// Verification is set for a verification alone.
 	Verification *LeasedVerification
-	// Bundle is what a bundle's delivery carries; nil for others.
+	// Bundle is set for a bundle's delivery alone.
 	Bundle  *Bundle
 	Secrets []config.Secret // a webhook's, the newest first
-	// Subscription is that of a browser, nil for other targets and if it is Withdrawn.
+	// Subscription is a browser's; nil for other targets, and for one that is Withdrawn.
 	Subscription *subscription.Subscription
-	// WebhookLinks says that the user wants links in what is posted to the webhook.
+	// WebhookLinks says that the user wants links in the webhook's messages.
 	WebhookLinks bool
 }
 
-// QuietHours are those of a delivery's user.
+// QuietHours are the quiet hours of a delivery's user.
 type QuietHours struct {
 	quiet.Hours
 	Version int64     // of the preferences
-	At      time.Time // for which it is to be judged, by the database's clock
+	At      time.Time // when it is to be judged for, by the database's clock
 }
 
-// LeasedVerification is what the sender of a verification needs to know of it.
+// LeasedVerification is what the sender of a verification needs to know.
 type LeasedVerification struct {
 	AddressHash []byte
-	Verified    bool // the address's owner has agreed meanwhile
-	Refused     bool // the address's owner wants no such messages
+	Verified    bool // the owner has agreed meanwhile
+	Refused     bool // the owner wants no such messages
 }
 
-// LeaseRules are the rules by which deliveries are leased.
+// LeaseRules are the lease's length, the providers and the limits.
 type LeaseRules struct {
 	For time.Duration
-	// Providers are the names of each channel's, in the order in which they are tried.
+	// Providers are the names of each channel's providers, in the order in which they are tried.
 	Providers map[task.Channel][]string
 	Limits    quota.Limits
 	Ceiling   quota.Ceiling
 }
 
-// Lease takes deliveries for sending, for as long as the rules say, by the database's
-// clock, and records who will carry each. Those of which there is nothing to take are
-// left out: they are finished, not due yet, another sender has them, or somebody has locked them.
+// Lease leases deliveries, for r.For by the database's clock, and records the provider of each
+// attempt. It leaves out deliveries that are finished, not due, leased by another sender, or locked
+// by another transaction. Any number of processes may call it at the same time.
 //
-// A round begins with the first provider; each further attempt of the round goes to the one after
-// that which has just refused. But once an attempt has ended so that nobody can say
-// whether its provider took it, or with its sender's death, the delivery stays with
-// that provider, and each attempt is a round.
+// Providers: a round begins with the channel's first provider. If a provider refuses, the next
+// attempt of the round goes to the next one. After an attempt with no clear answer, or whose sender
+// died, the delivery stays with that provider, and each further attempt is a round of its own.
 //
-// Each is counted when it is leased for the first time. Those that are over a limit
-// are returned with it in Over, and are not leased. However many lease at the same time, no more of a
-// user's, and of a recipient's, are leased than the limits say.
+// Limits: a delivery is counted when it is leased for the first time. One that is over a limit is
+// returned with Over set, and is not leased. However many senders lease at once, a user or a
+// recipient gets no more than the limits allow.
 //
-// A bundle is frozen when its delivery is leased for the first time, or is over a limit that has it refused.
+// Bundles: the first lease of a bundle's delivery freezes the bundle, and so does a limit by which
+// it is refused.
 //
-// Those that quiet hours may hold are returned with these in Quiet, and are not leased, until they come with the
-// version of the preferences by which they were judged.
+// Quiet hours: a delivery that they may hold is returned with Quiet set, and is not leased. The
+// caller judges it, and leases it again with the version of the preferences it has judged by
+// ([Wanted.Judged]).
 //
-// What is suppressed is looked up in the same exchange, after they are leased: so what is said
-// to be stopped is not sent from then on, but for what is being handed over at that moment.
+// Suppressions are looked up after the deliveries are leased, in the same exchange. So a message is
+// stopped by every suppression that was stored before, unless its send is under way.
 //
-// The code and the link of a verification count for verificationLasts from then on, and for
-// the limits it is sent then.
+// The code and the link of a verification are valid for verificationLasts from its lease on. Limits
+// on verifications count it as sent at that time.
 func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leased []*Leased, err error) {
 	ids, addresses := make([]uuid.UUID, len(wanted)), make([]suppress.Address, len(wanted))
 	for i, w := range wanted {
@@ -271,7 +276,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 	judgedIDs, versions := judgedOf(wanted)
 	var bundles []pgtype.UUID
 	members := map[uuid.UUID][]Member{}
-	var open, ofOpen, freeze string // no bundle costs nothing
+	var open, ofOpen, freeze string // empty without a bundle, so that bundles cost others nothing
 	for _, w := range wanted {
 		if w.Bundle {
 			bundles = append(bundles, pgUUID(w.ID))
@@ -282,8 +287,8 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 		m.queueLocks(batch)
 		batch.Queue(`
 			with `+open+`wanted as materialized (
-				-- By their ids alone: the index of what is due still holds all that was sent since
-				-- it was vacuumed, and reads past that each time.
+				-- The rows are found by their ids alone. The index of due deliveries still has
+				-- entries for all that was sent since the last vacuum, and would be read past them.
 				select * from deliveries where id = any($1)`+ofOpen+` order by id for no key update skip locked
 			), free as (
 				select id, reminder_id, bundle_id, test, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
@@ -324,7 +329,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				`+aboutColumns+`,
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
-					-- Without a list it is the address of the sign-in, as it is now.
+					-- If the list is empty, the target must be the address of the sign-in.
 					when 'email'   then (chosen.reminder_id is not null or chosen.bundle_id is not null or chosen.test) and coalesce(p.unsubscribed, false)
 						or case when cardinality(p.emails) > 0 then not d.target = any (p.emails) else lower(d.target) is distinct from lower(u.email) end
 					when 'sms'     then not d.target = any (p.phones)
@@ -364,8 +369,8 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 	return leased, s.endGrace(ctx, leased, address)
 }
 
-// endGrace has deliveries be unverified that go to addresses in grace whose owners have said
-// "not me". There are few in grace, and mostly none: so this is an exchange of its own.
+// endGrace marks deliveries as unverified that go to addresses in grace whose owners have answered
+// "not me". Addresses in grace are rare, so this is an exchange of its own.
 func (s *Store) endGrace(ctx context.Context, leased []*Leased, address func(*Leased) suppress.Address) error {
 	var hashes [][]byte
 	for _, l := range leased {
@@ -410,7 +415,7 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 		&windows, &q.Version, &q.At, &isBundle, &l.WebhookLinks, &l.Test,
 	})...)
 	if windows != nil {
-		// What was checked when it was stored can be read. If it can't all the same, it holds nothing.
+		// It was checked when it was stored. If it can't be parsed, there are no quiet hours.
 		q.Hours, _ = parseQuietHours(windows)
 		l.Quiet = &q
 	}
@@ -437,39 +442,37 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 // Ending is how the send of a leased delivery ended.
 type Ending struct {
 	Of *Leased
-	// State is sent, failed, exhausted, or planned or unknown, to be taken again
-	// after Wait. Planned without a wait is the next provider's turn.
+	// State is sent, failed, exhausted, planned or unknown. Planned and unknown are tried again
+	// after Wait. Planned without Wait is tried again at once, by the next provider.
 	State DeliveryState
 	Wait  time.Duration
 	Error string
-	// Gone says that the target is no longer there: it is taken out of its user's
-	// preferences.
+	// Gone says that the target no longer exists. It is removed from its user's preferences.
 	Gone bool
-	// Instead is told in-app if the delivery ends as unverified, suppressed or refused, but for
-	// reminders that were told there already.
+	// Instead is told in-app if the delivery ends as unverified, suppressed or refused. Reminders
+	// that were told in-app already are left out.
 	Instead []Instead
-	// Stop, if set, has the address that Stopped stands for get nothing more.
+	// Stop, if set, suppresses the address Stopped, for this reason.
 	Stop    SuppressionReason
 	Stopped suppress.Address
 }
 
-// Lone reports whether the ending needs a transaction of its own, because it waits for its
-// user's row, or for who changes what is suppressed.
+// Lone reports whether the ending needs a transaction of its own: it waits for its user's row, or
+// for a change of suppressions.
 func (e Ending) Lone() bool { return e.Gone || len(e.Instead) > 0 || e.Stop != "" }
 
-// Instead is what is told in-app in place of a delivery: of one of a bundle's members, if it is a bundle's.
+// Instead is what is told in-app in place of a delivery, or of a member of a bundle.
 type Instead struct {
 	DeliveryID uuid.UUID
 	Notification
 }
 
-// Finish records how sends of leased deliveries ended, all or none.
+// Finish records how the sends of leased deliveries ended, all or none.
 //
-// That it was sent is recorded whatever has happened since, unless it is
-// recorded already: it is the truth, and stops a further try. Anything else
-// counts only while the lease is the latest one and the delivery was not
-// cancelled. A delivery that failed and is not refused for good has a dead letter
-// from then on, which its success resolves.
+// That a delivery was sent is recorded even if its lease has run out or it was cancelled: the
+// message is out, and must not be sent again. Any other ending counts only while the lease is the
+// latest one and the delivery was not cancelled. A delivery that failed and may still be sent gets
+// a dead letter. Its success resolves that.
 func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) error {
 	if !slices.ContainsFunc(endings, Ending.Lone) {
 		return s.exchange(ctx, func(batch *pgx.Batch) {
@@ -485,7 +488,7 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 			return err
 		}
 		lone := slices.DeleteFunc(slices.Clone(endings), func(e Ending) bool { return !e.Lone() })
-		slices.SortStableFunc(lone, func(a, b Ending) int { return cmp.Compare(a.Of.UserID, b.Of.UserID) }) // the order of locks
+		slices.SortStableFunc(lone, func(a, b Ending) int { return cmp.Compare(a.Of.UserID, b.Of.UserID) }) // users are locked in this order
 		for _, e := range lone {
 			if e.Stop != "" && len(e.Stopped.Exact) > 0 {
 				if _, _, err := tx.Suppress(ctx, e.Stopped, Suppression{Channel: e.Of.Channel, Reason: e.Stop, By: e.Of.Provider}); err != nil {
@@ -516,8 +519,8 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 	})
 }
 
-// tellInstead writes the notifications of deliveries that are held, or have ended as unverified, suppressed
-// or refused, but for those whose reminders were told in-app already.
+// tellInstead writes the in-app notifications of deliveries that are held, or that ended as
+// unverified, suppressed or refused. It leaves out reminders that were told in-app already.
 func (tx Tx) tellInstead(ctx context.Context, all []Instead) error {
 	var ids, of pgtype.FlatArray[pgtype.UUID]
 	for _, i := range all {
@@ -555,7 +558,7 @@ func (tx Tx) notify(ctx context.Context, all ...Notification) error {
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
-// queueEndings records endings, those of one delivery one after the other.
+// queueEndings records endings. Several of one delivery are recorded one after the other.
 func queueEndings(batch *pgx.Batch, endings []Ending) {
 	var rows endingRows
 	var later []Ending
@@ -572,8 +575,9 @@ func queueEndings(batch *pgx.Batch, endings []Ending) {
 	}
 }
 
-// ListDeliveries returns the delivery log of a user's task, the oldest first. What is bundled has the
-// NextAttemptAt of its bundle, and a Reason.
+// ListDeliveries returns the delivery log of a user's task, the oldest first. A bundled delivery
+// has the NextAttemptAt of its bundle, and a Reason. The error is not_found if the user has no such
+// task.
 func (s *Store) ListDeliveries(ctx context.Context, userID string, taskID uuid.UUID) (log []Delivery, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var exists bool

@@ -22,8 +22,8 @@ type Event struct {
 	DueDate   *time.Time
 }
 
-// genuine is the query for the events that are of a delivery: its id, task and user, and
-// one that was published. So nobody can take the id of an event that is still to come.
+// genuine selects the events whose id, task and user are those of a published delivery. So nobody
+// can use up the id of an event that is still to come.
 const genuine = `
 	genuine as materialized (
 		select e.*, d.reminder_id, d.revision, d.created_at
@@ -31,23 +31,22 @@ const genuine = `
 		join deliveries d on d.id = e.id and d.task_id = e.task and d.user_id = e.person and d.channel = 'event' and d.provider is not null
 	)`
 
-// RecordEvents adds events to the audit log, and returns how many were new: one that is
-// there already stays as it is, and of several with one ID the first is added. It refuses
-// those that are not of a delivery that was published: they change nothing. refused has their
-// places.
+// RecordEvents adds events to the audit log, and returns how many were new. An id that is there
+// already stays as it is; of several events with one id the first is added. refused has the places
+// of those that match no published delivery. They are not added.
 func (s *Store) RecordEvents(ctx context.Context, events []Event) (added int, refused []int, err error) {
 	return s.takeEvents(ctx, events, `
 		with `+genuine+`, fresh as (
 			insert into audit_events (event_id, task_id, user_id, task_title, due_date)
 			select id, task, person, title, due from genuine
-			order by id, n -- whoever adds the same takes the ids in this order
+			order by id, n -- concurrent calls lock the same ids in the same order
 			on conflict (event_id) do nothing returning event_id
 		)
 		select (select count(*) from fresh), coalesce(array_agg(n), '{}') from genuine`)
 }
 
-// takeEvents runs a query of events that answers how many were new, and the places, from 1
-// on, of those that are genuine.
+// takeEvents runs a query that returns how many events were new, and the places of the genuine
+// ones, counted from 1.
 func (s *Store) takeEvents(ctx context.Context, events []Event, query string) (fresh int, refused []int, err error) {
 	var ids, tasks pgtype.FlatArray[pgtype.UUID]
 	var users, titles pgtype.FlatArray[string]
@@ -73,14 +72,14 @@ func (s *Store) takeEvents(ctx context.Context, events []Event, query string) (f
 	return fresh, refused, err
 }
 
-// CountEvents counts events, and returns how many were new: one that was counted before is
-// not counted again. Each is counted as a reminder of the day on which it was fired, and with
-// it the other deliveries that were planned by that, by their channel and by how late they
-// were planned. It refuses the same as RecordEvents.
+// CountEvents counts events, and returns how many were new. An event that was counted before is not
+// counted again. An event counts as one reminder of the day on which it fired. The other deliveries
+// of that firing are counted by channel, and by how late they were planned. refused is as in
+// RecordEvents.
 func (s *Store) CountEvents(ctx context.Context, events []Event) (counted int, refused []int, err error) {
 	return s.takeEvents(ctx, events, `
 		with `+genuine+`, counted as (
-			-- Whoever counts the same takes the ids, and below the rows, in this order.
+			-- Concurrent calls lock the same ids, and below the same rows, in the same order.
 			insert into counted_events (event_id) select distinct id from genuine order by id
 			on conflict (event_id) do nothing returning event_id
 		), fired as (
@@ -89,7 +88,7 @@ func (s *Store) CountEvents(ctx context.Context, events []Event) (counted int, r
 		), others as (
 			select f.day, d.channel, d.created_at - d.due_at as late
 			from fired f join deliveries d on d.reminder_id = f.reminder_id and d.revision = f.revision
-			-- Those that failed without a try could not be used: they told nobody.
+			-- A delivery that failed without an attempt had no usable target: it told nobody.
 			where d.channel <> 'event' and not (d.state = 'failed' and d.attempts = 0) and d.state not in ('unverified', 'suppressed', 'refused')
 		), reminders as (
 			insert into analytics_reminders as a (day, count) select day, count(*) from fired group by 1 order by 1
@@ -116,15 +115,15 @@ type DayCounts struct {
 	Deliveries []DeliveryCount
 }
 
-// DeliveryCount is how many deliveries of a channel were planned so late.
+// DeliveryCount is how many deliveries of one channel were planned that late.
 type DeliveryCount struct {
 	Channel  task.Channel
 	Lateness string
 	Count    int64
 }
 
-// Analytics returns the counts of the days from the first to the last of which there
-// are any, in order.
+// Analytics returns the counts of days, in order. The first and the last day are included, and days
+// without counts are left out.
 func (s *Store) Analytics(ctx context.Context, from, to time.Time) (days []DayCounts, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `select day, count from analytics_reminders where day between $1 and $2 order by day`, from, to)
@@ -141,7 +140,7 @@ func (s *Store) Analytics(ctx context.Context, from, to time.Time) (days []DayCo
 			select day, channel, lateness, count from analytics_deliveries where day between $1 and $2
 			order by day, channel, array_position(array['under_1s', 'under_10s', 'under_1m', 'under_10m', 'over_10m', 'unknown'], lateness)`, from, to)
 		_, err = pgx.ForEachRow(rows, []any{&day, &n.Channel, &n.Lateness, &n.Count}, func() error {
-			for days[i].Day.Before(day) { // each day that has deliveries has reminders
+			for days[i].Day.Before(day) { // no index panic: each day that has deliveries has reminders
 				i++
 			}
 			days[i].Deliveries = append(days[i].Deliveries, n)

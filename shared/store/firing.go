@@ -16,20 +16,20 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Recipient is whom a reminder is for, as far as firing it needs to know.
+// Recipient is a reminder's user, with what firing needs to know of them.
 type Recipient struct {
 	preferences.Preferences
 	SignIn *string // the verified address of the sign-in
 }
 
-// Told is a task, without its reminders, and whom to tell of it.
+// Told is a task without its reminders, and its user.
 type Told struct {
 	task.Task
 	To Recipient
 }
 
-// LockedReminder is a reminder that a transaction has locked, and its task, which is read
-// of armed ones only: no other is fired.
+// LockedReminder is a reminder that the transaction has locked. Its task is read only if it is
+// armed: no other reminder is fired.
 type LockedReminder struct {
 	task.Reminder
 	TaskID uuid.UUID
@@ -37,12 +37,12 @@ type LockedReminder struct {
 	Of     *Told
 }
 
-// Neighbours says which reminders are locked besides those that are asked for: armed ones
-// whose instant lies in a span of time and which nobody holds, the earliest first.
+// Neighbours says which reminders are locked beside those that are asked for: armed ones whose
+// instant lies between two times and that no other transaction holds, the earliest first.
 type Neighbours struct {
 	After, Until time.Time
 	Most         int
-	Except       string // a user whose reminders are left out; "" is nobody
+	Except       string // this user's reminders are left out; "": nobody's
 }
 
 // Notification is a message of the in-app channel.
@@ -52,48 +52,50 @@ type Notification struct {
 	TaskID uuid.UUID // uuid.Nil: it is about no task
 	Title  string
 	Body   string
-	// Occurrence is that of a recurring task, as people read it; "" for others.
+	// Occurrence is the occurrence of a recurring task, as people read it; "" for other tasks.
 	Occurrence string
 	// ReminderID and Kind are the reminder's; uuid.Nil and "" if it is about no task.
 	ReminderID uuid.UUID
 	Kind       task.Kind
 }
 
-// Firing is what firing a reminder sets off.
+// Firing is what is stored when a reminder fires.
 type Firing struct {
 	ReminderID uuid.UUID
 	Due        time.Time // when it should have been fired
-	Trace      string    // of what has fired it, as trace.Parent has it; may be ""
+	Trace      string    // of the request or callback that fired it, as trace.Parent has it; may be ""
 	Deliveries []Delivery
-	InApp      *Notification // delivered at once; nil if there is none
-	// Bundle says for how long those of the deliveries are gathered that are bundled.
+	InApp      *Notification // told at once; nil: nothing is told in-app
+	// Bundle says for which channels deliveries are bundled, and how long a bundle gathers.
 	Bundle preferences.Bundle
-	// Next is the reminder as it is armed for its next occurrence, or repetition; nil: it has fired
-	// for good.
+	// Next is the reminder, armed for its next occurrence or repetition; nil: it has fired for
+	// good.
 	Next *task.Reminder
-	// Repeat is a new reminder that repeats this one; nil: there is none. It takes the place of one
-	// that repeats it already, and then gets that one's ID and a revision of its own.
+	// Repeat is a new repetition of this reminder; nil: there is none. It replaces an earlier
+	// repetition of it, and then gets its ID and a new revision.
 	Repeat *task.Reminder
-	// Schedules says that the Firer will schedule Next and Repeat after the commit.
+	// Schedules says that the Firer schedules Next and Repeat itself, after the commit.
 	Schedules bool
-	// Of is the occurrence that is told of; nil if the task does not recur.
+	// Of is the occurrence that the user is told of; nil if the task does not recur.
 	Of *Occurrence
-	// Occurrences are what has become of occurrences by that.
+	// Occurrences are those whose history changes by this firing.
 	Occurrences []Occurrence
 }
 
-// Look says which of some addresses are suppressed.
+// Look reports which addresses are suppressed.
 type Look func([]suppress.Address) (Suppressed, error)
 
-// Fire locks reminders, and then their neighbours, and fires those that decide says: it
-// marks them, and stores their deliveries and in-app notifications, of which a user's are
-// numbered in the order in which they are given. It is one transaction, all or nothing, which
-// is [Shared] if there may be neighbours. Unknown ids are skipped. It runs again if the
-// server chose the transaction as a deadlock's victim, so decide must have no effect
-// outside before Fire returns. It may look which addresses are suppressed.
+// Fire locks reminders and then their neighbours, asks decide which of them fire, and stores the
+// firings: it marks the reminders, and inserts deliveries and in-app notifications. A user's
+// notifications are numbered in the order of the firings. Unknown ids are skipped. decide may look
+// up which addresses are suppressed.
 //
-// There are three exchanges with the server, and one more if decide looks: with many processes
-// on few cores each takes about as long as what it is for.
+// Fire is one transaction, all or nothing. It is [Shared] if there may be neighbours. It runs again
+// if the server chose it as a deadlock's victim, so decide must have no effect outside of it before
+// Fire returns.
+//
+// Fire takes three exchanges with the server, and a fourth if decide looks up addresses. With many
+// processes on few cores, an exchange takes about as long as the statements in it.
 func (s *Store) Fire(ctx context.Context, ids []uuid.UUID, besides Neighbours, decide func([]LockedReminder, Look) ([]Firing, error)) error {
 	return again(func() error {
 		return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
@@ -122,7 +124,7 @@ func (s *Store) Fire(ctx context.Context, ids []uuid.UUID, besides Neighbours, d
 	})
 }
 
-// NewestDue returns whose armed reminder of a span of time has fallen due last; "" if there is
+// NewestDue returns the user whose armed reminder between two times is due last; "" if there is
 // none.
 func (s *Store) NewestDue(ctx context.Context, after, until time.Time) (user string, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
@@ -137,7 +139,7 @@ func (s *Store) NewestDue(ctx context.Context, after, until time.Time) (user str
 	return user, err
 }
 
-// lockReminders begins the transaction.
+// lockReminders begins the transaction, and locks the reminders.
 func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, besides Neighbours) (locked []LockedReminder, err error) {
 	collect := func(rows pgx.Rows) error {
 		var r LockedReminder
@@ -153,8 +155,8 @@ func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, beside
 	Sharing(besides.Most > 0).queue(&batch)
 	batch.Queue(columns+`where r.id = any($1) order by r.id for no key update`, pgUUIDs(ids)).Query(collect)
 	if besides.Most > 0 {
-		// It waits for nobody, so it need not keep to the order of locks. And it is not
-		// sorted by ids: that would read all of thousands that are due at one instant.
+		// Locks are skipped and not waited for, so their order does not matter. Sorting by id would
+		// read all of thousands that are due at one instant.
 		batch.Queue(columns+`
 			where r.state = 'armed' and r.fire_at > $1 and r.fire_at <= $2 and r.id <> all ($3) and r.user_id <> $5
 			order by r.fire_at limit $4 for no key update skip locked`,
@@ -169,8 +171,7 @@ func lockReminders(ctx context.Context, c *pgxpool.Conn, ids []uuid.UUID, beside
 	return locked, err
 }
 
-// readTasks reads the tasks of locked reminders, and whom to tell, as they are committed
-// now.
+// readTasks reads the tasks of locked reminders and their users, as they are committed now.
 func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) error {
 	var ids pgtype.FlatArray[pgtype.UUID]
 	for _, r := range locked {
@@ -206,12 +207,12 @@ func readTasks(ctx context.Context, c *pgxpool.Conn, locked []LockedReminder) er
 		told[t.ID] = t
 	}
 	for i := range locked {
-		locked[i].Of = told[locked[i].TaskID] // a lock keeps it from being deleted
+		locked[i].Of = told[locked[i].TaskID] // the reminder's lock keeps the task from being deleted
 	}
 	return nil
 }
 
-// fireReminders ends the transaction.
+// fireReminders stores the firings and ends the transaction.
 func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	var reminders pgtype.FlatArray[pgtype.UUID]
 	var deliveries deliveryRows
@@ -249,7 +250,7 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	bundles.queue(&batch)
 	deliveries.queue(&batch)
 	history.queue(&batch)
-	inApp.queue(&batch) // last, because users' rows are those that many firings want
+	inApp.queue(&batch) // last, because many firings want the rows of users
 	batch.Queue(`commit`)
 	return c.SendBatch(ctx, &batch).Close()
 }

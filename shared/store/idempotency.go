@@ -14,19 +14,19 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// IdempotencyKey names a request that a user may send again without its being
-// carried out again: the answer to the first is kept for 24 hours.
+// IdempotencyKey names a request that a user may send again without it being carried out again. The
+// answer to the first is kept for 24 hours.
 type IdempotencyKey struct {
 	UserID  string
 	Key     string
-	Request [sha256.Size]byte // what was asked, so that the key can't be used for something else
-	// Wait has a claim wait for another request with the key that is running right
-	// now, instead of refusing this one.
+	Request [sha256.Size]byte // a hash of the request, so that the key can't be used for another one
+	// Wait makes a claim wait for a running request with the same key. Without it the claim is
+	// refused.
 	Wait bool
 }
 
-// Part is the key of the nth part of a request that is carried out in parts, each in a
-// transaction of its own. No user's key is like it.
+// Part returns the key of the nth part of a request that is carried out in several transactions. No
+// key that a user sends is like it.
 func (k IdempotencyKey) Part(n int, asked [sha256.Size]byte) IdempotencyKey {
 	return IdempotencyKey{UserID: k.UserID, Key: fmt.Sprintf("%x %d", sha256.Sum256([]byte(k.Key)), n), Request: asked, Wait: true}
 }
@@ -34,20 +34,19 @@ func (k IdempotencyKey) Part(n int, asked [sha256.Size]byte) IdempotencyKey {
 // keysKept is for how long a key counts.
 const keysKept = 24 * time.Hour
 
-// AnsweredError says that a request was carried out before, and what was answered.
+// AnsweredError says that the request was carried out before. Answer is what was answered.
 type AnsweredError struct{ Answer string }
 
 // Error implements error.
 func (*AnsweredError) Error() string { return "the request was carried out before" }
 
-// ClaimKey takes a key for the transaction that carries the request out, with the
-// answer to give. If it was taken before, the error is an *AnsweredError, or a
-// conflict: if another request with the key is running right now, or was another
-// request.
+// ClaimKey takes a key for the transaction that carries the request out, and stores the answer to
+// give. If the request was carried out before, the error is an *AnsweredError. It is a conflict if
+// a request with the key is running right now, or if the key was used for another request.
 func (tx Tx) ClaimKey(ctx context.Context, k IdempotencyKey, answer string) error {
 	free := true
 	var err error
-	// Held until the transaction ends, so a second request need not wait for it.
+	// The lock is held until the transaction ends, so that a second request need not wait for it.
 	if k.Wait {
 		_, err = tx.tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended($1 || chr(1) || $2, 0))`, k.UserID, k.Key)
 	} else {
@@ -71,8 +70,8 @@ func (tx Tx) ClaimKey(ctx context.Context, k IdempotencyKey, answer string) erro
 	return err
 }
 
-// Answered looks whether a key was taken before. If so the error is as ClaimKey's, which
-// alone is certain: a request with the key may be running right now.
+// Answered reports whether a key was used before, by the same errors as ClaimKey. It looks only at
+// what is committed: only ClaimKey notices a request that is running right now.
 func (s *Store) Answered(ctx context.Context, k IdempotencyKey) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return k.answered(c.QueryRow(ctx, answeredSQL, k.UserID, k.Key, keysKept))
@@ -97,8 +96,7 @@ func (k IdempotencyKey) answered(row pgx.Row) error {
 	}
 }
 
-// KeepAnswer replaces the answer of a key that was claimed, with what was really
-// answered.
+// KeepAnswer replaces the answer of a claimed key by what was really answered.
 func (s *Store) KeepAnswer(ctx context.Context, k IdempotencyKey, answer string) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		_, err := c.Exec(ctx, `update idempotency_keys set answer = $4 where user_id = $1 and key = $2 and request = $3`,

@@ -16,19 +16,20 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// Received is a notification that its user was told, whether or not it still is in the inbox.
+// Received is a notification as its user sees it, in the inbox or archived.
 type Received struct {
 	Notification
-	Seq        int64 // its place in the user's order
+	Seq        int64 // its place among the user's notifications
 	CreatedAt  time.Time
 	ReadAt     *time.Time
 	ArchivedAt *time.Time
-	// AcknowledgedAt is when the user has said so, of this one or of another of the same occurrence.
+	// AcknowledgedAt is when the user acknowledged it, or another notification of the same
+	// occurrence.
 	AcknowledgedAt *time.Time
-	// SnoozedUntil is until when its occurrence is snoozed; nil: it is not, or not any more.
+	// SnoozedUntil is until when its occurrence is snoozed; nil: it is not snoozed now.
 	SnoozedUntil *time.Time
-	// ChangeSeq is the place of the latest change of its state in the user's order of those, 0
-	// before the first.
+	// ChangeSeq numbers the latest change of its state among the user's changes; 0: it was never
+	// changed.
 	ChangeSeq int64
 }
 
@@ -42,8 +43,8 @@ func scanReceived(row pgx.CollectableRow) (n Received, err error) {
 	return n, err
 }
 
-// InboxState is the state of a notification. One that is archived is not in the inbox, and is
-// not unread.
+// InboxState is the state of a notification. An archived one is not in the inbox, and is not
+// unread.
 type InboxState string
 
 // The states by which notifications are listed.
@@ -53,7 +54,7 @@ const (
 	Archived InboxState = "archived"
 )
 
-// condition is the state in SQL, of a notification n. Each has a partial index.
+// condition is the SQL condition for a notification n in this state. Each has a partial index.
 func (s InboxState) condition() string {
 	switch s {
 	case Unread:
@@ -64,8 +65,8 @@ func (s InboxState) condition() string {
 	return `n.archived_at is null`
 }
 
-// page is the statement that lists the user $1's notifications from the place $2 on, or back
-// from there, $3 at most.
+// page is the statement that lists up to $3 notifications of the user $1, from the place $2 on or
+// back from there.
 func (s InboxState) page(direction string) string {
 	return `select ` + receivedColumns + ` from notifications n where n.user_id = $1 and ` + s.condition() + ` and n.seq ` + direction + ` limit $3`
 }
@@ -75,23 +76,23 @@ const (
 	back    = `< $2 order by n.seq desc`
 )
 
-// InboxPage says which of a user's notifications are listed.
+// InboxPage selects a page of a user's notifications.
 type InboxPage struct {
 	State InboxState
-	// After is the notification after which the page begins; uuid.Nil is before the first. If it
-	// is nil, the page has the newest.
+	// After is the notification that the page begins after; uuid.Nil: begin with the first; nil:
+	// the page has the newest ones.
 	After *uuid.UUID
-	// Before is the notification before which the page ends; nil is after the newest. With
-	// After it means nothing.
+	// Before is the notification that the page ends before; nil: the page ends with the newest. It
+	// is ignored if After is set.
 	Before *uuid.UUID
 	Limit  int // how many at most
-	// NewestFirst turns the order round.
+	// NewestFirst reverses the order of the page.
 	NewestFirst bool
 }
 
-// ListNotifications returns a page of a user's notifications. They become visible in their
-// order, so going on after the last one seen misses none. The error is invalid if the user has
-// no notification After or Before.
+// ListNotifications returns a page of a user's notifications. Notifications become visible in the
+// order of their numbers, so a reader that continues after the last one it has seen misses none.
+// The error is invalid if the user has no notification After or Before.
 func (s *Store) ListNotifications(ctx context.Context, userID string, p InboxPage) (list []Received, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		place := func(name string, id *uuid.UUID, otherwise int64) (seq int64, err error) {
@@ -135,8 +136,7 @@ func (s *Store) ListNotifications(ctx context.Context, userID string, p InboxPag
 	return list, err
 }
 
-// Counts are how many notifications a user has in the inbox: those that are not archived, and
-// those of them that are unread.
+// Counts says how many notifications are in a user's inbox, and how many of these are unread.
 type Counts struct {
 	Unread int64 `json:"unread"`
 	Total  int64 `json:"total"`
@@ -146,12 +146,12 @@ const selectCounts = `
 	select u.last_seq - coalesce(c.seen, 0), u.last_seq - coalesce(c.gone, 0)
 	from users u left join notification_counts c on c.user_id = u.id where u.id = $1`
 
-// CountNotifications returns a user's counts, which always agree with the rows. It reads two
-// rows, however many notifications there are.
+// CountNotifications returns a user's counts. They always agree with the rows. It reads two rows,
+// however many notifications there are.
 func (s *Store) CountNotifications(ctx context.Context, userID string) (n Counts, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		err := c.QueryRow(ctx, selectCounts, userID).Scan(&n.Unread, &n.Total)
-		if errors.Is(err, pgx.ErrNoRows) { // nobody has told them anything
+		if errors.Is(err, pgx.ErrNoRows) { // the user has never been told anything
 			return nil
 		}
 		return err
@@ -162,8 +162,7 @@ func (s *Store) CountNotifications(ctx context.Context, userID string) (n Counts
 // InboxChange is a change of a notification's state.
 type InboxChange struct{ set, unless string }
 
-// The changes. Archiving leaves it as it was whether a notification was read, so that to take
-// that back restores what was.
+// The changes. Archiving keeps whether the notification was read, so taking it back restores that.
 var (
 	MarkRead   = InboxChange{set: `read_at = now()`, unless: `n.read_at is not null`}
 	MarkUnread = InboxChange{set: `read_at = null`, unless: `n.read_at is null`}
@@ -171,9 +170,10 @@ var (
 	Unarchive  = InboxChange{set: `archived_at = null`, unless: `n.archived_at is null`}
 )
 
-// statement changes those of the user $1's notifications that a selection gives, and gives all
-// of them the user's next change_seq. Like retention it locks notifications first, and then the
-// counts: so a user's changes commit in the order of change_seq. The trigger keeps the counts.
+// statement applies the change to the notifications of the user $1 that match selection, and gives
+// all of them the user's next change_seq. It locks notifications first and then the counts, as
+// retention does, so a user's changes commit in the order of change_seq. A trigger keeps the
+// counts.
 func (c InboxChange) statement(selection string) string {
 	return fmt.Sprintf(`
 		with changed as (
@@ -188,15 +188,14 @@ func (c InboxChange) statement(selection string) string {
 		c.unless, selection, c.set)
 }
 
-// The selections.
+// Selections for [InboxChange.statement].
 const (
 	theOne  = `n.id = $2`
 	allUpTo = `n.archived_at is null and n.seq <= $2 order by n.seq limit $3`
 )
 
-// ChangeNotification changes the state of one of a user's notifications, unless it has that
-// state already, and returns it as it is then. changed says whether anything was to be done;
-// then call Hint.
+// ChangeNotification changes the state of one of a user's notifications, and returns it. changed is
+// false if it had that state already; if changed is true, call Hint.
 func (s *Store) ChangeNotification(ctx context.Context, userID string, id uuid.UUID, change InboxChange) (n Received, changed bool, err error) {
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		batch.Queue(change.statement(theOne), userID, id).Exec(func(tag pgconn.CommandTag) error {
@@ -219,10 +218,9 @@ var errNoNotification = fault.NotFound("there is no such notification; GET /api/
 // readAtOnce is how many notifications one transaction marks as read.
 const readAtOnce = 2000
 
-// ReadAll marks as read what is unread in a user's inbox, up to and with one notification; what
-// came after it stays unread. It works in transactions of limited size, the oldest first: if it
-// fails, call it again. changed says whether anything was to be done; then call Hint, even after
-// a failure.
+// ReadAll marks a user's unread notifications as read, up to and including upTo. It works in
+// transactions of limited size, the oldest first; after an error, call it again. If changed is
+// true, call Hint, also after an error.
 func (s *Store) ReadAll(ctx context.Context, userID string, upTo uuid.UUID) (changed bool, err error) {
 	var last int64
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {

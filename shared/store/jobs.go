@@ -15,15 +15,15 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// This file holds what is known of the jobs in Dapr: which revisions it has confirmed,
-// which are pending, and the sentinel that shows whether its scheduler has its data.
+// This file stores what is known of the jobs in Dapr: which revisions Dapr has confirmed, which are
+// pending, and the sentinel, which shows whether Dapr's scheduler still has its data.
 
-// Confirm marks revisions as held by Dapr, and records and returns those that no
-// longer count: the reminder was cancelled or armed anew in the meantime, so that
-// the job is a leftover. One that has fired already is neither marked nor returned.
+// Confirm marks revisions as confirmed. Some may be stale by then: their reminder was cancelled or
+// armed anew in the meantime. Confirm records the jobs of these as leftovers, and returns them. A
+// revision that has fired is neither marked nor returned.
 //
-// ago is when Dapr was first asked for one of them. If its scheduler was found to have
-// lost its data since, nothing is marked: the jobs may have been lost along.
+// ago is how long before now Dapr was asked for the first of them. If the scheduler was found to
+// have lost its data since then, Confirm marks nothing: the jobs may be lost, too.
 func (s *Store) Confirm(ctx context.Context, sharing Sharing, scheduled []task.Revision, ago time.Duration) (stale []task.Revision, err error) {
 	if len(scheduled) == 0 {
 		return nil, nil
@@ -33,8 +33,8 @@ func (s *Store) Confirm(ctx context.Context, sharing Sharing, scheduled []task.R
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		sharing.queue(batch)
 		batch.Queue(lockToMark, sentinelLock)
-		// The locks are taken in the order of the ids; the rows are read anew behind them,
-		// so what counts is what is committed now.
+		// This locks in the order of the ids, and then reads the rows again, as they are committed
+		// by then.
 		batch.Queue(`
 		with asked as materialized (
 			select r.id, a.revision, r.revision as current, r.state
@@ -59,15 +59,16 @@ func (s *Store) Confirm(ctx context.Context, sharing Sharing, scheduled []task.R
 	return stale, err
 }
 
-// Backoff of pending reminders: doubled from the first to the last.
+// A pending reminder is tried again after firstScheduleWait, then after twice that, up to
+// lastScheduleWait.
 const (
 	firstScheduleWait = time.Second
 	lastScheduleWait  = 10 * time.Second
 )
 
-// ClaimPending returns pending reminders, due up to an instant, that may be tried now,
-// the earliest first, and sets for each when it may be tried again. Two callers at one
-// time get different ones.
+// ClaimPending returns up to limit pending reminders that are due up to until and may be tried now,
+// the earliest first. It sets when each may be tried next. Two callers at the same time get
+// different ones.
 func (s *Store) ClaimPending(ctx context.Context, until time.Time, limit int) (pending []Due, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -81,14 +82,13 @@ func (s *Store) ClaimPending(ctx context.Context, until time.Time, limit int) (p
 				order by fire_at limit $1 for no key update skip locked)
 			returning r.task_id, r.user_id, r.id, r.revision, r.fire_at`, limit, firstScheduleWait, lastScheduleWait, until)
 		pending, err = pgx.CollectRows(rows, scanDue)
-		slices.SortFunc(pending, func(a, b Due) int { return a.FireAt.Compare(b.FireAt) }) // they are returned as they were updated
+		slices.SortFunc(pending, func(a, b Due) int { return a.FireAt.Compare(b.FireAt) }) // update returns rows in any order
 		return err
 	})
 	return pending, err
 }
 
-// Sentinel returns the name of the job that should be in Dapr for ever, "" if there
-// is none yet.
+// Sentinel returns the name of the sentinel's job, "" if there is none yet.
 func (s *Store) Sentinel(ctx context.Context) (name string, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		err := c.QueryRow(ctx, `select name from sentinel`).Scan(&name)
@@ -100,17 +100,16 @@ func (s *Store) Sentinel(ctx context.Context) (name string, err error) {
 	return name, err
 }
 
-// Who marks jobs as held by Dapr does so behind a shared lock, and who records another
-// sentinel behind the whole one. So a mark is either committed before, where
-// [Store.Unconfirm] finds it, or sees the sentinel. Each lock is a statement of its own: the
-// next one reads what was committed before the lock was had.
+// Confirm holds a shared lock, and SetSentinel the exclusive one. So a confirmation is either
+// committed before, where [Store.Unconfirm] finds it, or it sees the new sentinel. Taking the lock
+// is a statement of its own, so that the next one reads what was committed before it was taken.
 const (
-	sentinelLock = 0x73656e74696e656c // the word, as a number: Postgres's advisory locks have no names
+	sentinelLock = 0x73656e74696e656c // "sentinel" as a number: Postgres's advisory locks have no names
 	lockToMark   = `select pg_advisory_xact_lock_shared($1)`
 )
 
-// SetSentinel records the name, unless another one has been recorded instead of
-// the one before, and returns the one that is.
+// SetSentinel replaces the sentinel's name before by name, and returns the name that is recorded
+// then. If somebody else has replaced before already, theirs stays.
 func (s *Store) SetSentinel(ctx context.Context, before, name string) (now string, err error) {
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
 		batch.Queue(`select pg_advisory_xact_lock($1)`, sentinelLock)
@@ -124,9 +123,8 @@ func (s *Store) SetSentinel(ctx context.Context, before, name string) (now strin
 	return now, err
 }
 
-// Unconfirm makes pending the armed reminders that Dapr was known to hold a job for,
-// at most so many at a time, in the order of their ids, beginning after the given
-// one. It returns the last of them, and how many there were.
+// Unconfirm makes up to limit confirmed armed reminders pending, in the order of their ids, from
+// behind the given id on. It returns the last id, and how many there were.
 func (s *Store) Unconfirm(ctx context.Context, after uuid.UUID, limit int) (last uuid.UUID, n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -148,9 +146,9 @@ func (s *Store) Unconfirm(ctx context.Context, after uuid.UUID, limit int) (last
 	return last, n, err
 }
 
-// KnownJobs returns those of the jobs that a row knows: the one of an armed reminder,
-// or of one that has just fired, also if it waits for its next occurrence or repetition by now, and a leftover that
-// is recorded.
+// KnownJobs returns those jobs that belong to an armed reminder, to one that fired within the last
+// hour, or to a recorded leftover. A reminder that has fired may be armed already for its next
+// occurrence or repetition.
 func (s *Store) KnownJobs(ctx context.Context, jobs []task.Revision) (known []task.Revision, err error) {
 	ids, revisions := columns(jobs)
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
@@ -168,8 +166,8 @@ func (s *Store) KnownJobs(ctx context.Context, jobs []task.Revision) (known []ta
 	return known, err
 }
 
-// ConfirmedSoon returns armed reminders that Dapr is known to hold a job for, and that
-// are due within a while, though not at once: in order, beginning after the given one.
+// ConfirmedSoon returns up to limit confirmed armed reminders that are due soon, but not in the
+// next minute. They are in order, from behind the given one on.
 func (s *Store) ConfirmedSoon(ctx context.Context, within time.Duration, after Due, limit int) (soon []Due, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -183,8 +181,8 @@ func (s *Store) ConfirmedSoon(ctx context.Context, within time.Duration, after D
 	return soon, err
 }
 
-// UnconfirmJobs makes pending those of the reminders that are still armed and known
-// to be held by Dapr at these revisions, and returns how many there were.
+// UnconfirmJobs makes those reminders pending that are still armed and confirmed at these
+// revisions, and returns how many there were.
 func (s *Store) UnconfirmJobs(ctx context.Context, jobs []task.Revision) (n int, err error) {
 	ids, revisions := columns(jobs)
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
@@ -200,8 +198,7 @@ func (s *Store) UnconfirmJobs(ctx context.Context, jobs []task.Revision) (n int,
 	return n, err
 }
 
-// CountPending counts the reminders, due up to an instant, that Dapr is not known to
-// hold a job for, up to a limit.
+// CountPending counts the pending reminders that are due up to until. It stops at limit.
 func (s *Store) CountPending(ctx context.Context, until time.Time, limit int) (n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
@@ -217,7 +214,7 @@ func scanJob(row pgx.CollectableRow) (r task.Revision, err error) {
 	return r, err
 }
 
-// columns are revisions as Postgres takes a list of them.
+// columns returns revisions as arrays for Postgres.
 func columns(revisions []task.Revision) (ids pgtype.FlatArray[pgtype.UUID], numbers pgtype.FlatArray[int64]) {
 	for _, r := range revisions {
 		ids, numbers = append(ids, pgUUID(r.ReminderID)), append(numbers, r.Number)

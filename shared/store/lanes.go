@@ -14,26 +14,26 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Lane is a kind of parties that deliveries wait for. Each channel but the in-app one,
-// which needs no sender, belongs to one.
+// Lane is a group of deliveries that wait for parties of one kind. Each channel belongs to one,
+// except in-app, which needs no sender.
 type Lane string
 
 // The lanes.
 const (
 	Hosts     Lane = "hosts"     // those that users choose: webhooks, and the push services of browsers
-	Providers Lane = "providers" // the operator's, for e-mail, SMS and push
+	Providers Lane = "providers" // the operator's, for e-mail, SMS and push to apps
 	Events    Lane = "events"
 )
 
 // Lanes lists every lane there is.
 var Lanes = []Lane{Hosts, Providers, Events}
 
-// isBrowser says that a delivery d goes to a browser, whose push service is a host that its user
-// has chosen.
+// isBrowser is the condition for a delivery d to a browser. Its push service is a host that the
+// user has chosen.
 const isBrowser = `d.channel = 'push' and d.target like 'webpush:%'`
 
-// in returns the condition for the deliveries d of a lane. Each lane has its index of what
-// is due, whose condition follows from this one.
+// in returns the condition for deliveries d of a lane. It implies the condition of the lane's index
+// of due deliveries.
 func (l Lane) in() string {
 	switch l {
 	case Hosts:
@@ -45,12 +45,12 @@ func (l Lane) in() string {
 	}
 }
 
-// host returns whom a lane's delivery d is for: the host of a webhook's or push service's URL,
-// or else what stands for the provider.
+// host returns the SQL for whom a delivery d is sent to: the host of a URL for webhooks and
+// browsers, or else a name for the provider.
 func (l Lane) host() string {
 	switch l {
 	case Hosts:
-		// However it is written: with the usual port, with a dot at its end, or without a path.
+		// The port 443, a dot at the end, and a missing path make no difference.
 		return `rtrim(replace(split_part(lower(split_part(d.target, '/', 3)), '?', 1) || '/', ':443/', ''), './')`
 	case Providers:
 		return `case d.channel when 'push' then split_part(d.target, ':', 1) else d.channel end`
@@ -59,34 +59,33 @@ func (l Lane) host() string {
 	}
 }
 
-// isOpen says that a delivery d still wants something done.
+// isOpen is the condition for a delivery d that is still to be sent.
 const isOpen = `d.state in ('planned', 'sending', 'unknown')`
 
-// isUnsent says that a delivery d is not finished: it is open, or waits in a bundle.
+// isUnsent is the condition for a delivery d that is open, or that waits in a bundle.
 const isUnsent = `d.finished_at is null`
 
-// UserHost is a host, and for whom.
+// UserHost is a host, as one user's deliveries go to it.
 type UserHost struct{ User, Host string }
 
-// PassedOver names what is not wanted: hosts for everybody, and hosts of one user.
+// PassedOver lists hosts that are skipped: for all users, and for one user each.
 type PassedOver struct {
 	Hosts []string
 	Of    []UserHost
 }
 
-// DueDelivery is a delivery that may be taken, whose it is, and whom it is for: a host, or
-// what stands for a provider.
+// DueDelivery is a delivery that may be leased, with its user and its host, as [Lane] groups them.
 type DueDelivery struct {
 	ID           uuid.UUID
 	UserID, Host string
 	Channel      task.Channel
 	Target       string
-	Bundle       bool // it is a bundle's
+	Bundle       bool // it carries a bundle
 }
 
-// DueDeliveries returns deliveries of a lane that may be taken, at most so many: of each
-// user the earliest, then of each the second, and so on. soon is how long until the next
-// one may be taken that can't be yet, nil if there is none. Both leave out nothing but what is passed over.
+// DueDeliveries returns up to limit deliveries of a lane that may be leased: the earliest of each
+// user, then the second of each, and so on. Deliveries to hosts in over are skipped. soon is how
+// long until the next delivery of the lane becomes due; nil if there is none.
 func (s *Store) DueDeliveries(ctx context.Context, lane Lane, over PassedOver, limit int) (due []DueDelivery, soon *time.Duration, err error) {
 	hosts := pgtype.FlatArray[string](notNil(over.Hosts))
 	users, of := pgtype.FlatArray[string]{}, pgtype.FlatArray[string]{}
@@ -116,7 +115,7 @@ func (s *Store) DueDeliveries(ctx context.Context, lane Lane, over PassedOver, l
 	return due, soon, err
 }
 
-// AnyDueWithin reports whether any delivery may be taken now, or within a while.
+// AnyDueWithin reports whether any delivery may be leased now, or within d.
 func (s *Store) AnyDueWithin(ctx context.Context, d time.Duration) (any bool, err error) {
 	var lanes []string
 	for _, l := range Lanes {

@@ -10,22 +10,21 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Leftovers are jobs that may be with Dapr and mean nothing any more.
+// Leftovers are jobs of revisions that mean nothing any more. Dapr may still hold them.
 type Leftovers struct {
 	Jobs []task.Revision
-	// AsOf is when they were read. What Dapr deletes after that may be dropped.
+	// AsOf is when they were read. DropLeftovers may forget what Dapr has deleted after that.
 	AsOf time.Time
 }
 
-// settling is for how long after it was begun a call that schedules a job may still
-// take effect. Every such call is given up long before that.
+// settling is how long a call that schedules a job may take effect after it began. Every such call
+// gives up long before.
 const settling = 5 * time.Minute
 
-// recordLeftovers records the jobs of reminders that the transaction has locked and
-// is about to take out of force. Every revision that was ever armed counts, also one
-// that was never confirmed: the call that schedules it may be under way, or its
-// sender have died before it could tell. Only one that lay beyond the horizon all the
-// time has no job.
+// recordLeftovers records the jobs of reminders that the transaction has locked, and whose current
+// revision it is about to end. It records revisions that were never confirmed, too: the call that
+// schedules them may be under way, or its caller may have died before it could confirm. Only a
+// revision that was always beyond the horizon has no job.
 func (tx Tx) recordLeftovers(ctx context.Context, which string, arg any) (Leftovers, error) {
 	rows, _ := tx.tx.Query(ctx, `
 		insert into leftover_jobs as l (reminder_id, revision, settled_at)
@@ -45,8 +44,8 @@ func collectLeftovers(rows pgx.Rows) (left Leftovers, err error) {
 	return left, err
 }
 
-// Leftovers returns leftover jobs that nobody can be scheduling any more, those first
-// that have been so for the longest.
+// Leftovers returns up to limit leftover jobs that no call can be scheduling any more, the oldest
+// first.
 func (s *Store) Leftovers(ctx context.Context, limit int) (left Leftovers, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -58,8 +57,8 @@ func (s *Store) Leftovers(ctx context.Context, limit int) (left Leftovers, err e
 	return left, err
 }
 
-// CountLeftovers counts the leftover jobs that nobody can be scheduling any more, up
-// to a limit.
+// CountLeftovers counts the leftover jobs that no call can be scheduling any more. It stops at
+// limit.
 func (s *Store) CountLeftovers(ctx context.Context, limit int) (n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `select count(*) from (select from leftover_jobs where settled_at < now() limit $1) as settled`, limit).Scan(&n)
@@ -67,8 +66,8 @@ func (s *Store) CountLeftovers(ctx context.Context, limit int) (n int, err error
 	return n, err
 }
 
-// DropLeftovers forgets leftover jobs that Dapr has deleted since they were read.
-// Those that could be scheduled again in the meantime are kept.
+// DropLeftovers forgets leftover jobs that Dapr has deleted since they were read. It keeps those
+// that may have been scheduled again meanwhile.
 func (s *Store) DropLeftovers(ctx context.Context, deleted Leftovers) error {
 	if len(deleted.Jobs) == 0 {
 		return nil

@@ -12,18 +12,18 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// Linked is what the link in a message leads to.
+// Linked is the task of a link in a message.
 type Linked struct {
 	Task    task.Task // without its reminders
-	Deleted bool      // the task is
-	// Settled is what has become of the occurrence that was asked for, "" if nothing is recorded.
+	Deleted bool      // the task is deleted
+	// Settled says what became of the occurrence; "" if nothing is recorded.
 	Settled  task.Settled
 	Language string // the user's, "" if none is chosen
 }
 
-// FindLinked returns the task of a reminder, whoever's it is: the caller has to see to it that it may be
-// shown. series and occurrence are those of a recurring task, 0 and nil for others. It returns nil if
-// the reminder is not there any more.
+// FindLinked returns the task of a reminder, whichever user it belongs to: the caller has to check
+// the link's signature. series and occurrence are those of a recurring task, 0 and nil for others.
+// It returns nil if the reminder is gone.
 func (s *Store) FindLinked(ctx context.Context, reminderID uuid.UUID, series int64, occurrence *wallclock.Time) (*Linked, error) {
 	var row taskRow
 	var habits habitRow

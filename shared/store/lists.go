@@ -21,41 +21,44 @@ import (
 // TaskSort is what a list of tasks is sorted by.
 type TaskSort string
 
-// What it may be sorted by.
+// The sort keys.
 const (
 	ByCreation TaskSort = "created_at"
 	// ByDueDate puts tasks without a due date at the end, in either order.
 	ByDueDate TaskSort = "due_date"
 )
 
-// Filter narrows and sorts a list of tasks. The zero value of each field means any, and the newest first.
+// Filter narrows and sorts a list of tasks. Fields that are zero do not narrow it, and the zero
+// value sorts the newest first.
 type Filter struct {
 	Completed *bool
 	DueBefore *time.Time // due earlier than this
 	DueAfter  *time.Time // due at this time or later
-	Words     []string   // the title has each of them, in upper or lower case
+	Words     []string   // the title has all of them; upper and lower case are the same
 	Sort      TaskSort
 	Ascending bool
-	After     *ListPlace // where the page before has ended
+	After     *ListPlace // where the page before ended
 	Limit     int        // at most this many, and at least 1
 }
 
 // ListPlace is where a page of a list of tasks ends.
 type ListPlace struct {
 	ID uuid.UUID
-	// Due is by what the task was sorted in a list by due date; nil if it has none.
+	// Due is the due date by which the task was sorted; nil if it has none, or the list is not by
+	// due date.
 	Due *time.Time
-	// AsOf is when the first page of a list by due date was read. The due dates of recurring tasks are
-	// sorted as they were then, so that one whose next occurrence comes up between two pages is on one of them.
+	// AsOf is when the first page of a list by due date was read. Later pages sort recurring tasks
+	// by the due dates of then. So a task whose next occurrence begins between two pages is on
+	// exactly one of them.
 	AsOf time.Time
 }
 
-// dueWithin reports whether a task is due within what the filter asks for.
+// dueWithin reports whether a task's due date is within the filter's bounds.
 func (f Filter) dueWithin(t task.Task) bool {
 	return (f.DueBefore == nil || t.DueDate != nil && t.DueDate.Before(*f.DueBefore)) && (f.DueAfter == nil || t.DueDate != nil && !t.DueDate.Before(*f.DueAfter))
 }
 
-// direction is how SQL says in which order the list is, and what comes later in it.
+// direction returns the SQL words for the list's order, and for what comes later in it.
 func (f Filter) direction() (order, later string) {
 	if f.Ascending {
 		return "asc", ">"
@@ -63,8 +66,8 @@ func (f Filter) direction() (order, later string) {
 	return "desc", "<"
 }
 
-// ListTasks returns a user's tasks, and where the page ends if there are more. The error is a fault with
-// code invalid if so many tasks recur that they are not sorted by due date.
+// ListTasks returns a page of a user's tasks, and where the page ends if there are more. The error
+// is invalid if the list is by due date and the user has more than mostRecurring recurring tasks.
 func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks []task.Task, next *ListPlace, err error) {
 	list := listByCreation
 	if f.Sort == ByDueDate {
@@ -77,11 +80,13 @@ func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks [
 	return tasks, next, err
 }
 
-// listed is the condition for a task t that is a live one of the user's, is completed or not as is asked for, and has
-// the words in its title. It has no more than that: a condition that may mean nothing hides from the planner how many there are.
+// listed is the condition for a task t of the user that is not deleted, and that matches Completed
+// and Words. It contains only the conditions that are asked for: a condition that may be true of
+// every row misleads the planner.
 //
-// Words are looked for in all of a user's tasks by their index, which takes a tenth of a second for 100,000 tasks.
-// An index of words would need an extension, and be paid for by everybody who creates tasks.
+// Words are compared with the title of each of the user's tasks, which takes a tenth of a second
+// for 100,000 tasks. An index of words would need an extension, and would cost everybody who
+// creates tasks.
 func (f Filter) listed() string {
 	condition := `t.user_id = @user and t.deleted_at is null`
 	if f.Completed != nil {
@@ -106,7 +111,7 @@ func listByCreation(ctx context.Context, tx pgx.Tx, userID string, f Filter) (ta
 	for len(tasks) < most {
 		page, err := queryTasks(ctx, tx, fromTasks+`
 			where `+f.listed()+`
-			  -- A due date that clocks show is where the user is now, which is looked at below.
+			  -- A wall-clock due date depends on the user's zone. dueWithin looks at it below.
 			  and (@before::timestamptz is null or t.due_date < @before or t.due_local is not null)
 			  and (@after::timestamptz is null or t.due_date >= @after or t.due_local is not null)
 			  and t.id `+later+` @last
@@ -134,8 +139,8 @@ func listByCreation(ctx context.Context, tx pgx.Tx, userID string, f Filter) (ta
 	return tasks, next, nil
 }
 
-// patterns are regular expressions for titles that have words, in upper or lower case. The database is not
-// asked to ignore case: what that is to it depends on its locale.
+// patterns turns words into regular expressions that match upper and lower case. Postgres's own
+// matching without regard to case depends on the database's locale.
 func patterns(words []string) []string {
 	all := make([]string, len(words))
 	for i, word := range words {
@@ -159,9 +164,9 @@ func patterns(words []string) []string {
 	return all
 }
 
-// listByDueDate lists tasks in the order of the due dates that they have by their user's clock now, and
-// of their ids. The database has the due dates that were derived when a task was written; they
-// are right for instants, nearly right for wall-clock times, and far off for recurring tasks.
+// listByDueDate lists tasks in the order of their due dates as they are by their user's clock now,
+// and then of their ids. The column due_date has what was derived when the task was written. That
+// is right for instants, nearly right for wall-clock times, and may be far off for recurring tasks.
 func listByDueDate(ctx context.Context, tx pgx.Tx, userID string, f Filter) ([]task.Task, *ListPlace, error) {
 	habits, err := getHabits(ctx, tx, userID)
 	if err != nil {
@@ -202,10 +207,10 @@ type dueList struct {
 	asOf   time.Time
 }
 
-// most is how many tasks are enough: one tells that there are more.
+// most is how many tasks to find: one more than the page shows that there are more.
 func (l dueList) most() int { return l.filter.Limit + 1 }
 
-// compare orders two places with due dates as the list has them.
+// compare compares two places in the order of the list.
 func (l dueList) compare(a, b ListPlace) int {
 	order := cmp.Or(a.Due.Compare(*b.Due), bytes.Compare(a.ID[:], b.ID[:]))
 	if l.filter.Ascending {
@@ -214,21 +219,23 @@ func (l dueList) compare(a, b ListPlace) int {
 	return -order
 }
 
-// Tasks with a due date t, by how far what the database has may be from the due date now.
+// Conditions for tasks t with a due date, by how far the column due_date may be from the due date
+// now.
 const (
 	atInstant   = `t.due_local is null`
 	onWall      = `t.due_local is not null and (t.recurrence is null or t.completed)`
 	isRecurring = `t.recurrence is not null and not t.completed`
 )
 
-// wallSlack is more than a wall-clock time moves when its user's zone, the time of day of whole days, and
-// the time-zone data change.
+// wallSlack bounds how far a wall-clock due date moves when its user's zone, all_day_at or the
+// time-zone data change.
 const wallSlack = 72 * time.Hour
 
-// mostRecurring is how many recurring tasks of a user are sorted: each has to be asked where it is.
+// mostRecurring is how many recurring tasks of a user are sorted: for each the current occurrence
+// has to be computed.
 const mostRecurring = 10_000
 
-// dated returns tasks with a due date, which are enough if there are so many.
+// dated returns the first tasks with a due date, as many as most.
 func (l dueList) dated(ctx context.Context) ([]ListPlace, error) {
 	instants, err := l.scan(ctx, atInstant, 0)
 	if err != nil {
@@ -250,14 +257,14 @@ func (l dueList) dated(ctx context.Context) ([]ListPlace, error) {
 	return all[:min(len(all), l.most())], nil
 }
 
-// The due dates that there may be.
+// The earliest and latest possible due date.
 var (
 	earliestDue = time.Date(task.MinYear, 1, 1, 0, 0, 0, 0, time.UTC)
 	afterAllDue = time.Date(task.MaxYear+1, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// scan reads tasks of one kind in the order of the due dates that the database has. Those that the tasks have
-// now are at most slack from these. It stops when enough of those that come first are known.
+// scan reads tasks of one kind in the order of the column due_date, which is off by slack at most.
+// It stops once the first ones of the list are certain.
 func (l dueList) scan(ctx context.Context, kind string, slack time.Duration) (found []ListPlace, err error) {
 	f := l.filter
 	low, high := earliestDue, afterAllDue
@@ -292,7 +299,7 @@ func (l dueList) scan(ctx context.Context, kind string, slack time.Duration) (fo
 			return found, nil
 		}
 		last, lastID = rows[limit-1].stored, rows[limit-1].ID
-		// What is still to be read comes after this.
+		// Tasks that are still to be read come after this place.
 		front := ListPlace{ID: lastID, Due: new(last.Add(-ahead))}
 		known := 0
 		for _, p := range found {
@@ -309,15 +316,15 @@ func (l dueList) scan(ctx context.Context, kind string, slack time.Duration) (fo
 // mostRead is how many tasks are read at a time.
 const mostRead = 10_000
 
-// placed is a task as far as its place in the list needs it.
+// placed is a task, as far as sorting needs it.
 type placed struct {
 	task.Task
-	stored time.Time // the due date that the database has
+	stored time.Time // the column due_date
 }
 
 const placeColumns = `t.id, t.due_date, t.completed, t.due_local, t.due_all_day, coalesce(t.time_zone, ''), t.recurrence::text, t.series, t.through, t.open_occurrence, t.occurrence_number`
 
-// query reads tasks of placeColumns, and derives their due dates.
+// query reads tasks by their placeColumns, and derives their due dates.
 func (l dueList) query(ctx context.Context, sql string, args pgx.NamedArgs) ([]placed, error) {
 	args["user"], args["completed"], args["words"] = l.user, l.filter.Completed, patterns(l.filter.Words)
 	rows, _ := l.tx.Query(ctx, sql, args)
@@ -335,7 +342,7 @@ func (l dueList) query(ctx context.Context, sql string, args pgx.NamedArgs) ([]p
 	})
 }
 
-// wanted returns the places of those tasks that the filter asks for, and that the page before has not had.
+// wanted returns the places of the tasks that match the filter and were not on an earlier page.
 func (l dueList) wanted(tasks []placed) (places []ListPlace) {
 	for _, t := range tasks {
 		if p := l.place(t); l.filter.dueWithin(t.Task) && (l.filter.After == nil || l.compare(p, *l.filter.After) > 0) {
@@ -365,7 +372,7 @@ func (l dueList) undated(ctx context.Context) (places []ListPlace, err error) {
 	return places, err
 }
 
-// read returns the tasks of places.
+// read returns the tasks at places.
 func (l dueList) read(ctx context.Context, places []ListPlace) ([]task.Task, error) {
 	ids := make([]uuid.UUID, len(places))
 	for i, p := range places {

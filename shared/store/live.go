@@ -13,26 +13,24 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// Place is a place in the order of a user's notifications: behind the one with this
-// ID, and before all with a greater Seq. It is one in the order of their changes, too: all
-// with a greater ChangeSeq are later.
+// Place is a place in a user's notifications, and in the changes of their state. A notification
+// with a greater Seq comes after it, and so does a change with a greater ChangeSeq.
 type Place struct {
 	ID             uuid.UUID
 	Seq, ChangeSeq int64
 }
 
-// idSlack is how far the time in a notification's id may be from the one at which
-// it became visible: the clocks of functions differ, and a transaction takes a while.
+// idSlack is how far the time in a notification's id may be from the time at which it became
+// visible: clocks of functions differ, and a transaction takes a while.
 const idSlack = time.Minute
 
-// FindPlace returns where a reader of a user's notifications goes on: behind the
-// given one; before the first if that is uuid.Nil; behind the newest if it is nil. Of the
-// changes it is always behind the latest.
+// FindPlace returns where a reader of a user's notifications continues: after the notification
+// after, before the first if that is uuid.Nil, and after the newest if it is nil. In the changes,
+// the place is always after the latest.
 //
-// A notification that is no longer there has a place too, as its id tells the time:
-// it is before everything that came later, or up to a minute earlier, so that
-// nothing is missed and little is told again. The error is invalid for an id that
-// no notification can have.
+// For a notification that is gone, FindPlace uses the time in its id. The place is then right, or
+// up to a minute too early: nothing is missed, and little is told again. The error is invalid for
+// an id that no notification can have.
 func (s *Store) FindPlace(ctx context.Context, userID string, after *uuid.UUID) (p Place, err error) {
 	place, args := `select id, seq from notifications where user_id = $1 order by seq desc limit 1`, []any{userID}
 	switch {
@@ -61,16 +59,16 @@ func (s *Store) FindPlace(ctx context.Context, userID string, after *uuid.UUID) 
 	return p, err
 }
 
-// Reader is a user, and how far their notifications and the changes of those have been read.
+// Reader is a user, and up to where their notifications and changes were read.
 type Reader struct {
 	UserID         string
 	Seq, ChangeSeq int64
 }
 
-// NotificationsAfter returns what came for some users, and whose state has changed. For each
-// of them that is the first limit notifications after their Seq, in the order of Seq; and the
-// last limit of those that were changed after their ChangeSeq, as they are now, in the order
-// of ChangeSeq. It is one exchange with the server.
+// NotificationsAfter returns new and changed notifications of several users, in one exchange with
+// the server. came has the first limit notifications of each reader after Seq, in the order of Seq.
+// changed has the last limit notifications of each that were changed after ChangeSeq, in the order
+// of ChangeSeq and in their present state.
 func (s *Store) NotificationsAfter(ctx context.Context, readers []Reader, limit int) (came, changed []Received, err error) {
 	users, seqs, changes := make([]string, len(readers)), make([]int64, len(readers)), make([]int64, len(readers))
 	for i, r := range readers {
@@ -107,15 +105,14 @@ const (
 		) n order by n.change_seq, n.seq`
 )
 
-// hints is the name under which Postgres passes on whom something came for.
+// hints is the channel of NOTIFY.
 const hints = "duebell_inbox"
 
-// Hint tells all that Listen that there is something new for these users. It is to
-// be called after the commit, and may be lost: the rows are what counts.
+// Hint tells every process that listens that these users have something new. Call it after the
+// commit. A hint may be lost; readers find the rows later.
 //
-// It is never a part of a transaction that does anything else. Postgres lets
-// transactions with a notice commit only one at a time in the whole server, each
-// with its wait for the disk; so this one does not wait for the disk.
+// It is a transaction of its own. Postgres commits transactions with a NOTIFY one at a time in the
+// whole server, each with its wait for the disk. This one does not wait for the disk.
 func (s *Store) Hint(ctx context.Context, userIDs []string) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		_, err := c.Exec(ctx, `
@@ -124,19 +121,18 @@ func (s *Store) Hint(ctx context.Context, userIDs []string) error {
 	})
 }
 
-// A connection that only listens would not notice that the other side is gone, so
-// it asks when it has been quiet for a while.
+// A connection that only listens does not notice that the other side is gone. So it sends a query
+// after a quiet while.
 const (
 	listenPause   = 30 * time.Second
 	listenTimeout = 5 * time.Second
 )
 
-// Listen calls hint with each user that Hint names, on a connection of its own,
-// until ctx ends or the connection breaks; the error says which. It calls listening
-// once it listens: whatever came before that was not heard.
+// Listen calls hint with each user that Hint names. It uses a connection of its own, and returns
+// when ctx ends or the connection breaks, with an error that says which. It calls listening when it
+// has begun to listen; earlier hints were not heard.
 //
-// It needs a connection that reaches Postgres itself: through a pooler that gives
-// each transaction another one, nothing is heard.
+// It needs a direct connection to Postgres. Through a pooler in transaction mode nothing is heard.
 func (s *Store) Listen(ctx context.Context, listening func(), hint func(userID string)) error {
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
@@ -162,8 +158,8 @@ func (s *Store) Listen(ctx context.Context, listening func(), hint func(userID s
 	}
 }
 
-// next waits for a notice. It returns nil after a pause in which none came and the
-// connection proved to be alive.
+// next waits for a notification from Postgres. It returns nil if none came for a while and the
+// connection is alive.
 func next(ctx context.Context, conn *pgx.Conn) (*pgconn.Notification, error) {
 	quiet, cancel := context.WithTimeout(ctx, listenPause)
 	defer cancel()

@@ -16,18 +16,18 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// Occurrence is what has become of one occurrence of a recurring task.
+// Occurrence is what became of one occurrence of a recurring task.
 type Occurrence struct {
 	TaskID uuid.UUID
 	Series int64
 	Local  wallclock.Time
-	// Instant is when it was due, by the clock of then.
+	// Instant is when it was due by the user's clock of that time.
 	Instant time.Time
 	State   task.Settled
-	At      time.Time // when that was recorded
+	At      time.Time // when this was recorded
 }
 
-// occurrenceRows are what has become of occurrences, column by column.
+// occurrenceRows are the history of occurrences, column by column.
 type occurrenceRows struct {
 	tasks    pgtype.FlatArray[pgtype.UUID]
 	series   pgtype.FlatArray[int64]
@@ -44,8 +44,8 @@ func (c *occurrenceRows) add(o Occurrence) {
 	c.states = append(c.states, string(o.State))
 }
 
-// queue records them. That one was told counts more than that another reminder has missed it, and that
-// it was completed or skipped more than both.
+// queue stores the rows. For one occurrence, completed or skipped replaces told, and told replaces
+// missed.
 func (c *occurrenceRows) queue(batch *pgx.Batch) {
 	if len(c.tasks) == 0 {
 		return
@@ -60,13 +60,14 @@ func (c *occurrenceRows) queue(batch *pgx.Batch) {
 		c.tasks, c.series, c.locals, c.instants, c.states)
 }
 
-// occurrenceShown is the occurrence of a delivery d of a task t as people read it; empty if the task does not recur.
+// occurrenceShown is the SQL for the occurrence of a delivery d of a task t, as people read it;
+// empty if the task does not recur.
 const occurrenceShown = `coalesce(to_char(d.occurrence, case
 					when t.due_all_day then 'YYYY-MM-DD'
 					when extract(second from d.occurrence) = 0 then 'YYYY-MM-DD"T"HH24:MI'
 					else 'YYYY-MM-DD"T"HH24:MI:SS' end), '')`
 
-// SettledAs returns what has become of an occurrence of a task's series, "" if nothing is recorded.
+// SettledAs returns what became of an occurrence of a task's series, "" if nothing is recorded.
 func (tx Tx) SettledAs(ctx context.Context, taskID uuid.UUID, series int64, local wallclock.Time) (state task.Settled, err error) {
 	err = tx.tx.QueryRow(ctx, `select state from occurrences where task_id = $1 and series = $2 and occurrence = $3`, taskID, series, local.UTC()).Scan(&state)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -75,10 +76,10 @@ func (tx Tx) SettledAs(ctx context.Context, taskID uuid.UUID, series int64, loca
 	return state, err
 }
 
-// CloseOccurrence stores what has become of a task that LockTask returned when one of its occurrences
-// was completed or skipped, records that, and cancels what is unsent of that occurrence, and of no other.
-// It records and returns the jobs that mean nothing after it. The caller schedules what is pending up to
-// an instant.
+// CloseOccurrence stores that an occurrence of a task was completed or skipped. before is the task
+// that LockTask returned; t is the task afterwards. It cancels the unsent deliveries of that
+// occurrence alone. It records the jobs that became leftovers, and returns them. The caller
+// schedules the reminders that are pending and due up to until.
 func (tx Tx) CloseOccurrence(ctx context.Context, before, t task.Task, o Occurrence, until time.Time) (left Leftovers, err error) {
 	if left, err = tx.UpdateTask(ctx, before, t, until); err != nil {
 		return left, err
@@ -93,8 +94,8 @@ func (tx Tx) CloseOccurrence(ctx context.Context, before, t task.Task, o Occurre
 	return left, tx.cancelDeliveries(ctx, t.ID)
 }
 
-// ListOccurrences returns what has become of the occurrences of a user's task, the newest first: of those
-// before the given one, if that is not nil.
+// ListOccurrences returns up to limit occurrences of a user's task with what became of them, the
+// newest first. If before is not nil, it returns only earlier ones.
 func (s *Store) ListOccurrences(ctx context.Context, userID string, taskID uuid.UUID, before *time.Time, limit int) (t task.Task, list []Occurrence, err error) {
 	if t, err = s.GetTask(ctx, userID, taskID); err != nil {
 		return t, nil, err
@@ -119,7 +120,8 @@ func latestOccurrences(ctx context.Context, tx pgx.Tx, taskID uuid.UUID, before 
 	})
 }
 
-// rearmed are reminders that firing has armed for their next occurrence or repetition, column by column.
+// rearmed are reminders that firing has armed for their next occurrence or repetition, column by
+// column.
 type rearmed struct {
 	ids       pgtype.FlatArray[pgtype.UUID]
 	revisions pgtype.FlatArray[int64]
@@ -141,14 +143,14 @@ func (c *rearmed) add(r task.Reminder) {
 }
 
 const (
-	// ArmedAhead is how far ahead a reminder that firing arms must be, for the sweep to leave it to the Firer.
+	// ArmedAhead is how far ahead a reminder is due, at least, that the sweep leaves to the Firer that has armed it.
 	ArmedAhead = time.Minute
-	// armedWait is for how long the sweep does that.
+	// armedWait is for how long the sweep leaves it alone.
 	armedWait = 30 * time.Second
 )
 
-// armedFor is how long the sweep leaves to the Firer what these firings arm. In a burst each would be
-// scheduled twice otherwise.
+// armedFor returns how long the sweep leaves alone what these firings arm. Otherwise both would schedule
+// the same jobs in a burst.
 func armedFor(all []Firing) time.Duration {
 	if slices.ContainsFunc(all, func(f Firing) bool { return f.Schedules }) {
 		return armedWait
@@ -156,7 +158,7 @@ func armedFor(all []Firing) time.Duration {
 	return 0
 }
 
-// queue stores them, for the sweep to leave them to the Firer for so long.
+// queue stores the rows. The sweep does not schedule these reminders before wait is over.
 func (c *rearmed) queue(batch *pgx.Batch, wait time.Duration) {
 	if len(c.ids) == 0 {
 		return

@@ -14,12 +14,11 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// preferencesColumns are all but the webhook's secrets: only what signs with them
-// reads them.
+// preferencesColumns are all columns but the webhook's secrets, which only the sender reads.
 const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.webhook_links, p.version, p.quiet_hours::text, p.bundle`
 
-// scanPreferences reads the columns and what comes after them. Without a row of
-// preferences all columns are null, and ok is false.
+// scanPreferences reads preferencesColumns and the columns in more. ok is false if the user has no
+// row of preferences.
 func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bool, err error) {
 	var zone, language, webhook *string
 	var gone, links, unsubscribed *bool
@@ -48,7 +47,7 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 	return p, true, nil
 }
 
-// parseOffsets reads offsets as they are stored by themselves; nil stays nil.
+// parseOffsets reads offsets as formatOffsets writes them; nil stays nil.
 func parseOffsets(texts []string) ([]task.Offset, error) {
 	if texts == nil {
 		return nil, nil
@@ -63,7 +62,7 @@ func parseOffsets(texts []string) ([]task.Offset, error) {
 	return offsets, nil
 }
 
-// habitColumns are those that say by what a user's tasks are planned.
+// habitColumns are the columns of a user's habits.
 const habitColumns = `coalesce(p.time_zone, ''), coalesce(p.all_day_at, '9 h'), p.default_reminders, coalesce(p.clock_version, 0)`
 
 // habitRow is a row of habitColumns.
@@ -81,8 +80,7 @@ func (r habitRow) habits() (preferences.Habits, error) {
 	return preferences.Preferences{TimeZone: r.zone, AllDayAt: r.allDayAt, DefaultReminders: reminders, ClockVersion: r.version}.Habits(), err
 }
 
-// GetHabits returns by what a user's tasks are planned: the defaults for a user who has stored
-// no preferences.
+// GetHabits returns a user's habits: the defaults if the user has stored no preferences.
 func (s *Store) GetHabits(ctx context.Context, userID string) (h preferences.Habits, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		h, err = getHabits(ctx, c, userID)
@@ -105,16 +103,16 @@ func getHabits(ctx context.Context, on querier, userID string) (preferences.Habi
 	return row.habits()
 }
 
-// GetPreferences returns a user's preferences, without the webhook's secret. A
-// user who has stored none, or is not on record, has the defaults: those of the address on
-// record, or of u's.
+// GetPreferences returns a user's preferences, without the webhook's secret. A user who has stored
+// none has the defaults. These depend on the verified address on record, or on u's if the user is
+// not on record.
 func (s *Store) GetPreferences(ctx context.Context, u User) (preferences.Preferences, error) {
 	r, err := s.GetRecipient(ctx, u)
 	return r.Preferences, err
 }
 
-// GetRecipient returns a user's preferences as GetPreferences does, with the address of the
-// user's sign-in.
+// GetRecipient returns a user's preferences as GetPreferences does, and the address of the user's
+// sign-in.
 func (s *Store) GetRecipient(ctx context.Context, u User) (r Recipient, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		var ok bool
@@ -132,9 +130,8 @@ func (s *Store) GetRecipient(ctx context.Context, u User) (r Recipient, err erro
 
 var errNoUser = fault.NotFound("there is no such user")
 
-// LockPreferences locks a user's row, which also holds off all other changes of
-// their preferences. It returns these as GetPreferences does, and the verified
-// address of the user's sign-in.
+// LockPreferences locks a user's row, so that nobody else changes their preferences. It returns
+// these as GetPreferences does, and the verified address of the user's sign-in.
 func (tx Tx) LockPreferences(ctx context.Context, userID string) (p preferences.Preferences, email *string, err error) {
 	err = tx.tx.QueryRow(ctx, `select email from users where id = $1 for no key update`, userID).Scan(&email)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -143,7 +140,7 @@ func (tx Tx) LockPreferences(ctx context.Context, userID string) (p preferences.
 	if err != nil {
 		return p, nil, err
 	}
-	// A statement of its own, so that it sees what is committed behind the lock.
+	// A statement of its own, so that it sees what was committed before the lock was taken.
 	p, _, err = scanPreferences(tx.tx.QueryRow(ctx, `select `+preferencesColumns+` from preferences p where p.user_id = $1`, userID))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return preferences.Default(email != nil), email, nil
@@ -151,15 +148,14 @@ func (tx Tx) LockPreferences(ctx context.Context, userID string) (p preferences.
 	return p, email, err
 }
 
-// oldSecretLasts is for how long a webhook's posts are signed with the secret before
-// the latest change, too, so that its receiver can change over without a gap.
+// oldSecretLasts is how long a webhook's messages are also signed with the old secret, so that its
+// receiver can change over without a gap.
 const oldSecretLasts = 24 * time.Hour
 
-// SavePreferences stores the preferences of a user whom LockPreferences locked,
-// with the version that they are to have. A webhook's secret that another one
-// replaces stays valid for a day. Addresses that are not listed have no state. If the clock is
-// another one, the user's reminders are found by [Store.ClocksChanged] from then on. What quiet hours
-// hold becomes due, to be judged by the new ones.
+// SavePreferences stores the preferences of a user whom LockPreferences locked. The caller sets the
+// new version. An old webhook secret still signs for oldSecretLasts. Addresses that are no longer
+// listed lose their state. If the user's clock changed, [Store.ClocksChanged] returns the user from
+// then on. Deliveries that quiet hours hold become due, to be judged by the new quiet hours.
 func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.Preferences) error {
 	var url, secret *string
 	keep, gone, links := false, false, false
@@ -204,7 +200,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 	return tx.judgeHeldAgain(ctx, `d.user_id = $1`, userID)
 }
 
-// formatOffsets writes offsets as parseOffsets reads them.
+// formatOffsets writes offsets as the database holds them.
 func formatOffsets(offsets []task.Offset) (texts []string) {
 	for _, o := range offsets {
 		texts = append(texts, o.String())
@@ -215,7 +211,7 @@ func formatOffsets(offsets []task.Offset) (texts []string) {
 	return texts
 }
 
-// pgBundle is how a bundle is stored: null if nothing is bundled.
+// pgBundle returns a bundle as the database holds it: null if nothing is bundled.
 func pgBundle(b preferences.Bundle) *preferences.Bundle {
 	if len(b) == 0 {
 		return nil
@@ -223,7 +219,7 @@ func pgBundle(b preferences.Bundle) *preferences.Bundle {
 	return &b
 }
 
-// notNil is the list as the database holds it: empty, never null.
+// notNil returns the list, or an empty one for nil: the column is never null.
 func notNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}

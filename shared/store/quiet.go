@@ -10,25 +10,26 @@ import (
 	"github.com/duebell/duebell/shared/quiet"
 )
 
-// Quiet hours are judged where deliveries are leased, but not by the database, whose time zones may be
-// of another release than ours:
+// Quiet hours are judged when a delivery is leased. The database does not judge them, since its
+// time zones may be of another release than ours:
 //
-//  1. Lease gives back, with the quiet hours, what these may hold, and does not lease it.
-//  2. The caller judges each. What may be sent it leases again, with the version of the preferences
-//     that it has judged by; what may not, it holds until they are over. Both do nothing if the
-//     preferences have changed meanwhile.
+//  1. Lease returns a delivery that quiet hours may hold together with these, and does not lease
+//     it.
+//  2. The caller judges it. If it may be sent, the caller leases it again, with the version of the
+//     preferences it has judged by. If not, the caller holds it until the quiet hours are over.
+//     Both do nothing if the preferences have changed meanwhile.
 //
-// What is held is planned like anything else, for the first instant outside of the quiet hours, and is
-// judged again then.
+// A held delivery is planned for the first instant after the quiet hours, and is judged again then.
 
-// mayBeHeld says of a reminder r of a task t that quiet hours may hold what it sends: its user has neither
-// said that it is urgent, nor chosen its time.
+// mayBeHeld is the condition for a reminder r of a task t that quiet hours may hold: the task is
+// not urgent, and the reminder is no snooze, whose time the user has chosen.
 const mayBeHeld = `not t.urgent and r.kind <> 'snooze'`
 
-// isHeld says of a delivery d that quiet hours hold it. The index of these has the same condition.
+// isHeld is the condition for a delivery d that quiet hours hold. The index of these has the same
+// condition.
 const isHeld = `d.reason = 'quiet_hours' and ` + isOpen
 
-// judgedOf returns the deliveries that were judged, and by which versions of preferences.
+// judgedOf returns which deliveries were judged, and by which versions of the preferences.
 func judgedOf(wanted []Wanted) (ids pgtype.FlatArray[pgtype.UUID], versions pgtype.FlatArray[int64]) {
 	for _, w := range wanted {
 		if w.Judged != 0 {
@@ -38,24 +39,26 @@ func judgedOf(wanted []Wanted) (ids pgtype.FlatArray[pgtype.UUID], versions pgty
 	return ids, versions
 }
 
-// Holding is what has come of holding a delivery.
+// Holding is the result of HoldQuiet.
 type Holding struct {
-	// State is the delivery's: Planned if it is held, Cancelled if a newer one was held in its place, and ""
-	// if it is not as Lease has seen it any more, or the preferences or its task have changed.
+	// State is Planned if the delivery is held, and Cancelled if a newer one replaced it. It is ""
+	// if nothing was done, because the delivery, the preferences or the task have changed since
+	// Lease.
 	State DeliveryState
-	// Replaced is how many were cancelled for the sake of a newer one, this one among them.
+	// Replaced counts the deliveries that were cancelled because a newer one is held, this one
+	// included.
 	Replaced int
 }
 
-// HoldQuiet holds a delivery, which Lease gave back to be judged, until its HeldUntil. Of those that quiet hours hold
-// of one task for one target, only the newest is left, and the others are cancelled.
+// HoldQuiet holds a delivery that Lease returned with Quiet until its HeldUntil. Of the deliveries
+// of one task to one target that quiet hours hold, it keeps the newest and cancels the others.
 func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error) {
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
-		// Until this is over the task does not become urgent, and the preferences stay: who changes
-		// them finds what is held here.
+		// Until the transaction ends the task does not become urgent, and the preferences do not
+		// change. Whoever changes them afterwards finds the held delivery.
 		batch.Queue(`select from tasks where id = $1 for share`, l.TaskID)
 		batch.Queue(`select from preferences where user_id = $1 for share`, l.UserID)
-		if l.Bundle != nil { // which is no task's, so it replaces nothing
+		if l.Bundle != nil { // a bundle belongs to no task, so it replaces nothing
 			batch.Queue(`
 				update deliveries d set reason = $4, next_attempt_at = $3 from preferences p
 				where d.id = $1 and `+isOpen+` and d.next_attempt_at <= now() and p.user_id = d.user_id and p.version = $2
@@ -66,7 +69,8 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 				})
 			return
 		}
-		// Who holds another of these at the same time waits, and finds this one.
+		// A transaction that holds another of these at the same time waits here, and then finds
+		// this one.
 		batch.Queue(`
 			select from deliveries d where d.task_id = $1 and d.channel = $2 and d.target = $3 and (`+isHeld+` or `+isOpen+` and d.next_attempt_at <= now())
 			order by d.id for no key update`, l.TaskID, l.Channel, l.Target)
@@ -96,8 +100,8 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 	return h, err
 }
 
-// judgeHeldAgain has those of some deliveries d that quiet hours hold be judged again at once. What somebody has locked is being
-// judged, or cancelled.
+// judgeHeldAgain makes deliveries d due that quiet hours hold, so that they are judged again. It
+// skips locked rows: another transaction is judging or cancelling these.
 func (tx Tx) judgeHeldAgain(ctx context.Context, which string, arg any) error {
 	_, err := tx.tx.Exec(ctx, `
 		update deliveries set next_attempt_at = now() where id in (
@@ -113,7 +117,7 @@ func (s *Store) HeldByQuietHours(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// pgQuietHours are windows as JSON; null if there are none.
+// pgQuietHours returns windows as JSON; null if there are none.
 func pgQuietHours(h quiet.Hours) pgtype.Text {
 	windows := h.Windows()
 	if len(windows) == 0 {

@@ -19,57 +19,58 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Quotas are counted where deliveries are leased, in the same exchange and the same transaction:
+// Limits are counted when deliveries are leased, in the same exchange and the same transaction:
 //
-//  1. The rows that count are locked, in one order, so that what follows reads them as they are.
-//  2. The deliveries that are free are judged by what the rows say. Those for which there is a
-//     place are leased and counted, both or neither. The others are not leased: they come
-//     back to the caller, which holds or refuses them, and come again if it dies before.
+//  1. The rows of table quotas that are needed are locked, in a fixed order.
+//  2. The deliveries are judged by these rows. A delivery that is within all limits is leased and
+//     counted. The others are not leased. They are returned to the caller, which holds or refuses
+//     them. If the caller dies first, a later Lease returns them again.
 //
-// A row is one user's, or one recipient's, and few senders want it at the same time. What the
-// installation spends is spread over costParts rows, of which a sender locks one. The sum of
-// the others may then be a little old, which does no harm far from the ceiling; from
-// nearCeiling on a sender locks them all, and counts exactly.
+// A row belongs to one user or one recipient, so senders seldom wait for each other. What the
+// installation spends is spread over costParts rows, of which a sender locks one. The sum of the
+// others may be slightly old. That does no harm far below the ceiling. From nearCeiling on a sender
+// locks them all, and the sum is exact.
 
 const (
-	// costParts is over how many rows what is spent is spread.
+	// costParts is the number of rows that what is spent is spread over.
 	costParts = 8
-	// nearCeiling is from which part of the ceiling on all of them are locked. What senders
-	// lease at the same moment costs less than the rest, or goes beyond the ceiling by that.
+	// nearCeiling is the part of the ceiling from which on all rows are locked. Below it, what
+	// senders lease at the same moment costs less than the rest. If it costs more, the ceiling is
+	// exceeded by that.
 	nearCeiling = 0.8
 )
 
-// QuotasKept is for how long counts are kept: longer than the day that they are of.
+// QuotasKept is how long counts are kept. It is longer than the day they are for.
 const QuotasKept = 48 * time.Hour
 
-// Limit is what stopped a delivery.
+// Limit names a limit that stopped a delivery.
 type Limit string
 
-// The limits. What is over the first is held, and what is over any other is refused.
+// The limits. A delivery over OverHour is held, and over any other it is refused.
 const (
-	OverHour      Limit = "hour"      // its user's in this hour
-	OverDay       Limit = "day"       // its user's on this day
-	OverRecipient Limit = "recipient" // its recipient's on this day
+	OverHour      Limit = "hour"      // of its user in this hour
+	OverDay       Limit = "day"       // of its user on this day
+	OverRecipient Limit = "recipient" // of its recipient on this day
 	OverCost      Limit = "cost"      // what the installation may spend on this day
 )
 
-// Wanted is a delivery that is to be leased, and what it is counted as.
+// Wanted is a delivery to lease, and how it is counted.
 type Wanted struct {
 	ID      uuid.UUID
 	UserID  string
 	Channel task.Channel
-	Bundle  bool // it is a bundle's
-	// Address is what stands for its target in the list of what is suppressed.
+	Bundle  bool // it carries a bundle
+	// Address has the hashes of the target that suppressions are looked up by.
 	Address suppress.Address
-	// Recipient is a hash of the address, nil if it is not counted.
+	// Recipient is a hash of the recipient; nil: there is no limit for it.
 	Recipient []byte
 	Cost      quota.Money
-	// Judged is the version of its user's preferences by whose quiet hours it may be sent now;
-	// 0: it was not judged.
+	// Judged is the version of the preferences by whose quiet hours it may be sent now; 0: it was
+	// not judged.
 	Judged int64
 }
 
-// metered are the deliveries that are counted, column by column, and the limits of their
+// metered are the deliveries that limits count, column by column, with the limits of their
 // channels.
 type metered struct {
 	ids        pgtype.FlatArray[pgtype.UUID]
@@ -79,7 +80,7 @@ type metered struct {
 	channels                       pgtype.FlatArray[string]
 	perHour, perDay, perRecipient  pgtype.FlatArray[int64]
 	ceiling                        int64
-	part                           string // the row that has what this exchange spends
+	part                           string // the row that this exchange's costs are added to
 	kinds, channelsOfKeys, keysWho pgtype.FlatArray[string]
 	spends                         bool
 }
@@ -129,10 +130,10 @@ func (m *metered) addKey(kind string, channel task.Channel, who string) {
 	m.keysWho = append(m.keysWho, who)
 }
 
-// today is the day by the database's clock.
+// today is the current day in UTC, by the database's clock.
 const today = `(now() at time zone 'UTC')::date`
 
-// queueLocks locks the rows that count.
+// queueLocks locks the rows that count these deliveries.
 func (m *metered) queueLocks(batch *pgx.Batch) {
 	if len(m.kinds) == 0 {
 		return
@@ -153,9 +154,9 @@ func (m *metered) queueLocks(batch *pgx.Batch) {
 		order by q.kind, q.channel, q.who for no key update of q`, m.kinds, m.channelsOfKeys, m.keysWho)
 }
 
-// judged are the parts of the statement that leases which say of the deliveries chosen over
-// which limit each is, if any, and count those that are over none. A verification is held to
-// limits of its own, and here only to what the installation may spend.
+// judged are parts of Lease's statement. They find the limit that each chosen delivery is over, if
+// any, and count those that are over none. A verification has limits of its own; of these here,
+// only the installation's cost holds for it.
 const judged = `metered as (
 		select c.id, c.user_id, c.channel, c.counted, c.reminder_id is null and c.bundle_id is null and not c.test as exempt, m.recipient, m.cost, l.per_hour, l.per_day, l.per_recipient
 		from chosen c join unnest($5::uuid[], $6::text[], $7::bigint[]) m (id, recipient, cost) on m.id = c.id
@@ -167,7 +168,7 @@ const judged = `metered as (
 			case when q.hour >= date_trunc('hour', now(), 'UTC') then q.hour_used else 0 end as hour_used
 		from metered m left join quotas q on q.day = ` + today + ` and q.kind = 'user' and q.channel = m.channel and q.who = m.user_id
 	), of_hour as (
-		-- Who has waited since an earlier hour comes first.
+		-- Deliveries that have waited since an earlier hour come first.
 		select d.*, d.has_day and (d.exempt
 				or d.hour_used + row_number() over (partition by d.user_id, d.channel, d.exempt, d.has_day order by d.counted desc, d.id) <= d.per_hour) as has_hour
 		from of_day d
@@ -197,14 +198,13 @@ const judged = `metered as (
 		) t where q.day = ` + today + ` and q.kind = t.kind and q.channel = t.channel and q.who = t.who
 	)`
 
-// Held reports whether a delivery that is over a limit is held until the next hour; any other is refused.
+// Held reports whether a delivery that is over a limit is held until the next hour. If not, it is
+// refused.
 func (l *Leased) Held() bool { return l.Over == OverHour && !l.Test }
 
-// HoldBack records that a delivery which Lease gave back as over a limit is held until the
-// next hour, or refused. problem is what the delivery log says. It is told in-app instead, but for
-// reminders that were told there already.
-//
-// It does nothing if the delivery is no longer as Lease has seen it.
+// HoldBack records that a delivery that Lease returned as over a limit is held until the next hour,
+// or refused. problem is the text for the delivery log. The reminder is told in-app instead, unless
+// it was told there already. HoldBack does nothing if the delivery has changed since Lease.
 func (s *Store) HoldBack(ctx context.Context, l *Leased, problem string, instead []Instead) error {
 	return s.InTx(ctx, func(ctx context.Context, tx Tx) error {
 		if l.Bundle != nil {
@@ -238,7 +238,7 @@ func (s *Store) HoldBack(ctx context.Context, l *Leased, problem string, instead
 	})
 }
 
-// Spent is what text messages have cost today, by the prices at which they were counted.
+// Spent returns what text messages have cost today, at the prices at which they were counted.
 func (s *Store) Spent(ctx context.Context) (spent quota.Money, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `select coalesce(sum(used), 0)::bigint from quotas where day = `+today+` and kind = 'cost'`).Scan(&spent)

@@ -13,10 +13,10 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Outcome is what a provider says, after it has taken a message, has become of it.
+// Outcome is what a provider reports about a message that it had taken.
 type Outcome string
 
-// The outcomes, the worst last: of several reports it is the worst that counts.
+// The outcomes, the worst last. Of several reports the worst counts.
 const (
 	Delivered  Outcome = "delivered"
 	Bounced    Outcome = "bounced"    // it did not arrive
@@ -25,34 +25,34 @@ const (
 
 var outcomes = []Outcome{"", Delivered, Bounced, Complained}
 
-// Report is what a provider says about a delivery, or what the owner of an address has told
-// it. Whoever makes one has checked that it is the provider's.
+// Report is a provider's report about a delivery, or an address's owner's word to the provider. The
+// caller has verified that it comes from the provider.
 type Report struct {
 	Provider string
-	EventID  string // the same if the provider sends it again
+	EventID  string // the same each time the provider sends it
 	Channel  task.Channel
-	// Delivery is what it is about. uuid.Nil: about Address alone.
+	// Delivery is the delivery it is about; uuid.Nil: it is about Address alone.
 	Delivery uuid.UUID
 	Address  string
-	Outcome  Outcome // "": it says nothing of that
-	// Stop, if set, has the delivery's address, or Address, get nothing more.
+	Outcome  Outcome // "": nothing is reported
+	// Stop, if set, suppresses the delivery's address, or Address.
 	Stop SuppressionReason
-	// Again lifts the suppression of Address: its owner has said so.
+	// Again lifts the suppression of Address, as its owner has asked.
 	Again bool
 }
 
-// maxEventID is how long a provider's id of an event may be; a longer one is cut.
+// maxEventID is the length to which a provider's event id is cut.
 const maxEventID = 200
 
-// TakeReports takes reports, all or none: deliveries learn their outcomes, and addresses are
-// suppressed and lifted. Reports may come in any order, and one that was taken before changes
-// nothing. What is about no delivery of ours, by that channel, is passed over.
+// TakeReports stores reports, all or none: it sets the outcomes of deliveries, and suppresses and
+// lifts addresses. Reports may come in any order. A report that was stored before changes nothing.
+// A report about a delivery that does not exist, or is of another channel, is ignored.
 //
-// A delivery of which nobody could say whether its provider took it counts as sent once the
-// provider says what became of it, and is not sent again.
+// A delivery whose sender got no answer counts as sent once the provider reports an outcome. It is
+// not sent again.
 //
-// hashes says what stands for an address, as package suppress does; where nothing does,
-// nothing is suppressed.
+// hashes returns the hashes of an address, as package suppress does. If it returns none, nothing is
+// suppressed.
 func (s *Store) TakeReports(ctx context.Context, reports []Report, hashes func(task.Channel, string) suppress.Address) error {
 	reports = slices.DeleteFunc(slices.Clone(reports), func(r Report) bool { return r.EventID == "" })
 	if len(reports) == 0 {
@@ -85,15 +85,15 @@ func (s *Store) TakeReports(ctx context.Context, reports []Report, hashes func(t
 	})
 }
 
-// reported is a delivery by a channel.
+// reported identifies a delivery, by its id and channel.
 type reported struct {
 	id      uuid.UUID
 	channel task.Channel
 }
 
-// lockReported locks the deliveries that reports are about, and returns where they went, and of
-// which nobody could say so far whether they did. One that nobody has begun to send is none:
-// nothing can be said about it.
+// lockReported locks the deliveries that reports are about. It returns their targets, and which of
+// them nobody knows to be sent. A delivery without an attempt is left out: no provider can report
+// on it.
 func (tx Tx) lockReported(ctx context.Context, reports []Report) (targets map[reported]string, unsure map[uuid.UUID]bool, err error) {
 	var ids []uuid.UUID
 	for _, r := range reports {
@@ -119,7 +119,7 @@ func (tx Tx) lockReported(ctx context.Context, reports []Report) (targets map[re
 
 // newReports records the events of reports, and returns those reports whose events are new.
 func (tx Tx) newReports(ctx context.Context, reports []Report) ([]Report, error) {
-	// In one order, so that two that bring the same do not wait for each other.
+	// Sorted, so that two transactions with the same reports do not deadlock.
 	slices.SortStableFunc(reports, func(a, b Report) int {
 		return strings.Compare(a.Provider+"\x00"+a.EventID, b.Provider+"\x00"+b.EventID)
 	})
@@ -180,7 +180,7 @@ func (tx Tx) saveOutcomes(ctx context.Context, reports []Report, unsure map[uuid
 	return err
 }
 
-// changeSuppressions suppresses and lifts, in the order of the addresses' hashes.
+// changeSuppressions suppresses and lifts addresses, in the order of their hashes.
 func (tx Tx) changeSuppressions(ctx context.Context, reports []Report, hashes func(task.Channel, string) suppress.Address) error {
 	type change struct {
 		Report

@@ -10,31 +10,30 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Kept is a kind of rows that are kept for a while only. Nothing of it is ever what
-// somebody still works with.
+// Kept is a kind of row that is deleted after a while. Its condition leaves out rows that are still
+// needed.
 type Kept struct {
 	table string
-	// age is when a row's time began, by which an index finds it.
+	// age is the column, or expression, from which a row's age is counted. It has an index.
 	age string
-	// only says which rows count at all, alone among those that have an age.
+	// only is a further condition for the rows that may be deleted.
 	only string
-	// rest, if set, deletes what goes together with rows: it gets the IDs of those
-	// that are locked, and returns those that can go.
+	// rest, if set, deletes the rows that belong to locked ones. It gets the ids of these, and
+	// returns those that can be deleted.
 	rest func(context.Context, pgx.Tx, []uuid.UUID) ([]uuid.UUID, error)
-	// first, if set, is what the database wants to hear before it deletes any.
+	// first, if set, is a statement to run before deleting.
 	first string
 }
 
-// open says that something is still to be done for a reminder r. That a job of it may
-// be left with Dapr does not count: its record outlives the reminder, and should the
-// job come, it finds nothing.
+// open is the condition for a reminder r that still has something to do. A leftover job does not
+// count: its record is kept without the reminder, and its callback would be skipped.
 const open = `(r.state = 'armed'
 	or exists (select from deliveries d where d.reminder_id = r.id and ` + isUnsent + `))`
 
 // The kinds.
 var (
-	// DeletedTasks are tasks that their users deleted, with all their reminders and
-	// deliveries, and what dead letters there are of those.
+	// DeletedTasks are tasks that their users deleted, with their reminders, deliveries and dead
+	// letters.
 	DeletedTasks = Kept{
 		table: "tasks", age: "deleted_at",
 		only: `not exists (select from reminders r where r.task_id = k.id and ` + open + `)`,
@@ -47,70 +46,68 @@ var (
 		only: `not exists (select from reminders r where r.id = k.id and ` + open + `)`,
 		rest: deleteOfReminders,
 	}
-	// FinishedDeliveries are what has been told, but for what somebody has yet to
-	// settle. Their reminders stay for as long as their task has them, and it is
-	// those, being fired, that keep anything from being told twice. The members of a bundle stay with
-	// what somebody has yet to settle of it.
+	// FinishedDeliveries are deliveries that are sent or given up, without those whose dead letter
+	// an operator has yet to settle, or whose bundle's. Their reminders stay: that a reminder has
+	// fired is what keeps it from firing again.
 	FinishedDeliveries = Kept{
 		table: "deliveries", age: "finished_at",
 		only: `not exists (select from dead_letters l where l.delivery_id in (k.id, k.bundle_id) and l.state in ('retrying', 'dead'))`,
 	}
-	// Occurrences are what has become of the occurrences of recurring tasks.
+	// Occurrences are the history of recurring tasks.
 	Occurrences = Kept{table: "occurrences", age: "settled_at", only: "true"}
-	// ReadNotifications are notifications that their users have read or archived, but for the
-	// latest of each user: readers that have seen it go on from there.
+	// ReadNotifications are notifications that were read or archived. The latest of each user
+	// stays, since readers continue from it.
 	ReadNotifications = Kept{
-		table: "notifications", age: "least(read_at, archived_at)", // the one that is there, if it is one
+		table: "notifications", age: "least(read_at, archived_at)", // the earlier one, or the only one that is set
 		only: `k.seq < (select u.last_seq from users u where u.id = k.user_id)`,
 	}
-	// SettledDeadLetters are dead letters that nobody has to look at any more.
+	// SettledDeadLetters are dead letters that are resolved or discarded.
 	SettledDeadLetters = Kept{table: "dead_letters", age: "updated_at", only: "state in ('resolved', 'discarded')"}
-	// AuditEvents are the audit log, from which nothing else can be deleted.
+	// AuditEvents are the events in the audit log. Nothing but retention can delete them.
 	AuditEvents = Kept{table: "audit_events", age: "recorded_at", only: "true", first: `set local duebell.retention = 'on'`}
-	// AuditActs are what was asked for in another user's name, in the audit log as well.
+	// AuditActs are the acts in the audit log. Nothing but retention can delete them.
 	AuditActs = Kept{table: "audit_acts", age: "recorded_at", only: "true", first: `set local duebell.retention = 'on'`}
-	// LiftedSuppressions are what kept addresses from getting anything, and does no more.
+	// LiftedSuppressions are suppressions that no longer hold.
 	LiftedSuppressions = Kept{table: "suppressions", age: "lifted_at", only: "true"}
-	// ReportEvents are what keeps reports about deliveries from counting twice. They stay for as
-	// long as those.
+	// ReportEvents are the ids of reports about deliveries, kept so that none counts twice. They
+	// stay as long as the deliveries.
 	ReportEvents = Kept{
 		table: "report_events", age: "received_at",
-		// As no join, so that they are found in the order of their age.
+		// A subquery and not a join, so that rows are found in the order of their age.
 		only: "delivery_id is not null and (select d.id from deliveries d where d.id = k.delivery_id) is null",
 	}
-	// CountedEvents are what keeps events from being counted twice.
+	// CountedEvents are the ids of events that analytics has counted.
 	CountedEvents = Kept{table: "counted_events", age: "counted_at", only: "true"}
-	// IdempotencyKeys are what was answered to requests.
+	// IdempotencyKeys are keys with the answers to their requests.
 	IdempotencyKeys = Kept{table: "idempotency_keys", age: "created_at", only: "true"}
-	// Verifications are what owners of addresses were asked, once their links are of no use. They
-	// stay for as long as their deliveries, which are found by them: a delivery without a reminder
-	// is its user's by nothing else that has an index.
+	// Verifications are those whose links have expired. They stay as long as their deliveries: a
+	// delivery without a reminder is found by its verification.
 	Verifications = Kept{
 		table: "verifications", age: "created_at",
 		only: "k.link_until < now() and not exists (select from deliveries d where d.id = k.id)",
 	}
-	// VerificationMessages are what the limits on verifications count.
+	// VerificationMessages are the messages that the limits on verifications count.
 	VerificationMessages = Kept{table: "verification_messages", age: "counted_at", only: "true"}
-	// Quotas are counts of messages on days that are over.
+	// Quotas are the counts of past days.
 	Quotas = Kept{table: "quotas", age: "day", only: "true"}
-	// InboxTickets are tickets that were never used, since they expired.
+	// InboxTickets are tickets that expired unused.
 	InboxTickets = Kept{table: "inbox_tickets", age: "expires_at", only: "true"}
 )
 
-// KeysKept is for how long an idempotency key counts, at least.
+// KeysKept is the least time that an idempotency key is kept.
 const KeysKept = keysKept
 
-// selection finds rows whose time began longer than $1 ago, $2 at most.
+// selection finds up to $2 rows that are older than $1.
 func (k Kept) selection(column string) string {
 	return fmt.Sprintf(`select k.%[1]s from %[2]s k where %[3]s < now() - $1::interval and %[4]s order by %[3]s limit $2`, column, k.table, k.age, k.only)
 }
 
-// deletion deletes rows by where they lie, which their locks keep as it is.
+// deletion deletes by ctid, which does not change while the row is locked.
 func (k Kept) deletion() string {
 	return fmt.Sprintf(`delete from %s where ctid = any(array(%s for update of k skip locked))`, k.table, k.selection("ctid"))
 }
 
-// CountExpired counts the rows that Purge would delete, up to a limit.
+// CountExpired counts the rows that Purge would delete. It stops at limit.
 func (s *Store) CountExpired(ctx context.Context, k Kept, age time.Duration, limit int) (n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `select count(*) from (`+k.selection("ctid")+`) as expired`, age, limit).Scan(&n)
@@ -118,10 +115,9 @@ func (s *Store) CountExpired(ctx context.Context, k Kept, age time.Duration, lim
 	return n, err
 }
 
-// Purge deletes rows whose time began longer ago than their age, by the database's
-// clock, the oldest first: so many at most. Rows that somebody else has locked are
-// left for another time. It returns how many rows there were to delete; those that
-// go with them are not counted.
+// Purge deletes up to limit rows that are older than age by the database's clock, the oldest first.
+// It skips rows that other transactions hold. n counts rows of the kind itself, and not the ones
+// that go with them.
 func (s *Store) Purge(ctx context.Context, k Kept, age time.Duration, limit int) (n int, err error) {
 	err = s.inTx(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error {
 		if k.first != "" {
@@ -147,9 +143,8 @@ func (s *Store) Purge(ctx context.Context, k Kept, age time.Duration, limit int)
 	return n, err
 }
 
-// deleteOfTasks deletes the reminders and deliveries of locked tasks, and returns the
-// tasks that have none left. It looks once more, behind the locks, whether something
-// is to be done for one.
+// deleteOfTasks deletes the reminders and deliveries of locked tasks, and returns the tasks without
+// any. With the locks held it checks again whether something is still to be done for a task.
 func deleteOfTasks(ctx context.Context, tx pgx.Tx, tasks []uuid.UUID) (done []uuid.UUID, err error) {
 	if err := execAll(ctx, tx, tasks,
 		`select from reminders where task_id = any($1) order by id for update`,

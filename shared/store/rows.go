@@ -12,15 +12,15 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// taskRows are new rows of the table tasks, column by column: one statement takes any
-// number of them, and is prepared once. For a thousand rows that is as fast as COPY, for
-// one as fast as a statement of its own.
+// taskRows are new rows of the table tasks, column by column. One prepared statement inserts any
+// number of them. That is as fast as COPY for a thousand rows, and as fast as a plain insert for
+// one.
 type taskRows struct {
 	ids                  pgtype.FlatArray[pgtype.UUID]
 	users, titles, notes pgtype.FlatArray[string]
 	dueDates             pgtype.FlatArray[pgtype.Timestamptz]
 	completed            pgtype.FlatArray[bool]
-	channels             pgtype.FlatArray[pgtype.Text] // joined by commas: Postgres has no arrays of different lengths in one
+	channels             pgtype.FlatArray[pgtype.Text] // joined by commas, since Postgres has no arrays of arrays of different lengths
 	versions             pgtype.FlatArray[int64]
 	created, updated     pgtype.FlatArray[time.Time]
 	locals               pgtype.FlatArray[pgtype.Timestamp]
@@ -55,7 +55,7 @@ func (c *taskRows) add(t task.Task) {
 	c.every, c.times = append(c.every, pgEvery(t.Repeat)), append(c.times, pgTimes(t.Repeat))
 }
 
-// pgEvery and pgTimes are how a task's reminders are repeated, or nulls.
+// pgEvery and pgTimes return the columns of a task's repetitions, or nulls.
 func pgEvery(r *task.Repeat) pgtype.Interval {
 	if r == nil {
 		return pgtype.Interval{}
@@ -70,7 +70,7 @@ func pgTimes(r *task.Repeat) pgtype.Int4 {
 	return pgtype.Int4{Int32: int32(r.Times), Valid: true} //nolint:gosec // 50 at most
 }
 
-// pgLocal is the local time of a due date that clocks show, or null.
+// pgLocal returns the wall-clock time of a due date, or null.
 func pgLocal(d task.Due) pgtype.Timestamp {
 	return pgtype.Timestamp{Time: d.Local.UTC(), Valid: d.Wall()}
 }
@@ -99,8 +99,8 @@ func (c *taskRows) queue(batch *pgx.Batch) {
 		c.ids, c.users, c.titles, c.notes, c.dueDates, c.completed, c.channels, c.versions, c.created, c.updated, c.locals, c.allDay, c.zones, c.recurrences, c.series, c.numbers, c.every, c.times, c.urgent)
 }
 
-// pgx encodes its own types, in arrays of its own, without reflection: for a column of
-// UUIDs that takes a tenth of the time.
+// pgx encodes arrays of its own types without reflection. For a column of UUIDs that takes a tenth
+// of the time.
 
 func pgUUID(u uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: u, Valid: true} }
 
@@ -132,7 +132,7 @@ type reminderRows struct {
 	states     pgtype.FlatArray[string]
 	revisions  pgtype.FlatArray[int64]
 	confirmed  pgtype.FlatArray[pgtype.Int8]
-	scheduling pgtype.FlatArray[bool] // its job may be with Dapr, or is about to be
+	scheduling pgtype.FlatArray[bool] // Dapr may hold its job, or soon will
 	days       pgtype.FlatArray[int32]
 	clocks     pgtype.FlatArray[pgtype.Int8]
 	releases   pgtype.FlatArray[pgtype.Text]
@@ -157,14 +157,15 @@ func (c *reminderRows) add(t task.Task, r task.Reminder, until time.Time) {
 	c.scheduling = append(c.scheduling, r.Confirmed > 0 || r.Pending(until))
 }
 
-// pgSource is what an instant was derived from, nulls if it depends on nothing.
+// pgSource returns the columns of what an instant was derived from; nulls if it was given as an
+// instant.
 func pgSource(s task.Source) (clock pgtype.Int8, release pgtype.Text) {
 	depends := s.Release != ""
 	return pgtype.Int8{Int64: s.Clock, Valid: depends}, pgtype.Text{String: s.Release, Valid: depends}
 }
 
-// queue stores the rows. Those that are confirmed stay so only if no sentinel was recorded
-// since an instant as long ago as ago: stored gets how many are.
+// queue stores the rows. Confirmed ones stay confirmed only if no sentinel was recorded within ago
+// before now. stored is called with the number that stayed so.
 func (c *reminderRows) queue(batch *pgx.Batch, ago time.Duration, stored func(confirmations int)) {
 	if len(c.ids) == 0 {
 		return
@@ -202,7 +203,7 @@ type deliveryRows struct {
 	series                   pgtype.FlatArray[pgtype.Int8]
 	locals                   pgtype.FlatArray[pgtype.Timestamp]
 	instants                 pgtype.FlatArray[pgtype.Timestamptz]
-	bundled                  bool // some are
+	bundled                  bool // some are bundled
 }
 
 func (c *deliveryRows) add(d Delivery, of *Occurrence, due time.Time, trace string) {
@@ -227,7 +228,7 @@ func (c *deliveryRows) add(d Delivery, of *Occurrence, due time.Time, trace stri
 	c.bundled = c.bundled || d.State == Bundled
 }
 
-// queue stores them. The bundles of those that are bundled are there, and locked.
+// queue stores the rows. Bundles that they need are there already, and locked.
 func (c *deliveryRows) queue(batch *pgx.Batch) {
 	bundle, bundles := `null::uuid`, ``
 	if c.bundled {
@@ -268,10 +269,10 @@ func (c *notificationRows) queue(batch *pgx.Batch) {
 	if len(c.ids) == 0 {
 		return
 	}
-	// Locked before they are counted up, in the order of their ids.
+	// Users are locked before their numbers are taken, in the order of their ids.
 	batch.Queue(`select from users where id = any($1) order by id for no key update`, c.users)
-	// Not now(): the transaction may have begun before the reminder was due, and waited
-	// for a lock.
+	// clock_timestamp() and not now(): the transaction may have begun before the reminder was due,
+	// and waited for a lock.
 	batch.Queue(`
 		with new as (
 			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[])
@@ -294,8 +295,8 @@ type endingRows struct {
 	attempts    pgtype.FlatArray[int32]
 	waits       pgtype.FlatArray[pgtype.Interval]
 	errors      pgtype.FlatArray[string]
-	deadLetters pgtype.FlatArray[pgtype.UUID] // the ids of those that may become necessary
-	bundles     bool                          // some are of bundles
+	deadLetters pgtype.FlatArray[pgtype.UUID] // ids for dead letters, should they be needed
+	bundles     bool                          // some are bundles' deliveries
 }
 
 func (c *endingRows) add(e Ending) {
@@ -309,7 +310,7 @@ func (c *endingRows) add(e Ending) {
 }
 
 func (c *endingRows) queue(batch *pgx.Batch) {
-	// Locked in the order of their ids; the next statement then sees them as they are.
+	// Locked in the order of their ids. The next statement then sees them as they are committed.
 	lock := `select from deliveries where id = any($1) order by id for no key update`
 	if c.bundles {
 		lock = lockOfBundles

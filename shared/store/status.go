@@ -12,20 +12,19 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// This file says how the installation does, for operators.
+// This file reads the state of the installation, for operators.
 
-// Run is the latest run of something that is invoked now and then.
+// Run is the latest sweep or cleanup.
 type Run struct {
 	EndedAt time.Time `json:"ended_at"`
-	// Complete says that every step was completed, and Failed names those that went wrong.
+	// Complete says that all steps were finished. Failed names the steps that failed.
 	Complete bool     `json:"complete"`
 	Failed   []string `json:"failed"`
-	// Sentinel is whether Dapr still has the job that is to be there for ever, as the sweep found it;
-	// "" for others than the sweep.
+	// Sentinel is how the sweep found the sentinel's job in Dapr; "" for a cleanup.
 	Sentinel string `json:"-"`
-	// Pending is how many reminders Dapr did not take.
+	// Pending is how many reminders were pending.
 	Pending int `json:"-"`
-	// Providers are those that are set up, by channel.
+	// Providers are the configured ones of each channel.
 	Providers map[task.Channel][]string `json:"-"`
 }
 
@@ -47,7 +46,7 @@ func (s *Store) SaveRun(ctx context.Context, name string, r Run) error {
 	})
 }
 
-// Status is how the installation does.
+// Status is the state of the installation.
 type Status struct {
 	Waiting     map[string]time.Duration // see Store.Waiting
 	Lateness    Lateness
@@ -55,36 +54,36 @@ type Status struct {
 	Cleanup     *Run // nil: there was none
 	Providers   []ProviderStatus
 	DeadLetters map[string]int
-	// Took is how long the database took to answer the shortest of questions.
+	// Took is how long a trivial query took.
 	Took            time.Duration
 	DatabaseVersion string
 	Schema          int64
 }
 
-// Lateness is how late reminders were, from their instants until their deliveries were planned.
+// Lateness is how long after their instants reminders fired.
 type Lateness struct {
 	Reminders int
 	P50, P99  time.Duration // 0 if there were none
 }
 
-// ProviderStatus is what became of deliveries that a provider carried.
+// ProviderStatus counts the deliveries of one provider by their outcome.
 type ProviderStatus struct {
 	Channel  task.Channel `json:"channel"`
 	Provider string       `json:"provider"`
 	Sent     int          `json:"sent"`
 	Failed   int          `json:"failed"` // refused for good, or given up
-	// LatestError is that of the latest of these.
+	// LatestError is the error of the latest of these deliveries.
 	LatestError string `json:"latest_error"`
 }
 
-// statusWithin is of how long ago a status tells, and mostCounted of how many deliveries at most, the
-// latest: on a busy day it is of less than an hour, and costs no more.
+// A status covers the last statusWithin, and at most the latest mostCounted deliveries. On a busy
+// day that is less than an hour; it keeps the cost bounded.
 const (
 	statusWithin = time.Hour
 	mostCounted  = 20_000
 )
 
-// Status returns how the installation does.
+// Status returns the state of the installation.
 func (s *Store) Status(ctx context.Context) (st Status, err error) {
 	began := time.Now()
 	if err := s.Ping(ctx); err != nil {
@@ -116,7 +115,7 @@ func (s *Store) Status(ctx context.Context) (st Status, err error) {
 	return st, err
 }
 
-// lateness looks at the deliveries that were planned last. Their ids are in the order of time.
+// lateness reads the latest deliveries. Their ids are in the order of time.
 func lateness(ctx context.Context, tx pgx.Tx) (l Lateness, err error) {
 	var seconds []*float64
 	err = tx.QueryRow(ctx, `
@@ -153,7 +152,8 @@ func findRun(ctx context.Context, tx pgx.Tx, name string) (*Run, error) {
 	return &r, err
 }
 
-// since is less than the ids of rows that are made from an instant on, and more than those of older ones.
+// since returns a bound for ids: rows made at that instant or later have greater ids, and older
+// rows have lesser ones.
 func since(at time.Time) uuid.UUID {
 	var id uuid.UUID
 	ms := max(at.UnixMilli(), 0)

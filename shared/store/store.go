@@ -1,11 +1,12 @@
-// Package store keeps Duebell's truth in Postgres: users, tasks, reminders,
-// deliveries and notifications. It holds all the SQL and none of the rules;
-// packages schedule, fire, deliver and upkeep compose the two.
+// Package store keeps users, tasks, reminders, deliveries and notifications in Postgres. It has all
+// of the SQL and none of the rules. Packages schedule, fire, deliver and upkeep call both.
 //
-// A row is always locked in the order task, reminder, leftover job, delivery, user,
-// notification, counts of notifications, and several of one kind in the order of their ids;
-// notifications in their users' order. Errors are faults: not_found for
-// what isn't there or is another user's, unavailable while the database is away.
+// Rows are always locked in the order task, reminder, leftover job, delivery, user, notification,
+// notification counts. Rows of one kind are locked in the order of their ids, but notifications in
+// the order of their numbers.
+//
+// Errors are faults: not_found for what does not exist or is another user's, unavailable while the
+// database is away.
 package store
 
 import (
@@ -28,15 +29,14 @@ import (
 	"github.com/duebell/duebell/shared/metrics"
 )
 
-// Config says where the database is and how much of it one process may use.
+// Config has the database's URL, and how many connections one process may use.
 type Config struct {
 	URL      config.Secret `env:"DATABASE_URL,required" help:"the database, like postgres://user:password@host:5432/duebell"`
-	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"8" help:"how many connections one process keeps at most"`
+	MaxConns int32         `env:"DATABASE_MAX_CONNS" envDefault:"8" help:"how many connections one process has at most"`
 }
 
-// CheckURL reports why a URL is not that of a database. Its error does not repeat what it is
-// about; pgx's own would, and what connects to it would tell parts of a password for names of
-// hosts and databases.
+// CheckURL reports what is wrong with a database URL. Its error never quotes the URL: pgx's own
+// errors would show parts of a password that it mistakes for a host or a database.
 func CheckURL(url config.Secret) error {
 	_, err := parseURL(url)
 	return err
@@ -73,47 +73,44 @@ func (c Config) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Limits that keep a stuck function from holding up the others. Both end the
-// session's transaction on the server's side, so they hold for a function that
-// is paused or cut off, too.
+// Limits that keep a stuck function from blocking others. The server enforces the first two, so
+// they also hold for a process that is paused or cut off.
 const (
 	statementTimeout = 10 * time.Second
 	idleInTxTimeout  = 10 * time.Second
 	// lockTimeout is how long a statement waits for a lock that somebody else holds.
 	lockTimeout = 2 * time.Second
-	// batchLockTimeout is the same where the statement is for many who do not know each
-	// other: it fails soon, and each of them then tries alone.
+	// batchLockTimeout is the lock timeout of transactions that serve several callers. They fail
+	// soon, and then each caller tries alone.
 	batchLockTimeout = 250 * time.Millisecond
-	// patience is how long an operation goes on trying to reach a database that
-	// refuses connections, as one does that is just starting.
+	// patience is how long an operation retries while the database refuses connections, as it does
+	// when it is starting.
 	patience = 1500 * time.Millisecond
-	// operationTimeout bounds an operation with all its tries and the wait for
-	// a free connection.
+	// operationTimeout bounds an operation, with all its tries and the wait for a connection.
 	operationTimeout = 15 * time.Second
 )
 
-// session is how every connection of the pool begins. It is said once there is a
-// connection, and not with the parameters that it starts with: of these a pooler in
-// between, such as PgBouncer, knows few, and refuses the others.
+// session is run on each new connection. These settings are not sent as start-up parameters: a
+// pooler such as PgBouncer knows few of those, and refuses the others.
 var session = fmt.Sprintf(`
 	set statement_timeout = %d;
 	set lock_timeout = %d;
 	set idle_in_transaction_session_timeout = %d;
-	-- Every statement has its index. Before Postgres has counted the rows of tables that
-	-- have just begun to grow, it takes them for tiny, and would read them from end to end.
+	-- Every statement has its index. While new tables grow, Postgres does not yet know their size.
+	-- It takes them for tiny, and would scan them.
 	set enable_seqscan = off;
-	-- Compiling a statement takes longer than any of ours runs.
+	-- Compiling takes longer than any of our statements.
 	set jit = off`, statementTimeout.Milliseconds(), lockTimeout.Milliseconds(), idleInTxTimeout.Milliseconds())
 
 // Store is a pool of connections to Duebell's database. It is safe for
 // concurrent use.
 type Store struct {
 	pool   *pgxpool.Pool
-	forget func() // its metrics
+	forget func() // unregisters its metrics
 }
 
-// Open makes a Store. It does not connect: that happens on first use, so that a
-// function starts while the database is away, and recovers when it comes back.
+// Open returns a Store without connecting. The first use connects, so a function can start while
+// the database is away.
 func Open(cfg Config) (*Store, error) {
 	pc, err := parseURL(cfg.URL)
 	if err != nil {
@@ -158,22 +155,21 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 }
 
-// Tx is a transaction. Its methods take the locks they name; all locks are held
-// until the transaction ends.
+// Tx is a transaction. Its methods say which locks they take; locks are held until the transaction
+// ends.
 type Tx struct{ tx pgx.Tx }
 
-// InTx runs fn in a transaction at the isolation level read committed, commits
-// if it returns nil, and rolls back otherwise. fn runs again if the server chose
-// the transaction as a deadlock's victim, so it must have no effect outside the
-// transaction before it returns.
+// InTx runs fn in a transaction (read committed). It commits if fn returns nil, and rolls back
+// otherwise. It runs fn again if the server chose the transaction as a deadlock's victim, so fn
+// must have no effect outside the transaction.
 func (s *Store) InTx(ctx context.Context, fn func(context.Context, Tx) error) error {
 	return again(func() error {
 		return s.inTx(ctx, pgx.TxOptions{}, func(ctx context.Context, tx pgx.Tx) error { return fn(ctx, Tx{tx}) })
 	})
 }
 
-// again runs a transaction, and runs it again while the server undoes it for the sake of
-// others, three times in all.
+// again runs a transaction up to three times, as long as the server rolls it back because of a
+// conflict.
 func again(transaction func() error) (err error) {
 	for range 3 {
 		if err = transaction(); !isRollback(err) {
@@ -183,26 +179,26 @@ func again(transaction func() error) (err error) {
 	return err
 }
 
-// Sharing says whether a transaction is for many who do not know each other.
+// Sharing says whether a transaction serves several callers.
 type Sharing bool
 
-// The two kinds. What is Shared waits only a quarter of a second for a lock, so that who
-// holds it holds up the others no longer; what is done Alone waits two seconds. Either
-// fails then with an error of which [IsHeld] is true.
+// A Shared transaction waits for a lock for a quarter of a second, so that the holder of one row
+// does not delay all callers. An Alone one waits for two seconds. After that the error is one that
+// [IsHeld] reports.
 const (
 	Shared Sharing = true
 	Alone  Sharing = false
 )
 
-// queue has the transaction keep to it.
+// queue sets the lock timeout of the transaction.
 func (s Sharing) queue(batch *pgx.Batch) {
 	if s == Shared {
 		batch.Queue(`select set_config('lock_timeout', $1, true)`, fmt.Sprint(batchLockTimeout.Milliseconds()))
 	}
 }
 
-// exchange runs the statements that fill queues in one exchange with the server, as one
-// transaction. It tries again as InTx does.
+// exchange sends the statements that fill queues in one exchange with the server, as one
+// transaction. It retries as InTx does.
 func (s *Store) exchange(ctx context.Context, fill func(*pgx.Batch)) error {
 	return again(func() error {
 		return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
@@ -213,7 +209,7 @@ func (s *Store) exchange(ctx context.Context, fill func(*pgx.Batch)) error {
 	})
 }
 
-// snapshot runs fn, which only reads, on one consistent state of the database.
+// snapshot runs fn in a read-only transaction that sees one consistent state of the database.
 func (s *Store) snapshot(ctx context.Context, fn func(context.Context, pgx.Tx) error) error {
 	return s.inTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
 }
@@ -229,20 +225,19 @@ func (s *Store) inTx(ctx context.Context, options pgx.TxOptions, fn func(context
 			return err
 		}
 		if err := tx.Commit(ctx); err != nil {
-			// pgx may call a commit that was sent and not answered safe to retry.
+			// pgx may call it safe to retry a commit that was sent but not answered.
 			return backoff.Permanent(err)
 		}
 		return nil
 	})
 }
 
-// notBegun is why a transaction did not begin: on a connection, say, that the
-// pool still had of a server that is gone. Nothing has happened, so the next try
-// may be on another one.
+// notBegun is the error of a transaction that did not begin, for example because the pooled
+// connection's server is gone. Nothing has happened, so another connection may be tried.
 type notBegun struct{ error }
 
-// SafeToRetry is what pgconn.SafeToRetry asks. A statement that the server refuses, and
-// the connection with it goes on, it would refuse again.
+// SafeToRetry is called by pgconn.SafeToRetry. It is false if the server answered with an error and
+// kept the connection: it would answer the same again.
 func (n notBegun) SafeToRetry() bool {
 	pg, ok := errors.AsType[*pgconn.PgError](n.error)
 	return !ok || pg.SeverityUnlocalized != "ERROR"
@@ -251,15 +246,15 @@ func (n notBegun) SafeToRetry() bool {
 // Unwrap returns the cause.
 func (n notBegun) Unwrap() error { return n.error }
 
-// isRollback reports whether the server undid a transaction that may succeed
-// when run again: serialization_failure or deadlock_detected.
+// isRollback reports whether the server rolled back a transaction that may succeed when run again:
+// serialization_failure or deadlock_detected.
 func isRollback(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
-// do runs fn on a connection. It tries again while nothing has reached the
-// server, for as long as its patience lasts, and turns what is left into a fault.
+// do runs fn on a connection, and returns its error as a fault. It retries for up to patience while
+// nothing has reached the server.
 func (s *Store) do(ctx context.Context, fn func(context.Context, *pgxpool.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
@@ -281,19 +276,18 @@ func (s *Store) do(ctx context.Context, fn func(context.Context, *pgxpool.Conn) 
 	return asFault(err)
 }
 
-// IsHeld reports whether err says that somebody else held a lock for too long. Nothing was
+// IsHeld reports whether err says that another transaction held a lock for too long. Nothing was
 // changed then.
 func IsHeld(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pg.Code == "55P03" // lock_not_available
 }
 
-// IsAway reports whether err says that the database is away: whoever tries the same meets
-// the same.
+// IsAway reports whether err says that the database is away, so that any other operation would
+// fail, too.
 func IsAway(err error) bool { return fault.CodeOf(err) == fault.CodeUnavailable && !IsHeld(err) }
 
-// asFault says in Duebell's terms what a database error means. Faults and
-// errors of other origins pass through.
+// asFault turns database errors into faults. Faults and other errors are returned as they are.
 func asFault(err error) error {
 	if err == nil {
 		return nil
@@ -314,8 +308,8 @@ func asFault(err error) error {
 		}
 		return err
 	}
-	// What is neither the server's answer nor ours comes from the way there: no
-	// connection, whatever the server says to that, one that broke, or a time limit.
+	// Errors that are neither the server's nor ours come from the network: no connection, a broken
+	// one, or a timeout.
 	var network net.Error
 	if unconnected || errors.As(err, &network) || pgconn.Timeout(err) ||
 		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -14,43 +14,42 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// SuppressionReason is why an address is suppressed. It is told to operators only.
+// SuppressionReason is why an address is suppressed. Only operators are told it.
 type SuppressionReason string
 
 // The reasons.
 const (
 	ReasonUnsubscribed SuppressionReason = "unsubscribed" // the link in an e-mail
-	ReasonBounced      SuppressionReason = "bounced"      // its provider says that there is no such address
+	ReasonBounced      SuppressionReason = "bounced"      // its provider says that the address does not exist
 	ReasonComplained   SuppressionReason = "complained"   // its owner has called a message spam
 	ReasonStopped      SuppressionReason = "stopped"      // STOP by SMS
 	ReasonOperator     SuppressionReason = "operator"
 )
 
-// ByOwner is who has suppressed or lifted if it was the address's owner.
+// ByOwner stands for the address's owner in AddedBy and LiftedBy.
 const ByOwner = "the address's owner"
 
-// Suppression says that an address gets nothing more, from anybody, unless it was lifted.
-// The address itself is not kept.
+// Suppression says that nothing is sent to an address, whoever asks, until the suppression is
+// lifted. The address itself is not stored.
 type Suppression struct {
 	ID      uuid.UUID         `json:"id"`
 	Channel task.Channel      `json:"channel"`
 	Reason  SuppressionReason `json:"reason"`
-	Note    string            `json:"note"` // what an operator said about it
+	Note    string            `json:"note"` // an operator's note
 	By      string            `json:"by"`
 	Since   time.Time         `json:"since"`
-	// LiftedAt is when it ended, nil while it is in force.
+	// LiftedAt is when it was lifted; nil while it holds.
 	LiftedAt *time.Time `json:"lifted_at"`
 	LiftedBy *string    `json:"lifted_by"`
 	LiftNote string     `json:"lift_note"`
 }
 
-// MaxNote is how long, in bytes, what an operator says about a suppression may be.
+// MaxNote is the greatest length of an operator's note, in bytes.
 const MaxNote = 500
 
 const suppressionColumns = `s.id, s.channel, s.reason, s.note, s.added_by, s.since, s.lifted_at, s.lifted_by, s.lift_note`
 
-// Suppressed has the hashes, as strings, of mailboxes and addresses that are suppressed, and
-// since when.
+// Suppressed maps hashes of addresses and mailboxes that are suppressed to since when they are.
 type Suppressed map[string]time.Time
 
 // Since returns since when an address is suppressed; nil if it is not.
@@ -63,8 +62,7 @@ func (s Suppressed) Since(a suppress.Address) *time.Time {
 	return nil
 }
 
-// SuppressedProblem is what the delivery log says of a message that is not sent because its
-// address is suppressed.
+// SuppressedProblem is the text in the delivery log for a message to a suppressed address.
 func SuppressedProblem(since time.Time) string {
 	return "nothing is sent to this address since " + since.Format(time.DateOnly) + ": only its owner can undo that, by the link in an e-mail that was sent there before, or by START in answer to an SMS"
 }
@@ -78,7 +76,7 @@ type querier interface {
 const selectSuppressed = `
 	select s.mailbox_hash, min(s.since) from suppressions s where s.lifted_at is null and s.mailbox_hash = any ($1) group by 1`
 
-// hashesOf are what selectSuppressed looks for.
+// hashesOf returns the arguments of selectSuppressed.
 func hashesOf(addresses []suppress.Address) (hashes [][]byte) {
 	for _, a := range addresses {
 		hashes = append(hashes, a.Any()...)
@@ -86,7 +84,7 @@ func hashesOf(addresses []suppress.Address) (hashes [][]byte) {
 	return hashes
 }
 
-// collect adds what selectSuppressed has found.
+// collect adds the rows of selectSuppressed.
 func (s Suppressed) collect(rows pgx.Rows) error {
 	var hash []byte
 	var since time.Time
@@ -106,7 +104,7 @@ func findSuppressed(ctx context.Context, q querier, addresses []suppress.Address
 	return found, found.collect(rows)
 }
 
-// Suppressed says which of some addresses are suppressed.
+// Suppressed returns which of the addresses are suppressed.
 func (s *Store) Suppressed(ctx context.Context, addresses []suppress.Address) (found Suppressed, err error) {
 	if !slices.ContainsFunc(addresses, func(a suppress.Address) bool { return len(a.Mailbox) > 0 }) {
 		return nil, nil
@@ -118,18 +116,17 @@ func (s *Store) Suppressed(ctx context.Context, addresses []suppress.Address) (f
 	return found, err
 }
 
-// Suppressed does as the Store's does, in a transaction.
+// Suppressed is [Store.Suppressed] in a transaction.
 func (tx Tx) Suppressed(ctx context.Context, addresses []suppress.Address) (Suppressed, error) {
 	return findSuppressed(ctx, tx.tx, addresses)
 }
 
-// Suppress suppresses an address as n says, and returns the suppression that is in force then.
-// One that was suppressed already stays as it was; added is false.
+// Suppress suppresses an address, and returns the suppression that holds then. If the address was
+// suppressed already, that suppression stays and added is false.
 //
-// It holds for all addresses of the mailbox, as whoever reads what is sent to one reads the
-// others. That one has bounced says nothing of the others: anybody can make up an address that
-// there is not and that only looks like somebody's. So that holds for the address alone, and
-// gives way to whatever holds for the mailbox.
+// A suppression holds for the whole mailbox: whoever reads one of its addresses reads the others. A
+// bounce is the exception. It holds for the one address only, since anybody can make up an address
+// that does not exist and looks like somebody's. A suppression of the mailbox replaces it.
 func (tx Tx) Suppress(ctx context.Context, a suppress.Address, n Suppression) (s Suppression, added bool, err error) {
 	if len(a.Exact) == 0 {
 		return s, false, errNoSuppressionKey
@@ -138,7 +135,7 @@ func (tx Tx) Suppress(ctx context.Context, a suppress.Address, n Suppression) (s
 	if n.Reason == ReasonBounced {
 		holds = a.Exact[0]
 	}
-	for range 2 { // a second time if it was lifted, or has bounced, between two statements
+	for range 2 { // a second time if a suppression was lifted, or a bounce was stored, between two statements
 		if n.Reason != ReasonBounced {
 			if _, err := tx.tx.Exec(ctx, `
 				update suppressions set lifted_at = now(), lifted_by = $2, lift_note = 'another reason counts from now on'
@@ -165,7 +162,7 @@ func (tx Tx) Suppress(ctx context.Context, a suppress.Address, n Suppression) (s
 			return s, false, nil
 		}
 	}
-	return Suppression{}, false, fault.Unavailable(nil, "this address is suppressed and lifted by several at this moment; try again")
+	return Suppression{}, false, fault.Unavailable(nil, "others are suppressing and lifting this address at this moment; try again")
 }
 
 func first(list []Suppression) (s Suppression) {
@@ -177,14 +174,15 @@ func first(list []Suppression) (s Suppression) {
 
 var errNoSuppressionKey = fault.Conflict("nothing can be suppressed here: whoever runs this installation has to set SUPPRESSION_KEY")
 
-// Lift lifts, at its owner's word, what was suppressed under an address: not what was under
-// another one of the same mailbox.
+// Lift lifts the suppression of an address at its owner's request. It does not lift one that was
+// made for another address of the same mailbox.
 func (tx Tx) Lift(ctx context.Context, a suppress.Address) error {
 	_, err := tx.tx.Exec(ctx, `update suppressions set lifted_at = now(), lifted_by = $2 where lifted_at is null and address_hash = any ($1)`, a.Exact, ByOwner)
 	return err
 }
 
-// LiftAll lifts what was suppressed under any address of a mailbox, and returns it.
+// LiftAll lifts every suppression of a mailbox, whichever address it was made for, and returns
+// them.
 func (tx Tx) LiftAll(ctx context.Context, a suppress.Address, by, note string) ([]Suppression, error) {
 	rows, _ := tx.tx.Query(ctx, `
 		update suppressions s set lifted_at = now(), lifted_by = $2, lift_note = $3 where s.lifted_at is null and s.mailbox_hash = any ($1)
@@ -210,9 +208,9 @@ func (tx Tx) LiftSuppression(ctx context.Context, id uuid.UUID, by, note string)
 // means any.
 type SuppressionFilter struct {
 	Of      *suppress.Address // and of its mailbox
-	InForce bool              // only what was not lifted
+	InForce bool              // only those that were not lifted
 	After   uuid.UUID         // the last one of the page before
-	Limit   int               // at most so many
+	Limit   int               // how many at most
 }
 
 // ListSuppressions returns suppressions, the newest first, and whether there are more.

@@ -22,8 +22,8 @@ func scanDue(row pgx.CollectableRow) (d Due, err error) {
 	return d, err
 }
 
-// Overdue returns armed reminders whose instant passed longer ago than grace, in
-// order, beginning after the given one.
+// Overdue returns up to limit armed reminders that are overdue by more than grace, the longest
+// overdue first. It continues behind the given one.
 func (s *Store) Overdue(ctx context.Context, grace time.Duration, after Due, limit int) (overdue []Due, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -36,9 +36,9 @@ func (s *Store) Overdue(ctx context.Context, grace time.Duration, after Due, lim
 	return overdue, err
 }
 
-// DueReminders returns the armed reminders of a user's task whose instant has
-// come, and those that have fired and still have something unsent, the earliest
-// first. An unknown task, or another user's, has none.
+// DueReminders returns the reminders of a user's task that are due, and those that have fired and
+// still have unsent deliveries, the earliest first. It returns none for an unknown task, or another
+// user's.
 func (s *Store) DueReminders(ctx context.Context, userID string, taskID uuid.UUID) (due []task.Revision, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -46,8 +46,8 @@ func (s *Store) DueReminders(ctx context.Context, userID string, taskID uuid.UUI
 				select r.task_id, r.user_id, r.id, r.revision, r.fire_at from reminders r
 				where r.task_id = $1 and r.user_id = $2 and r.removed_at is null and r.state = 'armed' and r.fire_at <= now()
 				union
-				-- Of a recurring task also at earlier revisions: the reminder waits for its next occurrence
-				-- meanwhile. So do snoozes and repetitions.
+				-- Reminders of recurring tasks, snoozes and repetitions are found at earlier
+				-- revisions, too: they may be armed again already.
 				select r.task_id, r.user_id, r.id, d.revision, d.due_at from deliveries d join reminders r on r.id = d.reminder_id
 				where d.task_id = $1 and r.task_id = $1 and r.user_id = $2 and r.removed_at is null and `+isUnsent+`
 				  and (d.occurrence is not null or r.kind <> 'due' or r.state = 'fired' and d.revision = r.revision)
@@ -58,11 +58,11 @@ func (s *Store) DueReminders(ctx context.Context, userID string, taskID uuid.UUI
 	return due, err
 }
 
-// waitsForFiring is what a reminder waits for that is due and has not fired.
+// waitsForFiring is the key in [Store.Waiting] for due reminders that have not fired.
 const waitsForFiring = "firing"
 
-// Waiting is for how long the oldest of what is due has waited, by what it waits for:
-// "firing", or a [Lane]. Zero is nothing.
+// Waiting returns how long the oldest due reminder has waited to fire (key "firing"), and the
+// oldest due delivery of each [Lane] to be sent. Zero means that nothing waits.
 func (s *Store) Waiting(ctx context.Context) (oldest map[string]time.Duration, err error) {
 	queries := map[string]string{waitsForFiring: `select coalesce(now() - min(fire_at), '0') from reminders where state = 'armed'`}
 	for _, l := range Lanes {

@@ -23,10 +23,9 @@ type User struct {
 	ID string
 	// Email is the verified address to write to, nil when there is none.
 	Email *string
-	// KeepEmail is for saving: the sign-in said nothing about an address, so one
-	// that is on record stays.
+	// KeepEmail, for saving, keeps the address on record: the sign-in said nothing about one.
 	KeepEmail bool
-	// AsOf is when the sign-in that says so was made. An address of a later one stays.
+	// AsOf is when the sign-in with this address was made. The address of a later sign-in stays.
 	AsOf time.Time
 }
 
@@ -35,10 +34,10 @@ func (s *Store) SaveUser(ctx context.Context, u User) error {
 	return s.exchange(ctx, func(batch *pgx.Batch) { queueUsers(batch, []User{u}) })
 }
 
-// UpdateAddress records the address of a user who is on record, unless one of a later
-// sign-in is there, and reports whether the user is on record. That the address is still
-// the same is recorded too, so that none from a sign-in before comes after it; but not
-// more often than once in a minute, and not if it would have to wait for somebody else's lock.
+// UpdateAddress records the address of a user who is on record, unless the one there is of a later
+// sign-in. onRecord says whether the user is on record. An unchanged address gets the new AsOf, so
+// that an earlier sign-in can't replace it. That is written once a minute at most, and is left out
+// if another transaction holds the row.
 func (s *Store) UpdateAddress(ctx context.Context, u User) (onRecord bool, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
@@ -102,7 +101,7 @@ const reminderColumns = `r.id, r.before, r.fire_at, r.state, r.revision, coalesc
 	r.before_days, coalesce(r.derived_clock, 0), coalesce(r.derived_tz, ''), r.occurrence,
 	r.kind, coalesce(r.repeats, '00000000-0000-0000-0000-000000000000'), r.repetition`
 
-// reminderFields are where a row of reminderColumns goes.
+// reminderFields are the targets for scanning reminderColumns.
 func reminderFields(r *task.Reminder) []any {
 	return []any{
 		&r.ID, &r.Before.Exact, &r.FireAt, &r.State, &r.Revision, &r.Confirmed, &r.Removed,
@@ -112,7 +111,7 @@ func reminderFields(r *task.Reminder) []any {
 	}
 }
 
-// occurrenceField is where a nullable timestamp goes that is an occurrence.
+// occurrenceField scans a nullable timestamp into an occurrence.
 type occurrenceField struct{ to **wallclock.Time }
 
 // Scan implements sql.Scanner.
@@ -129,12 +128,14 @@ func (f occurrenceField) Scan(value any) error {
 	return nil
 }
 
-// InsertTasks stores new tasks with their reminders, in one exchange with the server
-// however many there are. The caller has scheduled those that are confirmed, ago, and
-// schedules the others up to an instant. If Dapr's scheduler was found to have lost its data
-// since it was asked, none is stored as confirmed: the jobs may have been lost along. kept is
-// false then. A user's clock may have changed since the tasks were planned: their reminders
-// follow it like those that were there before.
+// InsertTasks stores new tasks with their reminders, in one exchange with the server however many
+// there are.
+//
+// The confirmed reminders were scheduled ago before now; the caller schedules the others that are
+// due up to until. If Dapr's scheduler was found to have lost its data since then, none is stored
+// as confirmed, because the jobs may be lost, too. kept is false then. If a user's clock has
+// changed since the tasks were planned, their reminders follow it later, like those that were
+// stored before.
 func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time, ago time.Duration) (kept bool, err error) {
 	var batch pgx.Batch
 	queueTasks(&batch, nil, tasks, nil, until, ago, &kept)
@@ -142,11 +143,12 @@ func (tx Tx) InsertTasks(ctx context.Context, tasks []task.Task, until time.Time
 	return kept, err
 }
 
-// InsertTasks records users, and stores new tasks of theirs or of others who are on
-// record, all or none, in a single exchange with the server. See [Tx.InsertTasks].
+// InsertTasks saves users, and stores tasks of theirs or of other users on record, in one exchange
+// with the server, all or none. See [Tx.InsertTasks].
 //
-// Of some of the users the caller has assumed, without looking, that they have chosen no default
-// reminders. If one of them has, the error is [ErrDefaultReminders].
+// The tasks of the users in assumed were planned without default reminders, though the caller has
+// not read their preferences. If one of them has default reminders, the error is
+// [ErrDefaultReminders].
 func (s *Store) InsertTasks(ctx context.Context, sharing Sharing, users []User, tasks []task.Task, assumed []string, until time.Time, ago time.Duration) (kept bool, err error) {
 	began := time.Now()
 	err = s.exchange(ctx, func(batch *pgx.Batch) {
@@ -159,15 +161,16 @@ func (s *Store) InsertTasks(ctx context.Context, sharing Sharing, users []User, 
 	return kept, err
 }
 
-// ErrDefaultReminders is the error for tasks that were planned without the default reminders that
-// their user has chosen. Nothing was stored.
+// ErrDefaultReminders says that a user has default reminders, and the tasks were planned without.
+// Nothing was stored.
 var ErrDefaultReminders = errors.New("the user has chosen default reminders")
 
-// divisionByZero is how a statement says that an assumption was wrong. Nothing else divides.
+// divisionByZero is the error by which a statement reports that an assumption was wrong. No other
+// statement divides.
 const divisionByZero = "22012"
 
-// queueUsers records users. The guard keeps the usual case, nothing new, from locking
-// rows.
+// queueUsers saves users. Its condition avoids locking rows in the usual case, in which nothing is
+// new.
 func queueUsers(batch *pgx.Batch, users []User) {
 	latest := map[string]User{}
 	for _, u := range users {
@@ -201,7 +204,7 @@ func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, assumed []str
 	var rows taskRows
 	var reminders reminderRows
 	confirmed := false
-	clocks := map[string]int64{} // by which reminders were planned, the oldest of each user
+	clocks := map[string]int64{} // the oldest clock by which each user's reminders were planned
 	for _, t := range tasks {
 		rows.add(t)
 		for _, r := range t.Reminders {
@@ -236,12 +239,12 @@ func queueTasks(batch *pgx.Batch, users []User, tasks []task.Task, assumed []str
 	reminders.queue(batch, ago, func(confirmations int) { *kept = confirmations > 0 || !confirmed })
 }
 
-// LockTask locks a user's task and all its reminders, removed ones included,
-// against every change, and returns them, with what the user's tasks are planned by.
+// LockTask locks a user's task and all of its reminders, removed ones included, and returns them
+// with the user's habits. The error is not_found if the user has no such task.
 func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Task, preferences.Habits, error) {
 	var row taskRow
 	var habits habitRow
-	// "No key": inserting a notification needs the key of its task.
+	// "for no key update", since inserting a notification references the task's key.
 	err := tx.tx.QueryRow(ctx, `
 		select `+taskColumns+`, `+habitColumns+` from tasks t left join preferences p on p.user_id = t.user_id
 		where t.id = $1 and t.user_id = $2 and t.deleted_at is null for no key update of t`, id, userID).
@@ -256,8 +259,8 @@ func (tx Tx) LockTask(ctx context.Context, userID string, id uuid.UUID) (task.Ta
 	if err != nil {
 		return task.Task{}, preferences.Habits{}, err
 	}
-	// Firing one adds its repetition, which a statement that has waited for the firing does not see.
-	// So they are locked first, and then read.
+	// They are locked first and then read. Firing a reminder may insert a repetition, and a single
+	// statement that waited for that would not see it.
 	var batch pgx.Batch
 	batch.Queue(`select from reminders where task_id = $1 order by id for no key update`, id)
 	batch.Queue(`select `+reminderColumns+` from reminders r where r.task_id = $1 order by r.id for no key update`, id).Query(func(rows pgx.Rows) error {
@@ -286,14 +289,13 @@ func offsets(rs []task.Reminder) []task.Offset {
 	return out
 }
 
-// UpdateTask stores what has become of a task that LockTask returned, with its
-// reminders, and cancels the deliveries that no longer hold: those of a reminder that is not
-// fired at their revision any more, and all of a task that is not active. One
-// being sent at this moment is cancelled too: its sender can still report it
-// sent, but it is not tried again.
+// UpdateTask stores a task, and its reminders, after a change. before is the task that LockTask
+// returned. It cancels deliveries that are no longer wanted, as notWanted says. A delivery that is
+// being sent at this moment is cancelled, too: its sender can still record it as sent, but nobody
+// tries it again.
 //
-// It records and returns the jobs that mean nothing after the change. The caller
-// schedules those reminders that are pending up to an instant.
+// UpdateTask records the jobs that became leftovers, and returns them. The caller schedules the
+// reminders that are pending and due up to until.
 func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Time) (left Leftovers, err error) {
 	if _, err := tx.tx.Exec(ctx, `
 		update tasks set title = $2, notes = $3, due_date = $4, completed = $5, channels = $6, version = $7, updated_at = $8,
@@ -331,8 +333,8 @@ func (tx Tx) UpdateTask(ctx context.Context, before, t task.Task, until time.Tim
 	return left, err
 }
 
-// outOfForce returns the reminders whose revision means nothing after a change: they
-// are armed anew, or not any more, or have been taken away.
+// outOfForce returns the reminders whose revision before has ended: they were armed anew, disarmed
+// or removed.
 func outOfForce(before, after []task.Reminder) (ids []uuid.UUID) {
 	for _, old := range before {
 		if !slices.ContainsFunc(after, func(r task.Reminder) bool {
@@ -344,13 +346,13 @@ func outOfForce(before, after []task.Reminder) (ids []uuid.UUID) {
 	return ids
 }
 
-// maxReminderRows is how many rows of removed reminders and others a task may have
-// before those without a history go. Their jobs, if any are left, find nothing.
+// maxReminderRows is how many rows of reminders a task may have, removed ones included. Beyond
+// that, removed ones without deliveries are deleted. A leftover job of theirs is skipped.
 const maxReminderRows = 3 * task.MaxReminders
 
-// DeleteTask hides a task that LockTask returned, and cancels its reminders and
-// unsent deliveries. The rows stay until retention removes them. It records and
-// returns the jobs that mean nothing after it.
+// DeleteTask marks a task that LockTask returned as deleted, and cancels its reminders and unsent
+// deliveries. Retention deletes the rows later. DeleteTask records the jobs that became leftovers,
+// and returns them.
 func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) (Leftovers, error) {
 	if _, err := tx.tx.Exec(ctx, `update tasks set deleted_at = now(), version = version + 1 where id = $1`, id); err != nil {
 		return Leftovers{}, err
@@ -365,7 +367,7 @@ func (tx Tx) DeleteTask(ctx context.Context, id uuid.UUID) (Leftovers, error) {
 	return left, tx.cancelDeliveries(ctx, id)
 }
 
-// saveReminders stores what has changed from before to t.
+// saveReminders stores the differences between before and t's reminders.
 func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.Task, until time.Time) error {
 	var batch pgx.Batch
 	var added reminderRows
@@ -388,7 +390,7 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 				where id = $1`,
 				r.ID, r.FireAt, r.State, r.Revision, r.Removed, r.Pending(until), clock, release, pgOccurrence(r.Occurrence))
 		case r.Pending(until):
-			// It is scheduled along with the others.
+			// The caller schedules it with the others.
 			batch.Queue(`update reminders set last_scheduling_at = now() where id = $1`, r.ID)
 		}
 	}
@@ -396,11 +398,15 @@ func (tx Tx) saveReminders(ctx context.Context, before []task.Reminder, t task.T
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
-// notWanted says of a delivery d, its reminder r and task t that nobody wants it sent any
-// more: the task was deleted or is not active, or its reminder was cancelled or armed anew. For an
-// occurrence of a recurring task it does not matter that the reminder was: it waits for a later one. But
-// then the series has not to be over by an edit, and the occurrence neither completed nor skipped. Nor
-// does it of a snooze or a repetition, as long as it was not cancelled.
+// notWanted is the condition for a delivery d of a reminder r and a task t that must not be sent
+// any more. That is so if the task was deleted, completed or lost its due date, if the reminder was
+// removed, or:
+//
+//   - a reminder of a task that does not recur: it was cancelled or armed anew;
+//   - a snooze or a repetition: it was cancelled;
+//   - an occurrence of a recurring task: an edit began a new series, or the occurrence was completed
+//     or skipped. The reminder itself may wait for a later occurrence already.
+//
 // Events are always wanted: it remains true that the reminder fired.
 const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.completed or t.due_date is null or r.removed_at is not null
 	or case when d.occurrence is null and r.kind <> 'due' then r.state = 'cancelled'
@@ -408,8 +414,8 @@ const notWanted = `d.channel <> 'event' and (t.deleted_at is not null or t.compl
 		else t.series <> d.series or t.recurrence is null or exists (
 			select from occurrences o where o.task_id = t.id and o.series = d.series and o.occurrence = d.occurrence and o.state in ('completed', 'skipped')) end)`
 
-// cancelDeliveries cancels what is unsent of a task and not wanted any more, and resolves
-// the dead letters of that and of what was given up before.
+// cancelDeliveries cancels the unsent deliveries of a task that are not wanted any more. It
+// resolves their dead letters, and those of deliveries that were given up before.
 func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
 	return tx.cancel(ctx, `
 		select d.id, case when t.deleted_at is not null then 'deleted' when t.completed then 'completed' else coalesce((
@@ -419,16 +425,16 @@ func (tx Tx) cancelDeliveries(ctx context.Context, taskID uuid.UUID) error {
 		where d.task_id = $1 and `+isOpenOrGivenUp+` and `+notWanted, taskID)
 }
 
-// isOpenOrGivenUp says of a delivery d that it was neither sent nor refused for good.
-// What is in a bundle that is frozen counts as sent: it goes with the others, or with none.
+// isOpenOrGivenUp is the condition for a delivery d that was neither sent nor refused for good. A
+// member of a frozen bundle counts as sent: it is sent with the others, or not at all.
 const isOpenOrGivenUp = `(d.state in ('planned', 'sending', 'unknown', 'exhausted')
 	or d.state = 'bundled' and exists (select from bundles b where b.id = d.bundle_id and b.frozen_at is null))`
 
-// cancel cancels those of the chosen deliveries d that are unsent, for the reason chosen with each, and
-// resolves the dead letters of them all.
+// cancel cancels the chosen deliveries d that are unsent, each with its chosen reason, and resolves
+// the dead letters of all chosen ones.
 func (tx Tx) cancel(ctx context.Context, chosen string, args ...any) error {
 	var batch pgx.Batch
-	// Nobody freezes a bundle while something leaves it.
+	// Locks open bundles, so that none is frozen while a member leaves.
 	batch.Queue(`
 		with chosen as (`+chosen+`)
 		select from bundles where frozen_at is null and id in (select d.bundle_id from deliveries d join chosen on chosen.id = d.id where d.state = 'bundled')
@@ -443,7 +449,7 @@ func (tx Tx) cancel(ctx context.Context, chosen string, args ...any) error {
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
-// GetTask returns a user's task.
+// GetTask returns a user's task. The error is not_found if the user has no such task.
 func (s *Store) GetTask(ctx context.Context, userID string, id uuid.UUID) (task.Task, error) {
 	var t task.Task
 	err := s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -460,22 +466,22 @@ func (s *Store) GetTask(ctx context.Context, userID string, id uuid.UUID) (task.
 	return t, err
 }
 
-// fromTasks is where queryTasks takes a user's tasks from.
+// fromTasks is the first part of the statements for queryTasks.
 const fromTasks = `select ` + taskColumns + `, ` + habitColumns + ` from tasks t left join preferences p on p.user_id = t.user_id `
 
-// derive gives a task that was read the due date that it has now by its user's clock: if it recurs, that
-// of its current occurrence.
+// derive sets a task's due date to what it is now by the user's clock. For a recurring task that is
+// the current occurrence's.
 func derive(t *task.Task, c task.Clock, now time.Time) {
-	_ = t.Derive(c) // without a zone it stays what it was
+	_ = t.Derive(c) // without a zone it stays as stored
 	t.Clock = c
 	if current, _ := t.Current(c, now); current != nil {
 		t.DueDate = &current.Instant
 	}
 }
 
-// queryTasks runs a query fromTasks, derives the due dates from what their user's clock is now (of a recurring
-// task that of its current occurrence), and adds to each its reminders that are not
-// removed, the earliest first, and then snoozes and repetitions.
+// queryTasks runs a query that begins with fromTasks. It derives the due dates as derive does, and
+// adds each task's reminders: the earliest first, then snoozes and repetitions, without removed
+// ones.
 func queryTasks(ctx context.Context, tx pgx.Tx, sql string, args ...any) ([]task.Task, error) {
 	rows, _ := tx.Query(ctx, sql, args...)
 	tasks, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (task.Task, error) {

@@ -11,9 +11,9 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// This file plans the messages by which users try their channels.
+// This file plans test messages.
 
-// TestMessage is one that is to be planned.
+// TestMessage is a test message to plan.
 type TestMessage struct {
 	ID      uuid.UUID
 	UserID  string
@@ -22,9 +22,9 @@ type TestMessage struct {
 	Trace   string
 }
 
-// PlanTests plans test messages of a user whom LockPreferences has locked: to be sent now, or not
-// at all. Those of the in-app channel are sent by that; their notifications are the caller's to write. wait is how long it is until there may be so many, if within an hour there were too many for that;
-// then none is planned.
+// PlanTests plans test messages of a user whom LockPreferences locked, due at once. An in-app one
+// counts as sent; the caller writes its notification. If the user would have more than mostInHour
+// within an hour, it plans none. wait is then how long until there is room for these.
 func (tx Tx) PlanTests(ctx context.Context, messages []TestMessage, mostInHour int) (wait time.Duration, err error) {
 	if len(messages) == 0 {
 		return 0, nil

@@ -11,20 +11,20 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// Ticket lets a user in once, until it expires. Who has it is let in for as long as
-// the sign-in lasts that it was made for.
+// Ticket admits a user once, until it expires. What is opened with it may last as long as the
+// sign-in for which it was made.
 type Ticket struct {
-	Hash          [32]byte // of the ticket, which itself is not kept
+	Hash          [32]byte // of the ticket, which itself is not stored
 	UserID        string
 	SignedInUntil time.Time
 }
 
-// staleTickets is how many expired tickets each new one takes away at most: more
-// than come, and few enough not to be felt.
+// staleTickets is how many expired tickets each new one deletes at most: more than one, so that
+// they do not pile up, and few enough to be quick.
 const staleTickets = 20
 
-// SaveTicket records a ticket that is good for a while, but never longer than the
-// sign-in, and returns when it expires, by the database's clock.
+// SaveTicket stores a ticket that is valid for lifetime, but never longer than the sign-in. It
+// returns when the ticket expires, by the database's clock.
 func (s *Store) SaveTicket(ctx context.Context, t Ticket, lifetime time.Duration) (expiresAt time.Time, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		return c.QueryRow(ctx, `
@@ -40,8 +40,8 @@ func (s *Store) SaveTicket(ctx context.Context, t Ticket, lifetime time.Duration
 	return expiresAt, err
 }
 
-// TakeTicket uses a ticket up, so that one of several callers gets it, in whatever
-// process. The error is unauthenticated for one that is used, expired or unknown.
+// TakeTicket uses up a ticket: of several callers, in any processes, one gets it. The error is
+// unauthenticated if it is used, expired or unknown.
 func (s *Store) TakeTicket(ctx context.Context, hash [32]byte) (Ticket, error) {
 	t := Ticket{Hash: hash}
 	good := false

@@ -12,68 +12,68 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// This file reads what has become of one task, as far as rows tell it.
+// This file reads the timeline of a task.
 
-// Try is an attempt that did not get its delivery sent, or something else that happened to it before
-// it was finished.
+// Try is an attempt that failed, or that a delivery was held or replayed.
 type Try struct {
 	At time.Time `json:"at"`
-	// Attempt counts the sends that were begun, since the latest replay.
+	// Attempt is the number of attempts since the latest replay.
 	Attempt  int    `json:"attempt"`
 	Provider string `json:"provider"`
-	// State is what the delivery became by it; or [TryHeld] or [TryReplayed].
+	// State is the delivery's state after it, or [TryHeld] or [TryReplayed].
 	State DeliveryState `json:"state"`
 	Error string        `json:"error"`
-	// Next is when it was to be tried next; nil: not at all.
+	// Next is when the next attempt was planned for; nil: none was.
 	Next *time.Time `json:"next"`
 }
 
-// What else may happen to a delivery.
+// States of tries that are no states of deliveries.
 const (
-	TryHeld     DeliveryState = "held"     // until Next, by a limit
-	TryReplayed DeliveryState = "replayed" // an operator has had it sent anew
+	TryHeld     DeliveryState = "held"     // until Next, by a limit or by quiet hours
+	TryReplayed DeliveryState = "replayed" // an operator has replayed it
 )
 
 // mostTries is how many tries a delivery keeps, the latest ones.
 const mostTries = 20
 
-// triedAs is the tries of a delivery d with one more.
+// triedAs is the SQL that appends a try to those of a delivery d.
 func triedAs(state, problem, next string) string {
 	return fmt.Sprintf(`(case when jsonb_array_length(d.tries) >= %d then d.tries - 0 else coalesce(d.tries, '[]') end || jsonb_build_object(
 		'at', now(), 'attempt', d.attempts, 'provider', coalesce(d.provider, ''), 'state', %s, 'error', coalesce(%s, ''), 'next', %s))`, mostTries, state, problem, next)
 }
 
-// Timeline is what has become of a task, and what is to come.
+// Timeline is what became of a task, and what is still to come.
 type Timeline struct {
 	Task        task.Task
-	Reminders   []TimelineReminder // those that the task has, and removed ones that have deliveries here
+	Reminders   []TimelineReminder // those of the task, and removed ones with deliveries here
 	Occurrences []Occurrence       // the latest, the newest first
 	Deliveries  []TimelineDelivery // the latest, the oldest first
 	More        bool               // there are older occurrences or deliveries
 }
 
-// TimelineReminder is a reminder with what is known of its job.
+// TimelineReminder is a reminder, and what is known of its job.
 type TimelineReminder struct {
 	task.Reminder
 	FiredAt *time.Time
-	// ScheduledAt is when the latest call began that gives its job to Dapr; nil: none was recorded.
+	// ScheduledAt is when the latest call that schedules its job began; nil: none was recorded.
 	ScheduledAt *time.Time
-	// Refused is how often the sweep has given the job to Dapr in vain, and AgainAt when it does so next.
+	// Refused is how often the sweep failed to schedule the job. AgainAt is when it tries next.
 	Refused int
 	AgainAt *time.Time
 }
 
-// TimelineDelivery is a delivery with all that happened to it.
+// TimelineDelivery is a delivery with its tries.
 type TimelineDelivery struct {
 	Delivery
 	DueAt      *time.Time // when it should have been planned; nil: unknown
 	Occurrence *wallclock.Time
 	Tries      []Try // the oldest first
-	// ReadAt, ArchivedAt and AcknowledgedAt are when its user has done that to the notification of an in-app one.
+	// ReadAt, ArchivedAt and AcknowledgedAt are those of an in-app delivery's notification.
 	ReadAt, ArchivedAt, AcknowledgedAt *time.Time
 }
 
-// GetTimeline returns what has become of a user's task: so many deliveries and occurrences at most, the latest.
+// GetTimeline returns the timeline of a user's task, with up to most deliveries and most
+// occurrences, the latest ones.
 func (s *Store) GetTimeline(ctx context.Context, userID string, id uuid.UUID, most int) (l Timeline, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		l = Timeline{}
@@ -96,7 +96,7 @@ func (s *Store) GetTimeline(ctx context.Context, userID string, id uuid.UUID, mo
 			order by 1`, id, most+1)
 		l.Deliveries, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d TimelineDelivery, err error) {
 			err = scanLogged(row, &d.Delivery, &d.DueAt, occurrenceField{&d.Occurrence}, &d.Tries, &d.ReadAt, &d.ArchivedAt, &d.AcknowledgedAt)
-			for i := range d.Tries { // the database writes JSON's times in a zone of its own
+			for i := range d.Tries { // Postgres writes times in JSON in the session's zone
 				t := &d.Tries[i]
 				t.At = t.At.UTC()
 				if t.Next != nil {

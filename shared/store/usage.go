@@ -10,24 +10,24 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// UsageQuery says what is to be counted of a user. What has no limit is not counted, and
-// nothing is counted further than its limit.
+// UsageQuery says what to count of a user. A field is the limit up to which something is counted;
+// what has the limit 0 is not counted.
 type UsageQuery struct {
-	Tasks       int // those that are not deleted
-	Jobs        int // the reminders that wait and are due up to JobsUntil
+	Tasks       int // tasks that are not deleted
+	Jobs        int // armed reminders that are due up to JobsUntil
 	JobsUntil   time.Time
-	InMinute    int // the reminders that wait and are due in each of Minutes
+	InMinute    int // armed reminders that are due in each of Minutes
 	Minutes     []time.Time
-	AnswerBytes int // what the kept answers take up
+	AnswerBytes int // stored answers to requests with an Idempotency-Key
 }
 
-// Usage is what was counted.
+// Usage has the counts of a [UsageQuery].
 type Usage struct {
 	Tasks       int
 	Jobs        int
-	InMinute    []int // by the place in UsageQuery.Minutes
+	InMinute    []int // in the order of UsageQuery.Minutes
 	AnswerBytes int
-	// AnswersGo is when the oldest of the kept answers is forgotten.
+	// AnswersGo is how long until the oldest stored answer expires.
 	AnswersGo time.Duration
 }
 
@@ -65,9 +65,9 @@ func usage(ctx context.Context, on querier, userID string, q UsageQuery) (u Usag
 	return u, err
 }
 
-// TakeImportRows counts tasks that a user is about to import, unless there would be more
-// than most of them in an hour. ok says whether they are counted; otherwise used says how many
-// were before, and again when the hour is over.
+// TakeImportRows counts n rows that a user is about to import. If there would be more than most
+// within an hour, it does not count them, and ok is false. used is then how many were counted
+// before, and again how long until the hour is over.
 func (s *Store) TakeImportRows(ctx context.Context, userID string, n, most int) (ok bool, used int, again time.Duration, err error) {
 	const current = `case when import_since > now() - interval '1 h' then import_rows else 0 end`
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {

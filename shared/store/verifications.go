@@ -13,29 +13,28 @@ import (
 )
 
 const (
-	// verificationLasts is for how long a code and a link count, from the latest attempt to
-	// send them.
+	// verificationLasts is how long a code and a link are valid after the latest attempt to send
+	// them.
 	verificationLasts = 10 * time.Minute
 	// MostTries is how many wrong codes may be entered for one verification.
 	MostTries = 5
-	// VerificationMessagesKept is for how long the limits need what they count.
+	// VerificationMessagesKept is how long messages are kept for the limits to count.
 	VerificationMessagesKept = 366 * 24 * time.Hour
 )
 
-// Verification is that the owner of an address was asked to agree to be written to, for one
-// user.
+// Verification is a request to an address's owner to agree to messages for one user.
 type Verification struct {
-	ID      uuid.UUID // its delivery's, too
+	ID      uuid.UUID // its delivery has the same
 	UserID  string
 	Address string // as preferences.AddressKey has it
-	Tries   int    // wrong codes
-	// CodeGood and LinkGood say whether the code and the link still count.
+	Tries   int    // wrong codes that were entered
+	// CodeGood and LinkGood say whether the code and the link are still valid.
 	CodeGood, LinkGood bool
-	// Refused says that the address's owner wants no such messages from anybody.
+	// Refused says that the owner wants no such requests from anybody.
 	Refused bool
 }
 
-// NewVerification is a verification that is to be planned. The hashes are keyed.
+// NewVerification is a verification to plan. The hashes are keyed.
 type NewVerification struct {
 	ID                                 uuid.UUID
 	UserID                             string
@@ -47,7 +46,7 @@ type NewVerification struct {
 	Trace                              string
 }
 
-// PlanVerification stores a verification, counts it for the limits, and plans its delivery.
+// PlanVerification stores a verification and plans its delivery. The limits count it from now on.
 func (tx Tx) PlanVerification(ctx context.Context, v NewVerification) error {
 	var batch pgx.Batch
 	batch.Queue(`
@@ -61,8 +60,8 @@ func (tx Tx) PlanVerification(ctx context.Context, v NewVerification) error {
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
-// VerificationLimit is how many messages may be sent within a while, counted by what one of
-// some hashes stands for: those of the same thing by different keys.
+// VerificationLimit allows Most messages within a time. Hashes are one address, user or network,
+// hashed with each valid key.
 type VerificationLimit struct {
 	By     VerificationCount
 	Hashes [][]byte
@@ -80,9 +79,9 @@ const (
 	ByNetwork VerificationCount = "network_hash"
 )
 
-// VerificationWait returns for how long a limit lets no message pass; zero or less if it does.
-// A message counts from when it was planned, and from its latest attempt on once there is one.
-// For an address's limits, one that may still be sent counts as if it were sent now: so they
+// VerificationWait returns how long a limit stops the next message; zero or less if it stops none.
+// A message counts from when it was planned, and from its latest attempt once there is one. For an
+// address's limits, a message that may still be sent counts as if it were sent now. So the limits
 // hold for what arrives, however long a provider was away.
 func (tx Tx) VerificationWait(ctx context.Context, l VerificationLimit) (wait time.Duration, err error) {
 	at := `m.counted_at`
@@ -98,10 +97,9 @@ func (tx Tx) VerificationWait(ctx context.Context, l VerificationLimit) (wait ti
 	return wait, err
 }
 
-// LockCounted has all who want to have verifications sent for what a hash stands for, an
-// address or a network, wait until the transaction ends: so its limits hold for all users
-// together. Whoever locks several takes users' rows before, then the network, then addresses in
-// the order of their hashes.
+// LockCounted locks an address or a network, given by its hash, until the transaction ends. So its
+// limits hold for all users together. Locks are taken in the order user, network, addresses, and
+// addresses in the order of their hashes.
 func (tx Tx) LockCounted(ctx context.Context, hash []byte) error {
 	_, err := tx.tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('verification ' || encode($1, 'hex'), 0))`, hash)
 	return err
@@ -113,8 +111,9 @@ func (tx Tx) IsRefused(ctx context.Context, hashes [][]byte) (refused bool, err 
 	return refused, err
 }
 
-// RefuseVerifications has nobody ask an address's owner any more, cancels what is planned
-// and unsent, and has no grace count for the address, whoever lists it. hashes are the address's, by each key.
+// RefuseVerifications stores that an address's owner does not want to be asked. It cancels unsent
+// verifications for the address, and ends its grace for every user. hashes are the address's by
+// each valid key.
 func (tx Tx) RefuseVerifications(ctx context.Context, hashes [][]byte) error {
 	if _, err := tx.tx.Exec(ctx, `
 		insert into verification_refusals (address_hash) select distinct h from unnest($1::bytea[]) h order by h on conflict do nothing`, hashes); err != nil {
@@ -152,21 +151,21 @@ func (s *Store) FindVerification(ctx context.Context, id uuid.UUID) (v *Verifica
 	return v, err
 }
 
-// LatestVerification returns the latest verification of an address, as preferences.AddressKey
-// has it, for a user; nil if there is none.
+// LatestVerification returns the latest verification of an address for a user, nil if there is
+// none. address is as preferences.AddressKey writes it.
 func (tx Tx) LatestVerification(ctx context.Context, userID, address string) (*Verification, error) {
 	return scanVerification(tx.tx.QueryRow(ctx, `
 		select `+verificationColumns+` from verifications v where v.user_id = $1 and v.address = $2 order by v.id desc limit 1`, userID, address))
 }
 
-// CountTry counts a wrong code.
+// CountTry counts a wrong code, up to MostTries.
 func (tx Tx) CountTry(ctx context.Context, id uuid.UUID) error {
 	_, err := tx.tx.Exec(ctx, `update verifications set tries = tries + 1 where id = $1 and tries < $2`, id, MostTries)
 	return err
 }
 
-// SaveVerified records that a listed address of a user whom LockPreferences locked is
-// verified. It is no change of the preferences: their version stays.
+// SaveVerified marks an address as verified. The user must be locked by LockPreferences, and list
+// the address. The version of the preferences stays.
 func (tx Tx) SaveVerified(ctx context.Context, userID, address string) error {
 	_, err := tx.tx.Exec(ctx, `
 		update preferences set verified = array_append(array_remove(verified, $2), $2), grace = array_remove(grace, $2),
@@ -175,13 +174,12 @@ func (tx Tx) SaveVerified(ctx context.Context, userID, address string) error {
 	return err
 }
 
-// Ungraced returns users whose addresses are in grace and whose owners have not been asked,
-// at most so many.
+// Ungraced returns up to limit users who have addresses in grace whose owners have not been asked.
 func (s *Store) Ungraced(ctx context.Context, limit int) (users []string, err error) {
 	return s.inGrace(ctx, `grace_until is null`, limit)
 }
 
-// GraceOver returns users the grace of whose addresses is over, at most so many.
+// GraceOver returns up to limit users whose addresses' grace is over.
 func (s *Store) GraceOver(ctx context.Context, limit int) (users []string, err error) {
 	return s.inGrace(ctx, `grace_until < now()`, limit)
 }
@@ -196,8 +194,8 @@ func (s *Store) inGrace(ctx context.Context, condition string, limit int) (users
 	return users, err
 }
 
-// BeginGrace has the grace of a user's addresses end after a while, and tells the user so, if
-// LockPreferences has locked the user.
+// BeginGrace sets the end of the grace of a user's addresses, and tells the user in-app. The user
+// must be locked by LockPreferences. If the grace has begun already, it does nothing.
 func (tx Tx) BeginGrace(ctx context.Context, n Notification, lasts time.Duration) error {
 	tag, err := tx.tx.Exec(ctx, `
 		update preferences set grace_until = now() + $2::interval where user_id = $1 and grace_until is null and cardinality(grace) > 0`, n.UserID, lasts)
@@ -207,8 +205,8 @@ func (tx Tx) BeginGrace(ctx context.Context, n Notification, lasts time.Duration
 	return tx.notify(ctx, n)
 }
 
-// EndGrace ends the grace of a user's addresses if it is over, and otherwise does nothing.
-// Whoever may not be written to any more is unverified from then on.
+// EndGrace ends the grace of a user's addresses, if it is over. Those that are not verified are
+// unverified from then on.
 func (s *Store) EndGrace(ctx context.Context, userID string) error {
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		_, err := c.Exec(ctx, `update preferences set grace = '{}', grace_until = null where user_id = $1 and grace_until < now()`, userID)

@@ -20,7 +20,7 @@ const purpose = "duebell:suppression:1\x00"
 
 // Keys make hashes. The first makes those that are stored; what was stored by any is found.
 type Keys struct {
-	Keys []config.Secret `env:"SUPPRESSION_KEY" help:"the key of the hashes that suppressed addresses are kept as, at least 32 characters; to change it, the new one, a comma and every old one: what was stored by a key that is left out is forgotten"`
+	Keys []config.Secret `env:"SUPPRESSION_KEY" help:"the key of the hashes of suppressed addresses, at least 32 characters; to change it, the new one, a comma and every old one: addresses that were hashed with a key that is left out get messages again"`
 }
 
 // Validate reports what is wrong with the configuration.

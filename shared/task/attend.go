@@ -10,29 +10,28 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// This file has what a user does about a reminder that was told: acknowledge it, or have it told
-// again later (snooze). And it has the repetitions that come until the user does either.
+// This file has the rules of acknowledging, snoozing and repeating reminders.
 
 // Kind says why a reminder is there.
 type Kind string
 
-// The kinds. KindDue is at an offset before the due date: it alone belongs to the draft. The others
-// are for one occurrence, which they keep.
+// The kinds. A task has a KindDue for each offset before the due date. The others are for one
+// occurrence, and keep it.
 const (
 	KindDue Kind = "due"
-	// KindSnooze tells once more, at an instant that the user has chosen.
+	// KindSnooze tells of an occurrence once more, at an instant that the user has chosen.
 	KindSnooze Kind = "snooze"
-	// KindRepeat repeats another reminder that was told, until it is acknowledged.
+	// KindRepeat repeats another reminder until it is acknowledged.
 	KindRepeat Kind = "repeat"
 )
 
 // Besides reports whether the reminder is a snooze or a repetition.
 func (r Reminder) Besides() bool { return r.Kind == KindSnooze || r.Kind == KindRepeat }
 
-// Repeat says how a reminder that was told is repeated until it is acknowledged.
+// Repeat says how often a reminder is repeated until it is acknowledged.
 type Repeat struct {
 	Every time.Duration
-	Times int // at most
+	Times int // at most this many
 }
 
 // Limits on repetitions and snoozes.
@@ -41,7 +40,7 @@ const (
 	MaxEvery  = 24 * time.Hour
 	MaxTimes  = 50
 	MaxSnooze = 366 * 24 * time.Hour
-	// MaxSnoozes is how many occurrences of one task may be snoozed at a time.
+	// MaxSnoozes is how many occurrences of one task may be snoozed at the same time.
 	MaxSnoozes = 20
 )
 
@@ -58,15 +57,15 @@ func (d *Draft) validateRepeat() error {
 	return nil
 }
 
-// Repetition returns the reminder that repeats r when r is told of an occurrence at the time now: r
-// itself, armed anew, if it is a repetition. newID makes the ID of a new one. ok is false if r is
-// not repeated, or was so often enough.
+// Repetition returns the reminder that comes after r, which is told at now: a new repetition, or r
+// armed again if it is one. of is the occurrence, and newID makes ids. ok is false if r is not
+// repeated, or not again.
 func (d Draft) Repetition(r Reminder, of *wallclock.Time, now time.Time, newID func() uuid.UUID) (next Reminder, ok bool) {
 	if d.Repeat == nil || r.Repetition >= d.Repeat.Times {
 		return Reminder{}, false
 	}
 	at := r.FireAt.Add(d.Repeat.Every)
-	if !at.After(now) { // it was told late
+	if !at.After(now) { // r was told late
 		at = now.Add(d.Repeat.Every)
 	}
 	if next = r; r.Kind != KindRepeat {
@@ -78,16 +77,16 @@ func (d Draft) Repetition(r Reminder, of *wallclock.Time, now time.Time, newID f
 	return next, true
 }
 
-// Snooze is until when a user wants to be left alone: one of the three is set.
+// Snooze is until when an occurrence is snoozed. One of the three is set.
 type Snooze struct {
 	For        wallclock.Offset // from now on
 	Until      *time.Time
-	UntilLocal *wallclock.Time // where the user is
+	UntilLocal *wallclock.Time // in the user's zone
 }
 
-// At returns the instant of the snooze, for a task that was read by its user's clock. A local time in
-// a gap is moved as that of a due date is. Of one that comes twice the first counts that lies ahead.
-// The error is a fault with code invalid.
+// At returns the instant at which the snooze ends, for a task that was read by its user's clock. A
+// local time in a gap is moved as a due date's is. Of one that comes twice, the first that is still
+// ahead is taken. The error is a fault with code invalid.
 func (s Snooze) At(t Task, now time.Time) (time.Time, error) {
 	location, ok := Draft{}.location(t.Clock)
 	if !ok {
@@ -121,8 +120,8 @@ func (s Snooze) At(t Task, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// Acknowledge returns the task without the repetitions that wait to tell of an occurrence; nil is
-// that of a task that does not recur.
+// Acknowledge returns the task without the armed repetitions of an occurrence. For a task that does
+// not recur, of is nil.
 func Acknowledge(t Task, of *wallclock.Time) Task {
 	t.Reminders = slices.Clone(t.Reminders)
 	for i := range t.Reminders {
@@ -133,9 +132,9 @@ func Acknowledge(t Task, of *wallclock.Time) Task {
 	return t
 }
 
-// SnoozeUntil returns the task with an occurrence acknowledged, and a reminder that tells of it once
-// more at an instant. It takes the place of one that waits for that already. newID makes the ID of a
-// new one. The error is a fault with code conflict.
+// SnoozeUntil acknowledges an occurrence, and adds a reminder that tells of it again at an instant.
+// It replaces an armed snooze of the same occurrence. newID makes ids. The error is a fault with
+// code conflict.
 func SnoozeUntil(t Task, of *wallclock.Time, at time.Time, newID func() uuid.UUID) (Task, error) {
 	if t.Completed {
 		return t, fault.Conflict("the task is completed, so nothing would be told: reopen it first")
@@ -153,7 +152,7 @@ func SnoozeUntil(t Task, of *wallclock.Time, at time.Time, newID func() uuid.UUI
 		case r.State == Armed:
 			waiting++
 		case place < 0 && !slices.ContainsFunc(t.Reminders, func(other Reminder) bool { return other.Repeats == r.ID && other.State == Armed }):
-			place = i // nobody needs it any more
+			place = i // its row can be used again
 		}
 	}
 	if waiting >= MaxSnoozes {
@@ -169,8 +168,8 @@ func SnoozeUntil(t Task, of *wallclock.Time, at time.Time, newID func() uuid.UUI
 	return t, nil
 }
 
-// SnoozedUntil returns until when an occurrence is snoozed, nil if it is not. Without one it is the
-// earliest of all.
+// SnoozedUntil returns until when an occurrence is snoozed; nil: it is not. For nil it returns the
+// earliest end of all snoozes.
 func (t Task) SnoozedUntil(of *wallclock.Time) (until *time.Time) {
 	for _, r := range t.Reminders {
 		if r.Kind == KindSnooze && r.State == Armed && (of == nil || sameOccurrence(r.Occurrence, of)) && (until == nil || r.FireAt.Before(*until)) {
@@ -180,8 +179,8 @@ func (t Task) SnoozedUntil(of *wallclock.Time) (until *time.Time) {
 	return until
 }
 
-// besides says what snoozes and repetitions are after a change: nothing is left of those of a task
-// that was moved, or is not active. A repetition goes with what it repeats.
+// besides returns the snoozes and repetitions after a change. If the task was moved, or is not
+// active any more, they are cancelled. A repetition is cancelled with the reminder that it repeats.
 func besides(old []Reminder, next Draft, moved bool, kept []Reminder) []Reminder {
 	old = slices.Clone(old)
 	for i := range old {

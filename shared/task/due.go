@@ -16,37 +16,38 @@ type Form string
 const (
 	// ByInstant is an instant, or no due date. It never moves.
 	ByInstant Form = ""
-	// ByClock is a local time: in a zone, or wherever the user is.
+	// ByClock is a local time, in a zone or in the user's.
 	ByClock Form = "clock"
-	// ByDay is a whole day. It counts as the time of day that its user has chosen for such days.
+	// ByDay is a whole day. It is due at the time of day that the user has chosen for such days.
 	ByDay Form = "day"
 )
 
-// Due is a due date as its user gave it. Its instant is the [Draft]'s DueDate: that was given
-// itself (ByInstant), or is derived from the rest by [Draft.Derive].
+// Due is a due date as its user gave it. The instant is in the [Draft]'s DueDate. For ByInstant it
+// was given; for the other forms [Draft.Derive] derives it.
 type Due struct {
 	Form Form
-	// Local is the local time, and midnight for a day. It is the zero value for an instant.
+	// Local is the local time, or midnight of the day. For ByInstant it is zero.
 	Local wallclock.Time
-	// Zone is the IANA name of the zone of Local. Without one it is where the user is: the due date
-	// floats. An instant may have one for the sake of its offsets of days.
+	// Zone is the IANA name of the zone of Local. If it is "", the due date floats: it is in the
+	// user's zone. With ByInstant it is the zone for offsets of days.
 	Zone string
 }
 
-// Wall reports whether the due date is what clocks on walls show.
+// Wall reports whether the due date is a wall-clock time: ByClock or ByDay.
 func (d Due) Wall() bool { return d.Form != ByInstant }
 
-// Clock is what the instants of one user's tasks are derived from.
+// Clock has what the instants of one user's tasks are derived from.
 type Clock struct {
-	Zones *zone.Data // nil: the release that is embedded
+	Zones *zone.Data // nil: the embedded release
 	Zone  string     // the user's; "" until one is set
-	// AllDayAt is the time of day that a whole day counts as.
+	// AllDayAt is the time of day at which a whole day is due.
 	AllDayAt time.Duration
-	// Version grows with each change of Zone and AllDayAt; 0 is that of a user who has none.
+	// Version increases with each change of Zone or AllDayAt. It is 0 for a user who has set
+	// neither.
 	Version int64
 }
 
-// DefaultAllDayAt is what a whole day counts as where its user has chosen nothing.
+// DefaultAllDayAt is the AllDayAt of users who have chosen none.
 const DefaultAllDayAt = 9 * time.Hour
 
 func (c Clock) zones() *zone.Data {
@@ -56,25 +57,24 @@ func (c Clock) zones() *zone.Data {
 	return c.Zones
 }
 
-// Source is what an instant was derived from. The zero Source is that of one that depends on
-// no clock.
+// Source is what an instant was derived from. The zero value is for an instant that was given.
 type Source struct {
-	// Clock is the Version of the user's Clock, -1 if the user's does not matter: the due date has a
-	// zone of its own, and is not all day.
+	// Clock is the Version of the user's Clock. It is -1 if the instant does not depend on the
+	// user, because the due date has a zone of its own and is not all day.
 	Clock int64
-	// Release is that of the time zones.
+	// Release is the release of the time zones.
 	Release string
 }
 
-// Older reports whether what was derived from s is to be derived again from a user's clock:
-// the clock or the time zones are later ones. If the time zones of s are later than ours,
-// it is left to those who have them.
+// Older reports whether an instant with this source has to be derived again: the user's clock or
+// the time zones are newer. If the source's time zones are newer than ours, it is false: only
+// processes with those derive it again.
 func (s Source) Older(c Clock) bool {
 	release := c.zones().Release()
 	return s.Release != "" && s.Release <= release && (s.Release < release || s.Clock >= 0 && s.Clock < c.Version)
 }
 
-// source says what the instant at an offset is derived from.
+// source returns the source of the instant at an offset.
 func (d Draft) source(before Offset, c Clock) Source {
 	if d.DueDate == nil || !d.Due.Wall() && before.Days == 0 {
 		return Source{}
@@ -86,8 +86,8 @@ func (d Draft) source(before Offset, c Clock) Source {
 	return s
 }
 
-// DependsOnUser reports whether the user's [Clock] matters to the draft's instants: where the user is, or what
-// a whole day counts as.
+// DependsOnUser reports whether the draft's instants depend on the user's [Clock]: on the zone, or
+// on AllDayAt.
 func (d Draft) DependsOnUser() bool {
 	if d.Due.Form == ByDay {
 		return true
@@ -95,7 +95,7 @@ func (d Draft) DependsOnUser() bool {
 	return d.Due.Zone == "" && (d.Due.Wall() || d.DueDate != nil && slices.ContainsFunc(d.Before, func(o Offset) bool { return o.Days != 0 }))
 }
 
-// location is the zone of the due date: its own, or the user's. ok is false if neither is known.
+// location returns the zone of the due date: its own, or the user's. ok is false if neither is set.
 func (d Draft) location(c Clock) (location *time.Location, ok bool) {
 	name := d.Due.Zone
 	if name == "" {
@@ -105,14 +105,14 @@ func (d Draft) location(c Clock) (location *time.Location, ok bool) {
 		return time.UTC, false
 	}
 	location, ok = c.zones().Load(name)
-	if !ok { // one that these time zones lack, and others had
+	if !ok { // a zone that only other releases of the time zones have
 		return time.UTC, true
 	}
 	return location, true
 }
 
-// Derive sets DueDate to the instant of the due date by a user's clock, if that is what clocks on
-// walls show. The error is a fault with code invalid.
+// Derive sets DueDate by a user's clock, if the due date is a wall-clock time. The error is a fault
+// with code invalid.
 func (d *Draft) Derive(c Clock) error {
 	if !d.Due.Wall() {
 		return nil
@@ -129,7 +129,7 @@ func (d *Draft) Derive(c Clock) error {
 	return nil
 }
 
-// clock is what clocks show at the due date.
+// clock returns the wall-clock time of the due date.
 func (d Draft) clock(c Clock) wallclock.Time {
 	if d.Due.Form == ByDay {
 		return d.Due.Local.Add(c.AllDayAt)
@@ -137,7 +137,7 @@ func (d Draft) clock(c Clock) wallclock.Time {
 	return d.Due.Local
 }
 
-// fireAt is the instant at an offset before the due date, nil if there is none.
+// fireAt returns the instant at an offset before the due date; nil if there is no due date.
 func (d Draft) fireAt(before Offset, c Clock) *time.Time {
 	if d.DueDate == nil {
 		return nil

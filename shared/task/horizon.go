@@ -5,19 +5,17 @@ import (
 	"time"
 )
 
-// Horizon says how far ahead reminders are with Dapr. Those due later wait in Postgres
-// alone, where a million of them cost nothing, until a sweep finds that they have come
-// within the horizon.
+// Horizon is how far ahead reminders have jobs in Dapr. Later ones are in Postgres only, until a
+// sweep finds them within the horizon. There, a million of them cost nothing.
 type Horizon struct {
-	// Ahead is 0 for: all reminders, whenever they are due.
-	Ahead time.Duration `env:"REMINDER_HORIZON" envDefault:"24h" help:"how far ahead reminders are given to Dapr; those due later wait in Postgres until a sweep finds that they have come within it. 0: all are given to Dapr at once. The same for every function"`
+	// Ahead is the horizon's length; 0: all reminders have jobs.
+	Ahead time.Duration `env:"REMINDER_HORIZON" envDefault:"24h" help:"how far ahead reminders have jobs in Dapr; a sweep schedules later ones when they come within it. 0: all have jobs at once. The same for every function"`
 }
 
 const (
 	minHorizon = 10 * time.Minute
-	// promotion is how long after a reminder has come within the horizon it may still
-	// be without its job and nobody needs to know: some sweeps, of which there is one
-	// every minute.
+	// promotion is how long a reminder that has come within the horizon may be without a job before
+	// it shows as pending. The sweep schedules it within minutes.
 	promotion = 5 * time.Minute
 )
 
@@ -29,10 +27,10 @@ func (h Horizon) Validate() error {
 	return nil
 }
 
-// never is later than every due date.
+// never is later than any due date.
 var never = time.Date(MaxYear+1, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Until is the instant up to which reminders are to be with Dapr.
+// Until returns the instant up to which reminders are scheduled.
 func (h Horizon) Until(now time.Time) time.Time {
 	if h.Ahead == 0 {
 		return never
@@ -40,8 +38,8 @@ func (h Horizon) Until(now time.Time) time.Time {
 	return now.Add(h.Ahead)
 }
 
-// Expected is the instant up to which reminders should be with Dapr already. What is
-// due later and is not yet is as good as scheduled.
+// Expected returns the instant up to which reminders should be confirmed by now. Later ones show as
+// scheduled, confirmed or not.
 func (h Horizon) Expected(now time.Time) time.Time {
 	if h.Ahead == 0 {
 		return never

@@ -8,25 +8,21 @@ import (
 	"github.com/google/uuid"
 )
 
-// Plan says what a task's reminders are after a change: one for each offset of
-// next, in the order of their instants, and after them, marked Removed, those
-// whose offsets are gone. previous is nil for a new task; newID makes the IDs of
-// new reminders, and c is the user's clock, by which the DueDate of both was derived (see
-// [Follow]).
+// Plan returns a task's reminders after a change: one for each offset of next, in the order of
+// their instants, and then, marked Removed, those whose offsets are gone. Snoozes and repetitions
+// come last. previous is nil for a new task. newID makes ids for new reminders. c is the user's
+// clock, by which the DueDate of both tasks was derived (see [Follow]).
 //
-//   - A reminder whose instant has not changed keeps its state: what has fired
-//     does not fire again because of a new title, nor because its user has moved to another
-//     time zone since.
+//   - A reminder whose instant has not changed keeps its state. So what has fired does not fire
+//     again after a change of the title, or of the user's time zone.
 //   - A task that is not active (no due date, or completed) has nothing armed.
-//   - An instant that lies ahead is armed.
-//   - Of the instants that have passed when the due date is set or moved, the
-//     latest within grace is armed, to fire at once; the others are missed.
-//   - A recurring task has each of its reminders armed for the first occurrence that lies ahead of
-//     it. Only the first of a new task may have passed, see above.
-//   - An offset added after its instant has passed is missed, and reopening a
-//     task arms only what lies ahead.
-//   - Snoozes and repetitions stay as they are, unless the task is moved, or not active any more.
-//     They come last.
+//   - A reminder whose instant is still to come is armed.
+//   - If the due date is set or moved, some instants may have passed already. The latest of them is
+//     armed, to fire at once, if it is not older than grace; the others are missed.
+//   - Each reminder of a recurring task is armed for the first occurrence for which it is still to
+//     come. Only for the first occurrence of a new task may it have passed, as above.
+//   - A reminder is missed if its offset is added, or its task reopened, after its instant.
+//   - Snoozes and repetitions stay, unless the task is moved or not active any more.
 func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID func() uuid.UUID, c Clock) []Reminder {
 	moved := previous == nil || !sameInstant(previous.DueDate, next.DueDate) || previous.Due != next.Due || !sameRecurrence(previous.Recurrence, next.Recurrence)
 	var old, others []Reminder
@@ -41,8 +37,8 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 	}
 
 	kept := make([]Reminder, 0, len(next.Before))
-	var passed []int    // those set or moved to an instant that has passed
-	var recurring []int // those that are to be armed for what lies ahead of them
+	var passed []int    // places of reminders that were set or moved to an instant in the past
+	var recurring []int // places of reminders of a recurring task
 	for _, before := range next.Before {
 		r, found := find(old, before)
 		if !found {
@@ -61,7 +57,7 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 
 		switch {
 		case !next.Active() && (r.State == Fired || r.State == Missed) && (same || !moved || fireAt == nil):
-			// History stays as it is, with the instant it was for.
+			// What has fired keeps its state and instant.
 		case !next.Active():
 			r.State, r.FireAt = Cancelled, fireAt
 		case next.Recurs():
@@ -75,7 +71,7 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 			r.FireAt = fireAt
 			passed = append(passed, len(kept))
 		case same:
-			// Reopened, or its offset brought back, too late for this one.
+			// The task was reopened, or the offset was added again, after the instant.
 		default:
 			r.State, r.FireAt = Missed, fireAt
 		}
@@ -100,12 +96,12 @@ func Plan(previous *Task, next Draft, now time.Time, grace time.Duration, newID 
 	return append(kept, besides(others, next, moved, kept)...)
 }
 
-// Follow brings a task up to a user's clock, if what it was derived from is older: its due date, and
-// the reminders that are armed. Those whose instant has moved are armed anew; of those that have
-// passed by that, the latest within grace, to fire at once. What has fired stays as it is.
+// Follow derives a task's due date and its armed reminders anew, if they were derived from an older
+// clock. Reminders whose instant moved are armed anew. Of those that moved into the past, the
+// latest is armed to fire at once, if it is not older than grace. What has fired stays as it is.
 // moved reports whether any reminder has to be stored.
 func Follow(t Task, c Clock, now time.Time, grace time.Duration) (_ Task, moved bool) {
-	// Where the user's zone is gone, the due date and the reminders stay where they are.
+	// If the zone is unknown, the due date and the reminders stay where they are.
 	located := (t.Due.Zone != "" || c.Zone != "") && t.Derive(c) == nil
 	t.Reminders = slices.Clone(t.Reminders)
 	var passed []int
@@ -123,7 +119,7 @@ func Follow(t Task, c Clock, now time.Time, grace time.Duration) (_ Task, moved 
 		r.Source = t.source(r.Before, c)
 		switch {
 		case !located, sameInstant(r.FireAt, fireAt):
-		case fireAt.After(now), r.Occurrence != nil: // if it has passed, firing it tells the latest that has
+		case fireAt.After(now), r.Occurrence != nil: // if an occurrence has passed, firing tells of the latest one
 
 			r.FireAt = fireAt
 			r.arm()
@@ -136,14 +132,14 @@ func Follow(t Task, c Clock, now time.Time, grace time.Duration) (_ Task, moved 
 	return t, moved
 }
 
-// compareOffsets orders offsets by how long they are, days as 24 hours.
+// compareOffsets orders offsets by their length. A day counts as 24 hours.
 func compareOffsets(a, b Offset) int {
 	long := func(o Offset) time.Duration { return o.Exact + time.Duration(o.Days)*24*time.Hour }
 	return cmp.Or(cmp.Compare(long(a), long(b)), cmp.Compare(a.Days, b.Days))
 }
 
-// armLatest arms the latest of the reminders at the given places, unless it is
-// older than oldest; the others are missed.
+// armLatest arms the latest of the reminders at the given places, unless it is older than oldest.
+// The others are missed.
 func armLatest(rs []Reminder, places []int, oldest time.Time) {
 	latest := -1
 	for _, i := range places {

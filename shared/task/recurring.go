@@ -9,40 +9,40 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// This file has what becomes of a recurring task: which occurrence each of its reminders waits for,
-// and what firing, completing and skipping make of that. Each reminder has its own occurrence, since
-// one that is a week before the due date is ahead of one at the due date.
+// This file has the rules of recurring tasks: which occurrence each reminder waits for, and what
+// firing, completing and skipping change. Each reminder has its own occurrence: a reminder a week
+// before the due date is at a later one than a reminder at the due date.
 //
-// Whatever a rule says, each function here does bounded work.
+// Whatever a rule says, each function here does a bounded amount of work.
 
-// Progress is how far a recurring task has come.
+// Progress is the state of a recurring task.
 type Progress struct {
-	// Series grows by one each time the due date, its zone or the rule is edited. Occurrences of
-	// different series are different ones, also at the same time.
+	// Series increases with each edit of the due date, its zone or the rule. An occurrence belongs
+	// to one series: another series may have a different one at the same time.
 	Series int64
-	// Through is the last occurrence that was completed or skipped; nil: none was.
+	// Through is the latest occurrence that was completed or skipped; nil: none was.
 	Through *wallclock.Time
-	// Open is the occurrence that waits to be completed, and Number its number in the series,
-	// counted from 1, of a rule that counts from completion. nil: it is the first.
+	// Open and Number are for a rule that counts from completion: the occurrence that is not
+	// completed yet, and its number in the series, from 1. If Open is nil, it is the first.
 	Open   *wallclock.Time
 	Number int
 }
 
-// Settled is what has become of an occurrence.
+// Settled is what became of an occurrence.
 type Settled string
 
-// What may become of one.
+// The values.
 const (
 	Told      Settled = "told"
-	Untold    Settled = "missed" // a later one had passed, too, when somebody could be told
+	Untold    Settled = "missed" // a later one had passed, too, when the reminder fired
 	Completed Settled = "completed"
 	Skipped   Settled = "skipped"
 )
 
-// Recurs reports whether the draft comes again.
+// Recurs reports whether the draft has a recurrence.
 func (d Draft) Recurs() bool { return d.Recurrence != nil }
 
-// validateRecurrence checks the rule, and gives the due date the form that it repeats by.
+// validateRecurrence checks the rule, and gives the due date the form by which it recurs.
 func (d *Draft) validateRecurrence() error {
 	if d.Recurrence == nil {
 		return nil
@@ -67,8 +67,8 @@ func (d *Draft) validateRecurrence() error {
 	return nil
 }
 
-// CheckRecurrence reports what is wrong with the rule because of where it starts, by the user's clock.
-// The error is a fault with code invalid.
+// CheckRecurrence checks the rule together with its start, by the user's clock. The error is a
+// fault with code invalid.
 func (d Draft) CheckRecurrence(c Clock) error {
 	if d.Recurrence == nil {
 		return nil
@@ -80,7 +80,7 @@ func (d Draft) CheckRecurrence(c Clock) error {
 	return s.Check()
 }
 
-// Occurrences returns the series of a recurring draft by a user's clock. The error is a fault with
+// Occurrences returns the series of a recurring draft, by a user's clock. The error is a fault with
 // code invalid.
 func (d Draft) Occurrences(c Clock) (*recurrence.Series, error) {
 	rule, err := recurrence.Parse(*d.Recurrence)
@@ -95,7 +95,7 @@ func (d Draft) Occurrences(c Clock) (*recurrence.Series, error) {
 	return rule.From(start), nil
 }
 
-// at is the occurrence of a local time, whether or not the series has it.
+// at returns the occurrence at a local time, whether or not it is in the series.
 func (d Draft) at(local wallclock.Time, c Clock) recurrence.Occurrence {
 	location, _ := d.location(c)
 	clock := local
@@ -108,7 +108,7 @@ func (d Draft) at(local wallclock.Time, c Clock) recurrence.Occurrence {
 // At returns the instant of an occurrence by a user's clock.
 func (d Draft) At(occurrence wallclock.Time, c Clock) time.Time { return d.at(occurrence, c).Instant }
 
-// fireAtOccurrence is the instant at an offset before an occurrence.
+// fireAtOccurrence returns the instant at an offset before an occurrence.
 func (d Draft) fireAtOccurrence(o recurrence.Occurrence, before Offset, c Clock) time.Time {
 	if before.Days == 0 {
 		return o.Instant.Add(-before.Exact)
@@ -121,10 +121,10 @@ func (d Draft) fireAtOccurrence(o recurrence.Occurrence, before Offset, c Clock)
 	return before.Instant(clock, location)
 }
 
-// FromCompletion reports whether the recurring draft's rule counts from when the occurrence before was completed.
+// FromCompletion reports whether the rule counts from when the previous occurrence was completed.
 func (d Draft) FromCompletion() bool { return d.Recurrence.From == recurrence.Completion }
 
-// sameRecurrence reports whether two drafts come again by the same rule.
+// sameRecurrence reports whether two drafts recur by the same rule.
 func sameRecurrence(a, b *recurrence.Definition) bool {
 	if a == nil || b == nil {
 		return a == b
@@ -132,8 +132,8 @@ func sameRecurrence(a, b *recurrence.Definition) bool {
 	return a.Rule == b.Rule && a.Skip == b.Skip && a.From == b.From && slices.Equal(a.Except, b.Except)
 }
 
-// Restart returns the progress of a task whose draft becomes next: a new series, if its due date or
-// rule is edited. previous is nil for a new task.
+// Restart returns the progress of a task after a change: that of a new series, if its due date or
+// rule was edited. previous is nil for a new task.
 func Restart(previous *Task, next Draft) Progress {
 	var p Progress
 	if previous != nil {
@@ -148,14 +148,14 @@ func Restart(previous *Task, next Draft) Progress {
 	return Progress{Series: p.Series + 1, Number: 1}
 }
 
-// cut returns the instant up to which occurrences have come to an offset by now: it has passed for
-// those that are not after the instant, and lies ahead for those that are.
+// cut returns an instant that divides the occurrences by now. For those up to it, the instant at
+// the offset has passed; for those after it, it is still to come.
 func (d Draft) cut(s *recurrence.Series, before Offset, c Clock, now time.Time) time.Time {
 	if before.Days == 0 {
 		return now.Add(before.Exact)
 	}
-	// Days on the calendar have between 23 and 25 hours as a rule, but a country may leave out a
-	// whole one. In between, what is sought is found by halving.
+	// A day has 23 to 25 hours as a rule, but a country may skip a whole day. The cut is found by
+	// bisection between safe bounds.
 	passed := now.AddDate(0, 0, before.Days-3).Truncate(time.Second)
 	ahead := now.AddDate(0, 0, before.Days+3).Truncate(time.Second)
 	for passed.Add(time.Second).Before(ahead) {
@@ -169,8 +169,8 @@ func (d Draft) cut(s *recurrence.Series, before Offset, c Clock, now time.Time) 
 	return ahead
 }
 
-// ahead returns the first occurrence after the given one, if that is not nil, whose instant at an offset
-// lies ahead. ok is false if there is none.
+// ahead returns the first occurrence for which a reminder at an offset is still to come. If after
+// is not nil, only occurrences after it count. ok is false if there is none.
 func (d Draft) ahead(s *recurrence.Series, before Offset, c Clock, now time.Time, after *recurrence.Occurrence) (o recurrence.Occurrence, ok bool) {
 	o, ok = s.Next(d.cut(s, before, c, now))
 	if ok && after != nil && o.Compare(*after) <= 0 {
@@ -186,20 +186,21 @@ func (r *Reminder) waitFor(d Draft, o recurrence.Occurrence, c Clock) {
 	r.arm()
 }
 
-// armRecurring arms the reminders at the given places for what lies ahead of them. If the task is new
-// (fresh), and its first occurrence has passed within grace and no other one has, it is told
-// at once, by one reminder. What has nothing ahead is missed.
+// armRecurring arms the reminders at the given places, each for the first occurrence for which it
+// is still to come. fresh says that the task is new. If then only the first occurrence has passed,
+// and not by more than grace, one reminder tells of it at once. Reminders without an occurrence to
+// come are missed.
 func (d Draft) armRecurring(rs []Reminder, places []int, p Progress, c Clock, now time.Time, grace time.Duration, fresh bool) {
 	s, err := d.Occurrences(c)
 	if err != nil {
-		return // it was checked
+		return // CheckRecurrence has found no error
 	}
 	var through *recurrence.Occurrence
 	if p.Through != nil {
 		o := d.at(*p.Through, c)
 		through = &o
 	}
-	latest := -1 // of those that have passed
+	latest := -1 // the latest of those that have passed
 	for _, i := range places {
 		r := &rs[i]
 		var o recurrence.Occurrence
@@ -236,8 +237,9 @@ func (d Draft) armRecurring(rs []Reminder, places []int, p Progress, c Clock, no
 	}
 }
 
-// Current returns the occurrence that a recurring task is at by now: the latest that is due, unless it
-// was completed or skipped; else the next; and the one after that. nil: there is none.
+// Current returns the current occurrence of a recurring task, and the one after that. The current
+// one is the latest that is due and was not completed or skipped, or else the next. Both may be
+// nil.
 func (t Task) Current(c Clock, now time.Time) (current, next *recurrence.Occurrence) {
 	if !t.Recurs() || t.Completed {
 		return nil, nil
@@ -279,22 +281,21 @@ func (t Task) Current(c Clock, now time.Time) (current, next *recurrence.Occurre
 	return current, next
 }
 
-// Firing is what firing a reminder of a recurring task tells, and what it makes of the reminder.
+// Firing is what a firing of a recurring task's reminder tells, and the reminder afterwards.
 type Firing struct {
-	// Told are the occurrences that are told of, in one message: all that have come to the
-	// instant of the last one.
+	// Told are the occurrences in the message. They are all due at the instant of the last one.
 	Told []recurrence.Occurrence
-	// Missed are those before them that have passed, too, and that nobody is told of: the first of
-	// them, at most MostMissed.
+	// Missed are occurrences before them that have passed and are not told: the earliest ones, up
+	// to MostMissed.
 	Missed []recurrence.Occurrence
-	// After is the reminder afterwards: armed for the next occurrence, or fired, if there is none.
+	// After is the reminder afterwards: armed for the next occurrence, or fired if there is none.
 	After Reminder
 }
 
-// MostMissed is how many occurrences one firing names as missed.
+// MostMissed is how many occurrences one firing records as missed.
 const MostMissed = 500
 
-// FireRecurring says what firing an armed reminder of a recurring task comes to by now. If several
+// FireRecurring returns what firing an armed reminder of a recurring task does. If several
 // occurrences have passed, the latest is told.
 func FireRecurring(t Task, r Reminder, c Clock, now time.Time) (f Firing, err error) {
 	told := t.at(*r.Occurrence, c)
@@ -321,7 +322,7 @@ func FireRecurring(t Task, r Reminder, c Clock, now time.Time) (f Firing, err er
 		passed = append(passed, o)
 	}
 	if passed[len(passed)-1].Compare(latest) < 0 {
-		passed = append(passed, latest) // more have passed than are named
+		passed = append(passed, latest) // more have passed than are recorded
 	}
 	for _, o := range passed {
 		if o.Instant.Equal(latest.Instant) {
@@ -336,10 +337,10 @@ func FireRecurring(t Task, r Reminder, c Clock, now time.Time) (f Firing, err er
 	return f, nil
 }
 
-// Close completes or skips an occurrence of a recurring task, and arms the reminders that waited for it
-// for what lies ahead. The last one of a series completes the task. The error is a fault with code
-// invalid that names the current occurrence, if it is not one that can be closed: those are the
-// current one and what is before it, and the next one once a reminder ahead of it has been told.
+// Close completes or skips an occurrence of a recurring task, and arms the reminders that waited
+// for it for the next one. Closing the last occurrence completes the task. The current occurrence
+// and earlier ones can be closed, and the next one once a reminder has told of it. For any other
+// the error has code invalid and names the current one.
 func Close(t Task, local wallclock.Time, told bool, c Clock, now time.Time) (Task, error) {
 	current, _ := t.Current(c, now)
 	if current == nil {
@@ -420,7 +421,7 @@ func (t Task) closeOpen(s *recurrence.Series, done recurrence.Occurrence, c Cloc
 	return t
 }
 
-// end completes a task whose series is over.
+// end completes a task whose series has ended.
 func (t Task) end() Task {
 	t.Completed = true
 	for i := range t.Reminders {
@@ -431,8 +432,8 @@ func (t Task) end() Task {
 	return t
 }
 
-// CheckOccurrence reports that a recurring task has no such occurrence, and which is the current one. The
-// error is a fault with code invalid.
+// CheckOccurrence returns an error if a recurring task has no such occurrence. It has code invalid
+// and names the current one.
 func (t Task) CheckOccurrence(local wallclock.Time, now time.Time) error {
 	current, _ := t.Current(t.Clock, now)
 	if current == nil {
@@ -449,7 +450,7 @@ func (t Task) CheckOccurrence(local wallclock.Time, now time.Time) error {
 	return fault.Invalid("the task has no occurrence %q; the current one is %q", t.Show(local), t.Show(current.Local))
 }
 
-// Show writes an occurrence as the API has it: a local time, or a date if the task is all day.
+// Show returns an occurrence as the API writes it: a local time, or a date if the task is all day.
 func (d Draft) Show(occurrence wallclock.Time) string {
 	if d.Due.Form == ByDay {
 		return occurrence.DateString()
@@ -457,7 +458,7 @@ func (d Draft) Show(occurrence wallclock.Time) string {
 	return occurrence.String()
 }
 
-// ParseOccurrence reads what [Draft.Show] has written. The error is a fault with code invalid.
+// ParseOccurrence reads what [Draft.Show] writes. The error is a fault with code invalid.
 func (d Draft) ParseOccurrence(text string) (wallclock.Time, error) {
 	parse := wallclock.Parse
 	if d.Due.Form == ByDay {

@@ -9,31 +9,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// Revision names one arming of one reminder. Moving a task arms its reminders anew,
-// which makes new revisions of them; a revision always means the same instant.
+// Revision identifies one arming of one reminder. Moving a task arms its reminders anew, with new
+// revisions. A revision always means the same instant.
 //
-// TaskID and UserID are the reminder's. They are zero where only the name of a job is
-// known: that holds the reminder's id and the number, and nothing else.
+// TaskID and UserID are zero if only the name of a job is known. A job's name holds the reminder's
+// id and the number.
 //
-// Its JSON form is what a job carries.
+// A job carries its JSON form.
 type Revision struct {
 	TaskID     uuid.UUID `json:"task_id"`
 	UserID     string    `json:"user_id"`
 	ReminderID uuid.UUID `json:"reminder_id"`
-	// Number is that of the reminder's Revision, 1 for the first time it was armed.
+	// Number is the reminder's Revision, 1 for its first arming.
 	Number int64 `json:"revision"`
 }
 
-// JobPrefix is how the name of every reminder's job begins.
+// JobPrefix begins the name of every reminder's job.
 const JobPrefix = "reminder-"
 
-// JobName returns the name of the revision's job in Dapr. A name is never used for two
-// instants: so a late call that schedules or deletes the job of an old revision can't
-// touch the job of a new one.
+// JobName returns the name of the revision's job in Dapr. A name is never used for two instants. So
+// a late call that schedules or deletes an old revision's job can't affect the job of a new one.
 func (r Revision) JobName() string { return fmt.Sprintf("%s%s-%d", JobPrefix, r.ReminderID, r.Number) }
 
-// ParseJobName returns the revision that a job's name holds, without its task and user.
-// ok is false if the job is no reminder's.
+// ParseJobName returns the revision in a job's name, without task and user. ok is false if the job
+// is not a reminder's.
 func ParseJobName(name string) (r Revision, ok bool) {
 	const length = 36 // of an ID
 	rest, ok := strings.CutPrefix(name, JobPrefix)
@@ -52,8 +51,8 @@ func ParseJobName(name string) (r Revision, ok bool) {
 	return r, true
 }
 
-// EarlyTolerance is how far ahead of its instant a callback may come, by the function's
-// clock, and still be waited for.
+// EarlyTolerance is how early a callback may come, by the function's clock. The function then waits
+// for the instant.
 const EarlyTolerance = 2 * time.Second
 
 // Verdict is what a callback means for a reminder.
@@ -63,12 +62,12 @@ type Verdict int
 const (
 	// Fire: it is due; fire it now.
 	Fire Verdict = iota
-	// Deliver: it has fired; what is still unsent is to be sent. If nothing is, it may also never
-	// have fired at this revision: then there is a reason to skip it.
+	// Deliver: it has fired; send what is unsent. If nothing is unsent, the callback is skipped: it
+	// may be of a revision that never fired, and then Judge gives the reason.
 	Deliver
 	// Wait: it is due within EarlyTolerance.
 	Wait
-	// Skip: the callback is stale; there is nothing to do for it.
+	// Skip: the callback is stale; do nothing.
 	Skip
 )
 
@@ -80,12 +79,13 @@ const (
 	ReasonEarly      = "early" // ahead of the instant by more than EarlyTolerance
 )
 
-// Judge says what a callback for the given number of r's revision means at the time now,
-// and why if it is skipped. The caller holds the reminder's lock.
+// Judge returns what a callback for a revision of r means at now, and the reason if it is skipped.
+// The caller holds the reminder's lock.
 func Judge(r Reminder, number int64, now time.Time) (Verdict, string) {
 	switch {
 	case (r.Occurrence != nil || r.Besides()) && number < r.Revision:
-		// It has fired for an occurrence before, or was moved; or it was repeated or snoozed since.
+		// It may have fired at that revision before it was moved, repeated, snoozed or armed for
+		// its next occurrence.
 		return Deliver, ReasonSuperseded
 	case r.Revision != number:
 		return Skip, ReasonSuperseded

@@ -1,7 +1,6 @@
-// Package task holds Duebell's rules and nothing else: what a task and its
-// reminders are, which reminders a change arms, cancels or misses, and what a
-// callback means for a reminder. It knows no database, no HTTP and no
-// Dapr, and takes the time as a parameter.
+// Package task has the rules of tasks and reminders: which reminders a change arms, cancels or
+// misses, and what a callback means for a reminder. It uses no database, no HTTP and no Dapr. The
+// time is a parameter.
 package task
 
 import (
@@ -20,96 +19,93 @@ type Task struct {
 	UserID string
 	Draft
 	Progress Progress
-	// Clock is the user's, by which the task was read or planned.
+	// Clock is the user's clock by which the task was read or planned.
 	Clock     Clock
-	Version   int64 // grows by one with every change
+	Version   int64 // increases by one with each change
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// Reminders are in the order of their instants, the earliest first.
 	Reminders []Reminder
 }
 
-// DropRemoved takes out the reminders whose offsets the task no longer has.
+// DropRemoved removes the reminders that are marked Removed.
 func (t *Task) DropRemoved() {
 	t.Reminders = slices.DeleteFunc(t.Reminders, func(r Reminder) bool { return r.Removed })
 }
 
-// Draft is the part of a task that its user writes.
+// Draft is the part of a task that its user sets.
 type Draft struct {
 	Title string
 	Notes string
-	// DueDate is the instant at which the task is due, as it was given or as it was derived from
-	// Due; nil: no due date. In UTC, whole microseconds.
+	// DueDate is the instant at which the task is due, as it was given or derived from Due; nil: no
+	// due date. It is in UTC and whole microseconds.
 	DueDate *time.Time
 	Due     Due
-	// Recurrence is how the task comes again; nil: it does not. Then Due is where that starts.
+	// Recurrence is the rule by which the task recurs, starting at Due; nil: it does not recur.
 	Recurrence *recurrence.Definition
 	Completed  bool
-	Channels   []Channel // nil: the user's preferences decide
-	// Repeat is how a reminder that was told is repeated until it is acknowledged; nil: it is not.
+	Channels   []Channel // nil: those of the user's preferences
+	// Repeat is how reminders are repeated until they are acknowledged; nil: they are not.
 	Repeat *Repeat
-	Urgent bool // it is told at once, in its user's quiet hours too
-	// Before are the reminders, as offsets before the due date. nil: the user's preferences
-	// decide, once, when the task is stored.
+	Urgent bool // quiet hours do not hold it
+	// Before are the offsets of the reminders before the due date. nil: those of the user's
+	// preferences at the time when the task is stored.
 	Before []Offset
 }
 
 // Offset says how long before the due date a reminder is.
 type Offset = wallclock.Offset
 
-// Active reports whether the task has anything to remind of: it has a due date
-// and is not completed.
+// Active reports whether the task has reminders to fire: it has a due date and is not completed.
 func (d Draft) Active() bool { return d.DueDate != nil && !d.Completed }
 
-// Channel is a way to tell a user.
+// Channel is a way to tell a user of a reminder.
 type Channel string
 
-// The channels. In-app needs nobody's help and can't fail on its own: it is
-// written in the transaction that fires the reminder.
+// The channels. InApp can't fail on its own: it is written in the transaction that fires the
+// reminder.
 const (
 	InApp   Channel = "in_app"
 	Email   Channel = "email"
 	Push    Channel = "push"
 	SMS     Channel = "sms"
 	Webhook Channel = "webhook"
-	// Event tells programs, not the user: each fired reminder is published as one,
-	// where that is set up. Nobody chooses it.
+	// Event publishes each fired reminder for programs. It is on or off for the whole installation.
+	// No user chooses it.
 	Event Channel = "event"
 )
 
-// Channels lists every channel that users choose from. Which of them can be used depends on
-// what is set up; one that can't be is recorded as failed when a reminder fires.
+// Channels lists the channels that users choose from. Some may not be configured: a delivery on
+// such a channel is recorded as failed.
 var Channels = []Channel{InApp, Email, Push, SMS, Webhook}
 
-// Reminder is one instant at which a task's user is told. Each offset before a
-// task's due date has one, for as long as the task has that offset. Others are there
-// besides, see [Kind].
+// Reminder is an instant at which a task's user is told. The task has one for each offset before
+// the due date, and others: see [Kind].
 type Reminder struct {
 	ID     uuid.UUID
 	Kind   Kind
 	Before Offset // of KindDue
-	// Repeats is the reminder that one of KindRepeat repeats, and Repetition which repetition of
-	// that it waits for, or was, counted from 1.
+	// Repeats is the reminder that a KindRepeat repeats. Repetition is the number of the
+	// repetition, from 1.
 	Repeats    uuid.UUID
 	Repetition int
-	// FireAt is the instant: Before the due date. It is nil while the
-	// task has no due date.
+	// FireAt is its instant; nil while the task has no due date.
 	FireAt *time.Time
 	// Source is what FireAt was derived from.
 	Source Source
-	// Occurrence is the one of its recurring task that it is for; nil if that does not recur.
+	// Occurrence is the occurrence that it waits for, or told of; nil if the task does not recur.
 	Occurrence *wallclock.Time
 	State      State
-	// Revision grows by one each time the reminder is armed; 0 is never armed.
+	// Revision increases by one each time it is armed; 0: it was never armed.
 	Revision int64
-	// Confirmed is the revision that Dapr is known to hold a job for.
+	// Confirmed is the revision whose job Dapr has confirmed.
 	Confirmed int64
-	// Removed marks a reminder whose offset the task no longer has. It is kept
-	// for its history, and comes back under the same ID with its offset.
+	// Removed says that the task no longer has its offset. The row is kept for its history. If the
+	// offset is added again, the reminder gets the same ID.
 	Removed bool
 }
 
-// State is what has become of a reminder.
+// State is the state of a reminder.
 type State string
 
 // The states. Armed is waiting; the others are final until the reminder is
@@ -118,18 +114,17 @@ const (
 	Armed     State = "armed"
 	Fired     State = "fired"
 	Cancelled State = "cancelled"
-	Missed    State = "missed" // already too old when it was asked for
+	Missed    State = "missed" // too old already when its task was stored
 )
 
-// Pending reports whether the reminder still has to be scheduled with Dapr, which
-// holds those up to an instant.
+// Pending reports whether the reminder still has to be scheduled. Those that are due later than
+// until need not be.
 func (r Reminder) Pending(until time.Time) bool {
 	return r.State == Armed && r.Confirmed != r.Revision && !r.FireAt.After(until)
 }
 
-// Status is the reminder's state as users see it: armed shows as "pending" while Dapr
-// should hold its job and does not, and else as "scheduled". expected is the instant up
-// to which it should, see [Horizon].
+// Status returns the state as users see it. An armed reminder is "pending" if it is due up to
+// expected and not confirmed, and "scheduled" otherwise. See [Horizon.Expected].
 func (r Reminder) Status(expected time.Time) string {
 	switch {
 	case r.State != Armed:
@@ -141,6 +136,6 @@ func (r Reminder) Status(expected time.Time) string {
 	}
 }
 
-// Instant brings a time to the form in which Duebell keeps it: UTC, whole
-// microseconds (what Postgres holds), no monotonic reading.
+// Instant returns a time as Duebell stores it: in UTC, in whole microseconds as Postgres does, and
+// without a monotonic reading.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

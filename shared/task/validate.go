@@ -18,14 +18,13 @@ const (
 	MaxNotes     = 10_000 // characters
 	MaxReminders = 20
 	MaxBefore    = 366 * 24 * time.Hour
-	MaxYear      = 9999 // RFC 3339 has four digits
+	MaxYear      = 9999 // the years of RFC 3339 have four digits
 	MinYear      = 1970
 )
 
-// Validate checks a draft and brings it to the form that is stored: the title
-// trimmed, line breaks in notes as line feeds, the due date an Instant, offsets and
-// channels without repetition. It derives nothing.
-// The error is a fault with code invalid, and says what to change.
+// Validate checks a draft, and brings it to the form that is stored: the title trimmed, line breaks
+// in notes as \n, the due date as [Instant] returns it, offsets and channels without duplicates. It
+// derives nothing. The error is a fault with code invalid, and says what to change.
 func (d *Draft) Validate() error {
 	d.Title = strings.TrimSpace(d.Title)
 	switch n := utf8.RuneCountInString(d.Title); {
@@ -65,7 +64,7 @@ func (d *Draft) Validate() error {
 	return errorOr(d.validateRecurrence(), d.validateBefore(), d.validateChannels(), d.validateRepeat())
 }
 
-// lineBreaks are as other systems write them.
+// lineBreaks replaces the line breaks of other systems.
 var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 func (d *Draft) validateBefore() error {
@@ -74,8 +73,8 @@ func (d *Draft) validateBefore() error {
 	return err
 }
 
-// ValidOffsets returns offsets without repetition; nil stays nil. name is what they are called in
-// the error, a fault with code invalid.
+// ValidOffsets returns offsets without duplicates; nil stays nil. name is the field's name for the
+// error, a fault with code invalid.
 func ValidOffsets(name string, all []Offset) ([]Offset, error) {
 	if all == nil {
 		return nil, nil
@@ -131,7 +130,7 @@ func errorOr(errs ...error) error {
 	return nil
 }
 
-// prefix puts what is wrong before the message of an error that is invalid.
+// prefix puts what before the message of an invalid fault.
 func prefix(what string, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return fault.Invalid("%s%s", what, f.Message)
@@ -139,11 +138,11 @@ func prefix(what string, err error) error {
 	return err
 }
 
-// DefaultBefore is what a task gets whose user names no reminders, neither there nor in the
-// preferences: one, at the due date.
+// DefaultBefore returns the offsets of a task whose user has named none, neither in the task nor in
+// the preferences: one reminder at the due date.
 func DefaultBefore() []Offset { return []Offset{{}} }
 
-// Exactly returns offsets that are so long before the due date.
+// Exactly returns offsets of exact lengths.
 func Exactly(all ...time.Duration) []Offset {
 	offsets := make([]Offset, len(all))
 	for i, d := range all {

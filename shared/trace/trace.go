@@ -24,7 +24,7 @@ import (
 // Config says where traces go.
 type Config struct {
 	// The SDK reads it, too, like the other variables that OpenTelemetry defines.
-	Endpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"where traces are sent, by OTLP over gRPC, like http://collector:4317; without it there are none. OpenTelemetry's other variables hold then, such as OTEL_TRACES_SAMPLER"`
+	Endpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"the collector of traces, by OTLP over gRPC, like http://collector:4317; unset: no traces. OpenTelemetry's other variables, such as OTEL_TRACES_SAMPLER, hold as well"`
 }
 
 const (

@@ -71,7 +71,7 @@ func (k Keys) Open(token string) (userID, address string, ok bool) {
 
 // Config is what e-mails need to have a link.
 type Config struct {
-	PublicURL string `env:"PUBLIC_URL" help:"where recipients and providers reach Duebell's API, like https://api.example.com, for the links in messages and Twilio's reports"`
+	PublicURL string `env:"PUBLIC_URL" help:"the URL at which recipients and providers reach Duebell's API, like https://api.example.com, for the links in messages and Twilio's reports"`
 	Keys
 }
 

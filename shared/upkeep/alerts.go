@@ -7,12 +7,12 @@ import (
 	"github.com/duebell/duebell/shared/schedule"
 )
 
-// AlertTopic is the topic on which operators are told of dead letters.
+// AlertTopic is the topic for alerts about dead letters.
 const AlertTopic = "reminder-alerts"
 
-// alert tells the operators of what was given up: in the log, and as an event. An
-// event that can't be published is tried again by the next sweep; one that was
-// published by a sweep that died comes again, under the same id.
+// alert tells the operators of deliveries that were given up, in the log and by an event. If the
+// event can't be published, the next sweep retries. If the process dies after publishing, the next
+// sweep publishes it again under the same id.
 func (s *Sweeper) alert(ctx context.Context, sum *Summary) (told int, complete bool, err error) {
 	letters, err := s.store.Unalerted(ctx, page)
 	for _, l := range letters {

@@ -17,28 +17,28 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// Inventory is what a cleanup needs of Dapr. Package jobs has the real one.
+// Inventory is the part of Dapr that a cleanup uses. Package jobs implements it.
 type Inventory interface {
 	Dapr
 	// List returns the names of all jobs.
 	List(ctx context.Context) ([]string, error)
-	// Remove deletes a job by its name. One that isn't there is no error.
+	// Remove deletes a job by its name. One that does not exist is no error.
 	Remove(ctx context.Context, name string) error
 }
 
-// CleanupRules say for how long things are kept, and how much one cleanup does.
+// CleanupRules are how long rows are kept, and how much one cleanup does.
 type CleanupRules struct {
-	DeletedTasks      time.Duration `env:"KEEP_DELETED_TASKS" envDefault:"720h" help:"how long a deleted task is kept, with its reminders and deliveries, until its rows are removed"`
+	DeletedTasks      time.Duration `env:"KEEP_DELETED_TASKS" envDefault:"720h" help:"how long a deleted task is kept, with its reminders and deliveries"`
 	History           time.Duration `env:"KEEP_HISTORY" envDefault:"2160h" help:"how long deliveries are kept after they were sent, failed or cancelled, and reminders that a task no longer has"`
-	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification is kept after it was read or archived; the latest one of each user always is"`
-	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded; its delivery may go before it, and take it along"`
-	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long the audit log keeps an event, or a request that was made for another user, a suppression is kept after it was lifted, and analytics remembers that an event was counted: longer than the broker keeps it"`
-	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key's row is kept; they count for 24h"`
+	ReadNotifications time.Duration `env:"KEEP_READ_NOTIFICATIONS" envDefault:"2160h" help:"how long a notification is kept after it was read or archived; the latest one of each user is always kept"`
+	DeadLetters       time.Duration `env:"KEEP_DEAD_LETTERS" envDefault:"720h" help:"how long a dead letter is kept after it was resolved or discarded; it is deleted earlier if its delivery is"`
+	AuditEvents       time.Duration `env:"KEEP_AUDIT_EVENTS" envDefault:"8760h" help:"how long these are kept: events and acts in the audit log, suppressions after they were lifted, and the ids of events that analytics has counted. It must be longer than the broker keeps events"`
+	IdempotencyKeys   time.Duration `env:"KEEP_IDEMPOTENCY_KEYS" envDefault:"24h" help:"how long an Idempotency-Key is stored; it is valid for 24h"`
 
 	Horizon task.Horizon
 
 	Budget     time.Duration `env:"CLEANUP_BUDGET" envDefault:"4m" help:"how long one cleanup may take; each step gets its share of what is left"`
-	Rows       int           `env:"CLEANUP_ROWS" envDefault:"200000" help:"how many rows or jobs one step works through at most; the next cleanup goes on"`
+	Rows       int           `env:"CLEANUP_ROWS" envDefault:"200000" help:"how many rows or jobs one step handles at most; the next cleanup continues"`
 	Concurrent int           `env:"CLEANUP_CONCURRENCY" envDefault:"16" help:"how many calls to Dapr the cleanup makes at a time"`
 }
 
@@ -70,9 +70,8 @@ func (r CleanupRules) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Cleaner removes what nobody needs any more, and looks whether what Dapr should
-// hold is there. Any number of cleanups may run at one time, along with everything
-// else.
+// Cleaner deletes rows and jobs that nobody needs any more, and checks that confirmed jobs exist.
+// It is safe for concurrent use, also by several processes.
 type Cleaner struct {
 	store *store.Store
 	dapr  Inventory
@@ -81,25 +80,24 @@ type Cleaner struct {
 	rules CleanupRules
 }
 
-// NewCleaner makes a Cleaner from its parts, which its caller closes. now is its
-// clock, time.Now outside of tests.
+// NewCleaner returns a Cleaner. The caller closes s. now is the clock, time.Now outside of tests.
 func NewCleaner(s *store.Store, dapr Inventory, now func() time.Time, rules CleanupRules) *Cleaner {
 	return &Cleaner{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Concurrent), now: now, rules: rules}
 }
 
-// Report says what a cleanup has done, or if it was a dry run, would do.
+// Report is what a cleanup has done, or what a dry run would do.
 type Report struct {
 	DryRun bool `json:"dry_run"`
-	// Complete is true if there is nothing left to do.
+	// Complete says that nothing is left to do.
 	Complete    bool         `json:"complete"`
 	TookSeconds float64      `json:"took_seconds"`
 	Steps       []StepReport `json:"steps"`
 }
 
-// Failed counts the steps that went wrong.
+// Failed counts the steps that failed.
 func (r Report) Failed() int { return failed(r.Steps) }
 
-// Away returns an unavailable fault if no step has done anything, each for a reason.
+// Away returns an unavailable fault if every step failed before it did anything.
 func (r Report) Away() error {
 	if !nothingDone(r.Steps) {
 		return nil
@@ -115,8 +113,8 @@ func (c *cleanup) steps() []step {
 		{"unknown_jobs", "jobs that no reminder knows: deleted", 1, c.unknownJobs},
 		{"stale_sentinels", "sentinel jobs of earlier days: deleted", 1, c.staleSentinels},
 		{"vanished_jobs", "reminders of the next 48 hours whose jobs Dapr has lost: scheduled again", 1, c.vanishedJobs},
-		// What belongs to something comes before it: so each row is counted where a
-		// dry run counts it.
+		// Rows that belong to others are deleted before these, so that a dry run counts each row in
+		// the same step.
 		{"dead_letters", "dead letters settled long ago: removed", 1, c.purge(store.SettledDeadLetters, keep.DeadLetters)},
 		{"occurrences", "what became of occurrences long ago: forgotten", 1, c.purge(store.Occurrences, keep.History)},
 		{"finished_deliveries", "deliveries finished long ago: removed", 1, c.purge(store.FinishedDeliveries, keep.History)},
@@ -137,33 +135,33 @@ func (c *cleanup) steps() []step {
 }
 
 const (
-	// leastAudit is as long as brokers keep events unless they are told otherwise.
+	// leastAudit is how long brokers keep events by default.
 	leastAudit = 7 * 24 * time.Hour
 
 	batchTime = 15 * time.Second // for one batch of rows
 	listTime  = 30 * time.Second // for the list of all jobs
-	lookAhead = 48 * time.Hour   // longer than until the next cleanup has looked
-	// sentinelAge is how old a sentinel job must be to be deleted: a younger one may
-	// be about to become the current one.
+	lookAhead = 48 * time.Hour   // longer than the time to the next cleanup
+	// sentinelAge is how old an unused sentinel job must be to be deleted. A younger one may be
+	// about to become the current one.
 	sentinelAge = time.Hour
-	// unstoredAge is how old a reminder must be for its job to be deleted if no row knows
-	// it: a younger one may be about to be stored.
+	// unstoredAge is how old a reminder's id must be for its job to be deleted if the reminder is
+	// not stored. A younger one may be about to be stored.
 	unstoredAge = 2 * time.Hour
 )
 
-// cleanup is one run of a Cleaner.
+// cleanup is one run.
 type cleanup struct {
 	*Cleaner
 	dryRun bool
-	// names are those of all jobs, which are asked for once.
+	// names are the names of all jobs. They are read once.
 	names []string
-	// unlisted is why they could not be had.
+	// unlisted is the error of reading them.
 	unlisted error
 	asked    bool
 }
 
-// Cleanup makes one cleanup. A step that fails does not stop the others. In a dry run
-// nothing is changed, and what would be done is counted.
+// Cleanup runs one cleanup. A step that fails does not stop the others. A dry run changes nothing,
+// and counts what would be done.
 func (c *Cleaner) Cleanup(ctx context.Context, dryRun bool) Report {
 	began := time.Now()
 	run := &cleanup{Cleaner: c, dryRun: dryRun}
@@ -173,8 +171,7 @@ func (c *Cleaner) Cleanup(ctx context.Context, dryRun bool) Report {
 	return report
 }
 
-// list returns the names of all jobs. The step that asks first waits for them, with
-// the time that is its own.
+// list returns the names of all jobs. The first step that asks reads them, in its own time.
 func (c *cleanup) list(ctx context.Context) ([]string, error) {
 	if !c.asked {
 		ctx, cancel := context.WithTimeout(ctx, listTime)
@@ -185,9 +182,8 @@ func (c *cleanup) list(ctx context.Context) ([]string, error) {
 	return c.names, c.unlisted
 }
 
-// ours returns the names of all jobs, and that of the sentinel, which must be among
-// them: if it isn't, this may be the Dapr of another database, whose jobs are not ours
-// to delete.
+// ours returns the names of all jobs, and the sentinel's. If the sentinel is not among them, it
+// returns an error: this may be the Dapr of another database, whose jobs we must not delete.
 func (c *cleanup) ours(ctx context.Context) (names []string, sentinel string, err error) {
 	if names, err = c.list(ctx); err != nil {
 		return nil, "", err
@@ -202,7 +198,7 @@ func (c *cleanup) ours(ctx context.Context) (names []string, sentinel string, er
 	return names, sentinel, nil
 }
 
-// purge makes a step that removes, in batches, rows that have been kept for an age.
+// purge returns a step that deletes old rows in batches.
 func (c *cleanup) purge(kind store.Kept, age time.Duration) func(context.Context) (int, bool, error) {
 	return func(ctx context.Context) (count int, complete bool, err error) {
 		if c.dryRun {
@@ -223,7 +219,7 @@ func (c *cleanup) purge(kind store.Kept, age time.Duration) func(context.Context
 	}
 }
 
-// leftoverJobs deletes the jobs that our own rows say are left over.
+// leftoverJobs deletes the recorded leftover jobs.
 func (c *cleanup) leftoverJobs(ctx context.Context) (count int, complete bool, err error) {
 	if c.dryRun {
 		count, err = c.store.CountLeftovers(ctx, c.rules.Rows)
@@ -246,9 +242,8 @@ func (c *cleanup) leftoverJobs(ctx context.Context) (count int, complete bool, e
 	return count, false, nil
 }
 
-// unknownJobs deletes the jobs that are named like those of reminders and mean nothing to
-// any row: what a database that was restored does not know, say. A name is never
-// used for two instants, so nothing that counts can be hit.
+// unknownJobs deletes jobs of reminders that no row knows. They are there, for example, after an
+// old database was restored. A name is never used for two instants, so no valid job can be deleted.
 func (c *cleanup) unknownJobs(ctx context.Context) (count int, complete bool, err error) {
 	names, _, err := c.ours(ctx)
 	if err != nil {
@@ -272,8 +267,8 @@ func (c *cleanup) unknownJobs(ctx context.Context) (count int, complete bool, er
 	return count, true, nil
 }
 
-// unknown returns the names that mean nothing to any row, nor to one that may be about
-// to be stored.
+// unknown returns the names that no row knows, without those whose reminder may be about to be
+// stored.
 func (c *cleanup) unknown(ctx context.Context, names []string) (unknown []string, err error) {
 	known := make(map[string]bool, len(names))
 	var asked []task.Revision
@@ -297,7 +292,7 @@ func (c *cleanup) unknown(ctx context.Context, names []string) (unknown []string
 	return unknown, err
 }
 
-// staleSentinels deletes sentinel jobs that another one has replaced.
+// staleSentinels deletes sentinel jobs that were replaced.
 func (c *cleanup) staleSentinels(ctx context.Context) (count int, complete bool, err error) {
 	names, current, err := c.ours(ctx)
 	if err != nil {
@@ -314,7 +309,7 @@ func (c *cleanup) staleSentinels(ctx context.Context) (count int, complete bool,
 	return c.remove(ctx, stale, c.rules.Rows)
 }
 
-// born is when an ID was made; those that don't say so are of old.
+// born returns the time in an id; the zero time if it has none.
 func born(id uuid.UUID) time.Time {
 	if id.Version() != 7 {
 		return time.Time{}
@@ -322,8 +317,7 @@ func born(id uuid.UUID) time.Time {
 	return time.Unix(id.Time().UnixTime())
 }
 
-// remove deletes jobs by their names, so many at most, and returns how many, and
-// whether that was all.
+// remove deletes up to limit jobs by their names. It returns how many, and whether that was all.
 func (c *cleanup) remove(ctx context.Context, names []string, limit int) (count int, all bool, err error) {
 	some := names[:min(len(names), limit)]
 	all = len(some) == len(names)
@@ -334,11 +328,11 @@ func (c *cleanup) remove(ctx context.Context, names []string, limit int) (count 
 	return count, all, err
 }
 
-// vanishedJobs looks whether the jobs are there that Dapr has confirmed for the next
-// time, and schedules those again that aren't.
+// vanishedJobs checks that the confirmed jobs of the next 48 hours exist. It makes the reminders of
+// missing ones pending.
 func (c *cleanup) vanishedJobs(ctx context.Context) (count int, complete bool, err error) {
 	listed := map[string]bool{}
-	names, _ := c.list(ctx) // without the list each job is asked for
+	names, _ := c.list(ctx) // if there is no list, each job is looked up
 	for _, name := range names {
 		listed[name] = true
 	}
@@ -374,8 +368,8 @@ func (c *cleanup) vanishedJobs(ctx context.Context) (count int, complete bool, e
 	return count, false, nil
 }
 
-// unconfirmVanished asks Dapr for the jobs of reminders, one by one, makes pending
-// those whose jobs aren't there, and returns how many.
+// unconfirmVanished looks up the jobs of reminders one by one, and makes those reminders pending
+// whose jobs do not exist. It returns how many.
 func (c *cleanup) unconfirmVanished(ctx context.Context, due []store.Due) (int, error) {
 	var mu sync.Mutex
 	var vanished []task.Revision

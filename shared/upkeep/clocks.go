@@ -12,15 +12,15 @@ import (
 	"github.com/duebell/duebell/shared/store"
 )
 
-// mostClocks is how many users whose clock has changed one sweep looks at.
+// mostClocks is how many users with a changed clock one sweep looks at.
 const mostClocks = 1000
 
-// turn is how many reminders of one user are moved before those of the next have their turn.
+// turn is how many reminders of a user are moved before it is the next user's turn.
 const turn = 100
 
-// followClocks moves the reminders of users whose clock has changed, and those that were derived by
-// an earlier release of the time zones. What it does not get to is left to the next sweep, and what
-// fires before that is moved then.
+// followClocks derives reminders anew after their user's clock has changed, or that were derived by
+// an earlier release of the time zones. What a sweep does not finish is left to the next one. A
+// reminder that fires before that is derived anew when it fires.
 func (s *Sweeper) followClocks(ctx context.Context, sum *Summary) (moved int, complete bool, err error) {
 	m := mover{sweeper: s, sum: sum}
 	err = m.users(ctx)
@@ -30,15 +30,15 @@ func (s *Sweeper) followClocks(ctx context.Context, sum *Summary) (moved int, co
 	return sum.Moved, err == nil && m.left == 0 && ctx.Err() == nil, err
 }
 
-// mover is one sweep's moving.
+// mover is the state of one sweep's step.
 type mover struct {
 	sweeper *Sweeper
 	sum     *Summary
 	mu      sync.Mutex
-	left    int // tasks that could not be moved now
+	left    int // tasks that could not be moved
 }
 
-// users moves the reminders of users whose clock has changed, some of each in turn.
+// users moves the reminders of users whose clock has changed, some of each user in turn.
 func (m *mover) users(ctx context.Context) error {
 	s := m.sweeper
 	users, err := s.store.ClocksChanged(ctx, mostClocks)
@@ -66,7 +66,7 @@ func (m *mover) users(ctx context.Context) error {
 		waiting = next
 	}
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the next sweep goes on
+		return nil //nolint:nilerr // the next sweep continues
 	}
 	return s.store.SettleClocks(ctx, users, s.mover.Release())
 }
@@ -86,7 +86,7 @@ func (m *mover) release(ctx context.Context) error {
 	return nil
 }
 
-// move moves the tasks of reminders, each once.
+// move moves the tasks of these reminders, each task once.
 func (m *mover) move(ctx context.Context, of []store.OfRelease) {
 	var group errgroup.Group
 	group.SetLimit(m.sweeper.rules.Concurrent)

@@ -1,9 +1,13 @@
-// Package upkeep makes the promises hold when something else has failed: the sweep finds in
-// Postgres what should have happened and has not, the cleanup removes what nobody needs,
-// and a reconciliation gives Dapr all jobs again.
+// Package upkeep repairs what has failed elsewhere. The sweep finds in Postgres what should have
+// happened and has not. The cleanup deletes what nobody needs any more. A reconciliation schedules
+// all jobs in Dapr again.
 //
-// It promises that what is overdue is fired, and what is pending is scheduled, by the next
-// sweep after whatever was in the way is gone. Each step has a share of the time, so that a
-// part that hangs costs only its own step, and a step that was cut short says by what. Any
-// number of sweeps and cleanups may run at one time.
+// It promises:
+//
+//   - By the next sweep after a fault is over, overdue reminders are fired and pending ones are
+//     scheduled.
+//   - Each step has its own share of the time, so a step that hangs delays no other. A step that was
+//     cut short says what it waited for.
+//
+// Any number of sweeps and cleanups may run at the same time.
 package upkeep

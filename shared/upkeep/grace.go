@@ -15,14 +15,14 @@ import (
 	"github.com/duebell/duebell/shared/verify"
 )
 
-// mostAsked is of how many users a sweep asks the owners of addresses, and of how many it ends
-// the grace: what is sent by that comes among reminders, and is not to hold them up.
+// mostAsked is for how many users a sweep asks the owners of addresses, and for how many it ends
+// the grace. The messages share the senders with reminders, and must not delay these.
 const mostAsked = 100
 
-// verifyAddresses asks the owners of addresses that were there before anybody was asked, and
-// tells their users so; and it ends the grace of those who were asked long ago. Without both keys
-// nobody can be asked, and this is no step of a sweep: these addresses are written to until
-// there is one.
+// verifyAddresses asks the owners of addresses that were listed before verification was set up, and
+// tells the users so. It ends the grace of addresses whose owners were asked long ago. Without both
+// keys nobody can be asked, and the sweep leaves this step out: these addresses get messages until
+// there are keys.
 func (s *Sweeper) verifyAddresses(ctx context.Context, sum *Summary) (count int, complete bool, err error) {
 	asked, failed := s.eachOf(ctx, s.store.Ungraced, s.beginGrace)
 	sum.Asked = asked
@@ -30,8 +30,7 @@ func (s *Sweeper) verifyAddresses(ctx context.Context, sum *Summary) (count int,
 	return asked + ended, ctx.Err() == nil, errors.Join(failed, alsoFailed)
 }
 
-// eachOf does something for some users, one after the other. One with whom it fails keeps
-// nobody else waiting.
+// eachOf calls do for each user, one after the other. An error does not stop the others.
 func (s *Sweeper) eachOf(ctx context.Context, list func(context.Context, int) ([]string, error), do func(context.Context, string) error) (done int, err error) {
 	users, err := list(ctx, mostAsked)
 	for _, user := range users {
@@ -50,8 +49,8 @@ func (s *Sweeper) eachOf(ctx context.Context, list func(context.Context, int) ([
 	return done, err
 }
 
-// beginGrace asks the owners of a user's addresses, but for those that have been sent all that
-// an address gets, and begins their grace.
+// beginGrace asks the owners of a user's addresses, and begins the addresses' grace. It does not
+// ask owners who have reached a limit for such messages.
 func (s *Sweeper) beginGrace(ctx context.Context, userID string) error {
 	lasts := s.rules.VerifyGrace
 	err := s.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
@@ -74,7 +73,7 @@ func (s *Sweeper) beginGrace(ctx context.Context, userID string) error {
 	if err == nil {
 		err = s.store.Hint(ctx, []string{userID})
 	}
-	if fault.CodeOf(err) == fault.CodeNotFound { // gone meanwhile
+	if fault.CodeOf(err) == fault.CodeNotFound { // deleted meanwhile
 		return nil
 	}
 	return err

@@ -10,25 +10,24 @@ import (
 	"github.com/duebell/duebell/shared/schedule"
 )
 
-// Progress says how far a reconciliation has come: how many reminders it has made
-// pending, and how many of those and of others it has scheduled.
+// Progress is how far a reconciliation has come: how many reminders it has made pending, and how
+// many it has scheduled, others included.
 type Progress struct {
 	Unconfirmed, Scheduled int
-	// Left is how many are still pending, as far as is known.
+	// Left is how many are still pending. It is counted now and then.
 	Left int
 }
 
 const (
-	// countUpTo bounds the counting of what is pending.
+	// countUpTo is where counting pending reminders stops.
 	countUpTo = 1_000_000
-	// patience is how long a reconciliation waits for a Dapr that takes nothing.
+	// patience is how long a reconciliation waits while Dapr takes nothing.
 	patience = 20 * time.Second
 )
 
-// Reconcile schedules again everything that should be scheduled, up to the horizon,
-// whatever Dapr is believed to hold: a job that is there already stays as it is. It tells progress how
-// far it has come, now and then. It can be interrupted at any time and run again; what
-// it has left pending the sweep schedules. While Dapr is away it changes nothing.
+// Reconcile schedules all reminders within the horizon again, whatever Dapr is believed to hold.
+// Jobs that exist stay as they are. It calls progress now and then. It can be interrupted and run
+// again; the sweep schedules what is left pending. While Dapr is away it changes nothing.
 func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error {
 	if err := c.reach(ctx); err != nil {
 		return fmt.Errorf("nothing was changed, because Dapr does not answer: %w", err)
@@ -60,7 +59,7 @@ func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error 
 			continue
 		}
 		if claimed == 0 {
-			// What was tried a moment ago waits a little.
+			// None may be tried right now, since all were tried a moment ago.
 			if p.Left, err = c.store.CountPending(ctx, c.rules.Horizon.Until(c.now()), countUpTo); err != nil || p.Left == 0 {
 				progress(p)
 				return err
@@ -77,7 +76,7 @@ func (c *Cleaner) Reconcile(ctx context.Context, progress func(Progress)) error 
 	}
 }
 
-// reach asks Dapr for any job, and reports whether it answers.
+// reach looks up a job, and returns an error if Dapr does not answer.
 func (c *Cleaner) reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, schedule.CallTimeout)
 	defer cancel()

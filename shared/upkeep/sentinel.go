@@ -10,16 +10,15 @@ import (
 	"github.com/duebell/duebell/shared/schedule"
 )
 
-// sentinelPrefix is how the name of the job begins that should be in Dapr for ever.
+// sentinelPrefix begins the name of sentinel jobs.
 const sentinelPrefix = "sentinel-"
 
-// checkSentinel looks whether the job that should be in Dapr for ever is there. If it isn't,
-// the scheduler has lost its data, and every confirmation is taken back.
+// checkSentinel checks that the sentinel's job exists in Dapr. If it does not, the scheduler has
+// lost its data: all confirmations are removed, and a new sentinel is made.
 //
-// The new sentinel is given to Dapr first and recorded last: so it shows if the scheduler
-// loses its data once more meanwhile. In between, a name is recorded that Dapr does not
-// hold. Nobody can mark what was lost then, and if this sweep dies, the next one finds the
-// loss again.
+// The new job is made first, and its name is recorded last. So the next sweep sees if the scheduler
+// loses its data again meanwhile. In between, the recorded name belongs to no job. Then nothing
+// that was lost can be confirmed, and if this sweep dies, the next one starts again.
 func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	name, err := s.store.Sentinel(ctx)
 	if err != nil {
@@ -37,7 +36,7 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 		sum.Sentinel = "lost"
 		slog.ErrorContext(ctx, "Dapr's scheduler has lost its data: all reminders are scheduled again", "sentinel", name)
 	}
-	id := uuid.Must(uuid.NewV7()).String() // it tells its age
+	id := uuid.Must(uuid.NewV7()).String() // the id has the time
 	next := sentinelPrefix + id
 	if err := s.keep(ctx, next); err != nil {
 		return err
@@ -61,7 +60,7 @@ func (s *Sweeper) checkSentinel(ctx context.Context, sum *Summary) error {
 	}
 	now, err := s.store.SetSentinel(ctx, none, next)
 	if err == nil && now == next {
-		metrics.SchedulerLostData() // of several sweeps that found it, by one
+		metrics.SchedulerLostData() // counted once, by the sweep that recorded it
 	}
 	return err
 }

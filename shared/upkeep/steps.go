@@ -9,37 +9,36 @@ import (
 	"github.com/duebell/duebell/shared/metrics"
 )
 
-// step is a part of a sweep or of a cleanup. It works until it is done or its context ends,
-// and returns how much it has done, whether that was all, and what went wrong.
+// step is a part of a sweep or a cleanup. It works until it is done or ctx ends. It returns how
+// much it did, whether that was all, and an error.
 type step struct {
 	name, does string
-	// share is the step's part of the time that is left, in proportion to the shares of the
-	// steps after it. What a step does not need is left to those.
+	// share is the step's part of the time that is left, relative to the shares of later steps.
+	// Time that it does not use is left to those.
 	share int
 	run   func(context.Context) (count int, complete bool, err error)
 }
 
-// StepReport says what one step has done.
+// StepReport is the result of one step.
 type StepReport struct {
 	Name string `json:"name"`
-	// Does says what the step does to what it counts.
+	// Does says what Count counts.
 	Does  string `json:"does"`
 	Count int    `json:"count"`
-	// Complete is false if the step failed, or its time or rows ran out.
+	// Complete is false if the step failed, or ran out of time or rows.
 	Complete bool `json:"complete"`
-	// CutShort is true if its time ran out. Error then says what it waited for, if that is
-	// known.
+	// CutShort says that its time ran out. Error then says what it waited for, if that is known.
 	CutShort    bool    `json:"cut_short,omitempty"`
 	Error       string  `json:"error,omitempty"`
 	TookSeconds float64 `json:"took_seconds"`
 }
 
-// failed reports whether the step went wrong, other than by running out of time.
+// failed reports whether the step failed other than by running out of time.
 func (r StepReport) failed() bool { return r.Error != "" && !r.CutShort }
 
 func failed(reports []StepReport) int { return len(FailedSteps(reports)) }
 
-// FailedSteps names the steps that went wrong.
+// FailedSteps returns the names of the steps that failed.
 func FailedSteps(reports []StepReport) (names []string) {
 	for _, r := range reports {
 		if r.failed() {
@@ -49,14 +48,13 @@ func FailedSteps(reports []StepReport) (names []string) {
 	return names
 }
 
-// nothingDone reports whether each step has failed, or was cut short, before it did anything.
+// nothingDone reports whether each step failed or was cut short before it did anything.
 func nothingDone(reports []StepReport) bool {
 	return !slices.ContainsFunc(reports, func(r StepReport) bool { return r.Error == "" || r.Count > 0 })
 }
 
-// runSteps makes the steps of a run, one after the other, within a time. A step that fails,
-// or hangs until its time is over, does not stop the others. It logs once for each step why
-// it was not completed.
+// runSteps runs steps one after the other within a time. A step that fails, or hangs until its time
+// is over, does not stop the others. Each step that is not complete is logged with the reason.
 func runSteps(ctx context.Context, run string, budget time.Duration, steps []step) (reports []StepReport, complete bool) {
 	end := time.Now().Add(budget)
 	shares := 0
@@ -83,7 +81,7 @@ func runSteps(ctx context.Context, run string, budget time.Duration, steps []ste
 	return reports, complete
 }
 
-// within makes the step within a time.
+// within runs the step within a time.
 func (s step) within(ctx context.Context, d time.Duration) StepReport {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, d)

@@ -22,34 +22,33 @@ import (
 	"github.com/duebell/duebell/shared/verify"
 )
 
-// Dapr is what a sweep needs of Dapr. Package jobs has the real one.
+// Dapr is the part of Dapr that a sweep uses. Package jobs implements it.
 type Dapr interface {
 	schedule.Scheduler
-	// Keep has a job be there for ever, under a name. One that is there already is
-	// left as it is.
+	// Keep makes a job that never fires. One that exists stays as it is.
 	Keep(ctx context.Context, name string) error
-	// Holds reports whether a job of the name is there.
+	// Holds reports whether a job exists.
 	Holds(ctx context.Context, name string) (bool, error)
-	// Publish publishes an event. id is the event's: the same for the same event.
+	// Publish publishes an event. The same event must have the same id each time.
 	Publish(ctx context.Context, topic, id string, data any) error
 }
 
 // SweepRules are the rules for the sweep.
 type SweepRules struct {
-	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one pass of the sweep may take; less than the time between two"`
+	Budget     time.Duration `env:"SWEEP_BUDGET" envDefault:"45s" help:"how long one sweep may take; less than the time between two"`
 	Grace      time.Duration `env:"SWEEP_GRACE" envDefault:"5s" help:"how long an overdue reminder is left to its callback before the sweep fires it"`
 	Horizon    task.Horizon
 	Concurrent int `env:"SWEEP_CONCURRENCY" envDefault:"16" help:"how many overdue reminders the sweep fires at a time"`
-	// Calls is as many as an import makes.
-	Calls int `env:"SWEEP_DAPR_CONCURRENCY" envDefault:"128" help:"how many calls to Dapr the sweep makes at a time, to schedule what is pending or has come within REMINDER_HORIZON, and to delete leftover jobs; the more come together, the less each costs Dapr's scheduler"`
-	// Verify is what owners of addresses are asked by that were there before anybody asked.
+	// Calls is the same as for an import.
+	Calls int `env:"SWEEP_DAPR_CONCURRENCY" envDefault:"128" help:"how many calls to Dapr the sweep makes at a time, to schedule pending reminders and to delete leftover jobs; Dapr's scheduler needs less time for each if many come together"`
+	// Verify has the keys for asking the owners of addresses.
 	Verify verify.Keys
-	// Suppression is what stands for those who are not to be asked.
+	// Suppression has the keys for finding addresses whose owners must not be asked.
 	Suppression suppress.Keys
-	// Ceiling is what the sweep warns of.
+	// Ceiling is the ceiling of which a sweep warns.
 	Ceiling quota.Ceiling
-	// VerifyGrace is for how long these are written to after that.
-	VerifyGrace time.Duration `env:"VERIFY_GRACE" envDefault:"336h" help:"for how long addresses that were there before verification was set up are still written to once their owners were asked; afterwards they are unverified"`
+	// VerifyGrace is how long such addresses still get messages after their owners were asked.
+	VerifyGrace time.Duration `env:"VERIFY_GRACE" envDefault:"336h" help:"how long addresses that were listed before verification was set up still get messages after their owners were asked; afterwards they are unverified"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -73,9 +72,9 @@ func (r SweepRules) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Sweeper is what makes the promises hold whatever happens to Dapr, to the functions and
-// to the providers: it finds in Postgres what should have happened and has not, and does
-// it, or has it done. Any number of sweeps may run at one time.
+// Sweeper finds in Postgres what should have happened and has not, and does it. So Duebell's
+// promises hold whatever fails in Dapr, in a function or at a provider. It is safe for concurrent
+// use, also by several processes.
 type Sweeper struct {
 	store *store.Store
 	dapr  Dapr
@@ -88,54 +87,54 @@ type Sweeper struct {
 	asker verify.Asker
 }
 
-// NewSweeper makes a Sweeper from its parts, which its caller closes. wake has the sender
-// look for what is due, returns once it does, and gives up by itself. now is the Sweeper's clock, time.Now
-// outside of tests.
+// NewSweeper returns a Sweeper. The caller closes s. wake asks the function send to begin, and
+// returns when it has or when that takes too long. now is the clock, time.Now outside of tests.
 func NewSweeper(s *store.Store, dapr Dapr, firer *fire.Firer, mover *schedule.Mover, wake func(context.Context) error, now func() time.Time, rules SweepRules) *Sweeper {
 	return &Sweeper{store: s, dapr: dapr, jobs: schedule.NewJobs(s, dapr, now, rules.Calls), firer: firer, mover: mover, wake: wake, now: now, rules: rules, asker: verify.NewGraceAsker(rules.Verify, rules.Suppression)}
 }
 
-// Summary is what a sweep has done.
+// Summary is the result of a sweep.
 type Summary struct {
-	// Fired are reminders that were overdue, by how that ended: a fire.Status, or "error".
+	// Fired counts overdue reminders by the result of firing them: a fire.Status, or "error".
 	Fired map[string]int `json:"fired"`
-	// Scheduled and Pending are reminders that Dapr had not taken: now it has, or
-	// still not.
+	// Scheduled counts the pending reminders that were scheduled, and Pending those that are still
+	// pending.
 	Scheduled int `json:"scheduled"`
 	Pending   int `json:"pending"`
-	// Moved are reminders that were armed anew because their user's clock, or the time zones, have changed.
+	// Moved counts the reminders that were armed anew after their user's clock or the time zones
+	// changed.
 	Moved int `json:"moved"`
-	// Sentinel is "present", "made" (the first sweep of all), "lost" (the scheduler
-	// has lost its data), or "unknown" (it could not be asked).
+	// Sentinel is "present", "made" (by the first sweep of all), "lost" (the scheduler has lost its
+	// data) or "unknown" (Dapr was not reached).
 	Sentinel string `json:"sentinel"`
-	// Unconfirmed is how many reminders are scheduled again because the scheduler has lost
-	// its data.
+	// Unconfirmed counts the reminders that became pending because the scheduler had lost its data.
 	Unconfirmed int `json:"unconfirmed"`
-	// Alerts are dead letters that the operators were told of, and those they could
-	// not be.
+	// Alerts counts the dead letters of which operators were told, and FailedAlerts those for which
+	// that failed.
 	Alerts       int `json:"alerts"`
 	FailedAlerts int `json:"failed_alerts"`
-	// LeftoverJobs are those that Dapr has deleted.
+	// LeftoverJobs counts the leftover jobs that Dapr has deleted.
 	LeftoverJobs int `json:"leftover_jobs"`
-	// Asked are users whose addresses were there before owners were asked: now theirs were.
+	// Asked counts the users for whose addresses in grace the owners were asked.
 	Asked int `json:"asked"`
-	// OldestWaitingSeconds is for how long the oldest of what is still to be done has been
-	// due, by what it waits for: "firing", or a store.Lane.
+	// OldestWaitingSeconds is how long the oldest due item has waited, by what it waits for:
+	// "firing", or a store.Lane.
 	OldestWaitingSeconds map[string]float64 `json:"oldest_waiting_seconds"`
-	// SMSCostToday is what text messages have cost since midnight in UTC, by SMS_PRICES.
+	// SMSCostToday is what text messages have cost since midnight in UTC, at the prices in
+	// SMS_PRICES.
 	SMSCostToday float64 `json:"sms_cost_today"`
-	// Complete is true if every step was completed.
+	// Complete says that every step was completed.
 	Complete bool         `json:"complete"`
 	Steps    []StepReport `json:"steps"`
 }
 
-// Failed counts the steps that went wrong.
+// Failed counts the steps that failed.
 func (s Summary) Failed() int { return failed(s.Steps) }
 
-// Away returns an unavailable fault if every step that needs the database has failed, so
-// that nothing was done.
+// Away returns an unavailable fault if every step that needs the database failed before it did
+// anything.
 func (s Summary) Away() error {
-	if !nothingDone(s.Steps[:len(s.Steps)-1]) { // the last, waking the sender, needs none
+	if !nothingDone(s.Steps[:len(s.Steps)-1]) { // the last step, waking the sender, does not need it
 		return nil
 	}
 	return fault.Unavailable(errors.New(s.Steps[0].Error), "every step of the sweep has failed, as it does while the database is away; the log says why")
@@ -144,9 +143,9 @@ func (s Summary) Away() error {
 // page is how many rows a step reads at a time.
 const page = 500
 
-// Sweep makes one pass: it has the sender look for what is due, and meanwhile fires what is overdue,
-// looks whether the scheduler has lost its data, moves what has to follow another clock, schedules what is pending, deletes
-// leftover jobs, and tells operators of dead letters.
+// Sweep runs one sweep. It wakes the sender, and meanwhile fires overdue reminders, checks the
+// sentinel, moves reminders whose clock has changed, schedules pending ones, deletes leftover jobs,
+// and alerts operators.
 func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	began := time.Now()
 	sum := Summary{Fired: map[string]int{}, Sentinel: "unknown"}
@@ -164,7 +163,7 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 		{"look_what_waits", "counted", 1, func(ctx context.Context) (int, bool, error) { return 0, true, s.lookWhatWaits(ctx, &sum) }},
 		{"wake_sender", "asked to send what is due", 1, func(ctx context.Context) (int, bool, error) { return 0, true, heard(ctx, woken) }},
 	}
-	if s.asker.Enabled() { // before the last two, which look at what the others have left
+	if s.asker.Enabled() { // before the last two, which measure what the others have left
 		steps = slices.Insert(steps, len(steps)-2, step{
 			"verify_addresses", "users whose addresses were there before owners were asked: asked, or their grace ended", 1,
 			func(ctx context.Context) (int, bool, error) { return s.verifyAddresses(ctx, &sum) },
@@ -188,9 +187,9 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	return sum
 }
 
-// wakeSender asks the sender to begin, if anything is due or soon will be: else it may stay
-// at zero. It may have to start from there, so the other steps go on meanwhile. A sender that
-// takes longer than the sweep is still asked after it.
+// wakeSender asks the function send to begin, if a delivery is due now or soon. Otherwise the
+// function may stay at zero. Its start may take a while, so the other steps go on. A request that
+// takes longer than the sweep continues after it.
 func (s *Sweeper) wakeSender(ctx context.Context) (woken <-chan error) {
 	answered := make(chan error, 1)
 	go func() {
@@ -200,20 +199,20 @@ func (s *Sweeper) wakeSender(ctx context.Context) (woken <-chan error) {
 			answered <- nil
 			return
 		}
-		answered <- s.wake(ctx) // also if that is not known
+		answered <- s.wake(ctx) // also if nobody waits for it any more
 	}()
 	return answered
 }
 
-// soon is how far ahead a delivery may be due for the sweep to wake the sender: less than
-// the sender waits for it (SEND_LINGER). The next sweep comes before what is due later is
-// a minute late.
+// soon is how far ahead a delivery may be due for the sweep to wake the sender. It must be less
+// than SEND_LINGER, for which the sender waits for more deliveries. Later deliveries are found by
+// the next sweep, at most a minute late.
 const soon = 10 * time.Second
 
-// senderPatience is how long a sweep waits, at its end, to hear from the sender.
+// senderPatience is how long a sweep waits for the sender's answer in the end.
 const senderPatience = 10 * time.Second
 
-// heard waits until the sender has begun, or has refused.
+// heard waits until the sender has begun or refused.
 func heard(ctx context.Context, woken <-chan error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, senderPatience, errSlowSender)
 	defer cancel()
@@ -227,15 +226,15 @@ func heard(ctx context.Context, woken <-chan error) error {
 
 var errSlowSender = errors.New("the sender has not answered yet; it goes on being asked")
 
-// mostHeld is for how many of a user's rows that somebody holds a sweep waits. After that it
-// leaves the user's reminders to the next one, so that the others have their turn.
+// mostHeld is how many locked rows of one user a sweep waits for. After that it leaves the user's
+// other reminders to the next sweep, so that those of other users fire.
 const mostHeld = 3
 
 // fireOverdue fires armed reminders whose callback has not come.
 func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (fired int, complete bool, err error) {
 	var last store.Due
 	var mu sync.Mutex
-	held := map[string]int{} // rows of a user that somebody holds
+	held := map[string]int{} // how many of a user's rows were locked
 	for ctx.Err() == nil {
 		overdue, err := s.store.Overdue(ctx, s.rules.Grace, last, page)
 		if err != nil || len(overdue) == 0 {
@@ -258,7 +257,7 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (fired
 			}
 			group.Go(func() error {
 				fired, err := s.firer.FireOverdue(ctx, d.Revision)
-				outcome := string(fire.Skipped) // somebody was faster
+				outcome := string(fire.Skipped) // a callback was first
 				switch {
 				case err != nil:
 					slog.WarnContext(ctx, "an overdue reminder is left for the next sweep", "reminder_id", d.ReminderID, "error", err)
@@ -281,9 +280,9 @@ func (s *Sweeper) fireOverdue(ctx context.Context, counts map[string]int) (fired
 	return counts[string(fire.Success)], false, ctx.Err()
 }
 
-// schedulePending schedules what Dapr is not known to hold a job for: calls that failed,
-// and reminders that have come within the horizon. When Dapr takes none of a page it is
-// away: the rest is left for the next sweep.
+// schedulePending schedules pending reminders: those whose call to Dapr failed, and those that have
+// come within the horizon. If Dapr takes none of a page, it is away, and the rest is left for the
+// next sweep.
 func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) (scheduled int, complete bool, err error) {
 	for ctx.Err() == nil {
 		claimed, n, err := s.jobs.SchedulePending(ctx, s.rules.Horizon.Until(s.now()))
@@ -299,8 +298,7 @@ func (s *Sweeper) schedulePending(ctx context.Context, sum *Summary) (scheduled 
 	return sum.Scheduled, false, ctx.Err()
 }
 
-// deleteLeftovers deletes a page of jobs that mean nothing any more. What the sweeps
-// don't get to is left for the nightly cleanup.
+// deleteLeftovers deletes a page of leftover jobs. What sweeps do not finish, the cleanup does.
 func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) (deleted int, complete bool, err error) {
 	left, err := s.store.Leftovers(ctx, page)
 	if err != nil {
@@ -308,17 +306,17 @@ func (s *Sweeper) deleteLeftovers(ctx context.Context, sum *Summary) (deleted in
 	}
 	gone, err := s.jobs.Delete(ctx, left)
 	sum.LeftoverJobs = len(gone.Jobs)
-	drop, cancel := context.WithTimeout(context.WithoutCancel(ctx), schedule.CallTimeout) // also when the step's time is up
+	drop, cancel := context.WithTimeout(context.WithoutCancel(ctx), schedule.CallTimeout) // also when the step's time is over
 	defer cancel()
 	return len(gone.Jobs), true, errors.Join(err, s.store.DropLeftovers(drop, gone))
 }
 
-// costAlert is at which part of the ceiling the operators are to know. The alert in
-// manifests/monitoring has the same.
+// costAlert is the part of the ceiling at which the operators are warned. The alert in
+// manifests/monitoring has the same value.
 const costAlert = 0.8
 
-// lookWhatWaits measures for how long the oldest of what is to be done has waited, counts the
-// dead letters and what quiet hours hold, and looks what text messages have cost today.
+// lookWhatWaits measures how long the oldest due items have waited, counts dead letters and
+// deliveries that quiet hours hold, and adds up today's cost of text messages.
 func (s *Sweeper) lookWhatWaits(ctx context.Context, sum *Summary) error {
 	waiting, err := s.store.Waiting(ctx)
 	if err != nil {

@@ -28,7 +28,7 @@ type Keys struct {
 
 // Public is the public key alone, for what tells pages what to subscribe for.
 type Public struct {
-	Key string `env:"WEBPUSH_PUBLIC_KEY" help:"the public key of WEBPUSH_KEY, of the newest if there are two, which browsers subscribe for, as duebell vapid prints it"`
+	Key string `env:"WEBPUSH_PUBLIC_KEY" help:"the public key of WEBPUSH_KEY, of the newest if there are two, as duebell vapid prints it; browsers subscribe with it"`
 }
 
 // Validate reports what is wrong with the configuration.

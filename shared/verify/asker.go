@@ -29,8 +29,8 @@ const (
 
 // Limits are how many messages others than the address's owner may have sent.
 type Limits struct {
-	PerUser    int `env:"VERIFY_PER_USER" envDefault:"20" help:"how many verification messages one user may have sent in 24 hours"`
-	PerNetwork int `env:"VERIFY_PER_NETWORK" envDefault:"100" help:"how many verification messages may be asked for in 24 hours from one network: an IPv4 address, or a /64 of IPv6; programs with the scope act are not counted"`
+	PerUser    int `env:"VERIFY_PER_USER" envDefault:"20" help:"how many verification messages are sent for one user in 24 hours"`
+	PerNetwork int `env:"VERIFY_PER_NETWORK" envDefault:"100" help:"how many verification messages are sent for one network in 24 hours: an IPv4 address, or a /64 of IPv6; programs with the scope act are not counted"`
 }
 
 // Validate reports what is wrong with the limits.

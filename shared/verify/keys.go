@@ -37,7 +37,7 @@ const (
 
 // Keys make codes, links and hashes. The first makes them, each checks.
 type Keys struct {
-	Keys []config.Secret `env:"VERIFY_KEY" help:"the key of the codes and links by which owners of addresses agree to be written to, at least 32 characters; without it no address can be verified; to change it, the new one, a comma and the old one"`
+	Keys []config.Secret `env:"VERIFY_KEY" help:"the key of the codes and links by which owners of addresses agree to messages, at least 32 characters; without it no address can be verified; to change it, the new one, a comma and the old one"`
 }
 
 // Validate reports what is wrong with the configuration.

@@ -1,6 +1,5 @@
-// Package install knows what Duebell needs of a cluster: it finds what would keep an
-// installation from working, and says what to do; and it installs Duebell by the steps of
-// docs/deploy.md. It changes and reads a cluster through the program kubectl alone.
+// Package install finds what would keep an installation on a cluster from working, says what to do,
+// and installs Duebell by the steps of docs/deploy.md. It uses the cluster only through kubectl.
 package install
 
 import (
@@ -15,25 +14,25 @@ import (
 	"github.com/duebell/duebell/shared/config"
 )
 
-// namespace is where Duebell is; host names in the manifests contain it.
+// namespace is Duebell's namespace. Host names in the manifests contain it.
 const namespace = "duebell"
 
-// State says how much a finding matters.
+// State is how serious a finding is.
 type State int
 
-// A Hint keeps nothing from working, or can't be known for sure. What is Bad has to be mended.
+// A Hint prevents nothing, or can't be known for sure. A Bad one must be corrected.
 const (
 	Good State = iota
 	Hint
 	Bad
 )
 
-// Finding is what came of one check.
+// Finding is the result of a check.
 type Finding struct {
 	Name  string
 	State State
 	Text  string
-	Next  []string // what to do about it, as commands; there is one if it is Bad
+	Next  []string // the commands to type next; a Bad finding has one
 }
 
 func good(format string, args ...any) Finding { return Finding{Text: fmt.Sprintf(format, args...)} }
@@ -53,7 +52,7 @@ func commands(next string) []string {
 	return []string{next}
 }
 
-// unseen is what is found where the cluster did not say.
+// unseen returns the finding for a check that the cluster did not answer.
 func unseen(what string, err error) Finding {
 	if errors.Is(err, errForbidden) {
 		return hint("kubectl auth can-i --list", "%s: your user of the cluster may not look at it", what)
@@ -61,17 +60,17 @@ func unseen(what string, err error) Finding {
 	return bad("kubectl version", "%s: %v", what, err)
 }
 
-// Options say what is looked at.
+// Options say what to check.
 type Options struct {
 	Kubectl Kubectl
-	// Overlay is the folder that is to be applied. If it is "", no settings are looked at.
+	// Overlay is the folder that will be applied; "": no settings are checked.
 	Overlay string
-	// DatabaseURL is the database as it is reached from here. If it is "", the one of the secret is.
+	// DatabaseURL is the database as it is reached from here; "": that of the secret.
 	DatabaseURL config.Secret
-	// Planned are secrets that are to be made if they are not there, by name.
+	// Planned are secrets that will be created if they do not exist, by name.
 	Planned map[string]Secrets
-	// Doing hears what is being done; text is "" when it is over. Found hears what came of
-	// checks, in a fixed order.
+	// Doing is called with what is being done, and with "" when it is over. Found is called with
+	// the findings of the checks, in a fixed order.
 	Doing func(name, text string)
 	Found func(Finding)
 }
@@ -79,12 +78,12 @@ type Options struct {
 // Secrets are the values of one Secret's keys.
 type Secrets map[string]config.Secret
 
-// inspection is one look at an installation.
+// inspection is one run of the checks.
 type inspection struct {
 	Options
 	objects   []object           // of the overlay
-	secrets   map[string]Secrets // those that the overlay needs and that are there, or will be
-	secretErr map[string]error   // why one of these can't be seen
+	secrets   map[string]Secrets // the secrets that the overlay needs and that exist, or will
+	secretErr map[string]error   // why one of these can't be read
 }
 
 type check struct {
@@ -92,8 +91,7 @@ type check struct {
 	look func(*inspection, context.Context) []Finding
 }
 
-// before are the checks of what an installation stands on: the cluster, then what can be looked
-// at without one.
+// before are the checks of the installation's requirements: first of the cluster, then without it.
 var (
 	before = slices.Concat([]check{
 		{"knative serving", (*inspection).serving},
@@ -114,7 +112,7 @@ var (
 	}
 )
 
-// after are the checks of Duebell itself, where it is installed.
+// after are the checks of Duebell itself, if it is installed.
 var after = []check{
 	{"migration", (*inspection).migration},
 	{"daprd", (*inspection).daprds},
@@ -124,8 +122,8 @@ var after = []check{
 	{"sweep", (*inspection).sweep},
 }
 
-// Check looks at everything that an installation stands on and, if Duebell is installed, at
-// Duebell itself. It returns how many findings are Bad; the error is ctx's.
+// Check checks the installation's requirements and, if it is installed, Duebell itself. It returns
+// how many findings are Bad; the error is ctx's.
 func Check(ctx context.Context, o Options) (int, error) {
 	i := &inspection{Options: o}
 	count, err := i.begin(ctx)
@@ -144,8 +142,8 @@ func Check(ctx context.Context, o Options) (int, error) {
 	return count + n, err
 }
 
-// begin finds the cluster, and reads the overlay and its secrets. The error says that the
-// cluster can't be reached; it is reported already.
+// begin reaches the cluster, and reads the overlay and its secrets. The error says that the cluster
+// can't be reached; it is reported already.
 func (i *inspection) begin(ctx context.Context) (count int, err error) {
 	const name = "cluster"
 	i.Doing(name, "looking for it")
@@ -171,7 +169,7 @@ func (i *inspection) begin(ctx context.Context) (count int, err error) {
 	return count + i.settings(ctx), err
 }
 
-// installed reports whether Duebell is on the cluster, or some of it.
+// installed reports whether Duebell, or a part of it, is on the cluster.
 func (i *inspection) installed(ctx context.Context) bool {
 	for _, path := range []string{
 		"/apis/apps/v1/namespaces/" + namespace + "/deployments/daprd", "/apis/serving.knative.dev/v1/namespaces/" + namespace + "/services/trigger-reminder",
@@ -202,7 +200,7 @@ func (i *inspection) settings(ctx context.Context) int {
 	return i.report("settings", good("%s has %d objects", i.Overlay, len(objects)))
 }
 
-// report tells what was found, and returns how much of it is bad.
+// report passes on findings, and returns how many are Bad.
 func (i *inspection) report(name string, found ...Finding) (count int) {
 	for _, f := range found {
 		if f.Name == "" {
@@ -216,7 +214,7 @@ func (i *inspection) report(name string, found ...Finding) (count int) {
 	return count
 }
 
-// run carries out checks, some at a time, and reports in their order.
+// run runs checks, some at a time, and reports them in order.
 func (i *inspection) run(ctx context.Context, checks []check) (count int, err error) {
 	var group errgroup.Group
 	group.SetLimit(4)

@@ -10,7 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// What docs/deploy.md says to type if something is not there.
+// The commands of docs/deploy.md that install what is missing.
 const (
 	installServing = "kubectl apply -f https://github.com/knative/serving/releases/download/knative-v1.23.0/serving-crds.yaml" +
 		" && kubectl apply -f https://github.com/knative/serving/releases/download/knative-v1.23.0/serving-core.yaml"
@@ -42,7 +42,7 @@ func (i *inspection) eventing(ctx context.Context) []Finding {
 	return i.knative(ctx, "Knative Eventing", "knative-eventing", "/apis/sources.knative.dev/v1", installEventing, "eventing-controller", "eventing-webhook")
 }
 
-// knative looks whether a part of Knative is there, and its Deployments are ready.
+// knative checks whether a part of Knative is installed and its Deployments are ready.
 func (i *inspection) knative(ctx context.Context, what, in, api, install string, parts ...string) []Finding {
 	all, problem := i.controlPlane(ctx, what, in, api, install, parts...)
 	if problem != nil {
@@ -58,7 +58,7 @@ func (i *inspection) knative(ctx context.Context, what, in, api, install string,
 	return []Finding{good("%s %s is ready", what, version)}
 }
 
-// controlPlane returns the Deployments called parts, or what is wrong with them.
+// controlPlane returns the Deployments called parts, or a finding about what is wrong.
 func (i *inspection) controlPlane(ctx context.Context, what, in, api, install string, parts ...string) ([]workload, *Finding) {
 	wrong := func(f Finding) ([]workload, *Finding) { return nil, &f }
 	var resources struct{}
@@ -103,7 +103,7 @@ func (i *inspection) openFunction(ctx context.Context) []Finding {
 	return []Finding{good("OpenFunction is there")}
 }
 
-// httpRoute is what leads from a gateway to the functions.
+// httpRoute is a route from a gateway to the functions.
 type httpRoute struct {
 	ParentRefs []struct {
 		Name        string `json:"name"`
@@ -130,12 +130,12 @@ func (i *inspection) routes() (all []httpRoute) {
 	return all
 }
 
-// ownGateways are the namespaces in which Knative's own gateways are, by their class.
+// ownGateways are the namespaces of Knative's own gateways, by their class.
 var ownGateways = map[string]string{
 	"kourier.ingress.networking.knative.dev": "kourier-system", "istio.ingress.networking.knative.dev": "istio-system",
 }
 
-// ingress looks for Knative's own gateway, by which functions are reached in the cluster.
+// ingress checks Knative's own gateway, through which functions are reached in the cluster.
 func (i *inspection) ingress(ctx context.Context) []Finding {
 	var network object
 	switch err := i.Kubectl.get(ctx, "/api/v1/namespaces/knative-serving/configmaps/config-network", &network); {
@@ -146,7 +146,7 @@ func (i *inspection) ingress(ctx context.Context) []Finding {
 	}
 	class := network.Data["ingress-class"]
 	if class == "" {
-		class = network.Data["ingress.class"] // as it was once called
+		class = network.Data["ingress.class"] // the key's old name
 	}
 	if class == "" {
 		class = "istio.ingress.networking.knative.dev" // Knative's default
@@ -219,7 +219,8 @@ type listener struct {
 	} `json:"allowedRoutes"`
 }
 
-// serves reports whether a listener is the one that is meant, if one is, and serves a host.
+// serves reports whether a listener serves a host. section, if not "", is the only listener that
+// counts.
 func (l listener) serves(section, host string) bool {
 	if section != "" && section != l.Name || l.Protocol != "HTTP" && l.Protocol != "HTTPS" {
 		return false
@@ -228,8 +229,8 @@ func (l listener) serves(section, host string) bool {
 	return l.Hostname == "" || l.Hostname == host || wild && strings.HasSuffix(host, suffix)
 }
 
-// takes reports whether a listener of a gateway in some namespace takes routes of Duebell's.
-// What it can't know for sure counts as taken.
+// takes reports whether a listener accepts routes from Duebell's namespace. in is its gateway's
+// namespace. If it can't be known, it reports true.
 func (l listener) takes(in string) bool {
 	switch l.AllowedRoutes.Namespaces.From {
 	case "All":
@@ -241,7 +242,7 @@ func (l listener) takes(in string) bool {
 	return in == namespace // Same, which is the default
 }
 
-// gateway looks for the gateway that the public reaches, and whether it takes the route.
+// gateway checks the public gateway, and whether it accepts the route.
 func (i *inspection) gateway(ctx context.Context) (found []Finding) {
 	for _, r := range i.routes() {
 		edit := "${EDITOR:-vi} " + i.Overlay + "/kustomization.yaml"
@@ -339,7 +340,7 @@ func (i *inspection) dapr(ctx context.Context) []Finding {
 	return []Finding{good("Dapr %s is ready", version)}
 }
 
-// watches reports whether Dapr's operator deletes pods which should have a daprd and have none.
+// watches reports whether Dapr's operator deletes pods that lack their daprd.
 func watches(operator workload) bool {
 	for _, c := range operator.Spec.Template.Spec.Containers {
 		if at := slices.Index(c.Args, "--watch-interval"); at >= 0 && at+1 < len(c.Args) {
@@ -349,8 +350,8 @@ func watches(operator workload) bool {
 	return false
 }
 
-// injector looks whether the daprds that Dapr adds to pods may run where Duebell is: the
-// namespace enforces the pod security standard `restricted`.
+// injector checks whether the daprds that Dapr adds to pods may run in Duebell's namespace, which
+// enforces the pod security standard `restricted`.
 func (i *inspection) injector(ctx context.Context) []Finding {
 	var d workload
 	switch err := i.Kubectl.get(ctx, "/apis/apps/v1/namespaces/dapr-system/deployments/dapr-sidecar-injector", &d); {
@@ -379,7 +380,7 @@ func (i *inspection) injector(ctx context.Context) []Finding {
 	return []Finding{good("daprd drops its capabilities, and does not run as root")}
 }
 
-// scheduler looks whether what keeps the jobs is ready, and where it keeps them.
+// scheduler checks whether Dapr's scheduler is ready, and where it stores jobs.
 func (i *inspection) scheduler(ctx context.Context) []Finding {
 	describe := "kubectl -n dapr-system describe statefulset dapr-scheduler-server"
 	var s workload
@@ -422,7 +423,7 @@ func (i *inspection) scheduler(ctx context.Context) []Finding {
 	}
 }
 
-// storage looks whether the cluster makes volumes by itself.
+// storage checks whether the cluster creates volumes by itself.
 func (i *inspection) storage(ctx context.Context) []Finding {
 	classes, err := list[object](ctx, i.Kubectl, "/apis/storage.k8s.io/v1/storageclasses")
 	if err != nil {
@@ -443,8 +444,8 @@ func (i *inspection) storage(ctx context.Context) []Finding {
 // DaemonSets.
 var enforcers = []string{"calico-node", "canal", "cilium", "antrea-agent", "kube-router", "ovnkube-node", "ovs-node", "weave-net", "kube-network-policies", "azure-npm", "anetd", "kube-ovn-cni"}
 
-// policies looks for something that enforces NetworkPolicies. Whether it does can't be known
-// from outside.
+// policies checks for a network plug-in that enforces NetworkPolicies. Whether it does can't be
+// known from outside.
 func (i *inspection) policies(ctx context.Context) []Finding {
 	sets, err := list[object](ctx, i.Kubectl, "/apis/apps/v1/daemonsets")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/store/migrate"
 )
 
-// database looks whether the database can hold Duebell.
+// database checks whether the database is suitable.
 func (i *inspection) database(ctx context.Context) (found []Finding) {
 	url, theirs := i.databaseURL()
 	if url == "" {
@@ -39,7 +39,7 @@ func (i *inspection) database(ctx context.Context) (found []Finding) {
 		standby, mayCreate  bool
 		connections, limits int
 	}
-	// Each of these is a limit for the user; the smallest counts.
+	// Each of these limits the user's connections. The smallest counts.
 	err = first.QueryRow(ctx, `
 		select current_setting('server_version_num')::int, current_database(), current_user, pg_is_in_recovery(),
 			coalesce(has_schema_privilege(current_schema(), 'create'), false),
@@ -70,7 +70,7 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, errors.New("DATABASE_URL can't be read")
 	}
-	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // keeps nothing in a session, which a pooler might not have
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // stores nothing in a session, which a pooler may not keep
 	c, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, explain(err)
@@ -78,7 +78,7 @@ func connect(ctx context.Context, url string) (*pgx.Conn, error) {
 	return c, nil
 }
 
-// explain says why the database has refused, without its URL's parts, of which pgx tells.
+// explain returns why the database refused, without parts of its URL, which pgx's errors have.
 func explain(err error) error {
 	var refused *pgconn.PgError
 	var cause interface{ Unwrap() error }
@@ -93,7 +93,7 @@ func explain(err error) error {
 	return err
 }
 
-// schema looks whether the database is migrated, or can be.
+// schema checks whether the database is migrated, or can be.
 func (i *inspection) schema(ctx context.Context, c *pgx.Conn, mayCreate bool, user string) []Finding {
 	named := func(f Finding) []Finding { f.Name = "schema"; return []Finding{f} }
 	const (
@@ -121,7 +121,7 @@ func (i *inspection) schema(ctx context.Context, c *pgx.Conn, mayCreate bool, us
 	}
 }
 
-// schemaOf returns the last migration that the database has had, 0 for none.
+// schemaOf returns the number of the database's latest migration, 0 for none.
 func schemaOf(ctx context.Context, c *pgx.Conn) (version int64, err error) {
 	var there bool
 	if err = c.QueryRow(ctx, `select to_regclass('goose_db_version') is not null`).Scan(&there); err == nil && there {
@@ -130,7 +130,7 @@ func schemaOf(ctx context.Context, c *pgx.Conn) (version int64, err error) {
 	return version, err
 }
 
-// connections looks whether there are enough for what the manifests may open.
+// connections checks whether there are enough for what the manifests may open.
 func (i *inspection) connections(has int) []Finding {
 	one, all := i.opens()
 	if all == 0 {
@@ -148,8 +148,8 @@ func (i *inspection) connections(has int) []Finding {
 	return []Finding{f}
 }
 
-// opens returns how many connections to the database one copy of each function may open, and
-// how many all copies.
+// opens returns how many connections to the database one copy of each function may open, and how
+// many all copies.
 func (i *inspection) opens() (one, all int) {
 	for _, o := range i.objects {
 		if o.Kind != "Service" && o.Kind != "Function" {
@@ -159,7 +159,7 @@ func (i *inspection) opens() (one, all int) {
 		if err != nil || len(containers) == 0 {
 			continue
 		}
-		conns, copies := 8, 1 // what a function does by itself; no limit can't be counted
+		conns, copies := 8, 1 // the function's defaults; without a limit there is nothing to count
 		if n, err := strconv.Atoi(containers[0].value("DATABASE_MAX_CONNS")); err == nil {
 			conns = n
 		}
@@ -171,9 +171,9 @@ func (i *inspection) opens() (one, all int) {
 	return one, all
 }
 
-// pooler looks whether a pooler gives a connection to others between two statements, by which
-// Duebell would lose its settings and what it has prepared. Two clients that are connected at
-// the same time are served by one process of Postgres only then.
+// pooler checks whether a pooler gives a connection to others between two statements. Duebell would
+// then lose its settings and prepared statements. Only with such a pooler does one process of
+// Postgres serve two clients that are connected at the same time.
 func (i *inspection) pooler(ctx context.Context, first *pgx.Conn, url string) []Finding {
 	named := func(f Finding) []Finding { f.Name = "pooler"; return []Finding{f} }
 	second, err := connect(ctx, url)

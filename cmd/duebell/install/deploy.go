@@ -15,10 +15,10 @@ import (
 	"github.com/duebell/duebell/shared/config"
 )
 
-// Deploy installs Duebell or brings it to another version, by the steps of docs/deploy.md: it
-// checks what the installation stands on, makes the secrets that are not there, migrates, and
-// applies everything. It changes nothing if a check is bad. It may be broken off and repeated.
-// The error says what to do; what was found is told to o.Found.
+// Deploy installs Duebell or upgrades it, by the steps of docs/deploy.md: it checks the
+// requirements, creates missing secrets, migrates, and applies everything. If a finding is Bad, it
+// changes nothing. It may be interrupted and repeated. The error says what to do; findings are
+// passed to o.Found.
 func Deploy(ctx context.Context, o Options) error {
 	planned := map[string]Secrets{}
 	maps.Copy(planned, o.Planned)
@@ -44,7 +44,7 @@ func Deploy(ctx context.Context, o Options) error {
 	for _, s := range i.steps() {
 		if err := i.carryOut(ctx, s); err != nil {
 			if ctx.Err() == nil {
-				_, _ = i.run(ctx, after) // which says more of why
+				_, _ = i.run(ctx, after) // it reports the causes
 			}
 			return err
 		}
@@ -56,9 +56,8 @@ func Deploy(ctx context.Context, o Options) error {
 	return err
 }
 
-// planTokens adds the tokens that daprd and the functions show each other, and the key of
-// verifications. Of the app token there are two secrets, which must agree, whichever of them
-// is there.
+// planTokens plans the tokens between daprd and the functions, and the key of verifications. Two
+// secrets have the app token and must agree, whichever of them exists.
 func planTokens(ctx context.Context, k Kubectl, planned map[string]Secrets) error {
 	app, err := newToken()
 	if err != nil {
@@ -95,8 +94,8 @@ func newToken() (config.Secret, error) {
 	return config.Secret(hex.EncodeToString(random)), nil
 }
 
-// prepare makes the namespace, and the secrets that are needed and not there. These reach
-// kubectl by its input: nobody sees them, and no file has them.
+// prepare creates the namespace and the missing secrets. Secrets reach kubectl by its standard
+// input, so they are in no file and on no command line.
 func (i *inspection) prepare(ctx context.Context) error {
 	i.Doing("secrets", "making those that are not there")
 	defer i.Doing("secrets", "")
@@ -132,11 +131,11 @@ func (i *inspection) prepare(ctx context.Context) error {
 	return nil
 }
 
-// step is one call of kubectl, as docs/deploy.md has it.
+// step is one call of kubectl from docs/deploy.md.
 type step struct {
 	name, done string
 	args       []string
-	// progress, if any, says how what is waited for gets on; its error ends the wait.
+	// progress, if set, reports the progress of what is waited for. Its error ends the wait.
 	progress func(context.Context) (string, error)
 }
 
@@ -151,7 +150,7 @@ func (i *inspection) steps() []step {
 	}
 }
 
-// carryOut carries out a step, and shows how it gets on.
+// carryOut runs a step, and shows its progress.
 func (i *inspection) carryOut(ctx context.Context, s step) error {
 	i.Doing(s.name, "kubectl "+strings.Join(s.args, " "))
 	defer i.Doing(s.name, "")
@@ -193,7 +192,7 @@ func (i *inspection) carryOut(ctx context.Context, s step) error {
 	return nil
 }
 
-// migrating ends the wait for a migration that has failed, which kubectl would not.
+// migrating ends the wait for a migration that has failed; kubectl would go on waiting.
 func (i *inspection) migrating(ctx context.Context) (string, error) {
 	var job workload
 	if err := i.Kubectl.get(ctx, "/apis/batch/v1/namespaces/"+namespace+"/jobs/migrate", &job); err != nil {

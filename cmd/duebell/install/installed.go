@@ -16,7 +16,7 @@ func (i *inspection) migration(ctx context.Context) []Finding {
 	var job workload
 	switch err := i.Kubectl.get(ctx, "/apis/batch/v1/namespaces/"+namespace+"/jobs/migrate", &job); {
 	case errors.Is(err, errAbsent):
-		return nil // somebody has removed it after it was done; schema says what the database has
+		return nil // it was done and then removed; schema reports the database's version
 	case err != nil:
 		return []Finding{unseen("the job migrate", err)}
 	}
@@ -38,7 +38,7 @@ func (i *inspection) daprds(ctx context.Context) (found []Finding) {
 	for _, d := range deployments {
 		name := d.Metadata.Name
 		if name != "daprd" && !strings.HasPrefix(name, "daprd-") {
-			continue // Knative's, of the functions
+			continue // a pod of Knative's
 		}
 		switch n := d.Status.AvailableReplicas; {
 		case d.wants() == 0:
@@ -64,8 +64,8 @@ func (i *inspection) daprds(ctx context.Context) (found []Finding) {
 	return []Finding{good("%s: ready", strings.Join(ready, ", "))}
 }
 
-// withoutDaprd finds pods that were made while Dapr's injector did not answer: they have no daprd,
-// and never get one.
+// withoutDaprd finds pods that were created while Dapr's injector did not answer. They have no
+// daprd, and never get one.
 func (i *inspection) withoutDaprd(ctx context.Context) (found []Finding) {
 	pods, err := list[pod](ctx, i.Kubectl, "/api/v1/namespaces/"+namespace+"/pods?labelSelector=duebell.dev%2Fpart")
 	if err != nil {
@@ -82,7 +82,7 @@ func (i *inspection) withoutDaprd(ctx context.Context) (found []Finding) {
 	return found
 }
 
-// apply is the command that brings everything to the cluster.
+// apply returns the command that applies everything.
 func (i *inspection) apply() string {
 	if i.Overlay == "" {
 		return "kubectl apply -k manifests/overlays/production"
@@ -90,7 +90,7 @@ func (i *inspection) apply() string {
 	return "kubectl apply -k " + i.Overlay
 }
 
-// functions looks at Knative's Services, which OpenFunction makes too.
+// functions checks Knative's Services, which OpenFunction creates, too.
 func (i *inspection) functions(ctx context.Context) (found []Finding) {
 	services, err := list[workload](ctx, i.Kubectl, "/apis/serving.knative.dev/v1/namespaces/"+namespace+"/services")
 	if err != nil {
@@ -170,11 +170,11 @@ func (i *inspection) route(ctx context.Context) (found []Finding) {
 	return found
 }
 
-// sweep looks whether somebody tells what is due: whatever Dapr does, the sweep has by then.
+// sweep checks whether anything is overdue. Whatever Dapr does, the sweep should have fired it.
 func (i *inspection) sweep(ctx context.Context) []Finding {
 	url, _ := i.databaseURL()
 	if url == "" || badURL(url) != nil {
-		return nil // database has said so
+		return nil // database has reported it
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -186,7 +186,7 @@ func (i *inspection) sweep(ctx context.Context) []Finding {
 	if version, err := schemaOf(ctx, c); err != nil || version == 0 {
 		return []Finding{bad("kubectl -n duebell logs job/migrate", "the functions are there, and the database is not migrated")}
 	} else if want, err := migrate.Version(); err == nil && version < want {
-		return nil // schema has said so; the columns may be others
+		return nil // schema has reported it; the columns may differ
 	}
 	var count int
 	var oldest *time.Time

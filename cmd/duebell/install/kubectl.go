@@ -13,8 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Kubectl is the program kubectl, and the arguments that each call of it begins with. What it
-// knows of the cluster, KUBECONFIG and programs that sign in, holds here too.
+// Kubectl is the program kubectl with the first arguments of each call. Its own settings hold, such
+// as KUBECONFIG and programs that sign in.
 type Kubectl []string
 
 var (
@@ -23,10 +23,10 @@ var (
 	errNoKubectl = errors.New("there is no such program: install kubectl, or name it with the variable KUBECTL")
 )
 
-// patience is how long one look at the cluster may take.
+// patience is how long one read of the cluster may take.
 const patience = 15 * time.Second
 
-// command prepares a call. When ctx ends, kubectl is asked to end, as Ctrl-C does it.
+// command prepares a call. When ctx ends, kubectl is interrupted as by Ctrl-C.
 func (k Kubectl) command(ctx context.Context, args ...string) *exec.Cmd {
 	words := slices.Concat(k, args)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
@@ -35,8 +35,8 @@ func (k Kubectl) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// output runs kubectl with input, and returns what it has printed. The error is what it has
-// complained of; it never holds the input.
+// output runs kubectl with input, and returns its output. The error has kubectl's complaint, and
+// never the input.
 func (k Kubectl) output(ctx context.Context, input string, args ...string) ([]byte, error) {
 	cmd := k.command(ctx, args...)
 	cmd.Stdin = strings.NewReader(input)
@@ -61,8 +61,8 @@ func (k Kubectl) output(ctx context.Context, input string, args ...string) ([]by
 	return nil, errors.New(lastLine(said))
 }
 
-// get reads what the API server has at a path. The error is errAbsent if that is nothing,
-// which an API that is not installed is, too.
+// get reads the API server's object at a path. If there is none, or the API is not installed, the
+// error is errAbsent.
 func (k Kubectl) get(ctx context.Context, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -88,7 +88,7 @@ func list[T any](ctx context.Context, k Kubectl, path string) ([]T, error) {
 	return all.Items, err
 }
 
-// lastLine is where programs say why they have failed.
+// lastLine returns the last line, in which programs say why they failed.
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.TrimSpace(lines[len(lines)-1])

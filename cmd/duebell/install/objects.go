@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Of Kubernetes' types, what is looked at here.
+// The parts of Kubernetes' types that are used here.
 
 type metadata struct {
 	Name        string            `json:"name"`
@@ -21,7 +21,7 @@ type metadata struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-// object is anything that an overlay brings to a cluster.
+// object is an object of an overlay.
 type object struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
@@ -56,7 +56,7 @@ func find(all []condition, kind string) condition {
 	return condition{Type: kind, Status: "Unknown"}
 }
 
-// says is what a condition says, on one line.
+// says returns a condition's text on one line.
 func (c condition) says() string {
 	text := strings.Join(strings.Fields(c.Message), " ")
 	switch {
@@ -92,7 +92,7 @@ type container struct {
 	} `json:"envFrom"`
 }
 
-// value returns what a variable is set to in the manifest.
+// value returns the value of a variable in the manifest.
 func (c container) value(name string) string {
 	for _, v := range c.Env {
 		if v.Name == name {
@@ -111,13 +111,13 @@ type podTemplate struct {
 	Spec     podSpec  `json:"spec"`
 }
 
-// pod is one that runs, or should.
+// pod is a pod that runs, or should.
 type pod struct {
 	Metadata metadata `json:"metadata"`
 	Spec     podSpec  `json:"spec"`
 }
 
-// workload is what runs pods: a Deployment, a StatefulSet, a Job, a Knative Service.
+// workload runs pods: a Deployment, a StatefulSet, a Job, a Knative Service.
 type workload struct {
 	Metadata metadata `json:"metadata"`
 	Spec     struct {
@@ -138,8 +138,8 @@ func (w workload) wants() int {
 	return *w.Spec.Replicas
 }
 
-// pods are the pods that an object of an overlay runs, if any: their annotations, and their
-// containers.
+// pods returns the annotations and containers of the pods that an object of an overlay runs, if
+// any.
 func (o object) pods() (annotations map[string]string, containers []container, err error) {
 	switch o.group() + "/" + o.Kind {
 	case "apps/Deployment", "batch/Job", "serving.knative.dev/Service":
@@ -166,7 +166,7 @@ func (o object) pods() (annotations map[string]string, containers []container, e
 	return nil, nil, nil
 }
 
-// render returns what `kubectl apply -k` brings to the cluster.
+// render returns the objects that `kubectl apply -k` applies.
 func (k Kubectl) render(ctx context.Context, overlay string) ([]object, error) {
 	text, err := k.output(ctx, "", "kustomize", overlay)
 	if err != nil {

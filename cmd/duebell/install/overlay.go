@@ -12,17 +12,17 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Settings are what is each installation's own.
+// Settings are the settings of one installation.
 type Settings struct {
 	Host     string // of the API
-	Gateway  string // NAMESPACE/NAME of the gateway that the public reaches
+	Gateway  string // NAMESPACE/NAME of the public gateway
 	Issuer   string
 	Audience string
-	Events   string // kafka, redis or none, which "" is too
+	Events   string // kafka, redis or none; "" means none
 	Broker   string // HOST:PORT of Kafka or Redis
 }
 
-// Validate says what is missing or malformed, by the names of the flags.
+// Validate reports what is missing or malformed, by the names of the flags.
 func (s Settings) Validate() error {
 	var problems []error
 	s.Events = cmp.Or(s.Events, "none")
@@ -57,8 +57,8 @@ func (s Settings) Validate() error {
 // mark begins an overlay that Deploy may write again.
 const mark = "# Written by duebell deploy, which writes it again when it is given settings. To change it by hand,\n# take this out, and call duebell deploy without them.\n"
 
-// WriteOverlay writes the overlay of an installation into a folder: the example, with the
-// settings in their places. It leaves alone what somebody else has written.
+// WriteOverlay writes an installation's overlay into a folder: the example with the settings. It
+// does not overwrite an overlay that it has not written.
 func WriteOverlay(folder string, s Settings) error {
 	if err := s.Validate(); err != nil {
 		return err
@@ -116,7 +116,7 @@ func WriteOverlay(folder string, s Settings) error {
 	return nil
 }
 
-// between is the way from a folder to another, as kustomize goes it: links don't count.
+// between returns the path from a folder to another without links, as kustomize needs it.
 func between(from, to string) (string, error) {
 	for _, path := range []*string{&from, &to} {
 		whole, err := filepath.Abs(*path)
@@ -130,7 +130,7 @@ func between(from, to string) (string, error) {
 	return filepath.Rel(from, to)
 }
 
-// events are the changes of the kustomization by which events go where they should.
+// events returns the changes of the kustomization for the chosen broker.
 func (s Settings) events(text string) [][2]string {
 	const component = "- ../../dapr/pubsub/kafka # or redis, or in-memory\n"
 	const address = "  - target: {kind: Component, name: kafka-pubsub}\n"
@@ -145,7 +145,7 @@ func (s Settings) events(text string) [][2]string {
 	}
 }
 
-// quoted is a text as YAML has it, whatever is in it.
+// quoted returns a text as a YAML string.
 func quoted(text string) string {
 	encoded, err := json.Marshal(text)
 	if err != nil { // it is no UTF-8

@@ -35,7 +35,7 @@ func (i *inspection) images(context.Context) []Finding {
 			return []Finding{bad("kubectl kustomize "+i.Overlay, "%s/%s can't be read: %v", o.Kind, o.Metadata.Name, err)}
 		}
 		for _, c := range containers {
-			if c.Name == "pause" { // the one that stands beside daprd, which is Kubernetes' own
+			if c.Name == "pause" { // Kubernetes' own container, beside daprd
 				continue
 			}
 			count++
@@ -60,7 +60,7 @@ func (i *inspection) images(context.Context) []Finding {
 	return []Finding{good("%d images, each named by its digest", count)}
 }
 
-// signIn looks whether the functions will start with the settings of sign-ins, and whether the
+// signIn checks whether the functions will start with the settings of sign-ins, and whether the
 // issuers answer.
 func (i *inspection) signIn(ctx context.Context) (found []Finding) {
 	edit := "${EDITOR:-vi} " + i.Overlay + "/settings.yaml"
@@ -97,7 +97,7 @@ func (i *inspection) signIn(ctx context.Context) (found []Finding) {
 	return found
 }
 
-// askIssuer asks an issuer what functions will ask it.
+// askIssuer requests what functions will request from an issuer.
 func (i *inspection) askIssuer(ctx context.Context, issuer, edit string) Finding {
 	address := strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -111,7 +111,7 @@ func (i *inspection) askIssuer(ctx context.Context, issuer, edit string) Finding
 		return bad(edit, "%s is not a URL", issuer)
 	}
 	if path, inside := proxied(u); inside {
-		// Its name means something in the cluster only: the API server asks for us.
+		// Its name is valid in the cluster only, so the request goes through the API server.
 		if err := i.Kubectl.get(ctx, path, &document); err != nil {
 			return hint("", "the issuer %s is in the cluster, and can't be asked from here: %v", issuer, err)
 		}
@@ -124,8 +124,8 @@ func (i *inspection) askIssuer(ctx context.Context, issuer, edit string) Finding
 	return good("the issuer %s answers", issuer)
 }
 
-// proxied returns the path by which the API server passes a request on to a service of the
-// cluster, if the URL is one's.
+// proxied returns the path by which the API server passes a request on to a service of the cluster.
+// inside is false if the URL is not a service's.
 func proxied(u *url.URL) (path string, inside bool) {
 	name, found := strings.CutSuffix(strings.TrimSuffix(u.Hostname(), ".cluster.local"), ".svc")
 	service, in, two := strings.Cut(name, ".")
@@ -147,7 +147,7 @@ func fetch(ctx context.Context, address string, into any) error {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}}
 	response, err := client.Do(request)
 	if err != nil {
-		return errors.Unwrap(err) // without the address, which is said already
+		return errors.Unwrap(err) // without the URL, which is shown already
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
@@ -162,14 +162,14 @@ func fetch(ctx context.Context, address string, into any) error {
 	return nil
 }
 
-// need is a secret that pods are given.
+// need is a secret that pods use.
 type need struct {
 	keys     []string // those that must be there
 	may      []string // those that may be
 	optional bool
 }
 
-// needs returns the secrets that the overlay's pods and components are given, by name.
+// needs returns the secrets that the overlay's pods and components use, by name.
 func (i *inspection) needs() map[string]*need {
 	all := map[string]*need{}
 	add := func(secret string, optional bool, keys ...string) {
@@ -195,7 +195,7 @@ func (i *inspection) needs() map[string]*need {
 	for _, o := range i.objects {
 		annotations, containers, err := o.pods()
 		if err != nil {
-			continue // images has said so
+			continue // images has reported it
 		}
 		add(annotations["dapr.io/api-token-secret"], false, "token")
 		add(annotations["dapr.io/app-token-secret"], false, "token")
@@ -237,7 +237,7 @@ const (
 	reportsSecret  = "duebell-reports"
 )
 
-// makeSecret says how the secrets are made, as docs/deploy.md does.
+// makeSecret has the commands that create the secrets, as in docs/deploy.md.
 var makeSecret = map[string]string{
 	databaseSecret:  `--from-literal=DATABASE_URL="$DATABASE_URL"`,
 	apiToken:        `--from-literal=token="$(openssl rand -hex 32)"`,
@@ -283,7 +283,7 @@ func (k Kubectl) secret(ctx context.Context, name string) (Secrets, error) {
 	return values, nil
 }
 
-// checkSecrets looks whether the secrets are there and can be right. It never shows a value.
+// checkSecrets checks whether the secrets exist and can be right. It never shows a value.
 func (i *inspection) checkSecrets(context.Context) (found []Finding) {
 	needs := i.needs()
 	create := func(name string) string {
@@ -331,8 +331,8 @@ func (i *inspection) checkSecrets(context.Context) (found []Finding) {
 	return slices.Concat(found, i.tokens(), i.addresses())
 }
 
-// addresses looks whether owners of addresses can be asked, and what they and providers say can
-// be remembered and heard. Where no channel is set up there are none.
+// addresses checks whether owners of addresses can be asked, and whether their answers and
+// providers' reports can be stored. Without a channel there is nothing to check.
 func (i *inspection) addresses() (found []Finding) {
 	channels := i.secrets[channelsSecret]
 	if len(channels) == 0 {
@@ -387,7 +387,7 @@ func (i *inspection) addresses() (found []Finding) {
 	return found
 }
 
-// tokens looks whether what daprd shows is what the functions that it calls accept.
+// tokens checks whether daprd sends the token that the functions accept.
 func (i *inspection) tokens() []Finding {
 	shown, accepted := i.secrets[appToken]["token"], i.secrets[callbackSecret]["APP_API_TOKEN"]
 	if shown == "" || accepted == "" {
@@ -404,7 +404,7 @@ func (i *inspection) tokens() []Finding {
 	return []Finding{good("daprd shows the app token that functions accept")}
 }
 
-// databaseURL returns where the database is, and whether that is what the functions are told.
+// databaseURL returns the database's URL, and whether it is the functions'.
 func (i *inspection) databaseURL() (url config.Secret, theirs bool) {
 	if i.DatabaseURL != "" {
 		return i.DatabaseURL, false
@@ -413,7 +413,7 @@ func (i *inspection) databaseURL() (url config.Secret, theirs bool) {
 	return url, url != ""
 }
 
-// badURL reports why a URL is not a database's; it does not repeat it.
+// badURL reports what is wrong with a database's URL, without quoting it.
 func badURL(url config.Secret) *Finding {
 	if err := store.CheckURL(url); err != nil {
 		f := bad("export DATABASE_URL=postgres://duebell:PASSWORD@HOST:5432/duebell", "%v", err)

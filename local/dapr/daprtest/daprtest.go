@@ -28,7 +28,7 @@ type Dapr struct {
 // Endpoint is the address of daprd's gRPC API.
 func (d *Dapr) Endpoint() string { return process.Address(d.DaprdPorts.GRPC) }
 
-// Stop stops both, with time to keep what is to be kept.
+// Stop stops both, and lets them store their data.
 func (d *Dapr) Stop(t testing.TB) {
 	t.Helper()
 	for _, p := range []*process.Process{d.Daprd, d.Scheduler} {

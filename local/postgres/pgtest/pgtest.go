@@ -31,7 +31,7 @@ import (
 	"github.com/duebell/duebell/local/postgres"
 )
 
-// timeout is for each of the steps here; it is only ever reached if something hangs.
+// timeout bounds each step here. It is reached only if something hangs.
 const timeout = time.Minute
 
 // cluster is the server of this test binary.
@@ -147,8 +147,8 @@ func database(name string) string {
 	return u.String()
 }
 
-// create clones a database. Connections to the template that are only just being
-// closed would make it fail, so it tries again for a while.
+// create clones a database. It retries for a while, since it fails while connections to the
+// template are being closed.
 func create(name, template string) error {
 	var err error
 	for deadline := time.Now().Add(timeout); time.Now().Before(deadline); {

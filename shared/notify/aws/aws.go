@@ -1,4 +1,4 @@
-// Package aws opens Amazon Web Services for the channels that run there.
+// Package aws has the settings that channels on Amazon Web Services share.
 package aws
 
 import (
@@ -15,11 +15,11 @@ import (
 	"github.com/duebell/duebell/shared/notify"
 )
 
-// Config says who we are there.
+// Config has the credentials for AWS.
 type Config struct {
-	AccessKeyID     string        `env:"AWS_ACCESS_KEY_ID" help:"the id of the key for Amazon SES and SNS; without it the usual ways are tried: a web identity, or the role of the container or machine"`
+	AccessKeyID     string        `env:"AWS_ACCESS_KEY_ID" help:"the id of the key for Amazon SES and SNS; unset: a web identity, or the role of the container or machine"`
 	SecretAccessKey config.Secret `env:"AWS_SECRET_ACCESS_KEY" help:"the key itself"`
-	SessionToken    config.Secret `env:"AWS_SESSION_TOKEN" help:"goes with a key that is temporary"`
+	SessionToken    config.Secret `env:"AWS_SESSION_TOKEN" help:"the session token of a temporary key"`
 }
 
 // Validate reports what is wrong with the configuration.
@@ -30,8 +30,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Open returns the settings for a service in a region, at its own address unless a
-// URL is given. It connects to nothing. A request is made once: the caller owns the
+// Open returns the settings for a service in a region. baseURL replaces the service's own address,
+// unless it is "". Open connects to nothing. The library sends each request once, since the caller
 // retries.
 func Open(c Config, region, baseURL string) (aws.Config, error) {
 	var opened aws.Config
@@ -51,15 +51,15 @@ func Open(c Config, region, baseURL string) (aws.Config, error) {
 	return opened, nil
 }
 
-// Outcome says what a call means whose library returned err. Some errors, by their
-// codes, say nothing of the message in spite of their status: they are to be retried.
+// Outcome returns what a call means whose library returned err. Error codes for which
+// notOfTheMessage is true mean Retry, whatever their status: they say nothing about the message.
 func (c Config) Outcome(call *notify.Call, err error, notOfTheMessage func(smithy.APIError) bool) error {
 	detail := "(no explanation)"
 	api, explained := errors.AsType[smithy.APIError](err)
 	if explained && api.ErrorMessage() != "" {
 		detail = api.ErrorCode() + ": " + api.ErrorMessage()
-		// What is wrong with a signature is told with all that was signed: a role's session
-		// token, which we don't know to mask, say.
+		// An error about a signature quotes what was signed. That may have secrets that we can't
+		// mask, such as a role's session token.
 		if ofNoMessage[api.ErrorCode()] || strings.Contains(api.ErrorCode(), "Signature") {
 			detail = api.ErrorCode()
 		}
@@ -71,8 +71,8 @@ func (c Config) Outcome(call *notify.Call, err error, notOfTheMessage func(smith
 	return outcome
 }
 
-// ofNoMessage are the codes of too many requests, and of keys that are wrong, which may
-// come as a 400: https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html
+// ofNoMessage are codes for too many requests and for wrong keys. They may come with status 400:
+// https://docs.aws.amazon.com/ses/latest/APIReference-V2/CommonErrors.html
 var ofNoMessage = map[string]bool{
 	"Throttling": true, "ThrottlingException": true, "Throttled": true, "TooManyRequestsException": true, "LimitExceededException": true,
 	"AccessDeniedException": true, "NotAuthorized": true, "IncompleteSignature": true, "UnrecognizedClientException": true,

@@ -1,7 +1,6 @@
-// Package email writes the e-mail that a reminder becomes: its subject, the text and
-// the HTML part, and the headers by which its recipient stops it. How it is sent is
-// each provider's own affair. Whatever users wrote is taken for text, never for
-// markup or for a header.
+// Package email writes the e-mail of a message: subject, text, HTML, and headers with the
+// unsubscribe link. The packages of providers send it. Users' texts are escaped: they are never
+// markup or headers.
 package email
 
 import (
@@ -16,7 +15,7 @@ import (
 	"github.com/duebell/duebell/shared/unsubscribe"
 )
 
-// Config says who e-mails are from, whoever carries them.
+// Config has the sender of e-mails, for all providers.
 type Config struct {
 	From        string `env:"EMAIL_FROM" help:"the sender of e-mails, like Duebell <reminders@example.com>; every e-mail provider needs it"`
 	Unsubscribe unsubscribe.Config
@@ -36,7 +35,7 @@ func (c Config) Validate() error {
 // Mail is an e-mail to one recipient.
 type Mail struct {
 	From    mail.Address
-	To      string // its domain in ASCII
+	To      string // with its domain in ASCII
 	Subject string // one line
 	Text    string // the text/plain part
 	HTML    string // the text/html part
@@ -44,8 +43,8 @@ type Mail struct {
 	Headers map[string]string
 }
 
-// Write writes a message as an e-mail. The configuration must be valid. It fails for an
-// address that no mail server takes, whose domain is none, say; the error says why.
+// Write writes a message as an e-mail. The configuration must be valid. The error is for an address
+// that no mail server takes, for example one without a valid domain.
 func (c Config) Write(m notify.Message) (Mail, error) {
 	from, err := mail.ParseAddress(c.From)
 	if err != nil {
@@ -85,14 +84,13 @@ func (c Config) Write(m notify.Message) (Mail, error) {
 	return out, nil
 }
 
-// content is what a page shows.
+// content is what the HTML template shows.
 type content struct {
 	notify.Message
 	Link string
 }
 
-// What users wrote may be in another language, and run in another direction, than
-// the rest.
+// Users' texts may be in another language and direction than the rest.
 var page = template.Must(template.New("mail").Parse(`<!doctype html>
 <html lang="{{.Lang}}"><body style="font-family:sans-serif">
 <h2 dir="auto">{{.Title}}</h2>

@@ -1,5 +1,5 @@
-// Package event is the channel that publishes a fired reminder as an event, for whoever
-// subscribes to the topic. Users can neither choose nor forbid it.
+// Package event is the channel that publishes each fired reminder as an event. Subscribers of the
+// topic get it. Users can neither choose it nor switch it off.
 package event
 
 import (
@@ -18,44 +18,44 @@ import (
 	"github.com/duebell/duebell/shared/trace"
 )
 
-// Config says whether there are events.
+// Config says whether events are published.
 type Config struct {
 	Enabled bool `env:"EVENTS_ENABLED" envDefault:"true" help:"publish every fired reminder as an event, on the topic task-reminders of Dapr's pub/sub component kafka-pubsub; false where there is no such component"`
 }
 
-// mostTogether is how many events go to Dapr in one call: with the longest titles that is
-// a tenth of what it takes.
+// mostTogether is how many events one call to Dapr publishes. With the longest titles they take a
+// tenth of what a call may carry.
 const mostTogether = 100
 
 // Channel publishes events. It is safe for concurrent use.
 type Channel struct {
 	dapr   *jobs.Dapr
-	firsts together.Group[*sending] // events' first attempts
+	firsts together.Group[*sending] // groups events in their first attempt
 }
 
-// New makes the channel. Its caller closes dapr.
+// New returns the channel. The caller closes dapr.
 func New(dapr *jobs.Dapr) *Channel {
 	c := &Channel{dapr: dapr}
 	c.firsts.Call, c.firsts.Most = c.publish, mostTogether
 	return c
 }
 
-// sending is the wish to publish an event.
+// sending is an event that waits to be published.
 type sending struct {
 	event     jobs.Event
-	half, end time.Time // of the time that a call may take for it; zero: it may take any
-	err       error     // what came of it
+	half, end time.Time // half of its time, and all of it; zero: no deadline
+	err       error     // the result
 }
 
-// Send publishes one event, whose id is m.ID, in one call with others that are published
-// for the first time now. One that has failed before goes alone: it may be what the others
-// failed by. The error is a *notify.Error, and never permanent: what is missing may be set up later.
+// Send publishes an event with the id m.ID. Events in their first attempt share a call. One that
+// has failed before gets a call of its own, since it may be why the others failed. The error is a
+// *notify.Error and never permanent: what is missing may be set up later.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	s := &sending{event: jobs.Event{ID: m.ID.String(), Trace: trace.Parent(ctx), Data: events.Reminder{
 		TaskID: m.TaskID, UserID: m.UserID, TaskTitle: m.Title, DueDate: m.DueDate, Occurrence: m.Occurrence,
 	}}}
 	if end, ok := ctx.Deadline(); ok {
-		// The call ends a tenth earlier, so that what came of it is known while we still wait.
+		// The call ends a tenth earlier than our deadline, so that we learn its result.
 		left := time.Until(end)
 		s.half, s.end = time.Now().Add(left/2), end.Add(-left/10)
 	}
@@ -64,10 +64,10 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 		publish = func(ctx context.Context, alone ...*sending) error { return c.publish(ctx, alone) }
 	}
 	err := publish(ctx, s)
-	if err == nil { // otherwise the call may still be under way
+	if err == nil { // otherwise the call may still be running
 		err = s.err
 	}
-	// Users read the text: what daprd says of the operator's network is not for them.
+	// Users read this text, so it leaves out daprd's details of the operator's network.
 	switch code := status.Code(err); {
 	case err == nil:
 		return nil
@@ -78,8 +78,8 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	}
 }
 
-// publish makes one call for all. It may take as long as each of them has, so those that
-// have waited for half of their time are left out: they would leave the others too little.
+// publish makes one call for several events, with the earliest of their deadlines. It leaves out
+// events that have waited for half of their time, which would leave too little for the call.
 func (c *Channel) publish(ctx context.Context, all []*sending) error {
 	var ready []*sending
 	var published []jobs.Event

@@ -21,7 +21,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/push"
 )
 
-// Config says how to send through FCM. Without credentials it is not used.
+// Config has the credentials for FCM. Without them FCM is off.
 type Config struct {
 	Credentials config.Secret `env:"FCM_CREDENTIALS" help:"the JSON file of a service account that may send through Firebase Cloud Messaging; without it FCM is not used"`
 	URL         string        `env:"FCM_URL" envDefault:"https://fcm.googleapis.com" help:"FCM's API"`
@@ -42,8 +42,7 @@ func (c Config) Validate() error {
 	return errors.Join(append(problems, notify.CheckURL("FCM_URL", c.URL))...)
 }
 
-// open returns the source of tokens, and the project they are for. Its errors don't
-// repeat what they are about.
+// open returns the source of tokens and its project. Its errors don't quote the credentials.
 func (c Config) open(client *http.Client) (*auth.Credentials, string, error) {
 	wrong := errors.New("FCM_CREDENTIALS must be the JSON file of a service account, with its project_id and private_key")
 	var file struct {
@@ -69,7 +68,7 @@ type Channel struct {
 	client  *http.Client
 }
 
-// New makes the channel. The configuration must be valid.
+// New returns the channel. The configuration must be valid.
 func New(cfg Config) (*Channel, error) {
 	client := notify.NewClient()
 	tokens, project, err := cfg.open(client)
@@ -83,7 +82,7 @@ func New(cfg Config) (*Channel, error) {
 // *notify.Error.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	token, err := c.tokens.Token(ctx)
-	if err != nil { // nothing of the message has gone anywhere
+	if err != nil { // without a token nothing was sent
 		return &notify.Error{Kind: notify.Retry, Err: fmt.Errorf("no token for FCM: %.300s", why(err))}
 	}
 	call := notify.NewCall(c.client)
@@ -93,11 +92,11 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	}
 	send := service.Projects.Messages.Send("projects/"+c.project, &fcm.SendMessageRequest{Message: message(m)}).Context(ctx)
 	send.Header().Set("Authorization", "Bearer "+token.Value)
-	_, _ = send.Do() // the call knows better
+	_, _ = send.Do() // the call keeps the answer
 	return outcome(call, config.Secret(token.Value))
 }
 
-// why is what Google says when it gives no token.
+// why returns Google's reason for giving no token.
 func why(err error) string {
 	var answer struct {
 		Error       string `json:"error"`
@@ -114,11 +113,11 @@ func why(err error) string {
 	}
 }
 
-// Category names the buttons that iOS shows. The app has to register them under this name.
+// Category is the name of the buttons on iOS. The app has to register them by this name.
 const Category = "DUEBELL_REMINDER"
 
-// message is what is sent. The delivery's id makes a repeated message take the place
-// of the first one on the device.
+// message returns the FCM message. Its tag is the delivery's id: on the device, a message that is
+// sent again replaces the first.
 func message(m notify.Message) *fcm.Message {
 	id := m.ID.String()
 	data := push.Data(m)
@@ -144,14 +143,15 @@ func message(m notify.Message) *fcm.Message {
 		Token:        m.To,
 		Notification: &fcm.Notification{Title: push.Title(m), Body: push.Body(m)},
 		Data:         data,
-		// The phone is to be woken: the time is now.
+		// High priority wakes the phone, since the reminder is for now.
 		Android: &fcm.AndroidConfig{Priority: "HIGH", Notification: &fcm.AndroidNotification{Tag: id}},
 		Apns:    apns,
 		Webpush: &fcm.WebpushConfig{Headers: map[string]string{"Urgency": "high"}, Notification: googleapi.RawMessage(notification)},
 	}
 }
 
-// outcome reads an answer: https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
+// outcome returns what an answer means:
+// https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 func outcome(call *notify.Call, secret config.Secret) error {
 	_, body := call.Answer()
 	var answer struct {
@@ -166,14 +166,14 @@ func outcome(call *notify.Call, secret config.Secret) error {
 	detail, gone := "(no explanation)", false
 	if json.Unmarshal(body, &answer) == nil && answer.Error.Message != "" {
 		detail = answer.Error.Message
-		// For a token that is none there is an example among the error codes that names no field.
+		// FCM's answer for a malformed token names no field, so its text is compared.
 		gone = strings.HasPrefix(detail, "The registration token is not a valid FCM registration token")
 	}
 	for _, d := range answer.Error.Details {
 		if d.ErrorCode != "" {
 			detail = fmt.Sprintf("%s: %s", d.ErrorCode, detail)
 		}
-		// A token of another app's, or of ours before it changed its project, never works again.
+		// A token of another app, or of an earlier project of ours, will never work.
 		gone = gone || d.ErrorCode == "UNREGISTERED" || d.ErrorCode == "SENDER_ID_MISMATCH"
 		for _, v := range d.FieldViolations {
 			gone = gone || v.Field == "message.token"

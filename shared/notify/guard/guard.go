@@ -1,5 +1,4 @@
-// Package guard connects to hosts that users choose: to what is on the public Internet, and to
-// nothing else.
+// Package guard connects to hosts that users choose, and only if they are on the public Internet.
 package guard
 
 import (
@@ -14,18 +13,17 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-// NewClient is notify.NewClient for hosts that users choose. It connects by Dial, and uses no
-// proxy: that would connect on our behalf to what we refuse to connect to.
+// NewClient is notify.NewClient for hosts that users choose. It connects with Dial, and uses no
+// proxy, since a proxy could connect to what Dial refuses.
 func NewClient(rules preferences.Rules, names *net.Resolver) *http.Client {
 	return notify.NewClientOn(&http.Transport{
 		DialContext: Dial(rules, names), MaxIdleConns: 100, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true, MaxResponseHeaderBytes: 64 << 10,
 	})
 }
 
-// Dial connects to what is on the public Internet only, and to the hosts that the rules
-// allow. The name is taken as it is: a resolver would try it below its own search domains
-// first, a cluster's services, say. For an address that is not public the error is
-// preferences.ErrNotPublic.
+// Dial connects to addresses on the public Internet, and to hosts that the rules allow. The host's
+// name is resolved as an absolute name. Otherwise a resolver would first try its search domains,
+// such as a cluster's services. For any other address the error is preferences.ErrNotPublic.
 func Dial(rules preferences.Rules, names *net.Resolver) func(ctx context.Context, network, address string) (net.Conn, error) {
 	anywhere, guarded := net.Dialer{Resolver: names}, net.Dialer{Resolver: names, Control: preferences.CheckAddress}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {

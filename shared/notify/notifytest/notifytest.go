@@ -1,6 +1,6 @@
-// Package notifytest is what every channel that speaks HTTP has to pass, whoever its
-// provider is: it tells what was taken from what was not and from what nobody knows,
-// it sends once, it keeps its secrets, and it takes whatever users write.
+// Package notifytest tests channels that use HTTP. Each channel's test runs it. It checks that
+// errors have the right kind, that a channel sends once, that its errors have no secrets, and that
+// it handles any text of a user.
 package notifytest
 
 import (
@@ -26,36 +26,35 @@ import (
 	"github.com/duebell/duebell/shared/notify"
 )
 
-// Channel is what is tested.
+// Channel is the channel under test.
 type Channel interface {
 	Send(ctx context.Context, m notify.Message) error
 }
 
-// Provider is a channel and what there is to know of its provider's API.
+// Provider is a channel and its provider's API.
 type Provider struct {
-	// Open opens the channel with the provider's API at a URL.
+	// Open returns the channel, with the provider's API at url.
 	Open func(t *testing.T, url string) Channel
 	// To is a recipient, in the form of notify.Message.
 	To string
-	// Accept answers a request whose message is taken.
+	// Accept answers a request as a provider that takes the message.
 	Accept func(w http.ResponseWriter)
-	// Refusal is the body of an answer with an error status that explains itself with
-	// a text. Nil: the channel shows nobody what the answer says.
+	// Refusal returns the body of an error answer that explains itself with text. Nil: the
+	// channel's errors show nothing of the answer.
 	Refusal func(text string) string
-	// Kinds are the statuses that mean something else with this provider.
+	// Kinds are the statuses that this provider uses in another meaning.
 	Kinds map[int]notify.Kind
-	// Secrets are those that Open gave to the channel.
+	// Secrets are those that Open passed to the channel.
 	Secrets []string
-	// Shown returns what of a request its recipient gets to read, decoded.
+	// Shown returns the text of a request that its recipient reads, decoded.
 	Shown func(r *http.Request, body []byte) (string, error)
-	// Cuts says that the first line of what is shown may be a long title's beginning,
-	// with three dots after it.
+	// Cuts says that a long title may be cut in the first line, with "..." after it.
 	Cuts bool
 }
 
-// Run runs all there is.
+// Run runs all checks.
 func Run(t *testing.T, p Provider) {
-	// The log is one for all, so nothing here runs in parallel.
+	// The log is shared, so the checks do not run in parallel.
 	var logged syncBuffer
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})))
@@ -81,7 +80,7 @@ func (p Provider) message() notify.Message {
 	}
 }
 
-// Links are those of the messages that are sent, as long as they become.
+// Links are the links in the messages under test. They are as long as real ones can be.
 var Links = notify.Links{
 	Done: "https://api.example.com/m/" + strings.Repeat("D", 70), Snooze: "https://api.example.com/m/" + strings.Repeat("S", 70),
 	Acknowledge: "https://api.example.com/m/" + strings.Repeat("A", 70), Any: "https://api.example.com/m/" + strings.Repeat("x", 58),
@@ -96,7 +95,7 @@ func (p Provider) wantNoSecret(t *testing.T, what, text string) {
 	}
 }
 
-// want checks what a send came to, and that the error can be shown.
+// want checks the kind of a send's error, and that its text has no secrets.
 func (p Provider) want(t *testing.T, what string, err error, kind notify.Kind) {
 	t.Helper()
 	got, _ := notify.KindOf(err)
@@ -116,7 +115,7 @@ func (p Provider) want(t *testing.T, what string, err error, kind notify.Kind) {
 
 const explanation = "the sky is falling"
 
-// refuse answers with a status, an explanation, and whatever secrets there are.
+// refuse answers with a status, an explanation, and the secrets.
 func (p Provider) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	text := explanation + " " + strings.Join(p.Secrets, " ") + " " + r.Header.Get("Authorization")
 	body := text
@@ -127,12 +126,12 @@ func (p Provider) refuse(w http.ResponseWriter, r *http.Request, status int) {
 	_, _ = io.WriteString(w, body)
 }
 
-// Each status means for the next send what notify.FromStatus says.
+// outcomes checks that each status has the kind of notify.FromStatus.
 func (p Provider) outcomes(t *testing.T) {
 	statuses := map[int]notify.Kind{}
 	for status := 300; status < 600; status++ {
 		switch status {
-		case 304: // has no body
+		case 304: // 304 has no body
 			continue
 		case 408, 502, 504:
 			statuses[status] = notify.Unknown
@@ -196,7 +195,8 @@ func (p Provider) retryAfter(t *testing.T) {
 	}
 }
 
-// A redirect would take keys and messages elsewhere.
+// redirects checks that redirects are not followed: they would take keys and messages to another
+// host.
 func (p Provider) redirects(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -219,7 +219,7 @@ func (p Provider) redirects(t *testing.T) {
 	}
 }
 
-// What never had a connection to go out on can't have been taken.
+// neverSent checks that a request without a connection is not Unknown.
 func (p Provider) neverSent(t *testing.T) {
 	listener := listen(t)
 	listener.Close()
@@ -244,7 +244,7 @@ func (p Provider) neverSent(t *testing.T) {
 	}
 }
 
-// What went out and was not answered may have been taken.
+// noAnswer checks that a request without an answer is Unknown.
 func (p Provider) noAnswer(t *testing.T) {
 	cutAtOnce := listen(t)
 	go func() {
@@ -277,13 +277,13 @@ func (p Provider) noAnswer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-arrived; cancel() }()
 	p.want(t, "cancelled in the middle", hung.Send(ctx, p.message()), notify.Unknown)
-	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second) // in which it arrives on a busy machine, too
+	ctx, cancel = context.WithTimeout(t.Context(), 2*time.Second) // time enough for a busy machine
 	defer cancel()
 	go func() { <-arrived }()
 	p.want(t, "time-out", hung.Send(ctx, p.message()), notify.Unknown)
 }
 
-// An answer's status counts, whatever comes with it, and how much.
+// oddAnswers checks that the status counts, whatever the rest of the answer is.
 func (p Provider) oddAnswers(t *testing.T) {
 	for what, answer := range map[string]struct {
 		raw  string
@@ -312,7 +312,7 @@ func (p Provider) oddAnswers(t *testing.T) {
 		p.want(t, what, p.Open(t, answerRaw(t, raw)).Send(t.Context(), p.message()), "")
 	}
 
-	const huge, most = 64 << 20, 16 << 20 // what sockets hold back counts too
+	const huge, most = 64 << 20, 16 << 20 // more than the sockets' buffers
 	for status, kind := range map[int]notify.Kind{accepted.Code: "", 400: notify.Permanent, 500: notify.Retry} {
 		var written atomic.Int64
 		s := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -337,7 +337,7 @@ func (p Provider) oddAnswers(t *testing.T) {
 	}
 }
 
-// Texts are what users may try to write, and what there is of them to do harm.
+// Texts are users' texts that could do harm.
 var Texts = []string{
 	"Pay rent",
 	"<script>alert(1)</script> & <b>bold</b> </h2></body>",
@@ -389,8 +389,7 @@ func (p Provider) hostileTexts(t *testing.T) {
 	}
 }
 
-// checkRequest checks that a request is well-formed, and that what it shows is what
-// was written.
+// checkRequest checks that a request is well-formed and shows the text as it was written.
 func (p Provider) checkRequest(t *testing.T, m notify.Message, r *http.Request, body []byte) {
 	t.Helper()
 	for name, values := range r.Header {
@@ -436,7 +435,7 @@ func isBeginning(shown, title string) bool {
 	return cut && len(begin) >= 16 && strings.HasPrefix(title, begin)
 }
 
-// One channel is used by many at a time.
+// concurrency checks that several goroutines can use one channel.
 func (p Provider) concurrency(t *testing.T) {
 	const sends = 50
 	var mu sync.Mutex
@@ -473,7 +472,7 @@ func (p Provider) concurrency(t *testing.T) {
 	}
 }
 
-// serve starts a server that ends with the test. Its errors are nobody's business.
+// serve starts a server that ends with the test. Its errors are not logged.
 func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	s := httptest.NewServer(handler)
@@ -491,8 +490,8 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// answerRaw serves connections: each request gets the answer as it is, and then the
-// connection ends. It returns the URL.
+// answerRaw serves connections: it answers each request with raw, and closes the connection. It
+// returns the URL.
 func answerRaw(t *testing.T, raw string) string {
 	t.Helper()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -508,7 +507,7 @@ func answerRaw(t *testing.T, raw string) string {
 	return s.URL
 }
 
-// syncBuffer is a buffer that many may write to.
+// syncBuffer is a buffer that is safe for concurrent use.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

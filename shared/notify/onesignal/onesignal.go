@@ -19,7 +19,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/push"
 )
 
-// Config says how to send through OneSignal. Without an app it is not used.
+// Config has the settings for OneSignal. Without an app it is off.
 type Config struct {
 	AppID  string        `env:"ONESIGNAL_APP_ID" help:"the app at OneSignal, a UUID; without it OneSignal is not used"`
 	APIKey config.Secret `env:"ONESIGNAL_API_KEY" help:"the app's API key"`
@@ -50,11 +50,11 @@ type Channel struct {
 	client *http.Client
 }
 
-// New makes the channel. The configuration must be valid.
+// New returns the channel. The configuration must be valid.
 func New(cfg Config) (*Channel, error) { return &Channel{cfg, notify.NewClient()}, nil }
 
-// notification has the fields that are sent. Every message is in the user's own
-// language already: English stands for any.
+// notification has the fields of the request. Texts are in the user's language already, and are
+// sent as "en", which OneSignal shows to everybody.
 type notification struct {
 	AppID                  string            `json:"app_id"`
 	TargetChannel          string            `json:"target_channel"`
@@ -62,13 +62,13 @@ type notification struct {
 	Headings               map[string]string `json:"headings"`
 	Contents               map[string]string `json:"contents"`
 	Data                   map[string]string `json:"data"`
-	// Buttons are those of phones, whose app does what they say; WebButtons those of browsers.
+	// Buttons are for phones, where the app handles them. WebButtons are for browsers.
 	Buttons    []button `json:"buttons,omitempty"`
 	WebButtons []button `json:"web_buttons,omitempty"`
 	Priority   int      `json:"priority"`
-	// CollapseID makes a repeated message take the place of the first one.
+	// CollapseID makes a message that is sent again replace the first on the device.
 	CollapseID string `json:"collapse_id"`
-	// IdempotencyKey makes OneSignal send a message once, however often it is told.
+	// IdempotencyKey makes OneSignal send a message once, however often it is requested.
 	IdempotencyKey string `json:"idempotency_key"`
 }
 
@@ -106,14 +106,15 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	return c.outcome(call)
 }
 
-// plain keeps OneSignal from taking what a user wrote for a template (Liquid): the
-// brackets that begin one are parted by a character that nobody sees.
+// plain keeps OneSignal from reading a user's text as a Liquid template. It separates the brackets
+// that begin one by an invisible character.
 func plain(text string) string {
 	return strings.NewReplacer("{{", "{\u2060{", "{%", "{\u2060%").Replace(text)
 }
 
-// outcome reads an answer. A message that nobody gets is answered with 200, and with
-// an id that is empty or errors that name its only recipient: https://documentation.onesignal.com/reference/create-message
+// outcome returns what an answer means. If nobody gets a message, the status is 200 and the id is
+// empty, or errors name its only recipient:
+// https://documentation.onesignal.com/reference/create-message
 func (c *Channel) outcome(call *notify.Call) error {
 	status, body := call.Answer()
 	var answer struct {
@@ -139,7 +140,7 @@ func (c *Channel) outcome(call *notify.Call) error {
 	return call.Outcome(detail, c.cfg.APIKey)
 }
 
-// isGone reports whether the errors say that the subscription is not there any more.
+// isGone reports whether the errors say that the subscription no longer exists.
 func isGone(errors json.RawMessage) bool {
 	var invalid struct {
 		Players       []string `json:"invalid_player_ids"`

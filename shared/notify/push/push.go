@@ -1,5 +1,4 @@
-// Package push writes the push message that a reminder becomes. How it is sent is
-// each provider's own affair.
+// Package push writes the texts of push messages. The packages of providers send them.
 package push
 
 import (
@@ -9,11 +8,11 @@ import (
 	"github.com/duebell/duebell/shared/text"
 )
 
-// maxBody keeps a message within the 4 KiB that Apple's and Google's services carry,
-// with the longest title there is (500 characters of four bytes) and with our own ids.
+// maxBody keeps a message within the 4 KiB that Apple's and Google's services allow, even with the
+// longest title (500 characters of four bytes) and our ids.
 const maxBody = 1600
 
-// Title is the message's title: one line. Of several reminders it is how many they are.
+// Title returns the message's title on one line. For a bundle it is the number of reminders.
 func Title(m notify.Message) string {
 	if m.Bundle != nil {
 		return m.BundleCount()
@@ -21,11 +20,11 @@ func Title(m notify.Message) string {
 	return m.Headline()
 }
 
-// aroundActions is room for the names of the links and of their buttons.
+// aroundActions is the space for the names of the links and buttons.
 const aroundActions = 160
 
-// Body is the message's text: when it is due, and the notes, cut if need be. It leaves room for the
-// message's actions. Of several reminders it is a line for each.
+// Body returns the message's text: when it is due, and the notes, cut if need be. It leaves room
+// for the actions. A bundle has one line for each reminder.
 func Body(m notify.Message) string {
 	most := maxBody
 	for i, a := range m.Actions() {
@@ -53,8 +52,8 @@ func lines(m notify.Message) string {
 	return strings.Join(lines, "\n")
 }
 
-// Data is what an app gets beside the text: which task it is about, unless it is about several, and where
-// to post what a button does, as done_url and snooze_url.
+// Data returns the values for the app: the task's id, unless the message is about several tasks,
+// and the URLs to which the buttons post, done_url and snooze_url.
 func Data(m notify.Message) map[string]string {
 	data := map[string]string{}
 	if m.Bundle == nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/email"
 )
 
-// Config says how to send through SendGrid. Without an API key it is not used.
+// Config has the settings for SendGrid. Without an API key it is off.
 type Config struct {
 	APIKey config.Secret `env:"SENDGRID_API_KEY" help:"SendGrid's API key; without it SendGrid is not used"`
 	URL    string        `env:"SENDGRID_URL" envDefault:"https://api.sendgrid.com" help:"SendGrid's API; https://api.eu.sendgrid.com for EU accounts"`
@@ -42,7 +42,7 @@ type Channel struct {
 	client rest.Client
 }
 
-// New makes the channel. Both configurations must be valid.
+// New returns the channel. Both configurations must be valid.
 func New(cfg Config, mail email.Config) (*Channel, error) {
 	return &Channel{cfg: cfg, mail: mail, client: rest.Client{HTTPClient: notify.NewClient()}}, nil
 }
@@ -68,13 +68,13 @@ func body(mail email.Mail, id uuid.UUID) []byte {
 	for name, value := range mail.Headers {
 		msg.SetHeader(name, value)
 	}
-	// Comes back with SendGrid's events, and tells a repeated send apart from a
-	// second reminder.
+	// SendGrid's events have it. It also tells a message that was sent again from a second
+	// reminder.
 	msg.SetCustomArg(notify.DeliveryName, id.String())
 	return sgmail.GetRequestBody(msg)
 }
 
-// explain takes the messages out of SendGrid's error body.
+// explain returns the messages in the body of an error.
 func explain(body string) string {
 	var e struct {
 		Errors []struct{ Message, Field string }

@@ -18,7 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/email"
 )
 
-// Config says how to send through SES. Without a region it is not used.
+// Config has the settings for SES. Without a region it is off.
 type Config struct {
 	Region string `env:"SES_REGION" help:"the region of Amazon SES, like eu-central-1; without it SES is not used"`
 	URL    string `env:"SES_URL" help:"SES's API; unset means that of the region"`
@@ -43,7 +43,7 @@ type Channel struct {
 	ses     *sesv2.Client
 }
 
-// New makes the channel. The configurations must be valid.
+// New returns the channel. The configurations must be valid.
 func New(cfg Config, account aws.Config, mail email.Config) (*Channel, error) {
 	opened, err := aws.Open(account, cfg.Region, cfg.URL)
 	if err != nil {
@@ -67,8 +67,7 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 			Body:    &types.Body{Text: text(mail.Text), Html: text(mail.HTML)},
 			Headers: headers(mail.Headers),
 		}},
-		// Comes back with SES's events, and tells a repeated send apart from a second
-		// reminder.
+		// SES's events have it. It also tells a message that was sent again from a second reminder.
 		EmailTags: []types.MessageTag{{Name: sdk.String(notify.DeliveryName), Value: sdk.String(m.ID.String())}},
 	}, func(o *sesv2.Options) { o.HTTPClient = call })
 	return c.account.Outcome(call, err, ofTheAccount)
@@ -84,8 +83,7 @@ func headers(of map[string]string) (list []types.MessageHeader) {
 	return list
 }
 
-// ofTheAccount reports whether an error is about the operator's account, and not
-// about the message.
+// ofTheAccount reports whether an error is about the operator's account and not about the message.
 func ofTheAccount(e smithy.APIError) bool {
 	switch e.ErrorCode() {
 	case "AccountSuspendedException", "SendingPausedException", "MailFromDomainNotVerifiedException":

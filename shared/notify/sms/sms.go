@@ -1,6 +1,5 @@
-// Package sms writes the text message that a reminder becomes: no longer than what
-// one message carries, so that it arrives whole, at once, and costs one message. How
-// it is sent is each provider's own affair.
+// Package sms writes text messages. A text fits one message, so that it arrives whole and costs one
+// message. The packages of providers send them.
 package sms
 
 import (
@@ -10,9 +9,8 @@ import (
 	"github.com/duebell/duebell/shared/notify"
 )
 
-// What one message carries (3GPP TS 23.038 and 23.040): 160 septets of the default
-// alphabet, in which the characters of its extension take two, or else 70 units of
-// UCS-2, which phones take for UTF-16.
+// One message carries 160 septets of the default alphabet, of which characters of its extension
+// take two, or 70 units of UCS-2, which phones read as UTF-16 (3GPP TS 23.038 and 23.040).
 const (
 	maxSeptets = 160
 	maxUnits   = 70
@@ -22,9 +20,9 @@ const (
 	extension = "\f^{}\\[~]|€"
 )
 
-// Text is the message's text: its title, cut if need be, and when it is due; and the link, if nothing
-// has to be cut for it. Of several reminders it is how many they are, and their titles. A verification's is
-// whole, however long the link in it is: cut, it would be of no use.
+// Text returns the message's text: the title, cut if need be, when it is due, and the link if that
+// fits without cutting. For a bundle it is the number of reminders and their titles. A verification
+// is never cut: without its link it would be useless.
 func Text(m notify.Message) string {
 	if m.Verification != nil {
 		return m.VerificationSMS()
@@ -43,7 +41,7 @@ func Text(m notify.Message) string {
 	return notify.Cut(m.Headline(), fits) + due
 }
 
-// Fits reports whether one message carries a text.
+// Fits reports whether a text fits one message.
 func Fits(text string) bool {
 	septets := 0
 	for _, c := range text {

@@ -1,4 +1,4 @@
-// Package smtp is the e-mail channel through any mail server (RFC 5321).
+// Package smtp is the e-mail channel through a mail server (RFC 5321).
 package smtp
 
 import (
@@ -19,12 +19,12 @@ import (
 	"github.com/duebell/duebell/shared/notify/email"
 )
 
-// Config says how to send through a mail server. Without its address it is not used.
+// Config has the settings for a mail server. Without its address it is off.
 type Config struct {
-	Address  string        `env:"SMTP_ADDRESS" help:"the mail server that takes our e-mail, like mail.example.com:587; without it SMTP is not used"`
+	Address  string        `env:"SMTP_ADDRESS" help:"the mail server to send through, like mail.example.com:587; without it SMTP is not used"`
 	Username string        `env:"SMTP_USERNAME" help:"the user to sign in as; unset means not to sign in"`
 	Password config.Secret `env:"SMTP_PASSWORD" help:"the user's password"`
-	TLS      string        `env:"SMTP_TLS" envDefault:"starttls" help:"starttls, or tls for a server that speaks nothing else (port 465), or none, which sends everything in the clear"`
+	TLS      string        `env:"SMTP_TLS" envDefault:"starttls" help:"starttls; tls for a server with TLS from the start (port 465); none, which sends everything in the clear"`
 }
 
 // Enabled reports whether the provider is configured.
@@ -65,7 +65,7 @@ type Channel struct {
 	tls  *tls.Config
 }
 
-// New makes the channel. The configurations must be valid.
+// New returns the channel. The configurations must be valid.
 func New(cfg Config, mail email.Config) (*Channel, error) {
 	host, port, err := cfg.server()
 	if err != nil {
@@ -74,7 +74,7 @@ func New(cfg Config, mail email.Config) (*Channel, error) {
 	return &Channel{cfg, mail, host, port, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}}, nil
 }
 
-// Send sends one message to the address in m.To, on a connection of its own. The
+// Send sends one message to the address in m.To. Each message has a connection of its own. The
 // error is a *notify.Error.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	message, err := c.message(m)
@@ -95,8 +95,8 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	return nil
 }
 
-// masked is an error's text without the password, as it is and as it is sent (RFC 4616, and
-// the login that many servers have): a server may repeat what it has refused.
+// masked returns an error's text without the password. A server may repeat it as it is, or encoded
+// as it was sent (RFC 4616, and the LOGIN that many servers have).
 func (c *Channel) masked(err error) string {
 	text, password := err.Error(), c.cfg.Password.Reveal()
 	if password == "" {
@@ -109,13 +109,13 @@ func (c *Channel) masked(err error) string {
 	return text
 }
 
-// outcome says what it means that a message was not sent:
+// outcome returns what the error of a send means:
 //
 //	421 and other 4xx                     Retry
 //	530, 534, 535, 538: sign in           Retry: the operator's settings are wrong
 //	5xx to the sender                     Retry: the same
-//	other 5xx                             Permanent; 5.1.1 to the recipient (RFC 3463): there is no such address
-//	no reply before the message went out  Retry
+//	other 5xx                             Permanent; with 5.1.1 to the recipient (RFC 3463), the address does not exist
+//	no reply before the message was sent  Retry
 //	no reply after that                   Unknown
 func outcome(err error, text string) error {
 	kind, stop := notify.Unknown, notify.Stop("")
@@ -137,7 +137,7 @@ func outcome(err error, text string) error {
 	return &notify.Error{Kind: kind, Stop: stop, Err: fmt.Errorf("the mail server did not take it: %.300s", text)}
 }
 
-// client returns a client for one message, that ends with ctx.
+// client returns a client for one message. It ends with ctx.
 func (c *Channel) client(ctx context.Context) (*mail.Client, error) {
 	options := []mail.Option{
 		mail.WithPort(c.port), mail.WithTLSConfig(c.tls), mail.WithTLSPolicy(mail.TLSMandatory),
@@ -177,8 +177,8 @@ func (c *Channel) dial(ctx context.Context, network, address string) (net.Conn, 
 	return conn, err
 }
 
-// message is what is sent. Its Message-ID is the delivery's, so that a repeated
-// message can be told from a second reminder.
+// message returns the e-mail. Its Message-ID is the delivery's id, which tells a message that was
+// sent again from a second reminder.
 func (c *Channel) message(m notify.Message) (*mail.Msg, error) {
 	written, err := c.mail.Write(m)
 	if err != nil {
@@ -194,8 +194,8 @@ func (c *Channel) message(m notify.Message) (*mail.Msg, error) {
 	_, domain, _ := strings.Cut(written.From.Address, "@")
 	message.SetMessageIDWithValue(m.ID.String() + "@" + domain)
 	message.SetDate()
-	// What looks like an encoded word (RFC 2047) would be shown decoded: a character
-	// that nobody sees parts it.
+	// A text that looks like an encoded word (RFC 2047) would be decoded. An invisible character
+	// breaks it.
 	message.Subject(strings.ReplaceAll(written.Subject, "=?", "=\u2060?"))
 	for name, value := range written.Headers {
 		message.SetGenHeader(mail.Header(name), value)

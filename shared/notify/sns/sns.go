@@ -18,7 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/sms"
 )
 
-// Config says how to send through SNS. Without a region it is not used.
+// Config has the settings for SNS. Without a region it is off.
 type Config struct {
 	Region   string `env:"SNS_REGION" help:"the region of Amazon SNS, like eu-central-1; without it SNS is not used"`
 	SenderID string `env:"SNS_SENDER_ID" help:"the sender that phones show, up to 11 letters and digits, where the country allows one"`
@@ -50,7 +50,7 @@ type Channel struct {
 	sns      *sns.Client
 }
 
-// New makes the channel. The configurations must be valid.
+// New returns the channel. The configurations must be valid.
 func New(cfg Config, account aws.Config) (*Channel, error) {
 	opened, err := aws.Open(account, cfg.Region, cfg.URL)
 	if err != nil {
@@ -63,7 +63,7 @@ func New(cfg Config, account aws.Config) (*Channel, error) {
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	attributes := map[string]types.MessageAttributeValue{
 		"AWS.SNS.SMS.SMSType": text("Transactional"), // reliably, and at once
-		"delivery_id":         text(m.ID.String()),   // for whoever looks into a request
+		"delivery_id":         text(m.ID.String()),   // for finding the request in logs
 	}
 	if c.senderID != "" {
 		attributes["AWS.SNS.SMS.SenderID"] = text(c.senderID)

@@ -20,7 +20,7 @@ import (
 	"github.com/duebell/duebell/shared/notify/sms"
 )
 
-// Config says how to send through Twilio. Without an account it is not used.
+// Config has the settings for Twilio. Without an account it is off.
 type Config struct {
 	AccountSID string        `env:"TWILIO_ACCOUNT_SID" help:"the account at Twilio, like AC and 32 digits; without it Twilio is not used"`
 	AuthToken  config.Secret `env:"TWILIO_AUTH_TOKEN" help:"the account's token"`
@@ -63,8 +63,8 @@ type Channel struct {
 	report string
 }
 
-// New makes the channel. The configuration must be valid. Twilio reports what becomes of a
-// message to the URL report, unless that is "".
+// New returns the channel. The configuration must be valid. report is the URL to which Twilio
+// reports on messages; "" for no reports.
 func New(cfg Config, report string) (*Channel, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	} else {
 		params.SetFrom(c.cfg.From)
 	}
-	_, _ = openapi.NewApiService(&client.RequestHandler{Client: caller}).CreateMessage(params) // the call knows better
+	_, _ = openapi.NewApiService(&client.RequestHandler{Client: caller}).CreateMessage(params) // the call keeps the answer
 	return outcome(call, c.cfg.AuthToken)
 }
 
@@ -117,16 +117,16 @@ func outcome(call *notify.Call, secret config.Secret) error {
 	return err
 }
 
-// stopped is the error of a number whose owner has said STOP to the sender.
+// stopped is the error for a number whose owner has sent STOP to the sender.
 const stopped = 21610
 
-// ofTheAccount are errors about the operator's account and number, and not about the
-// message: https://www.twilio.com/docs/api/errors
+// ofTheAccount are errors about the operator's account or number, and not about the message:
+// https://www.twilio.com/docs/api/errors
 var ofTheAccount = map[int]bool{
 	10001: true, // account is not active
-	20003: true, // wrong credentials, or no money left
+	20003: true, // wrong credentials, or no balance
 	20429: true, // too many requests
-	21212: true, // wrong sender
+	21212: true, // invalid sender
 	21267: true, // a name as the sender, on a trial
 	21408: true, // region not enabled
 	21603: true, // no sender
@@ -142,10 +142,10 @@ var ofTheAccount = map[int]bool{
 	21704: true, // messaging service without senders that fit
 }
 
-// redirected is a transport to another address than the one that Twilio's library
-// has built in, with the context that it does not take.
+// redirected is a transport that replaces the address that is built into Twilio's library, and
+// passes on a context, which that library does not take.
 type redirected struct {
-	ctx  context.Context //nolint:containedctx // it lives as long as the request
+	ctx  context.Context //nolint:containedctx // lives as long as the request
 	url  *url.URL
 	call *notify.Call
 }

@@ -1,11 +1,9 @@
-// Package webhook is the channel that posts reminders to an address of the user's
-// own, signed as Standard Webhooks say:
-// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+// Package webhook is the channel that posts reminders to a user's URL, signed as Standard Webhooks
+// say: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 //
-// The address is the user's choice, so nothing of it is trusted: it has to be on the
-// public Internet when it is connected to, whatever its name led to before; no proxy
-// is used, which would connect on our behalf; redirects are not followed; and what it
-// answers is shown to nobody.
+// The user chooses the URL, so it is not trusted. Its host must be on the public Internet each time
+// it is connected to, whatever its name resolved to before. No proxy is used, since a proxy would
+// connect for us. Redirects are not followed. Nobody is shown the answer.
 package webhook
 
 import (
@@ -31,7 +29,7 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-// timeout is how long a post may take.
+// timeout is the most that a post may take.
 const timeout = 5 * time.Second
 
 // Channel posts to webhooks. It is safe for concurrent use.
@@ -40,7 +38,7 @@ type Channel struct {
 	client *http.Client
 }
 
-// New makes the channel.
+// New returns the channel.
 func New(rules preferences.Rules) *Channel { return open(rules, net.DefaultResolver) }
 
 func open(rules preferences.Rules, names *net.Resolver) *Channel {
@@ -54,14 +52,14 @@ type event struct {
 	TaskTitle string     `json:"task_title"`
 	DueDate   *time.Time `json:"due_date"`
 	UserID    string     `json:"user_id"`
-	// Occurrence is there for recurring tasks only.
+	// Occurrence is set for recurring tasks.
 	Occurrence string `json:"occurrence,omitempty"`
-	// Links are there if the user has asked for them: by what they do.
+	// Links are set if the user wants them: by their actions.
 	Links map[string]string `json:"links,omitempty"`
 }
 
-// Send posts one message to the URL in m.To, signed with each of its secrets. The
-// error is a *notify.Error; it is Gone if the receiver answers 410.
+// Send posts one message to the URL in m.To, signed with each of its secrets. The error is a
+// *notify.Error. It is Gone if the receiver answers 410.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	if err := c.rules.CheckWebhook(m.To); err != nil {
 		problem := err.Error()
@@ -81,8 +79,8 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 		slog.InfoContext(ctx, "a webhook's URL leads to an address that is not on the public Internet", "delivery_id", m.ID)
 	}
 	if err != nil {
-		// The user is told the same of what is not public and of what can't be reached: the
-		// difference would tell what there is in our network.
+		// The user gets the same error for a host that is not public and one that can't be reached.
+		// A difference would show what is in our network.
 		return notify.FromTransport(err)
 	}
 	resp.Body.Close()
@@ -122,8 +120,8 @@ func request(ctx context.Context, m notify.Message, now time.Time) (*http.Reques
 	return req, nil
 }
 
-// sign returns the signatures with all secrets, the newest first: a receiver that
-// knows one of them is content.
+// sign returns the signatures by all secrets, the newest first. A receiver needs to know only one
+// of them.
 func sign(secrets []config.Secret, id string, now time.Time, body []byte) (string, error) {
 	var signatures []string
 	for _, secret := range secrets {

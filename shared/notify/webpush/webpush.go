@@ -1,9 +1,8 @@
-// Package webpush is the push channel to browsers, through the push service of each: Web Push
-// (RFC 8030), with messages that only the browser can read (RFC 8291), from a sender that the
-// service can tell from others (RFC 8292).
+// Package webpush is the push channel to browsers: Web Push (RFC 8030). Messages are encrypted for
+// the browser (RFC 8291), and a key identifies the sender to the push service (RFC 8292).
 //
-// The push service is the user's choice, as a webhook is, so nothing of it is trusted: see
-// package guard; and what it answers is shown to nobody.
+// The user's browser chooses the push service, so it is not trusted: package guard connects to it,
+// and nobody is shown its answer.
 package webpush
 
 import (
@@ -31,14 +30,13 @@ import (
 )
 
 const (
-	// timeout is how long a request may take.
+	// timeout is the most that a request may take.
 	timeout = 5 * time.Second
-	// ttl is for how long a push service keeps a message for a browser that is not running:
-	// over a weekend and a few days more.
+	// ttl is how long a push service keeps a message for a browser that is not running.
 	ttl = 7 * 24 * time.Hour
 )
 
-// Config says how to send Web Push. Without a key it is not used.
+// Config has the settings for Web Push. Without a key it is off.
 type Config struct {
 	Keys    vapid.Keys
 	Public  vapid.Public
@@ -86,7 +84,7 @@ type Channel struct {
 	timeout time.Duration
 }
 
-// New makes the channel. The configuration must be valid.
+// New returns the channel. The configuration must be valid.
 func New(cfg Config, rules preferences.Rules) (*Channel, error) {
 	keys, err := cfg.Keys.Open()
 	if err != nil {
@@ -95,11 +93,12 @@ func New(cfg Config, rules preferences.Rules) (*Channel, error) {
 	return &Channel{cfg.Subject, keys, rules, guard.NewClient(rules, net.DefaultResolver), timeout}, nil
 }
 
-// Send sends one message to the browser of m.Subscription. The error is a *notify.Error; it is
-// Gone if the push service answers 404 or 410.
+// Send sends one message to the browser of m.Subscription. The error is a *notify.Error. It is Gone
+// if the push service answers 404 or 410.
 //
-// A service takes only the key that its browser has subscribed for. While there are two, the
-// second one is tried if the service refuses the first: it has taken nothing then.
+// A push service takes only the key that its browser has subscribed with. While there are two keys,
+// Send tries the second one if the first is refused. A service that refuses a key has not taken the
+// message.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	to := m.Subscription
 	if to == nil {
@@ -128,13 +127,13 @@ func (c *Channel) Send(ctx context.Context, m notify.Message) error {
 	return outcome
 }
 
-// refusesKey reports whether an answer may mean that the browser has subscribed for another key:
-// services say it with each of these.
+// refusesKey reports whether a status may mean that the browser has subscribed with another key.
+// Services use each of these.
 func refusesKey(status int) bool {
 	return status == http.StatusBadRequest || status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
-// post makes one request, and returns the answer's status, 0 if there is none, and what it means.
+// post makes one request. It returns the answer's status, 0 if there is none, and what it means.
 func (c *Channel) post(ctx context.Context, m notify.Message, key vapid.Key, body []byte) (status int, outcome error) {
 	req, err := request(ctx, m, key, c.subject, body)
 	if err != nil {
@@ -145,7 +144,7 @@ func (c *Channel) post(ctx context.Context, m notify.Message, key vapid.Key, bod
 		slog.InfoContext(ctx, "a browser's push service has an address that is not on the public Internet", "delivery_id", m.ID)
 	}
 	if err != nil {
-		return 0, notify.FromTransport(err) // the same for what is not public: see package webhook
+		return 0, notify.FromTransport(err) // the same error for hosts that are not public: see package webhook
 	}
 	resp.Body.Close()
 	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone {
@@ -176,16 +175,15 @@ func request(ctx context.Context, m notify.Message, key vapid.Key, subject strin
 	return req, nil
 }
 
-// urgency is how much a message is worth to a browser that saves its battery (RFC 8030, section
-// 5.3). With less than high, a phone that sleeps is told when it wakes by itself, and the time of
-// a reminder is now.
+// urgency says how urgent a message is for a browser that saves its battery (RFC 8030, section
+// 5.3). Below high, a phone that sleeps would show it only when it wakes by itself.
 func urgency(notify.Message) string { return "high" }
 
-// topic has a repeated message take the place of one that its service still keeps (RFC 8030,
-// section 5.4): 22 characters of the 32 that are allowed.
+// topic makes a message that is sent again replace the first, if the service still keeps that (RFC
+// 8030, section 5.4). It has 22 of the 32 characters that are allowed.
 func topic(m notify.Message) string { return base64.RawURLEncoding.EncodeToString(m.ID[:]) }
 
-// shown is what the page's service worker gets; docs/channels.md describes it.
+// shown is what the page's service worker gets. docs/channels.md describes it.
 type shown struct {
 	DeliveryID string   `json:"delivery_id"`
 	TaskID     string   `json:"task_id"`
@@ -195,14 +193,14 @@ type shown struct {
 	Actions    []action `json:"actions,omitempty"`
 }
 
-// action is a button, whose url is posted to.
+// action is a button. A click posts to its URL.
 type action struct {
 	Action string `json:"action"`
 	Title  string `json:"title"`
 	URL    string `json:"url"`
 }
 
-// payload is the message as JSON, with as much of its text as fits.
+// payload returns the message as JSON. Its text is cut so that it fits.
 func payload(m notify.Message) []byte {
 	s := shown{DeliveryID: m.ID.String(), TaskID: push.Data(m)["task_id"], Language: m.Lang()}
 	for _, a := range m.Actions() {
@@ -213,7 +211,7 @@ func payload(m notify.Message) []byte {
 		encoder := json.NewEncoder(&b)
 		encoder.SetEscapeHTML(false)
 		if err := encoder.Encode(s); err != nil {
-			panic(err) // it is nothing but strings
+			panic(err) // it has only strings
 		}
 		return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	}

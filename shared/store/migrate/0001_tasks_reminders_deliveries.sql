@@ -1,13 +1,13 @@
 -- +goose Up
 
--- Who is told. A row appears with a user's first task.
+-- A row is added with a user's first task.
 create table users (
     id         text primary key check (char_length(id) between 1 and 255),
     -- The verified address of the user's sign-in; null when there is none.
     email      text check (char_length(email) between 3 and 320),
-    -- The seq of the user's newest notification. Taking the next one locks the
-    -- row until commit, so a user's notifications become visible in the order
-    -- of seq, and a reader that goes on from the last one misses none.
+    -- The seq of the user's newest notification. Taking the next one locks the row until commit. So
+    -- notifications become visible in the order of seq, and a reader that continues after the last
+    -- one it saw misses none.
     last_seq   bigint      not null default 0 check (last_seq >= 0),
     created_at timestamptz not null default now()
 );
@@ -26,7 +26,7 @@ create table tasks (
     deleted_at timestamptz
 );
 
--- A user's list, the newest first: ids are UUIDv7.
+-- For a user's list, the newest first: ids are UUIDv7.
 create index tasks_of_user on tasks (user_id, id desc) where deleted_at is null;
 
 create table reminders (
@@ -36,9 +36,9 @@ create table reminders (
     before             interval    not null check (before between '0' and '366 days'),
     fire_at            timestamptz,
     state              text        not null check (state in ('armed', 'fired', 'cancelled', 'missed')),
-    -- Grows, under the row's lock, each time the reminder is armed.
+    -- Increases each time the reminder is armed, under the row's lock.
     revision           bigint      not null check (revision >= 0),
-    -- The revision that Dapr is known to hold a job for.
+    -- The revision whose job Dapr has confirmed.
     confirmed_revision bigint check (confirmed_revision <= revision),
     fired_at           timestamptz,
     -- Set while the task no longer has this offset.
@@ -48,11 +48,11 @@ create table reminders (
     constraint fired_has_a_time check ((state = 'fired') = (fired_at is not null))
 );
 
--- The retry queue of schedulings: armed, and Dapr not known to hold the job.
+-- Reminders to schedule: armed, and not confirmed by Dapr.
 create index reminders_pending on reminders (fire_at)
     where state = 'armed' and confirmed_revision is distinct from revision;
 
--- The overdue sweep.
+-- For the sweep's search for overdue reminders.
 create index reminders_armed on reminders (fire_at) where state = 'armed';
 
 create table deliveries (
@@ -62,17 +62,17 @@ create table deliveries (
     task_id         uuid        not null,
     user_id         text        not null,
     channel         text        not null check (channel in ('in_app', 'email')),
-    -- Where to, in the channel's own form; empty for in_app.
+    -- The address, in the channel's own form; empty for in_app.
     target          text        not null default '',
     state           text        not null check (state in ('planned', 'sending', 'sent', 'failed', 'exhausted', 'cancelled', 'unknown')),
-    -- Counts the sends that were begun, and names the lease of the latest.
+    -- Counts attempts. The number of the latest identifies its lease.
     attempts        int         not null default 0 check (attempts >= 0),
-    -- When it may be taken (planned, unknown), or its lease runs out (sending).
+    -- When it may be leased (planned, unknown), or when its lease runs out (sending).
     next_attempt_at timestamptz,
     last_error      text,
     created_at      timestamptz not null default now(),
     finished_at     timestamptz,
-    -- Planned once: firing a revision twice can't plan twice.
+    -- Firing a revision twice plans its deliveries once.
     unique (reminder_id, revision, channel, target),
     constraint waiting_has_a_time check ((state in ('planned', 'sending', 'unknown')) = (next_attempt_at is not null)),
     constraint terminal_has_a_time check ((state in ('planned', 'sending', 'unknown')) = (finished_at is null))

@@ -1,22 +1,22 @@
 -- +goose Up
 
--- What a user has chosen. Without a row the defaults hold.
+-- A user without a row has the defaults.
 create table preferences (
     user_id        text primary key references users (id),
     time_zone      text        not null check (char_length(time_zone) between 1 and 64),
     language       text        not null check (char_length(language) between 2 and 35),
-    -- Those that are on; empty is a choice too.
+    -- The channels that are on. None is a valid choice.
     channels       text[]      not null check (channels <@ array['in_app', 'email', 'push', 'sms', 'webhook']),
-    -- Empty: the verified address of the sign-in.
+    -- If empty, the verified address of the sign-in is used.
     emails         text[]      not null check (cardinality(emails) <= 5 and array_position(emails, null) is null),
     phones         text[]      not null check (cardinality(phones) <= 5 and array_position(phones, null) is null),
     -- Objects with provider and token.
     devices        jsonb       not null check (jsonb_typeof(devices) = 'array' and jsonb_array_length(devices) <= 20),
     webhook_url    text check (char_length(webhook_url) between 1 and 2000),
-    -- Not encrypted, as yet; read by nothing but what signs with it.
+    -- Not encrypted. Only the code that signs reads it.
     webhook_secret text check (char_length(webhook_secret) between 1 and 200),
-    -- The link in an e-mail switched e-mail off: tasks can't ask for it either,
-    -- until the user switches it on again.
+    -- Set by the link in an e-mail. Tasks can't ask for e-mail either, until the user switches it
+    -- on again.
     unsubscribed   boolean     not null default false,
     version        bigint      not null check (version > 0),
     updated_at     timestamptz not null default now(),

@@ -1,7 +1,6 @@
 -- +goose Up
 
--- What did not work out: deliveries that failed and are tried again or were given
--- up, one row each, and callbacks that made no sense.
+-- Deliveries that failed and are retried or given up, and malformed callbacks.
 create table dead_letters (
     id          uuid primary key,
     state       text        not null check (state in ('retrying', 'dead', 'resolved', 'discarded')),
@@ -12,7 +11,7 @@ create table dead_letters (
     delivery_id uuid unique references deliveries (id) on delete cascade, -- null: a malformed callback
     -- A malformed callback that comes again is counted, not stored again.
     data_hash   text generated always as (md5(data)) stored,
-    alerted_at  timestamptz, -- when the operators were told that it is dead
+    alerted_at  timestamptz, -- when the operators were alerted
     created_at  timestamptz not null default now(),
     updated_at  timestamptz not null default now(),
     constraint malformed_is_never_retried check (delivery_id is not null or state in ('dead', 'discarded'))

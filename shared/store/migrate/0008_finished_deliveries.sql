@@ -1,7 +1,7 @@
 -- +goose Up
 
--- A delivery that is finished is kept for a while, whether or not its reminder was
--- armed anew since: that a reminder has fired is what keeps it from firing again.
+-- Finished deliveries are deleted after a while, whether or not their reminder was armed anew. The
+-- reminder's own state keeps it from firing again.
 alter table deliveries drop column superseded; -- and its index
 create index deliveries_finished on deliveries (finished_at) where finished_at is not null;
 

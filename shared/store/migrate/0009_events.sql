@@ -1,15 +1,15 @@
 -- +goose Up
 
--- Each fired reminder is also published as an event: a delivery like the others, which
--- no user chooses.
+-- Each fired reminder is also published as an event. The event is a delivery on a channel that
+-- users do not choose.
 alter table deliveries drop constraint deliveries_channel_check;
 alter table deliveries add constraint deliveries_channel_check check (channel in ('in_app', 'email', 'push', 'sms', 'webhook', 'event'));
 
--- When it should have been planned: the reminder's instant, or when that was asked for
--- if it was later. Null: planned by an earlier version.
+-- When it should have been planned: at the reminder's instant, or when that was stored if it was in
+-- the past by then. null: planned by an earlier version.
 alter table deliveries add column due_at timestamptz;
 
--- What the audit log has heard, each event once. An event's id is its delivery's.
+-- The audit log: each event once. An event's id is its delivery's.
 create table audit_events (
     event_id    uuid primary key,
     task_id     uuid        not null,
@@ -21,8 +21,8 @@ create table audit_events (
 
 create index audit_events_by_age on audit_events (recorded_at);
 
--- Rows are added, and removed when they were kept for long enough: by a transaction that
--- says so. Privileges would not do: the functions' user may own the table.
+-- Rows are only added. Retention may delete old ones, in a transaction that sets duebell.retention.
+-- Privileges can't enforce this, since the functions' user may own the table.
 -- +goose StatementBegin
 create function audit_events_refuse() returns trigger language plpgsql as $$
 begin
@@ -37,7 +37,7 @@ end $$;
 create trigger append_only before update or delete on audit_events for each row execute function audit_events_refuse();
 create trigger append_only_whole before truncate on audit_events for each statement execute function audit_events_refuse();
 
--- The events that analytics has counted: one that comes again is not counted again.
+-- Ids of events that analytics has counted, so that none counts twice.
 create table counted_events (
     event_id   uuid primary key,
     counted_at timestamptz not null default now()
@@ -45,7 +45,7 @@ create table counted_events (
 
 create index counted_events_by_age on counted_events (counted_at);
 
--- Counts, by days in UTC.
+-- Counts by day, in UTC.
 create table analytics_reminders (
     day   date   primary key,
     count bigint not null check (count > 0)

@@ -1,8 +1,8 @@
 -- +goose Up
 
--- What is to be scheduled has a column, so that Postgres knows how many there are, and
--- takes their index: by the condition alone it takes them for most of the armed ones,
--- and reads past all those whose jobs Dapr has.
+-- A generated column lets Postgres estimate how many reminders are pending, and choose their index.
+-- Without it, Postgres takes most armed reminders for pending, and reads all of those whose jobs
+-- are confirmed.
 drop index reminders_pending;
 alter table reminders add column pending boolean not null
     generated always as (state = 'armed' and confirmed_revision is distinct from revision) stored;

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Control and bidirectional override characters are refused in what users write from now
--- on. Those that are there already would make every change of their tasks be refused.
+-- From now on, control characters and bidirectional overrides are refused in users' texts. Old
+-- texts with such characters would make every change of their tasks fail.
 update tasks set title = coalesce(nullif(btrim(regexp_replace(title, '[\u0001-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+', ' ', 'g')), ''), '?')
 where title ~ '[\u0001-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]';
 

@@ -1,7 +1,6 @@
 -- +goose Up
 
--- When the sign-in that told a user's address was made: one that is older does not bring
--- another address back.
+-- When the sign-in with this address was made. An older sign-in does not replace the address.
 alter table users add column email_as_of timestamptz not null default '-infinity';
 
 -- +goose Down

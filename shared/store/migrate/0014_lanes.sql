@@ -1,7 +1,7 @@
 -- +goose Up
 
--- What waits to be sent has an index for each lane: one that is full of deliveries to a
--- host that hangs is not read for what the others want.
+-- An index of due deliveries for each lane. A lane full of deliveries to a host that hangs does not
+-- slow the others' queries.
 create index deliveries_due_hosts on deliveries (next_attempt_at)
     where state in ('planned', 'sending', 'unknown') and channel = 'webhook';
 create index deliveries_due_providers on deliveries (next_attempt_at)
@@ -10,7 +10,7 @@ create index deliveries_due_events on deliveries (next_attempt_at)
     where state in ('planned', 'sending', 'unknown') and channel = 'event';
 drop index deliveries_due;
 
--- The trace of the request or job that has led to it, as W3C Trace Context has it.
+-- The trace of the request or job that planned it, as a W3C traceparent.
 alter table deliveries add column traceparent text check (char_length(traceparent) <= 55);
 
 -- +goose Down

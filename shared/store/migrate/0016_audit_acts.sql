@@ -1,8 +1,8 @@
 -- +goose Up
 
--- What was asked for in somebody else's name: by programs that act for users, and by
--- operators who read. A row is committed before the request is carried out. Rows are only
--- added, and removed when they were kept for long enough, as those of audit_events are.
+-- Requests in another user's name: by programs that act for users, and by operators who read. A row
+-- is committed before the request is carried out. Rows are only added, and retention deletes old
+-- ones, as in audit_events.
 create table audit_acts (
     id          uuid primary key,
     caller      text        not null check (char_length(caller) between 1 and 300),

@@ -1,26 +1,27 @@
 -- +goose Up
 
 alter table tasks
-    -- How it comes again: rule, skip, from, except. due_local is where that starts.
+    -- The recurrence: rule, skip, from, except. It starts at due_local.
     add column recurrence        jsonb,
-    -- Grows with each edit of the due date, its zone or the rule.
+    -- Increases with each edit of the due date, its zone or the rule.
     add column series            bigint not null default 0,
     -- The last occurrence that was completed or skipped.
     add column through           timestamp,
-    -- The occurrence that waits to be completed, of a rule that counts from completion, and its number.
+    -- For a rule that counts from completion: the occurrence that is not completed yet, and its
+    -- number.
     add column open_occurrence   timestamp,
     add column occurrence_number int not null default 0;
 
--- An occurrence is known by its wall-clock time.
+-- The wall-clock time that identifies the occurrence.
 alter table reminders add column occurrence timestamp;
 
 alter table deliveries
     -- null: the task does not recur.
     add column series     bigint,
     add column occurrence timestamp,
-    add column occurs_at  timestamptz; -- what is told as the due date
+    add column occurs_at  timestamptz; -- the due date in the message
 
--- As people read it.
+-- The occurrence as people read it.
 alter table notifications add column occurrence text;
 
 -- What became of the occurrences of recurring tasks.

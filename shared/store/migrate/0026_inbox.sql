@@ -1,24 +1,24 @@
 -- +goose NO TRANSACTION
--- Nothing here keeps others waiting for long, so it is not one transaction. Each statement can
--- run again, should the one after it fail.
+-- Not one transaction, so that no statement blocks others for long. Each statement can be run
+-- again.
 
 -- +goose Up
 alter table notifications
     add column if not exists archived_at timestamptz,
-    -- The number of the latest change of its state, in its user's order of those; 0 before the first.
+    -- The number of the latest change of its state among its user's changes; 0: never changed.
     add column if not exists change_seq bigint not null default 0;
 
--- What takes notifications out of the counts of an inbox. Firing counts nothing here: how many
--- notifications a user was ever told is users.last_seq.
+-- For counting an inbox without reading it. The number of notifications that a user ever got is
+-- users.last_seq. This table counts those to subtract. So firing a reminder changes nothing here.
 create table if not exists notification_counts (
     user_id     text primary key references users (id) on delete cascade,
-    seen        bigint not null default 0, -- those that are no longer unread: read, archived or deleted
-    gone        bigint not null default 0, -- those that are no longer in the inbox: archived or deleted
-    last_change bigint not null default 0  -- the change_seq that was given last
+    seen        bigint not null default 0, -- no longer unread: read, archived or deleted
+    gone        bigint not null default 0, -- no longer in the inbox: archived or deleted
+    last_change bigint not null default 0  -- the latest change_seq that was given out
 );
 
--- The counts follow the rows in the same transaction, whatever changes those. Several users'
--- counts are locked in the order of their ids.
+-- A trigger keeps the counts, in the transaction that changes notifications. Several users' counts
+-- are locked in the order of their ids.
 -- +goose StatementBegin
 create or replace function count_notifications() returns trigger language plpgsql as $$
 begin
@@ -46,14 +46,14 @@ create or replace trigger counted_when_changed after update on notifications
 create or replace trigger counted_when_deleted after delete on notifications
     referencing old table as old_rows for each statement execute function count_notifications();
 
--- What was read or deleted before there were counts, user by user. Who changes a user's
--- notifications meanwhile waits for that user's count, or the count for them.
+-- Counts what was read or deleted so far, one user at a time. Other changes of a user's
+-- notifications wait for this count, or this count for them.
 -- +goose StatementBegin
 do $$
 declare u text;
 begin
     for u in select id from users where last_seq > 0 order by id loop
-        perform set_config('synchronous_commit', 'off', true); -- what follows waits for the disk
+        perform set_config('synchronous_commit', 'off', true); -- the next commits wait for the disk
         insert into notification_counts (user_id) values (u) on conflict do nothing;
         perform from notification_counts where user_id = u for no key update;
         update notification_counts c set seen = r.last_seq - r.unread, gone = r.last_seq - r.total
@@ -68,7 +68,7 @@ begin
 end $$;
 -- +goose StatementEnd
 
--- Of an index that could not be finished a broken one is left.
+-- An index whose building broke off is left invalid, so it is dropped first.
 drop index concurrently if exists notifications_inbox;
 create index concurrently notifications_inbox on notifications (user_id, seq) where archived_at is null;
 drop index concurrently if exists notifications_unread;

@@ -1,5 +1,5 @@
 -- +goose Up
--- Whether what is posted to the webhook carries links by which its receiver acts on the task.
+-- Whether the webhook's messages have links by which the receiver acts on the task.
 alter table preferences add column webhook_links boolean not null default false;
 
 -- +goose Down

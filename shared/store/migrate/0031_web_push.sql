@@ -1,12 +1,12 @@
 -- +goose NO TRANSACTION
--- Nothing here keeps others waiting for long, so it is not one transaction. Each statement can
--- run again, should the one after it fail.
+-- Not one transaction, so that no statement blocks others for long. Each statement can be run
+-- again.
 
 -- +goose Up
 
--- Browsers' push services are hosts that users choose: what is due for them is in the index of
--- the lane of webhooks, too. The index of providers still has it as well, so that the functions of
--- before, which know no browsers, read both lanes by an index.
+-- A browser's push service is a host that its user chose, so its deliveries are in the index of
+-- lane hosts. They stay in the index of lane providers, too: functions of the version before, which
+-- do not know browsers, use that.
 drop index concurrently if exists deliveries_due_chosen;
 create index concurrently deliveries_due_chosen on deliveries (next_attempt_at)
     where state in ('planned', 'sending', 'unknown') and (channel = 'webhook' or channel = 'push' and target like 'webpush:%');

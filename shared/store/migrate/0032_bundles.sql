@@ -1,27 +1,25 @@
 -- +goose NO TRANSACTION
--- The indexes are built without keeping anybody from writing, so this is not one transaction. Each
--- statement can run again, should the one after it fail.
+-- Not one transaction, because indexes are built without blocking writers. Each statement can be
+-- run again.
 
 -- +goose Up
--- For how many nanoseconds what falls due for one address is gathered, by channel:
--- {"email": 900000000000}. null: nothing is.
+-- How long a bundle gathers, in nanoseconds by channel: {"email": 900000000000}. null: no bundles.
 alter table preferences add column if not exists bundle jsonb;
 
--- A bundle is one message with several reminders. The delivery of its id carries it.
+-- A bundle is one message with several reminders. Its delivery has the same id.
 create table if not exists bundles (
     id        uuid primary key references deliveries (id) on delete cascade,
     user_id   text not null,
     channel   text not null check (channel in ('email', 'push', 'sms')),
     target    text not null,
-    -- When it was leased for the first time. Reminders join until then, and the same ones are sent
-    -- from then on.
+    -- When its delivery was leased for the first time. From then on its reminders stay the same.
     frozen_at timestamptz
 );
 
--- A target has one bundle to join. Who joins locks its row, and so does who freezes it.
+-- Each target has one open bundle. Adding a reminder locks its row, and so does freezing it.
 create unique index if not exists bundles_open on bundles (user_id, channel, md5(target)) where frozen_at is null;
 
--- The bundle that a reminder's delivery belongs to, and of a bundle's own delivery its id.
+-- The bundle of a reminder's delivery. For a bundle's own delivery it is its id.
 alter table deliveries add column if not exists bundle_id uuid;
 alter table deliveries drop constraint if exists deliveries_state_check, add constraint deliveries_state_check
     check (state in ('planned', 'bundled', 'sending', 'sent', 'failed', 'exhausted', 'cancelled', 'unknown', 'unverified', 'suppressed', 'refused')) not valid;
@@ -35,7 +33,7 @@ drop index concurrently if exists deliveries_of_bundle;
 create index concurrently deliveries_of_bundle on deliveries (bundle_id) where bundle_id is not null;
 
 -- +goose Down
--- What is in a bundle goes out on its own.
+-- Bundled deliveries are sent on their own.
 update deliveries set state = 'planned', next_attempt_at = now() where state = 'bundled';
 delete from deliveries where id = bundle_id;
 drop table if exists bundles;

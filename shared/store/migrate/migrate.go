@@ -1,6 +1,5 @@
-// Package migrate brings a database to the schema that package store needs. Only
-// the operator's program links it: functions never migrate, least of all on a
-// cold start.
+// Package migrate brings a database to the schema that package store needs. Only the program
+// duebell uses it. Functions never migrate.
 package migrate
 
 import (
@@ -36,10 +35,10 @@ type Applied struct {
 	Duration time.Duration
 }
 
-// Up applies the migrations that the database lacks, and returns those. Each is one
-// transaction, but for those that say so, which can run again where they broke off. It takes a lock in the database, so that
-// several copies may run at once: one works, the others wait and find nothing
-// left to do.
+// Up applies the migrations that the database lacks, and returns them. Each is one transaction,
+// except those that say otherwise; these can be run again if they break off. Up holds a lock in the
+// database, so several copies may run at the same time: one migrates, and the others wait and find
+// nothing to do.
 func Up(ctx context.Context, databaseURL string) ([]Applied, error) {
 	db, err := sql.Open("pgx", databaseURL)
 	if err != nil {

@@ -1,4 +1,4 @@
-// A function that does nothing but tell about itself.
+// A function that only reports about itself.
 package main
 
 import (

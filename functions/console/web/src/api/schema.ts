@@ -31,7 +31,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What did not work out (scope admin) */
+        /** List dead letters (scope admin) */
         get: operations["listDeadLetters"];
         put?: never;
         post?: never;
@@ -54,7 +54,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Let go of a dead letter (scope admin) */
+        /** Discard a dead letter (scope admin) */
         delete: operations["discardDeadLetter"];
         options?: never;
         head?: never;
@@ -73,7 +73,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Have it tried again (scope admin) */
+        /** Replay a dead letter (scope admin) */
         post: operations["replayDeadLetter"];
         delete?: never;
         options?: never;
@@ -91,7 +91,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Count many, and then have them tried again (scope admin)
+         * Count dead letters, and then replay them (scope admin)
          * @description Without confirm it answers how many could be replayed: they are counted as far as 10,000. With it as many are replayed, those first that came first. They become due one after the other. What was sent, cancelled or may have been taken by its provider, and what nobody wants any more, is left out, and so is what somebody is changing at that moment. If it is broken off, ask again: what was replayed is not counted any more.
          */
         post: operations["replayDeadLetters"];
@@ -114,7 +114,7 @@ export interface paths {
         /** A page that asks whether to send no more messages that ask to verify the address; changes nothing */
         get: operations["askNotMe"];
         put?: never;
-        /** Nobody is to have such a message sent to the address any more */
+        /** Send no more messages that ask to verify the address, for any user */
         post: operations["notMe"];
         delete?: never;
         options?: never;
@@ -129,7 +129,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The in-app channel: the notifications in your inbox */
+        /** List the notifications in your inbox */
         get: operations["listNotifications"];
         put?: never;
         post?: never;
@@ -152,7 +152,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Say that you have seen what a notification tells of
+         * Acknowledge the occurrence of a notification
          * @description As /api/tasks/{task_id}/acknowledge does, for the occurrence that the notification tells of. Reading a notification does not acknowledge it.
          */
         post: operations["acknowledgeNotification"];
@@ -175,7 +175,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Take a notification out of the inbox
+         * Archive a notification
          * @description It is listed with state=archived, does not count, and stays read or unread. One that is archived already stays as it is.
          */
         post: operations["archiveNotification"];
@@ -285,7 +285,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Mark as read what is unread in the inbox, up to one notification
+         * Mark the unread notifications in the inbox as read, up to one of them
          * @description What came after that one stays unread, so that nothing is read that the user has not seen. If it fails, a part may have been marked: send it again.
          */
         post: operations["markAllRead"];
@@ -321,7 +321,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A ticket for the two above, for browsers */
+        /** A ticket by which a browser opens a stream or a WebSocket */
         post: operations["createTicket"];
         delete?: never;
         options?: never;
@@ -373,9 +373,9 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How you are told */
+        /** Read your preferences */
         get: operations["getPreferences"];
-        /** Replace how you are told */
+        /** Replace your preferences */
         put: operations["putPreferences"];
         post?: never;
         delete?: never;
@@ -434,7 +434,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send the message that asks the owner of an address once more
+         * Ask the owner of an address again
          * @description An address is sent three such messages in a day and ten in a year, by all users together; a user and a network have limits, too. 429 says when the next may be sent, in Retry-After, too. 409: its owner has said "not me".
          */
         post: operations["resendVerification"];
@@ -453,7 +453,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** The first times of a recurrence, and what it means in words */
+        /** The first occurrences of a recurrence, and the rule in words */
         post: operations["previewRecurrence"];
         delete?: never;
         options?: never;
@@ -470,7 +470,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What SendGrid's Event Webhook posts, signed */
+        /** Take SendGrid's signed reports */
         post: operations["reportFromSendGrid"];
         delete?: never;
         options?: never;
@@ -487,7 +487,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** What Amazon SES reports through SNS, signed */
+        /** Take Amazon SES's signed reports, through SNS */
         post: operations["reportFromSES"];
         delete?: never;
         options?: never;
@@ -507,7 +507,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** A message's status, or one that came in, as Twilio posts it, signed */
+        /** Take Twilio's signed reports of statuses and incoming messages */
         post: operations["reportFromTwilio"];
         delete?: never;
         options?: never;
@@ -522,7 +522,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How the installation does (scope admin) */
+        /** The state of the installation (scope admin) */
         get: operations["getStatus"];
         put?: never;
         post?: never;
@@ -539,10 +539,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Addresses that get nothing more, from anybody (scope admin) */
+        /** List suppressed addresses (scope admin) */
         get: operations["listSuppressions"];
         put?: never;
-        /** Have an address get nothing more (scope admin) */
+        /** Suppress an address (scope admin) */
         post: operations["suppress"];
         delete?: never;
         options?: never;
@@ -562,7 +562,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Have its address get messages again (scope admin) */
+        /** Lift a suppression (scope admin) */
         post: operations["liftSuppression"];
         delete?: never;
         options?: never;
@@ -627,7 +627,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Say that you have seen a reminder
+         * Acknowledge an occurrence of a task
          * @description What was not sent yet of the occurrence is cancelled on all channels, and so are its repetitions; its notifications are marked as acknowledged. Offsets that are still to come fire all the same, and so does a snooze. To do it again changes nothing. The task's version stays as it is.
          */
         post: operations["acknowledgeTask"];
@@ -667,7 +667,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** The log of what was sent for a task */
+        /** The delivery log of a task */
         get: operations["listDeliveries"];
         put?: never;
         post?: never;
@@ -751,7 +751,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What has become of a task, and what is to come
+         * The timeline of a task: what happened, and what is still to come
          * @description Rule, reminders and their jobs, firings, and each delivery with its attempts and its provider's answers. An attempt is an event of its own if it did not get its delivery sent: the latest 20 of each delivery are kept.
          */
         get: operations["getTimeline"];
@@ -773,7 +773,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Create many tasks; those that are wrong don't stop the others
+         * Create many tasks; invalid ones don't stop the others
          * @description As JSON, up to 1,000 tasks. As lines of JSON or as a table, up to 100,000 in at most 134,217,728 bytes, each of at most 131,072 bytes, stored in parts while they come; the answer begins when all has been read, and has a line for each task, or range of lines, that was not stored and, last, a summary. If the answer is an error, its detail says how many tasks were stored before it.
          *
          *     A table's first line names its columns, in any order: title, and as wanted notes, due_date, reminders, completed and channels; a column user_id must hold the caller's id, or nothing. Rows are separated by line breaks and cells by commas, semicolons, tabs or |, as the first line has them; a line such as sep=; may come before it. A cell that has any of these is quoted (RFC 4180). due_date is a time with an offset, completed is true or false, reminders and channels have their values separated by semicolons: 0s;30m, in_app;email. An empty or missing cell means the default; reminders may be none. Rows of empty cells are passed over, and columns without a name must be empty.
@@ -821,7 +821,7 @@ export interface paths {
         /** A page that asks the owner of an address whether to agree; changes nothing */
         get: operations["askOwner"];
         put?: never;
-        /** The owner of an address agrees to be written to */
+        /** The owner of an address agrees to messages */
         post: operations["ownerAgrees"];
         delete?: never;
         options?: never;
@@ -839,10 +839,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A page that shows how the link's task stands, and offers what the link may do; changes nothing */
+        /** A page with the state of the link's task, and a button for each action; changes nothing */
         get: operations["showLink"];
         put?: never;
-        /** Do what a link in a message says; to do it again changes nothing */
+        /** Do what a link in a message is for; doing it again changes nothing */
         post: operations["followLink"];
         delete?: never;
         options?: never;

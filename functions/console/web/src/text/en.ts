@@ -201,7 +201,7 @@ export const en = {
     title: "Operators",
     forbidden: "This is for operators: your sign-in lacks their scope.",
     deadLetters: "Dead letters",
-    deadLettersText: "Deliveries that did not work out, and callbacks that made no sense.",
+    deadLettersText: "Deliveries that failed, and malformed callbacks.",
     state: { all: "All", retrying: "retrying", dead: "dead", resolved: "resolved", discarded: "discarded" },
     stateLabel: "State",
     none: "No dead letters",
