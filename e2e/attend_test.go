@@ -26,6 +26,7 @@ func (p person) attended() []attended {
 // What is snoozed from a notification is told once more when the snooze ends, on both channels, and once. The
 // other tab is told of the snooze.
 func TestSnoozed(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, sys)
 	made := p.create(time.Second)
 	p.told(soon, 1)
