@@ -26,6 +26,7 @@ func (p person) attended() []attended {
 // An occurrence that was snoozed from a notification is told again when the snooze ends, on both
 // channels, and once. The user's other tab is told of the snooze.
 func TestSnoozed(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, sys)
 	made := p.create(time.Second)
 	p.told(soon, 1)

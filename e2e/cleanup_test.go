@@ -51,7 +51,18 @@ func newOperator(t *testing.T) operator {
 			t.Error(err)
 		}
 	})
-	env := own.Environment()
+	o := operator{newPerson(t, own), dir, openJobs(t, own)}
+	var swept upkeep.Summary
+	if o.invoke("retry-dlq", "", &swept); swept.Sentinel != "made" {
+		t.Fatalf("%+v", swept)
+	}
+	return o
+}
+
+// openJobs makes a client of a system's daprd.
+func openJobs(t *testing.T, s *system.System) *jobs.Dapr {
+	t.Helper()
+	env := s.Environment()
 	dapr, err := jobs.Open(jobs.Config{
 		Endpoint: env["DAPR_GRPC_ENDPOINT"], APIToken: config.Secret(env["DAPR_API_TOKEN"]), RetryInterval: time.Second, MaxRetries: 3,
 	})
@@ -59,12 +70,7 @@ func newOperator(t *testing.T) operator {
 		t.Fatal(err)
 	}
 	t.Cleanup(dapr.Close)
-	o := operator{newPerson(t, own), dir, dapr}
-	var swept upkeep.Summary
-	if o.invoke("retry-dlq", "", &swept); swept.Sentinel != "made" {
-		t.Fatalf("%+v", swept)
-	}
-	return o
+	return dapr
 }
 
 // jobs returns the names of all jobs that Dapr holds, but for the sentinel.

@@ -13,8 +13,6 @@ import (
 
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/config"
-	"github.com/duebell/duebell/shared/jobs"
 )
 
 // number returns the number that a query on the system's database returns, with the person's name
@@ -87,6 +85,7 @@ func counts(p person) (reminders int64, byChannel map[string]int64) {
 // A fired reminder is an event, which reaches both subscribers once through Dapr's Kafka component,
 // whatever is away or dies meanwhile.
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	own := startOwn(t, asItIs)
 	on := func(test func(person)) func(*testing.T) {
 		return func(t *testing.T) { test(newPerson(t, own)) }
@@ -187,7 +186,7 @@ func brokerAway(p person) {
 	}
 	p.told(soon, 5)
 	worst := worstLateness(p)
-	time.Sleep(time.Until(stopped.Add(*outage)))
+	time.Sleep(time.Until(stopped.Add(*outage))) // how long it is away is what the promise is about
 	if p.recorded() != 0 {
 		p.Fatal("events came from a broker that was away: the test shows nothing")
 	}
@@ -246,13 +245,7 @@ func TestBrokerAwayWhenDaprdStarts(t *testing.T) {
 // publish publishes an event directly.
 func publish(t *testing.T, s *system.System, data any) {
 	t.Helper()
-	env := s.Environment()
-	dapr, err := jobs.Open(jobs.Config{Endpoint: env["DAPR_GRPC_ENDPOINT"], APIToken: config.Secret(env["DAPR_API_TOKEN"])})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dapr.Close()
-	if err := dapr.Publish(t.Context(), "task-reminders", uuid.NewString(), data); err != nil {
+	if err := openJobs(t, s).Publish(t.Context(), "task-reminders", uuid.NewString(), data); err != nil {
 		t.Fatal(err)
 	}
 }

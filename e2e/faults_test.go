@@ -39,6 +39,7 @@ func startOwn(t *testing.T, change func(*system.Options)) *system.System {
 // Each part of the system is away while reminders fall due, and while others are created or moved.
 // When it is back, all reminders arrive once, soon.
 func TestPartsAway(t *testing.T) {
+	t.Parallel()
 	own := startOwn(t, asItIs)
 	for _, name := range []string{"trigger-reminder", "send", "daprd", "scheduler", "postgres"} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +59,7 @@ func TestPartsAway(t *testing.T) {
 					t.Errorf("without Postgres: %d %s", status, body)
 				}
 			}
-			time.Sleep(time.Until(stopped.Add(*outage)))
+			time.Sleep(time.Until(stopped.Add(*outage))) // how long it is away is what the promise is about
 			if err := part.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +94,7 @@ func TestIngressAnswersForTheFunction(t *testing.T) {
 			tasks := []api.Task{p.create(time.Second), p.create(*outage / 2), p.create(*outage - time.Second), p.create(*outage + 2*time.Second)}
 			struck := own.Ingress().Struck()
 			own.Ingress().Fail(ingress.Fault{Status: status})
-			time.Sleep(*outage)
+			time.Sleep(*outage) // as above
 			own.Ingress().Heal()
 			if own.Ingress().Struck() == struck {
 				t.Error("no callback came while it answered")
@@ -113,6 +114,7 @@ func TestIngressAnswersForTheFunction(t *testing.T) {
 // Every e-mail provider is away. The reminder is in the inbox at once. The e-mail is a dead letter
 // until a provider is back, and is then sent once.
 func TestProvidersAway(t *testing.T) {
+	t.Parallel()
 	own := startOwn(t, asItIs)
 	p := newPerson(t, own)
 	for provider, status := range map[string]int{sandbox.SendGrid: 503, sandbox.SES: 503, sandbox.SMTP: 451} {

@@ -11,8 +11,6 @@ import (
 
 	"github.com/duebell/duebell/local/system"
 	"github.com/duebell/duebell/shared/api"
-	"github.com/duebell/duebell/shared/config"
-	"github.com/duebell/duebell/shared/jobs"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -46,6 +44,7 @@ func (p person) imports(lines string) (summary struct {
 
 // All reminders of an import come once, by Dapr alone.
 func TestImport(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, sys)
 	const n = 300
 	due := time.Now().Add(8 * time.Second).Format(time.RFC3339Nano)
@@ -60,7 +59,7 @@ func TestImport(t *testing.T) {
 		return len(ask[struct{ Notifications []notification }](p, "GET", "/api/notifications?limit=500", nil).Notifications)
 	}
 	p.eventually(soon, "all are told", func() bool { return count() == n })
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // Dapr repeats what it thinks has failed after 2 s
 	if got := count(); got != n {
 		t.Errorf("told %d times, want %d", got, n)
 	}
@@ -68,20 +67,9 @@ func TestImport(t *testing.T) {
 
 // Beyond the horizon Dapr has no jobs. A sweep schedules those that have come within it.
 func TestHorizon(t *testing.T) {
-	mine, err := start(t.Context(), t.TempDir(), func(o *system.Options) {
-		o.NoSchedules = true
-		o.Env = append(o.Env, "REMINDER_HORIZON=1h")
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = mine.Stop(t.Context()) })
-	environment := mine.Environment()
-	dapr, err := jobs.Open(jobs.Config{Endpoint: environment["DAPR_GRPC_ENDPOINT"], APIToken: config.Secret(environment["DAPR_API_TOKEN"]), RetryInterval: time.Second, MaxRetries: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dapr.Close()
+	t.Parallel()
+	mine := startOwn(t, func(o *system.Options) { o.NoSchedules, o.Env = true, append(o.Env, "REMINDER_HORIZON=1h") })
+	dapr := openJobs(t, mine)
 	p := newPerson(t, mine)
 	holds := func(created api.Task, revision int64) bool {
 		there, err := dapr.Holds(t.Context(), task.Revision{ReminderID: created.Reminders[0].ID, Number: revision}.JobName())

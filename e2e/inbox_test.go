@@ -110,7 +110,9 @@ func TestLiveInbox(t *testing.T) {
 		t.Errorf("the socket ended with %v", err)
 	}
 	second := p.create(0) // while nobody streams
-	time.Sleep(time.Second)
+	p.eventually(soon, "the second has fired", func() bool {
+		return p.number(`select count(*) from notifications where user_id = $1`) == 2
+	})
 	if err := inbox.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,6 +123,7 @@ func TestLiveInbox(t *testing.T) {
 // A change in one tab shows in the other: reading, archiving, bringing back, reading all. Lists,
 // pages and counts agree.
 func TestTwoTabs(t *testing.T) {
+	t.Parallel()
 	p := newPerson(t, sys)
 	ticket := func() string {
 		return "?ticket=" + ask[struct{ Ticket string }](p, "POST", "/api/notifications/ticket", nil).Ticket

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -45,7 +46,7 @@ func run(m *testing.M) (code int) {
 	}
 	defer os.RemoveAll(dir)
 	bin = filepath.Join(dir, "bin")
-	build := exec.Command("go", "build", "-o", bin+"/", "./cmd/...", "./functions/...")
+	build := exec.Command("go", "build", "-ldflags=-w", "-o", bin+"/", "./cmd/...", "./functions/...")
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Printf("building: %v\n%s", err, out)
@@ -66,6 +67,11 @@ func run(m *testing.M) (code int) {
 			code = 1
 		}
 	}()
+	// Most of their time they wait. -parallel takes another number.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		fmt.Println(err)
+		return 1
+	}
 	return m.Run()
 }
 
@@ -241,7 +247,7 @@ func (p person) told(within time.Duration, times int) {
 func (p person) quiet(while time.Duration) {
 	p.Helper()
 	inbox, mails := len(p.inbox()), p.mails()
-	time.Sleep(while)
+	time.Sleep(while) // there is nothing to wait for: a message that must not come may come at any time
 	if len(p.inbox()) != inbox || p.mails() != mails {
 		p.Fatalf("further messages came: %d and %d, were %d and %d", len(p.inbox()), p.mails(), inbox, mails)
 	}

@@ -92,7 +92,7 @@ func TestFiftyCallbacksAtOnce(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
 	task := p.create(time.Second)
-	time.Sleep(time.Until(*task.DueDate))
+	time.Sleep(time.Until(*task.DueDate)) // so that they meet Dapr's own
 	data := map[string]any{"task_id": task.ID, "user_id": p.name, "reminder_id": task.Reminders[0].ID, "revision": 1}
 	var group sync.WaitGroup
 	for range 50 {
@@ -207,7 +207,7 @@ func TestTriggerAwayAtTheDueTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.create(time.Second)
-	time.Sleep(8 * time.Second)
+	time.Sleep(*outage)
 	if err := trigger.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -171,16 +171,21 @@ func TestWakesFromZeroBehindABrokenRoute(t *testing.T) {
 	sleeping(t, own, time.Second)
 	p := newPerson(t, own)
 	due := time.Now().Add(2 * time.Second)
-	own.Ingress().Fail(ingress.Fault{Status: http.StatusNotFound})
+	fails := func(status int) (met func() bool) {
+		struck := own.Ingress().Struck()
+		own.Ingress().Fail(ingress.Fault{Status: status})
+		return func() bool { return own.Ingress().Struck() > struck }
+	}
+	unknown := fails(http.StatusNotFound)
 	for range 3 {
 		p.create(time.Until(due))
 	}
-	time.Sleep(time.Until(due.Add(time.Second)))
-	own.Ingress().Fail(ingress.Fault{Status: http.StatusServiceUnavailable})
+	p.eventually(soon, "a callback was answered 404", unknown)
+	stopped := fails(http.StatusServiceUnavailable)
 	for range 3 {
 		p.create(0)
 	}
-	time.Sleep(2 * time.Second)
+	p.eventually(soon, "a callback was answered 503", stopped)
 	own.Ingress().Heal()
 	for range 3 {
 		p.create(time.Second)

@@ -128,7 +128,7 @@ func newClientsBench(b *testing.B) *clientsBench {
 	if !<-connected {
 		b.Fatal("the clients did not connect")
 	}
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // what connecting took is not what being connected takes
 	bench.memory = memory() - before
 	return bench
 }

@@ -594,7 +594,7 @@ func TestSocketHeartbeat(t *testing.T) {
 	// One that does not answer is cut off: this one never reads.
 	impatient := functiontest.Serve(w, New, "STREAM_HEARTBEAT=50ms", "STREAM_WRITE_TIMEOUT=300ms")
 	conn := dialRaw(w, impatient.URL(), "/api/notifications/ws", "ada")
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // several pings are left unread
 	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("one that does not answer: %v", err)
 	}
@@ -714,8 +714,8 @@ func TestLostNotice(t *testing.T) {
 		s := functiontest.Serve(w, New, "STREAM_LOOK_INTERVAL=200ms")
 		c := open(w, d, s, "ada", nil)
 		for i := range 3 {
-			time.Sleep(100 * time.Millisecond)
-			write(w, "ada", fmt.Sprint(i)) // as one that dies right after the commit
+			time.Sleep(100 * time.Millisecond) // somewhere between two looks
+			write(w, "ada", fmt.Sprint(i))     // as one that dies right after the commit
 			wantTitles(w, c, fmt.Sprint(i))
 		}
 	})

@@ -306,7 +306,7 @@ func TestDraining(t *testing.T) {
 	select {
 	case err := <-exited:
 		t.Fatalf("it has not waited for its send: %v", err)
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(200 * time.Millisecond): // in which it must not end
 	}
 	p.letGo()
 	if err := <-exited; err != nil {
@@ -334,7 +334,7 @@ func TestDatabaseAway(t *testing.T) {
 	s := functiontest.Serve(w, New, append(p.settings(), "SEND_LINGER=1s")...) // which is longer than it waits between two tries
 	held := wake(t, s.URL())
 	wake(t, s.URL()).end()
-	time.Sleep(time.Second) // it is refused
+	time.Sleep(time.Second) // tries are refused; that is the kernel's answer, and nobody counts it
 	database.mend()
 	held.end()
 	if !sent(w, due) {

@@ -175,7 +175,7 @@ func TestSlow(t *testing.T) {
 	select {
 	case <-published:
 		t.Error("it did not wait")
-	case <-time.After(300 * time.Millisecond):
+	case <-time.After(300 * time.Millisecond): // in which it must not come
 	}
 	b.Slow(0)
 	<-published

@@ -18,7 +18,7 @@ var packages = []string{"github.com/dapr/dapr/cmd/daprd", "github.com/dapr/dapr/
 func (o FindOptions) build(ctx context.Context) (_ Runtime, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("the Dapr runtime %s is not installed, and building it failed (DAPR_RUNTIME_DIR may name a folder that has daprd and scheduler): %w", Version, err)
+			err = fmt.Errorf("the Dapr runtime %s is not installed, and building it failed (daprd and scheduler of that release in ~/.dapr/bin spare the build): %w", Version, err)
 		}
 	}()
 	if err := os.MkdirAll(o.Cache, 0o755); err != nil {

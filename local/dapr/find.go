@@ -20,8 +20,6 @@ type Runtime struct {
 
 // FindOptions says where to look for Dapr's programs.
 type FindOptions struct {
-	// Dir, if set, holds daprd and scheduler, and nothing else is tried.
-	Dir string
 	// Source is the folder of the module that pins Dapr; "" means tools/dapr of
 	// the checkout that the working directory is in.
 	Source string
@@ -35,13 +33,6 @@ type FindOptions struct {
 // that are installed (~/.dapr/bin, or the folder of the daprd on PATH), or else it
 // builds them, which takes minutes. If several processes ask at once, one of them builds.
 func Find(ctx context.Context, o FindOptions) (Runtime, error) {
-	if o.Dir != "" {
-		found, err := in(o.Dir)
-		if err != nil {
-			return Runtime{}, fmt.Errorf("the folder given for the Dapr runtime: %w", err)
-		}
-		return found, nil
-	}
 	if o.Cache == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {

@@ -76,7 +76,7 @@ func TestAnswersComeWhenItIsHealed(t *testing.T) {
 	select {
 	case err := <-answered:
 		t.Errorf("an answer: %v", err)
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(200 * time.Millisecond): // in which it must not come
 	}
 	l.Heal()
 	if err := <-answered; err != nil {
@@ -93,7 +93,7 @@ func TestClose(t *testing.T) {
 		_, err := ask(time.Minute)
 		answered <- err
 	}()
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond) // so that the call waits; the link does not say when it does
 	l.Close()
 	if err := <-answered; err == nil {
 		t.Error("an answer came")

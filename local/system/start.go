@@ -286,9 +286,7 @@ func (s *System) startFunction(ctx context.Context, f Function, variables map[st
 func (s *System) startDapr(ctx context.Context) error {
 	var runtime dapr.Runtime
 	err := s.step(ctx, "dapr", "looking for the runtime", func(ctx context.Context, say func(string)) (_ string, err error) {
-		find := s.options.Runtime
-		find.Report = say
-		runtime, err = dapr.Find(ctx, find)
+		runtime, err = dapr.Find(ctx, dapr.FindOptions{Report: say})
 		return dapr.Version + " in " + filepath.Dir(runtime.Daprd), err
 	})
 	if err != nil {

@@ -29,7 +29,6 @@ import (
 	"time"
 
 	"github.com/duebell/duebell/local/broker"
-	"github.com/duebell/duebell/local/dapr"
 	"github.com/duebell/duebell/local/gateway"
 	"github.com/duebell/duebell/local/ingress"
 	"github.com/duebell/duebell/local/issuer"
@@ -84,8 +83,6 @@ type Options struct {
 	DatabaseURL string
 	// Migrate brings the database up to date.
 	Migrate func(ctx context.Context, databaseURL string) error
-	// Runtime says where to find Dapr; its Report is not used.
-	Runtime dapr.FindOptions
 	// Report is called with the progress of the start, and OnEvent when something died by itself or
 	// runs again. Both may be nil. Neither is called twice at a time, and neither may call the
 	// system.

@@ -92,7 +92,7 @@ func newFunction(cfg settings) (*function.Function, error) {
 		"GET /slow": func(w http.ResponseWriter, r *http.Request) error {
 			w.(http.Flusher).Flush()
 			<-function.Draining(r.Context())
-			time.Sleep(300 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond) // what it still has to do
 			_, err := io.WriteString(w, "done")
 			return err
 		},

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -65,7 +66,11 @@ func TestCallsWaitForAConnection(t *testing.T) {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- client.Schedule(ctx, someJob(), time.Now()) }()
-	time.Sleep(300 * time.Millisecond)
+	for state := client.conn.GetState(); state != connectivity.TransientFailure; state = client.conn.GetState() { // until a first try has failed
+		if !client.conn.WaitForStateChange(ctx, state) {
+			t.Fatal("it does not try to connect")
+		}
+	}
 	var calls atomic.Int32
 	serve(t, address, &calls)
 	if err := <-done; err != nil || calls.Load() != 1 {

@@ -25,12 +25,13 @@ func TestDaprIsToldBeforeATaskIsStored(t *testing.T) {
 	w := newWorld(t, atNoon)
 	w.planner.Like(true, newV7)
 	stored := -1
-	w.dapr.onCall = func(ctx context.Context) {
+	w.dapr.onSchedule = func(ctx context.Context) error {
 		tasks, _, err := w.store.ListTasks(ctx, "ada", store.Filter{Limit: 10})
 		if err != nil {
 			t.Error(err)
 		}
 		stored = len(tasks)
+		return nil
 	}
 	for i, due := range []time.Duration{time.Hour, 59 * time.Second} {
 		created := w.create(task.Draft{DueDate: in(due)})
@@ -53,14 +54,14 @@ func TestSchedulerLosesItsDataWhileATaskIsStored(t *testing.T) {
 		w := newWorld(t, time.Now)
 		w.planner.Like(true, newV7)
 		calls := 0
-		w.dapr.onCall = func(ctx context.Context) {
+		w.dapr.onSchedule = func(ctx context.Context) error {
 			if calls++; calls > 1 {
-				w.dapr.err = again
-				return
+				return again
 			}
 			if _, err := w.store.SetSentinel(ctx, "", "another"); err != nil {
 				t.Error(err)
 			}
+			return nil
 		}
 		due := task.Instant(time.Now().Add(time.Hour))
 		created := w.create(task.Draft{DueDate: &due})
@@ -79,8 +80,9 @@ func TestSchedulerLosesItsDataWhileATaskIsStored(t *testing.T) {
 func TestStoredTooLate(t *testing.T) {
 	w := newWorld(t, time.Now)
 	w.planner.Like(true, newV7)
-	w.dapr.onCall = func(context.Context) {
+	w.dapr.onSchedule = func(context.Context) error {
 		w.clock = func() time.Time { return time.Now().Add(2 * time.Minute) }
+		return nil
 	}
 	due := task.Instant(time.Now().Add(61 * time.Second))
 	created := w.create(task.Draft{DueDate: &due})
@@ -101,13 +103,14 @@ func TestRefusedTaskLeavesNoJob(t *testing.T) {
 	d := task.Draft{Title: "x", DueDate: in(time.Hour), Before: task.DefaultBefore()}
 	once := &schedule.Once{Key: store.IdempotencyKey{UserID: "ada", Key: "k"}, Answer: func([]task.Task) string { return "the answer" }}
 	var other sync.Once
-	w.dapr.onCall = func(ctx context.Context) {
+	w.dapr.onSchedule = func(ctx context.Context) error {
 		other.Do(func() { // the same request comes again, and overtakes the first
-			w.dapr.onCall = nil
+			w.dapr.onSchedule = nil
 			if _, err := w.planner.Create(ctx, ada, d, once); err != nil {
 				t.Error(err)
 			}
 		})
+		return nil
 	}
 	_, err := w.planner.Create(t.Context(), ada, d, once)
 	if before, ok := errors.AsType[*store.AnsweredError](err); !ok || before.Answer != "the answer" {

@@ -329,7 +329,7 @@ func TestSnooze(t *testing.T) {
 	if got := w.reload(made.ID); !got.DueDate.Equal(due) || got.Version != 1 || got.SnoozedUntil(nil) == nil {
 		t.Errorf("%+v", got)
 	}
-	asked := slices.ContainsFunc(w.dapr.scheduled, func(c call) bool { return c.At.Equal(h.at.Add(10 * time.Minute)) })
+	asked := slices.ContainsFunc(w.dapr.scheduled, func(c fakeJob) bool { return c.At.Equal(h.at.Add(10 * time.Minute)) })
 	if !asked || w.reload(made.ID).Reminders[2].Pending(forever) {
 		t.Error("Dapr was not asked")
 	}

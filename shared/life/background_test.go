@@ -82,7 +82,7 @@ func TestDaprComesUpAfterTheAnswers(t *testing.T) {
 		want = append(want, wake(c).JobName())
 	}
 
-	time.Sleep(3 * time.Second)
+	time.Sleep(3 * time.Second) // some tries fail meanwhile, and nothing says which
 	if err := d.Daprd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestMovedWhileItIsTriedInTheBackground(t *testing.T) {
 	w := newWorld(t, time.Now)
 	dapr := &fakeDapr{}
 	away := make(chan struct{})
-	dapr.call = func(effect func()) error {
+	dapr.call = func(_ context.Context, effect func()) error {
 		select {
 		case <-away:
 			effect()

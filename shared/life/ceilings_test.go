@@ -279,7 +279,7 @@ func BenchmarkCeilings(b *testing.B) {
 			}
 			_ = c.Close(b.Context())
 		}
-		planners[i] = schedule.NewPlanner(s, &recorder{}, time.Now, rules)
+		planners[i] = schedule.NewPlanner(s, &fakeDapr{}, time.Now, rules)
 	}
 	var took [2]time.Duration
 	due := time.Now().Add(time.Hour)

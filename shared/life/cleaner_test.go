@@ -13,7 +13,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/shared/fire"
-	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/task"
 	"github.com/duebell/duebell/shared/upkeep"
 )
@@ -27,17 +26,16 @@ var cleanupRules = upkeep.CleanupRules{
 // house is a world with a Dapr whose jobs can be listed.
 type house struct {
 	*world
-	dapr    *fakeDapr
 	cleaner *upkeep.Cleaner
 }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{world: newWorld(t, time.Now), dapr: &fakeDapr{jobs: map[string]fakeJob{currentSentinel: {}}}}
+	h := &house{world: newWorld(t, time.Now)}
+	h.dapr.jobs = map[string]fakeJob{currentSentinel: {}}
 	if name, err := h.store.SetSentinel(h.Context(), "", currentSentinel); err != nil || name != currentSentinel {
 		h.Fatal(name, err)
 	}
-	h.planner = schedule.NewPlanner(h.store, h.dapr, h.clock, schedule.Rules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
 	h.cleaner = h.withRules(func(*upkeep.CleanupRules) {})
 	return h
 }
@@ -85,9 +83,9 @@ func (h *house) clutter() (untouched task.Task, vanished task.Task, want map[str
 	lost := h.add(99 * time.Hour)
 	delete(h.dapr.jobs, wake(lost).JobName())
 	left := h.add(3 * time.Hour)
-	h.dapr.call = func(func()) error { return errDown }
+	h.dapr.err = errDown
 	h.remove(left.ID)
-	h.dapr.call = nil
+	h.dapr.err = nil
 	h.settle()
 	delete(h.dapr.jobs, wake(vanished).JobName())
 	superseded := task.Revision{ReminderID: untouched.Reminders[0].ID, Number: 9}
@@ -175,7 +173,7 @@ func TestCleanup(t *testing.T) {
 func TestCleanupGoesOn(t *testing.T) {
 	h := newHouse(t)
 	_, _, want := h.clutter()
-	h.dapr.call = func(func()) error { return errDown }
+	h.dapr.err = errDown
 	r := h.cleaner.Cleanup(t.Context(), false)
 	if got := failures(r); !slices.Equal(got, []string{"leftover_jobs", "unknown_jobs", "stale_sentinels", "vanished_jobs"}) {
 		t.Errorf("failed: %v", got)
@@ -186,7 +184,7 @@ func TestCleanupGoesOn(t *testing.T) {
 	if got := counts(r); fmt.Sprint(got) != fmt.Sprint(want) || r.Complete {
 		t.Errorf("counts %v, want %v", got, want)
 	}
-	h.dapr.call = nil
+	h.dapr.err = nil
 	want = map[string]int{"leftover_jobs": 2, "unknown_jobs": 3, "stale_sentinels": 1, "vanished_jobs": 1}
 	if r := h.cleaner.Cleanup(t.Context(), false); fmt.Sprint(counts(r)) != fmt.Sprint(want) || !r.Complete {
 		t.Errorf("when Dapr is back: %+v", r)
@@ -258,35 +256,14 @@ func TestCleanupLeavesTheDaprOfAnotherDatabaseAlone(t *testing.T) {
 	}
 }
 
-// hanging is a Dapr that answers nothing.
-type hanging struct{ *fakeDapr }
-
-func hang(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-func (hanging) Schedule(ctx context.Context, _ task.Revision, _ time.Time) error {
-	return hang(ctx)
-}
-
-func (hanging) Delete(ctx context.Context, _ task.Revision) error { return hang(ctx) }
-
-func (hanging) Remove(ctx context.Context, _ string) error { return hang(ctx) }
-
-func (hanging) Keep(ctx context.Context, _ string) error { return hang(ctx) }
-
-func (hanging) Holds(ctx context.Context, _ string) (bool, error) { return false, hang(ctx) }
-
-func (hanging) List(ctx context.Context) ([]string, error) { return nil, hang(ctx) }
-
 // A Dapr that hangs does not take the time of the steps that don't need it.
 func TestCleanupWhileDaprHangs(t *testing.T) {
 	h := newHouse(t)
 	_, _, want := h.clutter()
 	rules := cleanupRules
 	rules.Budget = 15 * time.Second
-	r := upkeep.NewCleaner(h.store, hanging{h.dapr}, h.clock, rules).Cleanup(t.Context(), false)
+	h.dapr.call = hang
+	r := upkeep.NewCleaner(h.store, h.dapr, h.clock, rules).Cleanup(t.Context(), false)
 	for _, needsDapr := range failures(r) {
 		delete(want, needsDapr)
 	}
@@ -337,7 +314,7 @@ func TestCleanupEndsInTheMiddle(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
 		left := calls
 		var mu sync.Mutex
-		h.dapr.call = func(effect func()) error {
+		h.dapr.call = func(_ context.Context, effect func()) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if left--; left < 0 {
@@ -385,7 +362,7 @@ func TestVanishedJobsThatAreNot(t *testing.T) {
 		soon := h.add(c.due)
 		delete(h.dapr.jobs, wake(soon).JobName())
 		h.dapr.tooMany = true // so that it is asked for
-		h.dapr.call = func(effect func()) error {
+		h.dapr.call = func(_ context.Context, effect func()) error {
 			h.dapr.call = nil
 			effect()
 			c.change(h, soon)
@@ -404,16 +381,12 @@ func TestVanishedJobsThatDaprDoesNotTake(t *testing.T) {
 	h := newHouse(t)
 	soon := h.add(time.Hour)
 	delete(h.dapr.jobs, wake(soon).JobName())
-	r := upkeep.NewCleaner(h.store, refusing{h.dapr}, h.clock, cleanupRules).Cleanup(t.Context(), false)
+	h.dapr.onSchedule = func(context.Context) error { return errDown }
+	r := h.cleaner.Cleanup(t.Context(), false)
 	if counts(r)["vanished_jobs"] != 1 || r.Complete || h.reload(soon.ID).Reminders[0].Status(forever) != "pending" {
 		t.Errorf("%+v", r)
 	}
 }
-
-// refusing is a Dapr that takes no jobs.
-type refusing struct{ *fakeDapr }
-
-func (refusing) Schedule(context.Context, task.Revision, time.Time) error { return errDown }
 
 // What has fired does not fire again once its deliveries are gone.
 func TestFiredReminderOutlivesItsDeliveries(t *testing.T) {
@@ -444,7 +417,7 @@ func TestReconcileWhileDaprIsAway(t *testing.T) {
 	h := newHouse(t)
 	h.add(time.Hour)
 	rows := h.rows()
-	h.dapr.call = func(func()) error { return errDown }
+	h.dapr.err = errDown
 	if err := h.cleaner.Reconcile(t.Context(), func(upkeep.Progress) {}); !errors.Is(err, errDown) || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Error(err)
 	}
@@ -462,7 +435,7 @@ func TestReconcileInterrupted(t *testing.T) {
 		ctx, interrupt := context.WithCancel(t.Context())
 		left := calls
 		var mu sync.Mutex
-		h.dapr.call = func(effect func()) error {
+		h.dapr.call = func(_ context.Context, effect func()) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if left--; left < 0 {
@@ -500,9 +473,9 @@ func TestReconcile(t *testing.T) {
 	}
 	gone := h.add(time.Hour)
 	h.remove(gone.ID)
-	h.dapr.call = func(func()) error { return errDown }
+	h.dapr.err = errDown
 	live = append(live, h.add(time.Hour)) // never confirmed
-	h.dapr.call = nil
+	h.dapr.err = nil
 	clear(h.dapr.jobs)
 
 	// It is interrupted, and run again.

@@ -11,16 +11,25 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// fakeDapr holds jobs until somebody fires or deletes them. It is an Inventory.
+// fakeDapr holds jobs until somebody fires or deletes them, and keeps what it was asked for. It
+// is an Inventory.
 type fakeDapr struct {
 	mu   sync.Mutex
-	jobs map[string]fakeJob
+	jobs map[string]fakeJob // what it holds, by name
+	// What it has taken, in the order of the calls.
+	scheduled []fakeJob
+	deleted   []string // names of jobs
+	published []string // "topic id"
+	// err, if set, is what each call comes to, without effect.
+	err error
 	// tooMany makes the list fail, as that of very many jobs does.
 	tooMany bool
-	// call, if set, is asked to carry out each call, and decides what comes of it. callOf is
-	// asked instead, if set, and told whose call it is.
-	call   func(effect func()) error
-	callOf func(ctx context.Context, effect func()) error
+	// onSchedule, if set, runs before a job is scheduled, and can refuse it.
+	onSchedule func(context.Context) error
+	// call, if set, is asked to carry out each call, and decides what comes of it.
+	call func(ctx context.Context, effect func()) error
+	// fire, if set, is called at the instant of each job that is still held.
+	fire func(task.Revision)
 }
 
 type fakeJob struct {
@@ -30,17 +39,26 @@ type fakeJob struct {
 
 var errTooMany = errors.New("trying to send message larger than max")
 
+// hang is a call that is never answered.
+func hang(ctx context.Context, _ func()) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (d *fakeDapr) do(ctx context.Context, effect func()) error {
+	d.mu.Lock()
+	err := d.err
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	locked := func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		effect()
 	}
-	switch {
-	case d.callOf != nil:
-		return d.callOf(ctx, locked)
-	case d.call != nil:
-		return d.call(locked)
+	if d.call != nil {
+		return d.call(ctx, locked)
 	}
 	locked()
 	return nil
@@ -56,7 +74,22 @@ func (d *fakeDapr) put(name string, job fakeJob) {
 }
 
 func (d *fakeDapr) Schedule(ctx context.Context, w task.Revision, at time.Time) error {
-	return d.do(ctx, func() { d.put(w.JobName(), fakeJob{w, at}) })
+	if d.onSchedule != nil {
+		if err := d.onSchedule(ctx); err != nil {
+			return err
+		}
+	}
+	return d.do(ctx, func() {
+		d.scheduled = append(d.scheduled, fakeJob{w, at})
+		d.put(w.JobName(), fakeJob{w, at})
+		if d.fire != nil {
+			time.AfterFunc(time.Until(at), func() {
+				if slices.Contains(d.names(), w.JobName()) {
+					d.fire(w)
+				}
+			})
+		}
+	})
 }
 
 func (d *fakeDapr) Delete(ctx context.Context, w task.Revision) error {
@@ -64,7 +97,10 @@ func (d *fakeDapr) Delete(ctx context.Context, w task.Revision) error {
 }
 
 func (d *fakeDapr) Remove(ctx context.Context, name string) error {
-	return d.do(ctx, func() { delete(d.jobs, name) })
+	return d.do(ctx, func() {
+		d.deleted = append(d.deleted, name)
+		delete(d.jobs, name)
+	})
 }
 
 func (d *fakeDapr) Keep(ctx context.Context, name string) error {
@@ -84,8 +120,16 @@ func (d *fakeDapr) List(ctx context.Context) (names []string, err error) {
 	return names, err
 }
 
-func (d *fakeDapr) Publish(ctx context.Context, _, _ string, _ any) error {
-	return d.do(ctx, func() {})
+func (d *fakeDapr) Publish(ctx context.Context, topic, id string, _ any) error {
+	return d.do(ctx, func() { d.published = append(d.published, topic+" "+id) })
+}
+
+// lose loses all jobs, as a scheduler does whose disk is gone; what is scheduled is counted anew.
+func (d *fakeDapr) lose() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	clear(d.jobs)
+	d.scheduled = nil
 }
 
 // due returns the jobs whose instant has come.

@@ -201,7 +201,7 @@ func TestCalledTwiceAtTheSameTime(t *testing.T) {
 	<-locked
 	var calls sync.WaitGroup
 	calls.Go(func() { _, _ = w.firer.Fire(t.Context(), wake(held)) }) // the others wait behind it
-	time.Sleep(200 * time.Millisecond)
+	w.waiting(1)
 	outcomes := make([]fire.Outcome, 2)
 	var answers sync.WaitGroup
 	for i := range outcomes {

@@ -252,7 +252,7 @@ func TestPromotionHasManyCallsUnderWay(t *testing.T) {
 	*now = now.Add(24 * time.Hour)
 	var underWay atomic.Int64
 	all := make(chan struct{})
-	w.dapr.onCall = func(ctx context.Context) {
+	w.dapr.onSchedule = func(ctx context.Context) error {
 		if underWay.Add(1) == many {
 			close(all)
 		}
@@ -260,6 +260,7 @@ func TestPromotionHasManyCallsUnderWay(t *testing.T) {
 		case <-all:
 		case <-ctx.Done():
 		}
+		return nil
 	}
 	rules.Grace = time.Hour // the clock is made up, and nothing is to fire
 	if sum, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context()); err != nil || sum.Scheduled != many {

@@ -16,7 +16,7 @@ import (
 // leftovers returns the jobs that are recorded as left over, as named by name.
 func (w *world) leftovers() []string {
 	w.Helper()
-	return w.column(`select reminder_id || ' ' || revision from leftover_jobs order by 1`)
+	return w.column(`select 'reminder-' || reminder_id || '-' || revision from leftover_jobs order by 1`)
 }
 
 // settle lets so much time pass that no call which schedules a job is under way.
@@ -123,12 +123,13 @@ func TestLateScheduleIsLeftover(t *testing.T) {
 		w := newWorld(t, atNoon)
 		created := w.create(task.Draft{DueDate: in(time.Hour)})
 		r := created.Reminders[0]
-		w.dapr.onCall = func(context.Context) {
-			w.dapr.onCall = nil
+		w.dapr.onSchedule = func(context.Context) error {
+			w.dapr.onSchedule = nil
 			w.remove(created.ID)
 			if dies {
 				w.dapr.err = errDown // its own deletion does not happen either
 			}
+			return nil
 		}
 		_, err := w.planner.Update(t.Context(), ada, created.ID, func(t task.Task) (task.Draft, error) {
 			t.DueDate = in(2 * time.Hour)
@@ -163,11 +164,12 @@ func TestScheduledAlongWithAChange(t *testing.T) {
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
 	w.dapr.err = nil
 	w.settle()
-	w.dapr.onCall = func(context.Context) {
-		w.dapr.onCall = nil
+	w.dapr.onSchedule = func(context.Context) error {
+		w.dapr.onSchedule = nil
 		w.remove(created.ID)
 		w.sweep()
 		w.want("recorded while the call is under way", w.leftovers(), name(created.Reminders[0].ID, 1))
+		return nil
 	}
 	w.update(created.ID, func(d *task.Draft) { d.Title = "Another" })
 	w.settle()

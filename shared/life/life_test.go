@@ -217,20 +217,26 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l.choose("UTC", quiet.Hours{})
 	l.bundle(l.drawBundle())
 	clock := func() time.Time { return l.now }
-	l.dapr.callOf = func(ctx context.Context, effect func()) error {
+	l.dapr.call = func(ctx context.Context, effect func()) error {
 		return l.call(l.caller(ctx), effect, func() {}, func() bool { return true })
 	}
-	dapr := punctual{l.dapr, l}
+	// Nobody asks too late to schedule a job, as the time for that is over.
+	l.dapr.onSchedule = func(ctx context.Context) error {
+		if l.late(l.caller(ctx)) {
+			return errFault
+		}
+		return nil
+	}
 	// Each step is a process of its own, which shares nothing with others.
 	l.planner = func() *schedule.Planner {
-		p := schedule.NewPlanner(w.store, dapr, clock, schedule.Rules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Minute, Horizon: l.horizon})
+		p := schedule.NewPlanner(w.store, l.dapr, clock, schedule.Rules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Minute, Horizon: l.horizon})
 		p.Like(rapid.Bool().Draw(t, "it has stored tasks before"), l.newID)
 		return p
 	}
 	l.firer = newTeller(w.store, byEmail(l), clock,
 		deliver.Rules{SendTimeout: sendTimeout, Lease: lease, MaxAttempts: 1000, Concurrent: 4, PerUser: 1})
 	l.sweeper = func() sweeper {
-		return newSweeper(w.store, dapr, l.firer, clock, upkeep.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1, Calls: 1, Horizon: l.horizon})
+		return newSweeper(w.store, l.dapr, l.firer, clock, upkeep.SweepRules{Budget: time.Minute, Grace: 5 * time.Second, Concurrent: 1, Calls: 1, Horizon: l.horizon})
 	}
 	rules := cleanupRules
 	rules.DeletedTasks, rules.History, rules.DeadLetters = 2*time.Hour, 2*time.Hour, 2*time.Hour
@@ -238,7 +244,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l.cleaner = func() *upkeep.Cleaner {
 		rules := rules
 		rules.Horizon = l.horizon
-		return upkeep.NewCleaner(w.store, dapr, clock, rules)
+		return upkeep.NewCleaner(w.store, l.dapr, clock, rules)
 	}
 	return l
 }
@@ -323,20 +329,6 @@ const (
 	// forgotten is how long a process may be stopped at all: less than rows are kept.
 	forgotten = time.Hour
 )
-
-// punctual is a Dapr that nobody asks too late to schedule a job, as the time for that
-// is over.
-type punctual struct {
-	*fakeDapr
-	life *life
-}
-
-func (p punctual) Schedule(ctx context.Context, w task.Revision, at time.Time) error {
-	if p.life.late(p.life.caller(ctx)) {
-		return errFault
-	}
-	return p.fakeDapr.Schedule(ctx, w, at)
-}
 
 // caller is the process whose call has a context: one that was stopped may still make calls
 // side by side with the one that it is stopped at, when others have their turn.

@@ -242,7 +242,7 @@ func TestWhatWaitsIsShown(t *testing.T) {
 func TestSchedulersLossIsCountedOnce(t *testing.T) {
 	w := newWorld(t, time.Now)
 	w.sweep()
-	w.dapr.kept = nil
+	w.dapr.lose()
 	before := metricstest.Read(t)
 	var group sync.WaitGroup
 	for range 4 {

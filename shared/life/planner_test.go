@@ -29,7 +29,7 @@ func TestCreateSchedulesOnce(t *testing.T) {
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
 
 	r := created.Reminders[0]
-	want := []call{{
+	want := []fakeJob{{
 		At:       noon.Add(time.Hour),
 		Revision: task.Revision{TaskID: created.ID, UserID: "ada", ReminderID: r.ID, Number: 1},
 	}}
@@ -78,7 +78,7 @@ func TestUpdateReschedules(t *testing.T) {
 		if !slices.Contains(w.dapr.deleted, name(old.ID, 1)) {
 			t.Errorf("the job of revision 1 of reminder %d was left with Dapr", i)
 		}
-		if !slices.ContainsFunc(w.dapr.scheduled, func(j call) bool {
+		if !slices.ContainsFunc(w.dapr.scheduled, func(j fakeJob) bool {
 			return j.ReminderID == r.ID && j.Number == 2 && j.At.Equal(*r.FireAt)
 		}) {
 			t.Errorf("revision 2 of reminder %d was not scheduled for %v", i, r.FireAt)
@@ -168,7 +168,7 @@ func TestDaprAway(t *testing.T) {
 func TestImportWithSlowDapr(t *testing.T) {
 	var passed atomic.Int64
 	w := newWorld(t, func() time.Time { return time.Now().Add(time.Duration(passed.Load())) })
-	w.dapr.onCall = func(context.Context) { passed.Add(int64(time.Minute)) }
+	w.dapr.onSchedule = func(context.Context) error { passed.Add(int64(time.Minute)); return nil }
 	i, err := w.planner.Import(t.Context(), ada)
 	if err != nil {
 		t.Fatal(err)
@@ -187,11 +187,12 @@ func TestImportWithSlowDapr(t *testing.T) {
 func TestRequestOutlivesItsCaller(t *testing.T) {
 	w := newWorld(t, atNoon)
 	ctx, hangUp := context.WithCancel(t.Context())
-	w.dapr.onCall = func(calls context.Context) {
+	w.dapr.onSchedule = func(calls context.Context) error {
 		hangUp()
 		if calls.Err() != nil {
 			t.Error("the call to Dapr was cancelled with the request")
 		}
+		return nil
 	}
 	created, err := w.planner.Create(ctx, ada, task.Draft{Title: "x", DueDate: in(time.Hour), Before: task.DefaultBefore()}, nil)
 	if err != nil {
@@ -207,9 +208,10 @@ func TestRequestOutlivesItsCaller(t *testing.T) {
 func TestOvertakenUpdateTakesItsJobBack(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
-	w.dapr.onCall = func(context.Context) {
-		w.dapr.onCall = nil
+	w.dapr.onSchedule = func(context.Context) error {
+		w.dapr.onSchedule = nil
 		w.update(created.ID, func(d *task.Draft) { d.DueDate = in(3 * time.Hour) })
+		return nil
 	}
 	w.update(created.ID, func(d *task.Draft) { d.DueDate = in(2 * time.Hour) })
 	id := created.Reminders[0].ID
@@ -247,7 +249,7 @@ func TestConcurrentUpdatesLeaveOneReminder(t *testing.T) {
 	if len(stored.Reminders) != 1 || r.Revision != updates+1 || r.Status(forever) != "scheduled" || !r.FireAt.Equal(*stored.DueDate) {
 		t.Fatalf("stored: due %v, %+v", stored.DueDate, stored.Reminders)
 	}
-	left := map[string]call{}
+	left := map[string]fakeJob{}
 	for _, j := range w.dapr.scheduled {
 		left[name(j.ReminderID, j.Number)] = j
 	}

@@ -308,18 +308,16 @@ func TestDaprThatNeverAnswers(t *testing.T) {
 	w := newWorld(t, atNoon)
 	w.planner = schedule.NewPlanner(w.store, w.dapr, w.clock, schedule.Rules{PastGrace: time.Hour, ScheduleTimeout: 2 * time.Second})
 	var calls atomic.Int32
-	w.dapr.onCall = func(ctx context.Context) {
+	w.dapr.onSchedule = func(ctx context.Context) error {
 		if calls.Add(1) == 1 {
-			return // one job is taken, the other never answered
+			return nil // one job is taken, the other never answered
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Minute):
 			t.Error("a call to Dapr without a deadline")
 		}
-		w.dapr.mu.Lock()
-		w.dapr.err = errDown
-		w.dapr.mu.Unlock()
+		return errDown
 	}
 	created := w.create(task.Draft{DueDate: in(time.Hour), Before: task.Exactly(0, time.Minute)})
 	states := map[string]int{}
@@ -334,10 +332,11 @@ func TestDaprThatNeverAnswers(t *testing.T) {
 func TestOvertakenUpdateDeletesAfterItScheduled(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
-	w.dapr.onCall = func(context.Context) {
-		w.dapr.onCall = nil
+	w.dapr.onSchedule = func(context.Context) error {
+		w.dapr.onSchedule = nil
 		w.update(created.ID, func(d *task.Draft) { d.DueDate = in(3 * time.Hour) })
 		w.dapr.deleted = nil // what the other update deletes comes before this job is there
+		return nil
 	}
 	w.update(created.ID, func(d *task.Draft) { d.DueDate = in(2 * time.Hour) })
 	for _, d := range w.dapr.deleted {
@@ -514,10 +513,11 @@ func TestOvertakenWhileDaprHangs(t *testing.T) {
 	w := newWorld(t, atNoon)
 	created := w.create(task.Draft{DueDate: in(time.Hour)})
 	w.planner = schedule.NewPlanner(w.store, w.dapr, w.clock, schedule.Rules{PastGrace: time.Hour, ScheduleTimeout: 2 * time.Second})
-	w.dapr.onCall = func(ctx context.Context) {
-		w.dapr.onCall = nil
+	w.dapr.onSchedule = func(ctx context.Context) error {
+		w.dapr.onSchedule = nil
 		w.update(created.ID, func(d *task.Draft) { d.DueDate = in(3 * time.Hour) })
 		<-ctx.Done()
+		return nil
 	}
 	w.update(created.ID, func(d *task.Draft) { d.DueDate = in(2 * time.Hour) })
 	r := w.reload(created.ID).Reminders[0]
@@ -536,7 +536,6 @@ func TestOldLeaseCantFinish(t *testing.T) {
 		w.exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
 		id := w.email()
 		first, _ := w.lease(id, time.Nanosecond, nil)
-		time.Sleep(10 * time.Millisecond)
 		second, _ := w.lease(id, time.Minute, nil)
 		if first == nil || second == nil {
 			t.Fatal(first, second)

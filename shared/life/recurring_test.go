@@ -325,7 +325,7 @@ func TestNextOccurrenceIsScheduled(t *testing.T) {
 		armer.Finish()
 		w.dapr.err = nil
 		r := w.reload(made.ID).Reminders[0]
-		asked := slices.ContainsFunc(w.dapr.scheduled, func(c call) bool { return c.ReminderID == r.ID && c.Number == r.Revision && c.At.Equal(*r.FireAt) })
+		asked := slices.ContainsFunc(w.dapr.scheduled, func(c fakeJob) bool { return c.ReminderID == r.ID && c.Number == r.Revision && c.At.Equal(*r.FireAt) })
 		if r.Pending(forever) != tt.pending || asked == tt.pending {
 			t.Errorf("%+v: %+v, asked: %v", tt, r, asked)
 		}

@@ -29,60 +29,9 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// recorder is a Scheduler that keeps what it was asked for.
-type recorder struct {
-	mu        sync.Mutex
-	scheduled []call
-	deleted   []string // as named by name
-	published []string
-	kept      []string               // jobs that are to be there for ever
-	err       error                  // what both calls answer
-	onCall    func(context.Context)  // runs in each call, outside the lock
-	fire      func(task.Revision)    // if set, called at each instant
-	timers    map[string]*time.Timer // by name
-}
-
-// call is a callback that was asked for.
-type call struct {
-	task.Revision
-	At time.Time
-}
-
-// name says which callback is meant, as a job's name does.
+// name is that of the job of a reminder at a revision.
 func name(reminderID uuid.UUID, revision int64) string {
-	return fmt.Sprintf("%s %d", reminderID, revision)
-}
-
-func (r *recorder) Schedule(ctx context.Context, w task.Revision, at time.Time) error {
-	if r.onCall != nil {
-		r.onCall(ctx)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err != nil {
-		return r.err
-	}
-	r.scheduled = append(r.scheduled, call{w, at})
-	if r.fire != nil {
-		if r.timers == nil {
-			r.timers = map[string]*time.Timer{}
-		}
-		r.timers[name(w.ReminderID, w.Number)] = time.AfterFunc(time.Until(at), func() { r.fire(w) })
-	}
-	return nil
-}
-
-func (r *recorder) Delete(_ context.Context, w task.Revision) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err != nil {
-		return r.err
-	}
-	r.deleted = append(r.deleted, name(w.ReminderID, w.Number))
-	if t := r.timers[name(w.ReminderID, w.Number)]; t != nil {
-		t.Stop()
-	}
-	return nil
+	return task.Revision{ReminderID: reminderID, Number: revision}.JobName()
 }
 
 // mailbox is a channel that keeps what it was given.
@@ -113,7 +62,7 @@ type world struct {
 	*testing.T
 	url     string
 	store   *store.Store
-	dapr    *recorder
+	dapr    *fakeDapr
 	mail    *mailbox
 	clock   func() time.Time
 	planner *schedule.Planner
@@ -193,7 +142,7 @@ func newWorld(t *testing.T, clock func() time.Time) *world {
 }
 
 func newWorldOn(t *testing.T, s *store.Store, url string, clock func() time.Time) *world {
-	w := &world{T: t, url: url, store: s, dapr: &recorder{}, mail: &mailbox{}, clock: clock}
+	w := &world{T: t, url: url, store: s, dapr: &fakeDapr{}, mail: &mailbox{}, clock: clock}
 	w.planner = schedule.NewPlanner(s, w.dapr, clock, schedule.Rules{PastGrace: 24 * time.Hour, ScheduleTimeout: time.Second})
 	w.firer = newTeller(s, byEmail(w.mail), clock, settings)
 	return w
@@ -347,7 +296,7 @@ func (w *world) hold(sql string, taken chan<- struct{}, while time.Duration) {
 		return
 	}
 	taken <- struct{}{}
-	time.Sleep(while)
+	time.Sleep(while) // how long somebody holds a lock is what the tests are about
 }
 
 // column returns what a query gives, past the code.

@@ -13,7 +13,6 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
-	"github.com/duebell/duebell/shared/upkeep"
 )
 
 // stuck is a channel that never answers ada, until the test has ended. The others' messages
@@ -202,10 +201,11 @@ func TestHeldReminderHoldsUpNobodyElsesCreate(t *testing.T) {
 	w := newWorld(t, time.Now)
 	locked := make(chan func(), 1)
 	var once sync.Once
-	w.dapr.onCall = func(context.Context) {
+	w.dapr.onSchedule = func(context.Context) error {
 		once.Do(func() { // the first reminder's row is taken as soon as Dapr has its job
 			locked <- w.holdOpen(`select from reminders for update`)
 		})
+		return nil
 	}
 	due := task.Instant(time.Now().Add(50 * time.Second))
 	held := make(chan struct{})
@@ -299,7 +299,7 @@ func TestHeldUserHoldsUpNobodyElsesCallback(t *testing.T) {
 	for _, m := range many {
 		callbacks.Go(func() { _, _ = w.firer.Firer.Fire(ctx, wake(m)) })
 	}
-	time.Sleep(time.Second) // so that they wait for the row
+	time.Sleep(time.Second) // so that they wait for the row: in how many sessions is the firer's own affair
 	began := time.Now()
 	if o, err := w.firer.Firer.Fire(t.Context(), wake(other)); err != nil || o.Status != fire.Success {
 		t.Errorf("%+v, %v", o, err)
@@ -336,18 +336,15 @@ func TestHeldUserHoldsUpNobodyElsesOverdue(t *testing.T) {
 	}
 }
 
-// late is a Dapr that takes every job, after a while.
-type late struct {
-	*fakeDapr
-	takes time.Duration
-}
-
-func (l late) Schedule(ctx context.Context, r task.Revision, at time.Time) error {
-	select {
-	case <-time.After(l.takes):
-		return l.fakeDapr.Schedule(ctx, r, at)
-	case <-ctx.Done():
-		return ctx.Err()
+// takes has Dapr take every job after a while.
+func (d *fakeDapr) takes(while time.Duration) {
+	d.onSchedule = func(ctx context.Context) error {
+		select {
+		case <-time.After(while):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
@@ -355,16 +352,16 @@ func (l late) Schedule(ctx context.Context, r task.Revision, at time.Time) error
 // which of its steps had no time.
 func TestSweepWhileDaprIsSlow(t *testing.T) {
 	for name, tt := range map[string]struct {
-		dapr      func(*fakeDapr) upkeep.Dapr
+		slow      func(*fakeDapr)
 		scheduled bool // some are
 	}{
-		"0.8 s a job":      {func(d *fakeDapr) upkeep.Dapr { return late{d, 800 * time.Millisecond} }, true},
-		"10 s a job":       {func(d *fakeDapr) upkeep.Dapr { return late{d, 10 * time.Second} }, false},
-		"it never answers": {func(d *fakeDapr) upkeep.Dapr { return hanging{d} }, false},
+		"0.8 s a job":      {func(d *fakeDapr) { d.takes(800 * time.Millisecond) }, true},
+		"10 s a job":       {func(d *fakeDapr) { d.takes(10 * time.Second) }, false},
+		"it never answers": {func(d *fakeDapr) { d.call = hang }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
-			h.dapr.call = func(func()) error { return errDown }
+			h.dapr.err = errDown
 			for range 100 {
 				h.add(time.Hour)
 			}
@@ -374,13 +371,14 @@ func TestSweepWhileDaprIsSlow(t *testing.T) {
 			h.mail.fail(nil)
 			h.due()
 			overdue := h.add(-time.Minute)
-			h.dapr.call = nil
+			h.dapr.err = nil
+			tt.slow(h.dapr)
 			woken := h.firer.woken.Load()
 			h.exec(`update reminders set next_schedule_at = null`)
 			rules := sweepRules
 			rules.Budget = 12 * time.Second
 			began := time.Now()
-			sum, _ := newSweeper(h.store, tt.dapr(h.dapr), h.firer, h.clock, rules).Sweep(t.Context())
+			sum, _ := newSweeper(h.store, h.dapr, h.firer, h.clock, rules).Sweep(t.Context())
 			if took := time.Since(began); took > time.Minute {
 				t.Errorf("it took %v", took)
 			}

@@ -21,33 +21,6 @@ import (
 	"github.com/duebell/duebell/shared/upkeep"
 )
 
-// kept are the jobs that a recorder is to hold for ever.
-func (r *recorder) Keep(_ context.Context, name string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err != nil {
-		return r.err
-	}
-	r.kept = append(r.kept, name)
-	return nil
-}
-
-func (r *recorder) Holds(_ context.Context, name string) (bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Contains(r.kept, name), r.err
-}
-
-func (r *recorder) Publish(_ context.Context, topic, id string, _ any) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.err != nil {
-		return r.err
-	}
-	r.published = append(r.published, topic+" "+id)
-	return nil
-}
-
 var sweepRules = upkeep.SweepRules{Budget: 30 * time.Second, Concurrent: 8, Calls: 8}
 
 func (w *world) sweep() upkeep.Summary {
@@ -149,7 +122,7 @@ func TestSweepNoticesThatTheSchedulerLostItsData(t *testing.T) {
 			t.Errorf("want %s: %+v", want, sum)
 		}
 	}
-	w.dapr.kept, w.dapr.scheduled = nil, nil
+	w.dapr.lose()
 	if sum := w.sweep(); sum.Sentinel != "lost" || sum.Unconfirmed != 3 || sum.Scheduled != 3 {
 		t.Errorf("after the loss: %+v", sum)
 	}
@@ -171,7 +144,7 @@ func TestSweepEndsInTheMiddleOfALoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.dapr.kept, w.dapr.scheduled = nil, nil
+	w.dapr.lose()
 	conn, err := pgx.Connect(t.Context(), w.url)
 	if err != nil {
 		t.Fatal(err)
@@ -206,11 +179,11 @@ func TestLossInTheMiddleOfALoss(t *testing.T) {
 	w := newWorld(t, time.Now)
 	later := task.Instant(time.Now().Add(time.Hour))
 	w.sweep()
-	w.dapr.kept = nil
+	w.dapr.lose()
 	var created task.Task
 	dapr := markedMeanwhile{w.dapr, func() { // before the new sentinel is there
 		created = w.create(task.Draft{DueDate: &later})
-		w.dapr.kept, w.dapr.scheduled = nil, nil
+		w.dapr.lose()
 	}}
 	if _, err := newSweeper(w.store, dapr, w.firer, w.clock, sweepRules).Sweep(t.Context()); err != nil {
 		t.Fatal(err)
@@ -221,13 +194,13 @@ func TestLossInTheMiddleOfALoss(t *testing.T) {
 
 // markedMeanwhile does something while a new sentinel is set.
 type markedMeanwhile struct {
-	*recorder
+	*fakeDapr
 	meanwhile func()
 }
 
 func (d markedMeanwhile) Keep(ctx context.Context, name string) error {
 	d.meanwhile()
-	return d.recorder.Keep(ctx, name)
+	return d.fakeDapr.Keep(ctx, name)
 }
 
 // Several sweeps at once, while the callbacks come too: each message once.
@@ -458,7 +431,7 @@ func TestSweepRunsOutOfTime(t *testing.T) {
 		w.create(task.Draft{DueDate: &due})
 	}
 	w.dapr.err, w.dapr.scheduled = nil, nil
-	w.dapr.onCall = func(context.Context) { time.Sleep(300 * time.Millisecond) }
+	w.dapr.takes(300 * time.Millisecond)
 	rules := sweepRules
 	rules.Budget, rules.Calls = 4*time.Second, 1
 	sum, err := newSweeper(w.store, w.dapr, w.firer, w.clock, rules).Sweep(t.Context())
