@@ -214,7 +214,7 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	l, several := unpack(l)
+	l, several := s.unpack(l)
 	m := notify.Message{
 		ID: l.ID, Again: l.Attempts > 1 || l.LastError != "", TaskID: l.TaskID, UserID: l.UserID, To: to, Title: l.Title, Notes: l.Notes, DueDate: l.DueDate, Occurrence: l.Occurrence,
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets, Links: s.linksOf(l), Subscription: l.Subscription,
@@ -232,18 +232,19 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 
 // unpack returns the reminders of a bundle for its message. For a bundle of one reminder it returns
 // that reminder's own delivery. Other deliveries are returned as they are.
-func unpack(l *store.Leased) (_ *store.Leased, several []notify.Bundled) {
+func (s *Sender) unpack(l *store.Leased) (_ *store.Leased, several []notify.Bundled) {
 	if l.Bundle == nil {
 		return l, nil
 	}
+	var one store.Leased
 	of := l.Bundle.Distinct()
-	if len(of) == 1 {
-		one, m := *l, of[0]
-		one.ReminderID, one.Revision, one.TaskID, one.About = m.ReminderID, m.Revision, m.TaskID, m.About
-		return &one, nil
-	}
 	for _, m := range of {
-		several = append(several, notify.Bundled{TaskID: m.TaskID, Title: m.Title, DueDate: m.DueDate})
+		one = *l
+		one.ReminderID, one.Revision, one.TaskID, one.About = m.ReminderID, m.Revision, m.TaskID, m.About
+		several = append(several, notify.Bundled{TaskID: m.TaskID, Title: m.Title, DueDate: m.DueDate, Links: s.linksOf(&one)})
+	}
+	if len(of) == 1 {
+		return &one, nil
 	}
 	return l, several
 }

@@ -75,6 +75,31 @@ func TestLinksInMessages(t *testing.T) {
 	}
 }
 
+// An e-mail with several reminders carries links for each of them.
+func TestLinksInABundle(t *testing.T) {
+	n := newGathering(t)
+	n.linked(messageLinks)
+	once, daily := n.titled("once"), n.titled("daily", func(d *task.Draft) {
+		d.Due, d.DueDate = task.Due{Form: task.ByClock, Local: wallclock.At(n.now, time.UTC), Zone: "UTC"}, nil
+		d.Recurrence = &recurrence.Definition{Rule: "FREQ=DAILY"}
+	})
+	n.later(15 * time.Minute)
+	sent := n.mail.messages[len(n.mail.messages)-1] // after two events
+	if len(sent.Bundle) != 2 {
+		t.Fatalf("%+v", sent)
+	}
+	for i, of := range []task.Task{once, daily} {
+		b, r := sent.Bundle[i], of.Reminders[0]
+		for purpose, url := range map[link.Purpose]string{link.Done: b.Links.Done, link.Snooze: b.Links.Snooze} {
+			l, opens := messageLinks.Keys.Open(strings.TrimPrefix(url, "https://api.example.com/m/"))
+			if !opens || l.Purpose != purpose || !messageLinks.Keys.IsOf(l, "ada", of.ID) || l.ReminderID != r.ID || l.Revision != r.Revision ||
+				l.Series != of.Progress.Series || (l.Occurrence == nil) != (r.Occurrence == nil) || l.Occurrence != nil && *l.Occurrence != *r.Occurrence {
+				t.Errorf("%v of %q is %+v", purpose, of.Title, l)
+			}
+		}
+	}
+}
+
 // Without a key, or an address of the API, messages are as they were; and so is always what asks the owner
 // of an address.
 func TestNoLinksInMessages(t *testing.T) {

@@ -17,6 +17,8 @@ type Bundled struct {
 	TaskID  uuid.UUID
 	Title   string // the task's, as the user wrote it
 	DueDate *time.Time
+	// Links are how the reader acts on this task. Only e-mails show them.
+	Links Links
 }
 
 // MostBundled is how many reminders a message lists. It only counts the others.
@@ -57,11 +59,11 @@ func (m Message) BundleLine() string {
 	return m.BundleCount() + ": " + strings.Join(titles, ", ")
 }
 
-// BundleListed returns the reminders that the message lists, each as a message with title and due
-// date only.
+// BundleListed returns the reminders that the message lists, each as a message with title, due date
+// and links only.
 func (m Message) BundleListed() (listed []Message) {
 	for _, b := range m.Bundle[:min(len(m.Bundle), MostBundled)] {
-		listed = append(listed, Message{TaskID: b.TaskID, Title: b.Title, DueDate: b.DueDate, Zone: m.Zone, Language: m.Language})
+		listed = append(listed, Message{TaskID: b.TaskID, Title: b.Title, DueDate: b.DueDate, Links: b.Links, Zone: m.Zone, Language: m.Language})
 	}
 	return listed
 }
@@ -79,11 +81,15 @@ func (m Message) bundleSubject() string {
 	return Cut(m.BundleLine(), func(s string) bool { return utf8.RuneCountInString(s) <= maxSubject })
 }
 
-// bundleText returns a paragraph for each reminder.
+// bundleText returns a paragraph for each reminder, with its links.
 func (m Message) bundleText() string {
 	parts := []string{m.BundleCount()}
 	for _, one := range m.BundleListed() {
-		parts = append(parts, strings.TrimSpace(one.Headline()+"\n"+one.Due()))
+		part := strings.TrimSpace(one.Headline() + "\n" + one.Due())
+		for _, a := range one.Actions() {
+			part += "\n" + a.Text + ": " + a.URL
+		}
+		parts = append(parts, part)
 	}
 	if more := m.BundleMore(); more != "" {
 		parts = append(parts, more)

@@ -106,7 +106,7 @@ var bundlePage = template.Must(template.New("bundle").Parse(`<!doctype html>
 <html lang="{{.Lang}}"><body style="font-family:sans-serif">
 <h2>{{.BundleCount}}</h2>
 <ul>
-{{range .BundleListed}}<li><b dir="auto">{{.Title}}</b>{{with .Due}}<br>{{.}}{{end}}</li>
+{{range .BundleListed}}<li><b dir="auto">{{.Title}}</b>{{with .Due}}<br>{{.}}{{end}}{{with .Actions}}<br>{{range $i, $a := .}}{{if $i}} · {{end}}<a href="{{.URL}}">{{.Text}}</a>{{end}}{{end}}</li>
 {{end}}</ul>
 {{with .BundleMore}}<p>{{.}}</p>
 {{end}}{{with .Link}}<p style="font-size:small"><a href="{{.}}">{{$.UnsubscribeText}}</a></p>

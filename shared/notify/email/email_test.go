@@ -188,6 +188,15 @@ func TestBundle(t *testing.T) {
 	if want := "2 reminders\n\nEat\n" + due + "\n\nEat\n" + due + "\n\n-- \nNo more reminders to this address: "; !strings.HasPrefix(mail.Text, want) {
 		t.Errorf("%q", mail.Text)
 	}
+	acts := bundle("Eat")
+	acts.Bundle[1].Links = notify.Links{Done: "https://api.example.com/m/d", Snooze: "https://api.example.com/m/s"}
+	mail = write(t, acts, links)
+	if want := "\n\nEat\n" + due + "\n\nEat\n" + due + "\nDone: https://api.example.com/m/d\nSnooze: https://api.example.com/m/s\n\n-- \n"; !strings.Contains(mail.Text, want) {
+		t.Errorf("%q", mail.Text)
+	}
+	if want := `<a href="https://api.example.com/m/d">Done</a> · <a href="https://api.example.com/m/s">Snooze</a></li>`; strings.Count(mail.HTML, want) != 1 {
+		t.Errorf("%s", mail.HTML)
+	}
 	for _, text := range notifytest.Texts {
 		mail := write(t, bundle(text), links)
 		elements, shown := parse(t, mail.HTML)
