@@ -28,7 +28,7 @@ import (
 	migrations "github.com/duebell/duebell/shared/store/migrate"
 )
 
-// importWorld is a real server that tasks are imported on, and the program.
+// importWorld is a real server, and the program that imports tasks to it.
 type importWorld struct {
 	*testing.T
 	dir, bin, database, address string
@@ -56,7 +56,7 @@ func newImportWorld(t *testing.T) *importWorld {
 	return w
 }
 
-// serve starts the server, whose address stays the same.
+// serve starts the server, each time on the same address.
 func (w *importWorld) serve() {
 	w.Helper()
 	_, port, _ := net.SplitHostPort(w.address)
@@ -78,7 +78,7 @@ func (w *importWorld) kill() {
 	_ = w.server.Wait()
 }
 
-// run begins an import; wait ends it.
+// run starts an import; wait waits for its end.
 func (w *importWorld) run(args ...string) *exec.Cmd {
 	w.Helper()
 	cmd := exec.Command(filepath.Join(w.bin, "duebell"), append([]string{"import"}, args...)...)
@@ -110,7 +110,7 @@ func (w *importWorld) count(sql string) (n int) {
 	return n
 }
 
-// until waits for so many tasks.
+// until waits until n tasks are stored.
 func (w *importWorld) until(n int) {
 	w.Helper()
 	for w.count(`select count(*) from tasks`) < n {
@@ -118,7 +118,7 @@ func (w *importWorld) until(n int) {
 	}
 }
 
-// holdUp has a task wait in vain to be stored, until it is let through.
+// holdUp makes the insertion of a task wait until letThrough is called.
 func (w *importWorld) holdUp(title string) (letThrough func()) {
 	w.Helper()
 	c, err := pgx.Connect(context.Background(), w.database)
@@ -141,7 +141,7 @@ func (w *importWorld) write(name, text string) {
 	}
 }
 
-// Whatever breaks in the middle, each task is created once, and what failed is told.
+// Whatever fails in the middle of an import, each task is created once, and failures are reported.
 func TestImportGoesOn(t *testing.T) {
 	w := newImportWorld(t)
 	const tasks = 25_000
@@ -222,7 +222,7 @@ func TestImportTable(t *testing.T) {
 	}
 }
 
-// entries are those of a file of failures.
+// entries returns the entries of a file of failures.
 func (w *importWorld) entries(name string) (list []failureEntry) {
 	w.Helper()
 	text, err := os.ReadFile(filepath.Join(w.dir, name))
@@ -247,7 +247,7 @@ type failureEntry struct {
 	Base64   []byte `json:"record_base64"`
 }
 
-// What can't be read costs no other row, and is all in the file of failures, as it was.
+// A row that can't be read fails no other row, and is written to the file of failures unchanged.
 func TestImportTableWithMistakes(t *testing.T) {
 	w := newImportWorld(t)
 	w.serve()
@@ -291,8 +291,8 @@ func TestImportTableWithMistakes(t *testing.T) {
 	}
 }
 
-// A proxy that takes small requests only gets those, and the same command creates
-// nothing twice.
+// Through a proxy that accepts only small requests, the import sends small ones. The same command
+// run again creates no task twice.
 func TestImportThroughAProxy(t *testing.T) {
 	w := newImportWorld(t)
 	w.serve()
@@ -341,7 +341,7 @@ func TestImportThroughAProxy(t *testing.T) {
 	}
 }
 
-// What can't be mended by trying again is told at once.
+// An error that a retry can't repair is reported at once.
 func TestImportThatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -402,7 +402,7 @@ func TestImportThatIsRefused(t *testing.T) {
 	}
 }
 
-// A server that says so is asked again.
+// An answer that asks for a retry is retried.
 func TestImportTriesAgain(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -432,14 +432,14 @@ func TestImportTriesAgain(t *testing.T) {
 		t.Errorf("%d %s; %v left, keys %v", got, &out, statuses, keys)
 	}
 
-	// One that asks for more patience than there is has its own words told.
+	// If the server asks for a longer wait than the import's limit, the server's error is reported.
 	statuses, after = []int{503}, []string{"86400"}
 	if got := run(t.Context(), []string{"import", "tasks.jsonl"}, &out, &out); got != 1 || !strings.Contains(out.String(), "503 Service Unavailable") {
 		t.Errorf("%d %s", got, &out)
 	}
 }
 
-// A server that takes a connection and then nothing does not hold up an import for ever.
+// An import does not wait for ever for a server that accepts the connection and never answers.
 func TestImportThatIsNotTaken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections
 	if err != nil {

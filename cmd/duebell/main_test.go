@@ -56,7 +56,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// What is made can be read by a shell and by the functions, and says which public key it is.
+// The printed keys can be read by a shell and by the functions. The output names the public key.
 func TestVapid(t *testing.T) {
 	key, err := vapid.New()
 	if err != nil {
@@ -96,7 +96,7 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
-// Without a cluster the doctor says so, and that it is one thing.
+// Without a cluster the doctor reports one problem: that it can't reach a cluster.
 func TestDoctorWithoutACluster(t *testing.T) {
 	t.Setenv("DATABASE_URL", pgtest.URL(t))
 	t.Setenv("KUBECTL", filepath.Join(t.TempDir(), "kubectl")+" --context=none")
@@ -106,7 +106,7 @@ func TestDoctorWithoutACluster(t *testing.T) {
 	}
 }
 
-// A finding is shown with its sign, and below it what to do.
+// A finding is printed with its sign; what to do is below it.
 func TestFindingsAreShown(t *testing.T) {
 	var out bytes.Buffer
 	s := &screen{out: &out, doing: map[string]string{}, said: map[string]time.Time{}}

@@ -16,13 +16,13 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// bring brings the event of a reminder of a task.
+// bring delivers the event of a task's reminder.
 func bring(s *functiontest.Server, id, task uuid.UUID) functiontest.Answer {
 	return s.Call("POST", "/events/task-reminders", fmt.Sprintf(`{"id":%q,"data":{"task_id":%q,"user_id":"ada","task_title":"Pay rent","due_date":null}}`,
 		id, task), "Content-Type", "application/cloudevents+json", "dapr-api-token", functiontest.AppToken)
 }
 
-// Each event is counted once, with the deliveries that are its reminder's.
+// Each event is counted once, with the deliveries of its reminder.
 func TestCounts(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 const path = "/events/task-reminders"
 
-// published makes the ids of events that were published.
+// published stores the deliveries of n published events, and returns the events' ids.
 func published(w *functiontest.World, n int) (ids []string) {
 	w.Helper()
 	for range n {
@@ -30,7 +30,8 @@ func published(w *functiontest.World, n int) (ids []string) {
 	return ids
 }
 
-// event is a CloudEvent as daprd publishes it; wrapped is how another daprd brings it.
+// event is a CloudEvent as daprd publishes it. wrapped is the form in which another daprd delivers
+// it.
 func event(id, title string) string {
 	return fmt.Sprintf(`{"data":{"task_id":"0197a3c2-7f00-7000-8000-000000000002","user_id":"ada","task_title":%q,"due_date":"2026-11-23T14:30:00Z"},
 		"datacontenttype":"application/json","id":%q,"pubsubname":"kafka-pubsub","source":"duebell","specversion":"1.0","time":"2026-11-23T14:30:00Z",
@@ -46,7 +47,7 @@ func bring(s *functiontest.Server, body string) functiontest.Answer {
 	return s.Call("POST", path, body, "Content-Type", "application/cloudevents+json", "dapr-api-token", functiontest.AppToken)
 }
 
-// An event is recorded once, however often and however many at once it is brought.
+// An event is recorded once, even if it is delivered many times and concurrently.
 func TestEachEventIsRecordedOnce(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -79,7 +80,7 @@ func TestEachEventIsRecordedOnce(t *testing.T) {
 	}
 }
 
-// bulk is how daprd brings several at a time.
+// bulk is the form in which daprd delivers several events at a time.
 func bulk(messages ...string) string {
 	entries := make([]string, len(messages))
 	for i, m := range messages {
@@ -88,15 +89,15 @@ func bulk(messages ...string) string {
 	return `{"entries":[` + strings.Join(entries, ",") + `],"id":"` + uuid.NewString() + `","metadata":{},"pubsubname":"kafka-pubsub","topic":"task-reminders","type":"com.dapr.event.sent.bulk"}`
 }
 
-// Of a bulk, what makes no sense is dropped by itself, and the rest is recorded once; with
-// the database away, all of it comes again.
+// In a bulk, a malformed event is dropped alone, and the others are recorded once. While the
+// database is away, all events are redelivered.
 func TestBulk(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
 	before := metricstest.Read(t)
 	ids := published(w, 2)
 	first, second := event(ids[0], "Pay rent"), event(ids[1], "Stretch")
-	// Whoever can write to the topic may name another user, or make an event up.
+	// A publisher with access to the topic may forge an event, or name another user.
 	forged := strings.Replace(event(ids[1], "Forged"), `"user_id":"ada"`, `"user_id":"eve"`, 1)
 	body := bulk(first, "no JSON", forged, second, first, "", event("17", "x"), event(uuid.NewString(), "Forged"))
 	var group sync.WaitGroup
@@ -131,7 +132,7 @@ func TestBulk(t *testing.T) {
 	}
 }
 
-// What makes no sense is dropped: it must not come again for ever.
+// A malformed event is dropped: a redelivery would never succeed.
 func TestMalformedEventsAreDropped(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -168,13 +169,13 @@ func TestMalformedEventsAreDropped(t *testing.T) {
 	if n := metricstest.Since(t, before, "duebell_events_received_total")[`duebell_events_received_total{outcome="malformed"}`]; n != float64(2*len(bodies)) {
 		t.Errorf("%v counted, of %d", n, 2*len(bodies))
 	}
-	// What a later version says besides is no concern of this one.
+	// Fields of a later version are ignored.
 	if a := bring(s, wrapped(swap(`"user_id":"ada"`, `"user_id":"ada","priority":1`))); !strings.Contains(a.Body, "SUCCESS") {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }
 
-// While the database is away, the answer makes Dapr bring the event again.
+// While the database is away, the answer makes Dapr redeliver the event.
 func TestDatabaseAway(t *testing.T) {
 	w := functiontest.New(t)
 	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"

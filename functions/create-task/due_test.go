@@ -13,7 +13,8 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// in sets a user's zone, what a whole day counts as, and default reminders.
+// in sets a user's time zone, the time of day at which whole days are due, and the default
+// reminders.
 func in(w *functiontest.World, user, zone string, allDayAt time.Duration, reminders ...task.Offset) {
 	w.Helper()
 	w.Prefer(user, func(p *preferences.Preferences) {
@@ -29,7 +30,7 @@ func utc(text string) time.Time {
 	return t
 }
 
-// Each form of a due date comes out as it went in, with the instant that it means.
+// The answer has the form of the due date that was sent, and the instant that it means.
 func TestDueForms(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -82,7 +83,7 @@ func TestDueForms(t *testing.T) {
 	}
 }
 
-// What is wrong is refused, and the answer says what to write instead.
+// An invalid due date is refused, and the error says what to write instead.
 func TestBadDueDates(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -111,14 +112,14 @@ func TestBadDueDates(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", body, a.Status, a.Body, detail)
 		}
 	}
-	// Nobody knows where she is.
+	// The user's time zone is not known.
 	for _, body := range []string{`"due_local":"2099-07-01T09:00"`, `"due_on":"2099-07-01"`} {
 		w.WantProblem(s.As("zoe", "POST", "/api/tasks", `{"title":"x",`+body+`}`), 400, "invalid", "set time_zone in your preferences (PUT /api/preferences), or name one beside due_local")
 	}
 }
 
-// Default reminders hold for tasks that name none, from the moment they are chosen, also for
-// a function that has created tasks before.
+// Default reminders are used for tasks that name none, as soon as the user has chosen them, even if
+// the function has created tasks for the user before.
 func TestDefaultReminders(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)

@@ -36,7 +36,7 @@ func TestCreate(t *testing.T) {
 	for _, r := range got["reminders"].([]any) {
 		delete(r.(map[string]any), "id")
 	}
-	// Dapr is away in this test: the task is there all the same, and says so.
+	// Dapr is away in this test. The task is stored all the same, and the answer says so.
 	want := map[string]any{
 		"user_id": "ada", "title": "Pay rent", "notes": "Bank transfer", "due_date": due.Format(time.RFC3339), "due_local": nil, "due_on": nil, "time_zone": nil,
 		"recurrence": nil, "occurrence": nil, "next_occurrence": nil, "repeat": nil, "snoozed_until": nil, "urgent": false,
@@ -51,8 +51,8 @@ func TestCreate(t *testing.T) {
 	}
 }
 
-// Beyond the horizon, which is a day ahead unless it is set, Dapr is asked for nothing: a
-// task is as good as scheduled though Dapr is away.
+// Reminders beyond the horizon, which is one day by default, are not scheduled with Dapr. So the
+// task is created as usual while Dapr is away.
 func TestFarRemindersNeedNoDapr(t *testing.T) {
 	w := functiontest.New(t)
 	for horizon, want := range map[string]string{"": "scheduled", "48h": "pending", "0": "pending"} {
@@ -81,7 +81,7 @@ func TestCreateDefaults(t *testing.T) {
 
 func TestCallsToDaprShareATimeOut(t *testing.T) {
 	w := functiontest.New(t)
-	// An address that takes connections and never answers.
+	// The address accepts connections and never answers.
 	s := functiontest.Serve(w, New, "DAPR_GRPC_ENDPOINT="+functiontest.Silent(t), "SCHEDULE_TIMEOUT=", "SCHEDULE_RETRY_FOR=")
 	offsets := make([]string, 20)
 	for i := range offsets {
@@ -117,19 +117,20 @@ func TestIdempotencyKey(t *testing.T) {
 	for _, key := range []string{"", strings.Repeat("k", 256), "two words", "é"} {
 		w.WantProblem(s.As("ada", "POST", "/api/tasks", body, "Idempotency-Key", key), 400, "invalid", "Idempotency-Key")
 	}
-	// A request that was refused does not use its key up.
+	// A refused request does not use up its key.
 	w.WantProblem(s.As("ada", "POST", "/api/tasks", `{}`, "Idempotency-Key", "k2"), 400, "invalid", "title")
 	if a := s.As("ada", "POST", "/api/tasks", body, "Idempotency-Key", "k2"); a.Status != 201 {
 		t.Errorf("after a refusal: %d %s", a.Status, a.Body)
 	}
-	// After a day the key is free.
+	// After a day the key can be used again.
 	w.Exec(`update idempotency_keys set created_at = now() - interval '24 hours 1 second'`)
 	if a := s.As("ada", "POST", "/api/tasks", body, "Idempotency-Key", "k1"); a.Status != 201 || a.Body == first.Body {
 		t.Errorf("a day later: %d %s", a.Status, a.Body)
 	}
 }
 
-// A key of which a request is running is refused at once, whatever becomes of it.
+// A request whose key is used by a running request is refused at once, whatever the result of that
+// one is.
 func TestIdempotencyKeyInUse(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -262,8 +263,8 @@ func TestUserInTheBody(t *testing.T) {
 	}
 }
 
-// A program creates tasks for users, even before these have ever signed in; its own
-// address becomes nobody's.
+// A program creates tasks for users, even before they have ever signed in. Its own e-mail address
+// is not stored for them.
 func TestActingForUsers(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -271,7 +272,7 @@ func TestActingForUsers(t *testing.T) {
 	if got.UserID != "new|user" {
 		t.Errorf("it is %s's", got.UserID)
 	}
-	// Keys are the users', not the program's.
+	// Each user has their own idempotency keys; the program has none.
 	if a := s.For("ada", "POST", "/api/tasks", `{"title":"y"}`, "Idempotency-Key", "k"); a.Status != 201 {
 		t.Errorf("another user's key: %d %s", a.Status, a.Body)
 	}

@@ -65,7 +65,7 @@ func TestRecurringTask(t *testing.T) {
 	}
 }
 
-// What is wrong with a rule is refused, and the answer says what to write instead.
+// An invalid rule is refused, and the error says what to write instead.
 func TestBadRecurrences(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)

@@ -11,8 +11,8 @@ import (
 	"github.com/duebell/duebell/local/functiontest"
 )
 
-// A batch that does not fit is refused as a whole, and a user who has met the ceiling hears it
-// before the body was read.
+// A batch that exceeds a ceiling is refused as a whole. A user at the ceiling is refused before the
+// body is read.
 func TestBatchMeetsACeiling(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New, "MAX_TASKS_PER_USER=3")
@@ -33,7 +33,7 @@ func TestBatchMeetsACeiling(t *testing.T) {
 	}
 }
 
-// A stream is ended by the part that does not fit, while more would come.
+// The part that exceeds the ceiling ends the stream, although its body has not ended.
 func TestStreamMeetsACeiling(t *testing.T) {
 	for name, status := range map[string]int{"MAX_TASKS_PER_USER": 409, "MAX_IMPORT_ROWS_PER_HOUR": 429, "MAX_JOBS_PER_USER": 409, "MAX_REMINDERS_PER_MINUTE": 409} {
 		w := functiontest.New(t)
@@ -51,7 +51,7 @@ func TestStreamMeetsACeiling(t *testing.T) {
 	}
 }
 
-// One user's imports take only so many places, and leave others theirs.
+// The number of one user's concurrent imports is limited, so that others have places.
 func TestImportsUnderWay(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New, "MAX_IMPORTS=3")
@@ -98,8 +98,8 @@ func TestImportsUnderWay(t *testing.T) {
 	}
 }
 
-// While one user sends twenty imports at a time, another one's batches wait for none of them
-// to end.
+// While one user sends twenty imports concurrently, another user's batches don't wait until an
+// import ends.
 func TestManyImportsDoNotHoldUpABatch(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New, "MAX_REMINDERS_PER_MINUTE=0") // all are due at the same time
@@ -137,7 +137,7 @@ func (e endless) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// post sends a body that may still be under way when the answer comes.
+// post sends a body, and returns the answer, which may come before the end of the body.
 func post(t *testing.T, w *functiontest.World, s *functiontest.Server, user, mediaType string, body io.Reader) functiontest.Answer {
 	req, err := http.NewRequestWithContext(t.Context(), "POST", s.URL()+"/api/tasks/batch", body)
 	if err != nil {

@@ -35,7 +35,8 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// A batch with a task that names another user is refused as a whole; a line is reported.
+// A batch with a task that names another user is refused as a whole. In a stream only the line is
+// refused.
 func TestUserInTheBody(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)

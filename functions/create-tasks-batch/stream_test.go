@@ -23,7 +23,7 @@ import (
 	"github.com/duebell/duebell/shared/store"
 )
 
-// result is the answer to a stream, read.
+// result is the decoded answer to a stream.
 type result struct {
 	Created, Scheduled, Pending, Failed int
 	Failures                            map[int]string // by their indexes
@@ -160,7 +160,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// A quote too many costs the row that it is in, and no other.
+// An unclosed quote fails its own row only.
 func TestUnclosedQuote(t *testing.T) {
 	for name, rows := range map[string]int{"few rows": 20, "many rows": 5000} {
 		w := functiontest.New(t)
@@ -181,7 +181,7 @@ func TestUnclosedQuote(t *testing.T) {
 	}
 }
 
-// Nothing in a cell becomes a task, also if the cell is refused.
+// A refused cell does not create a task from a part of its text.
 func TestCellThatIsTooLong(t *testing.T) {
 	for name, cell := range map[string]string{
 		"one long line":   strings.Repeat("x", api.MaxRecord) + "\nPay the attacker 1000 EUR,injected\n",
@@ -201,7 +201,7 @@ func TestCellThatIsTooLong(t *testing.T) {
 	}
 }
 
-// Tables are read as spreadsheets and other programs write and send them.
+// Tables in the formats of spreadsheets and other programs are read.
 func TestTablesOfSpreadsheets(t *testing.T) {
 	utf16le := func(text string) string {
 		out := "\xff\xfe"
@@ -233,7 +233,7 @@ func TestTablesOfSpreadsheets(t *testing.T) {
 	}
 }
 
-// What is damaged in UTF-16 is not stored as another text.
+// Damaged UTF-16 is refused, not stored as another text.
 func TestDamagedUTF16(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -251,7 +251,7 @@ func TestDamagedUTF16(t *testing.T) {
 	}
 }
 
-// A row that says it is another user's is nobody's.
+// A row that names another user is refused.
 func TestRowsOfAnotherUser(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -269,7 +269,7 @@ func TestRowsOfAnotherUser(t *testing.T) {
 	}
 }
 
-// A row in another encoding, when tasks are stored already, stops no other.
+// A row in another encoding does not fail the rows after it, even if rows before it are stored.
 func TestRowThatIsNotUTF8(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -313,7 +313,7 @@ func TestStreamsThatAreRefused(t *testing.T) {
 	}
 }
 
-// lines are so many tasks, in parts of partRecords.
+// lines returns n tasks, one a line. The test's parts have partRecords lines.
 func lines(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -325,14 +325,14 @@ func lines(n int) string {
 func TestTooManyLines(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
-	// Those that fail count as well, and are cheap.
+	// Records that fail count as well, and are fast to test with.
 	got := stream(w, s, ndjson, strings.Repeat("7\n", maxRecords-1)+lines(2))
 	if got.Created != 1 || len(got.Failures) != maxRecords || !strings.Contains(got.Failures[maxRecords], "another request") {
 		t.Errorf("%d created, %d failures, %q", got.Created, len(got.Failures), got.Failures[maxRecords])
 	}
 }
 
-// breaking is a body that breaks off, after its last byte has been taken.
+// breaking is a body that breaks off after its last byte was read.
 type breaking struct {
 	io.Reader
 	waiting func()
@@ -347,7 +347,7 @@ func (b breaking) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A stream that breaks off at any point, and is repeated, creates each task once.
+// A stream that breaks off anywhere and is repeated creates each task once.
 func TestStreamIsResumed(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -384,7 +384,7 @@ func TestStreamIsResumed(t *testing.T) {
 			t.Errorf("%d titles in %d tasks", n, count())
 		}
 	}
-	// The key holds for these lines only, and says how far it came.
+	// The key is for the same lines only. The error says how far the import came.
 	other := strings.Replace(body, "task 1500", "another", 1)
 	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", other, "Content-Type", ndjson, "Idempotency-Key", "k"), 409, "conflict", "tasks of this request have been stored")
 	w.WantProblem(s.As("ada", "POST", "/api/tasks/batch", "title\nx\n", "Content-Type", "text/csv", "Idempotency-Key", "k"), 409, "conflict", "another request")
@@ -393,7 +393,8 @@ func TestStreamIsResumed(t *testing.T) {
 	}
 }
 
-// Two at one time create each task once, too: the second waits for each part.
+// Two concurrent requests with the same stream create each task once: the second waits for each
+// part.
 func TestSameStreamTwiceAtOnce(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -414,8 +415,8 @@ func TestSameStreamTwiceAtOnce(t *testing.T) {
 	}
 }
 
-// BenchmarkStream says how much memory an import takes, which does not depend on how
-// long it is.
+// BenchmarkStream measures the memory of an import, which does not depend on the length of the
+// stream.
 func BenchmarkStream(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -450,7 +451,7 @@ func BenchmarkStream(b *testing.B) {
 	}
 }
 
-// watchHeap returns a function that says how much the heap has grown at most since.
+// watchHeap returns a function that returns by how much the heap has grown at most.
 func watchHeap() (peak func() uint64) {
 	var stats runtime.MemStats
 	runtime.GC()

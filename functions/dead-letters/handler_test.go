@@ -70,7 +70,7 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-// To act for an operator makes nobody one.
+// A program that acts for an operator does not become an operator.
 func TestActingForAnOperator(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)

@@ -11,8 +11,8 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// bury makes dead letters as they are when deliveries of a fired task were given up, age ago: one for each
-// target.
+// bury stores a fired task and the dead letters of its deliveries, one for each target, which were
+// given up age ago.
 func bury(w *functiontest.World, channel task.Channel, provider string, age time.Duration, targets ...string) (made task.Task) {
 	w.Helper()
 	due := task.Instant(time.Now().Add(-time.Minute))
@@ -57,8 +57,9 @@ func TestFilterDeadLetters(t *testing.T) {
 	}
 }
 
-// Many are counted first, and then as many are replayed as were confirmed, the oldest first, one after the
-// other. What nobody wants any more, and what somebody is changing, stays.
+// A replay of many is counted first. Then at most the confirmed number is replayed, the oldest
+// first, spread over time. Dead letters of tasks that are finished, or locked by another
+// transaction, are left.
 func TestReplayMany(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -102,7 +103,7 @@ func TestReplayMany(t *testing.T) {
 	if got := functiontest.Decode[counted](w, ask(`{`+filter+`}`), 200); got.Count != 2 {
 		t.Errorf("then %+v are left", got)
 	}
-	// Somebody is changing a task: its dead letters are passed over, and nobody waits.
+	// A task is locked: its dead letters are skipped without waiting.
 	commit := w.Hold(`select from tasks where id = (select task_id from deliveries where target = 'old') for update`)
 	if got := functiontest.Decode[replayed](w, ask(`{"confirm":10000,"per_second":1000}`), 200); got.Replayed != 3 {
 		t.Errorf("replayed %+v", got)

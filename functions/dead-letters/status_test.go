@@ -9,8 +9,8 @@ import (
 	"github.com/duebell/duebell/shared/zone"
 )
 
-// The status is what rows tell: what waits, how late the last hour's reminders were, what providers said, and
-// what the last sweep found.
+// The status is computed from rows: how much is waiting, how late the last hour's reminders were,
+// what providers answered, and what the last sweep found.
 func TestStatus(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -27,7 +27,8 @@ func TestStatus(t *testing.T) {
 	made := w.Seed("ada", task.Draft{Title: "x"})
 	reminder := `insert into reminders (id, task_id, user_id, before, fire_at, state, revision) select gen_random_uuid(), '` + made.ID.String() + `', 'ada', '2 h', now() - interval '90 s', 'armed', 1`
 	w.Exec(reminder)
-	// Ids are in the order of time: 100 reminders that were late by 1 to 100 s, each with two deliveries, and one of the day before.
+	// Ids are in the order of time. There are 100 reminders that were 1 to 100 s late, each with
+	// two deliveries, and one of the day before.
 	w.Exec(`
 		with t as (select (extract(epoch from now()) * 1000)::bigint as ms), r as (
 			insert into reminders (id, task_id, user_id, before, state, revision) select gen_random_uuid(), '` + made.ID.String() + `', 'ada', '1 h', 'cancelled', 1 returning id

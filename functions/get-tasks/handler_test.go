@@ -51,7 +51,7 @@ func TestPages(t *testing.T) {
 		if page.NextCursor == nil {
 			break
 		}
-		// What is created in between does not shift the pages.
+		// A task that is created between two pages does not shift them.
 		w.Seed("ada", task.Draft{Title: "new"})
 		path = "/api/tasks?limit=3&cursor=" + url.QueryEscape(*page.NextCursor)
 	}
@@ -93,7 +93,8 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// The log says of what is bundled until when it waits, or why its bundle is held, or that this is being sent.
+// For a bundled delivery the log shows until when it waits, or why its bundle is held, or that the
+// bundle is being sent.
 func TestBundledDelivery(t *testing.T) {
 	w := functiontest.New(t)
 	due := time.Date(2099, 1, 1, 9, 0, 0, 0, time.UTC)
@@ -168,7 +169,8 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
-// The log says what is held, until when and why, in the words and by the clock of its user; and why something was cancelled.
+// For a held delivery the log shows why, and until when in the user's language and time zone. For a
+// cancelled one it shows why.
 func TestHeldDeliveries(t *testing.T) {
 	w := functiontest.New(t)
 	due := time.Date(2099, 1, 1, 9, 0, 0, 0, time.UTC)
@@ -205,9 +207,9 @@ func TestHeldDeliveries(t *testing.T) {
 	}
 }
 
-// An address that has changed at the issuer is used from the next call on, whatever that
-// asks for, and an older token never brings the older one back. Where nothing has
-// changed, nothing is written.
+// An address that has changed at the issuer is used from the user's next request on, whatever its
+// route. An older token does not bring back the older address. If nothing has changed, nothing is
+// written.
 func TestAddressOfTheSignIn(t *testing.T) {
 	w := functiontest.New(t)
 	w.Seed("ada", task.Draft{Title: "x"})
@@ -246,7 +248,7 @@ func TestAddressOfTheSignIn(t *testing.T) {
 		{token("ada", now, "last@example.com", true), "last@example.com"},
 		{unverified, "last@example.com"},
 	} {
-		// As it is in another copy of the function, which has seen none of the tokens.
+		// Another copy of the function has not seen the tokens.
 		for _, server := range []*functiontest.Server{s, functiontest.Serve(w, New)} {
 			read(server, step.token)
 			if n := w.Count(`select count(*) from users where id = 'ada' and coalesce(email, 'none') = '` + step.want + `'`); n != 1 {
@@ -255,7 +257,7 @@ func TestAddressOfTheSignIn(t *testing.T) {
 		}
 	}
 
-	// Who has nothing gets no row, and once they have one their address is right at once.
+	// A user without tasks gets no row. When they get one, its address is current at once.
 	eve := token("eve", now-50, "new@example.com", true)
 	read(s, eve)
 	if n := w.Count(`select count(*) from users where id = 'eve'`); n != 0 {
@@ -268,7 +270,7 @@ func TestAddressOfTheSignIn(t *testing.T) {
 	}
 }
 
-// Operators and programs read as a user, and what they read is the user's.
+// Operators and programs read as a user: they get that user's tasks.
 func TestActingForUsers(t *testing.T) {
 	w := functiontest.New(t)
 	w.Seed("ada", task.Draft{Title: "ada's"})

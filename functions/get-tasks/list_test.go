@@ -31,13 +31,13 @@ func pages(w *functiontest.World, s *functiontest.Server, query url.Values) (all
 	}
 }
 
-// However a task's due date was given, and however it has moved since, a list by due date has it once, where
-// the due date is that it shows.
+// A list by due date has each task once, at the due date that it shows, whatever form the due date
+// has and however it has moved.
 func TestSortedByDueDate(t *testing.T) {
 	w := functiontest.New(t)
 	w.Prefer("ada", func(p *preferences.Preferences) { p.TimeZone = "America/New_York" })
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
-	// Days long enough ahead that no occurrence comes up during the test.
+	// The days are far enough ahead that no occurrence is due during the test.
 	local := func() wallclock.Time {
 		return wallclock.New(2098, 12, 28, 0, 0, 0).Add(time.Duration(random.IntN(10*24)) * time.Hour)
 	}
@@ -63,7 +63,8 @@ func TestSortedByDueDate(t *testing.T) {
 		w.Seed("ada", d)
 	}
 	w.Seed("eve", task.Draft{Title: "eve's"})
-	// Nothing has followed this yet, and what is completed never will.
+	// The stored due dates don't follow this change of the time zone yet; those of completed tasks
+	// never do.
 	w.Prefer("ada", func(p *preferences.Preferences) { p.TimeZone, p.AllDayAt = "Pacific/Auckland", 20*time.Hour })
 	s := functiontest.Serve(w, New)
 
@@ -123,7 +124,7 @@ func TestSortedByDueDate(t *testing.T) {
 	}
 }
 
-// The words of q are looked for in titles, whatever case they are in and whatever else they hold.
+// The words of q are searched in titles, in any case and with any special characters.
 func TestSearch(t *testing.T) {
 	w := functiontest.New(t)
 	for _, title := range []string{"Pay rent", "Call the Ärztin", "rent a car (50% off)", `back\slash [x] ^$.*`, "ΣΊΣΥΦΟΣ"} {

@@ -20,7 +20,7 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// fireAt fires a task's reminders as at an instant.
+// fireAt fires a task's reminders at the given instant.
 func fireAt(w *functiontest.World, made task.Task, now time.Time) {
 	w.Helper()
 	clock := func() time.Time { return now }
@@ -32,7 +32,8 @@ func fireAt(w *functiontest.World, made task.Task, now time.Time) {
 	}
 }
 
-// of are a timeline's events of a delivery on a channel, as "kind: text"; of none if that is "".
+// of returns a timeline's events of the deliveries on a channel, as "kind: text". For "" it returns
+// the events of no delivery.
 func (l timeline) of(channel task.Channel) (all []string) {
 	for _, e := range l.Events {
 		if e.Channel == channel {
@@ -51,8 +52,8 @@ func readTimeline(w *functiontest.World, s *functiontest.Server, id uuid.UUID) t
 	return l
 }
 
-// Whatever happens to a delivery is in its task's timeline: each attempt with its provider's answer, what held
-// it, an operator's replay, and how it ended.
+// The timeline shows all that happens to a delivery: each attempt with the provider's answer, why
+// it was held, an operator's replay, and how it ended.
 func TestTimelineOfDeliveries(t *testing.T) {
 	w := functiontest.New(t)
 	due := task.Instant(time.Now().Add(-time.Minute))
@@ -148,7 +149,7 @@ func TestTimelineOfDeliveries(t *testing.T) {
 		}
 	}
 
-	// However often it is tried, the latest tries are kept.
+	// After many attempts the timeline has the latest.
 	for i := range 30 {
 		w.Exec(`update deliveries set state = 'planned', finished_at = null, next_attempt_at = now(), attempts = 0, round = 0 where channel = 'email'`)
 		lease("ses")
@@ -159,7 +160,7 @@ func TestTimelineOfDeliveries(t *testing.T) {
 	}
 }
 
-// What has not come yet is in it, too, and what wakes it.
+// The timeline shows what is to come as well, and what triggers it.
 func TestTimelineOfWhatIsToCome(t *testing.T) {
 	w := functiontest.New(t)
 	due := task.Instant(time.Now().Add(2 * time.Hour))
@@ -224,7 +225,7 @@ func TestTimelineOfRecurring(t *testing.T) {
 	}
 }
 
-// A timeline has a bounded size, and is its user's.
+// A timeline has a limited size, and only its user can read it.
 func TestTimelineIsBounded(t *testing.T) {
 	w := functiontest.New(t)
 	due := task.Instant(time.Now().Add(-time.Minute))

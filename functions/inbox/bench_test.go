@@ -66,8 +66,7 @@ func BenchmarkSSEClients(b *testing.B) {
 
 const benchClients = 2000
 
-// asClients, in the environment of this program, makes it the clients: of the server
-// that it names.
+// asClients, in the environment of this program, makes it the clients of the server that it names.
 const asClients = "INBOX_TEST_AS_CLIENTS"
 
 type clientsBench struct {
@@ -135,7 +134,7 @@ func newClientsBench(b *testing.B) *clientsBench {
 
 func benchUser(i int) string { return fmt.Sprint("user-", i) }
 
-// memory is what the heap and the stacks of this process take.
+// memory returns the size of the heap and the stacks of this process.
 func memory() float64 {
 	runtime.GC()
 	runtime.GC()
@@ -163,7 +162,7 @@ func (bench *clientsBench) commit(i int) {
 	bench.commits[title] = committed
 }
 
-// wait waits for the first n to have arrived.
+// wait waits until the first n have arrived.
 func (bench *clientsBench) wait(n int) {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		bench.mu.Lock()

@@ -17,27 +17,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// subscriber is one connection of a client that gets notifications.
+// subscriber is a client's connection to a stream of notifications.
 type subscriber interface {
-	// next returns the next one. After a time without any, the error is
-	// context.DeadlineExceeded; any other says how the connection ended, or that a change
-	// has come.
+	// next returns the next notification. If none comes in time, the error is
+	// context.DeadlineExceeded. Other errors say how the connection ended, or that a change came.
 	next(within time.Duration) (notification, error)
-	// nextChange does the same with changes of state, and passes over notifications.
+	// nextChange returns the next change of state, and skips notifications.
 	nextChange(within time.Duration) (change, error)
 	kill() // as a network does it
 }
 
-// change is a change of state: a notification as it is now, or that the client is to read again.
+// change is a change of state: a notification with its new state, or a request to read the inbox
+// again.
 type change struct {
 	notification
 	ReadAgain bool `json:"read_again"`
 }
 
-// errChange is what next returns instead of a change.
+// errChange is the error of next for a change.
 var errChange = errors.New("a change has come")
 
-// dial opens a stream, an SSE or a WebSocket.
+// dial opens a stream by SSE or WebSocket.
 type dial func(t testing.TB, base, token string, after *uuid.UUID) (subscriber, error)
 
 // dials are the protocols.
@@ -54,7 +54,7 @@ type sse struct {
 	lastID   string
 }
 
-// statusError is an answer that is no stream.
+// statusError is an answer that is not a stream.
 type statusError struct {
 	status int
 	body   string

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// tell puts a notification into a user's inbox, the way they come there.
+// tell puts a notification into a user's inbox like a firing does.
 func tell(w *functiontest.World, user, title string) {
 	w.Helper()
 	due := task.Instant(time.Now().Add(-time.Minute))
@@ -83,7 +83,7 @@ func listed(w *functiontest.World, s *functiontest.Server, user, query string) [
 	return functiontest.Decode[inbox](w, s.As(user, "GET", "/api/notifications"+query, nil), 200).Notifications
 }
 
-// titles are those of what a query lists.
+// titles returns the titles of what a query lists.
 func titles(w *functiontest.World, s *functiontest.Server, user, query string) string {
 	w.Helper()
 	var all []string
@@ -188,7 +188,7 @@ func TestReadAll(t *testing.T) {
 			t.Errorf("up to %d, unread are %q", step.upTo, got)
 		}
 	}
-	// What is archived is left as it was, and one that is archived is a place, too.
+	// Archived notifications are not changed, but an archived one can be the limit.
 	archived := listed(w, s, "ada", "?state=archived")
 	if len(archived) != 1 || archived[0].ID != list[0].ID || archived[0].ReadAt != nil {
 		t.Errorf("archived: %+v", archived)

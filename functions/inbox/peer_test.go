@@ -61,7 +61,7 @@ type cutter struct {
 	conns []net.Conn
 }
 
-// startCutter starts a proxy before a server.
+// startCutter starts a proxy for a server.
 func startCutter(t *testing.T, server string) *cutter {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,7 +96,7 @@ func startCutter(t *testing.T, server string) *cutter {
 	return c
 }
 
-// cut cuts all connections there are.
+// cut closes all open connections.
 func (c *cutter) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,8 +106,7 @@ func (c *cutter) cut() {
 	c.conns = nil
 }
 
-// EventSources that are none of ours, behind a proxy that cuts, get each notification
-// once.
+// Independent EventSource clients behind a proxy that cuts connections get each notification once.
 func TestPeersComeBack(t *testing.T) {
 	for _, library := range []string{"eventsource", "event-source-polyfill"} {
 		for name, query := range map[string]string{"": "", "with parameters": "?cache=1&after=00000000-0000-0000-0000-000000000000"} {
@@ -146,7 +145,7 @@ func TestPeersComeBack(t *testing.T) {
 				want("open", "")
 				want("notification", "2")
 				want("notification", "3")
-				// An id that a proxy or a store of the client's has spoilt.
+				// A proxy or the client's storage has spoilt the id.
 				other := startPeer(t, library, s.URL()+"/api/notifications/stream?lastEventId=spoilt", w.Token("ada"))
 				for _, event := range []string{"open", "reset"} {
 					select {

@@ -37,7 +37,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// write puts a notification into an inbox, without a notice.
+// write stores a notification, and does not send a notice.
 func write(w *functiontest.World, user, title string) {
 	w.Helper()
 	ctx := context.Background()
@@ -50,7 +50,7 @@ func write(w *functiontest.World, user, title string) {
 	}
 }
 
-// open opens a stream that ends with the test.
+// open opens a stream. The end of the test closes it.
 func open(w *functiontest.World, d dial, s *functiontest.Server, user string, after *uuid.UUID) subscriber {
 	w.Helper()
 	c, err := d(w, s.URL(), w.Token(user), after)
@@ -61,10 +61,10 @@ func open(w *functiontest.World, d dial, s *functiontest.Server, user string, af
 	return c
 }
 
-// within is how long is waited for what comes: longer than it takes on a busy machine.
+// within is how long tests wait for something: longer than it takes on a busy machine.
 const within = time.Minute
 
-// wantTitles checks what comes next.
+// wantTitles checks the titles of the next notifications.
 func wantTitles(w *functiontest.World, c subscriber, want ...string) (last notification) {
 	w.Helper()
 	for _, title := range want {
@@ -131,8 +131,8 @@ func wantChanges(w *functiontest.World, c subscriber, want ...string) map[string
 	return got
 }
 
-// Every stream of a user is told each change, on whichever copy of the function it is; and none
-// that was before the stream, nor another user's.
+// Each stream of a user gets each change, from whatever copy of the function the stream is. It gets
+// no earlier change, and none of another user.
 func TestTabsAgree(t *testing.T) {
 	w := functiontest.New(t)
 	one, two := functiontest.Serve(w, New), functiontest.Serve(w, New)
@@ -183,7 +183,7 @@ func TestTabsAgree(t *testing.T) {
 	two.As("ada", "POST", path(0)+"/snooze", `{"for":"1h"}`)
 	want(func(got map[string]notification) bool { return got["0"].SnoozedUntil != nil }, "0")
 
-	// What comes afterwards is no change, and goes on after the last notification.
+	// Then a new notification comes as such, after the last one.
 	tell(w, "ada", "3")
 	for tab, c := range tabs {
 		if n, err := c.next(within); err != nil || n.Title != "3" {
@@ -195,7 +195,8 @@ func TestTabsAgree(t *testing.T) {
 	wantSilence(w, eve)
 }
 
-// More changes than are told one by one are told as one; a notice that was lost costs seconds.
+// Many changes are sent as one that makes the client read again. A lost notice delays a change by
+// seconds.
 func TestManyChangesAreOne(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, d dial) {
 		w := functiontest.New(t)
@@ -245,7 +246,7 @@ func TestStreamOnTheWire(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	// The first id is where this stream begins: of an empty inbox, all.
+	// The first id is the position at which the stream begins. For an empty inbox it is zero.
 	if first.id != uuid.Nil.String() || first.name != "start" || len(first.retry) != 4 {
 		t.Errorf("it begins with %+v", first)
 	}
@@ -262,7 +263,7 @@ func TestStreamOnTheWire(t *testing.T) {
 	if _, first := get(""); first.id != list[0].ID.String() {
 		t.Errorf("a stream after the first begins with %+v", first)
 	}
-	// EventSource keeps the URL and adds the header, which knows more.
+	// EventSource keeps the URL, and adds a header with a later id.
 	tell(w, "ada", "1")
 	again, _ := get("?after="+uuid.Nil.String(), "Last-Event-ID", list[0].ID.String())
 	wantTitles(w, again, "1")
@@ -290,8 +291,8 @@ func TestStreamIsRefused(t *testing.T) {
 	w.WantProblem(functiontest.Serve(w, New).As("ada", "GET", "/api/notifications/stream", nil), 503, "unavailable", "")
 }
 
-// An EventSource that is refused does not come back. So whatever it says it has seen, it
-// gets what comes.
+// An EventSource does not reconnect after a refusal. So a stream with an unknown id is accepted,
+// and begins with new notifications.
 func TestStreamBeginsAnewWithAnUnknownID(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -331,8 +332,8 @@ func TestStreamBeginsAnewWithAnUnknownID(t *testing.T) {
 		wantTitles(w, stream, title)
 		stream.kill()
 	}
-	// What is known is gone on after, what came last before what came first, and other
-	// parameters change nothing.
+	// A stream continues after a known id. The header precedes the parameters, the last parameter
+	// precedes the first, and other parameters are ignored.
 	for query, header := range map[string][]string{
 		"?lastEventId=" + last: nil, "?after=x&lastEventId=" + last: nil, "?lastEventId=x&lastEventId=" + last: nil,
 		"?lastEventId=x": header(last), "?after=" + last + "&_=1795444200&utm_source=x&a=b;c": nil, "?after=" + last + "&lastEventId=": nil,
@@ -347,7 +348,7 @@ func TestStreamBeginsAnewWithAnUnknownID(t *testing.T) {
 	}
 }
 
-// A notification that was seen and then purged is no reason to miss the next.
+// A stream continues after the id of a purged notification, without a gap.
 func TestStreamGoesOnAfterAPurgedOne(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, d dial) {
 		w := functiontest.New(t)
@@ -406,7 +407,7 @@ func TestTicket(t *testing.T) {
 	w.Exec("update inbox_tickets set expires_at = now() - interval '1 s'")
 	wantUsed(expired)
 
-	// A request that is wrong does not use it up; and the database does not know it.
+	// An invalid request does not use up a ticket. The database does not contain the ticket itself.
 	kept := issue("ada")
 	w.WantProblem(one.Call("GET", "/api/notifications/ws?after=x&ticket="+kept, nil, upgrade...), 400, "invalid", "after")
 	if dump := dumpTickets(w); strings.Contains(dump, kept) || dump == "" {
@@ -442,7 +443,8 @@ func connect(w *functiontest.World) *pgx.Conn {
 	return conn
 }
 
-// A stream ends with the sign-in that opened it, by token or by ticket.
+// A stream ends when the token with which it was opened expires, also if it was opened with a
+// ticket.
 func TestStreamEndsWithTheSignIn(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -469,8 +471,8 @@ func TestStreamEndsWithTheSignIn(t *testing.T) {
 	w.WantProblem(s.Call("GET", "/api/notifications/stream", nil, "Authorization", "Bearer "+token), 401, "unauthenticated", "")
 }
 
-// A program opens a user's stream, and gets tickets for their browser; operators only read.
-// A ticket says by itself whose the stream is.
+// A program opens a user's stream, and gets tickets for the user's browser. An operator can only
+// read. A ticket contains its user.
 func TestActingForUsers(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -516,8 +518,7 @@ func TestStreamLimits(t *testing.T) {
 	t.Error("a stream that was closed still counts")
 }
 
-// The clock is synctest's. Every silent quarter of a minute there is a sign of life,
-// and only then.
+// After 15 s without another event there is a heartbeat, and not before. The clock is synctest's.
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := live.NewHub(&oneUser{}, live.Rules{MaxClients: 1, MaxClientsPerUser: 1, LookInterval: time.Hour}, 1)
@@ -547,7 +548,7 @@ func TestHeartbeat(t *testing.T) {
 	})
 }
 
-// oneUser is a source of nothing.
+// oneUser is a source without notifications.
 type oneUser struct{}
 
 func (*oneUser) FindPlace(context.Context, string, *uuid.UUID) (store.Place, error) {
@@ -578,7 +579,7 @@ func TestSocketHeartbeat(t *testing.T) {
 			t.Fatal("no ping comes")
 		}
 	}
-	// What it says is ignored, if it is not much.
+	// A small number of messages from the client is ignored.
 	if err := c.conn.Write(t.Context(), websocket.MessageText, []byte("hello?")); err != nil {
 		t.Error(err)
 	}
@@ -591,7 +592,7 @@ func TestSocketHeartbeat(t *testing.T) {
 		t.Errorf("after a long message: %v", err)
 	}
 
-	// One that does not answer is cut off: this one never reads.
+	// A client that does not answer pings is disconnected: this one never reads.
 	impatient := functiontest.Serve(w, New, "STREAM_HEARTBEAT=50ms", "STREAM_WRITE_TIMEOUT=300ms")
 	conn := dialRaw(w, impatient.URL(), "/api/notifications/ws", "ada")
 	time.Sleep(time.Second) // several pings are left unread
@@ -600,7 +601,7 @@ func TestSocketHeartbeat(t *testing.T) {
 	}
 }
 
-// Whoever sends and sends is closed: nobody is to answer pings all day.
+// A client that sends too much is disconnected.
 func TestSocketThatSendsTooMuch(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -622,13 +623,13 @@ func TestSocketThatSendsTooMuch(t *testing.T) {
 			sent++
 		}
 		cancel()
-		// What it still sends may have the network drop what it was told.
+		// The network may drop the close frame because of what the client still sends.
 		if _, err := c.next(within); sent == 100_000 || websocket.CloseStatus(err) != websocket.StatusPolicyViolation && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%s: after %d it ends with %v", name, sent, err)
 		}
 		c.kill()
 	}
-	// One that asks now and then whether we are there is not.
+	// A client that sends a ping now and then is not.
 	c, err := openWS(t, s.URL()+"/api/notifications/ws", w.Token("ada"))
 	if err != nil {
 		t.Fatal(err)
@@ -643,7 +644,7 @@ func TestSocketThatSendsTooMuch(t *testing.T) {
 	wantTitles(w, c, "0")
 }
 
-// dialRaw opens a stream on a connection that nobody reads from, but the first bytes.
+// dialRaw opens a stream, and reads only the first bytes.
 func dialRaw(w *functiontest.World, base, path, user string) *net.TCPConn {
 	w.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
@@ -667,13 +668,13 @@ func dialRaw(w *functiontest.World, base, path, user string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// upgrade is what a request for a WebSocket has, names and values.
+// upgrade is the header of a request for a WebSocket, as names and values.
 var upgrade = []string{
 	"Connection", "Upgrade", "Upgrade", "websocket",
 	"Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "MDEyMzQ1Njc4OWFiY2RlZg==",
 }
 
-// A client that does not read is dropped, and holds up nobody.
+// A client that does not read is disconnected, and delays no other client.
 func TestSlowClientIsDropped(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New, "STREAM_WRITE_TIMEOUT=4s", "STREAM_MAX_PER_USER=3") // in which the quick one reads on a busy machine, too
@@ -691,7 +692,7 @@ func TestSlowClientIsDropped(t *testing.T) {
 	for i := range n {
 		wantTitles(w, quick, fmt.Sprint(i+1))
 	}
-	// Others can take their places.
+	// Its place is free for others.
 	for _, d := range dials {
 		var c subscriber
 		var err error
@@ -707,7 +708,7 @@ func TestSlowClientIsDropped(t *testing.T) {
 	}
 }
 
-// Notices that are lost cost some seconds at most.
+// A lost notice delays a notification by some seconds at most.
 func TestLostNotice(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, d dial) {
 		w := functiontest.New(t)
@@ -723,8 +724,8 @@ func TestLostNotice(t *testing.T) {
 
 const terminateListeners = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'listen%'`
 
-// When the connection that listens is lost, what was not heard meanwhile is found as
-// soon as there is another one.
+// After the listening connection is lost, missed notifications are read as soon as there is a new
+// one.
 func TestListenerIsKilled(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New, "STREAM_LOOK_INTERVAL=1h")
@@ -739,9 +740,9 @@ func TestListenerIsKilled(t *testing.T) {
 	}
 }
 
-// Several writers, several copies of the function, listeners that are killed, and
-// clients over both protocols whose connections are cut at random moments and who go
-// on with the last id: each gets every notification of its user once, in order.
+// There are several writers and copies of the function, listening connections are killed, and
+// clients of both protocols are cut off at random and reconnect with their last id. Each client
+// gets every notification of its user once, in order.
 func TestEachOnceInOrder(t *testing.T) {
 	const (
 		copies  = 3
@@ -827,8 +828,7 @@ func TestEachOnceInOrder(t *testing.T) {
 	t.Logf("%d clients, %d cuts", len(got), cuts)
 }
 
-// clientOf connects, again and again, to any of the servers until it has n
-// notifications.
+// clientOf connects to the servers again and again until it has n notifications.
 func clientOf(t *testing.T, d dial, servers []*functiontest.Server, token string, n int) (seen []uuid.UUID, cuts int) {
 	last := uuid.Nil
 	for deadline := time.Now().Add(5 * time.Minute); len(seen) < n && time.Now().Before(deadline); cuts++ {
@@ -862,8 +862,7 @@ func clientOf(t *testing.T, d dial, servers []*functiontest.Server, token string
 	return seen, cuts
 }
 
-// Thousands of clients take no more connections to the database than the pool has,
-// and one that listens.
+// Thousands of clients don't need more database connections than the pool has, and one to listen.
 func TestConnectionsToTheDatabase(t *testing.T) {
 	const clients, users, pool = 2000, 200, 4
 	w := functiontest.New(t)
@@ -927,8 +926,7 @@ func TestConnectionsToTheDatabase(t *testing.T) {
 // asFunction, in the environment of this program, makes it the function itself.
 const asFunction = "INBOX_TEST_AS_FUNCTION"
 
-// Told to stop, the function ends its streams at once, in a way that clients
-// understand, and then itself.
+// On SIGTERM the function ends its streams at once, so that clients reconnect, and then exits.
 func TestDraining(t *testing.T) {
 	w := functiontest.New(t)
 	ports, err := process.FreePorts(0)

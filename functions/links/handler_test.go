@@ -33,7 +33,7 @@ const key = "a-key-for-tests-of-at-least-32-characters"
 
 var keys = link.Keys{Keys: []config.Secret{key}}
 
-// links is the function, and all that there is around it.
+// links is the function, with the world that it needs.
 type links struct {
 	*functiontest.World
 	*functiontest.Server
@@ -62,7 +62,7 @@ func once(title string) task.Draft {
 	return task.Draft{Title: title, DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.InApp, task.Email}}
 }
 
-// daily is a task that comes each day, at this time of the day, from today on.
+// daily returns a task that is due each day at the current time of day, from today on.
 func daily(before ...task.Offset) task.Draft {
 	if before == nil {
 		before = task.DefaultBefore()
@@ -74,7 +74,7 @@ func daily(before ...task.Offset) task.Draft {
 	}
 }
 
-// to is the path of the link in a message about a task as it was when it was told.
+// to returns the path of a link in a message about a task with this state.
 func to(p link.Purpose, told task.Task) string { return signed(keys, p, told, "ada", time.Now()) }
 
 func signed(keys link.Keys, p link.Purpose, told task.Task, user string, at time.Time) string {
@@ -83,7 +83,7 @@ func signed(keys link.Keys, p link.Purpose, told task.Task, user string, at time
 	return link.Prefix + keys.Token(l, user, told.ID, at)
 }
 
-// now is a task as it is in the database.
+// now returns a task from the database.
 func (l links) now(t task.Task) task.Task {
 	l.Helper()
 	is, err := l.Store.GetTask(l.Context(), "ada", t.ID)
@@ -121,7 +121,7 @@ func TestDone(t *testing.T) {
 	told := l.told(once("Pay rent"))
 	path := to(link.Done, told)
 
-	// Looking changes nothing, however often.
+	// A GET changes nothing, however often it is made.
 	for range 3 {
 		l.want(l.Call("GET", path, nil), 200, `<html lang="en">`, `<h1 dir="auto">Pay rent</h1>`, "Due ", `<form method="post">`+button)
 		if a := l.Call("HEAD", path, nil); a.Status != 200 || a.Body != "" {
@@ -150,7 +150,7 @@ func TestDone(t *testing.T) {
 	l.WantProblem(l.Call("PUT", path, nil), 405, "invalid", "POST")
 }
 
-// Programs post without a form.
+// A program posts without a form.
 func TestDoneWithoutAForm(t *testing.T) {
 	l := newLinks(t)
 	told := l.told(once("Pay rent"))
@@ -160,7 +160,7 @@ func TestDoneWithoutAForm(t *testing.T) {
 	}
 }
 
-// Of several clicks at once one does it.
+// Of several concurrent clicks one marks the task done.
 func TestDoneAtOnce(t *testing.T) {
 	l := newLinks(t)
 	for _, d := range []task.Draft{once("Pay rent"), daily()} {
@@ -184,7 +184,7 @@ func TestDoneAtOnce(t *testing.T) {
 	}
 }
 
-// Done means the occurrence that was told, and no other.
+// Done is for the occurrence that the message was about, and for no other.
 func TestDoneOfAnOccurrence(t *testing.T) {
 	l := newLinks(t)
 	told := l.told(daily())
@@ -202,7 +202,7 @@ func TestDoneOfAnOccurrence(t *testing.T) {
 	}
 }
 
-// A reminder ahead of an occurrence tells of it while the one before may still be open.
+// A reminder ahead of an occurrence is sent while the occurrence before may still be open.
 func TestDoneAheadOfTime(t *testing.T) {
 	l := newLinks(t)
 	start := wallclock.FromUTC(time.Now().Add(30 * time.Minute).Truncate(time.Second))
@@ -221,13 +221,13 @@ func TestDoneAheadOfTime(t *testing.T) {
 	if is := l.now(stored); is.Progress.Through == nil || *is.Progress.Through != start {
 		t.Errorf("done through %v, want %v", is.Progress.Through, start)
 	}
-	// One that others come before can't be done.
+	// An occurrence can't be done before the open ones that precede it.
 	later := start.AddDays(5)
 	stored.Reminders[0].Occurrence = &later
 	l.want(l.press(to(link.Done, stored), "done"), 409, "That is too early")
 }
 
-// A link that is stale changes nothing, and says what is true now.
+// A stale link changes nothing, and its page shows the current state.
 func TestStale(t *testing.T) {
 	series := `set recurrence = '{"rule":"FREQ=WEEKLY","skip":"omit","from":"schedule"}', series = series + 1, due_local = '2099-01-31T09:00', time_zone = 'UTC'`
 	for name, c := range map[string]struct {
@@ -259,7 +259,7 @@ func TestStale(t *testing.T) {
 	}
 }
 
-// What comes between the look at the task and its change is seen, too.
+// A link also becomes stale if the task changes between the check and the update.
 func TestStaleInTheMeantime(t *testing.T) {
 	l := newLinks(t)
 	for _, c := range []struct {
@@ -294,7 +294,7 @@ func TestStaleInTheMeantime(t *testing.T) {
 	}
 }
 
-// snoozed is until when a task's user is left alone; the zero time if they are not.
+// snoozed returns until when a task is snoozed, or the zero time.
 func (l links) snoozed(t task.Task) (until time.Time) {
 	l.Helper()
 	if at := l.now(t).SnoozedUntil(nil); at != nil {
@@ -373,7 +373,8 @@ func TestAcknowledge(t *testing.T) {
 	}
 }
 
-// A newer revision alone makes no link stale: the task was moved, or its reminder armed anew.
+// A newer revision alone does not make a link stale: the task was moved, or its reminder was armed
+// again.
 func TestMoved(t *testing.T) {
 	l := newLinks(t)
 	told := l.told(once("Pay rent"))
@@ -387,7 +388,7 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// What is not a link, not any more, or somebody else's says nothing of what there is.
+// The answer to an invalid, expired or forged link reveals nothing about tasks.
 func TestBadLinks(t *testing.T) {
 	l := newLinks(t)
 	told := l.told(once("Pay rent"))
@@ -422,14 +423,15 @@ func TestBadLinks(t *testing.T) {
 	if l.now(told).Completed {
 		t.Error("one of them is good")
 	}
-	// Just before it expires it is good, also with the key that was there before.
+	// A link is valid until it expires, also after a change of keys, as long as the old key is
+	// configured.
 	rotated := functiontest.Serve(l.World, New, "LINK_KEY=another-key-of-at-least-32-characters,"+key)
 	l.want(rotated.Call("GET", signed(keys, link.Done, told, "ada", time.Now().Add(-link.Lasts+time.Minute)), nil), 200, button)
-	// Without a key no link is good.
+	// Without a key every link is invalid.
 	l.want(functiontest.Serve(l.World, New).Call("POST", good, nil), 404, "not valid")
 }
 
-// A link does what it is for, and nothing else.
+// A link allows the action that it is for, and no other.
 func TestPurposes(t *testing.T) {
 	l := newLinks(t)
 	told := l.told(once("Pay rent"))
@@ -448,7 +450,7 @@ func TestPurposes(t *testing.T) {
 	l.want(l.press(path, "done"), 200, "<h1>Done</h1>")
 }
 
-// The page speaks its user's language, in the user's time zone, and takes what users write for text.
+// The page is in the user's language and time zone, and shows users' texts as text.
 func TestPage(t *testing.T) {
 	l := newLinks(t)
 	l.Prefer("ada", func(p *preferences.Preferences) { p.Language, p.TimeZone = "de-AT", "Europe/Vienna" })
@@ -465,7 +467,7 @@ func TestPage(t *testing.T) {
 	l.want(l.press(path, "done"), 200, "<h1>Erledigt</h1>", "&lt;script&gt;", "!<script")
 }
 
-// A link that a log holds could be followed by whoever reads it.
+// Links are not logged: everybody who reads the log could use them.
 func TestLinksAreNotLogged(t *testing.T) {
 	var logged bytes.Buffer
 	var mu sync.Mutex

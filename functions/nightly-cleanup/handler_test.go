@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// With Dapr away the steps that need it fail, and the others are done.
+// While Dapr is away, the steps that need it fail; the others succeed.
 func TestOneFailingStepDoesNotStopTheOthers(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -33,7 +33,7 @@ func TestOneFailingStepDoesNotStopTheOthers(t *testing.T) {
 	w.WantProblem(s.Call("POST", "/?dry_run=maybe", nil), 400, "invalid", "dry_run")
 }
 
-// Without the database no step can be done, and nothing is said to be.
+// Without the database every step fails, and the answer says so.
 func TestDatabaseAwayIs503(t *testing.T) {
 	w := functiontest.New(t)
 	w.DatabaseURL = "postgres://duebell@127.0.0.1:1/duebell"

@@ -9,14 +9,14 @@ import (
 	"github.com/duebell/duebell/shared/vapid"
 )
 
-// browser is a device whose subscription has an endpoint; the keys are those of RFC 8291's
+// browser returns a device whose subscription has this endpoint. Its keys are those of RFC 8291's
 // example.
 func browser(endpoint string) string {
 	return `{"provider":"webpush","subscription":{"endpoint":"` + endpoint + `","expirationTime":null,` +
 		`"keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg"}}}`
 }
 
-// A browser's subscription goes in, is never shown, and is kept by the device's id.
+// A browser's subscription is stored and never shown. A later PUT keeps it by the device's id.
 func TestBrowsers(t *testing.T) {
 	w, s := serve(t)
 	stored := func(user string) string {
@@ -60,7 +60,7 @@ func TestBrowsers(t *testing.T) {
 	if got := put(`{"id":"656a8df2c940facf43bca251d9d58649","provider":"webpush"}`); got != `[`+one+`]` || stored("ada") != first {
 		t.Errorf("by its id alone: %s, stored %s", got, stored("ada"))
 	}
-	// What is out is out, and another user's is not to be had by its id.
+	// A removed device and a device of another user can't be named by id.
 	w.WantProblem(s.As("ada", "PUT", path, `{"devices":[`+two+`]}`), 400, "invalid", "there is no webpush device with id")
 	w.WantProblem(s.As("eve", "PUT", path, `{"devices":[`+one+`]}`), 400, "invalid", "there is no webpush device with id")
 	if stored("ada") != first || stored("eve") != "" {
@@ -68,7 +68,7 @@ func TestBrowsers(t *testing.T) {
 	}
 }
 
-// Whoever reads preferences learns what to subscribe for.
+// GET preferences returns the key that browsers subscribe with.
 func TestPushKey(t *testing.T) {
 	key, err := vapid.New()
 	if err != nil {

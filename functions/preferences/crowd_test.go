@@ -19,11 +19,11 @@ import (
 	"github.com/duebell/duebell/shared/verify"
 )
 
-// What ten accounts do, or whoever has stolen their tokens, in whatever order and at the same
-// time, and whatever providers answer and whenever: an address gets three messages
-// that ask its owner in a day at most, and ten in a year, and nothing else until its owner has
-// agreed, for that user; none after its owner has said no; and nothing in it is what a user has
-// typed.
+// Ten accounts, or whoever has stolen their tokens, try to have messages sent to addresses of
+// others. For every order, concurrency and provider's answer these hold: an address gets at most
+// three verifications in a day, and ten in a year. It gets no reminder of a user until its owner
+// has agreed for that user, and no verification after its owner has refused. No verification
+// contains a user's text.
 func TestNobodyCanBeMadeToSend(t *testing.T) {
 	o := newOwners(t, "VERIFY_PER_NETWORK=1000000", "RATE_LIMIT=100000", "RATE_BURST=100000")
 	run := 0
@@ -46,7 +46,7 @@ func TestNobodyCanBeMadeToSend(t *testing.T) {
 	})
 }
 
-// crowd are accounts that want somebody to be sent something.
+// crowd are accounts that try to have messages sent to others.
 type crowd struct {
 	*owners
 	t                *rapid.T
@@ -59,7 +59,7 @@ type crowd struct {
 	refused          map[string]bool            // by mailbox
 }
 
-// typed is in all that the crowd types, but for addresses.
+// typed is part of every text that the crowd writes, except addresses.
 const typed = "BUY-CHEAP-THINGS"
 
 func (c *crowd) user() string    { return rapid.SampledFrom(c.users).Draw(c.t, "user") }
@@ -127,12 +127,12 @@ func (c *crowd) actions() []func() {
 	}
 }
 
-// retry has what waits for another try be due.
+// retry makes all deliveries that wait for another try due.
 func (c *crowd) retry() {
 	c.Exec(`update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
 }
 
-// owner has an owner do something with a message, if there is one.
+// owner has the owner of a random message, if there is one, do something with it.
 func (c *crowd) owner(does func(notify.Message)) {
 	if len(c.latest) > 0 {
 		does(rapid.SampledFrom(c.latest).Draw(c.t, "message"))
@@ -143,25 +143,25 @@ func (c *crowd) refuse(m notify.Message, no bool) {
 	c.refused[preferences.Mailbox(m.To)] = no
 }
 
-// put has a user's only address be this one.
+// put makes an address the only one of a user.
 func (c *crowd) put(user, address string) {
 	c.add(user, address)
 	c.keep(user, address)
 }
 
-// keep has all that owners have agreed to for a user be forgotten, but for one address.
+// keep forgets the addresses that owners have agreed to for a user, except one.
 func (c *crowd) keep(user, address string) {
 	maps.DeleteFunc(c.agreed, func(key string, _ bool) bool {
 		return strings.HasPrefix(key, user+" ") && key != c.key(user, address)
 	})
 }
 
-// key is the same however an address is written.
+// key returns the same key for all spellings of an address.
 func (c *crowd) key(user, address string) string { return user + " " + preferences.AddressKey(address) }
 
 var anyLink = regexp.MustCompile(`https://\S+`)
 
-// look has what is due sent, and looks at it.
+// look sends what is due, and checks it.
 func (c *crowd) look() {
 	before := c.refused
 	for _, m := range c.sendDue() {
@@ -186,7 +186,7 @@ func (c *crowd) look() {
 		c.asks[box] = append(c.asks[box], at)
 		c.latest = append(c.latest, m)
 		for within, most := range map[time.Duration]int{24 * time.Hour: verify.AddressDaily, 365 * 24 * time.Hour: verify.AddressYearly} {
-			// What took time here has not passed there.
+			// The test's own running time does not count: a minute of tolerance.
 			n := len(slices.DeleteFunc(slices.Clone(c.asks[box]), func(then time.Duration) bool { return at-then > within-time.Minute }))
 			if n > most {
 				c.t.Fatalf("%s was asked %d times within %v", box, n, within)

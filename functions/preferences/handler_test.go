@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 	unverified := "Bearer " + w.TokenWith("eve", map[string]any{"email": "eve@example.com", "email_verified": false})
 	want(t, "an unverified one", s.Call("GET", path, nil, "Authorization", unverified), withoutEmail, `"0"`)
 
-	// What PUT leaves out has its default, too.
+	// A field that a PUT leaves out gets its default.
 	for _, body := range []string{`{}`, `{"time_zone":null,"all_day_at":null,"default_reminders":null,"quiet_hours":null,"bundle":null,"language":null,"channels":null,"emails":null,"phones":null,"devices":null,"webhook":null}`, `{"channels":{"email":null}}`} {
 		if a := s.As("ada", "PUT", path, body); a.Status != 200 || a.Body != byDefault {
 			t.Errorf("%s: %d %s", body, a.Status, a.Body)
@@ -62,7 +62,7 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("%s, unverified: %d %s", body, a.Status, a.Body)
 		}
 	}
-	// A token that says nothing about an address leaves the one on record.
+	// A token without an address leaves the stored one.
 	w.Seed("zoe", task.Draft{Title: "x"})
 	want(t, "an address on record", s.Call("GET", path, nil, "Authorization", "Bearer "+w.TokenWith("zoe", nil)), byDefault, `"0"`)
 }
@@ -89,7 +89,7 @@ func TestIfMatch(t *testing.T) {
 	want(t, "any", s.As("ada", "PUT", path, full, "If-Match", `*`), full, `"2"`)
 }
 
-// Changes at the same time come one after the other.
+// Concurrent changes are made one after the other.
 func TestPutsAtTheSameTime(t *testing.T) {
 	_, s := serve(t)
 	var group sync.WaitGroup
@@ -120,7 +120,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 	}
-	// When it stays and when it goes is tested in package store, which holds it.
+	// Package store keeps the secret, and tests when it does.
 	for _, webhook := range []string{`{"url":"https://example.com/hook?a=b","secret":null}`, `{"url":"https://example.com/","secret":"` + secret + `"}`} {
 		if a := s.As("ada", "PUT", path, with(webhook)); a.Status != 200 || strings.Contains(a.Body, "secret") {
 			t.Errorf("%d %s", a.Status, a.Body)
@@ -288,8 +288,8 @@ func TestOperatorMayAllowHosts(t *testing.T) {
 	w.WantProblem(s.As("ada", "PUT", path, `{"webhook":{"url":"http://127.0.0.1:9001/hook"}}`), 400, "invalid", "https://")
 }
 
-// Whatever is put, it is refused with a reason, or comes out in a form that says
-// the same when it is put again.
+// Every body is refused with a reason, or is returned in a form that has the same meaning when it
+// is put again.
 func FuzzPreferences(f *testing.F) {
 	for _, seed := range []string{`{}`, byDefault, full, `{"webhook":{"url":"https://example.com","secret":"` + secret + `"}}`, `{"channels":{"sms":true},"emails":["a@b.example","A@b.example"]}`} {
 		f.Add([]byte(seed))

@@ -22,7 +22,7 @@ import (
 
 const testPath = path + "/test"
 
-// tried are the answers to a test of a channel, as "target state error", in their order.
+// tried returns the results of a test of a channel, in order, as "target state error".
 func tried(w *functiontest.World, a functiontest.Answer) (all []string) {
 	w.Helper()
 	for _, d := range functiontest.Decode[struct{ Deliveries []result }](w, a, 200).Deliveries {
@@ -31,7 +31,7 @@ func tried(w *functiontest.World, a functiontest.Answer) (all []string) {
 	return all
 }
 
-// newTried is like newOwners, with a function send that looks when it is asked to.
+// newTried is like newOwners, with a sender that SEND_URL wakes.
 func newTried(t *testing.T, limits quota.Limits) *owners {
 	var o *owners
 	send := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { o.sender.Wake() }))
@@ -59,8 +59,8 @@ func (o *owners) messages() []notify.Message {
 	return slices.Clone(o.sent)
 }
 
-// A test goes to all that a channel reaches the user at and nobody else, says what came of it, and leaves
-// nothing to be tried again, nor anything in the inbox.
+// A test goes to all targets of the user on a channel, and to no others. The answer has the result
+// of each. Nothing is retried, and nothing is put into the inbox.
 func TestTest(t *testing.T) {
 	o := newTried(t, quota.Limits{})
 	o.Prefer("ada", func(p *preferences.Preferences) {
@@ -83,7 +83,7 @@ func TestTest(t *testing.T) {
 		t.Errorf("sent %+v", o.messages())
 	}
 
-	// Each provider is asked once, and what it says is the answer.
+	// Each provider is called once, and its answer is the result.
 	for _, refusal := range []error{
 		&notify.Error{Kind: notify.Retry, Err: errors.New("503, try later")},
 		&notify.Error{Kind: notify.Permanent, Err: errors.New("503, try later")},
@@ -114,7 +114,7 @@ func TestTest(t *testing.T) {
 	if got := test("in_app"); !slices.Equal(got, []string{"sent"}) || o.Count(`select count(*) from notifications where user_id = 'ada' and task_id is null`) != 1 {
 		t.Errorf("got %q", got)
 	}
-	// Who has stored nothing is written to at the address of their sign-in.
+	// A user without stored preferences gets the test at the address of their sign-in.
 	if got := tried(o.World, o.As("eve", "POST", testPath, map[string]string{"channel": "email"})); !slices.Equal(got, []string{"eve@example.com sent"}) {
 		t.Errorf("got %q", got)
 	}
@@ -142,7 +142,8 @@ func TestTestRefuses(t *testing.T) {
 	}
 }
 
-// Tests count in the quotas like other messages, but are never held; and there are few in an hour.
+// Tests count in the quotas like other messages but are never held. They have a low hourly limit of
+// their own.
 func TestTestIsLimited(t *testing.T) {
 	storetest.WithinHour(2 * time.Minute)
 	o := newTried(t, quota.Limits{PerHour: quota.PerChannel{task.Email: 2}})
@@ -175,8 +176,8 @@ func TestTestIsLimited(t *testing.T) {
 	}
 }
 
-// What was verified and not stopped when a test was planned, and is not when it is sent, is not sent; nor is one
-// that nobody waits for any more.
+// A test is not sent if its target is not verified any more, or is suppressed, when it is sent, nor
+// if the request has ended.
 func TestTestIsJudgedWhenItIsSent(t *testing.T) {
 	o := newOwners(t) // where send can't be reached
 	o.Prefer("ada", func(p *preferences.Preferences) {

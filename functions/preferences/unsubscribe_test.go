@@ -24,12 +24,12 @@ const key = "a-key-for-tests-of-at-least-32-characters"
 
 var suppressionKeys = suppress.Keys{Keys: []config.Secret{key}}
 
-// link is the path of the link in an e-mail to one of a user's addresses.
+// link returns the path of the link in an e-mail to an address of a user.
 func link(user, address string) string {
 	return unsubscribe.Path + "?token=" + unsubscribe.Keys{Keys: []config.Secret{key}}.Token(user, address)
 }
 
-// oneClick posts as mail programs do.
+// oneClick posts like mail programs do.
 func oneClick(s *functiontest.Server, path string) functiontest.Answer {
 	return s.Call("POST", path, "List-Unsubscribe=One-Click", "Content-Type", "application/x-www-form-urlencoded")
 }
@@ -59,7 +59,7 @@ func TestUnsubscribe(t *testing.T) {
 	w.Seed("ada", task.Draft{Title: "x"})
 	path := link("ada", "ada@example.com")
 
-	// Looking changes nothing, however often.
+	// A GET changes nothing, however often it is made.
 	for _, method := range []string{"GET", "HEAD", "GET"} {
 		a := s.Call(method, path, nil)
 		if method == "GET" {
@@ -92,7 +92,7 @@ func TestUnsubscribe(t *testing.T) {
 			wantSuppressed(w, "ada@example.com", false)
 		}
 	}
-	// Preferences are the user's, and stay as they are.
+	// The user's preferences are not changed.
 	want(t, "preferences", s.As("ada", "GET", "/api/preferences", nil), byDefault, `"0"`)
 }
 
@@ -113,8 +113,8 @@ func wantSuppressed(w *functiontest.World, address string, want bool) {
 	}
 }
 
-// Somebody else's mailbox may differ by a + only, where servers have that. Whoever has it stops
-// both, and brings back none but their own.
+// On some servers ada@ and ada+eve@ are mailboxes of different owners. Each owner's stop is for
+// both addresses, and each can undo only their own stop.
 func TestAnotherAddressDoesNotUndo(t *testing.T) {
 	w, s := serve(t)
 	mine, others := link("ada", "ada@example.com"), link("eve", "ada+eve@example.com")
@@ -127,7 +127,7 @@ func TestAnotherAddressDoesNotUndo(t *testing.T) {
 	wantSuppressed(w, "ada@example.com", false)
 }
 
-// Whoever stops e-mails stops them for everybody, and nobody else's word brings them back.
+// An owner who unsubscribes gets no e-mail of any user. Only the owner can undo that.
 func TestUnsubscribeHoldsForEverybody(t *testing.T) {
 	w, s := serve(t)
 	due := task.Instant(time.Now().Add(-time.Minute))
@@ -199,8 +199,8 @@ func TestUnsubscribeHoldsForEverybody(t *testing.T) {
 	}
 }
 
-// Who was unsubscribed before addresses were suppressed by that is not written to because the
-// user, who is another than the address's owner, switches e-mail on again: the owner is asked.
+// An owner unsubscribed before unsubscribing suppressed the address. If the user, who is not the
+// owner, switches e-mail on again, the address gets a verification first, and no reminder.
 func TestEarlierUnsubscribeIsNotUndoneByTheSender(t *testing.T) {
 	o := newOwners(t)
 	o.Seed("ada", task.Draft{Title: "x"})
@@ -224,7 +224,7 @@ func TestEarlierUnsubscribeIsNotUndoneByTheSender(t *testing.T) {
 		slices.Sort(to)
 		return to
 	}
-	// Text messages were never unsubscribed by that, and the sign-in's address is the user's own.
+	// That did not unsubscribe text messages, and the address of the sign-in is the user's own.
 	if to, want := remind(), []string{"+15551234567", "Ada@Example.com"}; !slices.Equal(to, want) {
 		t.Errorf("sent to %v, want %v", to, want)
 	}
@@ -240,7 +240,7 @@ func TestEarlierUnsubscribeIsNotUndoneByTheSender(t *testing.T) {
 	}
 }
 
-// mailbox is an e-mail channel that keeps whom it was to write to.
+// mailbox is an e-mail channel that records the addresses of the messages.
 type mailbox struct {
 	to  []string
 	err error
@@ -268,7 +268,7 @@ func TestBadUnsubscribeTokens(t *testing.T) {
 			wantPageOf(t, 400, a, "<h1>That did not work</h1>", "this link is not valid", "latest reminder")
 			answers[a.Body] = true
 		}
-		// Programs that ask for JSON get it.
+		// A program that asks for JSON gets JSON.
 		w.WantProblem(s.Call("POST", path, nil, "Accept", "application/json"), 400, "invalid", "this link is not valid")
 	}
 	if len(answers) != 1 {
@@ -277,10 +277,10 @@ func TestBadUnsubscribeTokens(t *testing.T) {
 	if n := w.Count(`select count(*) from suppressions`); n != 0 {
 		t.Errorf("%d suppressions", n)
 	}
-	// A user who isn't there, or no longer: there is nobody to write to.
+	// The user does not exist, or not any more.
 	wantPage(t, oneClick(s, link("nobody", "nobody@example.com")))
 	w.WantProblem(s.Call("PUT", good, nil), 405, "invalid", "POST")
-	// Without a key no link is good.
+	// Without a key every link is invalid.
 	wantPageOf(t, 400, oneClick(functiontest.Serve(w, New), good), "not valid")
 }
 

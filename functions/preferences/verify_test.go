@@ -31,7 +31,7 @@ const (
 
 var verifyKeys = verify.Keys{Keys: []config.Secret{"a-key-for-codes-of-at-least-32-characters"}}
 
-// owners are those of all addresses, with what they were sent.
+// owners are the owners of all addresses, with the messages that they have received.
 type owners struct {
 	*functiontest.World
 	*functiontest.Server
@@ -67,7 +67,7 @@ func newOwners(t *testing.T, environ ...string) *owners {
 	return o
 }
 
-// sendDue has what is due sent, and returns that.
+// sendDue sends all due messages, and returns them.
 func (o *owners) sendDue() []notify.Message {
 	o.mu.Lock()
 	before := len(o.sent)
@@ -78,7 +78,7 @@ func (o *owners) sendDue() []notify.Message {
 	return slices.Clone(o.sent[before:])
 }
 
-// asked wants one message to have been sent, which asks the owner of an address.
+// asked sends all due messages, and checks that they are one verification for an address.
 func (o *owners) asked(to string) notify.Message {
 	o.Helper()
 	sent := o.sendDue()
@@ -88,7 +88,7 @@ func (o *owners) asked(to string) notify.Message {
 	return sent[0]
 }
 
-// add adds an address to those of a user, who has no others.
+// add makes an address the only one of a user's preferences.
 func (o *owners) add(user, address string) functiontest.Answer {
 	o.Helper()
 	kind := "emails"
@@ -121,7 +121,7 @@ func (o *owners) resend(user, address string) functiontest.Answer {
 	return o.As(user, "POST", resendPath, map[string]any{"address": address})
 }
 
-// pass lets time pass, for all that was asked.
+// pass moves all times of verifications into the past.
 func (o *owners) pass(d time.Duration) {
 	o.Helper()
 	by := fmt.Sprintf("interval '%d seconds'", int(d.Seconds()))
@@ -131,13 +131,13 @@ func (o *owners) pass(d time.Duration) {
 	}
 }
 
-// click posts to a link, as the button on its page does.
+// click posts to a link, like the button on its page.
 func (o *owners) click(link, form string) functiontest.Answer {
 	o.Helper()
 	return o.Call("POST", strings.TrimPrefix(link, publicURL), form, "Content-Type", "application/x-www-form-urlencoded")
 }
 
-// wrong is a code that is not a message's.
+// wrong returns a code that is not the message's.
 func wrong(m notify.Message) string {
 	n, _ := strconv.Atoi(m.Verification.Code)
 	return fmt.Sprintf("%06d", (n+1)%1_000_000)
@@ -153,7 +153,7 @@ func TestVerifyByCode(t *testing.T) {
 		if !sixDigits.MatchString(m.Verification.Code) || m.Title != "" || m.Notes != "" {
 			t.Errorf("%+v", m)
 		}
-		// The same again, however it is written, asks nobody.
+		// Adding the same address again, however it is written, sends nothing.
 		o.add("ada", address)
 		o.add("ada", strings.ToLower(address))
 		o.add("ada", address)
@@ -180,7 +180,7 @@ func TestVerifyByCode(t *testing.T) {
 		if a := o.resend("ada", address); a.Status != 200 || len(o.sendDue()) != 0 {
 			t.Errorf("a verified one: %d %s", a.Status, a.Body)
 		}
-		// It stays so through changes, and not through being taken out.
+		// The address stays verified through changes, until it is removed.
 		o.add("ada", strings.ToUpper(address))
 		if got := o.state("ada", strings.ToUpper(address)); got != "verified" {
 			t.Errorf("written in another way: %q", got)
@@ -190,7 +190,7 @@ func TestVerifyByCode(t *testing.T) {
 		if got := o.state("ada", address); got != "unverified" {
 			t.Errorf("taken out and added: %q", got)
 		}
-		// It means nothing for another user.
+		// The verification is for this user only.
 		o.add("eve", address)
 		if got := o.state("eve", address); got != "unverified" {
 			t.Errorf("of another user: %q", got)
@@ -225,12 +225,12 @@ func TestCodesEnd(t *testing.T) {
 	if a := o.enter("ada", address, third.Verification.Code); a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	// A code is another user's business only there.
+	// A code is for the user whose address it verifies.
 	o.add("eve", address)
 	o.WantProblem(o.enter("eve", address, third.Verification.Code), 400, "invalid", "no code was sent")
 }
 
-// What is in the database is not enough to know a code.
+// A code can't be computed from the database alone.
 func TestCodesAreNotKept(t *testing.T) {
 	o := newOwners(t)
 	o.add("ada", "grace@example.org")
@@ -264,7 +264,7 @@ func TestVerifyByLink(t *testing.T) {
 	}
 	o.As("ada", "PUT", path, `{}`)
 	wantPageOf(t, 404, o.click(link, ""), "nothing to confirm")
-	// An expired one gets the owner another message.
+	// After the link has expired, its page sends a new message.
 	o.add("ada", address)
 	link = o.asked(address).Verification.Link
 	o.pass(time.Hour)
@@ -282,7 +282,7 @@ func TestNotMe(t *testing.T) {
 	if a := o.resend("ada", address); a.Status != 202 {
 		t.Fatalf("after GET: %d %s", a.Status, a.Body)
 	}
-	// What is planned and unsent is not sent any more, and nobody has another one sent.
+	// A planned message is not sent any more, and no new one is planned for any user.
 	wantPage(t, oneClick(o.Server, page), "no more such messages")
 	o.add("eve", "Grace+eve@example.org")
 	o.WantProblem(o.resend("ada", address), 409, "conflict", "only they can undo")
@@ -291,14 +291,14 @@ func TestNotMe(t *testing.T) {
 	if sent := o.sendDue(); len(sent) != 0 || o.state("ada", address) != "unverified" {
 		t.Errorf("sent after the owner has said no: %v", sent)
 	}
-	// The owner may ask again, from the same page.
+	// The owner can request a message again on the same page.
 	wantPage(t, o.click(v.NotMe, "again=1"), "on its way")
 	again := o.asked(address).Verification
 	wantPage(t, o.click(again.Link, ""), "Confirmed")
-	// And with three messages in a day that is all.
+	// After three messages in a day the limit is reached.
 	wantPageOf(t, 400, o.Call("GET", page+"A", nil), "not valid")
 	o.WantProblem(o.resend("eve", "Grace+eve@example.org"), 429, "rate_limited", "in a day")
-	// A message whose user is not there any more: the owner may still undo it.
+	// If the user has removed the address, its owner can still undo the refusal.
 	oneClick(o.Server, page)
 	o.As("ada", "PUT", path, `{}`)
 	wantPage(t, o.click(v.NotMe, "again=1"), "can be asked")
@@ -307,8 +307,8 @@ func TestNotMe(t *testing.T) {
 	}
 }
 
-// Who has said no is not asked by a new key either, nor more often: what is remembered of an
-// address does not go with the key of codes and links.
+// The database hashes an owner's refusal and the messages to an address with another key than that
+// of codes and links. A new key for those changes neither the refusals nor the limits.
 func TestTheKeyOfLinksChanges(t *testing.T) {
 	o := newOwners(t)
 	o.As("ada", "PUT", path, map[string]any{"emails": []string{"grace@example.org", "heidi@example.org"}})
@@ -329,7 +329,7 @@ func TestTheKeyOfLinksChanges(t *testing.T) {
 	o.WantProblem(resend("heidi@example.org"), 429, "rate_limited", "in a day")
 }
 
-// Reminders that go to an address in the grace of its user end with "not me", too.
+// "Not me" also ends reminders to an address in grace.
 func TestNotMeEndsTheGrace(t *testing.T) {
 	o := newOwners(t)
 	o.As("ada", "PUT", path, map[string]any{"emails": []string{"Grace@Example.org", "heidi@example.org"}, "channels": map[string]bool{"email": true}})
@@ -361,7 +361,7 @@ func TestNotMeEndsTheGrace(t *testing.T) {
 	}
 }
 
-// "Not me" ends the grace of an address with every user, however each has written it.
+// "Not me" ends the grace of the address for all users, however each has written it.
 func TestNotMeEndsEverybodysGrace(t *testing.T) {
 	o := newOwners(t)
 	addresses := map[string]string{"ada": "Grace@bücher.example", "eve": "grace@xn--bcher-kva.example", "mallory": "grace+tag@BÜCHER.example"}
@@ -409,21 +409,21 @@ func TestLimits(t *testing.T) {
 	o.add("eve", "GRACE@example.org")
 	retry(o.resend("ada", "grace@example.org"), 22*time.Hour+59*time.Minute, 23*time.Hour, "in a day")
 	retry(o.resend("eve", "GRACE@example.org"), 22*time.Hour+59*time.Minute, 23*time.Hour, "in a day")
-	// A preference that can't be asked about is stored all the same.
+	// Preferences are stored even if no verification may be sent.
 	if a := o.add("zoe", "grace+tag@example.org"); a.Status != 200 || o.state("zoe", "grace+tag@example.org") != "unverified" {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 	if sent := o.sendDue(); len(sent) != 2 {
 		t.Errorf("%d more messages, want 2", len(sent))
 	}
-	// Of one user.
+	// The limit of a user.
 	o.As("ada", "PUT", path, `{"emails":["a@x.org","b@x.org","c@x.org"]}`)
 	if sent := o.sendDue(); len(sent) != 2 {
 		t.Errorf("%d messages, want 2: 4 of one user in all", len(sent))
 	}
 	o.As("ada", "PUT", path, `{"emails":["d@x.org"]}`)
 	retry(o.resend("ada", "d@x.org"), 22*time.Hour, 24*time.Hour, "as a user may")
-	// Of one network, whatever the caller says of itself.
+	// The limit of a network, which a caller can't avoid with X-Forwarded-For.
 	for i := range 4 {
 		user := fmt.Sprint("n", i)
 		o.As(user, "PUT", path, `{"emails":["`+user+`@x.org"]}`, "X-Forwarded-For", fmt.Sprintf("203.0.113.%d, 198.51.100.7, 10.0.0.1", i))
@@ -442,7 +442,7 @@ func TestLimits(t *testing.T) {
 	}
 	retry(o.As("q4", "POST", resendPath, `{"address":"q4@x.org"}`), 22*time.Hour, 24*time.Hour, "your network")
 
-	// Ten in a year.
+	// The limit of ten in a year.
 	w := newOwners(t)
 	w.add("ada", "grace@example.org")
 	for range 9 {
@@ -461,7 +461,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Many users at once have no more messages sent from one network than one after the other.
+// Concurrent requests of many users don't exceed the limit of a network.
 func TestLimitOfANetworkAtOnce(t *testing.T) {
 	o := newOwners(t, "VERIFY_PER_NETWORK=7")
 	var group sync.WaitGroup
@@ -479,7 +479,8 @@ func TestLimitOfANetworkAtOnce(t *testing.T) {
 	}
 }
 
-// The sign-in's address is its user's, and a program with the scope act answers for its users.
+// The address of the sign-in is verified for its user. A program with the scope act can say that
+// addresses of its users are verified.
 func TestWhoNeedsNoVerification(t *testing.T) {
 	o := newOwners(t)
 	o.add("ada", "Ada@Example.com")
@@ -497,7 +498,7 @@ func TestWhoNeedsNoVerification(t *testing.T) {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 	o.asked("x@example.org")
-	// false says nothing, and what GET gave may be put.
+	// verified false is ignored, and the answer of a GET can be sent back.
 	if a := o.As("ada", "PUT", path, `{"emails":[{"address":"y@example.org","verified":false,"state":"verified"}]}`); a.Status != 200 || o.state("ada", "y@example.org") != "unverified" {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
@@ -549,8 +550,8 @@ func unsubscribeToken(user, address string) string {
 	return token
 }
 
-// A number that this installation sends no text messages to can't be added, nor its owner be
-// asked again; one that was there before stays.
+// A number that this installation may not send to can't be added, and no verification is sent to
+// it. One that is stored already is kept.
 func TestNumbersThatAreNotAllowed(t *testing.T) {
 	o := newOwners(t, "SMS_ALLOWED_PREFIXES=+1,+49")
 	o.WantProblem(o.add("ada", "+447700900000"), 400, "invalid", "begin with +1, +49 only; give one of those")

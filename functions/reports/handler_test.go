@@ -38,8 +38,8 @@ const (
 
 var keys = suppress.Keys{Keys: []config.Secret{key}}
 
-// world is the whole way: reminders are sent to the sandbox by the real channels, which reports
-// to the function, by real HTTP.
+// world is the whole path: the real channels send reminders to the sandbox, which sends reports to
+// the function by real HTTP.
 type world struct {
 	*functiontest.World
 	*functiontest.Server
@@ -81,14 +81,14 @@ func newWorld(t *testing.T, emailBy string) *world {
 	return w
 }
 
-// remind has a user reminded by e-mail and SMS, and returns the task and the deliveries that
-// the sandbox was sent, by channel.
+// remind fires a reminder of a user by e-mail and SMS. It returns the task, and the deliveries that
+// the sandbox has received, by channel.
 func (w *world) remind(user string) (task.Task, map[task.Channel]store.Delivery) {
 	w.Helper()
 	return w.remindAt(user, address)
 }
 
-// remindAt does so at an e-mail address.
+// remindAt does the same with another e-mail address.
 func (w *world) remindAt(user, address string) (task.Task, map[task.Channel]store.Delivery) {
 	w.Helper()
 	if err := w.Store.InTx(w.Context(), func(ctx context.Context, tx store.Tx) error {
@@ -125,7 +125,7 @@ func (w *world) deliveries(t task.Task) map[task.Channel]store.Delivery {
 	return by
 }
 
-// report has the sandbox report.
+// report has the sandbox send a report, and checks the status of the answer.
 func (w *world) report(want int, r sandbox.Report) {
 	w.Helper()
 	if status, err := w.sandbox.SendReport(w.Context(), r); err != nil || status != want {
@@ -141,7 +141,7 @@ func (w *world) wantSuppressed(channel task.Channel, to string, want bool) {
 	}
 }
 
-// good is what the function answers to each provider.
+// good is the function's success status for each provider.
 var good = map[string]int{sandbox.SendGrid: 204, sandbox.SES: 204, sandbox.Twilio: 200}
 
 func channelOf(provider string) task.Channel {
@@ -151,8 +151,8 @@ func channelOf(provider string) task.Channel {
 	return task.Email
 }
 
-// Each provider, each event: what the delivery learns, and whether its address is suppressed,
-// for every user; forged, it changes nothing.
+// For each provider and event: the delivery gets the reported state, and its address is suppressed
+// for all users or not. A forged report changes nothing.
 func TestReports(t *testing.T) {
 	for _, provider := range []string{sandbox.SendGrid, sandbox.SES, sandbox.Twilio} {
 		for event, want := range map[string]struct {
@@ -203,7 +203,8 @@ func TestReports(t *testing.T) {
 				if (others[channel].State == store.SuppressedState) != want.suppressed {
 					t.Errorf("another user's: %s", others[channel].State)
 				}
-				// A replay of what was undone since is no new event.
+				// A report that is replayed after an operator has lifted the suppression does not
+				// suppress again.
 				if want.suppressed {
 					w.lift(channel, to)
 					w.report(good[provider], r)
@@ -214,9 +215,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// Whoever lists an address that there is not, and that only looks like somebody's, has a message
-// bounce, and that address be suppressed: not the other one, which others are written to. What
-// an owner has said stop to holds for both.
+// A user lists a nonexistent address that looks like another one, such as ada+nobody@ for ada@. Its
+// bounce suppresses this address, and not the other one. An owner's stop suppresses both.
 func TestBounceOfAnAddressThatLooksLikeAnothers(t *testing.T) {
 	for _, looksLike := range []string{"ada+nobody@example.org", "ａda@example.org"} {
 		w := newWorld(t, sandbox.SendGrid)
@@ -234,7 +234,7 @@ func TestBounceOfAnAddressThatLooksLikeAnothers(t *testing.T) {
 		if err != nil || len(found) != 1 {
 			t.Errorf("listed: %+v, %v", found, err)
 		}
-		// Its owner's stop is more than that it has bounced.
+		// An owner's stop replaces a bounce, but not the other way round.
 		w.report(204, sandbox.Report{Provider: sandbox.SendGrid, DeliveryID: bounced.DeliveryID, Event: "complained", EventID: uuid.NewString()})
 		w.wantSuppressed(task.Email, address, true)
 		w.report(204, sandbox.Report{Provider: sandbox.SendGrid, DeliveryID: bounced.DeliveryID, Event: "bounced", EventID: uuid.NewString()})
@@ -242,7 +242,7 @@ func TestBounceOfAnAddressThatLooksLikeAnothers(t *testing.T) {
 		w.lift(task.Email, looksLike)
 		w.wantSuppressed(task.Email, address, false)
 		w.wantSuppressed(task.Email, looksLike, false)
-		// An operator lifts what has bounced, too.
+		// An operator can lift a bounce, too.
 		w.report(204, sandbox.Report{Provider: sandbox.SendGrid, DeliveryID: bounced.DeliveryID, Event: "bounced", EventID: uuid.NewString()})
 		if err := w.Store.InTx(t.Context(), func(ctx context.Context, tx store.Tx) error {
 			_, err := tx.LiftAll(ctx, keys.Hashes(task.Email, looksLike), "operator", "x")
@@ -254,7 +254,7 @@ func TestBounceOfAnAddressThatLooksLikeAnothers(t *testing.T) {
 	}
 }
 
-// An owner's stop and a bounce at the same moment: the stop counts, whichever comes first.
+// Of a stop and a bounce at the same time the stop is kept, in either order.
 func TestStopAndBounceAtOnce(t *testing.T) {
 	w := newWorld(t, sandbox.SendGrid)
 	for i := range 20 {
@@ -287,8 +287,8 @@ func (w *world) lift(channel task.Channel, to string) {
 	}
 }
 
-// What names no delivery of ours, or one of another channel, or one that was never sent, counts
-// for nothing, although it is signed.
+// A report that names no delivery, one of another channel, or one that was never sent is ignored,
+// although it is signed.
 func TestReportsOfWhatIsNotOurs(t *testing.T) {
 	w := newWorld(t, sandbox.SendGrid)
 	w.Seed("ada", task.Draft{Title: "x"})
@@ -340,8 +340,8 @@ func TestSubscriptionIsConfirmed(t *testing.T) {
 	}
 }
 
-// Without a key nothing can be suppressed: so what an owner says is not taken either, as if it
-// had been heard.
+// Without a key no address can be suppressed. So an owner's stop is not accepted: the provider has
+// to send it again.
 func TestReportsWithoutAKey(t *testing.T) {
 	w := newWorld(t, sandbox.SendGrid)
 	keyless := functiontest.Serve(w.World, New, append(w.environ, "SUPPRESSION_KEY=", "UNSUBSCRIBE_KEY=")...)
@@ -364,7 +364,7 @@ func TestBadReports(t *testing.T) {
 	}
 }
 
-// Whatever the order, and however often each comes, the same comes of it.
+// The result is the same for every order and repetition of reports.
 func TestReportsInAnyOrder(t *testing.T) {
 	w := newWorld(t, sandbox.SendGrid)
 	w.Seed("ada", task.Draft{Title: "x"})
@@ -404,8 +404,8 @@ func TestReportsInAnyOrder(t *testing.T) {
 	})
 }
 
-// What a provider reports of a message that it never answered for settles it: it was taken, and
-// is not sent again.
+// A report settles a delivery whose result was unknown: the provider has accepted the message, so
+// it is not sent again.
 func TestReportsOfWhatNobodyAnsweredFor(t *testing.T) {
 	for name, settle := range map[string]string{"tried again later": "", "given up": `update deliveries set state = 'exhausted', next_attempt_at = null, finished_at = now() where state = 'unknown'`} {
 		t.Run(name, func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// It takes whatever posts to it: a plain POST, or a CloudEvent in either form. With
-// Dapr away the pass says so, and has done the rest.
+// Any POST starts a sweep: a plain one, or a CloudEvent in either form. While Dapr is away the
+// answer says so; the other steps are done.
 func TestAnyPostSweeps(t *testing.T) {
 	for what, header := range map[string][]string{
 		"plain":                  nil,
@@ -39,7 +39,7 @@ func TestAnyPostSweeps(t *testing.T) {
 	}
 }
 
-// With nothing to send the sender is left at zero.
+// If there is nothing to send, the sender is not woken.
 func TestSenderIsLeftAlone(t *testing.T) {
 	asked := make(chan struct{}, 10)
 	sender := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
@@ -51,8 +51,8 @@ func TestSenderIsLeftAlone(t *testing.T) {
 	}
 }
 
-// The sender starts from zero, or hangs: the sweep does all else meanwhile, says whether it was
-// heard, and does not take its hint back when it has waited for long enough.
+// While the sender starts from zero or hangs, the sweep does its other steps. It reports whether
+// the sender was woken, and does not cancel the request when it stops waiting.
 func TestSenderIsSlow(t *testing.T) {
 	for what, c := range map[string]struct {
 		start time.Duration

@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 	storetest.Main(m)
 }
 
-// provider stands in for SendGrid. Each send waits until it is let go, and is counted.
+// provider stands in for SendGrid. It holds each send until the test releases it, and counts the
+// sends.
 type provider struct {
 	url   string
 	hold  chan struct{} // closed: nobody waits
@@ -65,12 +66,13 @@ func newProvider(t *testing.T) *provider {
 
 func (p *provider) letGo() { close(p.hold) }
 
-// settings are the function's, with the provider. It does not wait for what is due soon.
+// settings returns the function's settings with this provider. The function does not wait for
+// deliveries that are due soon.
 func (p *provider) settings() []string {
 	return []string{"SENDGRID_API_KEY=SG.secret", "SENDGRID_URL=" + p.url, "EMAIL_FROM=Duebell <reminders@duebell.example>", "SEND_LINGER=0s"}
 }
 
-// plan has a reminder of a user's fire, which plans an e-mail, or what their preferences say.
+// plan fires a reminder of a user. It plans an e-mail, or what the user's preferences say.
 func plan(w *functiontest.World, user string) task.Task {
 	w.Helper()
 	due := task.Instant(time.Now().Add(-time.Second))
@@ -103,7 +105,7 @@ func sent(w *functiontest.World, t task.Task) bool {
 	return len(all) == 1 && all[0] == store.Sent
 }
 
-// answer is an answer that has begun.
+// answer is an answer whose beginning has arrived.
 type answer struct {
 	t    testing.TB
 	body io.ReadCloser
@@ -142,8 +144,8 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// The answer begins while the provider has not answered, goes on until the work is done,
-// and a second one does not.
+// The answer begins before the provider has answered, and ends when the work is done. A second
+// answer ends at once.
 func TestSends(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	s := functiontest.Serve(w, New, p.settings()...)
@@ -170,8 +172,8 @@ func TestSends(t *testing.T) {
 	}
 }
 
-// The function keeps to the limits that it is given: what is over the hour's is held, and the
-// answer does not wait for it.
+// The function observes its limits. A delivery over the hourly limit is held, and the answer does
+// not wait for it.
 func TestLimits(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	p.letGo()
@@ -190,7 +192,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// With nothing to do the answer ends at once.
+// Without work the answer ends at once.
 func TestNothingToDo(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	s := functiontest.Serve(w, New, p.settings()...)
@@ -202,7 +204,7 @@ func TestNothingToDo(t *testing.T) {
 	}
 }
 
-// Whoever wakes it may hang up: the work goes on, and the next call's answer is held.
+// If the caller hangs up, the work goes on, and the next call's answer lasts until it is done.
 func TestCallerHangsUp(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	s := functiontest.Serve(w, New, p.settings()...)
@@ -213,8 +215,7 @@ func TestCallerHangsUp(t *testing.T) {
 	eventually(t, "it is sent", func() bool { return sent(w, due) })
 }
 
-// A webhook's receiver that never answers costs its own deliveries their time, and nobody else
-// anything.
+// A webhook's receiver that never answers delays its own deliveries only.
 func TestHostThatHangs(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	p.letGo()
@@ -243,8 +244,8 @@ func TestHostThatHangs(t *testing.T) {
 	}
 }
 
-// A provider's explanation holds a NUL, which Postgres can't store: the refusal is recorded all
-// the same.
+// A provider's error contains a NUL, which Postgres can't store. The refusal is recorded all the
+// same.
 func TestProviderNUL(t *testing.T) {
 	w := functiontest.New(t)
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -260,8 +261,8 @@ func TestProviderNUL(t *testing.T) {
 	}
 }
 
-// Told to stop, the function ends its answer at once, and itself when what it has begun to
-// send is sent and recorded.
+// On SIGTERM the function ends its answer at once. It exits when the sends that have begun are done
+// and recorded.
 func TestDraining(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	ports, err := process.FreePorts(0)
@@ -323,8 +324,8 @@ func TestOnlyPost(t *testing.T) {
 	w.WantProblem(s.Call("GET", "/", nil), 405, "invalid", "POST")
 }
 
-// The database is away when the function is woken, and comes back: the answer, which has
-// begun at once, is held until what is due is sent.
+// The database is away when the function is woken, and then comes back. The answer begins at once,
+// and lasts until the due deliveries are sent.
 func TestDatabaseAway(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	p.letGo()
@@ -342,8 +343,8 @@ func TestDatabaseAway(t *testing.T) {
 	}
 }
 
-// The database goes away while a provider takes a message, and comes back after the lease has
-// run out: that it was sent is recorded then, and it is not sent a second time.
+// The database goes away while a provider accepts a message, and comes back after the lease has
+// expired. Then the delivery is recorded as sent, and not sent again.
 func TestDatabaseAwayWhileSending(t *testing.T) {
 	w, p := functiontest.New(t), newProvider(t)
 	due := plan(w, "ada")
@@ -364,7 +365,7 @@ func TestDatabaseAwayWhileSending(t *testing.T) {
 	}
 }
 
-// link leads to the database, and can be cut.
+// link is a connection to the database that the test can cut.
 type link struct {
 	t           testing.TB
 	address, to string
@@ -374,7 +375,7 @@ type link struct {
 	conns    []net.Conn
 }
 
-// newLink has the functions of the world reach the database through a link.
+// newLink makes the functions of the world connect to the database through a link.
 func newLink(w *functiontest.World) *link {
 	w.Helper()
 	database, err := url.Parse(w.DatabaseURL)

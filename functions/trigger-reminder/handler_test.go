@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { storetest.Main(m) }
 
-// sender stands in for the function send, and counts what wakes it.
+// sender stands in for the function send, and counts the requests that wake it.
 func sender(t *testing.T, answer http.HandlerFunc) (url string, woken *atomic.Int32) {
 	t.Helper()
 	woken = new(atomic.Int32)
@@ -37,7 +37,7 @@ func sender(t *testing.T, answer http.HandlerFunc) (url string, woken *atomic.In
 	return s.URL, woken
 }
 
-// serve starts the function, with e-mail set up, and a sender.
+// serve starts the function, with an e-mail channel and a sender.
 func serve(t *testing.T) (w *functiontest.World, s *functiontest.Server, woken *atomic.Int32) {
 	t.Helper()
 	w = functiontest.New(t)
@@ -45,7 +45,7 @@ func serve(t *testing.T) (w *functiontest.World, s *functiontest.Server, woken *
 	return w, functiontest.Serve(w, New, withEmail(url)...), woken
 }
 
-// withEmail is the function's environment. The provider is nowhere: what calls it fails.
+// withEmail returns the function's environment. A call to the e-mail provider fails.
 func withEmail(sendURL string) []string {
 	return []string{"SEND_URL=" + sendURL, "SENDGRID_API_KEY=SG.secret", "SENDGRID_URL=http://127.0.0.1:1", "EMAIL_FROM=Duebell <reminders@duebell.example>"}
 }
@@ -97,8 +97,9 @@ func call(s *functiontest.Server, path, body string) functiontest.Answer {
 	return s.Call("POST", path, body, "dapr-api-token", functiontest.AppToken)
 }
 
-// A callback fires its reminder once, leaves the e-mail to the sender, and wakes it. So does one
-// that comes again before the e-mail is sent: whoever fired it may have died before it could.
+// A callback fires its reminder once, leaves the e-mail to the sender, and wakes the sender. A
+// repeated callback wakes it again while the e-mail is not sent: the first may have died before it
+// did.
 func TestJob(t *testing.T) {
 	w, s, woken := serve(t)
 	due := seed(w, -time.Second)
@@ -127,8 +128,8 @@ func wantAsleep(t *testing.T, woken *atomic.Int32) {
 	}
 }
 
-// A callback does not wait for the sender: it is answered, and the reminder has fired, while
-// the sender refuses, is away, or never answers.
+// A callback does not wait for the sender: it fires the reminder and is answered while the sender
+// refuses, is away, or never answers.
 func TestSenderIsNotWaitedFor(t *testing.T) {
 	silent, _ := sender(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	refusing, _ := sender(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
@@ -156,7 +157,7 @@ func TestSenderIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// With nothing to be sent there is nobody to be woken.
+// If there is nothing to send, the sender is not woken.
 func TestInAppOnlyWakesNobody(t *testing.T) {
 	w := functiontest.New(t)
 	url, woken := sender(t, func(http.ResponseWriter, *http.Request) {})
@@ -178,7 +179,7 @@ func TestDatabaseAwayIs500(t *testing.T) {
 	}
 }
 
-// A malformed callback is done with: Dapr would repeat it in vain.
+// A malformed callback is answered as done: repeating it would not help.
 func TestMalformedJobIsSkipped(t *testing.T) {
 	w, s, woken := serve(t)
 	due := seed(w, -time.Second)
@@ -206,7 +207,8 @@ func TestMalformedJobIsSkipped(t *testing.T) {
 	if n := metricstest.Since(t, before, counted)[counted]; n != malformed {
 		t.Errorf("%v of %v malformed callbacks counted", n, malformed)
 	}
-	// Well-formed, of the same reminder, and yet not its: nothing to do.
+	// These bodies are well-formed and name the same reminder, but don't belong to it: nothing to
+	// do.
 	for _, body := range []string{
 		strings.Replace(data(due), due.ID.String(), uuid.NewString(), 1),
 		strings.Replace(data(due), `"ada"`, `"eve"`, 1),
@@ -225,7 +227,7 @@ func TestMalformedJobIsSkipped(t *testing.T) {
 	wantWoken(t, woken)
 }
 
-// What a callback carries besides, or how it is labelled, is of a later version.
+// Unknown fields and another content type are accepted: a later version may send them.
 func TestJobOfALaterVersion(t *testing.T) {
 	w, s, _ := serve(t)
 	due := seed(w, -time.Second)
@@ -236,8 +238,8 @@ func TestJobOfALaterVersion(t *testing.T) {
 	}
 }
 
-// A callback of the current revision that is far too early by this clock must come
-// again: Dapr would drop the job.
+// A callback of the current revision that is far too early by this clock must be repeated:
+// otherwise Dapr removes the job.
 func TestJobBeforeItsTimeComesAgain(t *testing.T) {
 	w, s, woken := serve(t)
 	later := seed(w, time.Hour)
@@ -288,7 +290,7 @@ func TestCallbackNames(t *testing.T) {
 	}
 }
 
-// A body that breaks off on its way says nothing about the job.
+// A body that breaks off on its way is not malformed.
 func TestTruncatedBodyIsNotMalformed(t *testing.T) {
 	w := functiontest.New(t)
 	cfg, err := config.Parse[Config](w.Environ())
@@ -315,7 +317,7 @@ func TestTruncatedBodyIsNotMalformed(t *testing.T) {
 	}
 }
 
-// Whatever Dapr posts, reading it ends in a callback or a plain refusal.
+// Whatever Dapr posts is read as a callback or refused.
 func FuzzWake(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"task_id":"0198b5f0-0000-7000-8000-000000000000","user_id":"ada","reminder_id":null,"revision":1}`, `{"revision":-9e9}`} {
 		f.Add([]byte(seed))

@@ -60,7 +60,7 @@ func TestSnooze(t *testing.T) {
 		t.Errorf("there are %d snoozes", n)
 	}
 
-	// What was answered can be sent back, and a snooze stays.
+	// The answer of a GET can be sent back, and the snooze is kept.
 	shown := s.As("ada", "PATCH", path, `{}`)
 	again := s.As("ada", "PUT", path, shown.Body)
 	var was, is map[string]any
@@ -84,7 +84,7 @@ func TestSnooze(t *testing.T) {
 	w.WantProblem(s.As("ada", "POST", path+"/snooze", `{"for":"10m"}`), 409, "conflict", "no due date")
 }
 
-// Without a zone nobody knows when a local time is.
+// If the user's time zone is not known, a snooze until a local time is refused.
 func TestSnoozeUntilWhereNobodyKnows(t *testing.T) {
 	w := functiontest.New(t)
 	path := "/api/tasks/" + seed(w).ID.String()
@@ -105,7 +105,7 @@ func TestAcknowledge(t *testing.T) {
 	w.WantProblem(s.Call("POST", path, `{}`), 401, "unauthenticated", "")
 }
 
-// Of a recurring task an occurrence can be named, one that there is.
+// For a recurring task the request can name an occurrence, which must exist.
 func TestAttendingToOccurrences(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)

@@ -14,7 +14,7 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// daily stores a task of ada's that comes each day at 09:00, and began so many days ago.
+// daily stores a task of ada's that is due each day at 09:00, since so many days ago.
 func daily(w *functiontest.World, ago int) task.Task {
 	w.Helper()
 	start := wallclock.FromUTC(time.Now()).Midnight().AddDays(-ago).Add(9 * time.Hour)
@@ -65,7 +65,7 @@ func TestCompleteWhatDoesNotRecur(t *testing.T) {
 	}
 }
 
-// What GET gave of a recurring task, PUT takes, and the series goes on.
+// A PUT accepts the answer of a GET for a recurring task, and the series continues.
 func TestPutOfARecurringTask(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -87,7 +87,7 @@ func TestPutOfARecurringTask(t *testing.T) {
 	if n := w.Count(`select series + (select sum(revision) from reminders) from tasks`); n != 2 {
 		t.Errorf("series and revision are %d, want 1 and 1", n)
 	}
-	// A due date of another form takes its place.
+	// A due date of another form replaces it.
 	moved := functiontest.Decode[api.Task](w, s.As("ada", "PATCH", path, `{"due_on":"2099-01-31","recurrence":{"rule":"FREQ=MONTHLY"}}`), 200)
 	if *moved.Occurrence != "2099-01-31" || *moved.NextOccurrence != "2099-03-31" || moved.DueLocal != nil {
 		t.Errorf("%+v", moved)

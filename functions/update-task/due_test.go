@@ -14,8 +14,8 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// A PATCH of one form of the due date takes the place of the others, and what is derived from
-// it is ignored.
+// A PATCH with one form of the due date replaces the other forms. It ignores fields that are
+// derived from the due date.
 func TestPatchOfDueForms(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)
@@ -64,7 +64,7 @@ func TestPatchOfDueForms(t *testing.T) {
 	}
 }
 
-// What GET gave, PUT takes, and changes nothing: no offset, whatever kind it is of, and no revision.
+// A PUT with the answer of GET changes nothing: no offset of any kind, and no revision.
 func TestPutOfWhatGetGave(t *testing.T) {
 	w := functiontest.New(t)
 	s := functiontest.Serve(w, New)

@@ -50,7 +50,7 @@ func TestPutReplacesTheWhole(t *testing.T) {
 	w.WantProblem(s.As("ada", "PUT", "/api/tasks/"+before.ID.String(), `{"notes":"no title"}`), 400, "invalid", "title is empty")
 }
 
-// What an answer gave can be sent back as it is.
+// A PUT accepts the answer of a GET unchanged.
 func TestPutTakesWhatWasAnswered(t *testing.T) {
 	w := functiontest.New(t)
 	id := seed(w).ID.String()
@@ -94,7 +94,7 @@ func TestIfMatch(t *testing.T) {
 	}
 }
 
-// What the body says of the task is held against it.
+// A body whose read-only fields differ from the task is refused.
 func TestBodyThatContradicts(t *testing.T) {
 	w := functiontest.New(t)
 	id := seed(w).ID.String()

@@ -24,7 +24,8 @@ type database struct {
 	Timeout time.Duration `env:"DATABASE_TIMEOUT" envDefault:"5s"`
 }
 
-// Validate makes the mistake of passing on what url.Parse says.
+// Validate returns the error of url.Parse, which shows the password: a mistake that the package has
+// to catch.
 func (c database) Validate() error {
 	_, err := url.Parse(c.URL.Reveal())
 	if err != nil {
@@ -143,8 +144,7 @@ func (c fromFile) Validate() error {
 	return fmt.Errorf("URL_FILE holds %q", c.URL.Reveal())
 }
 
-// Embedded structs' Validate methods are promoted: what they find must be told
-// once all the same.
+// The Validate method of an embedded struct is promoted. Its problems must be reported once only.
 func TestParseReportsEmbeddedProblemsOnce(t *testing.T) {
 	type service struct {
 		Limits
@@ -155,7 +155,7 @@ func TestParseReportsEmbeddedProblemsOnce(t *testing.T) {
 	}
 }
 
-// Limits is exported, as only exported embedded structs are read.
+// Limits is exported: only exported embedded structs are read.
 type Limits struct {
 	Max int `env:"EMBEDDED_MAX"`
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/store"
 )
 
-// waitingLane is a lane in which deliveries wait: so many of each user, to that user's host.
+// waitingLane is a lane with waiting deliveries: a number for each user, to that user's host.
 func waitingLane(places, perUser, perHost int, of map[string]int) *lane {
 	l := &lane{places: places, perUser: perUser, perHost: perHost, users: map[string]int{}, hosts: map[string]int{}, hung: map[store.UserHost]time.Time{}, served: map[string]int{}, rests: true}
 	for _, user := range slices.Sorted(func(yield func(string) bool) {
@@ -40,7 +40,7 @@ func count(chosen []item) map[string]int {
 	return n
 }
 
-// A hog gets what one user may have, and the others have the rest.
+// A user with many deliveries gets the places that one user may have; the others get the rest.
 func TestChooseTakesTurns(t *testing.T) {
 	for name, tt := range map[string]struct {
 		places, perUser, perHost int
@@ -60,9 +60,9 @@ func TestChooseTakesTurns(t *testing.T) {
 	}
 }
 
-// Whatever waits and is in flight: no limit is exceeded, nothing is chosen twice or lost,
-// no place stays free for which somebody waits, and nobody is passed by in favour of somebody
-// who gets two more.
+// Whatever waits and is in flight: no limit is exceeded, and no delivery is chosen twice or lost.
+// No place stays free for which a delivery waits. No user is passed over while another gets two
+// more places.
 func TestChooseIsFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		of := rapid.MapOfN(rapid.StringN(1, 3, 3), rapid.IntRange(1, 20), 1, 8).Draw(t, "waiting")
@@ -112,8 +112,8 @@ func TestChooseIsFair(t *testing.T) {
 	})
 }
 
-// Users take turns also if the lane looks again before each: then what waits is read anew, and
-// those who have waited for longest come first in it.
+// Users take turns even if the lane reads the database before each choice: those who have waited
+// longest come first in what it reads.
 func TestTurnsOutlastALook(t *testing.T) {
 	l := waitingLane(16, 8, 16, nil)
 	due := func() (all []store.DueDelivery) { // as Postgres has it: the earliest of each user, then the second
@@ -134,7 +134,7 @@ func TestTurnsOutlastALook(t *testing.T) {
 	}
 }
 
-// What is in flight is not taken a second time, even if it has been for longer than its lease.
+// A delivery in flight is not chosen again, even after its lease has expired.
 func TestInFlightWaitsNotAgain(t *testing.T) {
 	l := waitingLane(16, 8, 16, nil)
 	flying, next := store.DueDelivery{ID: uuid.New(), UserID: "ada"}, store.DueDelivery{ID: uuid.New(), UserID: "ada"}
@@ -145,7 +145,7 @@ func TestInFlightWaitsNotAgain(t *testing.T) {
 	}
 }
 
-// Whoever asks is looked for, also if the last look took so long that the next has to wait.
+// A request to look is served, even if the last look took so long that the next one has to wait.
 func TestAskedLooksBeforeItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := waitingLane(16, 8, 16, nil)
@@ -162,8 +162,8 @@ func TestAskedLooksBeforeItEnds(t *testing.T) {
 	})
 }
 
-// A user's host that hangs is passed over for that user, and for everybody once it has hung
-// for three of them.
+// A host that hangs for a user is passed over for that user, and for all users once it has hung for
+// three of them.
 func TestHostThatHangs(t *testing.T) {
 	l := waitingLane(16, 8, 16, map[string]int{"ada": 1, "bob": 1, "eve": 1, "joe": 1})
 	for _, q := range l.waiting {

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sender stands in for the function send. It counts what wakes it.
+// sender stands in for the function send. It counts the requests that wake it.
 type sender struct {
 	http.Handler
 	woken atomic.Int32
@@ -84,7 +84,7 @@ func forEver(w http.ResponseWriter, r *http.Request) {
 	<-r.Context().Done()
 }
 
-// Whatever asks while a request is under way shares the next one.
+// All hints during a request share the next request.
 func TestWakesAreShared(t *testing.T) {
 	release := make(chan struct{})
 	s, w := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
@@ -103,7 +103,7 @@ func TestWakesAreShared(t *testing.T) {
 	}
 }
 
-// An answer that goes on keeps nobody waiting.
+// No hint waits for the end of an answer.
 func TestAnswerThatGoesOn(t *testing.T) {
 	s, w := serve(t, forEver)
 	within(t, "WakeNow", func() {
@@ -120,7 +120,7 @@ func TestAnswerThatGoesOn(t *testing.T) {
 	eventually(t, "both answers let go of", func() bool { return s.gone.Load() == 2 })
 }
 
-// The caller's context is for the beginning of the answer, not for what follows.
+// The caller's context limits the time until the answer begins, not the rest of the answer.
 func TestAnswerOutlivesItsCaller(t *testing.T) {
 	end := make(chan struct{})
 	s, w := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -141,7 +141,7 @@ func TestAnswerOutlivesItsCaller(t *testing.T) {
 	}
 }
 
-// The sender is away at first: the route is not there yet, or its copy starts.
+// The sender can't be reached at first: its route is not there yet, or its copy is starting.
 func TestSenderAwayAtFirst(t *testing.T) {
 	t.Run("it refuses", func(t *testing.T) {
 		var s *sender
@@ -181,7 +181,7 @@ func TestSenderAwayAtFirst(t *testing.T) {
 	})
 }
 
-// The sweep wants to know whether its hint was heard.
+// WakeNow returns an error if the sender can't be woken: the sweep reports it.
 func TestWakeNowSaysWhatIsWrong(t *testing.T) {
 	_, refusing := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	defer refusing.Close()
@@ -200,7 +200,8 @@ func TestWakeNowSaysWhatIsWrong(t *testing.T) {
 	eventually(t, "the request let go of", func() bool { return silent.gone.Load() == 1 })
 }
 
-// Close lets a request that is under way be heard, and waits for nobody who says nothing.
+// Close waits until a request that is under way is answered. It does not wait for a sender that
+// never answers.
 func TestClose(t *testing.T) {
 	t.Run("at once", func(t *testing.T) {
 		s, w := serve(t, func(http.ResponseWriter, *http.Request) {})

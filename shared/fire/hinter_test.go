@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A thousand firings in the time of one notice share the next one.
+// A thousand firings during one notice share the next one.
 func TestHintsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls [][]string
@@ -65,7 +65,7 @@ func TestHintsDoNotHoldUp(t *testing.T) {
 	})
 }
 
-// Nobody is told of what came for nobody.
+// Without users no notice is sent.
 func TestNobodyToHint(t *testing.T) {
 	calls := 0
 	h := newHinter(func(context.Context, []string) error { calls++; return nil })

@@ -18,7 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// serve answers every call at an address, and counts them.
+// serve answers every call to an address, and counts the calls.
 func serve(t *testing.T, address string, calls *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
@@ -36,7 +36,7 @@ func serve(t *testing.T, address string, calls *atomic.Int32) {
 	go func() { _ = server.Serve(listener) }()
 }
 
-// nowhere is an address that nobody listens at, nor will but the test.
+// nowhere returns an address on which only the test may listen.
 func nowhere(t *testing.T) string {
 	t.Helper()
 	ports, err := process.FreePorts(0)
@@ -58,7 +58,7 @@ func open(t *testing.T, address string) *Dapr {
 
 func someJob() task.Revision { return task.Revision{ReminderID: uuid.New(), Number: 1} }
 
-// A call waits for a daprd that is not there yet, and is made once.
+// A call waits until daprd is there, and is then made once.
 func TestCallsWaitForAConnection(t *testing.T) {
 	address := nowhere(t)
 	client := open(t, address)
@@ -78,8 +78,8 @@ func TestCallsWaitForAConnection(t *testing.T) {
 	}
 }
 
-// A daprd that stays away is waited for within the time of a call, and for 2 s if it has more
-// or no limit. The error says that it is away.
+// A call waits for a daprd that stays away until its deadline, but at most for 2 s. The error says
+// that daprd is away.
 func TestCallsWaitForNoLongerThanTheyMay(t *testing.T) {
 	client := open(t, nowhere(t))
 	for name, most := range map[string]time.Duration{"none": 0, "short": 300 * time.Millisecond, "long": time.Hour, "without a limit": -1} {
@@ -99,8 +99,8 @@ func TestCallsWaitForNoLongerThanTheyMay(t *testing.T) {
 	}
 }
 
-// Once daprd has been away for a while calls fail at once; they wait again after one that
-// has reached it.
+// After daprd has been away for a while, calls fail at once. They wait again after one has reached
+// it.
 func TestCallsDoNotWaitForADaprdThatIsReallyAway(t *testing.T) {
 	address := nowhere(t)
 	client := open(t, address)

@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/jobs"
 )
 
-// daprd answers every question for a job alike.
+// daprd gives the same answer for every job.
 type daprd struct {
 	runtime.UnimplementedDaprServer
 	err error
@@ -23,7 +23,7 @@ func (d *daprd) GetJob(context.Context, *runtime.GetJobRequest) (*runtime.GetJob
 	return &runtime.GetJobResponse{Job: &runtime.Job{Name: "sentinel-1"}}, d.err
 }
 
-// Only that this very job is not found says that the scheduler has lost it.
+// Only the answer that this very job is not found means that the scheduler has lost it.
 func TestHolds(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

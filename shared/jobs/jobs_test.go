@@ -22,7 +22,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// app is what Dapr calls: it keeps the calls, and answers as it is told.
+// app is the application that Dapr calls. It records the calls, and answers as the test says.
 type app struct {
 	mu     sync.Mutex
 	calls  map[string][]string // job name to the bodies that came
@@ -62,7 +62,7 @@ func newWake() task.Revision {
 	return task.Revision{TaskID: uuid.New(), UserID: "ada \"quoted\" é", ReminderID: uuid.New(), Number: 7}
 }
 
-// What Duebell relies on in Dapr Jobs, on real Dapr.
+// TestDaprJobs checks what Duebell relies on in Dapr Jobs, with real Dapr.
 func TestDaprJobs(t *testing.T) {
 	a := &app{calls: map[string][]string{}}
 	server := httptest.NewServer(a)
@@ -148,7 +148,7 @@ func TestDaprJobs(t *testing.T) {
 		t.Errorf("with a wrong API token: %v", err)
 	}
 
-	// daprd goes and comes back: calls wait for a while, and then succeed again.
+	// While daprd is restarted calls wait; then they succeed.
 	if err := d.Daprd.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestDaprJobs(t *testing.T) {
 	a.wait(t, back, 1)
 }
 
-// More jobs are listed than the 4 MiB hold that daprd and gRPC send by default.
+// List returns more jobs than fit into a message of 4 MiB, the default limit of daprd and gRPC.
 func TestList(t *testing.T) {
 	server := httptest.NewServer(&app{})
 	defer server.Close()

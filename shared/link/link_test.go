@@ -62,7 +62,7 @@ func TestTokenSaysAll(t *testing.T) {
 	}
 }
 
-// A link is of one task of one user.
+// A link is for one task of one user.
 func TestIsOf(t *testing.T) {
 	l, _ := keys(first).Open(keys(first).Token(once(link.Done), "ada", task, now))
 	for what, c := range map[string]struct {
@@ -103,8 +103,8 @@ func TestPurposes(t *testing.T) {
 	}
 }
 
-// What another key's links are good for, these are not, and the other way round, even if all keys
-// were the same.
+// Links of other purposes are not accepted here, and these links not there, even if all keys are
+// the same.
 func TestOtherLinks(t *testing.T) {
 	done := keys(first).Token(once(link.Done), "ada", task, now)
 	stops := unsubscribe.Keys{Keys: []config.Secret{first}}
@@ -139,7 +139,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// Every bit of a token counts, and there is one way to write it.
+// Every bit of a token is checked, and each token has one spelling only.
 func TestTamperedTokens(t *testing.T) {
 	token := keys(first).Token(link.Link{Purpose: link.Done, ReminderID: reminder, Revision: 1, Series: 1, Occurrence: &morning}, "ada", task, now)
 	raw, err := base64.RawURLEncoding.DecodeString(token)
@@ -190,7 +190,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// Whatever a link says comes back, and another key does not take it.
+// A token is read as it was written, and another key does not accept it.
 func FuzzToken(f *testing.F) {
 	f.Add("ada", int64(1), int64(0), int64(0), false)
 	f.Add("", int64(3), int64(2), int64(-1), true)

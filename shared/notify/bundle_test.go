@@ -11,7 +11,7 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-// bundle is a message that tells of tasks with these titles, each due a minute after the one before.
+// bundle returns a message about tasks with these titles, each due a minute after the one before.
 func bundle(language string, titles ...string) notify.Message {
 	m := notify.Message{Language: language, Zone: preferences.Zone("Europe/Berlin")}
 	for i, title := range titles {
@@ -21,7 +21,8 @@ func bundle(language string, titles ...string) notify.Message {
 	return m
 }
 
-// The message says how many reminders there are, and each one's title and time, where its user is.
+// The message says how many reminders there are, and the title and the time of each in the user's
+// time zone.
 func TestBundle(t *testing.T) {
 	for language, want := range map[string]struct{ subject, text string }{
 		"en": {
@@ -43,7 +44,8 @@ func TestBundle(t *testing.T) {
 	}
 }
 
-// A subject that lists too much is cut, and a message lists the first reminders and counts the others.
+// A long subject is cut. A long message lists the first reminders, and says how many more there
+// are.
 func TestLargeBundle(t *testing.T) {
 	titles := make([]string, 0, 150)
 	for i := range cap(titles) {

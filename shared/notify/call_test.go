@@ -9,8 +9,7 @@ import (
 	"github.com/duebell/duebell/shared/notify"
 )
 
-// What a library makes of an answer does not matter, and without a request nothing
-// can have been sent.
+// The answer counts, not what the library makes of it. Without a request nothing was sent.
 func TestCall(t *testing.T) {
 	call := notify.NewCall(notify.NewClient())
 	if kind, _ := notify.KindOf(call.Outcome("")); kind != notify.Retry {

@@ -62,8 +62,8 @@ func TestFromStatus(t *testing.T) {
 	}
 }
 
-// What never had a connection was not sent: no such host, a certificate that does not
-// hold, a proxy that refuses. These are beyond the conformance kit's reach.
+// Without a connection nothing was sent: the host is unknown, its certificate is invalid, or a
+// proxy refuses. The conformance kit can't test these.
 func TestFromTransport(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	defer proxy.Close()

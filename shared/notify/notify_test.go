@@ -9,8 +9,8 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-// Times are in the user's zone, across both changes of the clock, and in zones
-// that are not whole hours away.
+// Times are in the user's time zone, also around changes of the clock, and in zones whose offset is
+// not a whole hour.
 func TestDue(t *testing.T) {
 	for _, tt := range []struct{ due, zone, want string }{
 		{"2026-11-23T14:30:00Z", "", "Due Mon, 23 Nov 2026 14:30 UTC"},
@@ -27,7 +27,7 @@ func TestDue(t *testing.T) {
 		{"2026-03-08T07:00:00Z", "America/New_York", "Due Sun, 8 Mar 2026 03:00 EDT (UTC-04:00)"},
 		{"2026-11-01T05:30:00Z", "America/New_York", "Due Sun, 1 Nov 2026 01:30 EDT (UTC-04:00)"},
 		{"2026-11-01T06:30:00Z", "America/New_York", "Due Sun, 1 Nov 2026 01:30 EST (UTC-05:00)"},
-		// The other hemisphere, by half an hour.
+		// On the southern hemisphere, by half an hour.
 		{"2026-04-04T14:30:00Z", "Australia/Lord_Howe", "Due Sun, 5 Apr 2026 01:30 UTC+11:00"},
 		{"2026-04-04T15:00:00Z", "Australia/Lord_Howe", "Due Sun, 5 Apr 2026 01:30 UTC+10:30"},
 		{"2026-11-23T14:30:00Z", "Asia/Kathmandu", "Due Mon, 23 Nov 2026 20:15 UTC+05:45"},

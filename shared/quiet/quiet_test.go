@@ -40,7 +40,7 @@ func windows(text string) (all []quiet.Window) {
 func TestUntil(t *testing.T) {
 	const nights = "22:00-07:00"
 	for _, c := range []struct{ zone, windows, at, want string }{ // want "": it is not quiet
-		// Half-open, across midnight.
+		// A window includes its start and excludes its end, also across midnight.
 		{"Europe/Berlin", nights, "2026-12-01T21:59:59+01:00", ""},
 		{"Europe/Berlin", nights, "2026-12-01T22:00:00+01:00", "2026-12-02T07:00:00+01:00"},
 		{"Europe/Berlin", nights, "2026-12-02T00:00:00+01:00", "2026-12-02T07:00:00+01:00"},
@@ -50,13 +50,13 @@ func TestUntil(t *testing.T) {
 		{"Europe/Berlin", "00:00-06:00", "2026-12-02T00:00:00+01:00", "2026-12-02T06:00:00+01:00"},
 		{"Europe/Berlin", "22:00-00:00; 00:00-06:00", "2026-12-01T23:00:00+01:00", "2026-12-02T06:00:00+01:00"}, // one after the other
 		{"Europe/Berlin", "22:00-06:00; 05:00-09:00", "2026-12-01T23:00:00+01:00", "2026-12-02T09:00:00+01:00"}, // they overlap
-		// It belongs to the day on which it begins. The 5th is a Saturday.
+		// A window belongs to the day on which it begins. The 5th is a Saturday.
 		{"Europe/Berlin", nights + " fr", "2026-12-05T03:00:00+01:00", "2026-12-05T07:00:00+01:00"},
 		{"Europe/Berlin", nights + " fr", "2026-12-04T03:00:00+01:00", ""},
 		{"Europe/Berlin", nights + " fr", "2026-12-05T22:30:00+01:00", ""},
 		{"Europe/Berlin", nights + " su", "2026-12-07T03:00:00+01:00", "2026-12-07T07:00:00+01:00"},
 		{"Europe/Berlin", "00:00-12:00 sa,su; 12:00-00:00 sa,su", "2026-12-05T08:00:00+01:00", "2026-12-07T00:00:00+01:00"}, // a weekend
-		// Where the user is.
+		// In the user's time zone.
 		{"Asia/Kolkata", nights, "2026-12-01T16:30:00Z", "2026-12-02T07:00:00+05:30"},
 		{"UTC", nights, "2026-12-01T16:30:00Z", ""},
 		// Clocks go forward: 02:00 is 03:00.
@@ -71,7 +71,7 @@ func TestUntil(t *testing.T) {
 		{"America/New_York", "01:00-01:30", "2026-11-01T01:15:00-05:00", "2026-11-01T01:30:00-05:00"}, // and again
 		{"America/New_York", "01:30-02:00", "2026-11-01T01:45:00-04:00", "2026-11-01T01:00:00-05:00"}, // set back to before it
 		{"America/New_York", "00:30-02:00", "2026-11-01T01:45:00-04:00", "2026-11-01T02:00:00-05:00"}, // set back into it
-		// By half an hour, and by a day.
+		// Clocks change by half an hour, and by a day.
 		{"Australia/Lord_Howe", nights, "2026-10-03T22:00:00+10:30", "2026-10-04T07:00:00+11:00"},
 		{"Australia/Lord_Howe", "01:00-02:15", "2026-10-04T01:30:00+10:30", "2026-10-04T02:30:00+11:00"},
 		{"Australia/Lord_Howe", "01:30-02:30", "2026-04-05T01:45:00+11:00", "2026-04-05T02:30:00+10:30"},
@@ -145,7 +145,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What Until says is what a look at the clock shows, minute by minute, whatever is done to clocks meanwhile.
+// Until agrees with a check of every minute, in every zone and across changes of the clocks.
 func TestUntilByTheMinute(t *testing.T) {
 	zones := []struct{ name, near string }{
 		{"America/New_York", "2026-03-08"},

@@ -33,7 +33,7 @@ func (m *metered) take(n int) (done func(), err error) {
 		}, 0)
 }
 
-// One task after the other is counted seldom, and their number ends near the ceiling.
+// When tasks are created one by one, the meter counts seldom, and refuses near the ceiling.
 func TestCountingIsSeldom(t *testing.T) {
 	const most = 100_000
 	m := newMetered(most)
@@ -49,8 +49,8 @@ func TestCountingIsSeldom(t *testing.T) {
 	if m.has < most || m.has > most+most/20 || m.counted > 500 {
 		t.Errorf("%d tasks under a ceiling of %d, counted %d times", m.has, most, m.counted)
 	}
-	// Who has met it is refused without a count, for a second, and then may have as many
-	// more as there is room.
+	// A user at the ceiling is refused without a count for a second. After that they may create as
+	// many tasks as there is room for.
 	counted := m.counted
 	for range 1000 {
 		if _, err := m.take(1); fault.CodeOf(err) != fault.CodeConflict {
@@ -72,7 +72,7 @@ func TestCountingIsSeldom(t *testing.T) {
 	}
 }
 
-// What is being stored counts, although no count in the database sees it.
+// Tasks that are being stored count, although no count in the database includes them yet.
 func TestWhatIsUnderWayCounts(t *testing.T) {
 	m := newMetered(3000)
 	first, err := m.take(2000)
@@ -94,8 +94,8 @@ func TestWhatIsUnderWayCounts(t *testing.T) {
 	}
 }
 
-// What is stored while others are counted was seen by that count or was not: it is no reason to
-// exceed the ceiling, nor to refuse what there is room for.
+// A task that was stored during a count may be in it or not. That must neither exceed the ceiling
+// nor refuse a task for which there is room.
 func TestWhatIsStoredDuringACount(t *testing.T) {
 	for what, seen := range map[string]bool{"it is counted": true, "it is not": false} {
 		for most, room := range map[int]bool{2999: false, 3000: true} {
@@ -126,7 +126,8 @@ func TestWhatIsStoredDuringACount(t *testing.T) {
 	}
 }
 
-// What is being stored may have been counted: it is waited for if there is room then.
+// If there is room only in case that a task that is being stored was counted, the meter waits for
+// it.
 func TestDoubtIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMetered(3000)
@@ -156,7 +157,7 @@ func TestDoubtIsWaitedFor(t *testing.T) {
 	})
 }
 
-// Many at one time never come to more than the ceiling in one process.
+// Concurrent requests never exceed the ceiling in one process.
 func TestMeterAtTheSameTime(t *testing.T) {
 	m := newMetered(200) // a new row is always counted
 	var mu sync.Mutex
@@ -187,7 +188,7 @@ func TestMeterAtTheSameTime(t *testing.T) {
 	}
 }
 
-// What is known does not grow with the number of users.
+// The meter's memory does not grow with the number of users.
 func TestMeterForgets(t *testing.T) {
 	m := newMetered(1)
 	for i := range 3 * maxCounts {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A part that has failed stops those after it. One before it that has not begun yet is
-// carried out, so that it is known how far the import came.
+// A part that fails stops the parts after it. Parts before it are still stored, even if they have
+// not begun, so that the import knows how far it came.
 func TestPartsBeforeAFailedOneAreCarriedOut(t *testing.T) {
 	second, first := errors.New("the second part's"), errors.New("the first part's")
 	i := Import{release: func() {}}

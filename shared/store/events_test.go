@@ -22,7 +22,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// atOnce does something fifty times at one time and returns the sum of what it reported.
+// atOnce calls a function fifty times concurrently, and returns the sum of its results.
 func atOnce(t *testing.T, do func() (int, error)) (sum int) {
 	t.Helper()
 	var mu sync.Mutex
@@ -42,7 +42,7 @@ func atOnce(t *testing.T, do func() (int, error)) (sum int) {
 	return sum
 }
 
-// An event is recorded once, and stays what it was.
+// An event is recorded once and is not changed afterwards.
 func TestRecordEvents(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -63,7 +63,7 @@ func TestRecordEvents(t *testing.T) {
 	}
 }
 
-// recordEvents and countEvents have events taken, none of which is to be refused.
+// recordEvents and countEvents pass events to the store. They fail the test if one is refused.
 func recordEvents(t *testing.T, s *store.Store, events []store.Event) (int, error) {
 	n, refused, err := s.RecordEvents(t.Context(), events)
 	if len(refused) > 0 {
@@ -80,8 +80,8 @@ func countEvents(t *testing.T, s *store.Store, events []store.Event) (int, error
 	return n, err
 }
 
-// Whoever can write to the topic makes events up, and takes the ids of others, also those
-// that are still to come: that adds nothing, and the real ones count all the same.
+// A forged event is neither recorded nor counted, even if it has the id of a real event or of a
+// future one. The real events still count.
 func TestForgedEventsChangeNothing(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -120,7 +120,7 @@ func TestForgedEventsChangeNothing(t *testing.T) {
 	}
 }
 
-// The audit log only grows: whoever changes or deletes a row is refused by the database.
+// The audit log is append-only: the database refuses to update or delete a row.
 func TestAuditLogIsAppendOnly(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -152,7 +152,7 @@ func TestAuditLogIsAppendOnly(t *testing.T) {
 	if n := count(t, c, `audit_events where task_title = 'x'`); n != 3 {
 		t.Errorf("%d rows are left as they were", n)
 	}
-	// That a connection has removed old rows allows it nothing later.
+	// A connection that has removed old rows may not delete other rows later.
 	if n, err := s.Purge(t.Context(), store.AuditEvents, -day, 1); err != nil || n != 1 {
 		t.Errorf("retention has removed %d, %v", n, err)
 	}
@@ -161,8 +161,7 @@ func TestAuditLogIsAppendOnly(t *testing.T) {
 	}
 }
 
-// fireEvent stores what firing a reminder leaves behind, so late, at an instant, and
-// returns its event.
+// fireEvent stores the result of firing a reminder late at an instant, and returns its event.
 func fireEvent(t *testing.T, s *store.Store, c *pgx.Conn, at string, late time.Duration, others ...string) store.Event {
 	t.Helper()
 	made := insert(t, s)
@@ -180,8 +179,8 @@ func fireEvent(t *testing.T, s *store.Store, c *pgx.Conn, at string, late time.D
 	return event
 }
 
-// Each event is counted once, however often and however many at once it comes: with the
-// day on which its reminder was fired, and the deliveries that told somebody.
+// Each event is counted once, even if it comes many times and concurrently. It counts for the day
+// on which its reminder was fired, with the deliveries that were sent.
 func TestCountEvents(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -191,7 +190,7 @@ func TestCountEvents(t *testing.T) {
 		fireEvent(t, s, c, "2025-11-23T12:00:00Z", -time.Second, sent, `'push', 'planned', 0`, `'push', 'sent', 1`),
 		fireEvent(t, s, c, "2025-11-23T12:00:00Z", 65*time.Second, sent),
 		fireEvent(t, s, c, "2025-11-24T00:00:00Z", time.Second, sent, `'email', 'cancelled', 0`),
-		// What was not sent because of where it was to go, or of how much was, has told nobody.
+		// A delivery that was not sent because of its target or of a quota has reached nobody.
 		fireEvent(t, s, c, "2025-11-24T00:00:00Z", 59*time.Second, sent, `'email', 'unverified', 0`, `'email', 'unverified', 1`, `'sms', 'suppressed', 0`, `'sms', 'refused', 0`),
 		fireEvent(t, s, c, "2025-11-24T00:00:00Z", time.Hour, sent),
 	}
@@ -217,7 +216,7 @@ func TestCountEvents(t *testing.T) {
 	}
 }
 
-// Events that add to the same counts in any order don't stop each other.
+// Events that add to the same counts in different orders don't deadlock.
 func TestCountEventsAtTheSameTime(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -243,7 +242,7 @@ func TestCountEventsAtTheSameTime(t *testing.T) {
 	}
 }
 
-// regroup returns what is given in groups of any size and order, some of it more than once.
+// regroup returns the items in groups of random size and order, some of them more than once.
 func regroup[T any](random *rand.Rand, all []T) (groups [][]T) {
 	left := slices.Concat(all, all[:random.IntN(len(all)+1)])
 	random.Shuffle(len(left), func(i, j int) { left[i], left[j] = left[j], left[i] })
@@ -255,8 +254,7 @@ func regroup[T any](random *rand.Rand, all []T) (groups [][]T) {
 	return append(groups, nil, slices.Clone(groups[0]))
 }
 
-// takeAtOnce has all groups taken at the same time, by two processes, and returns how many
-// of them were new.
+// takeAtOnce has two processes take all groups concurrently, and returns how many events were new.
 func takeAtOnce[T any](t *testing.T, stores [2]*store.Store, groups [][]T, take func(*store.Store, []T) (int, error)) (fresh int) {
 	t.Helper()
 	var sum atomic.Int64
@@ -274,7 +272,7 @@ func takeAtOnce[T any](t *testing.T, stores [2]*store.Store, groups [][]T, take 
 	return int(sum.Load())
 }
 
-// twoStores are two processes on one database.
+// twoStores are two processes' stores on one database.
 func twoStores(t *testing.T) (stores [2]*store.Store, c *pgx.Conn, url string) {
 	t.Helper()
 	s, url := storetest.Open(t)
@@ -286,7 +284,7 @@ func twoStores(t *testing.T) (stores [2]*store.Store, c *pgx.Conn, url string) {
 	return [2]*store.Store{s, other}, connect(t, url), url
 }
 
-// dump returns what a query gives, as JSON.
+// dump returns a query's rows as JSON.
 func dump(t *testing.T, c *pgx.Conn, sql string) (rows string) {
 	t.Helper()
 	if err := c.QueryRow(t.Context(), `select coalesce(json_agg(r), '[]')::text from (`+sql+`) r`).Scan(&rows); err != nil {
@@ -295,8 +293,8 @@ func dump(t *testing.T, c *pgx.Conn, sql string) (rows string) {
 	return rows
 }
 
-// In whatever groups, how often and with how many at the same time events come: what is
-// recorded is what is recorded when each comes once and by itself.
+// For every grouping, repetition and concurrency, the recorded events are the same as if each event
+// came once and alone.
 func TestRecordEventsInAnyGroups(t *testing.T) {
 	grouped, groupedConn, groupedURL := twoStores(t)
 	single, singleConn, singleURL := twoStores(t)
@@ -327,7 +325,7 @@ func TestRecordEventsInAnyGroups(t *testing.T) {
 	if diff := cmp.Diff(dump(t, singleConn, recorded), dump(t, groupedConn, recorded)); diff != "" {
 		t.Errorf("one by one and in groups are not the same: %s", diff)
 	}
-	// Of several that have one ID the first is recorded.
+	// The first of several events with the same ID is recorded.
 	id, task := uuid.New(), uuid.New()
 	storetest.Publish(t, groupedURL, store.Event{ID: id, TaskID: task, UserID: "ada"})
 	if n, err := recordEvents(t, grouped[0], []store.Event{
@@ -340,8 +338,8 @@ func TestRecordEventsInAnyGroups(t *testing.T) {
 	}
 }
 
-// In whatever groups, how often and with how many at the same time events come: the counts
-// are those of each coming once and by itself, to either side of midnight too.
+// For every grouping, repetition and concurrency, the counts are the same as if each event came
+// once and alone, also for events around midnight.
 func TestCountEventsInAnyGroups(t *testing.T) {
 	grouped, groupedConn, _ := twoStores(t)
 	single, singleConn, _ := twoStores(t)

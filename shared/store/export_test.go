@@ -1,6 +1,6 @@
 package store
 
-// Statements returns the SQL that counts and that deletes rows of a kind.
+// Statements returns the SQL that counts, and the SQL that deletes, the rows of a kind.
 func (k Kept) Statements() (selection, deletion string) {
 	if k.rest == nil {
 		return k.selection("ctid"), k.deletion()
@@ -8,17 +8,17 @@ func (k Kept) Statements() (selection, deletion string) {
 	return k.selection("ctid"), k.selection("id") + ` for update of k skip locked`
 }
 
-// Table is where a kind of rows is kept.
+// Table returns the table of a kind of rows.
 func (k Kept) Table() string { return k.table }
 
-// SentinelLock is held alone by who records another sentinel.
+// SentinelLock is the advisory lock that SetSentinel holds exclusively.
 const SentinelLock = sentinelLock
 
-// OpenIn is the condition for the deliveries d of a lane that still want something done.
+// OpenIn is the condition for deliveries d of a lane that are not finished.
 func OpenIn(l Lane) string { return isOpen + ` and ` + l.in() }
 
-// InboxStatements are those that are asked for often, by what they do, and the index that each
-// is to take, for the user $1, the place or notification $2 and the limit $3.
+// InboxStatements are the frequent statements of the inbox, by name, with the index that each must
+// use. Their parameters are the user $1, the place or notification $2 and the limit $3.
 var InboxStatements = map[string]struct{ SQL, Index string }{
 	"the inbox":                 {InInbox.page(back), "notifications_inbox"},
 	"the inbox, onwards":        {InInbox.page(onwards), "notifications_inbox"},
@@ -31,5 +31,5 @@ var InboxStatements = map[string]struct{ SQL, Index string }{
 	"what has changed":          {changesAfter, "notifications_changed"},
 }
 
-// SelectCounts gives the counts of the user $1.
+// SelectCounts reads the counts of the user $1.
 const SelectCounts = selectCounts

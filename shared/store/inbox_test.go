@@ -18,7 +18,7 @@ import (
 	"github.com/duebell/duebell/shared/store"
 )
 
-// disagreeing are the users whose counts are not what their rows are, in one snapshot.
+// disagreeing returns the users whose counts differ from their rows, in one snapshot.
 const disagreeing = `
 	select x.id || ': counted ' || c::text || ', there are ' || r::text
 	from users x
@@ -29,8 +29,8 @@ const disagreeing = `
 	) r (unread, total)
 	where c is distinct from r`
 
-// The counts agree with the rows at every moment, whatever happens at once; and who reads on
-// after the latest change that they know has, in the end, what the rows say.
+// The counts agree with the rows in every snapshot, whatever is changed concurrently. A client that
+// keeps reading from its latest change on ends up with the state of the rows.
 func TestCountsAgreeWithTheRows(t *testing.T) {
 	s, url := storetest.Open(t)
 	users := []string{"ada", "bob", "eve", "zoe"}
@@ -192,8 +192,8 @@ func TestCountsAgreeWithTheRows(t *testing.T) {
 	}
 }
 
-// A user who is told of thousands waits for nobody who reads, and who reads for none of those;
-// and the counts are not counted.
+// A user with thousands of notifications is told of a new one without waiting for a reader, and a
+// reader does not wait for it. The counts are read, not counted.
 func TestCountsHoldUpNobody(t *testing.T) {
 	s, url := storetest.Open(t)
 	list := tell(t, s, "ada", 2)
@@ -224,8 +224,8 @@ func TestCountsHoldUpNobody(t *testing.T) {
 	}
 }
 
-// Of a user's many notifications each statement reads what it is for, by an index of its own;
-// and any number of them can be marked as read at once.
+// In a large inbox each statement reads only the rows that it needs, by its own index. Any number
+// of notifications can be marked as read with one call.
 func TestLargeInbox(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -280,7 +280,8 @@ func TestLargeInbox(t *testing.T) {
 	}
 }
 
-// A change that a notification has already is none, and who waited for another's change sees it.
+// A change to a state that the notification already has is not a change. A call that waited for a
+// concurrent change sees its result.
 func TestChangesAreIdempotent(t *testing.T) {
 	s, url := storetest.Open(t)
 	n := tell(t, s, "ada", 1)[0]

@@ -12,9 +12,9 @@ import (
 	"github.com/duebell/duebell/shared/store"
 )
 
-// Each lane has its deliveries: of each user the earliest comes first, then of each the
-// second; those that are passed over are left out, and those that are not due yet tell how
-// long that takes.
+// DueDeliveries returns the due deliveries of a lane: the first of each user, then the second of
+// each. It leaves out the users and hosts that are passed over. It also returns the time until the
+// next delivery that is not due yet.
 func TestDueDeliveries(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -71,7 +71,7 @@ func TestDueDeliveries(t *testing.T) {
 	}
 }
 
-// The sweep asks whether anything is due, or soon will be.
+// The sweep asks whether a delivery is due now or soon.
 func TestAnyDueWithin(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -89,7 +89,7 @@ func TestAnyDueWithin(t *testing.T) {
 	}
 }
 
-// Each lane reads its own index.
+// The query of each lane uses the index of the lane.
 func TestLanesHaveTheirIndexes(t *testing.T) {
 	_, url := storetest.Open(t)
 	c := connect(t, url)

@@ -10,8 +10,8 @@ import (
 	"github.com/duebell/duebell/shared/store"
 )
 
-// A page of a list by due date reads about as many rows as it has, of a user with many tasks, too; and so
-// many recurring tasks that each page would take long are refused.
+// A page of a list by due date reads about as many rows as it returns, also for a user with many
+// tasks. A user can't have so many recurring tasks that a page would be slow: they are refused.
 func TestListsReadLittle(t *testing.T) {
 	_, url := storetest.Open(t)
 	c := connect(t, url)
@@ -55,7 +55,7 @@ func TestListsReadLittle(t *testing.T) {
 	if tasks, next, err := s.ListTasks(t.Context(), "rex", store.Filter{Limit: 1}); err != nil || len(tasks) != 1 || next == nil {
 		t.Errorf("by creation: %v, %v, %v", tasks, next, err)
 	}
-	s.Close() // a connection that ends tells what it has read
+	s.Close() // A connection reports the rows that it has read when it is closed.
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && count(t, c, `pg_stat_activity where datname = current_database() and application_name = 'duebell'`) > 0; {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -64,7 +64,8 @@ func TestListsReadLittle(t *testing.T) {
 		select i.idx_tup_read, t.seq_scan from pg_stat_user_indexes i join pg_stat_user_tables t on t.relid = i.relid where i.indexrelname = 'tasks_by_due'`).Scan(&read, &scans); err != nil {
 		t.Fatal(err)
 	}
-	// Instants and wall-clock times are read apart, and of these some more than the page has.
+	// Instants and wall-clock times are read separately. For wall-clock times some more rows are
+	// read than the page has.
 	if most := 10 * rows; read == 0 || read > most {
 		t.Errorf("%d rows were read by tasks_by_due for %d pages, want at most %d", read, pages, most)
 	}

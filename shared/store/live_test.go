@@ -43,7 +43,8 @@ func TestNotificationsAfter(t *testing.T) {
 	adas := tell(t, s, "ada", 5)
 	bobs := tell(t, s, "bob", 3)
 	tell(t, s, "eve", 2)
-	// The second, fourth, first and, once more, fourth are the changes 1 to 4.
+	// The changes 1 to 4 are those of the second, fourth and first notification, and of the fourth
+	// again.
 	for _, i := range []int{1, 3, 0, 3} {
 		change := store.MarkRead
 		if i == 0 {
@@ -118,7 +119,7 @@ func TestFindPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	eves := tell(t, s, "eve", 1)[0].ID
-	// They came some minutes apart, and the ids say so.
+	// The ids say that the notifications came some minutes apart.
 	c := connect(t, url)
 	start := time.Now().Add(-time.Hour).Truncate(time.Millisecond)
 	for i := range list {
@@ -154,7 +155,7 @@ func TestFindPlace(t *testing.T) {
 	}
 }
 
-// idAt returns an id as it would have been made at a time.
+// idAt returns an id as one that is made at the given time.
 func idAt(at time.Time) uuid.UUID {
 	id := uuid.Must(uuid.NewV7())
 	for i, ms := 5, at.UnixMilli(); i >= 0; i, ms = i-1, ms>>8 {
@@ -185,7 +186,7 @@ func TestHintsAreHeard(t *testing.T) {
 		t.Errorf("heard %q", got)
 	}
 
-	// A connection that is cut ends it with an error, and so does the context.
+	// The stream ends with an error if its connection is cut or its context is cancelled.
 	c := connect(t, url)
 	if _, err := c.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen%'`); err != nil {
 		t.Fatal(err)
@@ -276,7 +277,7 @@ func TestTicketExpires(t *testing.T) {
 			t.Errorf("ticket %d: %v", hash[0], err)
 		}
 	}
-	// Each new one takes some of the expired away.
+	// Making a ticket removes some of the expired ones.
 	save(100, hour, time.Minute)
 	if n := count(); n != 50-1-20+1 {
 		t.Errorf("%d tickets are left", n)

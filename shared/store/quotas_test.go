@@ -20,7 +20,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// metered is a database with deliveries to be leased under some rules.
+// metered is a database with deliveries that are leased under some rules.
 type metered struct {
 	*testing.T
 	store *store.Store
@@ -30,7 +30,7 @@ type metered struct {
 	next  int
 }
 
-// newMetered makes one. Its clock is the test's: an hour that turns meanwhile would be in the way.
+// newMetered makes one. Its clock is the test's, so that no hour ends during a test.
 func newMetered(t *testing.T, limits quota.Limits, ceiling quota.Money) *metered {
 	s, address := storetest.Open(t)
 	m := &metered{
@@ -57,7 +57,8 @@ func newMetered(t *testing.T, limits quota.Limits, ceiling quota.Money) *metered
 	return m
 }
 
-// plan plans deliveries of a user, each to an address of its own; user "" plans verifications of ada's.
+// plan plans deliveries of a user, each to its own address. User "" plans verifications of ada's
+// addresses.
 func (m *metered) plan(n int, user string, channel task.Channel, recipient string, cost quota.Money) (wanted []store.Wanted) {
 	m.Helper()
 	for range n {
@@ -83,7 +84,7 @@ func (m *metered) plan(n int, user string, channel task.Channel, recipient strin
 	return wanted
 }
 
-// lease leases deliveries, and says over what they are, in their order; "ok" is nothing.
+// lease leases deliveries, and returns in their order which limit each is over, or "ok".
 func (m *metered) lease(wanted ...store.Wanted) string {
 	m.Helper()
 	leased, err := m.store.Lease(m.Context(), m.rules, wanted...)
@@ -114,13 +115,13 @@ func (m *metered) want(want string, wanted ...store.Wanted) {
 	}
 }
 
-// again has everything be due, as it is when the time of a lease is over.
+// again makes all deliveries due, as at the end of their leases.
 func (m *metered) again() {
 	m.Helper()
 	exec(m.T, m.conn, `update deliveries set next_attempt_at = now() where next_attempt_at is not null`)
 }
 
-// later lets time pass, after which everything is due.
+// later moves the clock forward, and makes all deliveries due.
 func (m *metered) later(d time.Duration) {
 	m.Helper()
 	exec(m.T, m.conn, `update clock.hand set at = at + $1::interval`, d)
@@ -129,8 +130,8 @@ func (m *metered) later(d time.Duration) {
 
 func email(n int) quota.PerChannel { return quota.PerChannel{task.Email: n} }
 
-// What is over the hour has a place in the day, and has it before others in the next hour.
-// What is over the day has none, and what is given no place takes nobody else's.
+// A delivery over the hourly limit keeps its place in the day, and comes before others in the next
+// hour. A delivery over the daily limit has no place in the day, and takes none from others.
 func TestHourAndDay(t *testing.T) {
 	m := newMetered(t, quota.Limits{PerHour: email(2), PerDay: email(4)}, 0)
 	first := m.plan(6, "ada", task.Email, "", 0)
@@ -150,7 +151,7 @@ func TestHourAndDay(t *testing.T) {
 	m.want("day", m.plan(2, "ada", task.Email, "", 0)[1])
 }
 
-// What has waited comes before what is new, whatever their ids.
+// Deliveries that were held come before new ones, whatever their ids.
 func TestHeldComeFirst(t *testing.T) {
 	m := newMetered(t, quota.Limits{PerHour: email(1), PerDay: email(9)}, 0)
 	early := m.plan(1, "ada", task.Email, "", 0)
@@ -160,7 +161,7 @@ func TestHeldComeFirst(t *testing.T) {
 	m.want("hour ok", early[0], held[1])
 }
 
-// A recipient's limit is that of all users together, and what was refused for another reason does
+// The limit of a recipient is for all users together. A delivery that another limit refuses does
 // not count for it.
 func TestPerRecipient(t *testing.T) {
 	m := newMetered(t, quota.Limits{PerHour: email(2), PerDay: email(3), PerRecipient: email(3)}, 0)
@@ -172,8 +173,7 @@ func TestPerRecipient(t *testing.T) {
 	m.want("ok", m.plan(1, "eve", task.Email, "x", 0)...)
 }
 
-// What the installation spends has a ceiling, which verifications are under, too: they are
-// under no other limit.
+// The ceiling of the installation's costs is also for verifications. No other limit is for them.
 func TestCost(t *testing.T) {
 	sms := quota.PerChannel{task.SMS: 2}
 	m := newMetered(t, quota.Limits{PerHour: sms, PerDay: sms, PerRecipient: sms}, 45)
@@ -188,7 +188,7 @@ func TestCost(t *testing.T) {
 	m.want("ok", m.plan(1, "eve", task.SMS, "z", 45)...)
 }
 
-// Without limits nothing is counted but what is spent.
+// Without limits only costs are counted.
 func TestNoLimits(t *testing.T) {
 	m := newMetered(t, quota.Limits{}, 0)
 	m.want("ok ok ok", append(m.plan(2, "ada", task.Email, "x", 0), m.plan(1, "ada", task.SMS, "x", 7)...)...)
@@ -207,8 +207,8 @@ func (m *metered) rows() string {
 	return rows
 }
 
-// Many senders at once lease as many as the limits say, not one more, and not one less, though
-// each wants all of them.
+// Concurrent senders lease exactly as many deliveries as the limits allow, though each tries to
+// lease all.
 func TestSendersAtOnce(t *testing.T) {
 	m := newMetered(t, quota.Limits{PerHour: email(30), PerDay: email(40)}, 0)
 	var all []store.Wanted
@@ -228,8 +228,8 @@ func TestSendersAtOnce(t *testing.T) {
 	}
 }
 
-// No limit is exceeded where users, recipients and what is spent meet in every order, and what
-// is counted is what was leased.
+// No limit is exceeded when concurrent leases meet in users, recipients and costs, in any order.
+// The counts equal the deliveries that were leased.
 func TestLimitsAtOnce(t *testing.T) {
 	sms := func(n int) quota.PerChannel { return quota.PerChannel{task.SMS: n} }
 	m := newMetered(t, quota.Limits{PerHour: sms(30), PerDay: sms(40), PerRecipient: sms(50)}, 0)
@@ -262,8 +262,8 @@ func TestLimitsAtOnce(t *testing.T) {
 	}
 }
 
-// Many senders at once spend what they may: no more, as long as what they take at a moment
-// costs less than a fifth of the ceiling.
+// Concurrent senders don't exceed the ceiling of costs, if what they lease at one moment costs less
+// than a fifth of it.
 func TestSpendersAtOnce(t *testing.T) {
 	m := newMetered(t, quota.Limits{}, 1000)
 	got := m.race(m.plan(300, "ada", task.SMS, "", 7), 8)
@@ -278,8 +278,8 @@ func TestSpendersAtOnce(t *testing.T) {
 	}
 }
 
-// race has senders lease deliveries, a few at a time, every other one from the end, until each has
-// a verdict. It returns those by their places.
+// race has concurrent senders lease the deliveries, a few at a time, every other sender from the
+// end, until each delivery has a verdict. It returns the verdicts in the order of the deliveries.
 func (m *metered) race(all []store.Wanted, senders int) map[int]store.Limit {
 	m.Helper()
 	var mu sync.Mutex
@@ -318,8 +318,8 @@ func (m *metered) race(all []store.Wanted, senders int) map[int]store.Limit {
 	return verdicts
 }
 
-// One that is over a limit is held or refused, told in-app once, and neither tried nor a dead
-// letter. What somebody else has leased meanwhile is left alone.
+// A delivery over a limit is held or refused. Its user is told in-app once; no attempt and no dead
+// letter is recorded. A delivery that another sender has leased meanwhile is not changed.
 func TestHoldBack(t *testing.T) {
 	m := newMetered(t, quota.Limits{PerHour: email(1), PerDay: email(2)}, 0)
 	wanted := m.plan(3, "ada", task.Email, "", 0)
@@ -358,7 +358,7 @@ func TestHoldBack(t *testing.T) {
 	if err := m.conn.QueryRow(t.Context(), `select (select count(*) from notifications), (select count(*) from dead_letters)`).Scan(&told, &dead); err != nil || told != 1 || dead != 0 {
 		t.Errorf("%d notifications, %d dead letters, %v", told, dead, err)
 	}
-	// Nothing waits that is held.
+	// Held deliveries are not in Waiting.
 	exec(t, m.conn, `update deliveries set next_attempt_at = now() + interval '1 min' where state = 'sending'`)
 	if waiting, err := m.store.Waiting(t.Context()); err != nil || waiting[string(store.Providers)] != 0 {
 		t.Errorf("waiting: %v, %v", waiting, err)
@@ -374,7 +374,7 @@ func TestHoldBack(t *testing.T) {
 	}
 }
 
-// A delivery whose dead letter is replayed is a message more.
+// Replaying a dead letter counts as another message.
 func TestReplayIsCounted(t *testing.T) {
 	m := newMetered(t, quota.Limits{PerHour: email(1), PerDay: email(1)}, 0)
 	wanted := m.plan(1, "ada", task.Email, "", 0)

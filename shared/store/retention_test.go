@@ -14,7 +14,7 @@ import (
 	"github.com/duebell/duebell/shared/store"
 )
 
-// kinds are all kinds, with an index that finds what has expired.
+// kinds are all kinds of rows, with the index that finds the expired rows of each.
 var kinds = map[string]struct {
 	store.Kept
 	index string
@@ -37,12 +37,12 @@ var kinds = map[string]struct {
 
 const day = 24 * time.Hour
 
-// old is a task with a reminder and two deliveries, of which a fault can be made.
+// old is a task with a reminder and two deliveries. A case of a test changes one thing of it.
 type old struct {
 	task, reminder, current, before uuid.UUID
 }
 
-// insertOld stores a task that fired at its second revision, long ago.
+// insertOld stores a task whose reminder fired at its second revision, long ago.
 func insertOld(t *testing.T, s *store.Store, c *pgx.Conn) old {
 	t.Helper()
 	made := insert(t, s)
@@ -72,11 +72,11 @@ func count(t testing.TB, c *pgx.Conn, sql string, args ...any) (n int) {
 	return n
 }
 
-// Rows go once their time is over, not before, and never what is still needed.
+// Rows are removed when their time is over, not earlier, and never while they are needed.
 func TestPurge(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
-	// rows counts all that is left of o.
+	// rows counts the rows of o that are left.
 	left := func(o old) string {
 		return fmt.Sprintf("%d task %d reminder %d current %d before",
 			count(t, c, `tasks where id = $1`, o.task), count(t, c, `reminders where id = $1`, o.reminder),
@@ -141,8 +141,8 @@ func TestPurge(t *testing.T) {
 
 func quoted(id uuid.UUID) string { return "'" + id.String() + "'" }
 
-// The other kinds: one row is just old enough, one not quite, and one is not of the
-// kind at all.
+// For each of the other kinds there is one row that is just old enough, one that is not quite, and
+// one that is not of the kind.
 func TestPurgeByAge(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -160,7 +160,7 @@ func TestPurgeByAge(t *testing.T) {
 	exec(t, c, `insert into suppressions (id, channel, address_hash, mailbox_hash, reason, note, added_by, since) values (gen_random_uuid(), 'email', sha256(''), sha256(''), 'operator', '2', 'x', '2000-01-01Z')`)
 	exec(t, c, `insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', n, gen_random_uuid(), at from `+ages)
 	exec(t, c, `insert into report_events (provider, event_id, received_at) values ('twilio', '2', '2000-01-01Z')`)
-	// One whose delivery is still there would count again, were it to come again.
+	// A counted event whose delivery is still there is kept: it would count again if it came again.
 	exec(t, c, `with d as (insert into deliveries (id, revision, user_id, channel, target, state, finished_at) values (gen_random_uuid(), 1, 'ada', 'email', 'x', 'exhausted', now()) returning id)
 		insert into report_events (provider, event_id, delivery_id, received_at) select 'sendgrid', '2', id, '2000-01-01Z' from d`)
 	exec(t, c, `insert into counted_events (event_id, counted_at) select ('00000000-0000-0000-0000-00000000000' || n)::uuid, at from `+ages)
@@ -191,8 +191,8 @@ func TestPurgeByAge(t *testing.T) {
 	}
 }
 
-// A notification's time begins when it was read or archived, whichever came first; and what is
-// removed is counted no longer.
+// A notification expires from the time on which it was read or archived, whichever was first. Its
+// removal is taken off the counts.
 func TestPurgeOfAnInbox(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -219,7 +219,7 @@ func TestPurgeOfAnInbox(t *testing.T) {
 	}
 }
 
-// Many rows go in batches; what somebody has locked is left for another time.
+// Many rows are removed in batches. Locked rows are left for a later run.
 func TestPurgeInBatches(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -241,8 +241,7 @@ func TestPurgeInBatches(t *testing.T) {
 	}
 }
 
-// Each purge finds its rows by an index, among many that are to be kept, and reads no
-// table from end to end.
+// Each purge finds its rows by an index, and does not scan a table that is full of rows to keep.
 func TestPurgesUseIndexes(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -283,7 +282,8 @@ func TestPurgesUseIndexes(t *testing.T) {
 	}
 }
 
-// Something that is to be done again while its rows are being locked keeps them all.
+// If a dead letter is replayed while a purge waits for the lock of its row, the task or reminder is
+// kept with all its rows.
 func TestPurgeLooksAgainBehindItsLocks(t *testing.T) {
 	for what, k := range map[string]struct {
 		store.Kept

@@ -26,7 +26,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// forever is up to when reminders are with Dapr without a horizon.
+// forever is the end of the horizon in tests that have none.
 var forever = task.Horizon{}.Until(time.Time{})
 
 func TestMain(m *testing.M) { storetest.Main(m) }
@@ -61,7 +61,7 @@ func insert(t *testing.T, s *store.Store) task.Task {
 	return made
 }
 
-// The schema refuses what no code should ever write.
+// The schema refuses rows that the code must never write.
 func TestSchemaRefuses(t *testing.T) {
 	s, url := storetest.Open(t)
 	made := insert(t, s)
@@ -197,9 +197,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// The secret comes in, stays or goes as it is asked, and is never read.
-// A password that is not escaped as URLs want it has parts that look like a host's name, say,
-// and would be logged as such: whatever is in it, nothing of it is told.
+// No error and no log shows the password of DATABASE_URL. One that is not escaped may be parsed as
+// another part of the URL, such as the host, which errors name.
 func TestNoErrorTellsThePassword(t *testing.T) {
 	for _, url := range []string{
 		"postgres://duebell:hunt@er2@127.0.0.1:1/db", "postgres://duebell:hunt/er2@127.0.0.1:1/db", "postgres://duebell:12/hunt@er2@127.0.0.1:1/db", "postgres://duebell:12@127.0.0.1/hunt@er2/db",
@@ -230,6 +229,7 @@ func TestNoErrorTellsThePassword(t *testing.T) {
 	}
 }
 
+// The secret is set, kept or removed as the caller asks, and LockPreferences never reads it.
 func TestWebhookSecretIsKept(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -273,7 +273,7 @@ func TestWebhookSecretIsKept(t *testing.T) {
 	}
 }
 
-// What can be brought up can be taken down, with what came to be meanwhile.
+// Migrations can be undone, with rows that were written meanwhile.
 func TestMigrationsGoDown(t *testing.T) {
 	s, url := storetest.Open(t)
 	made := insert(t, s)
@@ -305,8 +305,8 @@ func TestMigrationsGoDown(t *testing.T) {
 	}
 }
 
-// Texts that are refused today were stored before: without what is refused, their tasks can
-// be changed.
+// Texts were stored before control characters were refused. The store removes those, so that such
+// tasks can be changed.
 func TestOldTextsAreMended(t *testing.T) {
 	_, url := storetest.Open(t)
 	c := connect(t, url)
@@ -340,8 +340,8 @@ func TestOldTextsAreMended(t *testing.T) {
 	}
 }
 
-// Users are recorded along with their tasks: the latest address of each, unless the
-// sign-in said nothing about one.
+// InsertTasks stores the users of the tasks, with the latest address of each. A sign-in without an
+// address leaves the stored one.
 func TestInsertTasksRecordsUsers(t *testing.T) {
 	s, url := storetest.Open(t)
 	address := func(text string) *string { return &text }
@@ -379,8 +379,8 @@ func TestInsertTasksRecordsUsers(t *testing.T) {
 	}
 }
 
-// Whatever a server says to a new connection, it may be away just now: no caller can
-// mend it, and all may try again.
+// Every error that the server answers a new connection with counts as "the database is away": the
+// request can't repair it, and can be repeated.
 func TestServerThatTakesNoConnections(t *testing.T) {
 	_, address := storetest.Open(t)
 	u, err := url.Parse(address)
@@ -398,7 +398,7 @@ func TestServerThatTakesNoConnections(t *testing.T) {
 	}
 }
 
-// The address of the latest sign-in is the one that stays, in whatever order they come.
+// The address of the latest sign-in is stored, in whatever order the sign-ins come.
 func TestAddressOfTheLatestSignIn(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -448,7 +448,7 @@ func TestAddressOfTheLatestSignIn(t *testing.T) {
 	}
 }
 
-// An address that is told again is the latest one, whatever was in between.
+// An address that comes again is the latest one, whatever address came in between.
 func TestAddressThatIsStillTheSame(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -471,7 +471,7 @@ func TestAddressThatIsStillTheSame(t *testing.T) {
 	if err := c.QueryRow(t.Context(), `select email from users where id = 'ada'`).Scan(&got); err != nil || got != a {
 		t.Errorf("the address is %q (%v)", got, err)
 	}
-	// Somebody who holds the row, as a firing does, keeps no request waiting.
+	// A request doesn't wait for a transaction that has locked the user's row, such as a firing.
 	if _, err := c.Exec(t.Context(), `begin; select from users where id = 'ada' for no key update`); err != nil {
 		t.Fatal(err)
 	}

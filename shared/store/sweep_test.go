@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// What is overdue is left for a while to its callback.
+// The sweep leaves an overdue reminder to its callback for a grace period.
 func TestGrace(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -30,8 +30,8 @@ func TestGrace(t *testing.T) {
 	}
 }
 
-// A reminder whose confirmation is taken back is scheduled at once, however often it
-// was tried before it was confirmed.
+// A reminder whose confirmation is taken back is scheduled at once, however often it was tried
+// before its confirmation.
 func TestUnconfirmedIsPendingAtOnce(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -54,7 +54,7 @@ func TestUnconfirmedIsPendingAtOnce(t *testing.T) {
 	}
 }
 
-// Of several sweeps that set a sentinel in place of the same one, the first does.
+// Of several sweeps that replace the same sentinel, only the first succeeds.
 func TestSetSentinel(t *testing.T) {
 	s, _ := storetest.Open(t)
 	for _, tt := range []struct{ before, name, want string }{
@@ -67,8 +67,8 @@ func TestSetSentinel(t *testing.T) {
 	}
 }
 
-// A job that Dapr was asked for before its scheduler was found to have lost its data may
-// have been lost along: that it was taken counts no more.
+// Dapr took a job, and then its scheduler lost its data. The confirmation must fail: the job may be
+// lost.
 func TestConfirmAfterALoss(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -89,8 +89,8 @@ func TestConfirmAfterALoss(t *testing.T) {
 	}
 }
 
-// So may that of a task which is stored after that: it is stored as pending, and its
-// caller told so.
+// The same for a task that is inserted after the loss: it is stored as pending, and InsertTasks
+// tells its caller.
 func TestInsertAfterALoss(t *testing.T) {
 	s, url := storetest.Open(t)
 	c := connect(t, url)
@@ -111,7 +111,7 @@ func TestInsertAfterALoss(t *testing.T) {
 	}
 }
 
-// toldTask is a new task of whose reminder Dapr was told.
+// toldTask returns a new task whose reminder was scheduled with Dapr.
 func toldTask() task.Task {
 	now := task.Instant(time.Now())
 	due := now.Add(time.Hour)
@@ -122,8 +122,8 @@ func toldTask() task.Task {
 	return t
 }
 
-// Of marks that are being made while a loss is found, none outlives it: those that have
-// begun are committed before, and taken back with all others; those that begin see it.
+// No confirmation survives a loss that is found concurrently. Confirmations that have begun are
+// committed before it, and taken back with all others; later ones see the new sentinel.
 func TestMarksAndLosses(t *testing.T) {
 	ago := time.Minute
 	for what, mark := range map[string]func(*store.Store, task.Task) error{
@@ -177,7 +177,7 @@ func TestMarksAndLosses(t *testing.T) {
 					}
 				}
 				if first == "mark" {
-					// It is held up in its last step, having read what sentinel there is.
+					// The transaction waits in its last step. It has read the sentinel.
 					if what == "confirm" {
 						hold(`select from reminders for update`)
 					} else {
@@ -210,7 +210,7 @@ func TestMarksAndLosses(t *testing.T) {
 	}
 }
 
-// waiting waits until so many sessions wait for a lock.
+// waiting waits until n sessions wait for a lock.
 func waiting(t *testing.T, url string, n int) {
 	t.Helper()
 	c := connect(t, url)

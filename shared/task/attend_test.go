@@ -62,14 +62,15 @@ func TestSnoozeAt(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, at, tt.want)
 		}
 	}
-	// The zone of a task's due date serves where nobody knows the user's.
+	// The zone of the due date is used if the user's is not known.
 	of := task.Task{Draft: task.Draft{Due: task.Due{Zone: paris}}}
 	if at, err := (snooze{UntilLocal: local("2026-06-02T09:00")}).At(of, instant("2026-06-01T08:00:00Z")); err != nil || !at.Equal(instant("2026-06-02T07:00:00Z")) {
 		t.Errorf("%v, %v", at, err)
 	}
 }
 
-// So many occurrences may be snoozed, and no more; one of them can be snoozed anew.
+// A task has a limited number of snoozed occurrences. One of them can be snoozed again at the
+// limit.
 func TestMaxSnoozes(t *testing.T) {
 	due, at := now, now.Add(time.Hour)
 	of := task.Task{Draft: task.Draft{DueDate: &due}}

@@ -12,7 +12,8 @@ import (
 	"github.com/duebell/duebell/shared/zone"
 )
 
-// places has a task due at 15:00 on the clocks where its user is, who was in Berlin when it was made.
+// places returns a task that is due at 15:00 in the user's time zone. The user was in Berlin when
+// it was created.
 func places(t *testing.T, before ...task.Offset) task.Task {
 	t.Helper()
 	d := task.Draft{Due: task.Due{Form: task.ByClock, Local: wallclock.New(2026, 11, 24, 15, 0, 0)}, Before: before}
@@ -56,7 +57,7 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// What has fired stays fired when its user moves, and also when the task is edited then.
+// A fired reminder stays fired when its user moves, also if the task is then edited.
 func TestFiredStaysFired(t *testing.T) {
 	clock := task.Clock{Zone: "America/New_York", Version: 2}
 	told := fired(places(t, task.Offset{}, task.Offset{Exact: time.Hour}), time.Hour)

@@ -25,19 +25,19 @@ func at(d time.Duration) *time.Time {
 	return &t
 }
 
-// made is the task that a draft makes at the time now.
+// made returns the task of a draft that is created at now.
 func made(d task.Draft) task.Task {
 	return task.Task{Draft: d, Reminders: task.Plan(nil, d, now, grace, uuid.New, task.Clock{})}
 }
 
-// changed is what t becomes when its draft is changed at a time.
+// changed returns t after a change of its draft.
 func changed(t task.Task, when time.Time, change func(*task.Draft)) task.Task {
 	next := t.Draft
 	change(&next)
 	return task.Task{Draft: next, Reminders: task.Plan(&t, next, when, grace, uuid.New, task.Clock{})}
 }
 
-// fired is t with the reminder at an offset fired.
+// fired returns t after its reminder at an offset has fired.
 func fired(t task.Task, before time.Duration) task.Task {
 	rs := append([]task.Reminder(nil), t.Reminders...)
 	for i := range rs {
@@ -195,7 +195,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// Whatever a task goes through, these hold after every step.
+// After every step, whatever the steps are, these invariants hold.
 func TestPlanInvariants(t *testing.T) {
 	offset := rapid.SampledFrom(task.Exactly(0, time.Minute, min30, time.Hour, 48*time.Hour, -time.Hour))
 	draft := rapid.Custom(func(t *rapid.T) task.Draft {

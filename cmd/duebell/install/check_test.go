@@ -9,7 +9,7 @@ import (
 	"github.com/duebell/duebell/local/storetest"
 )
 
-// Where all is well, each check says so.
+// On a working installation each check reports success.
 func TestAllIsWell(t *testing.T) {
 	f := newFake(t)
 	if n := f.check(f.options()); n != 0 {
@@ -67,7 +67,7 @@ const (
 	migrating = "/apis/batch/v1/namespaces/duebell/jobs/migrate"
 )
 
-// Each of these mistakes is found, and what to do about it is said.
+// Each of these mistakes is found, and the finding says what to do.
 func TestMistakesAreFound(t *testing.T) {
 	gone := func(paths ...string) func(*fake) {
 		return func(f *fake) {
@@ -225,7 +225,7 @@ func TestMistakesAreFound(t *testing.T) {
 	}
 }
 
-// channels has a channel be set up, by one key of its secret.
+// channels sets a channel up with one key of its secret.
 func channels(f *fake, key, value string) {
 	f.changeOverlay("        - secretRef:\n            name: duebell-channels\n            optional: true\n", `        - secretRef:
             name: duebell-channels
@@ -245,7 +245,7 @@ func channels(f *fake, key, value string) {
 	f.secret("duebell-channels", key, value)
 }
 
-// Where a channel and all that stands against its abuse is set up, that is said, too.
+// A channel that is set up with all protection against abuse is reported as such.
 func TestAddressesAreWell(t *testing.T) {
 	f := newFake(t)
 	channels(f, "X", "x")
@@ -256,7 +256,7 @@ func TestAddressesAreWell(t *testing.T) {
 	}
 }
 
-// An issuer in the cluster is asked by way of the API server.
+// An issuer inside the cluster is called through the API server.
 func TestIssuerInTheCluster(t *testing.T) {
 	for name, c := range map[string]struct{ answer, want string }{
 		"it answers":     {`{"issuer": "http://issuer.login.svc.cluster.local:443"}`, "✓ sign-in: the issuer http://issuer.login.svc.cluster.local:443 answers"},
@@ -277,7 +277,7 @@ func TestIssuerInTheCluster(t *testing.T) {
 	}
 }
 
-// Without a cluster, or without kubectl, that is said once, and the rest is looked at.
+// Without a cluster or kubectl there is one finding about that. Checks that need neither are done.
 func TestNoCluster(t *testing.T) {
 	f := newFake(t)
 	f.fails["get --raw"] = "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
@@ -292,7 +292,7 @@ func TestNoCluster(t *testing.T) {
 	}
 }
 
-// Before an installation there is nothing to say of it, and without an overlay nothing of
+// Before the installation there are no findings about it; without an overlay there are none about
 // settings.
 func TestNotInstalled(t *testing.T) {
 	f := newFake(t)
@@ -315,7 +315,7 @@ func TestNotInstalled(t *testing.T) {
 	}
 }
 
-// What is said to be installed is what the page says.
+// The commands that findings recommend are those of docs/deploy.md.
 func TestSaysWhatThePageSays(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/deploy.md")
 	if err != nil {

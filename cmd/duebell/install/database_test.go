@@ -15,7 +15,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 )
 
-// exec changes the fake's database.
+// exec runs statements in the fake's database.
 func (f *fake) exec(statements string) {
 	f.t.Helper()
 	c, err := pgx.Connect(f.t.Context(), f.database)
@@ -28,8 +28,8 @@ func (f *fake) exec(statements string) {
 	}
 }
 
-// as returns the database's URL for another user, who is made with some options, and removed
-// with the test.
+// as creates a database user with these options, and returns the database's URL for it. The end of
+// the test removes the user.
 func (f *fake) as(options string) config.Secret {
 	f.t.Helper()
 	u, err := url.Parse(f.database)
@@ -131,8 +131,8 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
-// pooled returns the URL of a pooler before a database, which has one connection for all its
-// clients, and gives it to another after each transaction.
+// pooled returns the URL of a connection pooler for a database. It has one connection for all
+// clients, and gives it to another client after each transaction.
 func pooled(t *testing.T, database string) config.Secret {
 	t.Helper()
 	c, err := pgconn.Connect(t.Context(), database)
@@ -174,7 +174,8 @@ func pooled(t *testing.T, database string) config.Secret {
 	return config.Secret(u.String())
 }
 
-// serve brings what a client says to the server, one at a time, until the client goes.
+// serve forwards the messages of a client to the server, one at a time, until the client
+// disconnects.
 func serve(client *pgproto3.Backend, server *pgproto3.Frontend, turn *sync.Mutex) {
 	if _, err := client.ReceiveStartupMessage(); err != nil {
 		return

@@ -16,7 +16,7 @@ import (
 	"github.com/duebell/duebell/shared/config"
 )
 
-// made are the secrets that the fake cluster was sent.
+// made returns the secrets that were sent to the fake cluster.
 func (f *fake) made() map[string]map[string]string {
 	f.t.Helper()
 	all := map[string]map[string]string{}
@@ -48,7 +48,7 @@ func (f *fake) deploy(ctx context.Context, o Options) error {
 	return Deploy(ctx, o)
 }
 
-// page are the commands of docs/deploy.md between two of its lines.
+// page returns the commands of docs/deploy.md between two of its lines.
 func page(t *testing.T, from, to string) (commands []string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../docs/deploy.md")
@@ -68,9 +68,8 @@ func page(t *testing.T, from, to string) (commands []string) {
 	return commands
 }
 
-// An installation is made of the steps that docs/deploy.md tells, in their order, and a
-// migration's Job is removed first, as for an upgrade. Where all secrets are there, none is
-// made.
+// An installation runs the steps of docs/deploy.md in their order. It removes the Job of an earlier
+// migration first, as an upgrade does. If all secrets exist, it makes none.
 func TestDeployDoesWhatThePageSays(t *testing.T) {
 	f := newFake(t)
 	if err := f.deploy(t.Context(), f.options()); err != nil {
@@ -89,7 +88,7 @@ func TestDeployDoesWhatThePageSays(t *testing.T) {
 	}
 }
 
-// Secrets that are not there are made, and agree with those that are. No call shows them.
+// Missing secrets are made, and agree with existing ones. No command line shows them.
 func TestDeployMakesSecrets(t *testing.T) {
 	const app = "c0ffee00c0ffee00c0ffee00c0ffee00" // in testdata/cluster.json
 	for name, c := range map[string]struct {
@@ -146,7 +145,7 @@ func TestDeployMakesSecrets(t *testing.T) {
 	}
 }
 
-// What can't work is refused, and nothing is changed.
+// An installation that can't work is refused, and changes nothing.
 func TestDeployRefuses(t *testing.T) {
 	for name, mistake := range map[string]func(*fake, *Options){
 		"a cluster that can't have daprds": func(f *fake, _ *Options) {
@@ -169,7 +168,7 @@ func TestDeployRefuses(t *testing.T) {
 	}
 }
 
-// A step that fails ends the installation, with what went wrong.
+// A step that fails ends the installation, with the reason.
 func TestDeployFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault     func(*fake)
@@ -206,7 +205,7 @@ func TestDeployFails(t *testing.T) {
 	}
 }
 
-// While something is waited for, it shows how far it is; and it can be broken off.
+// While the installation waits, it shows its progress. It can be interrupted.
 func TestDeployIsBrokenOff(t *testing.T) {
 	f := newFake(t)
 	f.fails["-n duebell wait --for=condition=Ready"] = "hang"
@@ -222,7 +221,7 @@ func TestDeployIsBrokenOff(t *testing.T) {
 	}
 }
 
-// checkout goes to a copy of the manifests, for as long as the test runs.
+// checkout changes to a copy of the manifests until the test ends.
 func checkout(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
@@ -234,7 +233,7 @@ func checkout(t *testing.T) {
 
 var given = Settings{Host: "api.duebell.test", Gateway: "gateways/public", Issuer: "https://login.duebell.test/realms/x", Audience: "duebell,other"}
 
-// The overlay is the example with the settings in it, and nothing of the example's.
+// The overlay is the example with the user's settings, and contains no value of the example.
 func TestWriteOverlay(t *testing.T) {
 	checkout(t)
 	for name, c := range map[string]struct {
@@ -276,7 +275,7 @@ func TestWriteOverlay(t *testing.T) {
 	}
 }
 
-// What is missing or wrong is named, and what was written by hand is left alone.
+// The error names each missing or wrong setting. A file that was written by hand is not changed.
 func TestWriteOverlayRefuses(t *testing.T) {
 	checkout(t)
 	for name, c := range map[string]struct {

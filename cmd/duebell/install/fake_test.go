@@ -43,7 +43,7 @@ case "$1 $2" in
 esac
 `
 
-// fake is a cluster on which Duebell is installed, and all is well.
+// fake is a cluster with a working installation of Duebell.
 type fake struct {
 	t        *testing.T
 	dir      string
@@ -60,7 +60,7 @@ func newFake(t *testing.T) *fake {
 	return newFakeOn(t, url)
 }
 
-// newFakeOn is one with a database that there is already.
+// newFakeOn is like newFake, with an existing database.
 func newFakeOn(t *testing.T, database string) *fake {
 	t.Helper()
 	f := &fake{t: t, dir: t.TempDir(), cluster: map[string]string{}, fails: map[string]string{}, database: database}
@@ -84,7 +84,7 @@ func newFakeOn(t *testing.T, database string) *fake {
 	return f
 }
 
-// issuer serves what functions ask an issuer for, and returns its URL.
+// issuer starts a fake issuer with the paths that the functions call, and returns its URL.
 func issuer(t *testing.T) string {
 	t.Helper()
 	var url string
@@ -107,7 +107,7 @@ func (f *fake) secret(name, key, value string) {
 	f.cluster[secretsPath+name] = fmt.Sprintf(`{"data": {%q: %q}}`, key, base64.StdEncoding.EncodeToString([]byte(value)))
 }
 
-// change replaces a text in what the API server has at a path, which must be there.
+// change replaces a text, which must exist, in the API server's answer for a path.
 func (f *fake) change(path, old, replacement string) {
 	f.t.Helper()
 	if !strings.Contains(f.cluster[path], old) {
@@ -124,7 +124,7 @@ func (f *fake) changeOverlay(old, replacement string) {
 	f.overlay = strings.ReplaceAll(f.overlay, old, replacement)
 }
 
-// write puts everything where the fake kubectl finds it.
+// write writes all files of the fake kubectl.
 func (f *fake) write() {
 	f.t.Helper()
 	files := map[string]string{"kubectl": kubectl, "overlay.yaml": f.overlay, "fails": ""}
@@ -147,7 +147,7 @@ func (f *fake) write() {
 	}
 }
 
-// options are those of a check of all of it.
+// options are the options for all checks.
 func (f *fake) options() Options {
 	return Options{
 		Kubectl: Kubectl{filepath.Join(f.dir, "kubectl")}, Overlay: "manifests/overlays/production", DatabaseURL: config.Secret(f.database),
@@ -155,7 +155,7 @@ func (f *fake) options() Options {
 	}
 }
 
-// check looks at all of it.
+// check runs all checks.
 func (f *fake) check(o Options) (count int) {
 	f.t.Helper()
 	f.write()
@@ -168,7 +168,7 @@ func (f *fake) check(o Options) (count int) {
 	return count
 }
 
-// calls are the calls that change something, in their order.
+// calls returns the calls that changed something, in order.
 func (f *fake) calls() []string {
 	text, err := os.ReadFile(filepath.Join(f.dir, "calls"))
 	if err != nil {
@@ -177,7 +177,7 @@ func (f *fake) calls() []string {
 	return strings.Split(strings.TrimSpace(string(text)), "\n")
 }
 
-// lines are what was found, one a line.
+// lines returns the findings, one a line.
 func (f *fake) lines() string {
 	var b strings.Builder
 	for _, found := range f.found {

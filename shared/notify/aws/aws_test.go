@@ -17,8 +17,8 @@ import (
 	"github.com/duebell/duebell/shared/notify/aws"
 )
 
-// Without a key of ours the usual ways are tried, here a file; and if there is none,
-// nothing can have been sent.
+// Without configured keys the SDK's default providers are used, here a file. If there are no
+// credentials at all, the error says that nothing was sent.
 func TestUsualWays(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "credentials")
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"} {
@@ -50,8 +50,8 @@ func TestUsualWays(t *testing.T) {
 	}
 }
 
-// What is wrong with a signature is told with all that was signed, and the token of a role is
-// in that.
+// AWS answers a wrong signature with all that was signed, including the role's session token. The
+// error does not contain it.
 func TestSignaturesAreNotTold(t *testing.T) {
 	for _, code := range []string{"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "UnrecognizedClientException"} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -60,8 +60,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// Whatever users write, the HTML has no more elements and attributes than it has
-// for a plain text, and shows it as it is.
+// Whatever users write, the HTML has the same elements and attributes as for a plain text, and
+// shows the text unchanged.
 func TestHostileTexts(t *testing.T) {
 	m := message()
 	m.Links = notifytest.Links
@@ -87,7 +87,7 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
-// A message carries the links that it has, and no others.
+// A message has exactly the links that it was given.
 func TestLinks(t *testing.T) {
 	const done, snooze = "https://api.example.com/m/D", "https://api.example.com/m/S"
 	for language, text := range map[string][2]string{"en": {"Done", "Snooze"}, "de": {"Erledigt", "Später"}} {
@@ -140,8 +140,8 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A message that asks an owner holds nothing that a user has written, whatever it is handed, and
-// its headers stop such messages, not reminders.
+// A verification contains nothing that a user has written. Its headers unsubscribe from
+// verifications, not from reminders.
 func TestVerification(t *testing.T) {
 	v := &notify.Verification{Code: "012345", Link: "https://api.example.com/api/verify?token=A-_", NotMe: "https://api.example.com/api/not-me?token=A-_"}
 	for language, subject := range map[string]string{"en": "Please confirm this address for Duebell", "de": "Bitte diese Adresse für Duebell bestätigen"} {
@@ -170,8 +170,8 @@ func TestVerification(t *testing.T) {
 	}
 }
 
-// Several reminders are a list, and whatever users write is shown in it as it is. The link that stops
-// them is there as ever.
+// A bundle is a list that shows whatever users write unchanged. It has the usual link to
+// unsubscribe.
 func TestBundle(t *testing.T) {
 	bundle := func(title string) notify.Message {
 		m := message()

@@ -27,14 +27,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// daprd answers what is published as it is told.
+// daprd answers each call as the test says.
 type daprd struct {
 	runtime.UnimplementedDaprServer
 	published []*runtime.BulkPublishRequest
 	answer    func(context.Context) error
 }
 
-// A daprd makes one call at a time, as the channel does.
+// daprd must get one call at a time: the channel makes no concurrent ones.
 func (d *daprd) BulkPublishEvent(ctx context.Context, r *runtime.BulkPublishRequest) (*runtime.BulkPublishResponse, error) {
 	d.published = append(d.published, r)
 	return &runtime.BulkPublishResponse{}, d.answer(ctx)
@@ -98,8 +98,8 @@ func TestPublishes(t *testing.T) {
 	}
 }
 
-// What is sent while a call is made shares the next one, each event with its own trace. If
-// that fails it fails for all, and then each goes alone: one of them may be the trouble.
+// Events that are sent during a call share the next call, each with its own trace. If that call
+// fails, each event is published alone, as one of them may be the cause.
 func TestPublishesTogether(t *testing.T) {
 	const n = 150
 	all := make(chan struct{}) // are being sent
@@ -151,8 +151,8 @@ func TestPublishesTogether(t *testing.T) {
 	}
 }
 
-// What has waited for a call until little of its time is left is not published, and leaves
-// the others theirs.
+// An event that waited for a call until too little of its time was left is not published, and does
+// not shorten the time of the others.
 func TestLate(t *testing.T) {
 	held, hold := make(chan struct{}, 3), make(chan struct{})
 	d, _, channel := serve(t, func(ctx context.Context) error {
@@ -195,8 +195,8 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// What failed before the broker can have had the event is tried again as if nothing had
-// been; after that nobody knows. Nothing is ever given up for good.
+// A failure before the broker can have received the event is Retry; a later one is Unknown. No
+// failure is Permanent.
 func TestFailures(t *testing.T) {
 	const secret = "dial tcp 10.1.2.3:9092"
 	fail := func(code codes.Code) func(context.Context) error {

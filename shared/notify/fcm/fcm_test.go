@@ -51,7 +51,8 @@ func credentials(tokenURL string) config.Secret {
 	return config.Secret(file)
 }
 
-// tokens serves Google's tokens, and counts them; if status is not 0, it refuses.
+// tokens serves Google's access tokens, and counts them. If status is not 0, it refuses with that
+// status.
 func tokens(t *testing.T, status int) (url string, count *int) {
 	t.Helper()
 	count = new(int)
@@ -150,7 +151,7 @@ func TestWhoIsGone(t *testing.T) {
 	}
 }
 
-// Without a token nothing is sent, and with one it is used again.
+// Without an access token nothing is sent. A token is used again until it expires.
 func TestTokens(t *testing.T) {
 	hits := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -178,8 +179,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// The buttons are those of the message's links: a browser's service worker and an app find the links in
-// the data.
+// The buttons are the message's links. A browser's service worker and an app read them from the
+// data.
 func TestButtons(t *testing.T) {
 	tokenURL, _ := tokens(t, 0)
 	var sent struct{ Message message }
@@ -209,7 +210,7 @@ func TestButtons(t *testing.T) {
 	}
 }
 
-// message is what of FCM's message is about buttons.
+// message is the part of FCM's message that is about buttons.
 type message struct {
 	Data    map[string]string
 	Apns    struct{ Payload map[string]map[string]string }

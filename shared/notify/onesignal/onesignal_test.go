@@ -67,7 +67,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// A 200 does not always mean that somebody gets it.
+// A 200 does not always mean that a device gets the message.
 func TestNobodyThere(t *testing.T) {
 	for answer, want := range map[string]struct {
 		kind notify.Kind
@@ -92,7 +92,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-// A browser follows a button's link itself; a phone's app finds the links in the data.
+// A browser opens a button's link itself; a phone's app reads the links from the data.
 func TestButtons(t *testing.T) {
 	type sent struct {
 		Buttons    []map[string]string `json:"buttons"`

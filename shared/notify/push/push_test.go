@@ -41,7 +41,8 @@ func TestBody(t *testing.T) {
 	}
 }
 
-// Of several reminders the title says how many they are, and the text has a line for each, as far as they fit.
+// The title of a bundle is the number of reminders. Its text has a line for each, as far as they
+// fit.
 func TestBundle(t *testing.T) {
 	due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
 	m := notify.Message{Bundle: []notify.Bundled{{Title: "Pay\nrent", DueDate: &due}, {Title: "Call: Bob"}}}

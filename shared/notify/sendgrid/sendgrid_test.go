@@ -45,7 +45,7 @@ func channelWithLinks(t *testing.T, url string, links unsubscribe.Config) *sendg
 	return c
 }
 
-// mail is what of SendGrid's request body counts here.
+// mail is the part of SendGrid's request body that the tests check.
 type mail struct {
 	From             struct{ Email, Name string }
 	Subject          string

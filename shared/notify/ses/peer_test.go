@@ -21,7 +21,7 @@ import (
 	"github.com/duebell/duebell/shared/unsubscribe"
 )
 
-// startPeer starts an SES that is none of ours, the npm package aws-ses-v2-local, and
+// startPeer starts an independent implementation of SES, the npm package aws-ses-v2-local, and
 // returns its URL.
 func startPeer(t *testing.T) string {
 	t.Helper()
@@ -47,7 +47,7 @@ func startPeer(t *testing.T) string {
 	return ""
 }
 
-// stored is an e-mail that the peer has taken.
+// stored is an e-mail that the peer has received.
 type stored struct {
 	From        string
 	Destination struct{ To, CC, BCC []string }
@@ -56,7 +56,7 @@ type stored struct {
 	Headers     []struct{ Name, Value string }
 }
 
-// Another implementation of SES gets every e-mail as it is meant, whatever users write.
+// An independent implementation of SES reads every e-mail as it was meant, whatever users write.
 func TestPeerUnderstands(t *testing.T) {
 	base := startPeer(t)
 	links := unsubscribe.Config{PublicURL: "https://api.example.com", Keys: unsubscribe.Keys{Keys: []config.Secret{"a-key-of-at-least-32-characters-!!"}}}

@@ -63,7 +63,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// A 400 that is about the operator's account is no reason to give a reminder up.
+// A 400 that is about the operator's account does not give the reminder up.
 func TestErrorsOfTheAccount(t *testing.T) {
 	for code, want := range map[string]notify.Kind{
 		`"AccountSuspendedException"`:          notify.Retry,

@@ -52,7 +52,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Whatever the title, one message carries the text, and it is as long as may be.
+// Whatever the title is, the text fits into one SMS, and uses all of it.
 func TestTextFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := message(rapid.StringOf(rapid.OneOf(rapid.Rune(), rapid.RuneFrom([]rune("aä€ж😀\u0301\u200d👩🇩🇪 ")))).Draw(t, "title"))
@@ -80,7 +80,7 @@ func TestTextFits(t *testing.T) {
 	})
 }
 
-// The link is in the text if it fits along with all the rest, and only then.
+// The text has the link if it fits together with everything else, and only then.
 func TestLink(t *testing.T) {
 	const link = "https://api.example.com/m/0123456789012345678901234567890123456789012345678901234567" // 84 septets
 	for title, fits := range map[string]bool{
@@ -99,7 +99,7 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// A message that asks an owner is whole, and with a usual link one message.
+// A verification is never cut, and with a link of usual length it is one SMS.
 func TestVerification(t *testing.T) {
 	for _, language := range []string{"en", "de"} {
 		m := message("Pay rent")
@@ -116,7 +116,7 @@ func TestVerification(t *testing.T) {
 	}
 }
 
-// Several reminders are one message, too: how many they are, and as many titles as fit.
+// A bundle is one SMS, too: the number of reminders, and as many titles as fit.
 func TestBundle(t *testing.T) {
 	m := notify.Message{Bundle: []notify.Bundled{{Title: "Pay rent"}, {Title: "Call\nBob"}}}
 	if got := sms.Text(m); got != "2 reminders: Pay rent, Call Bob" {

@@ -33,7 +33,7 @@ import (
 
 const secret = "very-secret"
 
-// trusted and stranger are certificates of this machine; the system trusts one of them.
+// trusted and stranger are certificates for this machine. The system trusts the first one only.
 var trusted, stranger tls.Certificate
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -134,7 +134,7 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// Whoever is not who they should be gets neither a password nor a message.
+// A server without a trusted certificate for its name gets neither a password nor a message.
 func TestStrangers(t *testing.T) {
 	for mode, server := range map[string]*tls.Config{"starttls": {Certificates: []tls.Certificate{stranger}}, "tls": {Certificates: []tls.Certificate{stranger}}, "starttls, which is not there": nil} {
 		mode, _, _ = strings.Cut(mode, ",")
@@ -146,7 +146,7 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
-// Whatever users write is one subject, and text.
+// Whatever users write, the message has one subject and plain text.
 func TestHostileTexts(t *testing.T) {
 	s, c := inSandbox(t, "none", nil, unsubscribe.Config{})
 	for i, hostile := range notifytest.Texts {
@@ -205,8 +205,8 @@ const (
 	hang = "hang" // no reply ever comes
 )
 
-// scripted starts a mail server whose replies to some commands are other than usual.
-// The end of a message is the command ".".
+// scripted starts a mail server with other replies to some commands. The end of a message is the
+// command ".".
 func scripted(t *testing.T, replies map[string]string) (address string) {
 	t.Helper()
 	l := listen(t)
@@ -265,7 +265,7 @@ func TestOutcomes(t *testing.T) {
 		{"hello", cut, notify.Retry},
 		{"EHLO", cut, notify.Retry},
 		{"AUTH", "535 wrong: " + secret, notify.Retry},
-		// "very-secret" and "\x00duebell\x00very-secret", as they are sent.
+		// "very-secret" and "\x00duebell\x00very-secret" in the encoding that is sent.
 		{"AUTH", "535 wrong: dmVyeS1zZWNyZXQ=", notify.Retry},
 		{"AUTH", "535 wrong: AGR1ZWJlbGwAdmVyeS1zZWNyZXQ=", notify.Retry},
 		{"AUTH", cut, notify.Retry},
@@ -290,7 +290,7 @@ func TestOutcomes(t *testing.T) {
 		{".", hang, notify.Unknown},
 		{"RCPT", hang, notify.Retry},
 		{"hello", hang, notify.Retry},
-		// It has been taken, whatever comes after.
+		// The message was accepted, so later errors don't matter.
 		{"QUIT", cut, ""},
 		{"QUIT", "500 what?", ""},
 		{"RSET", cut, ""},
@@ -318,7 +318,7 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// Only what a server says of the address holds for everybody who writes to it.
+// Only a refusal of the address itself suppresses it for all users.
 func TestNoSuchAddress(t *testing.T) {
 	for reply, want := range map[[2]string]notify.Stop{
 		{"RCPT", "550 5.1.1 no such user"}: notify.NoSuchAddress, {"RCPT", "550 5.7.1 not from you"}: "", {"RCPT", "550 no"}: "",

@@ -55,7 +55,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// An owner's STOP to Amazon is told to everybody who sends by it.
+// An owner's STOP to Amazon suppresses the number for all users.
 func TestOptedOut(t *testing.T) {
 	for code, want := range map[string]notify.Stop{"OptedOut": notify.OwnerStopped, "InvalidParameter": ""} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -80,7 +80,7 @@ func TestSend(t *testing.T) {
 	if path != account+":"+secret+" /base/2010-04-01/Accounts/"+account+"/Messages.json" || from != "" || service != messaging {
 		t.Errorf("got %s, from %q, service %q", path, from, service)
 	}
-	// A 400 that is about the operator's account is no reason to give a reminder up.
+	// A 400 that is about the operator's account does not give the reminder up.
 	for of, want := range map[int]notify.Kind{
 		21211: notify.Permanent, 21610: notify.Permanent, 21614: notify.Permanent, 21635: notify.Permanent,
 		10001: notify.Retry, 21212: notify.Retry, 21267: notify.Retry, 21408: notify.Retry, 21606: notify.Retry, 21608: notify.Retry, 21661: notify.Retry,

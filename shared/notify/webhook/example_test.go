@@ -19,8 +19,9 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-// A channel sends a message once, and its error says what to do with the message then. Here the receiver takes the
-// first post, whose signature it checks with a library of Standard Webhooks, and refuses the next one for now.
+// A channel sends a message once. Its error says whether to retry, to give up, or that the result
+// is unknown. Here the receiver accepts the first post, after it has checked the signature with a
+// library of Standard Webhooks, and refuses the next one for now.
 func Example() {
 	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 	posts := 0

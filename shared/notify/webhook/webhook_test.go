@@ -36,7 +36,7 @@ const (
 	oldSecret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 )
 
-// allow are rules that allow a URL's host, and no other.
+// allow returns rules that allow the URL's host only.
 func allow(url string) preferences.Rules {
 	_, host, _ := strings.Cut(url, "://")
 	host, _, _ = strings.Cut(host, "/")
@@ -119,7 +119,7 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// What tries the webhook is not taken for a reminder.
+// A test message can't be mistaken for a reminder.
 func TestSendTest(t *testing.T) {
 	r := receive(t)
 	m := message(r.URL)
@@ -136,8 +136,7 @@ func TestSendTest(t *testing.T) {
 	}
 }
 
-// An implementation that is none of ours verifies the signatures: the npm package of
-// Standard Webhooks.
+// The npm package of Standard Webhooks, an independent implementation, verifies the signatures.
 func TestPeerVerifies(t *testing.T) {
 	r := receive(t)
 	verify := func(secret string, secrets ...config.Secret) bool {
@@ -216,8 +215,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// TestMain names a proxy in the environment, which is read once: webhooks must not use
-// it.
+// TestMain sets a proxy in the environment, which Go reads once. Webhooks must not use it.
 func TestMain(m *testing.M) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		proxied.Add(1)
@@ -235,7 +233,7 @@ func TestMain(m *testing.M) {
 
 var proxied atomic.Int32
 
-// A proxy would connect to what we refuse to connect to.
+// A proxy is not used: it could connect to hosts that the guard forbids.
 func TestNoProxy(t *testing.T) {
 	names := newNames(t, func(string, int) []string { return []string{"127.0.0.1"} })
 	channel := names.channel(preferences.Rules{})
@@ -252,13 +250,13 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
-// names is a name server that answers what a test wants.
+// names is a DNS server that answers as the test says.
 type names struct {
 	resolver *net.Resolver
 	answer   func(name string, n int) []string
 }
 
-// newNames starts one. It gets a name, and how often that has been asked for.
+// newNames starts a server. answer gets a name, and how often it was asked for.
 func newNames(t *testing.T, answer func(name string, n int) []string) *names {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -308,11 +306,11 @@ func (s *names) serve(c net.PacketConn) {
 	}
 }
 
-// channel is the channel as it is, but for who tells it what names lead to.
+// channel returns the real channel with this DNS server.
 func (s *names) channel(rules preferences.Rules) *Channel { return open(rules, s.resolver) }
 
-// At the moment of connecting, no form gets to where it means to, whatever resolver
-// takes it for a name, even if its looks had been missed.
+// When the channel connects, it refuses every spelling of a private address, whatever the resolver
+// takes it for, even if the check of the URL had missed it.
 func TestNothingConnectsToWhatIsNotPublic(t *testing.T) {
 	list, err := os.ReadFile("../../preferences/testdata/not-public.txt")
 	if err != nil {
@@ -345,7 +343,7 @@ func TestNothingConnectsToWhatIsNotPublic(t *testing.T) {
 	}
 }
 
-// A name that led to a public address a moment ago leads to this machine now.
+// A name had a public address when it was checked, and has this machine's address now.
 func TestRebinding(t *testing.T) {
 	var connections atomic.Int32
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -376,7 +374,7 @@ func TestRebinding(t *testing.T) {
 		"alone":               func(string, int) []string { return []string{"127.0.0.1"} },
 	} {
 		names := newNames(t, answer)
-		// As if it could be chosen: the port of this test is none of a webhook's.
+		// The URL skips the check for preferences, as webhooks may not use the test's port.
 		channel := names.channel(preferences.Rules{})
 		for range 3 {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://rebind.example.com:"+port+"/", nil)
@@ -402,9 +400,9 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
-// A name is looked up as it is, and never below the search domains of the resolver, which
-// in a cluster lead to its services. It is the same to a user whether it leads to what is not
-// public, or to nothing at all.
+// A name is looked up as an absolute name, and never in the resolver's search domains, which lead
+// to services in a cluster. The user gets the same error for a private address and for a name
+// without any.
 func TestNamesAreAbsolute(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
@@ -429,7 +427,7 @@ func TestNamesAreAbsolute(t *testing.T) {
 	if len(errs) != 1 {
 		t.Errorf("users can tell them apart: %v", errs)
 	}
-	// This machine may have no search domains: what is dialled says it, too.
+	// This machine may have no search domains, so the dialled name is checked, too.
 	if _, err := guard.Dial(preferences.Rules{}, names.resolver)(t.Context(), "tcp", "web.dev:443"); !strings.Contains(fmt.Sprint(err), "lookup web.dev.") {
 		t.Errorf("%v", err)
 	}
@@ -445,7 +443,8 @@ func TestNamesAreAbsolute(t *testing.T) {
 	}
 }
 
-// What could not be chosen today is not posted to either: the rules may have changed.
+// A URL that may not be chosen today is not posted to: the rules may have changed since it was
+// stored.
 func TestForbiddenURL(t *testing.T) {
 	for _, to := range []string{"http://example.com/", "https://127.0.0.1/", "https://example.com:25/", "ftp://example.com/", ""} {
 		err := New(preferences.Rules{}).Send(t.Context(), message(to))

@@ -20,7 +20,7 @@ import (
 	"github.com/duebell/duebell/shared/subscription"
 )
 
-// service starts a push service that is none of ours, and returns its URL.
+// service starts an independent push service, and returns its URL.
 func service(t *testing.T) string {
 	t.Helper()
 	node := peers.Node(t, "push-service.mjs", "web-push-testing")
@@ -42,7 +42,7 @@ func service(t *testing.T) string {
 	return lines.Text()
 }
 
-// ask posts JSON to the service, and reads what is in its data.
+// ask posts JSON to the service, and decodes the data of the answer.
 func ask(t *testing.T, url string, in, out any) {
 	t.Helper()
 	body, err := json.Marshal(in)
@@ -64,8 +64,8 @@ func ask(t *testing.T, url string, in, out any) {
 	}
 }
 
-// Another push service takes every message as it is meant, reads it with the browser's keys, and
-// says when a browser is gone, or has subscribed for another key.
+// An independent push service accepts every message and decrypts it with the browser's keys. It
+// says when a browser is gone or has subscribed with another key.
 func TestPeerReads(t *testing.T) {
 	base := service(t)
 	public, private := newKey(t)
@@ -112,7 +112,7 @@ func TestPeerReads(t *testing.T) {
 	}
 }
 
-// What another sender has written is read, and its headers are like ours.
+// The code reads what an independent sender has encrypted, and the headers of both are alike.
 func TestReadsPeer(t *testing.T) {
 	public, private := newKey(t)
 	b := newBrowser(t)

@@ -29,7 +29,7 @@ import (
 
 const subject = "mailto:ops@example.com"
 
-// browser is what has subscribed, and can read.
+// browser is a subscribed browser. It can decrypt messages.
 type browser struct {
 	key  *ecdh.PrivateKey
 	auth []byte
@@ -74,7 +74,7 @@ func newKey(t *testing.T) (public string, private config.Secret) {
 	return key.Public, private
 }
 
-// allow are rules that allow a URL's host, and no other.
+// allow returns rules that allow the URL's host only.
 func allow(url string) preferences.Rules {
 	host, _, _ := strings.Cut(url[strings.Index(url, "://")+3:], "/")
 	return preferences.Rules{AllowedHosts: []string{host}}
@@ -194,8 +194,8 @@ func TestWhoIsGone(t *testing.T) {
 	}
 }
 
-// While there are two keys, browsers that have subscribed for the old one are told as well, each
-// once.
+// While there are two keys, browsers that subscribed with the old one get messages as well, each
+// message once.
 func TestTwoKeys(t *testing.T) {
 	newPublic, newPrivate := newKey(t)
 	oldPublic, oldPrivate := newKey(t)
@@ -219,7 +219,7 @@ func TestTwoKeys(t *testing.T) {
 			s.Close()
 		}
 	}
-	// What may have been taken is not sent with the other key.
+	// A message that may have been accepted is not sent again with the other key.
 	for _, status := range []int{201, 404, 410, 413, 429, 500, 502, 504} {
 		tried := 0
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -234,7 +234,7 @@ func TestTwoKeys(t *testing.T) {
 	}
 }
 
-// The longest title and notes fit, whatever they are made of, and no character is cut.
+// The longest title and notes fit, whatever characters they have, and no character is cut.
 func TestFits(t *testing.T) {
 	b := newBrowser(t)
 	for _, text := range append([]string{strings.Repeat("\"", 500), strings.Repeat("\\", 500), strings.Repeat("👨‍👩‍👧‍👦", 70), strings.Repeat("\u2028", 500)}, notifytest.Texts...) {
@@ -254,8 +254,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// A subscription that could not be chosen today is not sent to, and nothing is connected to that
-// is not public.
+// A subscription that may not be chosen today gets nothing, and no connection to a private address
+// is made.
 func TestGuarded(t *testing.T) {
 	_, private := newKey(t)
 	b := newBrowser(t)

@@ -14,8 +14,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, func(context.Context, string) error { return nil }) }
 
-// Addresses that were there before owners were asked are in grace, and a database can go back
-// and forth.
+// Addresses that were stored before the migration are in grace. The migration can be undone and
+// repeated.
 func TestAddressesAreInGrace(t *testing.T) {
 	d := open(t)
 	d.up(16)
@@ -33,8 +33,8 @@ func TestAddressesAreInGrace(t *testing.T) {
 	}
 }
 
-// What was being sent when messages began to be counted is not counted, and so is not held: only
-// what nobody has tried yet is. A database can go back and forth.
+// Deliveries that had been tried before the migration don't count in quotas, and are not held;
+// those that had not been tried do. The migration can be undone and repeated.
 func TestWhatIsUnderWayIsNotCounted(t *testing.T) {
 	d := open(t)
 	d.up(22)
@@ -63,8 +63,8 @@ func TestWhatIsUnderWayIsNotCounted(t *testing.T) {
 	}
 }
 
-// What quiet hours hold goes out with a version that knows none, and a database can go back and forth. The migration
-// can run again where it broke off.
+// After a migration back, deliveries that quiet hours held are sent by the old version, which knows
+// no quiet hours. The migration can be undone and repeated, also after it broke off.
 func TestHeldGoesOutWithAnEarlierVersion(t *testing.T) {
 	d := open(t)
 	const before, quiet = 27, 28
@@ -83,7 +83,8 @@ func TestHeldGoesOutWithAnEarlierVersion(t *testing.T) {
 	}
 }
 
-// What waits in a bundle goes out on its own when a database goes back, and it can go forth again.
+// After a migration back, each delivery of an open bundle is sent on its own. The migration can be
+// repeated.
 func TestBundlesAreTakenBack(t *testing.T) {
 	d := open(t)
 	d.up(32)
@@ -150,7 +151,7 @@ func (d database) exec(statement string) {
 	}
 }
 
-// text is a query's only answer.
+// text returns the only value of a query's only row.
 func (d database) text(query string) (answer string) {
 	d.Helper()
 	if err := d.db.QueryRowContext(d.Context(), query).Scan(&answer); err != nil {
@@ -159,8 +160,8 @@ func (d database) text(query string) (answer string) {
 	return answer
 }
 
-// Inboxes that were there before anything was counted are counted, while functions of before go
-// on with them. A migration that broke off can run again, and a database can go back and forth.
+// The migration counts the notifications of existing inboxes while functions of the old version
+// change them. It can be undone and repeated, also after it broke off.
 func TestInboxesAreCounted(t *testing.T) {
 	d := open(t)
 	const before, counted = 25, 26
@@ -217,7 +218,7 @@ func TestInboxesAreCounted(t *testing.T) {
 	agree("back and forth")
 }
 
-// The index of the lane of hosts takes browsers in, and a database can go back and forth.
+// The index of the lane of hosts includes browsers. The migration can be undone and repeated.
 func TestBrowsersAreInTheIndexOfHosts(t *testing.T) {
 	d := open(t)
 	for range 2 {

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * How many reminders have fired, day by day (scope admin)
-         * @description Each fired reminder is counted once, when its event has come. Its deliveries are counted with it, but for those that could not be used at all, by channel and by how late they were planned: from the reminder's instant, or from when it was asked for if that was later, to the commit that fired it.
+         * @description Each fired reminder is counted once, when its event arrives. Its deliveries are counted with it, by channel and by how late they were planned: from the reminder's instant, or from its request if that was later, to the commit that fired it. Deliveries that could not be sent to any address are left out.
          */
         get: operations["getAnalytics"];
         put?: never;
@@ -92,7 +92,7 @@ export interface paths {
         put?: never;
         /**
          * Count dead letters, and then replay them (scope admin)
-         * @description Without confirm it answers how many could be replayed: they are counted as far as 10,000. With it as many are replayed, those first that came first. They become due one after the other. What was sent, cancelled or may have been taken by its provider, and what nobody wants any more, is left out, and so is what somebody is changing at that moment. If it is broken off, ask again: what was replayed is not counted any more.
+         * @description Without confirm the answer is how many dead letters could be replayed, counted up to 10,000. With confirm that many are replayed, the oldest first; they become due one after the other. Left out are deliveries that were sent or cancelled, that the provider may have accepted, or whose reminder is obsolete, and those that another transaction has locked. If the request is interrupted, send it again: replayed dead letters are not counted any more.
          */
         post: operations["replayDeadLetters"];
         delete?: never;
@@ -111,10 +111,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A page that asks whether to send no more messages that ask to verify the address; changes nothing */
+        /** A page that asks whether to stop verification messages to the address; changes nothing */
         get: operations["askNotMe"];
         put?: never;
-        /** Send no more messages that ask to verify the address, for any user */
+        /** Stop verification messages to the address, for all users */
         post: operations["notMe"];
         delete?: never;
         options?: never;
@@ -153,7 +153,7 @@ export interface paths {
         put?: never;
         /**
          * Acknowledge the occurrence of a notification
-         * @description As /api/tasks/{task_id}/acknowledge does, for the occurrence that the notification tells of. Reading a notification does not acknowledge it.
+         * @description Like /api/tasks/{task_id}/acknowledge, for the notification's occurrence. Reading a notification does not acknowledge it.
          */
         post: operations["acknowledgeNotification"];
         delete?: never;
@@ -225,8 +225,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Be told again later
-         * @description As /api/tasks/{task_id}/snooze does, for the occurrence that the notification tells of.
+         * Snooze: get another reminder later
+         * @description Like /api/tasks/{task_id}/snooze, for the notification's occurrence.
          */
         post: operations["snoozeNotification"];
         delete?: never;
@@ -286,7 +286,7 @@ export interface paths {
         put?: never;
         /**
          * Mark the unread notifications in the inbox as read, up to one of them
-         * @description What came after that one stays unread, so that nothing is read that the user has not seen. If it fails, a part may have been marked: send it again.
+         * @description Later notifications stay unread, as the user has not seen them. If the request fails, some may be marked already: send it again.
          */
         post: operations["markAllRead"];
         delete?: never;
@@ -302,7 +302,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Notifications as they come, as server-sent events */
+        /** Stream new notifications as server-sent events */
         get: operations["streamNotifications"];
         put?: never;
         post?: never;
@@ -338,7 +338,7 @@ export interface paths {
         };
         /**
          * Notifications as they come, over a WebSocket
-         * @description A client that sends more than 512 bytes a second, after 16 KB, pings included, is closed with 1008. Parameters that are not known are passed over.
+         * @description A client that sends more than 512 bytes a second, after 16 KB, pings included, is closed with 1008. Unknown parameters are ignored.
          */
         get: operations["openNotificationSocket"];
         put?: never;
@@ -395,7 +395,7 @@ export interface paths {
         put?: never;
         /**
          * Send a test message to yourself
-         * @description It goes to all that the channel reaches you at, whether the channel is on or off; to addresses that are not verified or are suppressed nothing is sent. Each of the channel's providers is asked once; nothing is tried again, held or bundled. Test messages count in the quotas like others, and you may have 20 of them in an hour. One on in_app is a notification like any other, and unread; others leave nothing in the inbox. To a webhook the event is test. The answer comes once all have ended, or after 15 s. 409: there is nobody to send to.
+         * @description The test message goes to all your addresses or devices on the channel, whether the channel is on or off. Nothing is sent to addresses that are unverified or suppressed. Each provider of the channel is called once; nothing is retried, held or bundled. Test messages count in the quotas like others, and you may send 20 of them in an hour. A test of in_app is an unread notification; others leave nothing in the inbox. The event of a webhook is test. The answer comes when all have ended, or after 15 s. 409: there is no address or device.
          */
         post: operations["testChannel"];
         delete?: never;
@@ -435,7 +435,7 @@ export interface paths {
         put?: never;
         /**
          * Ask the owner of an address again
-         * @description An address is sent three such messages in a day and ten in a year, by all users together; a user and a network have limits, too. 429 says when the next may be sent, in Retry-After, too. 409: its owner has said "not me".
+         * @description An address gets at most three such messages in a day and ten in a year, for all users together; a user and a network have limits, too. 429: the detail and Retry-After say when the next may be sent. 409: its owner has said "not me".
          */
         post: operations["resendVerification"];
         delete?: never;
@@ -507,7 +507,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Take Twilio's signed reports of statuses and incoming messages */
+        /** Receive Twilio's signed reports of statuses and incoming messages */
         post: operations["reportFromTwilio"];
         delete?: never;
         options?: never;
@@ -579,7 +579,7 @@ export interface paths {
         };
         /**
          * List your tasks
-         * @description The newest first, or as sort and order say. A task is listed by due date where its due_date is now: of a recurring one that is its current occurrence, and a floating one is where you are. More than 10,000 recurring tasks are not sorted by due date.
+         * @description The newest first, or as sort and order say. Sorting by due date uses the current due_date: of a recurring task that of its current occurrence, of a floating one that in your time zone. With more than 10,000 recurring tasks, sorting by due date is refused.
          */
         get: operations["listTasks"];
         put?: never;
@@ -628,7 +628,7 @@ export interface paths {
         put?: never;
         /**
          * Acknowledge an occurrence of a task
-         * @description What was not sent yet of the occurrence is cancelled on all channels, and so are its repetitions; its notifications are marked as acknowledged. Offsets that are still to come fire all the same, and so does a snooze. To do it again changes nothing. The task's version stays as it is.
+         * @description The occurrence's unsent deliveries are cancelled on all channels, and its repetitions end. Its notifications are marked as acknowledged. Later offsets and a snooze still fire. Repeating the request changes nothing. The task's version stays the same.
          */
         post: operations["acknowledgeTask"];
         delete?: never;
@@ -687,7 +687,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** What became of a recurring task's occurrences, the newest first */
+        /** List the past occurrences of a recurring task with their states, the newest first */
         get: operations["listOccurrences"];
         put?: never;
         post?: never;
@@ -730,8 +730,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Be told again later
-         * @description The occurrence is acknowledged, and told once more when the snooze ends. The due date and the task's version stay; other offsets still fire. A second snooze takes the first one's place. Moving, completing, skipping or deleting the task ends it.
+         * Snooze: get another reminder later
+         * @description The occurrence is acknowledged, and another reminder of it fires when the snooze ends. The due date and the task's version stay the same; other offsets still fire. A second snooze replaces the first. Moving, completing, skipping or deleting the task ends the snooze.
          */
         post: operations["snoozeTask"];
         delete?: never;
@@ -752,7 +752,7 @@ export interface paths {
         };
         /**
          * The timeline of a task: what happened, and what is still to come
-         * @description Rule, reminders and their jobs, firings, and each delivery with its attempts and its provider's answers. An attempt is an event of its own if it did not get its delivery sent: the latest 20 of each delivery are kept.
+         * @description The rule, the reminders and their jobs, firings, and each delivery with its attempts and its provider's answers. An attempt that did not end with the delivery sent is an event of its own; the latest 20 of each delivery are kept.
          */
         get: operations["getTimeline"];
         put?: never;
@@ -842,7 +842,7 @@ export interface paths {
         /** A page with the state of the link's task, and a button for each action; changes nothing */
         get: operations["showLink"];
         put?: never;
-        /** Do what a link in a message is for; doing it again changes nothing */
+        /** Carry out the action of a link in a message; repeating it changes nothing */
         post: operations["followLink"];
         delete?: never;
         options?: never;
@@ -857,13 +857,13 @@ export interface components {
         Address: {
             address: string;
             /**
-             * @description Reminders go to verified addresses. The address of the sign-in always is one. suppressed goes before both: nothing is sent there, from anybody, until its owner undoes that.
+             * @description Reminders go to verified addresses. The address of the sign-in is always verified. suppressed precedes both: nothing is sent there for any user until the owner undoes that.
              * @enum {string}
              */
             state: "verified" | "unverified" | "suppressed";
             /**
              * Format: date-time
-             * @description Only if it is suppressed: since when nothing is sent there, from anybody.
+             * @description Only if it is suppressed: since when nothing is sent there for any user.
              */
             suppressed_since?: string;
         };
@@ -930,7 +930,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             job_name: string;
-            /** @description Who carried its latest attempt; null before the first. */
+            /** @description The provider of the latest attempt; null before the first. */
             provider: string | null;
             /** @enum {string} */
             state: "retrying" | "dead" | "resolved" | "discarded";
@@ -955,11 +955,11 @@ export interface components {
             /** Format: uuid */
             id: string;
             /**
-             * @description due: at an offset before the due date. snooze: once more, when a snooze has ended. repeat: what was told is repeated until it is acknowledged.
+             * @description due: at an offset before the due date. snooze: at the end of a snooze. repeat: a repetition, until the occurrence is acknowledged.
              * @enum {string}
              */
             kind: "due" | "snooze" | "repeat";
-            /** @description What went wrong with the latest attempt. */
+            /** @description The error of the latest attempt. */
             last_error: string;
             /** Format: date-time */
             next_attempt_at: string | null;
@@ -968,24 +968,24 @@ export interface components {
              * @example your quiet hours hold it until 07:00 on Wednesday, 2 December (Europe/Berlin)
              */
             note: string | null;
-            /** @description Who carries it, as of the latest attempt; empty before the first. */
+            /** @description The provider of the latest attempt; empty before the first. */
             provider: string;
             /**
-             * @description Why it is held: quiet_hours, hourly_limit (it is over its user's limit of the hour); the same of a bundle that it waits in, or bundled. Or why it was cancelled: replaced (it was held, and a newer reminder of the task for the same target goes out in its place), completed, skipped, deleted, moved (the due date or the reminders were changed), acknowledged, snoozed, unrepeated (the task is not repeated any more), discarded (by an operator). null: neither, or not recorded. There may be others in later versions.
+             * @description Why it is held: quiet_hours, hourly_limit (over its user's hourly limit); for a bundled one the same reasons of its bundle, or bundled. Or why it was cancelled: replaced (it was held, and a newer reminder of the task for the same target is sent in its place), completed, skipped, deleted, moved (the due date or the reminders were changed), acknowledged, snoozed, unrepeated (the task is not repeated any more), discarded (by an operator). null: neither, or not recorded. Later versions may have other reasons.
              * @example quiet_hours
              */
             reason: string | null;
             /** Format: uuid */
             reminder_id: string;
             /**
-             * @description What its provider has said of it since it was sent; null if nothing.
+             * @description The provider's report since it was sent; null: none.
              * @enum {string|null}
              */
             report: "delivered" | "bounced" | "complained" | null;
             /** Format: date-time */
             reported_at: string | null;
             /**
-             * @description held: planned, and not sent before next_attempt_at; reason and note say why. bundled: waits for other reminders to go out as one message, which is sent, or tried again, at next_attempt_at; it becomes what that message becomes. suppressed: not sent, as nothing is sent to that address since its owner, its provider or an operator has said so; told in-app instead. refused: not sent, as a limit of this installation is reached, or its number gets no text messages; told in-app instead.
+             * @description held: planned, and not sent before next_attempt_at; reason and note say why. bundled: part of a bundle, which is sent or retried at next_attempt_at and whose state it then gets. suppressed: not sent, as its owner, a provider or an operator has stopped messages to this address; sent in-app instead. refused: not sent, as a limit of this installation is reached or the number may not get text messages; sent in-app instead.
              * @enum {string}
              */
             state: "planned" | "held" | "bundled" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
@@ -1000,7 +1000,7 @@ export interface components {
             id: string;
             /** @enum {string} */
             provider: "fcm" | "onesignal" | "webpush";
-            /** @description Of webpush. It is never shown: the endpoint is cut after its host. */
+            /** @description For webpush. The subscription is never shown in full: its endpoint is cut after the host. */
             subscription?: {
                 /** @example https://push.example.com/*** */
                 endpoint: string;
@@ -1009,11 +1009,11 @@ export interface components {
             token?: string;
         };
         DeviceInput: {
-            /** @description What GET gave. It keeps a webpush device whose subscription has no keys; for others it is ignored. */
+            /** @description As GET returned it. It names a stored webpush device whose subscription is sent without keys; for others it is ignored. */
             id?: string;
             /** @description fcm, onesignal or webpush. */
             provider: string;
-            /** @description Of webpush: what PushManager.subscribe gives, as JSON. */
+            /** @description For webpush: the result of PushManager.subscribe as JSON. */
             subscription?: {
                 /** @description An https URL on the public Internet. */
                 endpoint: string;
@@ -1035,7 +1035,7 @@ export interface components {
         Notification: {
             /**
              * Format: date-time
-             * @description When the user has acknowledged or snoozed it, or another one of the same occurrence; null: not yet. Reading it does not.
+             * @description When the user acknowledged or snoozed it, or another notification of the same occurrence; null: not yet. Reading it does not acknowledge it.
              */
             acknowledged_at: string | null;
             /**
@@ -1049,7 +1049,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             /**
-             * @description due: at an offset before the due date. snooze: once more, when a snooze has ended. repeat: what was told is repeated until it is acknowledged.
+             * @description due: at an offset before the due date. snooze: at the end of a snooze. repeat: a repetition, until the occurrence is acknowledged.
              * @enum {string}
              */
             kind: "due" | "snooze" | "repeat";
@@ -1059,12 +1059,12 @@ export interface components {
             read_at: string | null;
             /**
              * Format: uuid
-             * @description The reminder that was told. null: it is not known, or there is none.
+             * @description The reminder that fired. null: unknown, or none.
              */
             reminder_id: string | null;
             /**
              * Format: date-time
-             * @description Until when its occurrence is snoozed; null: it is not, or not any more.
+             * @description Until when its occurrence is snoozed. null: it is not snoozed.
              */
             snoozed_until: string | null;
             /**
@@ -1087,7 +1087,7 @@ export interface components {
         OccurrenceList: {
             /**
              * Format: date-time
-             * @description What before is to be for the next page; null on the last one.
+             * @description The value of before for the next page; null on the last page.
              */
             next_before: string | null;
             occurrences: {
@@ -1101,7 +1101,7 @@ export interface components {
                 occurrence: string;
                 series: number;
                 /**
-                 * @description missed: a later one had passed, too, when somebody could be told.
+                 * @description missed: no reminder was sent, because a later occurrence was due by then, too.
                  * @enum {string}
                  */
                 state: "told" | "missed" | "completed" | "skipped";
@@ -1113,7 +1113,7 @@ export interface components {
              * @example 09:00
              */
             all_day_at: string;
-            /** @description For how long what falls due for one address is gathered to go out as one message, by channel: whole seconds from "1s" to "24h". The time begins with the first reminder. On a channel that is not named each reminder is a message. Urgent tasks are told at once. */
+            /** @description By channel: for how long reminders for one address are collected into one message, in whole seconds from "1s" to "24h". The time starts with the first reminder. On a channel without an entry each reminder is its own message. Reminders of urgent tasks are sent at once. */
             bundle: {
                 /** @example 15m */
                 email?: string;
@@ -1128,14 +1128,14 @@ export interface components {
                 sms: boolean;
                 webhook: boolean;
             };
-            /** @description The reminders of tasks that name none. null: one, at the due date. */
+            /** @description The reminders of tasks that name none. null: one at the due date. */
             default_reminders: string[] | null;
             devices: components["schemas"]["Device"][];
             emails: components["schemas"]["Address"][];
             /** @description A BCP 47 language tag. */
             language: string;
             phones: components["schemas"]["Address"][];
-            /** @description When external channels are silent, but for urgent tasks. See PreferencesInput. */
+            /** @description When nothing is sent on external channels, except for urgent tasks. See PreferencesInput. */
             quiet_hours: {
                 days: ("mo" | "tu" | "we" | "th" | "fr" | "sa" | "su")[];
                 /** @example 22:00 */
@@ -1148,23 +1148,23 @@ export interface components {
              * @example Europe/Berlin
              */
             time_zone: string | null;
-            /** @description Its secret goes in and is never shown. */
+            /** @description Its secret can be set, and is never shown. */
             webhook: null | {
-                /** @description Whether posts carry links by which their receiver acts on the task. */
+                /** @description Whether posts contain links with which the receiver can act on the task. */
                 links: boolean;
                 url: string;
             };
-            /** @description What browsers subscribe for: the applicationServerKey of PushManager.subscribe, in base64url. It is not there if Web Push is not set up here. */
+            /** @description The key that browsers subscribe with: the applicationServerKey of PushManager.subscribe, in base64url. Absent if Web Push is not set up on this installation. */
             webpush_public_key?: string;
         };
-        /** @description What is left out has its default. */
+        /** @description A field that is left out gets its default. */
         PreferencesInput: {
             /**
-             * @description The time of day that a due_on counts as: 09:00 by default.
+             * @description The time of day at which a due_on is due: 09:00 by default.
              * @example 09:00
              */
             all_day_at?: string | null;
-            /** @description For how long what falls due for one address is gathered to go out as one message, by channel: whole seconds from "1s" to "24h". The time begins with the first reminder. On a channel that is not named each reminder is a message. Urgent tasks are told at once. */
+            /** @description By channel: for how long reminders for one address are collected into one message, in whole seconds from "1s" to "24h". The time starts with the first reminder. On a channel without an entry each reminder is its own message. Reminders of urgent tasks are sent at once. */
             bundle?: {
                 /** @example 15m */
                 email?: string | null;
@@ -1173,14 +1173,14 @@ export interface components {
                 sms?: string | null;
             } | null;
             channels?: {
-                /** @description Left out or null: on if your sign-in has a verified address and you have not unsubscribed. Only true switches it on again after that. */
+                /** @description Left out or null: on if your sign-in has a verified address and you have not unsubscribed. After you have unsubscribed, only true switches it on again. */
                 email?: boolean | null;
                 in_app?: boolean | null;
                 push?: boolean | null;
                 sms?: boolean | null;
                 webhook?: boolean | null;
             } | null;
-            /** @description The reminders of tasks that name none. null: one, at the due date. */
+            /** @description The reminders of tasks that name none. null: one at the due date. */
             default_reminders?: string[] | null;
             devices?: components["schemas"]["DeviceInput"][] | null;
             emails?: (string | {
@@ -1189,7 +1189,7 @@ export interface components {
                 state?: unknown;
                 /** @description Ignored. */
                 suppressed_since?: string;
-                /** @description true: the caller answers for it. Only with the scope act, otherwise 403. */
+                /** @description true: the caller has verified it. Only with the scope act, otherwise 403. */
                 verified?: boolean | null;
             })[] | null;
             language?: string | null;
@@ -1199,11 +1199,11 @@ export interface components {
                 state?: unknown;
                 /** @description Ignored. */
                 suppressed_since?: string;
-                /** @description true: the caller answers for it. Only with the scope act, otherwise 403. */
+                /** @description true: the caller has verified it. Only with the scope act, otherwise 403. */
                 verified?: boolean | null;
             })[] | null;
             /**
-             * @description Windows of local time in which nothing is sent on external channels, but for urgent tasks: each goes from the minute from, to just before the minute to, and across midnight if from is later than to. In-app is not held. What falls due inside is sent at the end; of one task only the newest reminder for each address. It needs time_zone. A window must not end when it begins, and at least a minute of the week has to stay free.
+             * @description Windows of local time in which nothing is sent on external channels, except for urgent tasks. A window starts with the minute from and ends just before the minute to; it crosses midnight if from is later than to. In-app is not held. Reminders that fall due inside a window are sent at its end, for each task and address only the newest. They need time_zone. A window must not start and end at the same minute, and at least one minute of the week has to be outside all windows.
              * @example [
              *       {
              *         "from": "22:00",
@@ -1227,11 +1227,11 @@ export interface components {
                 /** @example 07:00 */
                 to: string;
             }[] | null;
-            /** @description An IANA time zone. When it changes, tasks that are due where you are move with you. */
+            /** @description An IANA time zone. When it changes, floating tasks move with you. */
             time_zone?: string | null;
             webhook?: null | {
                 /**
-                 * @description Whether posts carry links by which their receiver acts on the task: links.done and others.
+                 * @description Whether posts contain links with which the receiver can act on the task: links.done and others.
                  * @default false
                  */
                 links: boolean;
@@ -1239,7 +1239,7 @@ export interface components {
                 secret?: string | null;
                 url: string;
             };
-            /** @description What GET gave; it is ignored. */
+            /** @description As GET returned it; it is ignored. */
             webpush_public_key?: unknown;
         };
         /** @description RFC 9457. */
@@ -1271,7 +1271,7 @@ export interface components {
              */
             rule: string;
             /**
-             * @description What becomes of a day that a month does not have (RFC 7529).
+             * @description What is used for a day that a month does not have (RFC 7529).
              * @enum {string}
              */
             skip: "omit" | "backward" | "forward";
@@ -1296,7 +1296,7 @@ export interface components {
              */
             rule: string;
             /**
-             * @description What becomes of a day that a month does not have (RFC 7529).
+             * @description What is used for a day that a month does not have (RFC 7529).
              * @default omit
              * @enum {string}
              */
@@ -1307,7 +1307,7 @@ export interface components {
                 /** Format: date-time */
                 instant: string;
                 local: string;
-                /** @description What is special about it: that clocks do not show it, or show it twice. */
+                /** @description A note if clocks skip this time or show it twice. */
                 note?: string;
             }[];
             /** @description The rule in English sentences, with what happens at the ends of months and to times that clocks do not show. */
@@ -1315,7 +1315,7 @@ export interface components {
         };
         Reminder: {
             /**
-             * @description The offset before the due date, after it if it is negative. 1d is the same time a day before, 24h exactly 24 hours before. Only of those of kind due.
+             * @description The offset before the due date; if it is negative, after it. 1d is the same local time on the day before, 24h is exactly 24 hours before. Only for kind due.
              * @example 0s
              * @example 30m
              * @example 24h
@@ -1328,19 +1328,19 @@ export interface components {
             /** Format: uuid */
             id: string;
             /**
-             * @description due: at an offset before the due date. snooze: once more, when a snooze has ended. repeat: what was told is repeated until it is acknowledged.
+             * @description due: at an offset before the due date. snooze: at the end of a snooze. repeat: a repetition, until the occurrence is acknowledged.
              * @enum {string}
              */
             kind: "due" | "snooze" | "repeat";
             /**
-             * @description pending: stored, and Dapr does not hold its job yet, though it should: it is scheduled by the next sweep. scheduled: it is with Dapr, or so far ahead that it is not to be yet. missed: it was too old when it was asked for.
+             * @description pending: stored, but not yet scheduled with Dapr as it should be; the next sweep schedules it. scheduled: scheduled with Dapr, or too far ahead for that. missed: its instant was too long ago when it was requested.
              * @enum {string}
              */
             state: "pending" | "scheduled" | "fired" | "cancelled" | "missed";
         };
         Repeat: {
             /**
-             * @description How long after it was told, and then after each repetition: 1m to 24h.
+             * @description The interval after the reminder, and after each repetition: 1m to 24h.
              * @example 10m
              */
             every: string;
@@ -1369,7 +1369,7 @@ export interface components {
              */
             until?: string;
             /**
-             * @description A local time where you are, by time_zone of your preferences. One that clocks skip is as much later as they are changed; one that comes twice is the first that lies ahead.
+             * @description A local time in the time_zone of your preferences. A time that clocks skip is moved forward by as much as the clocks are changed. Of a time that comes twice, the first in the future is meant.
              * @example 2026-12-01T09:00
              */
             until_local?: string;
@@ -1381,7 +1381,7 @@ export interface components {
                 /** @description Reminders that it did not take. */
                 pending: number;
                 /**
-                 * @description As the last sweep found it. present: its scheduler has its data. made: it was the first sweep of all. lost: the scheduler has lost its data, and everything is scheduled again. unknown: it could not be asked.
+                 * @description The result of the last sweep. present: the scheduler has its data. made: it was the very first sweep. lost: the scheduler has lost its data, and all reminders are scheduled again. unknown: it did not answer.
                  * @enum {string}
                  */
                 state: "present" | "made" | "lost" | "unknown";
@@ -1413,20 +1413,20 @@ export interface components {
                 /** @description The steps that went wrong. */
                 failed: string[];
             };
-            /** @description Of the reminders that have fired within the last hour, from their instants until their deliveries were planned. On a busy day it is of the latest 20,000 deliveries. */
+            /** @description For the reminders that fired within the last hour: the time from a reminder's instant until its deliveries were planned. At most the latest 20,000 deliveries are used. */
             lateness: {
                 p50_seconds: number | null;
                 p99_seconds: number | null;
                 reminders: number;
             };
-            /** @description For how long the oldest of what is due has waited: to be fired, or to be sent to hosts that users choose, to providers, or as an event. 0: nothing waits. */
+            /** @description For how long the oldest due reminder has waited to be fired, and the oldest due delivery of each lane (hosts, providers, events) to be sent. 0: none waits. */
             oldest_waiting_seconds: {
                 events: number;
                 firing: number;
                 hosts: number;
                 providers: number;
             };
-            /** @description What became within the last hour of what each provider carried. On a busy day it is of the latest 20,000 deliveries. */
+            /** @description The results of each provider's deliveries within the last hour, at most of the latest 20,000. */
             providers: {
                 /**
                  * @description event: published for other programs, whatever the user has chosen.
@@ -1462,7 +1462,7 @@ export interface components {
              */
             lifted_at: string | null;
             lifted_by: string | null;
-            /** @description What an operator has said about it. */
+            /** @description An operator's note. */
             note: string;
             /** @enum {string} */
             reason: "unsubscribed" | "bounced" | "complained" | "stopped" | "operator";
@@ -1481,17 +1481,17 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description The instant at which it is due, in whichever form the due date was given; of a recurring task, that of its current occurrence.
+             * @description The instant at which the task is due, whatever the form of the due date. For a recurring task, the instant of its current occurrence.
              */
             due_date: string | null;
             /**
-             * @description A local time, as it was given: in time_zone, or wherever you are. Of a recurring task, where that starts.
+             * @description A local time as it was sent: in time_zone, or in your own time zone. For a recurring task, its start.
              * @example 2026-12-01T09:00
              */
             due_local: string | null;
             /**
              * Format: date
-             * @description A whole day, as it was given. It counts as all_day_at of your preferences.
+             * @description A whole day as it was sent. It is due at all_day_at of your preferences.
              */
             due_on: string | null;
             /** Format: uuid */
@@ -1506,13 +1506,13 @@ export interface components {
             occurrence: string | null;
             /** @description How it comes again; null: it does not. */
             recurrence: null | components["schemas"]["Recurrence"];
-            /** @description One for each offset, and those snoozes and repetitions that wait. */
+            /** @description One for each offset, and the pending snoozes and repetitions. */
             reminders: components["schemas"]["Reminder"][];
-            /** @description How each reminder is repeated, once it was told, until it is acknowledged; null: it is not. */
+            /** @description How a reminder is repeated after it has fired, until it is acknowledged. null: it is not repeated. */
             repeat: null | components["schemas"]["Repeat"];
             /**
              * Format: date-time
-             * @description Until when it is snoozed; of a recurring task, the earliest snooze. null: it is not.
+             * @description Until when it is snoozed; for a recurring task, the end of the earliest snooze. null: it is not snoozed.
              */
             snoozed_until: string | null;
             /**
@@ -1523,41 +1523,41 @@ export interface components {
             title: string;
             /** Format: date-time */
             updated_at: string;
-            /** @description Told at once on every channel, in your quiet hours too. */
+            /** @description Its reminders are sent at once on every channel, also in your quiet hours. */
             urgent: boolean;
             user_id: string;
             version: number;
         };
-        /** @description What is left out has its default (POST, PUT) or stays (PATCH). What GET gave, PUT takes: id, user_id and version are held against the task, and the rest of what only Duebell sets is ignored. */
+        /** @description A field that is left out gets its default (POST, PUT) or is kept (PATCH). PUT accepts the answer of GET: id, user_id and version must be those of the task, and other read-only fields are ignored. */
         TaskInput: {
             channels?: components["schemas"]["Channel"][] | null;
             completed?: boolean | null;
             created_at?: unknown;
             /**
              * Format: date-time
-             * @description An instant, with an offset; null means none. Beside due_local or due_on it is ignored by PUT and PATCH, and has to mean the same in a new task.
+             * @description An instant with an offset; null means none. With due_local or due_on, PUT and PATCH ignore it; for a new task it has to be the same instant.
              */
             due_date?: string | null;
             /**
-             * @description A local time, as clocks show it: in time_zone, or, without one, wherever you are. Then your preferences need a time_zone. A time that clocks skip is told as much later as they are changed; one that comes twice, the first time.
+             * @description A local time: in time_zone, or without one in the time_zone of your preferences, which must be set then. A time that clocks skip is moved forward by as much as the clocks are changed. Of a time that comes twice, the first is meant.
              * @example 2026-12-01T09:00
              * @example 2026-12-01T09:00:30
              */
             due_local?: string | null;
             /**
              * Format: date
-             * @description A whole day. It counts as all_day_at of your preferences.
+             * @description A whole day. It is due at all_day_at of your preferences.
              */
             due_on?: string | null;
             /**
              * Format: uuid
-             * @description The task's own: 400 if it is another's, and for a new task.
+             * @description The task's own id: 400 if it is another one, and for a new task.
              */
             id?: string | null;
             next_occurrence?: unknown;
             notes?: string | null;
             occurrence?: unknown;
-            /** @description How the task comes again. It needs due_local, due_on, or due_date with time_zone, which is where it starts: the first occurrence is the first match from there on. An edit of the due date, its zone or this begins a new series. */
+            /** @description How the task recurs. It needs due_local, due_on, or due_date with time_zone as its start: the first occurrence is the first match from there on. A change of the due date, its time zone or the recurrence begins a new series. */
             recurrence?: null | components["schemas"]["RecurrenceInput"];
             /**
              * @description Offsets before the due date, 20 at most: 30m, 24h, or 1d and 1w for the same time on an earlier day; -1h and -1d are after it. 366 days at most. Without it your default_reminders hold, or else one at the due date.
@@ -1576,7 +1576,7 @@ export interface components {
                 kind?: string;
                 state?: unknown;
             })[] | null;
-            /** @description Has each reminder repeated, once it was told, until it is acknowledged, its occurrence is completed, skipped or snoozed, the task is moved, or the same reminder is told of the next occurrence. */
+            /** @description Repeats each reminder after it has fired, until it is acknowledged, its occurrence is completed, skipped or snoozed, the task is moved, or the same reminder fires for the next occurrence. */
             repeat?: null | components["schemas"]["Repeat"];
             snoozed_until?: unknown;
             /**
@@ -1586,11 +1586,11 @@ export interface components {
             time_zone?: string | null;
             title?: string | null;
             updated_at?: unknown;
-            /** @description true: it is told at once on every channel, in your quiet hours too. */
+            /** @description true: its reminders are sent at once on every channel, also in your quiet hours. */
             urgent?: boolean | null;
-            /** @description The user's own: 403 if it is another's. Duebell-User is the way to act for users. */
+            /** @description The user's own id: 403 if it is another one. To act for a user, send Duebell-User. */
             user_id?: string | null;
-            /** @description The version that the change was made from: 412 if it is not the task's any more. A new task has none. */
+            /** @description The version on which the change is based: 412 if it is not the task's current one. A new task has none. */
             version?: number | null;
         };
         TaskList: {
@@ -1600,10 +1600,10 @@ export interface components {
         };
         TestResult: {
             deliveries: {
-                /** @description What the provider has answered, or why nothing was sent. */
+                /** @description The provider's error, or why nothing was sent. */
                 error?: string;
                 /**
-                 * @description sent: its provider has taken it. failed, unverified, suppressed, refused: it is not sent, and error says why. planned, sending: it has not ended yet, and goes on.
+                 * @description sent: the provider has accepted it. failed, unverified, suppressed, refused: it was not sent, and error says why. planned, sending: it is still under way.
                  * @enum {string}
                  */
                 state: "planned" | "sending" | "sent" | "failed" | "exhausted" | "cancelled" | "unknown" | "unverified" | "suppressed" | "refused";
@@ -1652,10 +1652,10 @@ export interface components {
             channel?: "in_app" | "email" | "push" | "sms" | "webhook" | "event";
             /** Format: uuid */
             delivery_id?: string;
-            /** @description The provider's answer, or what keeps it from being sent. */
+            /** @description The provider's answer, or the reason why it is not sent. */
             error?: string;
             /**
-             * @description scheduled: a reminder's job was given to Dapr. upcoming: a reminder that waits fires. missed: a reminder was too old when it was asked for. fired: a reminder has fired, and its deliveries were planned. Of a delivery: tried is an attempt that did not get it sent, held for now or waiting in a bundle, replayed by an operator, sent to its provider or the inbox, ended without being sent, waiting for its next attempt; reported is what its provider has said later; read, archived and acknowledged are what the user has done with the notification. occurrence: what became of one.
+             * @description scheduled: a reminder's job was given to Dapr. upcoming: a pending reminder will fire. missed: a reminder's instant was too long ago when it was requested. fired: a reminder has fired, and its deliveries were planned. For a delivery: tried (an attempt that did not end with it sent), held (until later, or in a bundle), replayed (by an operator), sent (to its provider or the inbox), ended (without being sent), waiting (for its next attempt), reported (by its provider, later); read, archived and acknowledged by the user. occurrence: an occurrence ended.
              * @enum {string}
              */
             kind: "created" | "changed" | "scheduled" | "due" | "upcoming" | "missed" | "fired" | "tried" | "held" | "replayed" | "sent" | "ended" | "waiting" | "reported" | "read" | "archived" | "acknowledged" | "occurrence";
@@ -1663,7 +1663,7 @@ export interface components {
             provider?: string;
             /** Format: uuid */
             reminder_id?: string;
-            /** @description What the delivery, the reminder or the occurrence became by it. */
+            /** @description The state of the delivery, the reminder or the occurrence after the event. */
             state?: string;
             target?: string;
             /** @description A sentence for people. */
@@ -1681,11 +1681,11 @@ export interface components {
             fire_at: string | null;
             /** Format: uuid */
             id: string;
-            /** @description What wakes it at its instant; null: it waits for nothing. */
+            /** @description The job that calls back at the reminder's instant. null: none is needed. */
             job: null | {
                 name: string;
                 /**
-                 * @description with_dapr: Dapr has confirmed that it holds the job. later: it gets the job in time. late: it should hold the job, and has not confirmed that; the sweep fires the reminder if nobody else does.
+                 * @description with_dapr: Dapr has confirmed that it holds the job. later: a sweep gives Dapr the job in time. late: Dapr should hold the job, and has not confirmed it; the sweep fires the reminder if Dapr does not.
                  * @enum {string}
                  */
                 state: "with_dapr" | "later" | "late";
@@ -1702,7 +1702,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description What is wrong, and what to do. */
+        /** @description The problem, and what to do. */
         Problem: {
             headers: {
                 [name: string]: unknown;
@@ -1711,7 +1711,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description What is wrong, and what to do: a page for people, or a problem for who asks for JSON. */
+        /** @description The problem, and what to do: as a page, or as a problem if the request asks for JSON. */
         ProblemPage: {
             headers: {
                 [name: string]: unknown;
@@ -1723,7 +1723,7 @@ export interface components {
         };
     };
     parameters: {
-        /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+        /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
         DuebellUser: string;
     };
     requestBodies: never;
@@ -1741,7 +1741,7 @@ export interface operations {
                 to?: string;
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -1775,17 +1775,17 @@ export interface operations {
                 cursor?: string;
                 /** @description How many at most. */
                 limit?: number;
-                /** @description Only those of deliveries that it carried last. */
+                /** @description Only those of deliveries whose latest attempt was by this provider. */
                 provider?: string;
-                /** @description Only what first did not work out then or later. */
+                /** @description Only those that were given up at this time or later. */
                 since?: string;
                 /** @description Only those. */
                 state?: "retrying" | "dead" | "resolved" | "discarded";
-                /** @description Only what first did not work out earlier than this. */
+                /** @description Only those that were given up before this time. */
                 until?: string;
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -1814,7 +1814,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -1846,11 +1846,11 @@ export interface operations {
     replayDeadLetter: {
         parameters: {
             query?: {
-                /** @description Even if it was sent already, may have been taken by its provider, was cancelled, or is of a task that was deleted, completed or moved since. */
+                /** @description Even if it was sent or cancelled, its provider may have accepted it, or its task was deleted, completed or moved since. */
                 force?: boolean;
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -1884,7 +1884,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -1895,7 +1895,7 @@ export interface operations {
                 "application/json": {
                     /** @enum {string} */
                     channel?: "email" | "push" | "sms" | "webhook" | "event";
-                    /** @description How many are replayed at most: the count that was answered without it. */
+                    /** @description How many are replayed at most: the count in the answer without it. */
                     confirm?: number | null;
                     /**
                      * @description How many become due in a second.
@@ -2000,19 +2000,19 @@ export interface operations {
     listNotifications: {
         parameters: {
             query?: {
-                /** @description With the order asc: only what came after this notification; the nil UUID means everything. */
+                /** @description With order=asc: only notifications after this one; the nil UUID means all. */
                 after?: string;
-                /** @description With order=desc: only what came before this notification, so the next page back. */
+                /** @description With order=desc: only notifications before this one: the next page. */
                 before?: string;
                 /** @description How many at most. */
                 limit?: number;
                 /** @description asc: the newest last. desc: the newest first. */
                 order?: "asc" | "desc";
-                /** @description Only what is in the inbox and unread, or only what is archived. Without it, the inbox, read or not: all that is not archived. */
+                /** @description unread: unread notifications in the inbox. archived: archived ones. Without it: the inbox, which has all notifications that are not archived. */
                 state?: "unread" | "archived";
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2020,7 +2020,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The first that came after the given one, the latest that came before it, or the newest. */
+            /** @description The first notifications after the given one, the latest before it, or the newest. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2041,7 +2041,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -2065,7 +2065,7 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
-            /** @description The task recurs, and has no occurrence that is open. */
+            /** @description The recurring task has no open occurrence. */
             409: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
@@ -2076,7 +2076,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -2109,7 +2109,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -2142,7 +2142,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -2175,7 +2175,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -2204,7 +2204,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description There is nothing to snooze: the task is completed or has no due date, the occurrence was completed or skipped, or the notification is about no task that is there. Or a ceiling on what one user may have is met. */
+            /** @description There is nothing to snooze: the task is completed or has no due date, the occurrence was completed or skipped, or the notification's task does not exist any more. Or one of a user's ceilings is reached. */
             409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
@@ -2217,7 +2217,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -2250,7 +2250,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2279,7 +2279,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2320,7 +2320,7 @@ export interface operations {
     streamNotifications: {
         parameters: {
             query?: {
-                /** @description Only what came after this notification; the nil UUID means everything. An id that no notification can have is no error: the stream begins now, and says so. */
+                /** @description Only notifications after this one; the nil UUID means all. With an id that no notification can have, the stream begins now, and says so: it is not refused. */
                 after?: string;
                 /** @description The same as the header Last-Event-ID, for clients that can't send it, such as the npm package event-source-polyfill. */
                 lastEventId?: string;
@@ -2328,9 +2328,9 @@ export interface operations {
                 ticket?: string;
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Where a stream that broke off goes on; browsers send it by themselves. It goes before lastEventId, and that before after. */
+                /** @description The id after which a stream that broke off continues; browsers send it by themselves. It precedes lastEventId, which precedes after. */
                 "Last-Event-ID"?: string;
             };
             path?: never;
@@ -2338,7 +2338,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description An event start, with the id from which the stream goes on. After it, if the client asked to go on after an id that no notification can have, an event reset, whose data has a detail: the stream begins now. Then events named notification; the id is the notification's, the data the notification as in the list. An event change, without an id, tells a change of state since the stream began; the data is the notification as it is now, or {"read_again": true} if there were too many changes to tell. Changes before the stream began are not told, so read what you show again whenever it has begun. Clients pass over events that they don't know. Comments in between keep the connection alive. Parameters that are not known are passed over. */
+            /** @description First an event start, with the id after which the stream continues. If the client sent an id that no notification can have, an event reset follows: the stream begins now, and the data has a detail. Then events notification: the id is the notification's, and the data is the notification as in the list. An event change, without an id, is a change of state: the data is the notification with its new state, or {"read_again": true} if there were too many changes. Changes before the stream began are not sent, so read the shown notifications again whenever a stream has begun. Clients ignore unknown events. Comments keep the connection alive. Unknown parameters are ignored. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2359,7 +2359,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2387,13 +2387,13 @@ export interface operations {
     openNotificationSocket: {
         parameters: {
             query?: {
-                /** @description Only what came after this notification; the nil UUID means everything. */
+                /** @description Only notifications after this one; the nil UUID means all. */
                 after?: string;
                 /** @description Instead of the Authorization header, which browsers can't send here. */
                 ticket?: string;
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2442,7 +2442,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2473,9 +2473,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Change it only if this is still its ETag, sent as it came, quotes included; or one of several. 412 if it is not, and for weak tags (W/), which never match; 400 for what is no list of entity tags. */
+                /** @description The change is made only if this is the task's current ETag, with its quotes, or a list that contains it. 412 if it is not. Weak tags (W/) never match. 400 if the header is not a list of entity tags. */
                 "If-Match"?: string;
             };
             path?: never;
@@ -2514,7 +2514,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2528,7 +2528,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What became of each. */
+            /** @description The result of each. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2553,7 +2553,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2595,7 +2595,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2645,7 +2645,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2658,18 +2658,18 @@ export interface operations {
                     count?: number | null;
                     /**
                      * Format: date-time
-                     * @description An instant, with an offset; null means none. Beside due_local or due_on it is ignored by PUT and PATCH, and has to mean the same in a new task.
+                     * @description An instant with an offset; null means none. With due_local or due_on, PUT and PATCH ignore it; for a new task it has to be the same instant.
                      */
                     due_date?: string | null;
                     /**
-                     * @description A local time, as clocks show it: in time_zone, or, without one, wherever you are. Then your preferences need a time_zone. A time that clocks skip is told as much later as they are changed; one that comes twice, the first time.
+                     * @description A local time: in time_zone, or without one in the time_zone of your preferences, which must be set then. A time that clocks skip is moved forward by as much as the clocks are changed. Of a time that comes twice, the first is meant.
                      * @example 2026-12-01T09:00
                      * @example 2026-12-01T09:00:30
                      */
                     due_local?: string | null;
                     /**
                      * Format: date
-                     * @description A whole day. It counts as all_day_at of your preferences.
+                     * @description A whole day. It is due at all_day_at of your preferences.
                      */
                     due_on?: string | null;
                     recurrence: components["schemas"]["RecurrenceInput"];
@@ -2697,7 +2697,7 @@ export interface operations {
             408: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
-            /** @description Too many requests; or too many bytes of answers are kept for your Idempotency-Keys. Retry-After says when to try again. */
+            /** @description Too many requests, or too many bytes of answers stored for your Idempotency-Keys. Retry-After says when to try again. */
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -2779,7 +2779,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Taken; also if it was taken before. Nothing is to be replied. */
+            /** @description The report was accepted, now or before. The sender of the message gets no reply. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2802,7 +2802,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2830,17 +2830,17 @@ export interface operations {
     listSuppressions: {
         parameters: {
             query?: {
-                /** @description Only those of this address: nothing else tells whose a suppression is. */
+                /** @description Only suppressions of this address. An answer never shows the address. */
                 address?: string;
                 /** @description The next_cursor of the page before. */
                 cursor?: string;
-                /** @description Also those that were lifted. */
+                /** @description Also suppressions that were lifted. */
                 lifted?: boolean;
                 /** @description How many at most. */
                 limit?: number;
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2869,7 +2869,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -2920,7 +2920,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -2962,7 +2962,7 @@ export interface operations {
     listTasks: {
         parameters: {
             query?: {
-                /** @description Only those that are, or are not. */
+                /** @description Only completed tasks, or only open ones. */
                 completed?: boolean;
                 /** @description The next_cursor of the page before, with the same sort and order. */
                 cursor?: string;
@@ -2974,13 +2974,13 @@ export interface operations {
                 limit?: number;
                 /** @description Without it desc for created_at, and asc for due_date. */
                 order?: "asc" | "desc";
-                /** @description Only those that have all of these words in their titles, as words or as parts of them, in upper or lower case. */
+                /** @description Only tasks whose titles contain all of these words, also as parts of words, in any case. */
                 q?: string;
-                /** @description By what they are sorted. Those without a due date are the last, in either order. */
+                /** @description The field by which the tasks are sorted. Tasks without a due date are last in either order. */
                 sort?: "created_at" | "due_date";
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path?: never;
@@ -3009,9 +3009,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Send the request again with the same key, and it is carried out once: the answer is the first one's, for 24 hours. */
+                /** @description A request that is repeated with the same key is carried out once: for 24 hours the answer is the first one. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -3039,11 +3039,11 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description The Idempotency-Key was used for another request or is in use; or a ceiling on what one user may have is met: tasks, reminders in one minute, or reminders that wait to be told soon. The detail names it, says how much is used, and what to do. */
+            /** @description The Idempotency-Key was used for another request, or is in use. Or one of a user's ceilings is reached: tasks, reminders in one minute, or reminders that are due soon. The detail names the ceiling, how much is used, and what to do. */
             409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
-            /** @description Too many requests; or too many bytes of answers are kept for your Idempotency-Keys. Retry-After says when to try again. */
+            /** @description Too many requests, or too many bytes of answers stored for your Idempotency-Keys. Retry-After says when to try again. */
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];
@@ -3053,7 +3053,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -3088,9 +3088,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Change it only if this is still its ETag, sent as it came, quotes included; or one of several. 412 if it is not, and for weak tags (W/), which never match; 400 for what is no list of entity tags. */
+                /** @description The change is made only if this is the task's current ETag, with its quotes, or a list that contains it. 412 if it is not. Weak tags (W/) never match. 400 if the header is not a list of entity tags. */
                 "If-Match"?: string;
             };
             path: {
@@ -3121,7 +3121,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description A ceiling on what one user may have is met: tasks, reminders in one minute, or reminders that wait to be told soon. The detail names it, says how much is used, and what to do. */
+            /** @description One of a user's ceilings is reached: tasks, reminders in one minute, or reminders that are due soon. The detail names the ceiling, how much is used, and what to do. */
             409: components["responses"]["Problem"];
             412: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
@@ -3135,9 +3135,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Change it only if this is still its ETag, sent as it came, quotes included; or one of several. 412 if it is not, and for weak tags (W/), which never match; 400 for what is no list of entity tags. */
+                /** @description The change is made only if this is the task's current ETag, with its quotes, or a list that contains it. 412 if it is not. Weak tags (W/) never match. 400 if the header is not a list of entity tags. */
                 "If-Match"?: string;
             };
             path: {
@@ -3171,9 +3171,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Change it only if this is still its ETag, sent as it came, quotes included; or one of several. 412 if it is not, and for weak tags (W/), which never match; 400 for what is no list of entity tags. */
+                /** @description The change is made only if this is the task's current ETag, with its quotes, or a list that contains it. 412 if it is not. Weak tags (W/) never match. 400 if the header is not a list of entity tags. */
                 "If-Match"?: string;
             };
             path: {
@@ -3205,7 +3205,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description A ceiling on what one user may have is met: tasks, reminders in one minute, or reminders that wait to be told soon. The detail names it, says how much is used, and what to do. */
+            /** @description One of a user's ceilings is reached: tasks, reminders in one minute, or reminders that are due soon. The detail names the ceiling, how much is used, and what to do. */
             409: components["responses"]["Problem"];
             412: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
@@ -3219,7 +3219,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -3256,7 +3256,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description A recurring task has no occurrence that is open. */
+            /** @description The recurring task has no open occurrence. */
             409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
@@ -3269,9 +3269,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Change it only if this is still its ETag, sent as it came, quotes included; or one of several. 412 if it is not, and for weak tags (W/), which never match; 400 for what is no list of entity tags. */
+                /** @description The change is made only if this is the task's current ETag, with its quotes, or a list that contains it. 412 if it is not. Weak tags (W/) never match. 400 if the header is not a list of entity tags. */
                 "If-Match"?: string;
             };
             path: {
@@ -3308,7 +3308,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description A ceiling on what one user may have is met: tasks, reminders in one minute, or reminders that wait to be told soon. The detail names it, says how much is used, and what to do. */
+            /** @description One of a user's ceilings is reached: tasks, reminders in one minute, or reminders that are due soon. The detail names the ceiling, how much is used, and what to do. */
             409: components["responses"]["Problem"];
             412: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
@@ -3322,7 +3322,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -3354,12 +3354,12 @@ export interface operations {
     listOccurrences: {
         parameters: {
             query?: {
-                /** @description Only those that were due earlier. */
+                /** @description Only occurrences that were due before this. */
                 before?: string;
                 limit?: number;
             };
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -3392,9 +3392,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Change it only if this is still its ETag, sent as it came, quotes included; or one of several. 412 if it is not, and for weak tags (W/), which never match; 400 for what is no list of entity tags. */
+                /** @description The change is made only if this is the task's current ETag, with its quotes, or a list that contains it. 412 if it is not. Weak tags (W/) never match. 400 if the header is not a list of entity tags. */
                 "If-Match"?: string;
             };
             path: {
@@ -3431,7 +3431,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description A ceiling on what one user may have is met: tasks, reminders in one minute, or reminders that wait to be told soon. The detail names it, says how much is used, and what to do. */
+            /** @description One of a user's ceilings is reached: tasks, reminders in one minute, or reminders that are due soon. The detail names the ceiling, how much is used, and what to do. */
             409: components["responses"]["Problem"];
             412: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
@@ -3445,7 +3445,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -3474,7 +3474,7 @@ export interface operations {
                      */
                     until?: string;
                     /**
-                     * @description A local time where you are, by time_zone of your preferences. One that clocks skip is as much later as they are changed; one that comes twice is the first that lies ahead.
+                     * @description A local time in the time_zone of your preferences. A time that clocks skip is moved forward by as much as the clocks are changed. Of a time that comes twice, the first in the future is meant.
                      * @example 2026-12-01T09:00
                      */
                     until_local?: string;
@@ -3498,7 +3498,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             404: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description There is nothing to snooze: the task is completed or has no due date, the occurrence was completed or skipped, or the notification is about no task that is there. Or a ceiling on what one user may have is met. */
+            /** @description There is nothing to snooze: the task is completed or has no due date, the occurrence was completed or skipped, or the notification's task does not exist any more. Or one of a user's ceilings is reached. */
             409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
@@ -3511,7 +3511,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
             };
             path: {
@@ -3544,9 +3544,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description The id of the user whom the request is made for, whether or not they have signed in yet; one header. It takes a token with the scope act, or for GET alone with admin; with neither it is 403, and with a ticket 400. Scopes stay the caller's. */
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
                 "Duebell-User"?: components["parameters"]["DuebellUser"];
-                /** @description Send the request again with the same key, and it is carried out once: the answer is the first one's, for 24 hours. A stream that broke off, wherever, is gone on with: what was stored is not stored again. */
+                /** @description A request that is repeated with the same key is carried out once: for 24 hours the answer is the first one. A stream that broke off continues where it broke off: no task is stored twice. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -3566,7 +3566,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was stored, and what was not. */
+            /** @description The tasks that were stored, and the failures. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3580,7 +3580,7 @@ export interface operations {
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
             408: components["responses"]["Problem"];
-            /** @description The Idempotency-Key was used for another request or is in use; or a ceiling on what one user may have is met: tasks, reminders in one minute, or reminders that wait to be told soon. The detail names it, says how much is used, and what to do. Nothing of a JSON batch is stored then. A stream ends with the part that does not fit; the detail says how many tasks have been stored before. */
+            /** @description The Idempotency-Key was used for another request, or is in use. Or one of a user's ceilings is reached: tasks, reminders in one minute, or reminders that are due soon. The detail names the ceiling, how much is used, and what to do. No task of a JSON batch is stored then. A stream ends with the part that exceeds the ceiling; the detail says how many tasks were stored before. */
             409: components["responses"]["Problem"];
             413: components["responses"]["Problem"];
             415: components["responses"]["Problem"];
@@ -3688,7 +3688,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The page says what became of it; a link that has expired offers another message. */
+            /** @description The page shows the result. For an expired link it offers another message. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3746,7 +3746,7 @@ export interface operations {
             content: {
                 "application/x-www-form-urlencoded": {
                     /**
-                     * @description Which of the things that the link may do; left out, the only one.
+                     * @description Which of the link's actions; left out, its only one.
                      * @enum {string}
                      */
                     do?: "done" | "snooze" | "acknowledge";
@@ -3771,7 +3771,7 @@ export interface operations {
             };
             400: components["responses"]["ProblemPage"];
             404: components["responses"]["ProblemPage"];
-            /** @description Nothing was changed: the task was deleted or has changed, or the occurrence was skipped. The page says what is true now. */
+            /** @description Nothing was changed: the task was deleted or has changed, or the occurrence was skipped. The page shows the current state. */
             409: {
                 headers: {
                     [name: string]: unknown;
