@@ -13,14 +13,42 @@ import (
 const (
 	lowestPort  = 20000
 	highestPort = 32000
+	blockSize   = 100
 )
 
-// given has the ports that this process has handed out. It may be a while until something listens
-// on them, and nobody else here may get them meanwhile.
-var given sync.Map
+// own are the ports that this process gives as any, each once: it may be a while until
+// something listens on them. They are of blocks that no other process has.
+var own struct {
+	sync.Mutex
+	next, end int
+	// held listen on the first port of each block, for as long as this process lives.
+	held []net.Listener
+}
+
+// ownPort returns a port that nobody else here is given.
+func ownPort() (int, error) {
+	own.Lock()
+	defer own.Unlock()
+	if own.next == own.end {
+		for _, block := range rand.Perm((highestPort - lowestPort) / blockSize) {
+			first := lowestPort + block*blockSize
+			if l, err := net.Listen("tcp4", Address(first)); err == nil {
+				own.held = append(own.held, l)
+				own.next, own.end = first+1, first+blockSize
+				break
+			}
+		}
+	}
+	if own.next == own.end {
+		return 0, fmt.Errorf("no %d ports between %d and %d are free", blockSize, lowestPort, highestPort)
+	}
+	own.next++
+	return own.next - 1, nil
+}
 
 // FreePorts returns ports of 127.0.0.1 that nothing listens on, all different: for
-// each wanted one that port if it is free, else any. 0 wants any.
+// each wanted one that port if it is free, else any. 0 wants any. What it gives as any, no
+// other process gets from it.
 func FreePorts(wanted ...int) ([]int, error) {
 	var listeners []net.Listener
 	defer func() {
@@ -42,12 +70,12 @@ func FreePorts(wanted ...int) ([]int, error) {
 		}
 	}
 	for i := range ports {
-		for tries := 0; ports[i] == 0; tries++ {
-			if tries == 1000 {
-				return nil, fmt.Errorf("no port between %d and %d is free", lowestPort, highestPort)
+		for ports[i] == 0 {
+			port, err := ownPort()
+			if err != nil {
+				return nil, err
 			}
-			port := lowestPort + rand.IntN(highestPort-lowestPort)
-			if _, taken := given.LoadOrStore(port, true); !taken && take(port) {
+			if take(port) {
 				ports[i] = port
 			}
 		}

@@ -377,7 +377,7 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// What one caller was given, and does not use yet, no other gets.
+// What one caller was given, and does not use yet, no other gets, in this process or in another.
 func TestFreePortsAreGivenOnce(t *testing.T) {
 	seen := map[int]bool{}
 	for range 100 {
@@ -390,6 +390,12 @@ func TestFreePortsAreGivenOnce(t *testing.T) {
 				t.Fatalf("%d is given twice", port)
 			}
 			seen[port] = true
+		}
+	}
+	for port := range seen {
+		if l, err := net.Listen("tcp4", process.Address(port-port%100)); err == nil {
+			_ = l.Close()
+			t.Fatalf("another process can take the block of %d", port)
 		}
 	}
 }
