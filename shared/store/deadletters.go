@@ -236,6 +236,16 @@ func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, 
 	return l, err
 }
 
+// Tries returns the tries of a delivery, the oldest first: none of one that is not there.
+func (s *Store) Tries(ctx context.Context, deliveryID uuid.UUID) (tries []Try, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		err := c.QueryRow(ctx, `select coalesce((select tries from deliveries where id = $1), '[]')`, deliveryID).Scan(&tries)
+		inUTC(tries)
+		return err
+	})
+	return tries, err
+}
+
 // ReplayDeadLetter makes a dead letter's delivery due at once, with all its attempts
 // anew. A bundle's sends the same reminders again. What was sent already, is not wanted any more, or may have been taken by its
 // provider is refused with a conflict unless it is forced; what is being sent right
