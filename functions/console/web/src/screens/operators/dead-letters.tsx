@@ -1,5 +1,5 @@
 // What did not work out: to be looked into, replayed and discarded, alone or many at once.
-import { useEffect, useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { ok, type DeadLetter, type DeadLetterHistory, type Problem } from "../../api/client"
 import { to } from "../../router"
 import { locale, t } from "../../text"
@@ -42,26 +42,23 @@ export function DeadLetters({ providers }: { providers: string[] }) {
     ...(since === "between" ? { since: instant(between.from), until: instant(between.until) }
       : since === "any" ? {} : { since: new Date(Date.now() - hours[since] * 3_600_000).toISOString() }),
   })
-  const page = (after?: string) => ok(client.GET("/api/dlq", { params: { query: { state: state === "all" ? undefined : state, ...filter(), cursor: after, limit: 50 } } }))
+  const turn = useRef(0) // an answer that came too late is not shown
   const load = async (after?: string) => {
+    const mine = ++turn.current
     setProblem(undefined)
     try {
-      const { dead_letters, next_cursor } = await page(after)
-      setLetters((old) => [...(after ? (old ?? []) : []), ...dead_letters])
-      setCursor(next_cursor)
+      const page = await ok(client.GET("/api/dlq", { params: { query: { state: state === "all" ? undefined : state, ...filter(), cursor: after, limit: 50 } } }))
+      if (mine !== turn.current) return
+      setLetters((old) => [...(after ? (old ?? []) : []), ...page.dead_letters])
+      setCursor(page.next_cursor)
     } catch (error) {
-      setProblem(asProblem(error))
+      if (mine === turn.current) setProblem(asProblem(error))
     }
   }
   useEffect(() => {
-    let wanted = true
     setLetters(undefined)
-    setProblem(undefined)
-    page().then(
-      ({ dead_letters, next_cursor }) => { if (wanted) { setLetters(dead_letters); setCursor(next_cursor) } },
-      (error: unknown) => { if (wanted) setProblem(asProblem(error)) },
-    )
-    return () => { wanted = false }
+    setCursor(null)
+    void load()
   }, [state, channel, provider, since, between])
 
   /** Does something, says so, and shows what there is then. */
@@ -73,10 +70,9 @@ export function DeadLetters({ providers }: { providers: string[] }) {
       say(t().problem(asProblem(error)), "problem")
     }
   }
-  const many = (state: StateFilter) => state === "dead" || state === "retrying"
   /** Counts what fits the filters, and asks before that is replayed. */
-  const askMany = async () => {
-    const body = { state: state === "retrying" ? state : "dead", ...filter() } as const
+  const askMany = async (state: "dead" | "retrying") => {
+    const body = { state, ...filter() }
     try {
       const { count = 0, at_least } = await ok(client.POST("/api/dlq/replay", { body }))
       if (count === 0) return say(text.noneToReplay)
@@ -124,7 +120,7 @@ export function DeadLetters({ providers }: { providers: string[] }) {
         ))}
       </div>
       <div class="actions">
-        {many(state) && letters && letters.length > 1 && <Button onClick={() => void askMany()}>{text.replayMany}</Button>}
+        {(state === "dead" || state === "retrying") && letters && letters.length > 1 && <Button onClick={() => void askMany(state)}>{text.replayMany}</Button>}
         <Button onClick={() => void load()}>{text.readAgain}</Button>
       </div>
       {problem && <Trouble problem={problem} retry={() => void load()} />}

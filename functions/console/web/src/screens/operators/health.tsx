@@ -72,7 +72,7 @@ function Figures({ status, found, now }: { status: Status; found: Finding[]; now
         {waiting > 0 ? seconds(waiting) : text.nothing}
       </Figure>
       <Figure name={text.lateness} good={fine("late")} hint={p50 === null ? undefined : text.lateHint(reminders)}>
-        {p50 === null || p99 === null ? text.noneFired : text.lateFigures(seconds(p50), seconds(p99))}
+        {p50 === null || p99 === null ? text.noneFired : `${seconds(p50)} / ${seconds(p99)}`}
       </Figure>
       <Figure name={text.sweep} good={fine("neverSwept", "notSwept", "sweepFailed", "sweepCutShort", "notCleaned", "cleanupFailed")} hint={cleanup ? text.cleanup(relative(cleanup.ended_at, now, locale())) : undefined}>
         {status.last_sweep ? relative(status.last_sweep.ended_at, now, locale()) : text.never}

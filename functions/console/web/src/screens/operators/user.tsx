@@ -17,7 +17,7 @@ export const userPath = (user: string, task?: string) => `/operators/users/${enc
 export function UserScreen({ id }: { id: string }) {
   const text = t().operators
   return (
-    <Screen title={text.user(id)} aside={<a href={to("/operators")}>{text.backToOperators}</a>}>
+    <Screen title={text.user(id)} aside={<a href={to("/operators")}>{text.title}</a>}>
       <p class="reading">{text.reading}</p>
       <Tasks user={id} />
       <PreferencesCard user={id} />
@@ -91,7 +91,7 @@ function PreferenceList({ of }: { of: Preferences }) {
     [text.field.devices, of.devices.map((d) => <li key={d.id}>{maskedTarget("push", `${d.provider}:${d.subscription?.endpoint ?? d.token ?? ""}`)}</li>)],
     [text.field.webhook, of.webhook ? [<li>{maskedTarget("webhook", of.webhook.url)}</li>] : []],
     [text.field.quiet, of.quiet_hours.map((q, i) => <li key={i}>{q.from}–{q.to}, {q.days.map(dayName).join(", ")}</li>)],
-    [text.field.bundle, (Object.entries(of.bundle) as ["email" | "push" | "sms", string][]).map(([c, time]) => <li key={c}>{text.gathers(t().channels[c], time)}</li>)],
+    [text.field.bundle, (Object.entries(of.bundle) as ["email" | "push" | "sms", string][]).map(([c, time]) => <li key={c}>{t().channels[c]}: {time}</li>)],
   ]
   return (
     <dl class="preference-list">
@@ -111,7 +111,7 @@ export function UserTaskScreen({ user, id }: { user: string; id: string }) {
   const timeline = useTimeline(id, user)
   const text = t().operators
   return (
-    <Screen title={task.value?.title ?? t().tasks.title} aside={<a href={to(userPath(user))}>{text.backToUser(user)}</a>}>
+    <Screen title={task.value?.title ?? t().tasks.title} aside={<a href={to(userPath(user))}>{text.user(user)}</a>}>
       <p class="reading">{text.reading}</p>
       {task.problem && (task.problem.status === 404 ? <p class="trouble">{t().task.gone}</p> : <Trouble problem={task.problem} retry={task.reload} />)}
       {!task.value && !task.problem && <Loading />}
