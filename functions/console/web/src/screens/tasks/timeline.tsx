@@ -188,8 +188,8 @@ function Delivery({ steps, firedAt, showTarget }: { steps: TimelineEvent[]; fire
   const { zone } = useShared()
   const { channel, target } = steps[0]!
   const shown = target && showTarget(channel!, target)
-  // What a provider answers may name the target.
-  const answer = (e: TimelineEvent) => (e.state === "held" ? "" : target && shown ? e.error?.replaceAll(target, shown) : e.error)
+  // What a provider answers may name the target. What is not the provider's is said by the step already.
+  const answer = (e: TimelineEvent) => (["held", "unverified", "suppressed"].includes(e.state ?? "") ? "" : target && shown ? e.error?.replaceAll(target, shown) : e.error)
   return (
     <li>
       <p class="delivery-head">
