@@ -1,7 +1,7 @@
-// dead-letters is for operators (scope admin). GET /api/dlq lists dead letters. POST
-// /api/dlq/{id}/replay sends a delivery again, with ?force=true also one that was sent or is not
-// wanted any more. POST /api/dlq/replay counts, and then replays, many. DELETE /api/dlq/{id}
-// discards one. GET /api/status returns the state of the installation.
+// dead-letters is for operators (scope admin). GET /api/dlq lists dead letters, and GET /api/dlq/{id}
+// returns one with its attempts. POST /api/dlq/{id}/replay sends a delivery again, with ?force=true also
+// one that was sent or is not wanted any more. POST /api/dlq/replay counts, and then replays, many.
+// DELETE /api/dlq/{id} discards one. GET /api/status returns the state of the installation.
 //
 // A replay only makes the delivery due; the next sweep wakes the sender.
 package main
@@ -45,6 +45,7 @@ func New(cfg Config) (*function.Function, error) {
 			"GET /api/dlq":              h.list,
 			"POST /api/dlq/replay":      h.replayMany,
 			"POST /api/dlq/{id}/replay": h.replay,
+			"GET /api/dlq/{id}":         h.history,
 			"DELETE /api/dlq/{id}":      h.discard,
 			"GET /api/status":           h.status,
 		}),
@@ -125,6 +126,31 @@ func check(f store.DeadLetterFilter) error {
 
 // channels are those whose deliveries may become dead letters.
 var channels = []task.Channel{task.Email, task.Push, task.SMS, task.Webhook, task.Event}
+
+type history struct {
+	DeadLetter store.DeadLetter `json:"dead_letter"`
+	Tries      []store.Try      `json:"tries"`
+}
+
+func (h handler) history(w http.ResponseWriter, r *http.Request) error {
+	if err := h.operator(r); err != nil {
+		return err
+	}
+	id, err := web.PathUUID(r, "id")
+	if err != nil {
+		return err
+	}
+	out := history{Tries: []store.Try{}}
+	if out.DeadLetter, err = h.store.GetDeadLetter(r.Context(), id); err != nil {
+		return err
+	}
+	if of := out.DeadLetter.DeliveryID; of != nil {
+		if out.Tries, err = h.store.Tries(r.Context(), *of); err != nil {
+			return err
+		}
+	}
+	return web.WriteJSON(w, http.StatusOK, out)
+}
 
 func (h handler) replay(w http.ResponseWriter, r *http.Request) error {
 	if err := h.operator(r); err != nil {

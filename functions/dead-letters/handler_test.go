@@ -61,10 +61,12 @@ func TestDeadLetters(t *testing.T) {
 		{"POST", "/api/dlq/" + id + "/replay?force=maybe", 400, "invalid"},
 		{"POST", "/api/dlq/" + uuid.NewString() + "/replay", 404, "not_found"},
 		{"DELETE", "/api/dlq/" + uuid.NewString(), 404, "not_found"},
+		{"GET", "/api/dlq/" + uuid.NewString(), 404, "not_found"},
+		{"GET", "/api/dlq/x", 400, "invalid"},
 	} {
 		w.WantProblem(admin(c.method, c.path), c.status, c.code, "")
 	}
-	for _, c := range []struct{ method, path string }{{"GET", "/api/dlq"}, {"POST", "/api/dlq/" + id + "/replay"}, {"DELETE", "/api/dlq/" + id}} {
+	for _, c := range []struct{ method, path string }{{"GET", "/api/dlq"}, {"GET", "/api/dlq/" + id}, {"POST", "/api/dlq/" + id + "/replay"}, {"DELETE", "/api/dlq/" + id}} {
 		w.WantProblem(s.As("ada", c.method, c.path, nil), 403, "forbidden", "admin")
 		w.WantProblem(s.Call(c.method, c.path, nil), 401, "unauthenticated", "")
 	}

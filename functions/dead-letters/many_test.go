@@ -5,9 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/duebell/duebell/local/functiontest"
+	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
 
@@ -122,4 +124,30 @@ func TestReplayMany(t *testing.T) {
 		w.WantProblem(ask(body), 400, "invalid", detail)
 	}
 	w.WantProblem(s.As("ada", "POST", "/api/dlq/replay", `{}`), 403, "forbidden", "admin")
+}
+
+// Each attempt is in a dead letter's history, with what the provider answered.
+func TestHistory(t *testing.T) {
+	w := functiontest.New(t)
+	s := functiontest.Serve(w, New)
+	bury(w, task.Email, "ses", time.Minute, "mail")
+	w.Exec(`update deliveries set tries = '[{"at":"2026-11-23T15:00:00+01:00","attempt":1,"provider":"ses","state":"planned","error":"503","next":"2026-11-23T15:01:00+01:00"},
+		{"at":"2026-11-23T15:01:00+01:00","attempt":2,"provider":"ses","state":"exhausted","error":"still 503","next":null}]'`)
+	if err := w.Store.KeepMalformed(t.Context(), "malformed", []byte("{"), "no JSON"); err != nil {
+		t.Fatal(err)
+	}
+	admin := func(path string) functiontest.Answer {
+		return s.Call("GET", path, nil, "Authorization", "Bearer "+w.AdminToken())
+	}
+	at := time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
+	want := map[string][]store.Try{
+		"malformed": {},
+		"x":         {{At: at, Attempt: 1, Provider: "ses", State: "planned", Error: "503", Next: new(at.Add(time.Minute))}, {At: at.Add(time.Minute), Attempt: 2, Provider: "ses", State: "exhausted", Error: "still 503"}},
+	}
+	for _, l := range functiontest.Decode[page](w, admin("/api/dlq"), 200).DeadLetters {
+		got := functiontest.Decode[history](w, admin("/api/dlq/"+l.ID.String()), 200)
+		if diff := cmp.Diff(want[l.JobName], got.Tries); diff != "" || got.DeadLetter.ID != l.ID {
+			t.Errorf("%s: %+v (-want +got):\n%s", l.JobName, got.DeadLetter, diff)
+		}
+	}
 }

@@ -68,6 +68,7 @@ type event struct {
 	Kind       string              `json:"kind"`
 	Text       string              `json:"text"` // a sentence for people
 	ReminderID *uuid.UUID          `json:"reminder_id,omitzero"`
+	Revision   int64               `json:"revision,omitzero"` // the reminder's arming: one fires once
 	Before     string              `json:"before,omitzero"`
 	Occurrence *string             `json:"occurrence,omitzero"`
 	DeliveryID *uuid.UUID          `json:"delivery_id,omitzero"`
@@ -75,9 +76,14 @@ type event struct {
 	Target     string              `json:"target,omitzero"`
 	Provider   string              `json:"provider,omitzero"`
 	Attempt    int                 `json:"attempt,omitzero"`
-	State      store.DeliveryState `json:"state,omitzero"` // the state of the delivery, the occurrence or the reminder
-	Error      string              `json:"error,omitzero"` // the provider's answer, or why it was not sent
-	Until      *time.Time          `json:"until,omitzero"` // the next attempt, or when it is not held any more
+	State      store.DeliveryState `json:"state,omitzero"`  // the state of the delivery, the occurrence or the reminder
+	Error      string              `json:"error,omitzero"`  // the provider's answer, or why it was not sent
+	Reason     store.Reason        `json:"reason,omitzero"` // why a delivery is held, or was cancelled
+	// BundleReminders is how many reminders are in the delivery's message, if it is bundled, or was.
+	BundleReminders int `json:"bundle_reminders,omitzero"`
+	// LateSeconds is how long after its instant a reminder has fired.
+	LateSeconds *float64   `json:"late_seconds,omitzero"`
+	Until       *time.Time `json:"until,omitzero"` // the next attempt, or when it is not held any more
 }
 
 // The kinds of events.
@@ -164,11 +170,11 @@ func (d *drawing) aboutTask(shown api.Task, now time.Time) {
 	t := d.task
 	d.add(event{At: t.CreatedAt, Kind: ofCreation, Text: "The task was created."})
 	if t.Version > 1 {
-		text := "The task was last changed."
+		changed := event{At: t.UpdatedAt, Kind: ofChange, Text: "The task was last changed."}
 		if t.Completed {
-			text = "The task was last changed. It is completed."
+			changed.Text, changed.State = "The task was last changed. It is completed.", store.DeliveryState(task.Completed)
 		}
-		d.add(event{At: t.UpdatedAt, Kind: ofChange, Text: text})
+		d.add(changed)
 	}
 	if shown.DueDate != nil && !t.Completed {
 		text := "The task is due."
@@ -199,7 +205,7 @@ func (d *drawing) aboutReminder(r store.TimelineReminder, now, expected time.Tim
 		shown.Occurrence = &local
 	}
 	of := func(at time.Time, kind, text string) event {
-		return event{At: at, Kind: kind, Text: text, ReminderID: &r.ID, Before: d.beforeOf(r.ID), Occurrence: shown.Occurrence, State: store.DeliveryState(shown.State)}
+		return event{At: at, Kind: kind, Text: text, ReminderID: &r.ID, Revision: r.Revision, Before: d.beforeOf(r.ID), Occurrence: shown.Occurrence, State: store.DeliveryState(shown.State)}
 	}
 	name := d.nameOf(r.ID)
 	revision := task.Revision{ReminderID: r.ID, Number: r.Revision}
@@ -277,11 +283,17 @@ func (d *drawing) aboutFirings(l store.Timeline) {
 			return
 		}
 		seen[r] = true
-		text := d.nameOf(r.ReminderID) + " has fired"
-		if due != nil && !due.After(at) {
-			text += fmt.Sprintf(", %s after its instant", at.Sub(*due).Round(10*time.Millisecond))
+		e := event{
+			At: at, Kind: ofFiring, Text: d.nameOf(r.ReminderID) + " has fired", ReminderID: &r.ReminderID, Revision: r.Number,
+			Before: d.beforeOf(r.ReminderID), Occurrence: occurrence, State: store.DeliveryState(task.Fired),
 		}
-		d.add(event{At: at, Kind: ofFiring, Text: text + ".", ReminderID: &r.ReminderID, Before: d.beforeOf(r.ReminderID), Occurrence: occurrence, State: store.DeliveryState(task.Fired)})
+		if due != nil && !due.After(at) {
+			late := at.Sub(*due)
+			e.Text += fmt.Sprintf(", %s after its instant", late.Round(10*time.Millisecond))
+			e.LateSeconds = new(late.Seconds())
+		}
+		e.Text += "."
+		d.add(e)
 	}
 	for _, of := range l.Deliveries {
 		fired(task.Revision{ReminderID: of.ReminderID, Number: of.Revision}, of.CreatedAt, of.DueAt, d.shownOccurrence(of))
@@ -308,8 +320,9 @@ func (d *drawing) aboutDelivery(of store.TimelineDelivery) {
 	}[of.Channel]
 	with := cmp.Or(of.Provider, "its provider")
 	base := event{
-		ReminderID: &of.ReminderID, Before: d.beforeOf(of.ReminderID), Occurrence: d.shownOccurrence(of), DeliveryID: &of.ID, Channel: of.Channel, Target: of.Target,
-		Provider: of.Provider, Attempt: of.Attempts, State: of.State,
+		ReminderID: &of.ReminderID, Revision: of.Revision, Before: d.beforeOf(of.ReminderID), Occurrence: d.shownOccurrence(of),
+		DeliveryID: &of.ID, Channel: of.Channel, Target: of.Target, Provider: of.Provider, Attempt: of.Attempts, State: of.State, Reason: of.Reason,
+		BundleReminders: of.BundleReminders,
 	}
 	add := func(at time.Time, kind, format string, args ...any) *event {
 		e := base
@@ -324,7 +337,11 @@ func (d *drawing) aboutDelivery(of store.TimelineDelivery) {
 	case of.State == store.Sent && of.Channel == task.InApp:
 		add(*of.FinishedAt, ofSending, "is there.")
 	case of.State == store.Sent:
-		add(*of.FinishedAt, ofSending, "was taken by %s, at attempt %d.", with, of.Attempts)
+		in := ""
+		if of.BundleReminders > 1 {
+			in = fmt.Sprintf(", with %d reminders in one message", of.BundleReminders)
+		}
+		add(*of.FinishedAt, ofSending, "was taken by %s, at attempt %d%s.", with, of.Attempts, in)
 	case of.FinishedAt != nil:
 		reason, ok := map[store.DeliveryState]string{
 			store.Failed:          "was refused for good: ",
@@ -391,5 +408,5 @@ func (d *drawing) aboutTry(add func(at time.Time, kind, format string, args ...a
 	default:
 		e = add(t.At, ofTry, "was tried: %s has not taken it: %s.", with, t.Error)
 	}
-	e.Provider, e.Attempt, e.State, e.Error, e.Until = t.Provider, t.Attempt, t.State, t.Error, t.Next
+	e.Provider, e.Attempt, e.State, e.Error, e.Until, e.Reason = t.Provider, t.Attempt, t.State, t.Error, t.Next, t.Reason()
 }

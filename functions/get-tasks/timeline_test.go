@@ -225,6 +225,47 @@ func TestTimelineOfRecurring(t *testing.T) {
 	}
 }
 
+// What is bundled has the attempts of its bundle, says with how many it goes, and why it waits.
+func TestTimelineOfABundle(t *testing.T) {
+	w := functiontest.New(t)
+	due := task.Instant(time.Now().Add(-time.Minute))
+	made := w.Seed("ada", task.Draft{Title: "x", DueDate: &due, Before: task.DefaultBefore(), Channels: []task.Channel{task.InApp}})
+	s := functiontest.Serve(w, New)
+	fireAt(w, made, time.Now())
+	carrier := uuid.Must(uuid.NewV7())
+	w.Exec(fmt.Sprintf(`
+		with carrier as (
+			insert into deliveries (id, bundle_id, revision, user_id, channel, target, state, next_attempt_at, reason, tries)
+			values ('%[1]s', '%[1]s', 1, 'ada', 'email', 'ada@example.com', 'planned', now() + interval '1 h', 'quiet_hours',
+				'[{"at":"2025-11-23T15:00:00Z","attempt":1,"provider":"ses","state":"planned","error":"503","next":"2025-11-23T15:01:00Z"},
+				{"at":"2025-11-23T15:01:00Z","attempt":1,"provider":"ses","state":"held","error":"your quiet hours","next":"2025-11-23T16:01:00Z"}]') returning id
+		), bundle as (insert into bundles (id, user_id, channel, target) select id, 'ada', 'email', 'ada@example.com' from carrier)
+		insert into deliveries (id, bundle_id, reminder_id, revision, task_id, user_id, channel, target, state, due_at)
+		select gen_random_uuid(), '%[1]s', '%[2]s', n, '%[3]s', 'ada', 'email', 'ada@example.com', 'bundled', now() - interval '90 s' from generate_series(1, 2) n`, carrier, made.Reminders[0].ID, made.ID))
+	mails := func(revision int64) (all []string) {
+		for _, e := range readTimeline(w, s, made.ID).Events {
+			if e.Channel == task.Email && e.Revision == revision {
+				all = append(all, strings.TrimSpace(fmt.Sprintln(e.Kind, e.State, e.Attempt, e.Reason, e.BundleReminders)))
+			}
+		}
+		return all
+	}
+	for _, revision := range []int64{1, 2} {
+		if got, want := mails(revision), []string{"tried planned 1  2", "held held 1 quiet_hours 2", "held bundled 0 quiet_hours 2"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	w.Exec(`update deliveries set state = 'sent', attempts = 2, provider = 'ses', reason = null, next_attempt_at = null, finished_at = now() where bundle_id is not null`)
+	if got := readTimeline(w, s, made.ID).of(task.Email); got[len(got)-1] != "sent: The e-mail to ada@example.com was taken by ses, at attempt 2, with 2 reminders in one message." {
+		t.Errorf("got %q", got)
+	}
+	for _, e := range readTimeline(w, s, made.ID).Events {
+		if e.Kind == ofFiring && e.Revision == 2 && (e.LateSeconds == nil || *e.LateSeconds < 60) {
+			t.Errorf("not late: %+v", e)
+		}
+	}
+}
+
 // A timeline has a limited size, and only its user can read it.
 func TestTimelineIsBounded(t *testing.T) {
 	w := functiontest.New(t)

@@ -66,6 +66,7 @@ var Routes = []Route{
 	{"GET /api/dlq", "dead-letters"},
 	{"POST /api/dlq/replay", "dead-letters"},
 	{"POST /api/dlq/{id}/replay", "dead-letters"},
+	{"GET /api/dlq/{id}", "dead-letters"},
 	{"DELETE /api/dlq/{id}", "dead-letters"},
 
 	{"GET /api/status", "dead-letters"},

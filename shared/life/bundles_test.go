@@ -278,6 +278,55 @@ func TestReplayOfABundle(t *testing.T) {
 	n.want("forced", n.sent(), "a+b", "a+b")
 }
 
+// Among many, a bundle is replayed once, with all its reminders, unless nobody wants any of them. One whose
+// reminder somebody is changing is passed over.
+func TestReplayOfManyBundles(t *testing.T) {
+	n := newGathering(t)
+	n.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
+	fail := func(titles ...string) (made []task.Task) {
+		for _, title := range titles {
+			made = append(made, n.titled(title))
+		}
+		n.later(15 * time.Minute)
+		for range settings.MaxAttempts {
+			n.later(time.Hour)
+		}
+		return made
+	}
+	first, second, third, unwanted := fail("a", "b"), fail("c", "d", "e"), fail("f"), fail("g", "h")
+	for _, of := range []task.Task{first[0], unwanted[0], unwanted[1]} { // b is still wanted, and takes a along
+		n.update(of.ID, func(d *task.Draft) { d.Completed = true })
+	}
+	n.mail.answer = nil
+	before := n.mail.count()
+	replay := func(want int) {
+		t.Helper()
+		of := store.DeadLetterFilter{State: store.Dead, Channel: task.Email}
+		if counted, err := n.world.store.CountReplayable(t.Context(), of); err != nil || counted < want {
+			t.Errorf("counted %d, %v; want %d at least", counted, err, want)
+		}
+		if got, err := n.world.store.ReplayDeadLetters(t.Context(), of, 100, 1000); err != nil || got != want {
+			t.Errorf("replayed %d, %v; want %d", got, err, want)
+		}
+	}
+	release := n.holdOpen(`select from tasks where id = '` + second[1].ID.String() + `' for update`)
+	replay(2)
+	release()
+	n.wants("replayed", first[1], before, "bundled 0")
+	n.wants("passed over", second[0], before, "exhausted 3")
+	release = n.holdOpen(`select from deliveries where task_id = '` + second[2].ID.String() + `' for update`)
+	replay(0)
+	release()
+	replay(1)
+	replay(0)
+	n.later(time.Minute)
+	n.want("sent", n.sent()[before:], "a+b", "f", "c+d+e")
+	for _, of := range []task.Task{first[0], first[1], second[0], second[1], second[2], third[0]} {
+		n.wants(of.Title, of, before+3, "sent 1")
+	}
+	n.wants("not wanted", unwanted[0], before+3, "exhausted 3")
+}
+
 // A sender that dies between the freeze and the send leaves the same reminders and the same id to the
 // next, whatever came meanwhile.
 func TestSenderDiesAfterTheFreeze(t *testing.T) {

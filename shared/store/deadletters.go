@@ -129,17 +129,22 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter, after u
 // MostReplayed is how many dead letters one call of ReplayDeadLetters replays at most.
 const MostReplayed = 10_000
 
-// isReplayable is the condition for a dead letter l, with delivery d, reminder r and task t, that
-// can be replayed without force.
-const isReplayable = `d.state in ('planned', 'exhausted') and l.state in ('retrying', 'dead') and not (` + notWanted + `)`
-
-const fromReplayable = `dead_letters l join deliveries d on d.id = l.delivery_id join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id`
+const (
+	// isWanted is the condition for a dead letter l whose delivery is still wanted: for a bundle, at least
+	// one of its reminders is.
+	isWanted = `exists (
+		select from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
+		where (d.id = l.delivery_id or d.bundle_id = l.delivery_id) and not (` + notWanted + `))`
+	// isReplayable is the condition for a dead letter l, with delivery d, that can be replayed without
+	// force.
+	isReplayable = `d.state in ('planned', 'exhausted') and l.state in ('retrying', 'dead') and ` + isWanted
+)
 
 // CountReplayable counts the dead letters that f asks for and that can be replayed without force.
 // It stops at [MostReplayed].
 func (s *Store) CountReplayable(ctx context.Context, f DeadLetterFilter) (n int, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
-		return c.QueryRow(ctx, `select count(*) from (select from `+fromReplayable+` where `+isOfFilter+` and `+isReplayable+` limit @limit) l`,
+		return c.QueryRow(ctx, `select count(*) from (select from `+fromDeadLetters+` where `+isOfFilter+` and `+isReplayable+` limit @limit) l`,
 			f.args(pgx.NamedArgs{"limit": MostReplayed})).Scan(&n)
 	})
 	return n, err
@@ -152,48 +157,62 @@ const anew = `state = 'planned', attempts = 0, round = 0, round_over = true, fin
 const mostReplayedTogether = 500
 
 // ReplayDeadLetters replays up to most of the dead letters that f asks for, the oldest first, each
-// as [Store.ReplayDeadLetter] does without force. In each second perSecond of them become due, so
-// that a provider that has just recovered is not overrun. Dead letters whose rows another
-// transaction holds are skipped. On an error, replayed says how many were replayed all the same.
+// as [Store.ReplayDeadLetter] does without force. A bundle counts as one. In each second perSecond of
+// them become due, so that a provider that has just recovered is not overrun. Dead letters whose rows
+// another transaction holds are skipped. On an error, replayed says how many were replayed all the same.
 func (s *Store) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, most, perSecond int) (replayed int, err error) {
 	var last uuid.UUID
 	for most = min(most, MostReplayed); replayed < most; {
 		limit := min(mostReplayedTogether, most-replayed)
 		var seen, done int
 		err := s.InTx(ctx, func(ctx context.Context, tx Tx) error {
-			// Nobody changes the tasks until the transaction ends. The next statement sees what was
-			// committed before.
 			rows, _ := tx.tx.Query(ctx, `
-				select l.id from `+fromReplayable+` where `+isOfFilter+` and `+isReplayable+` and l.id > @last order by l.id limit @limit`,
+				select l.id, l.delivery_id from `+fromDeadLetters+` where `+isOfFilter+` and `+isReplayable+` and l.id > @last order by l.id limit @limit`,
 				f.args(pgx.NamedArgs{"last": last, "limit": limit}))
-			ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-			if seen = len(ids); err != nil || seen == 0 {
+			var letter, delivery uuid.UUID
+			var letters, deliveries []uuid.UUID
+			_, err := pgx.ForEachRow(rows, []any{&letter, &delivery}, func() error {
+				letters, deliveries = append(letters, letter), append(deliveries, delivery)
+				return nil
+			})
+			if seen, done = len(letters), 0; err != nil || seen == 0 {
 				return err
 			}
-			rows, _ = tx.tx.Query(ctx, `
-				select id from tasks where id in (select d.task_id from dead_letters l join deliveries d on d.id = l.delivery_id where l.id = any ($1))
-				order by id for share skip locked`, pgUUIDs(ids))
-			tasks, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+			// Until this is over nobody changes the tasks, or sends. The last statement sees what was committed before.
+			tasks, err := collectIDs(tx.tx.Query(ctx, `
+				select id from tasks where id in (select task_id from deliveries where id = any ($1) or bundle_id = any ($1)) order by id for share skip locked`, pgUUIDs(deliveries)))
 			if err != nil {
 				return err
 			}
-			if err := tx.tx.QueryRow(ctx, `
+			locked, err := collectIDs(tx.tx.Query(ctx, `
+				select id from deliveries where id = any ($1) or bundle_id = any ($1) order by id for no key update skip locked`, pgUUIDs(deliveries)))
+			if err != nil {
+				return err
+			}
+			begun, err := collectIDs(tx.tx.Query(ctx, `
 				with chosen as materialized (
-					select l.id as letter, d.id from `+fromReplayable+`
-					where l.id = any (@ids) and d.task_id = any (@tasks) and `+isReplayable+` order by d.id for no key update of d skip locked
+					select l.id as letter, d.id, row_number() over (order by l.id) - 1 as place from `+fromDeadLetters+`
+					where l.id = any (@letters) and `+isReplayable+` and not exists (
+						select from deliveries m where (m.id = d.id or m.bundle_id = d.id) and (m.id <> all (@locked) or m.task_id <> all (@tasks)))
 				), replayed as (
 					update deliveries d set `+anew+`,
 						next_attempt_at = now() + (@before + chosen.place) / @rate::float8 * interval '1 s',
 						tries = `+triedAs("'replayed'", "null::text", "now() + (@before + chosen.place) / @rate::float8 * interval '1 s'")+`,
 						provider = case when provider_fixed then provider end
-					from (select *, row_number() over (order by letter) - 1 as place from chosen) chosen where d.id = chosen.id
+					from chosen where d.id = chosen.id
 				), settled as (
 					update dead_letters l set state = 'retrying', alerted_at = null, updated_at = now() from chosen where l.id = chosen.letter
 				)
-				select count(*) from chosen`, pgx.NamedArgs{"ids": pgUUIDs(ids), "tasks": pgUUIDs(tasks), "before": replayed, "rate": perSecond}).Scan(&done); err != nil {
+				select id from chosen`,
+				pgx.NamedArgs{"letters": pgUUIDs(letters), "tasks": pgUUIDs(tasks), "locked": pgUUIDs(locked), "before": replayed, "rate": perSecond}))
+			if err != nil {
 				return err
 			}
-			last = ids[seen-1]
+			if _, err := tx.tx.Exec(ctx, membersFollow, pgUUIDs(begun)); err != nil {
+				return err
+			}
+			done = len(begun)
+			last = letters[seen-1]
 			return nil
 		})
 		if err != nil {
@@ -219,6 +238,16 @@ func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, 
 		return err
 	})
 	return l, err
+}
+
+// Tries returns the tries of a delivery, the oldest first. A delivery that does not exist has none.
+func (s *Store) Tries(ctx context.Context, deliveryID uuid.UUID) (tries []Try, err error) {
+	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
+		err := c.QueryRow(ctx, `select coalesce((select tries from deliveries where id = $1), '[]')`, deliveryID).Scan(&tries)
+		inUTC(tries)
+		return err
+	})
+	return tries, err
 }
 
 // ReplayDeadLetter makes a dead letter's delivery due at once, and counts its attempts from zero. A
@@ -259,10 +288,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 			return fault.Conflict("it is a verification, and its code has expired; discard it, its user can ask for another one")
 		}
 		if err := tx.tx.QueryRow(ctx, `
-			select d.state, d.state = 'sending' and d.next_attempt_at > now(), exists (
-				select from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
-				where (d.id = $1 or d.bundle_id = $1) and not (`+notWanted+`))
-			from deliveries d where d.id = $1`, *deliveryID).
+			select d.state, d.state = 'sending' and d.next_attempt_at > now(), `+isWanted+` from `+fromDeadLetters+` where l.id = $1`, id).
 			Scan(&state, &leased, &wanted); err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ func (s *Store) HoldQuiet(ctx context.Context, l *Leased) (h Holding, err error)
 				from deliveries d join it on it.task_id = d.task_id and it.channel = d.channel and it.target = d.target
 				where d.id = it.id or `+isHeld+`
 			), kept as (
-				update deliveries d set reason = $4, next_attempt_at = $3, tries = `+triedAs(`'held'`, `'your quiet hours'`, `$3::timestamptz`)+` from held where d.id = held.id and newest
+				update deliveries d set reason = $4, next_attempt_at = $3, tries = `+triedAs(`'held'`, `'`+byQuietHours+`'`, `$3::timestamptz`)+` from held where d.id = held.id and newest
 			), replaced as (
 				update deliveries d set state = 'cancelled', reason = $5, next_attempt_at = null, finished_at = now()
 				from held where d.id = held.id and not newest

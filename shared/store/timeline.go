@@ -33,6 +33,21 @@ const (
 	TryReplayed DeliveryState = "replayed" // an operator has replayed it
 )
 
+// byQuietHours is the error of a try that quiet hours held.
+const byQuietHours = "your quiet hours"
+
+// Reason is why the delivery was held by it; "" if it was not.
+func (t Try) Reason() Reason {
+	switch {
+	case t.State != TryHeld:
+		return ""
+	case t.Error == byQuietHours:
+		return ReasonQuietHours
+	default:
+		return ReasonHourlyLimit
+	}
+}
+
 // mostTries is how many tries a delivery keeps, the latest ones.
 const mostTries = 20
 
@@ -67,7 +82,9 @@ type TimelineDelivery struct {
 	Delivery
 	DueAt      *time.Time // when it should have been planned; nil: unknown
 	Occurrence *wallclock.Time
-	Tries      []Try // the oldest first
+	Tries      []Try // the oldest first, with those of its bundle
+	// BundleReminders is how many reminders its bundle has; 0 if it is in none.
+	BundleReminders int
 	// ReadAt, ArchivedAt and AcknowledgedAt are those of an in-app delivery's notification.
 	ReadAt, ArchivedAt, AcknowledgedAt *time.Time
 }
@@ -90,19 +107,14 @@ func (s *Store) GetTimeline(ctx context.Context, userID string, id uuid.UUID, mo
 		}
 		rows, _ := tx.Query(ctx, `
 			select * from (
-				select `+loggedColumns+`, d.due_at, d.occurrence, coalesce(d.tries, '[]'), n.read_at, n.archived_at, n.acknowledged_at
-				from deliveries d left join notifications n on d.channel = 'in_app' and n.id = d.id`+withBundles+`
+				select `+loggedColumns+`, d.due_at, d.occurrence, coalesce(d.tries, '[]') || coalesce(c.tries, '[]'),
+					(select count(*) from deliveries m where m.bundle_id = d.bundle_id and m.id <> m.bundle_id), n.read_at, n.archived_at, n.acknowledged_at
+				from deliveries d left join notifications n on d.channel = 'in_app' and n.id = d.id left join deliveries c on c.id = d.bundle_id`+withBundles+`
 				where d.task_id = $1 order by d.id desc limit $2) latest
 			order by 1`, id, most+1)
 		l.Deliveries, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (d TimelineDelivery, err error) {
-			err = scanLogged(row, &d.Delivery, &d.DueAt, occurrenceField{&d.Occurrence}, &d.Tries, &d.ReadAt, &d.ArchivedAt, &d.AcknowledgedAt)
-			for i := range d.Tries { // Postgres writes times in JSON in the session's zone
-				t := &d.Tries[i]
-				t.At = t.At.UTC()
-				if t.Next != nil {
-					t.Next = new(t.Next.UTC())
-				}
-			}
+			err = scanLogged(row, &d.Delivery, &d.DueAt, occurrenceField{&d.Occurrence}, &d.Tries, &d.BundleReminders, &d.ReadAt, &d.ArchivedAt, &d.AcknowledgedAt)
+			inUTC(d.Tries)
 			return d, err
 		})
 		if err != nil {
@@ -129,4 +141,15 @@ func (s *Store) GetTimeline(ctx context.Context, userID string, id uuid.UUID, mo
 		return err
 	})
 	return l, err
+}
+
+// inUTC has the times of tries be in UTC: the database writes JSON's times in a zone of its own.
+func inUTC(tries []Try) {
+	for i := range tries {
+		t := &tries[i]
+		t.At = t.At.UTC()
+		if t.Next != nil {
+			t.Next = new(t.Next.UTC())
+		}
+	}
 }

@@ -5,7 +5,6 @@ import { followWorker } from "./push"
 import { go, here, to, usePath } from "./router"
 import { InboxScreen } from "./screens/inbox/inbox"
 import { InboxStore, unread, type Inbox } from "./screens/inbox/store"
-import { OperatorsScreen } from "./screens/operators/operators"
 import { PreferencesScreen } from "./screens/preferences/preferences"
 import { TaskScreen } from "./screens/tasks/task"
 import { TasksScreen } from "./screens/tasks/tasks"
@@ -14,7 +13,10 @@ import { language, t } from "./text"
 import { sameClock } from "./times"
 import { asProblem, SharedProvider, useShared, type Shared } from "./ui/context"
 import { InboxIcon, OperatorsIcon, PreferencesIcon, TasksIcon } from "./ui/icons"
+import { later } from "./ui/later"
 import { Button, Empty, Loading, Screen, Trouble } from "./ui/parts"
+
+const OperatorsScreen = later(() => import("./screens/operators/operators").then((m) => m.OperatorsScreen))
 
 /** Finds out who is there, and shows the console or the way in. */
 export function Root() {
@@ -204,9 +206,9 @@ function CurrentScreen({ path, store, operator }: { path: string; store: InboxSt
     if (screen === "tasks" && !id) return <TasksScreen />
     if (screen === "tasks" && id) return <TaskScreen id={id} />
     if (screen === "preferences" && !id) return <PreferencesScreen />
-    if (screen === "operators" && !id) {
-      return operator ? <OperatorsScreen /> : <Screen title={t().operators.title}><p>{t().operators.forbidden}</p></Screen>
-    }
+  }
+  if (screen === "operators") {
+    return operator ? <OperatorsScreen path={path.split("/").slice(2)} /> : <Screen title={t().operators.title}><p>{t().operators.forbidden}</p></Screen>
   }
   return (
     <Screen title={t().notFound.title}>

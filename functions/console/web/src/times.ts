@@ -90,3 +90,20 @@ export function relative(instant: string, now: number, language: string): string
   }
   return words.format(seconds, "second")
 }
+
+/** So many seconds in few words: "12 ms", "0.4 s", "3 min", "5 h". */
+export function duration(seconds: number, language: string): string {
+  const [value, unit]: [number, string] = seconds < 0.1 ? [seconds * 1000, "millisecond"] : seconds < 120 ? [seconds, "second"] : seconds < 7200 ? [seconds / 60, "minute"] : [seconds / 3600, "hour"]
+  return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: unit === "second" || value < 1 ? 1 : 0 }).format(value)
+}
+
+/** A wall-clock time or a day without a zone, as people read it: "1 Dec 2026, 09:00". */
+export const wallText = (local: string, language: string) =>
+  format(language, { dateStyle: "medium", timeStyle: local.length > 10 ? "short" : undefined, timeZone: "UTC" }).format(Date.parse(local.length > 10 ? local + "Z" : local))
+
+/** When something goes on that has stopped at an instant: "14:30:05", with the day if that is another; "" if it went on at once, or not at all. */
+export function until(next: string | null | undefined, from: string, language: string, zone: string): string {
+  if (!next || Date.parse(next) <= Date.parse(from)) return ""
+  const day = dayName(next, language, zone)
+  return day === dayName(from, language, zone) ? clock(next, language, zone) : `${day}, ${clock(next, language, zone)}`
+}

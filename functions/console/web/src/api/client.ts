@@ -14,6 +14,7 @@ export type Channel = Schemas["Channel"]
 export type Timeline = Schemas["Timeline"]
 export type TimelineEvent = Schemas["TimelineEvent"]
 export type DeadLetter = Schemas["DeadLetter"]
+export type DeadLetterHistory = Schemas["DeadLetterHistory"]
 export type Status = Schemas["Status"]
 export type TestResult = Schemas["TestResult"]
 export type Analytics = Schemas["Analytics"]
@@ -66,3 +67,7 @@ export async function ok<T>(call: Promise<Answer<T>>): Promise<T> {
 function detailOf(error: unknown): string {
   return typeof error === "object" && error !== null && "detail" in error ? String(error.detail) : ""
 }
+
+/** The header by which operators read as another user. A header is bytes, so the id is written as those of UTF-8. */
+export const readingAs = (user?: string) =>
+  user === undefined ? undefined : { "Duebell-User": String.fromCharCode(...new TextEncoder().encode(user)) }

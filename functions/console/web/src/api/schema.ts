@@ -51,7 +51,8 @@ export interface paths {
             };
             cookie?: never;
         };
-        get?: never;
+        /** Read a dead letter, with each attempt and the provider's answer (scope admin) */
+        get: operations["getDeadLetter"];
         put?: never;
         post?: never;
         /** Discard a dead letter (scope admin) */
@@ -92,7 +93,7 @@ export interface paths {
         put?: never;
         /**
          * Count dead letters, and then replay them (scope admin)
-         * @description Without confirm the answer is how many dead letters could be replayed, counted up to 10,000. With confirm that many are replayed, the oldest first; they become due one after the other. Left out are deliveries that were sent or cancelled, that the provider may have accepted, or whose reminder is obsolete, and those that another transaction has locked. If the request is interrupted, send it again: replayed dead letters are not counted any more.
+         * @description Without confirm the answer is how many dead letters could be replayed, counted up to 10,000. With confirm that many are replayed, the oldest first; they become due one after the other. A bundle counts as one, and its message is sent again with all its reminders. Left out are deliveries that were sent or cancelled, that the provider may have accepted, or whose reminder is obsolete, and those that another transaction has locked. If the request is interrupted, send it again: replayed dead letters are not counted any more.
          */
         post: operations["replayDeadLetters"];
         delete?: never;
@@ -937,6 +938,26 @@ export interface components {
             /** Format: date-time */
             updated_at: string;
         };
+        DeadLetterHistory: {
+            dead_letter: components["schemas"]["DeadLetter"];
+            /** @description What has happened to its delivery, the oldest first: the latest 20, without the attempt that got it sent. Empty for a callback that made no sense. */
+            tries: {
+                /** Format: date-time */
+                at: string;
+                /** @description Which send it was, since the latest replay. */
+                attempt: number;
+                /** @description The provider's answer. */
+                error: string;
+                /**
+                 * Format: date-time
+                 * @description When it was to be tried next; null: not at all.
+                 */
+                next: string | null;
+                provider: string;
+                /** @description What the delivery became by it; or held, by a limit or quiet hours; or replayed, by an operator. */
+                state: string;
+            }[];
+        };
         DeadLetterList: {
             dead_letters: components["schemas"]["DeadLetter"][];
             next_cursor: string | null;
@@ -1645,6 +1666,8 @@ export interface components {
             at: string;
             attempt?: number;
             before?: string;
+            /** @description How many reminders are in the delivery's message, if it is bundled. */
+            bundle_reminders?: number;
             /**
              * @description event: published for other programs, whatever the user has chosen.
              * @enum {string}
@@ -1659,10 +1682,16 @@ export interface components {
              * @enum {string}
              */
             kind: "created" | "changed" | "scheduled" | "due" | "upcoming" | "missed" | "fired" | "tried" | "held" | "replayed" | "sent" | "ended" | "waiting" | "reported" | "read" | "archived" | "acknowledged" | "occurrence";
+            /** @description How long after its instant a reminder has fired. */
+            late_seconds?: number;
             occurrence?: string;
             provider?: string;
+            /** @description Why a delivery is held, waits in a bundle or was cancelled, as in Delivery. */
+            reason?: string;
             /** Format: uuid */
             reminder_id?: string;
+            /** @description Which arming of the reminder: each fires once at most. */
+            revision?: number;
             /** @description The state of the delivery, the reminder or the occurrence after the event. */
             state?: string;
             target?: string;
@@ -1805,6 +1834,39 @@ export interface operations {
             400: components["responses"]["Problem"];
             401: components["responses"]["Problem"];
             403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            431: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    getDeadLetter: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The id of the user for whom the request is made, whether or not they have signed in yet; one header. It needs a token with the scope act, or for GET with admin: 403 otherwise, and 400 with a ticket. The scopes are still the caller's. */
+                "Duebell-User"?: components["parameters"]["DuebellUser"];
+            };
+            path: {
+                /** @description The dead letter. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The dead letter. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeadLetterHistory"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             429: components["responses"]["Problem"];
             431: components["responses"]["Problem"];
             503: components["responses"]["Problem"];

@@ -1,43 +1,8 @@
 // Alle Texte der Konsole auf Deutsch.
-import type { TimelineEvent } from "../api/client"
 import type { Texts } from "./en"
 
 const plural = new Intl.PluralRules("de")
 const count = (n: number, one: string, other: string) => `${n} ${plural.select(n) === "one" ? one : other}`
-
-/** Ein Ereignis als Satz. Was ein Anbieter geantwortet hat, bleibt in seiner Sprache. */
-function event(e: TimelineEvent): string {
-  const why = e.error ? `: ${e.error}` : ""
-  const provider = e.provider ? ` (${e.provider})` : ""
-  const which = e.before ? ` (${de.tasks.before[e.before] ?? de.tasks.beforeOther(e.before)})` : ""
-  const to = e.target && e.channel !== "push" ? ` an ${e.target}` : ""
-  switch (e.kind) {
-    case "created": return "Die Aufgabe wurde angelegt."
-    case "changed": return "Die Aufgabe wurde zuletzt geändert."
-    case "due": return "Die Aufgabe ist fällig."
-    case "scheduled": return `Die Erinnerung${which} wurde Dapr als Job übergeben.`
-    case "upcoming": return `Die Erinnerung${which} wird ausgelöst.`
-    case "missed": return `Die Erinnerung${which} ist verpasst: Ihr Zeitpunkt lag schon zu lange zurück.`
-    case "fired": return `Die Erinnerung${which} wurde ausgelöst.`
-    case "occurrence": {
-      const states: Record<string, string> = { told: "wurde erinnert", missed: "wurde verpasst", completed: "wurde erledigt", skipped: "wurde übersprungen" }
-      return `Der Termin ${e.occurrence} ${states[e.state ?? ""] ?? e.state}.`
-    }
-    case "sent": return e.channel === "in_app" ? "Steht im Eingang." : `Versuch ${e.attempt}${to} angenommen${provider}.`
-    case "tried": return `Versuch ${e.attempt}${to} ohne Erfolg${provider}${why}.`
-    case "held": return `Zurückgehalten${to}${why}.`
-    case "replayed": return `Vom Betrieb neu gestartet${to}.`
-    case "waiting": return `Wartet auf den nächsten Versuch${to}${why}.`
-    case "ended": {
-      const states: Record<string, string> = { failed: "Endgültig abgelehnt", exhausted: "Aufgegeben", cancelled: "Entfallen" }
-      return `${states[e.state ?? ""] ?? "Nicht gesendet"}${to}${why}.`
-    }
-    case "reported": return `Rückmeldung${provider}: ${({ delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" } as Record<string, string>)[e.state ?? ""] ?? e.state}.`
-    case "read": return "Gelesen."
-    case "archived": return "Archiviert."
-    case "acknowledged": return "Als gesehen bestätigt."
-  }
-}
 
 export const de: Texts = {
   name: "Deutsch",
@@ -148,13 +113,77 @@ export const de: Texts = {
     title: "Verlauf",
     now: "Jetzt",
     nothingAhead: "Nichts steht bevor.",
-    next: "Nächster Versuch:",
     more: "Nur die letzten 100 Zustellungen und Termine sind hier.",
     job: {
       with_dapr: "Dapr hält ihren Job:", later: "Sie steht in der Datenbank, bis Dapr sie als Job bekommt:",
       late: "Dapr hat ihren Job nicht bestätigt. Bleibt es dabei, erinnert der minütliche Durchgang:",
     },
-    event,
+    nextOccurrence: (when) => `Nächster Termin: ${when}`,
+    occurrence: (when) => `Termin ${when}`,
+    late: (time) => `${time} nach ihrem Zeitpunkt`,
+    removed: "eine Erinnerung, die die Aufgabe nicht mehr hat",
+    moment(e, kind, past, job) {
+      switch (e.kind) {
+        case "created": return "Aufgabe angelegt"
+        case "changed": return e.state === "completed" ? "Aufgabe zuletzt geändert: Sie ist erledigt" : "Aufgabe zuletzt geändert"
+        case "due": return past ? "War fällig" : "Fällig"
+        case "scheduled": return job === undefined || job === "with_dapr" ? "Job an Dapr übergeben" : "Job für Dapr, von Dapr nicht bestätigt"
+        case "upcoming":
+          if (past) return "Sollte ausgelöst sein; sonst löst der Durchgang sie aus"
+          return { due: "Erinnerung wird ausgelöst", snooze: "Später-noch-einmal endet", repeat: "Erinnerung wird wiederholt" }[kind]
+        case "missed": return "Erinnerung verpasst: Ihr Zeitpunkt lag schon zu lange zurück, als sie bestellt wurde"
+        case "fired": return { due: "Erinnerung ausgelöst", snooze: "Später noch einmal erinnert", repeat: "Erinnerung wiederholt" }[kind]
+        case "occurrence":
+          return { told: "An den Termin wurde erinnert", missed: "Termin verpasst: Auch ein späterer war schon vorbei, als erinnert werden konnte", completed: "Termin erledigt", skipped: "Termin übersprungen" }[e.state ?? ""] ?? e.text
+        default: return e.text
+      }
+    },
+    inInbox: "im Eingang",
+    state: {
+      planned: "wartet", held: "zurückgehalten", bundled: "im Bündel", sending: "wird gesendet", sent: "gesendet", failed: "abgelehnt", exhausted: "aufgegeben", cancelled: "entfallen",
+      unknown: "unklar", unverified: "Adresse nicht bestätigt", suppressed: "Adresse möchte nichts mehr", refused: "über einer Grenze", bounced: "zurückgekommen",
+    },
+    reason: {
+      quiet_hours: "Ruhezeit", hourly_limit: "der Grenze für Nachrichten in einer Stunde", bundled: "Sammeln für ein Bündel",
+      replaced: "Eine neuere Erinnerung dieser Aufgabe geht an dieselbe Adresse", completed: "Die Aufgabe oder dieser Termin war vorher erledigt", skipped: "Dieser Termin wurde vorher übersprungen",
+      deleted: "Die Aufgabe wurde vorher gelöscht", moved: "Termin oder Erinnerungen wurden vorher geändert", acknowledged: "Vorher als gesehen bestätigt", snoozed: "Vorher auf später verschoben",
+      unrepeated: "Die Aufgabe wird nicht mehr wiederholt", discarded: "Vom Betrieb verworfen",
+    },
+    step(e, until) {
+      const provider = e.provider || "dem Anbieter"
+      const reason = e.reason ? (de.timeline.reason[e.reason] ?? e.reason) : ""
+      const together = e.bundle_reminders && e.bundle_reminders > 1 ? `, ${e.bundle_reminders} Erinnerungen in einer Nachricht` : ""
+      switch (e.kind) {
+        case "sent": return e.channel === "in_app" ? "In den Eingang gelegt" : `Bei Versuch ${e.attempt} von ${provider} angenommen${together}`
+        case "tried":
+          if (e.state === "unknown") return `Versuch ${e.attempt}: Unklar, ob er von ${provider} angenommen wurde`
+          if (e.until && !until) return `Versuch ${e.attempt}: von ${provider} nicht angenommen; der nächste Anbieter ist an der Reihe`
+          return `Versuch ${e.attempt}: von ${provider} nicht angenommen${until && `; nächster Versuch ${until}`}`
+        case "held":
+          if (e.state === "held") return `Zurückgehalten wegen ${reason}${until && ` bis ${until}`}`
+          if (e.reason === "bundled") return e.attempt ? `In einem Bündel, das gerade gesendet wird${together}` : `Wartet bis dahin auf andere Erinnerungen, um als eine Nachricht hinauszugehen${together && ` (bisher${together.slice(1)})`}`
+          return `Bis dahin zurückgehalten wegen ${reason}${together}`
+        case "replayed": return "Vom Betrieb wiederholt: Die Versuche beginnen von vorn"
+        case "waiting":
+          if (e.state === "sending") return `Wird gesendet: Versuch ${e.attempt} mit ${provider}. Ist bis dahin nichts bekannt, folgt ein neuer`
+          if (e.state === "unknown") return `Vielleicht von ${provider} angenommen. Der nächste Versuch hat denselben Idempotenzschlüssel`
+          return e.error ? "Nächster Versuch" : "Wartet aufs Senden"
+        case "ended":
+          switch (e.state) {
+            case "failed": return e.attempt ? `Von ${provider} endgültig abgelehnt` : "Ließ sich nicht senden"
+            case "exhausted": return `Nach Versuch ${e.attempt} aufgegeben: jetzt ein Dead Letter`
+            case "suppressed": return "Nicht gesendet: Diese Adresse bekommt nichts mehr"
+            case "unverified": return "Nicht gesendet: Die Person hinter der Adresse hat nicht zugestimmt"
+            case "refused": return "Nicht gesendet: über einer Grenze, oder an diese Nummer gehen keine SMS"
+            default: return `Entfallen: ${reason || "Die Aufgabe wurde vorher erledigt, geändert oder gelöscht, oder der Betrieb hat sie verworfen"}`
+          }
+        case "reported": return `Rückmeldung von ${provider}: ${{ delivered: "zugestellt", bounced: "zurückgekommen", complained: "als Spam gemeldet" }[e.state ?? ""] ?? e.state}`
+        case "read": return "Gelesen"
+        case "archived": return "Archiviert"
+        case "acknowledged": return "Als gesehen bestätigt"
+        default: return e.text
+      }
+    },
   },
   preferences: {
     title: "Einstellungen",
@@ -208,16 +237,21 @@ export const de: Texts = {
     removeText: "Dorthin wird nichts mehr gesendet.",
   },
   health: {
-    title: "Wie es läuft",
+    title: "Zustand",
+    well: "Alles in Ordnung.",
+    unwell: (n) => `${count(n, "Sache braucht", "Sachen brauchen")} dich:`,
+    manual: "Was zu tun ist",
     fine: "gut",
     look: "ansehen",
     waiting: "Wartet am längsten",
     nothing: "nichts wartet",
-    waitsFor: { firing: "auf das Auslösen", hosts: "auf Webhooks", providers: "auf Anbieter", events: "auf Ereignisse" },
-    lateness: "Verspätung der letzten Stunde, Hälfte / 99 %",
-    ofReminders: (n) => count(n, "Erinnerung", "Erinnerungen"),
+    waitsFor: { firing: "auf das Auslösen", hosts: "auf Webhooks und Web Push", providers: "auf Anbieter", events: "auf Ereignisse" },
+    lateness: "Verspätung, letzte Stunde",
+    lateHint: (n) => `Hälfte / 99 % von ${count(n, "Erinnerung", "Erinnerungen")}`,
+    noneFired: "keine ausgelöst",
     sweep: "Letzter Durchgang",
     never: "nie",
+    cleanup: (when) => `Aufräumen ${when}`,
     dapr: { present: "hat seine Jobs", made: "hat seine Jobs", lost: "hat seine Jobs verloren", unknown: "war nicht zu fragen" },
     pending: (n) => `${count(n, "Erinnerung", "Erinnerungen")} nicht angenommen`,
     database: "Datenbank",
@@ -231,30 +265,59 @@ export const de: Texts = {
     latestError: "Letzter Fehler",
     notSetUp: "nicht mehr eingerichtet",
     versions: (duebell, schema, zones, database) => `Duebell ${duebell}, Schema ${schema}, Zeitzonen ${zones}, Postgres ${database}`,
+    finding: {
+      firing: (time) => `Erinnerungen warten auf das Auslösen, die älteste seit ${time}. Sieh nach, ob der Durchgang läuft, und nach Dapr und trigger-reminder.`,
+      hosts: (time) => `Webhooks oder Web Push warten, der älteste seit ${time}. Sind es die Hosts weniger Leute, ist nichts zu tun; sind es viele, erreicht send das Internet nicht.`,
+      providers: (time) => `Nachrichten warten auf ihre Anbieter, die älteste seit ${time}. Sieh nach, ob send da ist und was die Anbieter antworten.`,
+      events: (time) => `Ereignisse warten auf das Veröffentlichen, das älteste seit ${time}. Sieh nach dem Broker.`,
+      late: (time) => `Eine von hundert Erinnerungen kam in der letzten Stunde ${time} zu spät oder noch später. Kommen sie nur durch den Durchgang, liegt es an Dapr oder trigger-reminder.`,
+      neverSwept: "Noch kein Durchgang ist zu Ende. Etwas muss retry-dlq jede Minute aufrufen.",
+      notSwept: (when) => `Der letzte Durchgang endete ${when}; es soll jede Minute einen geben. Sieh nach, ob retry-dlq aufgerufen wird und startet.`,
+      sweepFailed: (steps) => `Schritte des letzten Durchgangs sind gescheitert: ${steps}. Warum, steht in seinem Log.`,
+      sweepCutShort: "Der letzte Durchgang wurde abgebrochen: Er hat zu viel zu tun. Lass mehr Durchgänge laufen oder erhöhe SWEEP_CONCURRENCY.",
+      cleanupFailed: (steps) => `Schritte des letzten Aufräumens sind gescheitert: ${steps}. Niemand wird deshalb später erinnert; warum, steht in seinem Log.`,
+      notCleaned: (when) => `Das letzte Aufräumen endete ${when}; es soll jede Nacht eines geben. Sieh nach, ob nightly-cleanup aufgerufen wird.`,
+      daprLost: "Daprs Scheduler hat seine Daten verloren. Durchgänge planen alles neu; für die Erinnerungen ist nichts zu tun. Finde heraus, warum.",
+      daprUnknown: "Dapr war nicht zu fragen. Erinnerungen kommen durch den Durchgang, bis zu 65 s zu spät. Sieh nach, ob daprd läuft.",
+      daprRefuses: (n) => `Dapr hat ${count(n, "Erinnerung", "Erinnerungen")} nicht angenommen. Sie kommen durch den Durchgang, bis zu 65 s zu spät. Sieh nach, ob daprd den Scheduler erreicht.`,
+      database: (time) => `Die Datenbank braucht ${time} für eine Antwort. Sieh nach ihrer Last und ihren Verbindungen.`,
+      dead: (n) => `${count(n, "Dead Letter wartet", "Dead Letters warten")} unten auf dich: Behebe die Ursache, dann wiederhole oder verwirf.`,
+      provider: (name, failed, all) => `${name} hat in der letzten Stunde ${failed} von ${all} abgelehnt. Der letzte Fehler steht unten; bei 401 und 403 stimmt der Schlüssel nicht.`,
+    },
   },
   operators: {
     title: "Betrieb",
     forbidden: "Das ist für den Betrieb: Deiner Anmeldung fehlt die Berechtigung.",
+    readAgain: "Neu lesen",
     deadLetters: "Dead Letters",
     deadLettersText: "Zustellungen, die nicht geklappt haben, und Rückrufe ohne Sinn.",
     state: { all: "Alle", retrying: "in Wiederholung", dead: "tot", resolved: "gelöst", discarded: "verworfen" },
     stateLabel: "Zustand",
     none: "Keine Dead Letters",
-    noneText: "Alles ist angekommen oder wird noch versucht.",
-    attempts: "Versuche",
-    changed: "Geändert",
-    error: "Fehler",
-    details: "Einzelheiten",
+    allWell: "Alles ist angekommen oder wird noch versucht.",
+    noneText: "Keiner ist so. Andere Filter zeigen vielleicht welche.",
+    verification: "Bestätigung einer Adresse",
+    bundle: "Bündel",
+    malformed: "Ein Rückruf ohne Sinn",
+    details: "Versuche und Einzelheiten",
+    firstFailed: "Zuerst gescheitert",
+    noTries: "Kein Versuch ist festgehalten.",
+    taskOf: (user) => `Aufgabe von ${user}`,
     job: "Job",
     data: "Daten",
     replay: "Wiederholen",
     replayTitle: "Diese Zustellung wiederholen?",
     replayText: "Sie wird jetzt fällig und binnen einer Minute gesendet. Die Nachricht kommt an, so spät es auch ist.",
     replayed: "Sie ist jetzt fällig",
-    since: { label: "Seit", any: "Jederzeit", hour: "In der letzten Stunde", day: "In den letzten 24 Stunden" },
+    force: "Trotzdem senden",
+    forceTitle: "Trotzdem senden?",
+    since: { label: "Zuerst gescheitert", any: "Jederzeit", hour: "In der letzten Stunde", day: "In den letzten 24 Stunden", week: "In den letzten 7 Tagen", between: "Zwischen …" },
+    from: "Von",
+    until: "Bis",
     replayMany: "Alle diese wiederholen",
-    replayManyTitle: (n) => `${count(n, "Zustellung", "Zustellungen")} wiederholen?`,
-    replayManyText: "Sie werden von jetzt an fällig, 50 in jeder Sekunde. Die Nachrichten kommen an, so spät es auch ist. Was niemand mehr will, bleibt weg.",
+    replayManyTitle: (n) => `${count(n, "Dead Letter", "Dead Letters")} wiederholen?`,
+    replayManyText: "Sie werden von jetzt an fällig, 50 in jeder Sekunde. Die Nachrichten kommen an, so spät es auch ist. Ein Bündel ist eine Nachricht. Was niemand mehr will, bleibt weg.",
+    replayManyMore: (n) => `Es sind mehr als ${n}: Das sind die ältesten. Wiederhole die anderen danach.`,
     manyReplayed: (n) => `${count(n, "Zustellung ist", "Zustellungen sind")} jetzt nacheinander fällig`,
     noneToReplay: "Davon lässt sich nichts wiederholen.",
     discard: "Verwerfen",
@@ -262,8 +325,13 @@ export const de: Texts = {
     discardText: "Er wird nicht wieder versucht, und seine Nachricht kommt nie an.",
     discarded: "Verworfen",
     analytics: "Ausgelöste Erinnerungen",
-    analyticsText: "Nach Tagen, die letzten 30. Zustellungen nach Weg und danach, wie spät sie geplant wurden.",
-    noAnalytics: "In den letzten 30 Tagen wurde keine Erinnerung ausgelöst.",
+    analyticsText: "Nach Tagen, in UTC. Zustellungen nach Weg und danach, wie spät sie geplant wurden.",
+    range: { label: "Tage", "7": "7", "30": "30", "90": "90" },
+    noAnalytics: "In diesen Tagen wurde keine Erinnerung ausgelöst.",
+    byChannel: "Zustellungen nach Weg",
+    byLateness: "Zustellungen nach Verspätung",
+    asTable: "Als Tabelle",
+    chartLabel: (title, from, to) => `${title}, ${from} bis ${to}. Die Tabelle hat dieselben Zahlen.`,
     day: "Tag",
     reminders: "Erinnerungen",
     total: "Erinnerungen",
@@ -273,5 +341,23 @@ export const de: Texts = {
       under_1s: "unter 1 s", under_10s: "unter 10 s", under_1m: "unter 1 min", under_10m: "unter 10 min", over_10m: "über 10 min", unknown: "unbekannt",
     },
     channel: "Weg",
+    lookUp: "Jemanden nachschlagen",
+    lookUpText: "Aufgaben, Einstellungen und was gesendet wurde, wie die Person es hat. Du kannst nichts ändern. Jeder Blick wird mit deiner ID festgehalten.",
+    userId: "Benutzer-ID",
+    show: "Zeigen",
+    user: (id) => `Benutzer ${id}`,
+    reading: "Du liest als Betrieb. Adressen sind verdeckt, nichts lässt sich ändern, und dieser Blick wird mit deiner ID festgehalten.",
+    noPreferences: "Dieser Benutzer hat keine eigenen Einstellungen. Stimmt die ID?",
+    preferences: "Einstellungen",
+    field: { zone: "Zeitzone", language: "Sprache", channels: "Wege", emails: "E-Mail-Adressen", phones: "Telefonnummern", devices: "Geräte", webhook: "Webhook", quiet: "Ruhezeiten", bundle: "Bündel" },
+    noneOf: "keine",
+    noTasks: "Dieser Benutzer hat keine Aufgaben.",
+    completed: "erledigt",
+    sentLog: "Was gesendet wurde",
+    noDeliveries: "Noch nichts wurde gesendet.",
+    when: "Wann",
+    target: "An",
+    attemptsColumn: "Versuche",
+    note: "Grund",
   },
 }

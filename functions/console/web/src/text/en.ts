@@ -1,8 +1,11 @@
 // Every text of the console in English. The other languages have the same shape.
-import type { Problem, TimelineEvent } from "../api/client"
+import type { Problem, Timeline, TimelineEvent } from "../api/client"
 
 const plural = new Intl.PluralRules("en")
 const count = (n: number, one: string, other: string) => `${n} ${plural.select(n) === "one" ? one : other}`
+
+type ReminderKind = Timeline["reminders"][number]["kind"]
+type JobState = NonNullable<Timeline["reminders"][number]["job"]>["state"]
 
 export const en = {
   name: "English",
@@ -113,13 +116,78 @@ export const en = {
     title: "Timeline",
     now: "Now",
     nothingAhead: "Nothing is to come.",
-    next: "Next attempt:",
     more: "Only the latest 100 deliveries and occurrences are shown.",
     job: {
       with_dapr: "Dapr holds its job:", later: "It is kept in the database until it is given to Dapr as a job:",
       late: "Dapr has not confirmed its job. If it never does, the sweep of every minute tells it all the same:",
     },
-    event: (e: TimelineEvent) => e.text,
+    nextOccurrence: (when: string) => `Next: ${when}`,
+    occurrence: (when: string) => `of ${when}`,
+    late: (time: string) => `${time} after its instant`,
+    removed: "a reminder that the task no longer has",
+    moment(e: TimelineEvent, kind: ReminderKind, past: boolean, job?: JobState): string {
+      switch (e.kind) {
+        case "created": return "Task created"
+        case "changed": return e.state === "completed" ? "Task last changed: it is completed" : "Task last changed"
+        case "due": return past ? "Was due" : "Due"
+        case "scheduled": return job === undefined || job === "with_dapr" ? "Job given to Dapr" : "Job offered to Dapr, which has not confirmed it"
+        case "upcoming":
+          if (past) return "Should have fired; the sweep fires it if nobody else does"
+          return { due: "Reminder fires", snooze: "Snooze ends", repeat: "Reminder is repeated" }[kind]
+        case "missed": return "Reminder missed: its instant had passed for too long when it was asked for"
+        case "fired": return { due: "Reminder fired", snooze: "Snooze ended, and told once more", repeat: "Reminder repeated" }[kind]
+        case "occurrence":
+          return { told: "Occurrence told", missed: "Occurrence missed: a later one had passed, too, when somebody could be told", completed: "Occurrence completed", skipped: "Occurrence skipped" }[e.state ?? ""] ?? e.text
+        default: return e.text
+      }
+    },
+    inInbox: "in the inbox",
+    state: {
+      planned: "waits", held: "held", bundled: "in a bundle", sending: "being sent", sent: "sent", failed: "refused", exhausted: "given up", cancelled: "cancelled",
+      unknown: "unclear", unverified: "address not verified", suppressed: "address wants no more", refused: "over a limit", bounced: "came back",
+    } as Record<string, string>,
+    reason: {
+      quiet_hours: "quiet hours", hourly_limit: "the limit of messages in an hour", bundled: "the gathering of a bundle",
+      replaced: "a newer reminder of this task goes to the same address", completed: "the task, or this occurrence, was completed first", skipped: "this occurrence was skipped first",
+      deleted: "the task was deleted first", moved: "the due date or the reminders were changed first", acknowledged: "it was acknowledged first", snoozed: "it was snoozed first",
+      unrepeated: "the task is not repeated any more", discarded: "an operator has discarded it",
+    } as Record<string, string>,
+    /** What has happened to a delivery, or is to. until is when it goes on, "" if that is unknown or at once. */
+    step(e: TimelineEvent, until: string): string {
+      const provider = e.provider || "its provider"
+      const reason = e.reason ? (en.timeline.reason[e.reason] ?? e.reason) : ""
+      const together = e.bundle_reminders && e.bundle_reminders > 1 ? `, ${e.bundle_reminders} reminders in one message` : ""
+      switch (e.kind) {
+        case "sent": return e.channel === "in_app" ? "Put into the inbox" : `Taken by ${provider} at attempt ${e.attempt}${together}`
+        case "tried":
+          if (e.state === "unknown") return `Attempt ${e.attempt}: nobody can say whether ${provider} has taken it`
+          if (e.until && !until) return `Attempt ${e.attempt}: not taken by ${provider}; the next provider has its turn`
+          return `Attempt ${e.attempt}: not taken by ${provider}${until && `; next attempt at ${until}`}`
+        case "held":
+          if (e.state === "held") return `Held by ${reason}${until && ` until ${until}`}`
+          if (e.reason === "bundled") return e.attempt ? `In a bundle that is being sent${together}` : `Waits until then for other reminders, to go out as one message${together && ` (so far${together.slice(1)})`}`
+          return `Held until then by ${reason}${together}`
+        case "replayed": return "Replayed by an operator: its attempts begin anew"
+        case "waiting":
+          if (e.state === "sending") return `Being sent: attempt ${e.attempt} with ${provider}. It is tried again if nothing is heard by then`
+          if (e.state === "unknown") return `May have been taken by ${provider}. It is tried again with the same idempotency key`
+          return e.error ? "Next attempt" : "Waits to be sent"
+        case "ended":
+          switch (e.state) {
+            case "failed": return e.attempt ? `Refused for good by ${provider}` : "Could not be sent"
+            case "exhausted": return `Given up after attempt ${e.attempt}: a dead letter now`
+            case "suppressed": return "Not sent: its address gets nothing any more"
+            case "unverified": return "Not sent: the owner of the address has not agreed"
+            case "refused": return "Not sent: it is over a limit, or its number gets no text messages"
+            default: return `Cancelled: ${reason || "the task was completed, changed or deleted first, or an operator has let go of it"}`
+          }
+        case "reported": return `${provider} reports: ${{ delivered: "delivered", bounced: "came back", complained: "its reader calls it spam" }[e.state ?? ""] ?? e.state}`
+        case "read": return "Read"
+        case "archived": return "Archived"
+        case "acknowledged": return "Acknowledged"
+        default: return e.text
+      }
+    },
   },
   preferences: {
     title: "Preferences",
@@ -173,16 +241,21 @@ export const en = {
     removeText: "Nothing is sent there any more.",
   },
   health: {
-    title: "How it does",
+    title: "Health",
+    well: "All is well.",
+    unwell: (n: number) => `${count(n, "thing needs", "things need")} you:`,
+    manual: "What to do",
     fine: "fine",
     look: "look here",
     waiting: "Oldest waiting",
     nothing: "nothing waits",
-    waitsFor: { firing: "for its reminder to fire", hosts: "for webhooks", providers: "for providers", events: "for events" },
-    lateness: "Late in the last hour, half / 99 %",
-    ofReminders: (n: number) => count(n, "reminder", "reminders"),
+    waitsFor: { firing: "for its reminder to fire", hosts: "for webhooks and Web Push", providers: "for providers", events: "for events" },
+    lateness: "Lateness, the last hour",
+    lateHint: (n: number) => `half / 99 % of ${count(n, "reminder", "reminders")}`,
+    noneFired: "none has fired",
     sweep: "Last sweep",
     never: "never",
+    cleanup: (when: string) => `cleanup ${when}`,
     dapr: { present: "has its jobs", made: "has its jobs", lost: "has lost its jobs", unknown: "could not be asked" },
     pending: (n: number) => `${count(n, "reminder", "reminders")} not taken`,
     database: "Database",
@@ -196,30 +269,59 @@ export const en = {
     latestError: "Latest error",
     notSetUp: "not set up any more",
     versions: (duebell: string, schema: number, zones: string, database: string) => `Duebell ${duebell}, schema ${schema}, time zones ${zones}, Postgres ${database}`,
+    finding: {
+      firing: (time: string) => `Reminders wait to fire, the oldest for ${time}. Look whether the sweep runs, and Dapr and trigger-reminder.`,
+      hosts: (time: string) => `Webhooks or Web Push wait, the oldest for ${time}. If it is a few users' hosts, nothing is to be done; if it is many, send can't reach the Internet.`,
+      providers: (time: string) => `Messages wait for their providers, the oldest for ${time}. Look whether send is there, and what the providers answer.`,
+      events: (time: string) => `Events wait to be published, the oldest for ${time}. Look at the broker.`,
+      late: (time: string) => `One reminder of a hundred was told ${time} late or more in the last hour. If only the sweep tells them, Dapr or trigger-reminder is the trouble.`,
+      neverSwept: "No sweep has ended yet. Something has to invoke retry-dlq every minute.",
+      notSwept: (when: string) => `The last sweep ended ${when}; there is to be one every minute. Look whether retry-dlq is invoked, and starts.`,
+      sweepFailed: (steps: string) => `Steps of the last sweep went wrong: ${steps}. Its log says why.`,
+      sweepCutShort: "The last sweep was cut short: it has too much to do. Run more sweeps, or raise SWEEP_CONCURRENCY.",
+      cleanupFailed: (steps: string) => `Steps of the last cleanup went wrong: ${steps}. Nobody is told late because of that; its log says why.`,
+      notCleaned: (when: string) => `The last cleanup ended ${when}; there is to be one each night. Look whether nightly-cleanup is invoked.`,
+      daprLost: "Dapr's scheduler has lost its data. Sweeps schedule everything again; nothing is to be done for the reminders. Find out why.",
+      daprUnknown: "Dapr could not be asked. Reminders are told by the sweep, up to 65 s late. Look whether daprd is up.",
+      daprRefuses: (n: number) => `Dapr has not taken ${count(n, "reminder", "reminders")}. They are told by the sweep, up to 65 s late. Look whether daprd reaches the scheduler.`,
+      database: (time: string) => `The database takes ${time} to answer. Look at its load, and at its connections.`,
+      dead: (n: number) => `${count(n, "dead letter waits", "dead letters wait")} for you, below: mend the cause, then replay or discard.`,
+      provider: (name: string, failed: number, all: number) => `${name} has refused ${failed} of ${all} in the last hour. Its latest error is below; 401 and 403 mean that the key is wrong.`,
+    },
   },
   operators: {
     title: "Operators",
     forbidden: "This is for operators: your sign-in lacks their scope.",
+    readAgain: "Read again",
     deadLetters: "Dead letters",
     deadLettersText: "Deliveries that failed, and malformed callbacks.",
     state: { all: "All", retrying: "retrying", dead: "dead", resolved: "resolved", discarded: "discarded" },
     stateLabel: "State",
     none: "No dead letters",
-    noneText: "Everything has arrived, or is still being tried.",
-    attempts: "Attempts",
-    changed: "Changed",
-    error: "Error",
-    details: "Details",
+    allWell: "Everything has arrived, or is still being tried.",
+    noneText: "None is like this. Other filters may show some.",
+    verification: "Verification of an address",
+    bundle: "Bundle",
+    malformed: "A callback that made no sense",
+    details: "Attempts and details",
+    firstFailed: "First failed",
+    noTries: "No attempt is recorded.",
+    taskOf: (user: string) => `Task of ${user}`,
     job: "Job",
     data: "Data",
     replay: "Replay",
     replayTitle: "Replay this delivery?",
     replayText: "It becomes due now, and is sent within a minute. Its user gets the message, however late it is.",
     replayed: "It is due now",
-    since: { label: "Since", any: "Any time", hour: "The last hour", day: "The last 24 hours" },
+    force: "Send it all the same",
+    forceTitle: "Send it all the same?",
+    since: { label: "First failed", any: "Any time", hour: "The last hour", day: "The last 24 hours", week: "The last 7 days", between: "Between …" },
+    from: "From",
+    until: "Until",
     replayMany: "Replay all of these",
-    replayManyTitle: (n: number) => `Replay ${count(n, "delivery", "deliveries")}?`,
-    replayManyText: "They become due from now on, 50 in each second. Their users get the messages, however late they are. What nobody wants any more is left out.",
+    replayManyTitle: (n: number) => `Replay ${count(n, "dead letter", "dead letters")}?`,
+    replayManyText: "They become due from now on, 50 in each second. Their users get the messages, however late they are. A bundle is one message. What nobody wants any more is left out.",
+    replayManyMore: (n: number) => `There are more than ${n}: these are the oldest. Replay the others afterwards.`,
     manyReplayed: (n: number) => `${count(n, "delivery is", "deliveries are")} due now, one after the other`,
     noneToReplay: "None of these can be replayed.",
     discard: "Discard",
@@ -227,8 +329,13 @@ export const en = {
     discardText: "It is not tried again, and its message never arrives.",
     discarded: "Discarded",
     analytics: "Fired reminders",
-    analyticsText: "By day, of the last 30. Deliveries by channel, and how late they were planned.",
-    noAnalytics: "No reminder has fired in the last 30 days.",
+    analyticsText: "By day, in UTC. Deliveries by channel, and how late they were planned.",
+    range: { label: "Days", "7": "7", "30": "30", "90": "90" },
+    noAnalytics: "No reminder has fired in these days.",
+    byChannel: "Deliveries by channel",
+    byLateness: "Deliveries by lateness",
+    asTable: "As a table",
+    chartLabel: (title: string, from: string, to: string) => `${title}, ${from} to ${to}. The table has the same figures.`,
     day: "Day",
     reminders: "Reminders",
     total: "Reminders",
@@ -238,6 +345,24 @@ export const en = {
       under_1s: "under 1 s", under_10s: "under 10 s", under_1m: "under 1 min", under_10m: "under 10 min", over_10m: "over 10 min", unknown: "unknown",
     },
     channel: "Channel",
+    lookUp: "Look up a user",
+    lookUpText: "Tasks, preferences and what was sent, as the user has them. You can change nothing. Each look is recorded, with your id.",
+    userId: "User id",
+    show: "Show",
+    user: (id: string) => `User ${id}`,
+    reading: "You read as an operator. Addresses are masked, nothing can be changed, and this look is recorded with your id.",
+    noPreferences: "This user has no preferences of their own. Is the id right?",
+    preferences: "Preferences",
+    field: { zone: "Time zone", language: "Language", channels: "Channels", emails: "E-mail addresses", phones: "Phone numbers", devices: "Devices", webhook: "Webhook", quiet: "Quiet hours", bundle: "Bundles" },
+    noneOf: "none",
+    noTasks: "This user has no tasks.",
+    completed: "completed",
+    sentLog: "What was sent",
+    noDeliveries: "Nothing was sent yet.",
+    when: "When",
+    target: "To",
+    attemptsColumn: "Attempts",
+    note: "Note",
   },
 }
 

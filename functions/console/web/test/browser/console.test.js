@@ -3,7 +3,7 @@
 import assert from "node:assert/strict"
 import { createECDH, createHash } from "node:crypto"
 import { after, before, test } from "node:test"
-import { openPage, signIn, startBrowser, startSystem } from "./system.js"
+import { eventually, openPage, signIn, startBrowser, startSystem, wallClock } from "./system.js"
 
 let system, browser
 
@@ -326,65 +326,6 @@ test("this browser is told while no page listens, opens the task, and is switche
   await context.close()
 })
 
-test("operators see what others don't", async () => {
-  const { context, page, wrong } = await openPage(browser)
-  await signIn(page, system.url, /^other/)
-  assert.equal(await page.getByRole("link", { name: "Operators" }).count(), 0)
-  await context.close()
-
-  await eventually(async () => (await call("DUEBELL_ADMIN_TOKEN", "GET", "/api/analytics")).days.length > 0)
-  const operator = await openPage(browser)
-  await signIn(operator.page, system.url, /^admin/)
-  await operator.page.getByRole("link", { name: "Operators" }).click()
-  await operator.page.getByText("No dead letters").waitFor()
-  const health = operator.page.getByRole("region", { name: "How it does" })
-  await health.getByText("nothing waits").waitFor()
-  await health.getByText(/has its jobs|could not be asked/).waitFor()
-  await health.getByText(/Duebell .*schema \d+, time zones \d{4}.*Postgres/).waitFor()
-  await operator.page.getByRole("heading", { name: "Fired reminders" }).waitFor()
-  await operator.page.getByRole("row", { name: /Inbox/ }).waitFor()
-  assert.deepEqual([...wrong, ...operator.wrong], [])
-  await operator.context.close()
-})
-
-test("operators discard and replay dead letters, and are asked first", async () => {
-  const fault = (method, body) => fetch(system.url + "/dev/faults", { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })
-  await fault("POST", { provider: "webhook", status: 500 })
-  await call("DUEBELL_TOKEN", "PUT", "/api/preferences", { time_zone: "Europe/Berlin", webhook: { url: system.url + "/dev/webhooks/demo" } })
-  for (const title of ["one", "two"]) {
-    await call("DUEBELL_TOKEN", "POST", "/api/tasks", { title, due_date: new Date().toISOString(), channels: ["webhook"] })
-  }
-  const states = async () => (await call("DUEBELL_ADMIN_TOKEN", "GET", "/api/dlq")).dead_letters.map((letter) => letter.state).sort().join(" ")
-  await eventually(async () => (await states()) === "retrying retrying")
-
-  const { context, page, wrong } = await openPage(browser)
-  await signIn(page, system.url, /^admin/, "/console/operators")
-  await page.getByLabel("State").selectOption("retrying")
-  // All of them at once: they are counted, and nothing happens before that is confirmed.
-  await page.getByLabel("Channel").selectOption("webhook")
-  await page.getByLabel("Since").selectOption("hour")
-  await page.getByLabel("Provider", { exact: true }).selectOption("webhook")
-  await page.getByRole("button", { name: "Replay all of these" }).click()
-  await page.getByRole("dialog", { name: /^Replay \d deliver/ }).getByRole("button", { name: "Replay" }).click()
-  await page.getByText(/deliver(y is|ies are) due now/).waitFor()
-  await page.getByLabel("Provider", { exact: true }).selectOption("") // what is sent anew has none yet
-
-  await page.getByRole("button", { name: "Discard" }).first().click()
-  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click()
-  assert.equal(await states(), "retrying retrying")
-  await page.getByRole("button", { name: "Discard" }).first().click()
-  await page.getByRole("dialog").getByRole("button", { name: "Discard" }).click()
-  await page.getByText("Discarded", { exact: true }).waitFor()
-  assert.equal(await states(), "discarded retrying")
-  await page.getByRole("button", { name: "Replay" }).click()
-  await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click()
-  await page.getByText("It is due now").waitFor()
-  await fault("DELETE")
-  await eventually(async () => (await states()) === "discarded resolved")
-  assert.deepEqual(wrong, [])
-  await context.close()
-})
-
 test("a connection that was cut is made again, and what came meanwhile is there", async () => {
   const { context, page } = await openPage(browser)
   await signIn(page, system.url, /^demo/)
@@ -398,44 +339,3 @@ test("a connection that was cut is made again, and what came meanwhile is there"
   await page.getByText("Live", { exact: true }).waitFor()
   await context.close()
 })
-
-test("a task's timeline tells what came of it, and goes on by itself", async () => {
-  const fault = (method, body) => fetch(system.url + "/dev/faults", { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })
-  await fault("POST", { provider: "webhook", status: 503 })
-  await call("DUEBELL_TOKEN_2", "PUT", "/api/preferences", { time_zone: "Europe/Berlin", webhook: { url: system.url + "/dev/webhooks/other" } })
-  const task = await call("DUEBELL_TOKEN_2", "POST", "/api/tasks", {
-    title: "Water the plants", due_local: wallClock(new Date(Date.now() - 60_000)), time_zone: "Europe/Berlin", recurrence: { rule: "FREQ=DAILY" }, channels: ["in_app", "webhook"],
-  })
-  const { context, page, wrong } = await openPage(browser)
-  await signIn(page, system.url, /^other/, "/console/tasks/" + task.id)
-  await page.getByText(/^Every day/).waitFor()
-  const events = page.getByRole("region", { name: "Timeline" }).getByRole("listitem")
-  await events.filter({ hasText: "has fired" }).waitFor({ timeout: 60_000 })
-  await events.filter({ hasText: "Webhook" }).filter({ hasText: "was tried: webhook has not taken it" }).first().waitFor({ timeout: 60_000 })
-  await fault("DELETE")
-  await events.filter({ hasText: "was taken by webhook" }).waitFor({ timeout: 90_000 })
-  // What has been is above now, and what is to come below it.
-  const order = await events.allInnerTexts()
-  const at = (text) => order.findIndex((e) => e.includes(text))
-  assert.ok(at("was created") < at("has fired") && at("has fired") < at("was tried") && at("was tried") < at("taken by webhook"), order.join("\n"))
-  assert.ok(at("taken by webhook") < at("Now") && at("Now") < at(" fires."), order.join("\n"))
-  await page.getByText(/Dapr holds its job|until it is given to Dapr/).waitFor()
-  await call("DUEBELL_TOKEN_2", "DELETE", "/api/tasks/" + task.id)
-  assert.deepEqual(wrong, [])
-  await context.close()
-})
-
-/** What the clock in Berlin shows, as an input takes it. */
-function wallClock(at) {
-  return at.toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T").replace(/(T..:..):00$/, "$1")
-}
-
-/** Waits until something is true, and returns it. */
-async function eventually(look) {
-  for (const end = Date.now() + 60_000; Date.now() < end; ) {
-    const found = await look()
-    if (found) return found
-    await new Promise((resolve) => setTimeout(resolve, 100))
-  }
-  throw new Error("it has not come in a minute: " + look)
-}

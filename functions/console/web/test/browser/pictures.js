@@ -39,7 +39,7 @@ try {
     await page.goto(system.url + path)
     await page.locator(content).first().waitFor()
     if (name === "operators") {
-      await page.locator("select").selectOption("all")
+      await page.getByLabel("State", { exact: true }).selectOption("all")
       await page.locator(".letters li").first().waitFor()
     }
     if (name === "task") await page.locator(content).last().scrollIntoViewIfNeeded() // what became of its messages

@@ -2,18 +2,13 @@
 // German: axe finds nothing, and nothing is wider than the screen. Pictures of them are left
 // in build/screens, to be looked at.
 import assert from "node:assert/strict"
-import { mkdirSync, readFileSync } from "node:fs"
-import { createRequire } from "node:module"
 import { after, before, test } from "node:test"
-import { fileURLToPath } from "node:url"
+import { checkLooks } from "./looks.js"
 import { openPage, signIn, startBrowser, startSystem } from "./system.js"
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
-const pictures = fileURLToPath(new URL("../../../../../build/screens/", import.meta.url))
 let system, browser, fired
 
 before(async () => {
-  mkdirSync(pictures, { recursive: true })
   browser = await startBrowser()
   system = await startSystem()
   const call = async (method, path, body) => {
@@ -63,15 +58,7 @@ for (const theme of ["light", "dark"]) {
     for (const locale of place === "desk" ? ["en-GB"] : ["en-GB", "de-DE"]) {
       test(`${theme}, ${place}, ${locale}`, async () => {
         const { context, page } = await openPage(browser, { viewport, locale, colorScheme: theme, bypassCSP: true, reducedMotion: "reduce" })
-        const check = async (name) => {
-          await page.screenshot({ path: `${pictures}${name}-${theme}-${place}-${locale.slice(0, 2)}.png`, fullPage: name !== "inbox" })
-          await page.evaluate(axe)
-          const { violations, passes } = await page.evaluate(() => window.axe.run())
-          assert.ok(passes.length > 10, `axe has looked at ${passes.length} rules only`)
-          assert.deepEqual(violations.map((v) => `${name}: ${v.id}: ${v.nodes.map((n) => n.html + " " + n.failureSummary).join("\n")}`), [])
-          const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
-          assert.ok(wide <= width, `${name} is ${wide} pixels wide on ${width}`)
-        }
+        const check = (name) => checkLooks(page, `${name}-${theme}-${place}-${locale.slice(0, 2)}`, { fullPage: name !== "inbox" })
         await page.goto(system.url)
         await page.getByRole("button").waitFor()
         await check("welcome")

@@ -67,3 +67,18 @@ export async function signIn(page, url, person, path = "/") {
   await page.getByRole("button", { name: person }).click()
   await page.getByRole("navigation").waitFor()
 }
+
+/** What the clock in Berlin shows, as an input takes it. */
+export function wallClock(at) {
+  return at.toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T").replace(/(T..:..):00$/, "$1")
+}
+
+/** Waits until something is true, and returns it. */
+export async function eventually(look) {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
+    const found = await look()
+    if (found) return found
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  throw new Error("it has not come in a minute: " + look)
+}

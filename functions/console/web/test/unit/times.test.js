@@ -1,11 +1,8 @@
 import assert from "node:assert/strict"
-import { readFileSync } from "node:fs"
 import { test } from "node:test"
-import { transformWithOxc } from "vite"
+import { load } from "./load.js"
 
-const source = new URL("../../src/times.ts", import.meta.url)
-const { code } = await transformWithOxc(readFileSync(source, "utf8"), source.pathname)
-const { dayFromNow, instantOf, localOf, short } = await import("data:text/javascript," + encodeURIComponent(code))
+const { dayFromNow, duration, instantOf, localOf, short, until, wallText } = await load("times.ts")
 
 test("wall clocks become instants", () => {
   for (const [local, zone, want] of [
@@ -45,4 +42,20 @@ test("times are short", () => {
   assert.equal(short("2026-03-28T23:15:00Z", now, "de", "Europe/Berlin"), "morgen, 00:15")
   assert.equal(short("2026-05-01T07:00:00Z", now, "de", "Europe/Berlin"), "1. Mai, 09:00")
   assert.equal(short("2027-05-01T07:00:00Z", now, "de", "UTC"), "1. Mai 2027, 07:00")
+})
+
+test("lengths of time are short", () => {
+  for (const [seconds, want] of [[0, "0 ms"], [0.00041, "0.4 ms"], [0.012, "12 ms"], [0.44, "0.4 sec"], [119, "119 sec"], [300, "5 min"], [7200, "2 hr"]]) assert.equal(duration(seconds, "en"), want)
+})
+
+test("wall clocks and days stay what they are", () => {
+  assert.equal(wallText("2026-12-01T09:00", "de"), "01.12.2026, 09:00")
+  assert.equal(wallText("2026-12-01", "de"), "01.12.2026")
+})
+
+test("when something goes on has its day only if that is another", () => {
+  const from = "2026-03-28T22:00:00Z" // 23:00 in Berlin
+  assert.equal(until("2026-03-28T22:05:00Z", from, "de", "Europe/Berlin"), "23:05:00")
+  assert.equal(until("2026-03-28T23:05:00Z", from, "de", "Europe/Berlin"), "29.03.2026, 00:05:00")
+  for (const none of [from, null, undefined]) assert.equal(until(none, from, "de", "Europe/Berlin"), "")
 })

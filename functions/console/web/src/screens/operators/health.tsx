@@ -1,59 +1,87 @@
-// How the installation does, at a glance: each figure says whether somebody has to look.
-import { useEffect } from "preact/hooks"
+// How the installation does, at a glance: what needs somebody, in words and with what to do, and the figures.
 import type { ComponentChildren } from "preact"
-import { ok, type Status } from "../../api/client"
+import type { Status } from "../../api/client"
 import { locale, t } from "../../text"
-import { relative } from "../../times"
-import { useFetched, useNow, useShared } from "../../ui/context"
+import { duration, relative } from "../../times"
+import { useNow, type Fetched } from "../../ui/context"
 import { Loading, Trouble } from "../../ui/parts"
+import { findings, type Finding } from "./findings"
 
-/** From when on somebody has to look. The sweep comes every minute. */
-const worrying = { waiting: 120, late: 10, sweep: 180, answer: 1 }
+/** Where operators read what to do. */
+const manual = "https://github.com/duebell/duebell/blob/main/docs/operations.md#"
 
-export function Health() {
-  const { client } = useShared()
-  const fetched = useFetched(() => ok(client.GET("/api/status")), [])
-  useEffect(() => {
-    const timer = setInterval(() => { if (!document.hidden) fetched.reload() }, 15_000)
-    return () => clearInterval(timer)
-  }, [])
+export function Health({ fetched }: { fetched: Fetched<Status> }) {
+  const now = useNow(5000)
   const text = t().health
   const { value, problem } = fetched
+  const found = value ? findings(value, now) : []
   return (
     <section class="card" aria-label={text.title}>
       <h2>{text.title}</h2>
       {problem && <Trouble problem={problem} retry={fetched.reload} />}
       {!value && !problem && <Loading />}
-      {value && <Figures status={value} />}
+      {value && <Findings found={found} now={now} />}
+      {value && <Figures status={value} found={found} now={now} />}
       {value && value.providers.length > 0 && <Providers status={value} />}
-      {value && <p class="muted">{text.versions(value.versions.duebell, value.versions.schema, value.versions.tzdata, value.database.version)}</p>}
+      {value && <p class="muted versions">{text.versions(value.versions.duebell, value.versions.schema, value.versions.tzdata, value.database.version)}</p>}
     </section>
   )
 }
 
-function Figures({ status }: { status: Status }) {
-  const now = useNow(5000)
+function Findings({ found, now }: { found: Finding[]; now: number }) {
   const text = t().health
-  const waiting = Math.max(...Object.values(status.oldest_waiting_seconds))
-  const late = status.lateness
-  const sweep = status.last_sweep
-  const swept = sweep ? (now - Date.parse(sweep.ended_at)) / 1000 : Infinity
+  if (found.length === 0) return <p class="well">{text.well}</p>
+  return (
+    <div class="findings">
+      <p><strong>{text.unwell(found.length)}</strong></p>
+      <ul>
+        {found.map((f) => (
+          <li key={f.is + f.name}>
+            {sentence(f, now)}
+            {" "}<a href={manual + f.page} target="_blank" rel="noopener">{text.manual}</a>
+          </li>
+        ))}
+      </ul>
+    </div>
+  )
+}
+
+const seconds = (n: number) => duration(n, locale())
+
+function sentence(f: Finding, now: number): string {
+  const text = t().health.finding
+  switch (f.is) {
+    case "firing": case "hosts": case "providers": case "events": case "late": case "database": return text[f.is](seconds(f.figure))
+    case "notSwept": case "notCleaned": return text[f.is](relative(f.name, now, locale()))
+    case "sweepFailed": case "cleanupFailed": return text[f.is](f.name)
+    case "daprRefuses": case "dead": return text[f.is](f.figure)
+    case "provider": return text.provider(f.name, f.figure, f.of)
+    default: return text[f.is]
+  }
+}
+
+function Figures({ status, found, now }: { status: Status; found: Finding[]; now: number }) {
+  const text = t().health
+  const fine = (...of: Finding["is"][]) => !found.some((f) => of.includes(f.is))
+  const [oldest, waiting] = (Object.entries(status.oldest_waiting_seconds) as [keyof typeof text.waitsFor, number][]).reduce((a, b) => (b[1] > a[1] ? b : a))
+  const { p50_seconds: p50, p99_seconds: p99, reminders } = status.lateness
+  const cleanup = status.last_cleanup
   return (
     <dl class="health">
-      <Figure name={text.waiting} good={waiting < worrying.waiting} hint={waiting > 0 ? text.waitsFor[oldest(status)] : undefined}>
+      <Figure name={text.waiting} good={fine("firing", "hosts", "providers", "events")} hint={waiting > 0 ? text.waitsFor[oldest] : undefined}>
         {waiting > 0 ? seconds(waiting) : text.nothing}
       </Figure>
-      <Figure name={text.lateness} good={(late.p99_seconds ?? 0) < worrying.late} hint={text.ofReminders(late.reminders)}>
-        {late.p50_seconds === null || late.p99_seconds === null ? "–" : `${seconds(late.p50_seconds)} / ${seconds(late.p99_seconds)}`}
+      <Figure name={text.lateness} good={fine("late")} hint={p50 === null ? undefined : text.lateHint(reminders)}>
+        {p50 === null || p99 === null ? text.noneFired : `${seconds(p50)} / ${seconds(p99)}`}
       </Figure>
-      <Figure name={text.sweep} good={sweep !== null && swept < worrying.sweep && sweep.failed.length === 0} hint={sweep?.failed.join(", ")}>
-        {sweep ? relative(sweep.ended_at, now, locale()) : text.never}
+      <Figure name={text.sweep} good={fine("neverSwept", "notSwept", "sweepFailed", "sweepCutShort", "notCleaned", "cleanupFailed")} hint={cleanup ? text.cleanup(relative(cleanup.ended_at, now, locale())) : undefined}>
+        {status.last_sweep ? relative(status.last_sweep.ended_at, now, locale()) : text.never}
       </Figure>
-      <Figure name="Dapr" good={status.dapr.state === "present" || status.dapr.state === "made"} hint={status.dapr.pending > 0 ? text.pending(status.dapr.pending) : undefined}>
+      <Figure name="Dapr" good={fine("daprLost", "daprUnknown", "daprRefuses")} hint={status.dapr.pending > 0 ? text.pending(status.dapr.pending) : undefined}>
         {text.dapr[status.dapr.state]}
       </Figure>
-      <Figure name={text.database} good={status.database.answer_seconds < worrying.answer}>{text.answers(seconds(status.database.answer_seconds))}</Figure>
-      <Figure name={text.deadLetters} good={status.dead_letters.dead === 0} hint={status.dead_letters.retrying > 0 ? text.retrying(status.dead_letters.retrying) : undefined}>
+      <Figure name={text.database} good={fine("database")}>{text.answers(seconds(status.database.answer_seconds))}</Figure>
+      <Figure name={text.deadLetters} good={fine("dead")} hint={status.dead_letters.retrying > 0 ? text.retrying(status.dead_letters.retrying) : undefined}>
         {new Intl.NumberFormat(locale()).format(status.dead_letters.dead)}
       </Figure>
     </dl>
@@ -74,23 +102,13 @@ function Figure({ name, good, hint, children }: { name: string; good: boolean; h
   )
 }
 
-const oldest = (status: Status) =>
-  (Object.entries(status.oldest_waiting_seconds) as [keyof Status["oldest_waiting_seconds"], number][]).reduce((a, b) => (b[1] > a[1] ? b : a))[0]
-
-/** So many seconds in few words: "12 ms", "0.4 s", "3 min". */
-function seconds(n: number): string {
-  const format = (value: number, unit: string, digits: number) =>
-    new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits }).format(value)
-  if (n < 0.1) return format(n * 1000, "millisecond", 0)
-  return n < 120 ? format(n, "second", 1) : format(n / 60, "minute", 0)
-}
-
 function Providers({ status }: { status: Status }) {
   const text = t().health
   const number = (n: number) => new Intl.NumberFormat(locale()).format(n)
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={text.providers}>
       <table>
+        <caption>{text.providers}</caption>
         <thead>
           <tr><th scope="col">{text.provider}</th><th scope="col">{t().operators.channel}</th><th scope="col" class="number">{text.sent}</th><th scope="col" class="number">{text.failed}</th><th scope="col">{text.latestError}</th></tr>
         </thead>

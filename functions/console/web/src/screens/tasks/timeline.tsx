@@ -1,29 +1,32 @@
-// What has become of a task and what is to come, as one line through time: from its rule to what the
-// providers have answered.
+// What has become of a task and what is to come, as one line through time: each firing with its
+// deliveries, and each of these with its attempts and what its provider has answered.
 import { Fragment } from "preact"
 import { useEffect } from "preact/hooks"
-import { ok, type Timeline, type TimelineEvent } from "../../api/client"
+import { ok, readingAs, type Timeline, type TimelineEvent } from "../../api/client"
 import { locale, t } from "../../text"
-import { clock, dayName, exact } from "../../times"
+import { clock, dayName, duration, exact, until, wallText } from "../../times"
 import { useFetched, useShared, type Fetched } from "../../ui/context"
 import { Loading, Time, Trouble } from "../../ui/parts"
+import { ownTarget } from "../../ui/targets"
 import { beforeText } from "./form"
 import "./timeline.css"
 
-/** Fetches a task's timeline, and again every few seconds while something of it is about to happen. */
-export function useTimeline(id: string): Fetched<Timeline> {
+/** Fetches a task's timeline, and again every few seconds while something of it is about to happen. Who
+ * reads as another user fetches it once, as each time is recorded. */
+export function useTimeline(id: string, user?: string): Fetched<Timeline> {
   const { client } = useShared()
-  const fetched = useFetched(() => ok(client.GET("/api/tasks/{task_id}/timeline", { params: { path: { task_id: id } } })), [id])
+  const fetched = useFetched(() => ok(client.GET("/api/tasks/{task_id}/timeline", { params: { path: { task_id: id }, header: readingAs(user) } })), [id, user])
   const soon = fetched.value?.events.some((e) => comes(e) && Date.parse(e.at) < Date.now() + 60_000) ?? false
   useEffect(() => {
-    if (!soon) return
+    if (!soon || user !== undefined) return
     const timer = setInterval(() => { if (!document.hidden) fetched.reload() }, 3000)
     return () => clearInterval(timer)
-  }, [soon, id])
+  }, [soon, id, user])
   return fetched
 }
 
-const comes = (e: TimelineEvent) => e.kind === "waiting" || e.kind === "upcoming"
+/** Whether an event says what is to happen. A try that held its delivery has happened. */
+const comes = (e: TimelineEvent) => e.kind === "waiting" || e.kind === "upcoming" || (e.kind === "held" && e.state !== "held")
 
 export function Reminders({ timeline }: { timeline: Timeline }) {
   const text = t().task
@@ -32,6 +35,7 @@ export function Reminders({ timeline }: { timeline: Timeline }) {
     <section class="card">
       <h2>{text.reminders}</h2>
       {timeline.rule && <p lang="en">{timeline.rule.text}</p>}
+      {timeline.rule?.next_occurrence && <p class="muted">{t().timeline.nextOccurrence(wallText(timeline.rule.next_occurrence, locale()))}</p>}
       {reminders.length === 0 && <p class="muted">{t().tasks.noReminders}</p>}
       <ul class="rows">
         {reminders.map((r) => (
@@ -47,11 +51,13 @@ export function Reminders({ timeline }: { timeline: Timeline }) {
   )
 }
 
-export function TimelineCard({ fetched }: { fetched: Fetched<Timeline> }) {
+/** How a target is shown. */
+type ShowTarget = (channel: NonNullable<TimelineEvent["channel"]>, target: string) => string
+
+export function TimelineCard({ fetched, showTarget = ownTarget }: { fetched: Fetched<Timeline>; showTarget?: ShowTarget }) {
   const text = t().timeline
   const { value, problem } = fetched
-  const ahead = value ? value.events.filter((e) => isAhead(e, value)) : []
-  const been = value ? value.events.filter((e) => !isAhead(e, value)) : []
+  const [been, ahead] = value ? partsOf(value) : [[], []]
   return (
     <section class="card" aria-label={text.title}>
       <h2>{text.title}</h2>
@@ -60,37 +66,86 @@ export function TimelineCard({ fetched }: { fetched: Fetched<Timeline> }) {
       {value?.more && <p class="muted">{text.more}</p>}
       {value && (
         <ol class="timeline">
-          <Events events={been} />
+          <Moments moments={been} timeline={value} showTarget={showTarget} />
           <li class="timeline-now"><span class="timeline-at">{text.now}</span><span class="timeline-mark" /><span /></li>
-          {ahead.length === 0 && <li class="muted"><span class="timeline-at" /><span class="timeline-mark" /><span>{text.nothingAhead}</span></li>}
-          <Events events={ahead} after={been.at(-1)} ahead />
+          {ahead.length === 0 && <li class="muted"><span class="timeline-at" /><span class="timeline-mark" /><span class="timeline-text">{text.nothingAhead}</span></li>}
+          <Moments moments={ahead} timeline={value} showTarget={showTarget} after={been.at(-1)} ahead />
         </ol>
       )}
     </section>
   )
 }
 
-/** What waits and should have gone on by now still lies ahead. */
-const isAhead = (e: TimelineEvent, l: Timeline) => comes(e) || e.at > l.as_of
+/** A point of the timeline. A firing has its deliveries, each with all its events. */
+interface Moment {
+  key: string
+  event: TimelineEvent
+  deliveries: TimelineEvent[][]
+}
 
-function Events({ events, after, ahead }: { events: readonly TimelineEvent[]; after?: TimelineEvent; ahead?: boolean }) {
+/** What has been, and what lies ahead: also what should have gone on by now. */
+function partsOf(l: Timeline): [Moment[], Moment[]] {
+  const moments: Moment[] = []
+  const firings = new Map<string, Moment>()
+  const revision = (e: TimelineEvent) => `${e.reminder_id}/${e.revision}`
+  for (const event of l.events) {
+    if (event.delivery_id) continue
+    const moment = { key: `${event.kind}/${revision(event)}/${event.occurrence}`, event, deliveries: [] }
+    if (event.kind === "fired") firings.set(revision(event), moment)
+    moments.push(moment)
+  }
+  const deliveries = new Map<string, TimelineEvent[]>()
+  for (const event of l.events) {
+    if (!event.delivery_id) continue
+    let steps = deliveries.get(event.delivery_id)
+    if (!steps) {
+      deliveries.set(event.delivery_id, (steps = []))
+      firings.get(revision(event))?.deliveries.push(steps)
+    }
+    steps.push(event)
+  }
+  // That an occurrence was told is what its firing says.
+  const told = new Set([...firings.values()].map((m) => m.event.occurrence))
+  const shown = moments.filter(({ event: e }) => !(e.kind === "occurrence" && e.state === "told" && told.has(e.occurrence)))
+  const isAhead = ({ event }: Moment) => event.kind === "upcoming" || event.at > l.as_of
+  return [shown.filter((m) => !isAhead(m)), shown.filter(isAhead)]
+}
+
+interface MomentsProps {
+  moments: Moment[]
+  timeline: Timeline
+  showTarget: ShowTarget
+  after?: Moment
+  ahead?: boolean
+}
+
+function Moments({ moments, timeline, showTarget, after, ahead }: MomentsProps) {
   const { zone } = useShared()
-  const dayOf = (e?: TimelineEvent) => e && dayName(e.at, locale(), zone)
+  const dayOf = (m?: Moment) => m && dayName(m.event.at, locale(), zone)
+  const latest = moments.findLast((m) => m.event.kind === "fired")
   return (
     <>
-      {events.map((e, i) => {
-        const day = dayOf(e)
+      {moments.map((m, i) => {
+        const { event: e, deliveries } = m
+        const day = dayOf(m)
+        const head = <Head event={e} timeline={timeline} />
         return (
-          <Fragment key={i}>
-            {day !== dayOf(events[i - 1] ?? after) && <li class="timeline-day"><h3>{day}</h3></li>}
-            <li class={`${toneOf(e)} ${ahead ? "ahead" : ""}`}>
+          <Fragment key={m.key}>
+            {day !== dayOf(moments[i - 1] ?? after) && <li class="timeline-day"><h3>{day}</h3></li>}
+            <li class={`${toneOf(m, timeline)} ${ahead ? "ahead" : ""}`}>
               <time class="timeline-at" dateTime={e.at} title={exact(e.at, locale(), zone)}>{clock(e.at, locale(), zone)}</time>
               <span class="timeline-mark" />
-              <span class="timeline-text" dir="auto">
-                {e.channel && <><span class="tag">{t().channels[e.channel]}</span> </>}
-                {t().timeline.event(e)}
-                {e.until && <> {t().timeline.next} <time dateTime={e.until} title={exact(e.until, locale(), zone)}>{clock(e.until, locale(), zone)}</time></>}
-              </span>
+              {deliveries.length === 0 ? <div class="timeline-text">{head}</div> : (
+                <details class="timeline-text" open={m === latest || deliveries.some((steps) => steps.some(comes))}>
+                  <summary>
+                    {head}
+                    <span class="outcomes">{deliveries.map((steps) => <Outcome key={steps[0]!.delivery_id} steps={steps} named />)}</span>
+                  </summary>
+                  <ul class="deliveries">
+                    {deliveries.map((steps) => <Delivery key={steps[0]!.delivery_id} steps={steps} firedAt={e.at} showTarget={showTarget} />)}
+                  </ul>
+                </details>
+              )}
             </li>
           </Fragment>
         )
@@ -99,15 +154,76 @@ function Events({ events, after, ahead }: { events: readonly TimelineEvent[]; af
   )
 }
 
-/** How an event is coloured: what went well, what waits, what did not arrive. */
-function toneOf(e: TimelineEvent): string {
+/** What an event is, and of which reminder and occurrence. */
+function Head({ event: e, timeline }: { event: TimelineEvent; timeline: Timeline }) {
+  const text = t().timeline
+  const reminder = timeline.reminders.find((r) => r.id === e.reminder_id)
+  const kind = reminder?.kind ?? "due"
+  const details = [
+    e.reminder_id && kind === "due" && !(e.before === "0s" && e.occurrence) && (e.before ? beforeText(e.before) : text.removed),
+    e.occurrence && (e.kind === "occurrence" ? wallText(e.occurrence, locale()) : text.occurrence(wallText(e.occurrence, locale()))),
+    e.late_seconds !== undefined && text.late(duration(e.late_seconds, locale())),
+  ].filter(Boolean)
+  return (
+    <span class="timeline-head">
+      <strong>{text.moment(e, kind, e.at <= timeline.as_of, reminder?.job?.state)}</strong>
+      {details.length > 0 && <small class="muted"> · {details.join(" · ")}</small>}
+    </span>
+  )
+}
+
+/** What has become of a delivery: the last that is said of its sending. */
+const lastOf = (steps: TimelineEvent[]) => steps.findLast((e) => e.kind === "sent" || e.kind === "ended" || comes(e)) ?? steps.at(-1)!
+
+/** The state of a delivery, in a word. named: with its channel alone, whose colour then tells the state. */
+function Outcome({ steps, named }: { steps: TimelineEvent[]; named?: boolean }) {
+  const last = lastOf(steps)
+  const state = steps.some((e) => e.kind === "reported" && e.state !== "delivered") ? "bounced" : last.kind === "held" && last.state !== "bundled" ? "held" : (last.state ?? "")
+  const word = last.channel === "in_app" && state === "sent" ? t().timeline.inInbox : (t().timeline.state[state] ?? state)
+  if (!named) return <span class={`tag ${state}`}>{word}</span>
+  return <span class={`tag ${state}`} title={word}>{t().channels[last.channel!]}<span class="visually-hidden">: {word}</span></span>
+}
+
+function Delivery({ steps, firedAt, showTarget }: { steps: TimelineEvent[]; firedAt: string; showTarget: ShowTarget }) {
+  const { zone } = useShared()
+  const { channel, target } = steps[0]!
+  const shown = target && showTarget(channel!, target)
+  // What a provider answers may name the target. What is not the provider's is said by the step already.
+  const answer = (e: TimelineEvent) => (["held", "unverified", "suppressed"].includes(e.state ?? "") ? "" : target && shown ? e.error?.replaceAll(target, shown) : e.error)
+  return (
+    <li>
+      <p class="delivery-head">
+        <b>{t().channels[channel!]}</b>
+        {shown && <span class="muted" dir="auto">{shown}</span>}
+        <Outcome steps={steps} />
+      </p>
+      <ol class="steps">
+        {steps.map((e, i) => (
+          <li key={i} class={comes(e) ? "ahead" : undefined}>
+            <time dateTime={e.at} title={exact(e.at, locale(), zone)}>{until(e.at, firedAt, locale(), zone) || clock(e.at, locale(), zone)}</time>
+            <span>
+              {t().timeline.step(e, until(e.until, e.at, locale(), zone))}
+              {answer(e) && <> <q class="answer" lang="en" dir="auto">{answer(e)}</q></>}
+            </span>
+          </li>
+        ))}
+      </ol>
+    </li>
+  )
+}
+
+/** How a moment is coloured: what went well, what waits, what did not arrive. */
+function toneOf({ event: e, deliveries }: Moment, timeline: Timeline): string {
   switch (e.kind) {
-    case "sent": case "fired": return "good"
-    case "tried": case "held": case "waiting": case "missed": return "warning"
-    case "ended": return e.state === "cancelled" ? "" : "danger"
-    case "reported": return e.state === "delivered" ? "good" : "danger"
+    case "fired": {
+      const states = deliveries.map((steps) => lastOf(steps))
+      if (states.some((s) => s.kind === "ended" && s.state !== "cancelled")) return "danger"
+      return states.some(comes) ? "warning" : "good"
+    }
+    case "missed": return "warning"
     case "occurrence": return e.state === "missed" ? "warning" : ""
-    case "upcoming": case "due": case "replayed": return "accent"
+    case "upcoming": return e.at <= timeline.as_of ? "warning" : "accent"
+    case "due": return "accent"
     default: return ""
   }
 }
