@@ -95,6 +95,7 @@ func (c Config) policy() string {
 		"style-src 'self'",
 		"img-src 'self'",
 		"connect-src " + strings.Join(connect, " "),
+		"manifest-src 'self'",
 		"base-uri 'none'",
 		"form-action 'none'",
 		"frame-ancestors 'none'",

@@ -63,6 +63,10 @@ func typeOf(name string) string {
 	switch ending := path.Ext(name); ending {
 	case ".html", ".css", ".js", ".svg", ".json":
 		return mime.TypeByExtension(ending)
+	case ".png":
+		return "image/png"
+	case ".webmanifest":
+		return "application/manifest+json"
 	case ".md", ".txt":
 		return "text/plain; charset=utf-8"
 	default:

@@ -20,6 +20,8 @@ var built = fstest.MapFS{
 	"web/dist/index.html.gz":       {Data: []byte("gzip")},
 	"web/dist/licenses.md":         {Data: []byte("# Licenses")},
 	"web/dist/push-worker.js":      {Data: []byte("worker")},
+	"web/dist/app.webmanifest":     {Data: []byte("{}")},
+	"web/dist/icon-192.png":        {Data: []byte("icon")},
 	"web/dist/assets/a-1234567.js": {Data: []byte("script")},
 }
 
@@ -68,6 +70,8 @@ func TestPaths(t *testing.T) {
 		"/console/tasks/1?x=y":            {200, page, "text/html; charset=utf-8", "no-cache"},
 		"/console/licenses.md":            {200, "# Licenses", "text/plain; charset=utf-8", "no-cache"},
 		"/console/push-worker.js":         {200, "worker", "text/javascript; charset=utf-8", "no-cache"},
+		"/console/app.webmanifest":        {200, "{}", "application/manifest+json", "no-cache"},
+		"/console/icon-192.png":           {200, "icon", "image/png", "no-cache"},
 		"/console/index.html.gz":          {200, page, "text/html; charset=utf-8", "no-cache"},
 		"/console/assets/a-1234567.js":    {200, "script", "text/javascript; charset=utf-8", forEver},
 		"/console/assets/old-7654321.js":  {404, "", "application/problem+json", "no-store"},
@@ -137,7 +141,7 @@ func TestPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			header := ask(start(t, built, test.environ...), "GET", "/console/inbox").Header()
 			want := "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src " + test.connect +
-				"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types push-worker"
+				"; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types push-worker"
 			if diff := cmp.Diff(want, header.Get("Content-Security-Policy")); diff != "" {
 				t.Error(diff)
 			}

@@ -18,6 +18,7 @@ export type DeadLetterHistory = Schemas["DeadLetterHistory"]
 export type Status = Schemas["Status"]
 export type TestResult = Schemas["TestResult"]
 export type Analytics = Schemas["Analytics"]
+export type SnoozeInput = Schemas["SnoozeInput"]
 
 /** Why a call has failed. status is 0 if there was no answer. */
 export class Problem extends Error {

@@ -1,10 +1,9 @@
-// Loads a module of the page that imports nothing but types.
-import { readFileSync } from "node:fs"
-import { transformWithOxc } from "vite"
+import { fileURLToPath } from "node:url"
+import { build } from "vite"
 
-/** Imports a file of src. */
+/** Loads a file of src, with what it imports. */
 export async function load(path) {
-  const source = new URL("../../src/" + path, import.meta.url)
-  const { code } = await transformWithOxc(readFileSync(source, "utf8"), source.pathname)
-  return import("data:text/javascript," + encodeURIComponent(code))
+  const entry = fileURLToPath(new URL("../../src/" + path, import.meta.url))
+  const [{ output }] = await build({ configFile: false, logLevel: "silent", build: { lib: { entry, formats: ["es"], fileName: "module" }, write: false } })
+  return import("data:text/javascript," + encodeURIComponent(output[0].code))
 }
