@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +41,9 @@ type Firer struct {
 	inboxes  *hinter
 	fires    together.Group[*call]
 	turns    turns
+
+	agendas     sync.Mutex  // held by who fires an agenda
+	moreAgendas atomic.Bool // a callback for another one came meanwhile
 }
 
 // New returns a Firer. It calls wake after each commit with deliveries to send; wake must return at

@@ -19,6 +19,8 @@ type Bundled struct {
 	DueDate *time.Time
 	// Links are how the reader acts on this task. Only e-mails show them.
 	Links Links
+	// Overdue says that the task is, in an agenda.
+	Overdue bool
 }
 
 // MostBundled is how many reminders a message lists. It only counts the others.
@@ -47,8 +49,14 @@ func (m Message) counted(of counted, n int) string {
 	return strings.ReplaceAll(of[form], "{n}", strconv.Itoa(n))
 }
 
-// BundleCount returns how many reminders the message has: "3 reminders".
-func (m Message) BundleCount() string { return m.counted(m.words().Bundle.Count, len(m.Bundle)) }
+// BundleCount returns how many reminders the message has: "3 reminders". For an agenda it returns how
+// many tasks are due and overdue.
+func (m Message) BundleCount() string {
+	if m.Agenda != nil {
+		return m.agendaCount()
+	}
+	return m.counted(m.words().Bundle.Count, len(m.Bundle))
+}
 
 // BundleLine returns how many reminders the message has and their titles, on one line.
 func (m Message) BundleLine() string {
@@ -63,14 +71,17 @@ func (m Message) BundleLine() string {
 // and links only.
 func (m Message) BundleListed() (listed []Message) {
 	for _, b := range m.Bundle[:min(len(m.Bundle), MostBundled)] {
-		listed = append(listed, Message{TaskID: b.TaskID, Title: b.Title, DueDate: b.DueDate, Links: b.Links, Zone: m.Zone, Language: m.Language})
+		listed = append(listed, Message{TaskID: b.TaskID, Title: b.Title, DueDate: b.DueDate, Links: b.Links, Overdue: b.Overdue, Zone: m.Zone, Language: m.Language})
 	}
 	return listed
 }
 
-// BundleMore returns the text for how many further reminders the message does not list; "" if there
+// BundleMore returns the text for how many further reminders, or tasks of an agenda, the message does not list; "" if there
 // are none.
 func (m Message) BundleMore() string {
+	if m.Agenda != nil {
+		return m.agendaMore()
+	}
 	if more := len(m.Bundle) - MostBundled; more > 0 {
 		return m.counted(m.words().Bundle.More, more)
 	}

@@ -19,6 +19,8 @@ type words struct {
 	Subject     string     `json:"subject"`  // with {title}
 	Unsubscribe string     `json:"unsubscribe"`
 
+	Overdue      string            `json:"overdue"` // the same of what is overdue
+	Agenda       agendaWords       `json:"agenda"`
 	Bundle       bundleWords       `json:"bundle"`
 	Links        linkWords         `json:"links"`
 	Page         PageWords         `json:"page"`
@@ -106,8 +108,11 @@ func (m Message) UnsubscribeText() string { return m.words().Unsubscribe }
 
 // Due returns when the task is due, in the user's language and time zone: "Due Mon, 23 Nov 2026
 // 14:30 UTC", "Due Mon, 23 Nov 2026 15:30 CET (UTC+01:00)", or "Due Mon, 23 Nov 2026 20:15
-// UTC+05:45" where the zone has no short name.
+// UTC+05:45" where the zone has no short name. An overdue task has "Overdue since" instead of "Due".
 func (m Message) Due() string {
+	if m.Overdue {
+		return m.when(m.words().Overdue)
+	}
 	return m.when(m.words().Due)
 }
 

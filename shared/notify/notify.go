@@ -49,6 +49,10 @@ type Message struct {
 	Verification *Verification
 	// Bundle, if set, is the whole message: several reminders.
 	Bundle []Bundled
+	// Agenda, if set, says that Bundle is what an agenda lists.
+	Agenda *Agenda
+	// Overdue says that DueDate has passed.
+	Overdue bool
 }
 
 // AsTest returns the message as a test message in the user's language.

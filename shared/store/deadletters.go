@@ -131,10 +131,12 @@ const MostReplayed = 10_000
 
 const (
 	// isWanted is the condition for a dead letter l whose delivery is still wanted: for a bundle, at least
-	// one of its reminders is.
-	isWanted = `exists (
-		select from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
-		where (d.id = l.delivery_id or d.bundle_id = l.delivery_id) and not (` + notWanted + `))`
+	// one of its reminders is. An agenda tells what is true when it is sent.
+	isWanted = `(
+		exists (select from deliveries d where d.id = l.delivery_id and d.agenda_id is not null)
+		or exists (
+			select from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
+			where (d.id = l.delivery_id or d.bundle_id = l.delivery_id) and not (` + notWanted + `)))`
 	// isReplayable is the condition for a dead letter l, with delivery d, that can be replayed without
 	// force.
 	isReplayable = `d.state in ('planned', 'exhausted') and l.state in ('retrying', 'dead') and ` + isWanted
@@ -251,7 +253,7 @@ func (s *Store) Tries(ctx context.Context, deliveryID uuid.UUID) (tries []Try, e
 }
 
 // ReplayDeadLetter makes a dead letter's delivery due at once, and counts its attempts from zero. A
-// bundle's delivery sends the same reminders again.
+// bundle's delivery sends the same reminders again, and an agenda's what is true then.
 //
 // The error is a conflict for a delivery that is being sent right now, a malformed callback, and a
 // verification. Unless force is set, it is a conflict too for a delivery that was sent, that its
@@ -281,7 +283,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		}
 		var state DeliveryState
 		var leased, wanted, verifies bool
-		if err := tx.tx.QueryRow(ctx, `select reminder_id is null and bundle_id is null from deliveries where id = $1`, *deliveryID).Scan(&verifies); err != nil {
+		if err := tx.tx.QueryRow(ctx, `select reminder_id is null and bundle_id is null and agenda_id is null from deliveries where id = $1`, *deliveryID).Scan(&verifies); err != nil {
 			return err
 		}
 		if verifies {

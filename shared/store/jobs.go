@@ -146,8 +146,8 @@ func (s *Store) Unconfirm(ctx context.Context, after uuid.UUID, limit int) (last
 	return last, n, err
 }
 
-// KnownJobs returns those jobs that belong to an armed reminder, to one that fired within the last
-// hour, or to a recorded leftover. A reminder that has fired may be armed already for its next
+// KnownJobs returns those jobs that belong to an armed reminder or agenda, to one that fired within the
+// last hour, or to a recorded leftover. A reminder that has fired may be armed already for its next
 // occurrence or repetition.
 func (s *Store) KnownJobs(ctx context.Context, jobs []task.Revision) (known []task.Revision, err error) {
 	ids, revisions := columns(jobs)
@@ -159,6 +159,8 @@ func (s *Store) KnownJobs(ctx context.Context, jobs []task.Revision) (known []ta
 				and (r.state = 'armed' or r.state = 'fired' and r.fired_at > now() - interval '1 h'))
 			or exists (
 				select from deliveries d where d.reminder_id = a.id and d.revision = a.revision and d.created_at > now() - interval '1 h')
+			or exists (
+				select from agendas g where g.id = a.id and g.revision = a.revision and (g.state = 'armed' or g.settled_at > now() - interval '1 h'))
 			or exists (select from leftover_jobs l where l.reminder_id = a.id and l.revision = a.revision)`, ids, revisions)
 		known, err = pgx.CollectRows(rows, scanJob)
 		return err

@@ -53,6 +53,8 @@ var (
 		table: "deliveries", age: "finished_at",
 		only: `not exists (select from dead_letters l where l.delivery_id in (k.id, k.bundle_id) and l.state in ('retrying', 'dead'))`,
 	}
+	// SettledAgendas are agendas that are not armed, and of which no delivery is kept.
+	SettledAgendas = Kept{table: "agendas", age: "settled_at", only: "not exists (select from deliveries d where d.agenda_id = k.id)"}
 	// Occurrences are the history of recurring tasks.
 	Occurrences = Kept{table: "occurrences", age: "settled_at", only: "true"}
 	// ReadNotifications are notifications that were read or archived. The latest of each user
