@@ -53,8 +53,8 @@ test("a reminder arrives while the page is open", async () => {
   // Its task shows what became of it.
   await item.getByRole("link").click()
   await page.getByText("told", { exact: true }).waitFor()
-  await page.getByRole("listitem").filter({ hasText: "Inbox" }).filter({ hasText: "is there" }).waitFor()
-  await page.getByRole("listitem").filter({ hasText: "was read" }).waitFor()
+  await page.getByRole("listitem").filter({ hasText: "Put into the inbox" }).last().waitFor()
+  await page.locator(".steps li").filter({ hasText: /Read$/ }).waitFor()
   assert.deepEqual(wrong, [])
   await context.close()
 })
