@@ -49,6 +49,7 @@ function Welcome({ problem, action, onAction }: { problem?: string; action: stri
 interface Notice {
   text: string
   kind?: "problem"
+  undo?: () => void
 }
 
 /** All of the console, for who is signed in. */
@@ -58,13 +59,14 @@ function Console({ session }: { session: Session }) {
   const [notice, setNotice] = useState<Notice>()
   const [preferences, setPreferences] = useState<Shared["preferences"]>()
   const [problem, setProblem] = useState<Problem>()
-  const say = (text: string, kind?: "problem") => setNotice({ text, kind })
+  const noticeBox = useRef<HTMLDivElement>(null)
+  const say = (text: string, kind?: "problem", undo?: () => void) => setNotice({ text, kind, undo: undo && (() => { setNotice(undefined); undo() }) })
 
   const store = useRef<InboxStore | undefined>(undefined)
   useEffect(() => {
     store.current = new InboxStore(client, (state, arrived) => {
       setInbox(state)
-      if (arrived) say(t().inbox.arrived(arrived.title))
+      if (arrived) setNotice((old) => (old?.undo ? old : { text: t().inbox.arrived(arrived.title) })) // what can be undone stays
     })
     return () => store.current?.close()
   }, [client])
@@ -73,8 +75,9 @@ function Console({ session }: { session: Session }) {
   }, [client])
   useEffect(() => {
     if (!notice) return
-    const timer = setTimeout(() => setNotice(undefined), notice.kind ? 10_000 : 4000)
-    return () => clearTimeout(timer)
+    // Not while somebody is about to use it.
+    const timer = setInterval(() => { if (!noticeBox.current?.matches(":hover, :focus-within")) setNotice(undefined) }, notice.kind || notice.undo ? 10_000 : 4000)
+    return () => clearInterval(timer)
   }, [notice])
   useEffect(() => {
     // Some seconds early; never at once, whatever a token says; and no later than a timer can be set for.
@@ -86,15 +89,15 @@ function Console({ session }: { session: Session }) {
   if (problem) return <main class="welcome"><Trouble problem={problem} retry={() => location.reload()} /></main>
   if (!preferences || !store.current) return <main class="welcome"><Loading /></main>
   const shared: Shared = {
-    client, session, inbox, preferences, say,
+    client, session, inbox, preferences, say, undo: notice?.undo,
     zone: preferences.value.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     setPreferences: (value, etag) => setPreferences({ value, etag }),
   }
   return (
     <SharedProvider value={shared}>
       <Shell session={session} count={unread(inbox)} store={store.current} />
-      <div class={`notice ${notice?.kind ?? ""}`} role={notice?.kind ? "alert" : "status"} aria-live={notice?.kind ? "assertive" : "polite"}>
-        {notice && <p dir="auto">{notice.text}</p>}
+      <div ref={noticeBox} class={`notice ${notice?.kind ?? ""}`} role={notice?.kind ? "alert" : "status"} aria-live={notice?.kind ? "assertive" : "polite"}>
+        {notice && <p dir="auto">{notice.text} {notice.undo && <Button onClick={notice.undo}>{t().inbox.undo}</Button>}</p>}
       </div>
     </SharedProvider>
   )

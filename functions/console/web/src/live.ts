@@ -9,6 +9,8 @@ export type LiveState = "connecting" | "open" | "waiting" | "offline"
 export interface Listener {
   state(state: LiveState): void
   notification(n: Notification): void
+  /** One has changed: this is how it is now. */
+  changed(n: Notification): void
   /** Something may have changed that is not told: read the list again. */
   stale(): void
 }
@@ -90,7 +92,11 @@ export class Live {
       this.last = n.id
       this.listener.notification(n)
     })
-    source.addEventListener("change", () => this.listener.stale())
+    source.addEventListener("change", (e: MessageEvent<string>) => {
+      const change = JSON.parse(e.data) as Notification | { read_again: true }
+      if ("read_again" in change) this.listener.stale()
+      else this.listener.changed(change)
+    })
     source.addEventListener("reset", () => this.listener.stale())
     source.onerror = () => {
       if (this.source === source) this.wait()

@@ -6,8 +6,9 @@ import { go } from "./router"
 
 const worker = "/console/push-worker.js"
 
-/** unsupported: not by this browser, or not set up here. blocked: by the user, in the browser's settings. */
-export type PushState = "unsupported" | "blocked" | "off" | "on"
+/** unsupported: not by this browser, or not set up here. uninstalled: an iPhone or iPad, which takes Web Push only from
+ * its home screen. blocked: by the user, in the browser's settings. */
+export type PushState = "unsupported" | "uninstalled" | "blocked" | "off" | "on"
 
 interface Chosen {
   value: Preferences
@@ -16,6 +17,7 @@ interface Chosen {
 
 /** Whether this browser tells of reminders of who has chosen these preferences. */
 export async function pushState({ webpush_public_key: key, devices }: Preferences): Promise<PushState> {
+  if (key && "standalone" in navigator && !navigator.standalone && !("PushManager" in window)) return "uninstalled"
   if (!key || !("serviceWorker" in navigator && "PushManager" in window && "Notification" in window)) return "unsupported"
   if (Notification.permission === "denied") return "blocked"
   const subscription = await subscribed()

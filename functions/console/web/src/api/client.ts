@@ -17,6 +17,7 @@ export type DeadLetter = Schemas["DeadLetter"]
 export type Status = Schemas["Status"]
 export type TestResult = Schemas["TestResult"]
 export type Analytics = Schemas["Analytics"]
+export type SnoozeInput = Schemas["SnoozeInput"]
 
 /** Why a call has failed. status is 0 if there was no answer. */
 export class Problem extends Error {

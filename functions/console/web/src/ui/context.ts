@@ -13,8 +13,10 @@ export interface Shared {
   setPreferences(value: Preferences, etag: string): void
   /** The zone in which times are shown. */
   zone: string
-  /** Says something for a moment, to everybody: also to who does not see it. */
-  say(text: string, kind?: "problem"): void
+  /** Says something for a moment, to everybody: also to who does not see it. undo is offered with it. */
+  say(text: string, kind?: "problem", undo?: () => void): void
+  /** Undoes what was said last, as long as that is shown and can be undone. */
+  undo?: () => void
 }
 
 const Context = createContext<Shared | null>(null)

@@ -12,3 +12,7 @@ export const PreferencesIcon = icon(<><path d="M4 7h10M18 7h2M4 17h2M10 17h10" /
 export const OperatorsIcon = icon(<path d="M3 12h4l3-7 4 14 3-7h4" />)
 export const BellIcon = icon(<><path d="M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15z" /><path d="M10 21h4" /></>)
 export const CheckIcon = icon(<path d="m5 12.5 4.5 4.5L19 7.5" />)
+export const ClockIcon = icon(<><circle cx="12" cy="12" r="8" /><path d="M12 7.5V12l3 2" /></>)
+export const EyeIcon = icon(<><path d="M3 12s3.5-6 9-6 9 6 9 6-3.5 6-9 6-9-6-9-6z" /><circle cx="12" cy="12" r="2.5" /></>)
+export const ArchiveIcon = icon(<><path d="M4 5h16v4H4zM5.5 9v10h13V9" /><path d="M10 13h4" /></>)
+export const BackIcon = icon(<><path d="M9 7 4.5 11.5 9 16" /><path d="M5 11.5h9a5 5 0 0 1 0 10h-2" /></>)

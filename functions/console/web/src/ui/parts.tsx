@@ -26,16 +26,30 @@ export function Screen({ title, aside, children }: { title: string; aside?: Comp
   )
 }
 
-/** An input with its label, and a hint below it. */
-export function Field({ label, hint, children }: { label: string; hint?: ComponentChildren; children: (ids: { id: string; "aria-describedby"?: string }) => ComponentChildren }) {
+interface FieldProps {
+  label: string
+  hint?: ComponentChildren
+  error?: string
+  children: (ids: { id: string; "aria-describedby"?: string; "aria-invalid"?: true }) => ComponentChildren
+}
+
+/** An input with its label; below it a hint, and what is wrong with what was typed. */
+export function Field({ label, hint, error, children }: FieldProps) {
   const id = useId()
+  const about = [hint && id + "-hint", error && id + "-error"].filter(Boolean).join(" ")
   return (
     <div class="field">
       <label for={id}>{label}</label>
-      {children(hint ? { id, "aria-describedby": id + "-hint" } : { id })}
+      {children({ id, ...(about && { "aria-describedby": about }), ...(error && { "aria-invalid": true }) })}
       {hint && <small id={id + "-hint"}>{hint}</small>}
+      <Wrong id={id + "-error"} text={error} />
     </div>
   )
+}
+
+/** What is wrong with a field, which a screen reader tells at once. */
+export function Wrong({ id, text }: { id?: string; text?: string }) {
+  return <div role="alert">{text && <p id={id} class="wrong">{text}</p>}</div>
 }
 
 /** A choice of one of a few. */
@@ -85,19 +99,35 @@ export function Time({ at, class: more }: { at: string; class?: string }) {
   return <time dateTime={at} title={exact(at, locale(), zone)} class={more}>{short(at, now, locale(), zone)}</time>
 }
 
-/** A dialog that asks before something is done that can't be undone. It is the browser's own, which keeps the focus in it. */
-export function Confirm({ title, text, action, onConfirm, onClose }: { title: string; text: string; action: string; onConfirm(): void; onClose(): void }) {
+/** A dialog: the browser's own, which keeps the focus in it. A click beside it closes it. */
+export function Dialog({ title, class: more, onClose, children }: { title: string; class?: string; onClose(): void; children: ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null)
   const id = useId()
-  useEffect(() => dialog.current!.showModal(), [])
+  useEffect(() => {
+    const before = document.activeElement
+    dialog.current!.showModal()
+    // It is taken out of the page while it is open, so the browser gives the focus to nobody.
+    return () => { if (before instanceof HTMLElement && before.isConnected) before.focus() }
+  }, [])
   return (
-    <dialog ref={dialog} aria-labelledby={id} onClose={onClose}>
-      <h2 id={id}>{title}</h2>
+    <dialog ref={dialog} class={more} aria-labelledby={id} onClose={onClose} onClick={(e) => { if (e.target === e.currentTarget) onClose() }}>
+      <div class="dialog-content">
+        <h2 id={id}>{title}</h2>
+        {children}
+      </div>
+    </dialog>
+  )
+}
+
+/** A dialog that asks before something is done that can't be undone. */
+export function Confirm({ title, text, action, onConfirm, onClose }: { title: string; text: string; action: string; onConfirm(): void; onClose(): void }) {
+  return (
+    <Dialog title={title} onClose={onClose}>
       <p>{text}</p>
       <div class="actions">
         <Button onClick={onClose} autofocus>{t().cancel}</Button>
         <Button kind="danger" onClick={() => { onConfirm(); onClose() }}>{action}</Button>
       </div>
-    </dialog>
+    </Dialog>
   )
 }

@@ -46,7 +46,7 @@ test("a reminder arrives while the page is open", async () => {
   await page.waitForFunction(() => document.title.startsWith("(1) "))
   await item.getByRole("button", { name: "Mark as read" }).click()
   await page.waitForFunction(() => document.title === "Inbox · Duebell")
-  await item.getByRole("button").waitFor({ state: "detached" })
+  await item.getByRole("button", { name: "Mark as unread" }).waitFor()
   const { notifications } = await call("DUEBELL_TOKEN", "GET", "/api/notifications")
   assert.deepEqual(notifications.map((n) => [n.title, n.read_at !== null]), [["Stretch & <b>breathe</b>", true]])
 

@@ -1,62 +1,123 @@
 import { useState } from "preact/hooks"
-import type { Notification } from "../../api/client"
+import { ok, type Notification } from "../../api/client"
 import { to } from "../../router"
-import { t } from "../../text"
-import { asProblem, useShared } from "../../ui/context"
-import { BellIcon, CheckIcon } from "../../ui/icons"
+import { locale, t } from "../../text"
+import { short } from "../../times"
+import { useFetched, useNow, useShared } from "../../ui/context"
+import { ArchiveIcon, BackIcon, BellIcon, CheckIcon, ClockIcon, EyeIcon } from "../../ui/icons"
 import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
+import { useActs, type Acts } from "./acts"
+import { Keys, useKeys } from "./keys"
+import { NothingYet } from "./nothing-yet"
 import { PushSwitch } from "./push"
+import { SnoozeDialog } from "./snooze"
 import { unread, type InboxStore } from "./store"
 import "./inbox.css"
 
+type Filter = "all" | "unread" | "archived"
+
 export function InboxScreen({ store }: { store: InboxStore }) {
   const { inbox } = useShared()
-  const [filter, setFilter] = useState<"all" | "unread">("all")
-  const text = t().inbox
+  const [filter, setFilter] = useState<Filter>("all")
+  const [snoozing, setSnoozing] = useState<Notification>()
+  const acts = useActs(store, setSnoozing)
   const items = inbox.items?.filter((n) => filter === "all" || n.read_at === null)
+  const keys = useKeys(filter === "archived" ? [] : (items ?? []), acts)
+  const text = t().inbox
   return (
     <Screen title={text.title} aside={<LiveBadge />}>
-      <div class="bar">
-        <Choice label={t().tasks.filters} value={filter} options={{ all: text.all, unread: `${text.onlyUnread} (${unread(inbox)})` }} onChange={setFilter} />
+      <div class="bar inbox-bar">
+        <Choice label={t().tasks.filters} value={filter} options={{ all: text.all, unread: `${text.onlyUnread} (${unread(inbox)})`, archived: text.archived }} onChange={setFilter} />
+        {unread(inbox) > 1 && filter !== "archived" && <Button kind="quiet" onClick={() => void acts.readAll()}>{text.readAll}</Button>}
         <PushSwitch />
+        <Button kind="quiet" class="keys-button" aria-keyshortcuts="?" onClick={keys.show}>{text.keys.title}</Button>
       </div>
       {inbox.problem && <Trouble problem={inbox.problem} retry={store.retry} />}
       {!items && !inbox.problem && <Loading />}
-      {items?.length === 0 && (filter === "all"
-        ? <Empty title={text.empty} text={text.emptyText}><a class="button primary" href={to("/tasks")}>{text.newTask}</a></Empty>
-        : <Empty title={text.noneUnread} text={text.noneUnreadText} />)}
-      {items && items.length > 0 && (
+      {filter === "archived" && <Archived acts={acts} />}
+      {filter !== "archived" && items?.length === 0 && (filter === "all" ? <NothingYet /> : <Empty title={text.noneUnread} text={text.noneUnreadText} />)}
+      {filter !== "archived" && items && items.length > 0 && (
         <ul class="notifications">
-          {items.map((n) => <Item key={n.id} n={n} fresh={inbox.fresh.has(n.id)} store={store} />)}
+          {items.map((n) => <Item key={n.id} n={n} fresh={inbox.fresh.has(n.id)} acts={acts} />)}
         </ul>
       )}
       {inbox.more && filter === "all" && <Button onClick={store.showMore}>{t().more}</Button>}
+      {snoozing && <SnoozeDialog title={snoozing.title} onSnooze={(until) => acts.snoozed(snoozing, until)} onClose={() => setSnoozing(undefined)} />}
+      {keys.shown && <Keys onClose={keys.hide} />}
     </Screen>
   )
 }
 
-function Item({ n, fresh, store }: { n: Notification; fresh: boolean; store: InboxStore }) {
-  const { say } = useShared()
+/** What was taken out of the inbox, the newest first. */
+function Archived({ acts }: { acts: Acts }) {
+  const { client, inbox } = useShared()
+  const { value, problem, reload } = useFetched(
+    () => ok(client.GET("/api/notifications", { params: { query: { state: "archived", order: "desc", limit: 100 } } })), [inbox.items?.length],
+  )
   const text = t().inbox
-  const read = () => store.markRead(n).catch((error: unknown) => say(t().problem(asProblem(error)), "problem"))
-  const isUnread = n.read_at === null
+  if (problem) return <Trouble problem={problem} retry={reload} />
+  if (!value) return <Loading />
+  if (value.notifications.length === 0) return <Empty title={text.noneArchived} text={text.noneArchivedText} />
   return (
-    <li class={`notification ${isUnread ? "unread" : ""} ${fresh ? "fresh" : ""}`}>
-      <span class="dot" aria-hidden="true" />
-      <div class="notification-text">
-        <h2 dir="auto">
-          {n.task_id ? <a href={to(`/tasks/${n.task_id}`)}>{n.title}</a> : n.title}
-          {isUnread && <span class="visually-hidden"> ({text.isUnread})</span>}
-        </h2>
-        {n.body && <p dir="auto">{n.body}</p>}
-      </div>
+    <ul class="notifications">
+      {value.notifications.map((n) => (
+        <li key={n.id} class="notification">
+          <span />
+          <What n={n} />
+          <Time at={n.created_at} class="notification-time" />
+          <div class="notification-acts"><Act label={text.act.back} of={n} onClick={() => void acts.back(n)}><BackIcon /></Act></div>
+        </li>
+      ))}
+    </ul>
+  )
+}
+
+function Item({ n, fresh, acts }: { n: Notification; fresh: boolean; acts: Acts }) {
+  const text = t().inbox
+  const isUnread = n.read_at === null
+  const mark = isUnread ? text.markRead : text.markUnread
+  return (
+    <li class={`notification ${isUnread ? "unread" : ""} ${fresh ? "fresh" : ""}`} tabIndex={-1} data-id={n.id} aria-busy={acts.busy === n.id}>
+      <button type="button" class="dot" title={mark} aria-label={`${mark}: ${n.title}`} onClick={() => void acts.mark(n, isUnread)} />
+      <What n={n} onOpen={() => { if (isUnread) void acts.mark(n, true) }} />
       <Time at={n.created_at} class="notification-time" />
-      {isUnread && (
-        <Button kind="quiet" class="icon-button" title={text.markRead} aria-label={`${text.markRead}: ${n.title}`} onClick={() => void read()}>
-          <CheckIcon />
-        </Button>
-      )}
+      <div class="notification-acts">
+        {n.task_id && <Act label={text.act.done} hotkey="d" of={n} onClick={() => void acts.done(n)}><CheckIcon /></Act>}
+        {n.task_id && <Act label={text.act.snooze} hotkey="s" of={n} onClick={() => acts.snooze(n)}><ClockIcon /></Act>}
+        {n.task_id && !n.acknowledged_at && <Act label={text.act.acknowledge} hotkey="a" of={n} onClick={() => void acts.acknowledge(n)}><EyeIcon /></Act>}
+        <Act label={text.act.archive} hotkey="e" of={n} onClick={() => void acts.archive(n)}><ArchiveIcon /></Act>
+      </div>
     </li>
+  )
+}
+
+/** What a notification says, and how things are with it. */
+function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
+  const { zone } = useShared()
+  const now = useNow(30_000)
+  const text = t().inbox
+  return (
+    <div class="notification-text">
+      <h2 dir="auto">
+        {n.task_id ? <a href={to(`/tasks/${n.task_id}`)} onClick={onOpen}>{n.title}</a> : n.title}
+        {n.read_at === null && <span class="visually-hidden"> ({text.isUnread})</span>}
+      </h2>
+      {n.body && <p dir="auto">{n.body}</p>}
+      <p class="notification-state">
+        {n.kind !== "due" && <span class="tag">{text.kind[n.kind]}</span>}
+        {n.snoozed_until && Date.parse(n.snoozed_until) > now
+          ? <span class="tag scheduled">{text.snoozedUntil(short(n.snoozed_until, now, locale(), zone))}</span>
+          : n.acknowledged_at && <span class="tag">{text.acknowledged}</span>}
+      </p>
+    </div>
+  )
+}
+
+function Act({ label, hotkey, of, onClick, children }: { label: string; hotkey?: string; of: Notification; onClick(): void; children: preact.ComponentChildren }) {
+  return (
+    <Button kind="quiet" class="icon-button" title={hotkey ? `${label} (${hotkey})` : label} aria-label={`${label}: ${of.title}`} aria-keyshortcuts={hotkey} onClick={onClick}>
+      {children}
+    </Button>
   )
 }
 
@@ -70,4 +131,3 @@ function LiveBadge() {
     </span>
   )
 }
-

@@ -31,6 +31,7 @@ export function PushSwitch() {
     return () => { shown = false }
   }, [preferences.value])
   if (state === "unsupported") return null
+  if (state === "uninstalled") return <p class="muted push">{t().inbox.install}</p>
   if (state === "blocked") return <p class="muted push">{text.blocked}</p>
   return (
     <p class="push">

@@ -7,26 +7,24 @@ import { asProblem, useFetched, useShared } from "../../ui/context"
 import { Button, Confirm, Loading, Screen, Time, Trouble } from "../../ui/parts"
 import { draftOf, inputOf, TaskForm, type Draft } from "./form"
 import { Reminders, TimelineCard, useTimeline } from "./timeline"
+import { Attend } from "./attend"
 import "./tasks.css"
 
 export function TaskScreen({ id }: { id: string }) {
-  const { client, inbox } = useShared()
+  const { client } = useShared()
   const path = { params: { path: { task_id: id } } }
   const fetched = useFetched(() => answered(client.GET("/api/tasks/{task_id}", path)), [id])
   const timeline = useTimeline(id)
-  // What is told of this task appears here, too.
-  const latest = inbox.items?.find((n) => n.task_id === id)?.id
-  useEffect(() => {
-    if (latest && inbox.fresh.has(latest)) {
-      fetched.reload()
-      timeline.reload()
-    }
-  }, [latest])
+  const again = () => {
+    fetched.reload()
+    timeline.reload()
+  }
   const task = fetched.value?.data
   return (
     <Screen title={task?.title ?? t().tasks.title} aside={<a href={to("/tasks")}>{t().task.back}</a>}>
       {fetched.problem && (fetched.problem.status === 404 ? <p class="trouble">{t().task.gone}</p> : <Trouble problem={fetched.problem} retry={fetched.reload} />)}
       {!fetched.value && !fetched.problem && <Loading />}
+      {task && <Attend task={task} onChanged={again} />}
       {fetched.value && <Editor key={id} task={fetched.value.data} etag={fetched.value.etag} onSaved={(saved) => { fetched.set(saved); timeline.reload() }} reload={fetched.reload} />}
       {task && timeline.value && <Reminders timeline={timeline.value} />}
       {task && <TimelineCard fetched={timeline} />}

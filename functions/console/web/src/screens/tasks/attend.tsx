@@ -1,0 +1,59 @@
+// What a user does about the reminders of a task: acknowledge them, or be told again later.
+import { useEffect, useRef, useState } from "preact/hooks"
+import { ok, type SnoozeInput, type Task } from "../../api/client"
+import { locale, t } from "../../text"
+import { short } from "../../times"
+import { asProblem, useNow, useShared } from "../../ui/context"
+import { ClockIcon, EyeIcon } from "../../ui/icons"
+import { Button } from "../../ui/parts"
+import { SnoozeDialog } from "../inbox/snooze"
+import "./attend.css"
+
+/** It is about the current occurrence, if the task recurs. onChanged reads the task again. */
+export function Attend({ task, onChanged }: { task: Task; onChanged(): void }) {
+  const { client, inbox, zone, say } = useShared()
+  const now = useNow(30_000)
+  const [snoozing, setSnoozing] = useState(false)
+  const [said, setSaid] = useState(false) // here, that it is acknowledged
+  const text = t().inbox
+  // What is told of the task, and done about that elsewhere, is a reason to read it again.
+  const news = inbox.items && JSON.stringify(inbox.items.filter((n) => n.task_id === task.id))
+  const shown = useRef(news)
+  useEffect(() => {
+    if (shown.current !== undefined && shown.current !== news) onChanged()
+    shown.current = news
+  }, [news])
+  if (task.completed || task.due_date === null) return null
+  const path = { params: { path: { task_id: task.id } } }
+  const told = inbox.items?.filter((n) => n.task_id === task.id && n.occurrence === task.occurrence) ?? []
+  const isTold = told.length > 0 || Date.parse(task.due_date) <= now || task.reminders.some((r) => r.state === "fired")
+  const isSnoozed = task.snoozed_until !== null && Date.parse(task.snoozed_until) > now
+  if (!isTold && !isSnoozed) return null
+  const acknowledged = told.length > 0 ? told.every((n) => n.acknowledged_at !== null) : said
+  const until = (at: string) => text.snoozedUntil(short(at, now, locale(), zone))
+  const snooze = async (input: SnoozeInput) => {
+    const { snoozed_until: at } = await ok(client.POST("/api/tasks/{task_id}/snooze", { ...path, body: { ...input, occurrence: task.occurrence } }))
+    say(until(at!))
+    onChanged()
+  }
+  const acknowledge = async () => {
+    try {
+      await ok(client.POST("/api/tasks/{task_id}/acknowledge", { ...path, body: { occurrence: task.occurrence } }))
+      setSaid(true)
+      say(text.acknowledged)
+      onChanged()
+    } catch (error) {
+      say(t().problem(asProblem(error)), "problem")
+    }
+  }
+  return (
+    <div class="attend">
+      {isSnoozed
+        ? <span class="tag scheduled">{until(task.snoozed_until!)}</span>
+        : acknowledged && <span class="tag">{text.acknowledged}</span>}
+      <Button onClick={() => setSnoozing(true)}><ClockIcon /> {text.act.snooze}</Button>
+      {isTold && !acknowledged && <Button onClick={() => void acknowledge()}><EyeIcon /> {text.act.acknowledge}</Button>}
+      {snoozing && <SnoozeDialog title={task.title} onSnooze={snooze} onClose={() => setSnoozing(false)} />}
+    </div>
+  )
+}

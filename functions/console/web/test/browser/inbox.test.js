@@ -1,0 +1,229 @@
+// What people do about their reminders, in a real browser against the real system: done, snooze, acknowledge,
+// archive, and how each is undone, by mouse and by keyboard, in two tabs.
+import assert from "node:assert/strict"
+import { after, before, test } from "node:test"
+import { call, eventually, openPage, signIn, startBrowser, startSystem, wallClock } from "./system.js"
+
+let system, browser, firstRun
+
+before(async () => {
+  browser = await startBrowser()
+  system = await startSystem()
+})
+after(async () => {
+  await browser?.close()
+  await system?.stop()
+})
+
+const api = (method, path, body) => call(system, "DUEBELL_TOKEN_2", method, path, body)
+const notification = (page, title) => page.locator(".notification").filter({ hasText: title })
+
+/** Has a task be told in the inbox, and returns it. */
+async function told(title, more) {
+  const task = await api("POST", "/api/tasks", { title, due_date: new Date().toISOString(), ...more })
+  await eventually(async () => (await api("GET", "/api/notifications")).notifications.some((n) => n.task_id === task.id))
+  return task
+}
+
+test("a new user is led to a first reminder", async () => {
+  firstRun = await openPage(browser)
+  await signIn(firstRun.page, system.url, /^demo/)
+  await firstRun.page.getByText("Nothing yet").waitFor()
+  await firstRun.page.getByText("Live", { exact: true }).waitFor()
+  await firstRun.page.evaluate(() => (window.same = true))
+  await firstRun.page.getByRole("button", { name: /^Try it/ }).click()
+  await firstRun.page.getByText("Next:").waitFor()
+  await firstRun.page.getByRole("link", { name: "Stretch" }).waitFor()
+  // The last test sees it arrive.
+})
+
+test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/)
+  await page.getByText("Live", { exact: true }).waitFor()
+  const tab = await context.newPage()
+  await tab.goto(system.url + "/console/inbox")
+  await tab.getByText("Live", { exact: true }).waitFor()
+  const pill = await told("Take the pill", { repeat: { every: "10m", times: 3 } })
+  const rent = await told("Pay the rent")
+  for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor()
+
+  // Done completes the task, and takes it out of both tabs; undoing brings all of that back.
+  await notification(page, "Pay the rent").getByRole("button", { name: "Done" }).click()
+  for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor({ state: "detached" })
+  assert.equal((await api("GET", "/api/tasks/" + rent.id)).completed, true)
+  await page.getByRole("button", { name: "Undo" }).click()
+  for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor()
+  assert.equal((await api("GET", "/api/tasks/" + rent.id)).completed, false)
+
+  // What is archived is in its list, and comes back from there.
+  await notification(page, "Pay the rent").getByRole("button", { name: "Archive" }).click()
+  for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor({ state: "detached" })
+  await page.getByLabel("Filters").selectOption("archived")
+  await notification(page, "Pay the rent").getByRole("button", { name: "Back to the inbox" }).click()
+  await page.getByText("Nothing archived").waitFor()
+  await notification(tab, "Pay the rent").waitFor()
+  await page.getByLabel("Filters").selectOption("all")
+
+  // Acknowledged, it is not repeated. Both tabs show it; the button is gone.
+  await notification(page, "Take the pill").getByRole("button", { name: "Acknowledge" }).click()
+  for (const one of [page, tab]) await notification(one, "Take the pill").getByText("Acknowledged", { exact: true }).waitFor()
+  assert.equal(await notification(tab, "Take the pill").getByRole("button", { name: "Acknowledge" }).count(), 0)
+  assert.deepEqual((await api("GET", "/api/tasks/" + pill.id)).reminders.filter((r) => r.kind === "repeat" && r.state !== "cancelled"), [])
+
+  // Snoozed by a preset, and by a time that is refused until it lies ahead.
+  const before = Date.now()
+  await notification(page, "Take the pill").getByRole("button", { name: "Snooze" }).click()
+  await page.getByRole("button", { name: "In an hour" }).click()
+  await page.getByRole("dialog").waitFor({ state: "detached" })
+  for (const one of [page, tab]) await notification(one, "Take the pill").getByText("Snoozed until").waitFor()
+  const until = async () => (await api("GET", "/api/tasks/" + pill.id)).snoozed_until
+  const snoozed = Date.parse(await until())
+  assert.ok(snoozed >= before + 3_599_000 && snoozed <= Date.now() + 3_600_000, new Date(snoozed).toISOString())
+  await notification(page, "Take the pill").getByRole("button", { name: "Snooze" }).click()
+  const dialog = page.getByRole("dialog", { name: "Snooze until" })
+  await dialog.getByLabel("Another time").fill("2020-01-01T09:00")
+  await dialog.getByRole("button", { name: "Snooze", exact: true }).click()
+  await dialog.getByRole("alert").getByText("Choose a time later than now.").waitFor()
+  const year = new Date().getUTCFullYear()
+  const [local, instant] = new Date().getUTCMonth() < 6 ? [`${year}-12-01T09:00`, `${year}-12-01T08:00:00Z`] : [`${year + 1}-05-01T09:00`, `${year + 1}-05-01T07:00:00Z`] // in Berlin
+  await dialog.getByLabel("Another time").fill(local)
+  await dialog.getByRole("button", { name: "Snooze", exact: true }).click()
+  await dialog.waitFor({ state: "detached" })
+  assert.equal(Date.parse(await until()), Date.parse(instant))
+
+  // Read, unread, and all read.
+  await tab.getByRole("button", { name: "Mark as read: Pay the rent" }).click()
+  await page.getByRole("button", { name: "Mark as unread: Pay the rent" }).click()
+  await tab.getByRole("button", { name: "Mark as read: Pay the rent" }).waitFor()
+  await told("Water the plants")
+  await page.getByRole("button", { name: "Mark all as read" }).click()
+  for (const one of [page, tab]) await one.waitForFunction(() => document.title === "Inbox · Duebell")
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("an occurrence that is done leads to the next one", async () => {
+  const task = await told("Feed the cat", { due_date: undefined, due_local: wallClock(new Date(Date.now() - 60_000)), time_zone: "Europe/Berlin", recurrence: { rule: "FREQ=DAILY" } })
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/)
+  await notification(page, "Feed the cat").getByRole("button", { name: "Done" }).click()
+  await page.getByText("Done. The next one:").waitFor()
+  await notification(page, "Feed the cat").waitFor({ state: "detached" })
+  assert.equal(await page.getByRole("button", { name: "Undo" }).count(), 0)
+  assert.deepEqual((await api("GET", `/api/tasks/${task.id}/occurrences`)).occurrences.map((o) => o.state), ["completed"])
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("the inbox by keyboard alone", async () => {
+  for (const title of ["first", "second", "third"]) await told(title)
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/)
+  await notification(page, "third").waitFor()
+  const focused = () => page.evaluate(() => document.activeElement.closest(".notification")?.querySelector("h2").firstChild.textContent)
+  await page.keyboard.press("j")
+  assert.equal(await focused(), "third")
+  await page.keyboard.press("j")
+  assert.equal(await focused(), "second")
+
+  // What leaves the list gives the focus to the next one; undoing it brings it back.
+  await page.keyboard.press("e")
+  await notification(page, "second").waitFor({ state: "detached" })
+  assert.equal(await focused(), "first")
+  await page.keyboard.press("z")
+  await notification(page, "second").waitFor()
+  await page.keyboard.press("k")
+  assert.equal(await focused(), "second")
+  await page.keyboard.press("d")
+  await notification(page, "second").waitFor({ state: "detached" })
+  assert.equal(await focused(), "first")
+
+  // The dialog gives the focus back; keys do nothing while it is open.
+  await page.keyboard.press("s")
+  const dialog = page.getByRole("dialog", { name: "Snooze until" })
+  await dialog.waitFor()
+  await page.keyboard.press("e")
+  await page.keyboard.press("Escape")
+  await dialog.waitFor({ state: "detached" })
+  assert.equal(await focused(), "first")
+  await page.keyboard.press("s")
+  await dialog.waitFor()
+  await page.keyboard.press("Enter") // the first preset
+  await dialog.waitFor({ state: "detached" })
+  await notification(page, "first").getByText("Snoozed until").waitFor()
+  await page.keyboard.press("a")
+  await page.keyboard.press("r")
+  await page.getByRole("button", { name: "Mark as read: first" }).waitFor()
+
+  // The keys are told, and can be switched off.
+  await page.keyboard.press("?")
+  const keys = page.getByRole("dialog", { name: "Keyboard shortcuts" })
+  await keys.getByText("Archive", { exact: true }).waitFor()
+  await keys.getByRole("switch", { name: "Use these keys" }).click()
+  await page.keyboard.press("Escape")
+  await keys.waitFor({ state: "detached" })
+  await page.keyboard.press("?")
+  await page.getByRole("button", { name: "Keyboard shortcuts" }).click()
+  await keys.getByRole("switch", { name: "Use these keys" }).click()
+  await page.keyboard.press("Escape")
+  await keys.waitFor({ state: "detached" })
+  await page.keyboard.press("j")
+  await page.keyboard.press("Enter")
+  await page.getByRole("heading", { name: "third" }).waitFor()
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("a task's page acknowledges and snoozes, and shows what other tabs do", async () => {
+  const task = await told("Call Ada", { repeat: { every: "10m", times: 3 } })
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/, "/console/tasks/" + task.id)
+  await page.getByRole("button", { name: "Acknowledge" }).waitFor()
+  const tab = await context.newPage()
+  await tab.goto(system.url + "/console/tasks/" + task.id)
+  await tab.getByRole("button", { name: "Acknowledge" }).click()
+  for (const one of [page, tab]) await one.getByRole("main").getByText("Acknowledged", { exact: true }).first().waitFor()
+  await page.getByRole("button", { name: "Acknowledge" }).waitFor({ state: "detached" })
+  await page.getByRole("button", { name: "Snooze" }).click()
+  await page.getByRole("dialog").getByRole("button", { name: "Tomorrow morning" }).click()
+  for (const one of [page, tab]) await one.getByRole("main").getByText("Snoozed until tomorrow").waitFor()
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("it can be installed, which iPhones want before they take notifications", async () => {
+  const { context, page, wrong } = await openPage(browser, { userAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X)" })
+  await page.addInitScript(() => {
+    delete window.PushManager
+    navigator.standalone = false
+  })
+  await signIn(page, system.url, /^other/)
+  await page.getByText("Add to Home Screen").waitFor()
+  const tools = await context.newCDPSession(page)
+  const { url, errors, data } = await tools.send("Page.getAppManifest")
+  assert.deepEqual([url, errors], [system.url + "/console/app.webmanifest", []])
+  const manifest = JSON.parse(data)
+  assert.deepEqual([manifest.display, manifest.start_url, manifest.scope], ["standalone", "/console/inbox", "/console/"])
+  const touch = await page.locator("link[rel=apple-touch-icon]").getAttribute("href")
+  for (const [src, size] of [...manifest.icons.map((icon) => [icon.src, Number(icon.sizes.split("x")[0])]), [touch, 180]]) {
+    const loaded = await page.evaluate((src) => new Promise((resolve, reject) => {
+      const image = new Image()
+      image.onload = () => resolve([image.naturalWidth, image.naturalHeight])
+      image.onerror = () => reject(new Error(src))
+      image.src = src
+    }), src)
+    assert.deepEqual(loaded, [size, size], src)
+  }
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("the first reminder has arrived by itself", async () => {
+  const { context, page, wrong } = firstRun
+  await notification(page, "Stretch").waitFor({ timeout: 120_000 })
+  await page.getByText("Nothing yet").waitFor({ state: "detached" })
+  assert.equal(await page.evaluate(() => window.same), true)
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
