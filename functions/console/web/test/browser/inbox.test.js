@@ -1,5 +1,5 @@
 // What people do about their reminders, in a real browser against the real system: done, snooze, acknowledge,
-// archive, and how each is undone, by mouse and by keyboard, in two tabs.
+// archive, and how each is undone, by mouse and by keyboard, in two tabs; and their preferences.
 import assert from "node:assert/strict"
 import { after, before, test } from "node:test"
 import { call, eventually, openPage, signIn, startBrowser, startSystem, wallClock } from "./system.js"
@@ -188,6 +188,76 @@ test("a task's page acknowledges and snoozes, and shows what other tabs do", asy
   await page.getByRole("button", { name: "Snooze" }).click()
   await page.getByRole("dialog").getByRole("button", { name: "Tomorrow morning" }).click()
   for (const one of [page, tab]) await one.getByRole("main").getByText("Snoozed until tomorrow").waitFor()
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("quiet hours, bundles and defaults are saved, and what is wrong is told beside its field", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/, "/console/preferences")
+  const stored = async (name) => JSON.stringify((await api("GET", "/api/preferences"))[name])
+  const holds = (name, want) => eventually(async () => (await stored(name)) === JSON.stringify(want))
+  const all = ["mo", "tu", "we", "th", "fr", "sa", "su"]
+
+  const quiet = page.getByRole("region", { name: "Quiet hours" })
+  await quiet.getByRole("button", { name: "Add quiet hours" }).click()
+  await holds("quiet_hours", [{ from: "22:00", to: "07:00", days: all }])
+  const night = quiet.getByRole("group", { name: /^Quiet hours 1/ })
+  await night.getByText(/on the next day/).waitFor()
+  const pieces = () => night.locator(".daybar-piece").evaluateAll((all) => all.map((piece) => [piece.style.left, piece.style.width]))
+  assert.deepEqual(await pieces(), [["0%", "29.1667%"], ["91.6667%", "8.33333%"]])
+  await night.getByLabel("From", { exact: true }).fill("21:30")
+  await night.getByLabel("To", { exact: true }).fill("06:45")
+  await night.getByText("Sat", { exact: true }).click()
+  await night.getByRole("checkbox", { name: "Sunday" }).press("Space")
+  await holds("quiet_hours", [{ from: "21:30", to: "06:45", days: all.slice(0, 5) }])
+
+  // By the mouse: the nearer end follows it, in steps of a quarter of an hour.
+  const track = await night.locator(".daybar-track").boundingBox()
+  const x = (hour) => track.x + (track.width * hour) / 24
+  await page.mouse.move(x(6.75), track.y + 10)
+  await page.mouse.down()
+  await page.mouse.move(x(8), track.y + 10, { steps: 4 })
+  await page.mouse.up()
+  await holds("quiet_hours", [{ from: "21:30", to: "08:00", days: all.slice(0, 5) }])
+
+  await quiet.getByRole("button", { name: "Add more" }).click()
+  const noon = quiet.getByRole("group", { name: /^Quiet hours 2/ })
+  await noon.getByLabel("To", { exact: true }).fill("12:00")
+  await quiet.getByRole("alert").getByText("can't end when they begin").waitFor()
+  wrong.length = 0
+  await noon.getByLabel("From", { exact: true }).fill("00:00")
+  await quiet.getByRole("button", { name: "Add more" }).click()
+  await quiet.getByRole("group", { name: /^Quiet hours 3/ }).getByLabel("To", { exact: true }).fill("00:00")
+  await quiet.getByRole("alert").getByText("leaves no minute of the week free").waitFor()
+  assert.equal(wrong.splice(0).filter((w) => !w.includes("400")).length, 0)
+  for (const n of [3, 2]) await quiet.getByRole("button", { name: new RegExp(`^Remove: Quiet hours ${n}`) }).click()
+  await holds("quiet_hours", [{ from: "21:30", to: "08:00", days: all.slice(0, 5) }])
+  assert.equal(await quiet.getByRole("alert").getByText("leaves no minute").count(), 0)
+
+  const bundles = page.getByRole("region", { name: "Fewer messages" })
+  await bundles.getByLabel("E-mail").selectOption("15m")
+  await bundles.getByLabel("Text message").selectOption("1m")
+  await holds("bundle", { email: "15m", sms: "1m" })
+  await bundles.getByLabel("Text message").selectOption("")
+  await holds("bundle", { email: "15m" })
+
+  const tasks = page.getByRole("region", { name: "Tasks" })
+  await tasks.getByLabel("Tasks of a whole day are due at").fill("08:15")
+  await tasks.getByLabel("Another reminder").selectOption("1h")
+  await holds("all_day_at", "08:15")
+  await holds("default_reminders", ["0s", "1h"])
+
+  await page.getByLabel(/^New phone number/).fill("0151 123")
+  await page.getByRole("button", { name: "Add", exact: true }).last().click()
+  await page.getByText("is not a number with its country code").waitFor()
+  assert.equal(await page.getByLabel(/^New phone number/).getAttribute("aria-invalid"), "true")
+  assert.equal(wrong.splice(0).filter((w) => !w.includes("400")).length, 0)
+
+  // After a reload all of it is shown.
+  await page.reload()
+  await night.getByText(/on the next day/).waitFor()
+  assert.equal(await tasks.getByLabel("Tasks of a whole day are due at").inputValue(), "08:15")
   assert.deepEqual(wrong, [])
   await context.close()
 })

@@ -1,9 +1,10 @@
-// The times that are offered to snooze until.
+// The times that are offered to snooze until, and the pieces of quiet hours on the bar of the day.
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { load } from "./load.js"
 
 const { presets } = await load("screens/inbox/presets.ts")
+const { crossesMidnight, minutesOf, nearerEnd, pieces, timeOf } = await load("screens/preferences/day.ts")
 
 test("presets are by the user's clock", () => {
   for (const [now, zone, want] of [
@@ -30,4 +31,25 @@ test("presets are by the user's clock", () => {
 test("spans of time are counted by the server, from when it is asked", () => {
   const got = presets(Date.parse("2026-12-02T09:00:00Z"), "UTC")
   assert.deepEqual(got.slice(0, 2).map((p) => p.input), [{ for: "10m" }, { for: "1h" }])
+})
+
+test("windows are drawn in one piece, or in two across midnight", () => {
+  for (const [from, to, want, crosses] of [
+    ["12:00", "13:30", [[720, 810]], false],
+    ["22:00", "07:00", [[0, 420], [1320, 1440]], true],
+    ["22:00", "00:00", [[1320, 1440]], false],
+    ["00:00", "07:00", [[0, 420]], false],
+    ["23:59", "00:01", [[0, 1], [1439, 1440]], true],
+  ]) {
+    assert.deepEqual(pieces({ from, to }), want, `${from} to ${to}`)
+    assert.equal(crossesMidnight({ from, to }), crosses, `${from} to ${to}`)
+  }
+})
+
+test("a point of the bar moves the end that is nearer, around midnight, too", () => {
+  const night = { from: "22:00", to: "07:00" }
+  for (const [time, want] of [["21:00", "from"], ["23:30", "from"], ["06:00", "to"], ["09:00", "to"], ["02:00", "from"], ["03:00", "to"]]) {
+    assert.equal(nearerEnd(night, minutesOf(time)), want, time)
+  }
+  assert.deepEqual([timeOf(1440), timeOf(1425), timeOf(0)], ["00:00", "23:45", "00:00"])
 })

@@ -1,38 +1,26 @@
 // What a user chooses. Every change is saved at once, as a whole, and only onto the version
 // that is shown.
-import { useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { answered, ok, type Address, type Preferences, type PreferencesInput } from "../../api/client"
 import { choose, languages, t } from "../../text"
 import { theme, setTheme, type Theme } from "../../ui/theme"
 import { asProblem, useShared } from "../../ui/context"
 import { Button, Choice, Confirm, Field, Screen, Time } from "../../ui/parts"
 import { channels } from "../tasks/form"
+import { Bundles } from "./bundles"
+import { QuietHours } from "./quiet-hours"
+import { TaskDefaults } from "./task-defaults"
 import { TestMessage } from "./test-message"
 import "./preferences.css"
 
-/** Saves a change, and says whether that worked. */
-type Save = (change: PreferencesInput) => Promise<boolean>
+/** Saves a change of what is stored when its turn comes, and says whether that worked. What is wrong with it is told
+ * to onWrong, which shows it beside its field, or else to everybody. */
+export type Save = (change: (now: Preferences) => PreferencesInput, onWrong?: (text: string | undefined) => void) => Promise<boolean>
 
 export function PreferencesScreen() {
-  const { client, session, preferences, setPreferences, say } = useShared()
-  const { value, etag } = preferences
+  const { session, preferences: { value } } = useShared()
+  const save = useSave()
   const text = t().preferences
-  const save: Save = async (change) => {
-    try {
-      const saved = await answered(client.PUT("/api/preferences", { params: { header: { "If-Match": etag } }, body: { ...value, ...change } }))
-      setPreferences(saved.data, saved.etag)
-      say(t().saved)
-      return true
-    } catch (error) {
-      const problem = asProblem(error)
-      if (problem.status === 412) {
-        const newest = await answered(client.GET("/api/preferences")).catch(() => null)
-        if (newest) setPreferences(newest.data, newest.etag)
-      }
-      say(problem.status === 412 ? text.conflict : t().problem(problem), "problem")
-      return false
-    }
-  }
   return (
     <Screen title={text.title} aside={<span class="muted">{text.autosave}</span>}>
       <Channels value={value} save={save} />
@@ -40,6 +28,9 @@ export function PreferencesScreen() {
       <Addresses kind="phones" value={value} save={save} />
       <Devices value={value} save={save} />
       <Webhook value={value} save={save} />
+      <QuietHours value={value} save={save} />
+      <Bundles value={value} save={save} />
+      <TaskDefaults value={value} save={save} />
       <Place value={value} save={save} />
       <section class="card narrow-only">
         <p>{t().signedInAs(session.name)}</p>
@@ -49,7 +40,41 @@ export function PreferencesScreen() {
   )
 }
 
-interface Part {
+/** Saves one change after the other: each is made to what the one before has left. */
+function useSave(): Save {
+  const { client, preferences, setPreferences, say } = useShared()
+  const latest = useRef(preferences)
+  const turn = useRef<Promise<unknown>>(Promise.resolve())
+  useEffect(() => { latest.current = preferences }, [preferences])
+  const take = ({ data: value, etag }: { data: Preferences; etag: string }) => {
+    latest.current = { value, etag }
+    setPreferences(value, etag)
+  }
+  return (change, onWrong) => {
+    const saving = turn.current.then(async () => {
+      const { value, etag } = latest.current
+      try {
+        take(await answered(client.PUT("/api/preferences", { params: { header: { "If-Match": etag } }, body: { ...value, ...change(value) } })))
+        onWrong?.(undefined)
+        say(t().saved)
+        return true
+      } catch (error) {
+        const problem = asProblem(error)
+        if (problem.status === 412) {
+          const newest = await answered(client.GET("/api/preferences")).catch(() => null)
+          if (newest) take(newest)
+          say(t().preferences.conflict, "problem")
+        } else if (onWrong) onWrong(t().problem(problem))
+        else say(t().problem(problem), "problem")
+        return false
+      }
+    })
+    turn.current = saving
+    return saving
+  }
+}
+
+export interface Part {
   value: Preferences
   save: Save
 }
@@ -67,7 +92,7 @@ function Channels({ value, save }: Part) {
               <input type="checkbox" role="switch" checked={value.channels[channel]}
                 onChange={(e) => {
                   const box = e.currentTarget
-                  void save({ channels: { ...value.channels, [channel]: box.checked } }).then((saved) => { if (!saved) box.checked = !box.checked })
+                  void save((now) => ({ channels: { ...now.channels, [channel]: box.checked } })).then((saved) => { if (!saved) box.checked = !box.checked })
                 }} />
               <span><strong>{t().channels[channel]}</strong> <small>{text.hint[channel]}</small></span>
             </label>
@@ -82,12 +107,13 @@ function Channels({ value, save }: Part) {
 function Addresses({ kind, value, save }: Part & { kind: "emails" | "phones" }) {
   const { session } = useShared()
   const [typed, setTyped] = useState("")
+  const [wrong, setWrong] = useState<string>()
   const [removing, setRemoving] = useState<string>()
   const text = t().preferences
   const list = value[kind]
   const none = kind === "phones" ? text.noPhones : session.email ? text.signInEmail(session.email) : text.noEmails
   const add = async () => {
-    if (await save({ [kind]: [...list, typed.trim()] })) setTyped("")
+    if (await save((now) => ({ [kind]: [...now[kind], typed.trim()] }), setWrong)) setTyped("")
   }
   return (
     <section class="card">
@@ -98,7 +124,7 @@ function Addresses({ kind, value, save }: Part & { kind: "emails" | "phones" }) 
       </ul>
       {list.length < 5 && (
         <form class="inline" onSubmit={(e) => { e.preventDefault(); void add() }}>
-          <Field label={kind === "emails" ? text.newEmail : text.newPhone}>
+          <Field label={kind === "emails" ? text.newEmail : text.newPhone} error={wrong}>
             {(ids) => <input {...ids} name={kind} list={undefined} type={kind === "emails" ? "email" : "tel"} required autocomplete={kind === "emails" ? "email" : "tel"} value={typed} onInput={(e) => setTyped(e.currentTarget.value)} />}
           </Field>
           <Button type="submit">{t().add}</Button>
@@ -106,7 +132,7 @@ function Addresses({ kind, value, save }: Part & { kind: "emails" | "phones" }) 
       )}
       {removing !== undefined && (
         <Confirm title={text.removeTitle(removing)} text={text.removeText} action={t().remove}
-          onConfirm={() => void save({ [kind]: list.filter((a) => a.address !== removing) })} onClose={() => setRemoving(undefined)} />
+          onConfirm={() => void save((now) => ({ [kind]: now[kind].filter((a) => a.address !== removing) }))} onClose={() => setRemoving(undefined)} />
       )}
     </section>
   )
@@ -115,12 +141,14 @@ function Addresses({ kind, value, save }: Part & { kind: "emails" | "phones" }) 
 function AddressRow({ address, kind, onRemove }: { address: Address; kind: "emails" | "phones"; onRemove(): void }) {
   const { client, preferences, setPreferences, say } = useShared()
   const [code, setCode] = useState("")
+  const [wrong, setWrong] = useState<string>()
   const text = t().preferences
   const attempt = async (what: () => Promise<void>) => {
+    setWrong(undefined)
     try {
       await what()
     } catch (error) {
-      say(t().problem(asProblem(error)), "problem")
+      setWrong(t().problem(asProblem(error)))
     }
   }
   const verify = () => attempt(async () => {
@@ -148,7 +176,7 @@ function AddressRow({ address, kind, onRemove }: { address: Address; kind: "emai
         <>
           <p class="muted">{text.verifyText}</p>
           <form class="inline" onSubmit={(e) => { e.preventDefault(); void verify() }}>
-            <Field label={text.code}>
+            <Field label={text.code} error={wrong}>
               {(ids) => <input {...ids} name="code" class="code" required inputMode="numeric" pattern="\s*[0-9]{6}\s*" maxLength={8} autocomplete="one-time-code" value={code} onInput={(e) => setCode(e.currentTarget.value)} />}
             </Field>
             <Button type="submit" kind="primary">{text.verify}</Button>
@@ -183,7 +211,7 @@ function Devices({ value, save }: Part) {
       </ul>
       {removing && (
         <Confirm title={text.removeTitle(names[removing.provider])} text={text.removeText} action={t().remove}
-          onConfirm={() => void save({ devices: value.devices.filter((d) => d !== removing) })} onClose={() => setRemoving(undefined)} />
+          onConfirm={() => void save((now) => ({ devices: now.devices.filter((d) => d.id !== removing.id) }))} onClose={() => setRemoving(undefined)} />
       )}
     </section>
   )
@@ -198,20 +226,21 @@ function whereIs({ token, subscription }: Preferences["devices"][number]): strin
 function Webhook({ value, save }: Part) {
   const [url, setURL] = useState(value.webhook?.url ?? "")
   const [secret, setSecret] = useState("")
+  const [wrong, setWrong] = useState<string>()
   const [removing, setRemoving] = useState(false)
   const text = t().preferences
   const submit = async () => {
-    if (await save({ webhook: { url, links: value.webhook?.links ?? false, ...(secret !== "" && { secret }) } })) setSecret("")
+    if (await save((now) => ({ webhook: { url, links: now.webhook?.links ?? false, ...(secret !== "" && { secret }) } }), setWrong)) setSecret("")
   }
   return (
     <section class="card">
       <h2>{text.webhook}</h2>
       <p class="muted">{text.webhookText}</p>
       <form class="stack" onSubmit={(e) => { e.preventDefault(); void submit() }}>
-        <Field label={text.url}>
+        <Field label={text.url} error={wrong?.includes("secret") ? undefined : wrong}>
           {(ids) => <input {...ids} name="url" type="url" required placeholder="https://…" value={url} onInput={(e) => setURL(e.currentTarget.value)} />}
         </Field>
-        <Field label={text.secret} hint={text.secretHint}>
+        <Field label={text.secret} hint={text.secretHint} error={wrong?.includes("secret") ? wrong : undefined}>
           {(ids) => <input {...ids} name="secret" type="password" autocomplete="off" value={secret} onInput={(e) => setSecret(e.currentTarget.value)} />}
         </Field>
         <div class="actions">
@@ -221,7 +250,7 @@ function Webhook({ value, save }: Part) {
       </form>
       {removing && (
         <Confirm title={text.removeTitle(text.webhook)} text={text.removeText} action={t().remove}
-          onConfirm={() => void save({ webhook: null }).then((saved) => { if (saved) setURL("") })} onClose={() => setRemoving(false)} />
+          onConfirm={() => void save(() => ({ webhook: null })).then((saved) => { if (saved) setURL("") })} onClose={() => setRemoving(false)} />
       )}
     </section>
   )
@@ -229,18 +258,19 @@ function Webhook({ value, save }: Part) {
 
 function Place({ value, save }: Part) {
   const [zone, setZone] = useState(value.time_zone ?? "")
+  const [wrong, setWrong] = useState<string>()
   const [look, setLook] = useState<Theme>(theme())
   const text = t().preferences
   const spoken = Object.fromEntries(Object.entries(languages).map(([tag, texts]) => [tag, texts.name]))
   const setLanguage = (language: string) => {
     choose(language)
-    void save({ language })
+    void save(() => ({ language }))
   }
   return (
     <section class="card">
       <h2>{text.place}</h2>
-      <form class="inline" onSubmit={(e) => { e.preventDefault(); void save({ time_zone: zone.trim() }) }}>
-        <Field label={text.zone} hint={text.zoneText}>
+      <form class="inline" onSubmit={(e) => { e.preventDefault(); void save(() => ({ time_zone: zone.trim() }), setWrong) }}>
+        <Field label={text.zone} hint={text.zoneText} error={wrong}>
           {(ids) => <input {...ids} name="zone" list="zones" required value={zone} onInput={(e) => setZone(e.currentTarget.value)} />}
         </Field>
         <datalist id="zones">{Intl.supportedValuesOf("timeZone").map((name) => <option key={name} value={name} />)}</datalist>

@@ -91,7 +91,7 @@ export function TaskForm({ draft, onDraft, onSubmit, busy, action, whole }: Prop
   )
 }
 
-function Reminders({ chosen, onChange }: { chosen: string[]; onChange(chosen: string[]): void }) {
+export function Reminders({ chosen, onChange }: { chosen: string[]; onChange(chosen: string[]): void }) {
   const text = t().tasks.field
   const others = Object.keys(t().tasks.before).filter((before) => !chosen.includes(before))
   return (
