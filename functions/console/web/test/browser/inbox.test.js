@@ -2,7 +2,7 @@
 // archive, and how each is undone, by mouse and by keyboard, in two tabs; and their preferences.
 import assert from "node:assert/strict"
 import { after, before, test } from "node:test"
-import { call, eventually, openPage, signIn, startBrowser, startSystem } from "./system.js"
+import { call, eventually, openPage, signIn, startBrowser, startSystem, wallClock } from "./system.js"
 
 let system, browser, firstRun
 
@@ -104,8 +104,7 @@ test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () 
 })
 
 test("an occurrence that is done leads to the next one", async () => {
-  const start = new Date(Date.now() - 60_000).toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T").slice(0, 16)
-  const task = await told("Feed the cat", { due_date: undefined, due_local: start, time_zone: "Europe/Berlin", recurrence: { rule: "FREQ=DAILY" } })
+  const task = await told("Feed the cat", { due_date: undefined, due_local: wallClock(new Date(Date.now() - 60_000)), time_zone: "Europe/Berlin", recurrence: { rule: "FREQ=DAILY" } })
   const { context, page, wrong } = await openPage(browser)
   await signIn(page, system.url, /^other/)
   await notification(page, "Feed the cat").getByRole("button", { name: "Done" }).click()

@@ -39,6 +39,15 @@ export async function startSystem() {
   return { url: variables.DUEBELL_URL, variables, stop }
 }
 
+/** Calls the API with one of the system's tokens, by its name. */
+export async function call(system, token, method, path, body) {
+  const response = await fetch(system.url + path, {
+    method, headers: { Authorization: "Bearer " + system.variables[token], ...(body && { "Content-Type": "application/json" }) }, body: body && JSON.stringify(body),
+  })
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+  return response.json()
+}
+
 export async function startBrowser() {
   const executablePath = process.env.CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync)
   if (!executablePath) {
@@ -73,20 +82,12 @@ export function wallClock(at) {
   return at.toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T").replace(/(T..:..):00$/, "$1")
 }
 
-/** Calls the API with one of the system's tokens, by its name. */
-export async function call(system, token, method, path, body, headers) {
-  const response = await fetch(system.url + path, {
-    method, headers: { Authorization: "Bearer " + system.variables[token], ...(body && { "Content-Type": "application/json" }), ...headers }, body: body && JSON.stringify(body),
-  })
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
-  return response.json()
-}
-
 /** Waits until something is true, and returns it. */
 export async function eventually(look) {
-  for (const end = Date.now() + 60_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 100))) {
+  for (const end = Date.now() + 60_000; Date.now() < end; ) {
     const found = await look()
     if (found) return found
+    await new Promise((resolve) => setTimeout(resolve, 100))
   }
   throw new Error("it has not come in a minute: " + look)
 }
