@@ -5,6 +5,14 @@ import type { Texts } from "./en"
 const plural = new Intl.PluralRules("de")
 const count = (n: number, one: string, other: string) => `${n} ${plural.select(n) === "one" ? one : other}`
 
+const unitNames: Record<string, [one: string, other: string]> = { s: ["Sekunde", "Sekunden"], m: ["Minute", "Minuten"], h: ["Stunde", "Stunden"], d: ["Tag", "Tage"], w: ["Woche", "Wochen"] }
+
+/** Der Abstand einer Erinnerung in Worten: „1 Stunde 30 Minuten vorher“, „2 Tage danach“. */
+function offsetInWords(offset: string): string {
+  const parts = Array.from(offset.matchAll(/(\d+)([smhdw])/g), ([, n, unit]) => count(Number(n), ...unitNames[unit!]!))
+  return `${parts.join(" ") || offset} ${offset.startsWith("-") ? "danach" : "vorher"}`
+}
+
 /** Ein Ereignis als Satz. Was ein Anbieter geantwortet hat, bleibt in seiner Sprache. */
 function event(e: TimelineEvent): string {
   const why = e.error ? `: ${e.error}` : ""
@@ -41,6 +49,7 @@ function event(e: TimelineEvent): string {
 
 export const de: Texts = {
   name: "Deutsch",
+  code: "de",
   nav: { label: "Ansichten", inbox: "Eingang", tasks: "Aufgaben", preferences: "Einstellungen", operators: "Betrieb" },
   skip: "Zum Inhalt",
   theme: { label: "Farben", auto: "Wie das System", light: "Hell", dark: "Dunkel" },
@@ -124,9 +133,133 @@ export const de: Texts = {
       "0s": "zum Termin", "5m": "5 Minuten vorher", "10m": "10 Minuten vorher", "30m": "30 Minuten vorher",
       "1h": "1 Stunde vorher", "2h": "2 Stunden vorher", "24h": "24 Stunden vorher", "168h": "7 Tage vorher",
     },
-    beforeOther: (offset) => `${offset} vorher`,
+    beforeOther: (offset) => offsetInWords(offset),
     noReminders: "Niemand wird erinnert: Es gibt keine Erinnerung.",
     needsDue: "Ohne Termin wird niemand erinnert.",
+    quick: {
+      label: "Neue Aufgabe",
+      placeholder: "morgen 9 Uhr Ada anrufen",
+      hint: "Sag in einer Zeile, was und wann: „strecken in 20 Minuten“ oder „jeden Montag 8 Uhr Blumen gießen“.",
+      toEditor: "Alle Felder",
+      less: "Eine Zeile",
+      noTitle: "Worum geht es? Noch fehlt ein Titel.",
+      nothing: "Darin steht keine Zeit, die verstanden wird, und ohne eine wird niemand erinnert. Enter öffnet alle Felder.",
+      past: "Das ist schon vorbei.",
+      moved: (time) => `Diese Uhrzeit gibt es an dem Tag nicht: Du wirst um ${time} erinnert.`,
+      urgent: "Dringend",
+      allDay: "ganztägig",
+      next: "Danach:",
+    },
+    dueForm: {
+      form: "Art des Termins",
+      forms: { local: "Uhrzeit in einer Zeitzone", floating: "Uhrzeit dort, wo ich bin", day: "Ganzer Tag", instant: "Fester Zeitpunkt" },
+      formHints: {
+        local: (zone) => `Wie die Uhren in ${zone} sie zeigen, auch wenn sich deren Regeln ändern.`,
+        floating: (zone) => `Wie die Uhren sie zeigen, wo du bist. Jetzt ist das ${zone}; sie folgt der Zeitzone deiner Einstellungen.`,
+        day: (time) => `Er zählt als ${time} an dem Tag.`,
+        instant: (zone) => `Er verschiebt sich nie. Eingegeben wird er als Uhrzeit in ${zone}.`,
+      },
+      zone: "Zeitzone",
+      unknownZone: "Diese Zeitzone gibt es nicht.",
+      starts: "Hier beginnt die Serie.",
+    },
+    offset: {
+      number: "Wie viele", unit: "Einheit", side: "Vorher oder danach", before: "vorher", after: "danach", add: "Erinnerung hinzufügen", other: "Anderer Zeitpunkt …",
+      units: { m: "Minuten", h: "Stunden", d: "Tage", w: "Wochen" },
+    },
+    urgent: "Dringend: auch in meinen Ruhezeiten",
+    repeat: { on: "Wiederholen, bis ich sie bestätige", every: "Alle", times: "Höchstens", timesUnit: "mal" },
+    rule: {
+      title: "Kehrt wieder",
+      none: "Kehrt nicht wieder",
+      frequency: { HOURLY: "Jede Stunde", DAILY: "Jeden Tag", WEEKLY: "Jede Woche", MONTHLY: "Jeden Monat", YEARLY: "Jedes Jahr" },
+      custom: "Andere Regel (RFC 5545)",
+      rule: "Regel",
+      interval: "Alle wie viele",
+      days: "Am",
+      monthly: "Tag im Monat",
+      monthlyAs: { start: "Wie am Anfang", day: "An einem Tag des Monats", last: "Am letzten Tag", nth: "An einem Wochentag" },
+      day: "Tag",
+      which: "Welcher",
+      weekday: "Wochentag",
+      end: "Endet",
+      ends: { never: "Nie", count: "Nach einer Anzahl", until: "An einem Datum" },
+      count: "Anzahl",
+      untilDate: "Letzter Tag",
+      skip: "In Monaten ohne diesen Tag",
+      skips: { omit: "auslassen", backward: "am letzten Tag", forward: "am ersten Tag des nächsten Monats" },
+      completion: "Ab dem Erledigen zählen",
+      completionText: "Das nächste Mal hängt davon ab, wann du sie erledigst.",
+      except: "Ausgelassen",
+      leaveOut: "Auslassen",
+      leaveOutDate: "Einen Tag auslassen",
+      next: "Die nächsten fünf Male",
+      noNext: "Es gibt keine weiteren Male.",
+      gap: (time) => `diese Uhrzeit wird übersprungen; du wirst um ${time} erinnert`,
+      overlap: "gibt es zweimal; du wirst beim ersten Mal erinnert",
+      every: (freq, n) => {
+        if (n === 1) return de.tasks.rule.frequency[freq]
+        return `Alle ${n} ${{ HOURLY: "Stunden", DAILY: "Tage", WEEKLY: "Wochen", MONTHLY: "Monate", YEARLY: "Jahre" }[freq]}`
+      },
+      on: (days) => `am ${days}`,
+      workdays: "Montag bis Freitag",
+      monthDay: (n) => `am ${n}.`,
+      lastDay: "am letzten Tag",
+      nth: (which, day) => `am ${which} ${day}`,
+      ordinal: { 1: "ersten", 2: "zweiten", 3: "dritten", 4: "vierten", 5: "fünften", [-1]: "letzten" },
+      times: (n) => `${n}-mal`,
+      until: (date) => `bis ${date}`,
+    },
+    occurrence: {
+      complete: "Dieses Mal erledigen", skip: "Dieses Mal auslassen", end: "Serie beenden", skipped: "Ausgelassen", completed: "Erledigt", reopen: "Wieder öffnen",
+    },
+    bulk: {
+      select: "Auswählen",
+      label: "Ausgewählte Aufgaben",
+      selectOne: (title) => `„${title}“ auswählen`,
+      selected: (n) => `${n} ausgewählt`,
+      all: "Alle gezeigten",
+      complete: "Erledigen",
+      move: "Verschieben",
+      by: "Um",
+      bys: { "1h": "1 Stunde", "1d": "1 Tag", "2d": "2 Tage", "1w": "1 Woche", "4w": "4 Wochen", to: "auf einen Tag …" },
+      toDate: "Auf den Tag",
+      delete: "Löschen",
+      done: "Fertig",
+      stop: "Anhalten",
+      deleteTitle: (n) => `${count(n, "Aufgabe", "Aufgaben")} löschen?`,
+      working: (n, of) => `${n} von ${of}`,
+      finished: (n) => `${count(n, "Aufgabe", "Aufgaben")} fertig`,
+      failed: (n) => `${count(n, "Aufgabe blieb", "Aufgaben blieben")} wie zuvor, und ausgewählt:`,
+      stopped: "Angehalten. Was noch ausgewählt ist, blieb wie zuvor.",
+      changed: "Sie wurde anderswo geändert. Lade neu, und versuche es noch einmal.",
+      noDue: "Sie hat keinen Termin, der sich verschieben ließe.",
+      recurring: "Sie kehrt wieder: Verschiebe sie auf ihrer eigenen Seite.",
+      byDays: "Sie gilt ganztägig: Verschiebe sie um Tage.",
+      keys: "Tasten: N neue Aufgabe, X auswählen, Umschalt X bis hierher auswählen, Pfeile bewegen, Esc beendet.",
+    },
+    import: {
+      choose: "Datei importieren",
+      drop: "Datei loslassen, um ihre Aufgaben zu importieren",
+      title: (file) => `Import von ${file}`,
+      sending: (percent) => `${percent} % gesendet`,
+      working: "Alles ist gesendet. Die Aufgaben werden gespeichert …",
+      created: (n) => `${count(n, "Aufgabe", "Aufgaben")} angelegt`,
+      failed: (n) => `${count(n, "Zeile", "Zeilen")} abgelehnt`,
+      line: "Zeile",
+      lines: (first, last) => (first === last ? String(first) : `${first} bis ${last}`),
+      reason: "Grund",
+      moreFailed: (n) => `und ${n} weitere, in der Datei zum Herunterladen`,
+      download: "Abgelehnte herunterladen",
+      broke: "Die Verbindung ist abgebrochen. Versuche es noch einmal: Der Import geht dort weiter, wo er war, und legt nichts zweimal an.",
+      wrongFile: (file) => `${file} ist keine Tabelle (CSV), und es sind keine Zeilen in JSON.`,
+      oneFile: "Lege eine Datei auf einmal ab.",
+      tooLarge: "Die Datei ist größer als 128 MB. Importiere sie mit dem Programm: duebell import.",
+      againTitle: "Diese Datei noch einmal importieren?",
+      againText: "Ihre Aufgaben sind schon angelegt. Sie würden noch einmal angelegt.",
+      again: "Noch einmal importieren",
+      columns: "Eine Tabelle mit den Spalten title, due_local, due_on, reminders und anderen, oder Zeilen in JSON. Du kannst sie auch hier ablegen.",
+    },
   },
   task: {
     back: "Alle Aufgaben",
