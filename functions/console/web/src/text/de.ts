@@ -123,9 +123,9 @@ export const de: Texts = {
     reminders: (n) => count(n, "Erinnerung", "Erinnerungen"),
     created: "Aufgabe hinzugefügt",
     field: {
-      title: "Titel", titleHint: "Woran möchtest du erinnert werden?", notes: "Notizen", due: "Fällig", zone: (zone) => `Zeiten gelten für ${zone}.`,
-      reminders: "Erinnern", channels: "Wege", byPreferences: "Wie in meinen Einstellungen", chosen: "Nur auf diesen", more: "Mehr",
-      addReminder: "Weitere Erinnerung", completed: "Erledigt",
+      title: "Titel", titleHint: "Woran möchtest du erinnert werden?", notes: "Notizen", due: "Fällig",
+      reminders: "Erinnern", channels: "Wege", byPreferences: "Wie in meinen Einstellungen", chosen: "Nur auf diesen",
+      addReminder: "Weitere Erinnerung",
     },
     conflict: "Diese Aufgabe wurde anderswo geändert. Jetzt siehst du die neueste.",
     preset: { soon: "In 10 Minuten", hour: "In einer Stunde", tomorrow: "Morgen, 9:00" },
@@ -202,7 +202,7 @@ export const de: Texts = {
         return `Alle ${n} ${{ HOURLY: "Stunden", DAILY: "Tage", WEEKLY: "Wochen", MONTHLY: "Monate", YEARLY: "Jahre" }[freq]}`
       },
       on: (days) => `am ${days}`,
-      workdays: "Montag bis Freitag",
+      workdays: "von Montag bis Freitag",
       monthDay: (n) => `am ${n}.`,
       lastDay: "am letzten Tag",
       nth: (which, day) => `am ${which} ${day}`,
@@ -211,7 +211,7 @@ export const de: Texts = {
       until: (date) => `bis ${date}`,
     },
     occurrence: {
-      complete: "Dieses Mal erledigen", skip: "Dieses Mal auslassen", end: "Serie beenden", skipped: "Ausgelassen", completed: "Erledigt", reopen: "Wieder öffnen",
+      complete: "Dieses Mal erledigen", skip: "Dieses Mal auslassen", end: "Serie beenden", skipped: "Ausgelassen", completed: "Erledigt",
     },
     bulk: {
       select: "Auswählen",

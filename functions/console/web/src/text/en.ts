@@ -88,9 +88,9 @@ export const en = {
     reminders: (n: number) => count(n, "reminder", "reminders"),
     created: "Task added",
     field: {
-      title: "Title", titleHint: "What do you want to be told?", notes: "Notes", due: "Due", zone: (zone: string) => `Times are in ${zone}.`,
-      reminders: "Remind me", channels: "Channels", byPreferences: "As in my preferences", chosen: "Only on these", more: "More",
-      addReminder: "Another reminder", completed: "Completed",
+      title: "Title", titleHint: "What do you want to be told?", notes: "Notes", due: "Due",
+      reminders: "Remind me", channels: "Channels", byPreferences: "As in my preferences", chosen: "Only on these",
+      addReminder: "Another reminder",
     },
     conflict: "This task was changed elsewhere. The newest is shown now.",
     preset: { soon: "In 10 minutes", hour: "In an hour", tomorrow: "Tomorrow, 9:00" },
@@ -167,7 +167,7 @@ export const en = {
         return n === 1 ? `Every ${unit}` : `Every ${n} ${unit}s`
       },
       on: (days: string) => `on ${days}`,
-      workdays: "Monday to Friday",
+      workdays: "from Monday to Friday",
       monthDay: (n: number) => `on day ${n}`,
       lastDay: "on the last day",
       nth: (which: string, day: string) => `on the ${which} ${day}`,
@@ -176,7 +176,7 @@ export const en = {
       until: (date: string) => `until ${date}`,
     },
     occurrence: {
-      complete: "Complete this time", skip: "Skip this time", end: "End the series", skipped: "Skipped", completed: "Completed", reopen: "Reopen",
+      complete: "Complete this time", skip: "Skip this time", end: "End the series", skipped: "Skipped", completed: "Completed",
     },
     bulk: {
       select: "Select",

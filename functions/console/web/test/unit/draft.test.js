@@ -1,12 +1,10 @@
-// What of a form is sent, and how tasks are moved.
+// What of a form is sent, and how tasks are moved, a few at a time.
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { runnerImport } from "vite"
 
-const load = async (path) => (await runnerImport(fileURLToPath(new URL("../../src/" + path, import.meta.url)))).module
-const { changesOf, draftOf, emptyDraft, fieldOf, inputOf } = await load("screens/tasks/draft.ts")
-const { moved } = await load("screens/tasks/move.ts")
+const { changesOf, draftOf, each, emptyDraft, fieldOf, inputOf, moved, Problem } = (await runnerImport(fileURLToPath(new URL("tasks.ts", import.meta.url)))).module
 
 const zone = "Europe/Berlin"
 const task = {
@@ -63,4 +61,28 @@ test("moving keeps the form, and the time of day", () => {
     [task, { day: "2027-01-02" }, { due_on: "2027-01-02" }],
     [{ ...local, recurrence: {} }, { by: "1d" }, "recurring"],
   ]) assert.deepEqual(moved(from, to, zone), want)
+})
+
+test("of many, a few at a time; what is too much is tried again, and failures are named", async () => {
+  let now = 0, most = 0, done = 0
+  const tried = new Map()
+  const failed = await each([..."abcdefghij"], async (item) => {
+    most = Math.max(most, ++now)
+    await new Promise(setImmediate)
+    now--
+    tried.set(item, (tried.get(item) ?? 0) + 1)
+    if (item === "c") throw new Problem(412, "stale")
+    if (item === "d" && tried.get(item) < 3) throw new Problem(429, "slower")
+    if (item === "e") throw new Problem(503, "away")
+  }, () => true, () => done++, async () => {})
+  assert.equal(most, 4)
+  assert.equal(done, 10)
+  assert.deepEqual([...failed].map(([item, problem]) => item + problem.status).sort(), ["c412", "e503"])
+  assert.deepEqual(["a", "c", "d", "e"].map((item) => tried.get(item)), [1, 1, 3, 5])
+})
+
+test("what is stopped leaves the rest", async () => {
+  const seen = []
+  await each([1, 2, 3, 4, 5, 6, 7, 8, 9], async (item) => { seen.push(item) }, () => seen.length < 5, () => {})
+  assert.ok(seen.length >= 5 && seen.length < 9, `${seen}`)
 })

@@ -4,11 +4,7 @@ import { test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { runnerImport } from "vite"
 
-const load = async (path) => (await runnerImport(fileURLToPath(new URL("../../src/" + path, import.meta.url)))).module
-const { understand } = await load("screens/tasks/understand.ts")
-const { patternOf, ruleOf, ruleInWords } = await load("screens/tasks/rule.ts")
-const { en } = await load("text/en.ts")
-const { de } = await load("text/de.ts")
+const { de, en, patternOf, ruleInWords, ruleOf, understand } = (await runnerImport(fileURLToPath(new URL("tasks.ts", import.meta.url)))).module
 
 // A Monday, 10:00 in Berlin.
 const monday = "2026-11-30T09:00:00Z"
@@ -174,7 +170,7 @@ test("rules in words", () => {
   for (const [rule, english, german] of [
     ["FREQ=DAILY", "Every day", "Jeden Tag"],
     ["FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,FR", "Every 2 weeks on Monday and Friday", "Alle 2 Wochen am Montag und Freitag"],
-    ["FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", "Every week on Monday to Friday", "Jede Woche am Montag bis Freitag"],
+    ["FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR", "Every week from Monday to Friday", "Jede Woche von Montag bis Freitag"],
     ["FREQ=MONTHLY;BYMONTHDAY=-1;COUNT=5", "Every month on the last day, 5 times", "Jeden Monat am letzten Tag, 5-mal"],
     ["FREQ=MONTHLY;BYMONTHDAY=22", "Every month on day 22", "Jeden Monat am 22."],
     ["FREQ=MONTHLY;BYDAY=2TU;UNTIL=20261224", "Every month on the second Tuesday, until 24 Dec 2026", "Jeden Monat am zweiten Dienstag, bis 24.12.2026"],

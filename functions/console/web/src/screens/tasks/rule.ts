@@ -70,7 +70,7 @@ export function ruleInWords(p: Pattern, texts: Texts, language: string): string 
   const list = (names: string[]) => new Intl.ListFormat(texts.code, { type: "conjunction" }).format(names)
   const date = (day: string) => new Intl.DateTimeFormat(language, { dateStyle: "medium", timeZone: "UTC" }).format(Date.parse(day))
   let words = text.every(p.freq, p.interval)
-  if (p.freq === "WEEKLY" && p.days.length > 0) words += " " + text.on(p.days.join() === "MO,TU,WE,TH,FR" ? text.workdays : list(p.days.map((day) => dayOfWeek(day, texts.code))))
+  if (p.freq === "WEEKLY" && p.days.length > 0) words += " " + (p.days.join() === "MO,TU,WE,TH,FR" ? text.workdays : text.on(list(p.days.map((day) => dayOfWeek(day, texts.code)))))
   if (p.freq === "MONTHLY" && p.monthDay !== null) words += " " + (p.monthDay < 0 ? text.lastDay : text.monthDay(p.monthDay))
   if (p.freq === "MONTHLY" && p.nth) words += " " + text.nth(text.ordinal[p.nth.n]!, dayOfWeek(p.nth.day, texts.code))
   if (p.count !== null) words += ", " + text.times(p.count)
