@@ -34,9 +34,10 @@ test("a reminder arrives while the page is open", async () => {
   await page.getByText("Live", { exact: true }).waitFor()
 
   await page.getByRole("link", { name: "Tasks" }).click()
+  await page.getByRole("button", { name: "All fields" }).click()
   await page.getByLabel("Title").fill("Stretch & <b>breathe</b>")
   const due = new Date(Math.ceil(Date.now() / 1000) * 1000 + 3000)
-  await page.getByLabel("Due", { exact: true }).first().fill(wallClock(due))
+  await page.locator("[name=due]").fill(wallClock(due))
   await page.getByRole("button", { name: "Add", exact: true }).click()
   await page.getByRole("link", { name: "Stretch & <b>breathe</b>" }).waitFor()
   await page.getByRole("link", { name: "Inbox" }).click()
@@ -72,9 +73,9 @@ test("a reload comes back to the same screen, and nothing is kept that lets anyb
 
   // What was typed is still there.
   await page.getByRole("link", { name: "Tasks" }).click()
-  await page.getByLabel("Title").fill("Half a ta")
+  await page.getByRole("textbox", { name: "New task" }).fill("Half a ta")
   await page.reload()
-  await eventually(async () => (await page.getByLabel("Title").inputValue()) === "Half a ta")
+  await eventually(async () => (await page.getByRole("textbox", { name: "New task" }).inputValue()) === "Half a ta")
 
   // Another tab is let in without a question; after signing out none is.
   const other = await context.newPage()

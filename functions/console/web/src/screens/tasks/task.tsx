@@ -1,11 +1,12 @@
 // One task: to change it, and to see what has become of it.
 import { useEffect, useState } from "preact/hooks"
-import { answered, ok, type Problem, type Task } from "../../api/client"
+import { answered, ok, type Problem, type Task, type TaskInput } from "../../api/client"
 import { go, to } from "../../router"
 import { t } from "../../text"
 import { asProblem, useFetched, useShared } from "../../ui/context"
 import { Button, Confirm, Loading, Screen, Time, Trouble } from "../../ui/parts"
-import { draftOf, inputOf, TaskForm, type Draft } from "./form"
+import { changesOf, draftOf, fieldOf, type Draft } from "./draft"
+import { TaskForm } from "./form"
 import { Reminders, TimelineCard, useTimeline } from "./timeline"
 import { Attend } from "./attend"
 import "./tasks.css"
@@ -42,22 +43,23 @@ interface EditorProps {
 function Editor({ task, etag, onSaved, reload }: EditorProps) {
   const { client, zone, say } = useShared()
   const [draft, setDraft] = useState<Draft>(() => draftOf(task, zone))
-  const [base, setBase] = useState(etag) // what the draft was made from
+  const [base, setBase] = useState({ task, etag }) // what the draft was made from
   const [busy, setBusy] = useState(false)
   const [asking, setAsking] = useState(false)
   const [problem, setProblem] = useState<Problem>()
   const path = { task_id: task.id }
   const text = t().task
-  const untouched = JSON.stringify(inputOf(draft, zone, task)) === JSON.stringify(inputOf(draftOf(task, zone), zone, task))
+  const changes = changesOf(draft, base.task, zone)
+  const untouched = Object.keys(changes).length === 0
 
-  // A newer version takes the draft's place only if nothing was typed.
-  const start = (from: Task, etag: string) => {
-    setDraft(draftOf(from, zone))
-    setBase(etag)
+  // A newer version takes the draft's place only if nothing was typed, also meanwhile.
+  const start = (task: Task, etag: string) => {
+    setDraft((now) => (now === draft ? draftOf(task, zone) : now))
+    setBase({ task, etag })
     setProblem(undefined)
   }
   useEffect(() => {
-    if (etag !== base && problem?.status !== 412 && untouched) start(task, etag)
+    if (etag !== base.etag && problem?.status !== 412 && untouched) start(task, etag)
   }, [etag])
 
   const doing = async (what: () => Promise<void>) => {
@@ -71,7 +73,7 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
       setBusy(false)
     }
   }
-  const save = (change: ReturnType<typeof inputOf>, version: string) => doing(async () => {
+  const save = (change: TaskInput, version: string) => doing(async () => {
     const saved = await answered(client.PATCH("/api/tasks/{task_id}", { params: { path, header: { "If-Match": version } }, body: change }))
     start(saved.data, saved.etag)
     onSaved(saved)
@@ -84,7 +86,15 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
   })
   const keepMine = () => doing(async () => {
     const newest = await answered(client.GET("/api/tasks/{task_id}", { params: { path } }))
-    await save(inputOf(draft, zone, task), newest.etag)
+    await save(changes, newest.etag)
+  })
+  /** Completes or skips the current occurrence. */
+  const close = (how: "complete" | "skip") => doing(async () => {
+    const closing = { params: { path }, body: { occurrence: task.occurrence } }
+    const saved = await answered(how === "skip" ? client.POST("/api/tasks/{task_id}/skip", closing) : client.POST("/api/tasks/{task_id}/complete", closing))
+    start(saved.data, saved.etag)
+    onSaved(saved)
+    say(how === "skip" ? t().tasks.occurrence.skipped : t().tasks.occurrence.completed)
   })
   const remove = () => doing(async () => {
     await ok(client.DELETE("/api/tasks/{task_id}", { params: { path } }))
@@ -93,7 +103,7 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
   })
   return (
     <section class="card" aria-label={t().tasks.title}>
-      <TaskForm draft={draft} onDraft={setDraft} onSubmit={() => void save(inputOf(draft, zone, task), base)} busy={busy} action={t().save} whole />
+      <TaskForm draft={draft} onDraft={setDraft} onSubmit={() => void save(changes, base.etag)} busy={busy} action={t().save} problem={problem && fieldOf(problem.message) ? problem : undefined} />
       {problem?.status === 412 ? (
         <div class="trouble" role="alert">
           <p>{text.conflict}</p>
@@ -102,11 +112,19 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
             <Button kind="danger" onClick={() => void keepMine()}>{text.keepMine}</Button>
           </div>
         </div>
-      ) : problem && <Trouble problem={problem} retry={problem.status === 404 ? reload : undefined} />}
+      ) : problem && !fieldOf(problem.message) && <Trouble problem={problem} retry={problem.status === 404 ? reload : undefined} />}
       <div class="actions">
-        <Button onClick={() => void save({ completed: !task.completed }, base)} disabled={busy || !untouched}>
-          {task.completed ? t().tasks.reopen(short(task.title)) : t().tasks.complete(short(task.title))}
-        </Button>
+        {task.occurrence !== null && !task.completed ? (
+          <>
+            <Button onClick={() => void close("complete")} disabled={busy || !untouched}>{t().tasks.occurrence.complete}</Button>
+            <Button onClick={() => void close("skip")} disabled={busy || !untouched}>{t().tasks.occurrence.skip}</Button>
+            <Button onClick={() => void save({ completed: true }, base.etag)} disabled={busy || !untouched}>{t().tasks.occurrence.end}</Button>
+          </>
+        ) : (
+          <Button onClick={() => void save({ completed: !task.completed }, base.etag)} disabled={busy || !untouched}>
+            {task.completed ? t().tasks.reopen(short(task.title)) : t().tasks.complete(short(task.title))}
+          </Button>
+        )}
         <Button kind="danger" onClick={() => setAsking(true)} disabled={busy}>{text.delete}</Button>
       </div>
       <p class="muted">{text.changedBefore} <Time at={task.updated_at} /></p>

@@ -1,12 +1,17 @@
+// The list of tasks: a new one, search and filters, several at once, and import of a file.
 import { useEffect, useId, useRef, useState } from "preact/hooks"
 import { ok, type Problem, type Task } from "../../api/client"
 import { to } from "../../router"
-import { t } from "../../text"
-import { dayFromNow } from "../../times"
+import { locale, t } from "../../text"
+import { dayFromNow, localOf } from "../../times"
 import { asProblem, useNow, useShared } from "../../ui/context"
 import { BellIcon } from "../../ui/icons"
 import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
-import { emptyDraft, inputOf, TaskForm, type Draft } from "./form"
+import { BulkBar, completeTask } from "./bulk"
+import { Import } from "./import"
+import { NewTask } from "./new-task"
+import { patternOf, ruleInWords } from "./rule"
+import { useSelection, type Selection } from "./selection"
 import "./tasks.css"
 
 type StateFilter = "open" | "completed" | "all"
@@ -19,28 +24,38 @@ export function TasksScreen() {
   const [words, setWords] = useState("")
   const [order, setOrder] = useState<Order>("newest")
   const list = useTasks(state, due, useSettled(words.trim(), 250), order)
+  const selection = useSelection(list.tasks ?? [])
   const text = t().tasks
   return (
-    <Screen title={text.title}>
-      <section class="card" aria-label={text.new}>
-        <NewTask onCreated={list.add} />
-      </section>
-      <div class="bar tasks-bar">
-        <Search value={words} onInput={setWords} />
-        <Choice label={text.state.label} value={state} options={{ open: text.state.open, completed: text.state.completed, all: text.state.all }} onChange={setState} />
-        <Choice label={text.due.label} value={due} options={{ any: text.due.any, overdue: text.due.overdue, today: text.due.today, week: text.due.week }} onChange={setDue} />
-        <Choice label={text.order.label} value={order} options={{ newest: text.order.newest, oldest: text.order.oldest, due: text.order.due, dueLast: text.order.dueLast }} onChange={setOrder} />
-      </div>
-      {list.tasks?.length === 0 && <Empty title={text.empty} text={state === "open" && due === "any" && words.trim() === "" ? text.emptyText : text.emptyFiltered} />}
-      {!list.tasks && !list.problem && <Loading />}
-      {list.tasks && list.tasks.length > 0 && (
-        <ul class="tasks">
-          {list.tasks.map((task) => <Row key={task.id} task={task} onComplete={() => void list.complete(task)} />)}
-        </ul>
+    <Import onImported={() => void list.load(null)}>
+      {({ button, card }) => (
+        <Screen title={text.title} aside={<div class="actions head-actions">{button}<Button aria-pressed={selection.on} onClick={selection.on ? selection.leave : selection.begin}>{text.bulk.select}</Button></div>}>
+          <section class="card" aria-label={text.new}>
+            <NewTask onCreated={list.add} />
+          </section>
+          {card}
+          <div class="bar tasks-bar">
+            <Search value={words} onInput={setWords} />
+            <Choice label={text.state.label} value={state} options={{ open: text.state.open, completed: text.state.completed, all: text.state.all }} onChange={setState} />
+            <Choice label={text.due.label} value={due} options={{ any: text.due.any, overdue: text.due.overdue, today: text.due.today, week: text.due.week }} onChange={setDue} />
+            <Choice label={text.order.label} value={order} options={{ newest: text.order.newest, oldest: text.order.oldest, due: text.order.due, dueLast: text.order.dueLast }} onChange={setOrder} />
+          </div>
+          {selection.on && <BulkBar tasks={selection.tasks} onReplace={list.replace} onRemove={list.remove} onDone={selection.drop} onAll={selection.all} onLeave={selection.leave} />}
+          {list.tasks?.length === 0 && <Empty title={text.empty} text={state === "open" && due === "any" && words.trim() === "" ? text.emptyText : text.emptyFiltered} />}
+          {!list.tasks && !list.problem && <Loading />}
+          {list.tasks && list.tasks.length > 0 && (
+            <>
+              <ul class="tasks" onKeyDown={selection.onKeyDown}>
+                {list.tasks.map((task) => <Row key={task.id} task={task} selection={selection} onComplete={() => void list.complete(task)} />)}
+              </ul>
+              <p class="muted keys">{text.bulk.keys}</p>
+            </>
+          )}
+          {list.problem && <Trouble problem={list.problem} retry={() => void list.load()} />}
+          {list.more && <Button onClick={() => void list.load()}>{t().more}</Button>}
+        </Screen>
       )}
-      {list.problem && <Trouble problem={list.problem} retry={() => void list.load()} />}
-      {list.more && <Button onClick={() => void list.load()}>{t().more}</Button>}
-    </Screen>
+    </Import>
   )
 }
 
@@ -92,62 +107,24 @@ function useTasks(state: StateFilter, due: DueFilter, words: string, order: Orde
   }, [state, due, words, order])
 
   const replace = (by: Task) => setTasks((old) => old?.map((one) => (one.id === by.id ? by : one)))
-  /** Completes a task or reopens it: at once here, and then there. */
+  /** Completes a task or reopens it: at once here, and then there. A recurring one goes on to its next occurrence. */
   const complete = async (task: Task) => {
     const path = { task_id: task.id }
-    replace({ ...task, completed: !task.completed })
+    if (task.occurrence === null || task.completed) replace({ ...task, completed: !task.completed })
     try {
-      replace(await ok(client.PATCH("/api/tasks/{task_id}", { params: { path }, body: { completed: !task.completed, version: task.version } })))
+      replace(task.completed ? await ok(client.PATCH("/api/tasks/{task_id}", { params: { path }, body: { completed: false, version: task.version } })) : await completeTask(client, task))
+      if (task.occurrence !== null && !task.completed) say(t().tasks.occurrence.completed)
     } catch (error) {
       const why = asProblem(error)
       replace(why.status === 412 ? await ok(client.GET("/api/tasks/{task_id}", { params: { path } })).catch(() => task) : task)
       say(why.status === 412 ? t().tasks.conflict : t().problem(why), "problem")
     }
   }
-  return { tasks, problem, more: cursor !== null, load, complete, add: (task: Task) => setTasks((old) => [task, ...(old ?? [])]) }
-}
-
-/** Keeps what is typed in this tab while the sign-in is renewed, which leaves the page. */
-const draftKey = "duebell.draft"
-
-function keptDraft(): Draft {
-  const kept = sessionStorage.getItem(draftKey)
-  return kept === null ? emptyDraft : (JSON.parse(kept) as Draft)
-}
-
-function NewTask({ onCreated }: { onCreated(task: Task): void }) {
-  const { client, zone, say } = useShared()
-  const [draft, setDraft] = useState<Draft>(keptDraft)
-  const [busy, setBusy] = useState(false)
-  const [problem, setProblem] = useState<Problem>()
-  // The same task sent again, because its answer was lost, is not created twice.
-  const key = useRef(crypto.randomUUID())
-  const change = (next: Draft) => {
-    key.current = crypto.randomUUID()
-    setProblem(undefined)
-    setDraft(next)
-    if (next === emptyDraft) sessionStorage.removeItem(draftKey)
-    else sessionStorage.setItem(draftKey, JSON.stringify(next))
+  return {
+    tasks, problem, more: cursor !== null, load, complete, replace,
+    add: (task: Task) => setTasks((old) => [task, ...(old ?? [])]),
+    remove: (task: Task) => setTasks((old) => old?.filter((one) => one.id !== task.id)),
   }
-  const submit = async () => {
-    setBusy(true)
-    try {
-      const task = await ok(client.POST("/api/tasks", { params: { header: { "Idempotency-Key": key.current } }, body: inputOf(draft, zone) }))
-      change(emptyDraft)
-      say(t().tasks.created)
-      onCreated(task)
-    } catch (error) {
-      setProblem(asProblem(error))
-    } finally {
-      setBusy(false)
-    }
-  }
-  return (
-    <>
-      <TaskForm draft={draft} onDraft={change} onSubmit={() => void submit()} busy={busy} action={t().add} />
-      {problem && <Trouble problem={problem} />}
-    </>
-  )
 }
 
 /** The orders as the API takes them. */
@@ -169,22 +146,40 @@ function filter(state: StateFilter, due: DueFilter, zone: string) {
   }
 }
 
-function Row({ task, onComplete }: { task: Task; onComplete(): void }) {
+function Row({ task, selection, onComplete }: { task: Task; selection: Selection; onComplete(): void }) {
   const text = t().tasks
-  const now = useNow(30_000)
-  const overdue = !task.completed && task.due_date !== null && Date.parse(task.due_date) < now
   const waiting = task.reminders.filter((r) => r.state === "pending" || r.state === "scheduled").length
+  const selected = selection.has(task)
   return (
-    <li class={`task ${task.completed ? "completed" : ""}`}>
-      <input type="checkbox" checked={task.completed} aria-label={task.completed ? text.reopen(task.title) : text.complete(task.title)} onChange={onComplete} />
+    <li class={`task ${task.completed ? "completed" : ""} ${selected ? "selected" : ""}`} data-id={task.id}>
+      {selection.on
+        ? <input key="select" type="checkbox" checked={selected} aria-label={text.bulk.selectOne(task.title)} onClick={(e) => selection.toggle(task, e.shiftKey)} />
+        : <input key="complete" type="checkbox" checked={task.completed} aria-label={task.completed ? text.reopen(task.title) : text.complete(task.title)} onChange={onComplete} />}
       <a href={to(`/tasks/${task.id}`)} dir="auto">{task.title}</a>
       <span class="task-reminders" title={waiting > 0 ? text.reminders(waiting) : undefined}>
         {waiting > 0 && <><BellIcon /><span class="visually-hidden">{text.reminders(waiting)}</span>{waiting > 1 && <span aria-hidden="true">{waiting}</span>}</>}
       </span>
-      <span class={`task-due ${overdue ? "overdue" : ""}`}>
-        {overdue && <span class="visually-hidden">{text.overdue}: </span>}
-        {task.due_date === null ? text.noDue : <Time at={task.due_date} />}
-      </span>
+      <DueCell task={task} />
     </li>
+  )
+}
+
+function DueCell({ task }: { task: Task }) {
+  const { zone } = useShared()
+  const now = useNow(30_000)
+  const text = t().tasks
+  const day = task.due_on && (task.occurrence ?? task.due_on)
+  const passed = day ? day < localOf(new Date(now), zone).slice(0, 10) : task.due_date !== null && Date.parse(task.due_date) < now
+  const overdue = passed && !task.completed
+  const pattern = task.recurrence && patternOf(task.recurrence.rule)
+  const rule = task.recurrence && (pattern ? ruleInWords(pattern, t(), locale()) : text.rule.custom)
+  return (
+    <span class={`task-due ${overdue ? "overdue" : ""}`}>
+      {overdue && <span class="visually-hidden">{text.overdue}: </span>}
+      {rule && <span title={rule}><span aria-hidden="true">↻ </span><span class="visually-hidden">{rule}, </span></span>}
+      {task.due_date === null ? text.noDue
+        : day ? <time dateTime={day}>{new Intl.DateTimeFormat(locale(), { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" }).format(Date.parse(day))}</time>
+          : <Time at={task.due_date} />}
+    </span>
   )
 }

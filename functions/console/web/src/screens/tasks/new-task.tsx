@@ -1,0 +1,203 @@
+// A new task: by one line that says what and when, or by all fields.
+import { useEffect, useMemo, useRef, useState } from "preact/hooks"
+import { ok, type Problem, type Task, type TaskInput } from "../../api/client"
+import { locale, t } from "../../text"
+import { instantOf, localOf, relative } from "../../times"
+import { asProblem, useNow, useShared } from "../../ui/context"
+import { Button, Field, Trouble } from "../../ui/parts"
+import { emptyDraft, inputOf, type Draft } from "./draft"
+import { TaskForm } from "./form"
+import { mayLack, usePreview, whenInWords } from "./recurrence"
+import { patternOf, ruleInWords } from "./rule"
+import { understand, type Understood } from "./understand"
+
+/** Keeps what is typed in this tab while the sign-in is renewed, which leaves the page. */
+const draftKey = "duebell.new-task"
+
+interface Typed {
+  line: string
+  draft: Draft | null // of all fields, if they are open
+}
+
+const nothing: Typed = { line: "", draft: null }
+
+function kept(): Typed {
+  const text = sessionStorage.getItem(draftKey)
+  return text === null ? nothing : (JSON.parse(text) as Typed)
+}
+
+export function NewTask({ onCreated }: { onCreated(task: Task): void }) {
+  const { client, zone, preferences, say } = useShared()
+  const [typed, setTyped] = useState<Typed>(kept)
+  const [busy, setBusy] = useState(false)
+  const [problem, setProblem] = useState<Problem>()
+  const field = useRef<HTMLDivElement>(null)
+  // The same task sent again, because its answer was lost, is not created twice.
+  const key = useRef(crypto.randomUUID())
+  const sent = useRef<TaskInput | undefined>(undefined)
+  const change = (next: Typed) => {
+    key.current = crypto.randomUUID()
+    sent.current = undefined
+    setProblem(undefined)
+    setTyped(next)
+    if (next.line === "" && next.draft === null) sessionStorage.removeItem(draftKey)
+    else sessionStorage.setItem(draftKey, JSON.stringify(next))
+  }
+  const read = (line: string): Draft => {
+    const understood = understand(line, { now: new Date(), zone, allDayAt: preferences.value.all_day_at, dayFirst: dayComesFirst() })
+    return { ...emptyDraft(preferences.value), title: understood.title, urgent: understood.urgent, ...timesOf(understood, zone) }
+  }
+  const create = async (draft: Draft) => {
+    setBusy(true)
+    setProblem(undefined)
+    try {
+      sent.current ??= inputOf(draft, zone) // "in 5 minutes" stays as it was read at first
+      const task = await ok(client.POST("/api/tasks", { params: { header: { "Idempotency-Key": key.current } }, body: sent.current }))
+      change(nothing)
+      say(t().tasks.created)
+      onCreated(task)
+    } catch (error) {
+      const why = asProblem(error)
+      setProblem(why)
+      if (why.status >= 400 && why.status < 500) {
+        // It was refused for certain: what is sent next is another task.
+        key.current = crypto.randomUUID()
+        sent.current = undefined
+      }
+    } finally {
+      setBusy(false)
+    }
+  }
+  const openEditor = (draft: Draft) => {
+    change({ ...typed, draft })
+    requestAnimationFrame(() => field.current?.querySelector<HTMLElement>(draft.title === "" ? "[name=title]" : "[name=due]")?.focus())
+  }
+
+  // N goes to the line, unless something is being typed.
+  useEffect(() => {
+    const press = (e: KeyboardEvent) => {
+      if (e.key !== "n" || e.ctrlKey || e.metaKey || e.altKey || (e.target as Element).closest("input:not([type=checkbox]), select, textarea, dialog")) return
+      e.preventDefault()
+      field.current?.querySelector<HTMLElement>("[name=line], [name=title]")?.focus()
+    }
+    addEventListener("keydown", press)
+    return () => removeEventListener("keydown", press)
+  }, [])
+
+  const text = t().tasks.quick
+  return (
+    <div ref={field}>
+      {typed.draft ? (
+        <>
+          <TaskForm draft={typed.draft} onDraft={(draft) => change({ ...typed, draft })} onSubmit={() => void create(typed.draft!)} busy={busy} action={t().add} problem={problem} />
+          <div class="presets"><Button kind="quiet" onClick={() => change({ ...typed, draft: null })}>{text.less}</Button></div>
+        </>
+      ) : (
+        <>
+          <Line line={typed.line} busy={busy} read={read} onLine={(line) => change({ line, draft: null })} onAdd={(draft) => void create(draft)} onEditor={openEditor} />
+          {problem && <Trouble problem={problem} />}
+        </>
+      )}
+    </div>
+  )
+}
+
+interface LineProps {
+  line: string
+  busy: boolean
+  read(line: string): Draft
+  onLine(line: string): void
+  onAdd(draft: Draft): void
+  onEditor(draft: Draft): void
+}
+
+function Line({ line, busy, read, onLine, onAdd, onEditor }: LineProps) {
+  const { zone } = useShared()
+  const now = useNow(10_000)
+  const draft = useMemo(() => read(line), [line, now])
+  const text = t().tasks.quick
+  const submit = () => {
+    const newest = read(line)
+    if (line.trim() === "" || newest.title === "") return
+    if (mayBeTold(newest, zone)) onAdd(newest)
+    else onEditor(newest)
+  }
+  return (
+    <form class="quick" onSubmit={(e) => { e.preventDefault(); submit() }}>
+      <div class="quick-line">
+        <Field label={text.label}>
+          {(ids) => <input {...ids} name="line" maxLength={500} dir="auto" autocomplete="off" aria-keyshortcuts="n" placeholder={text.placeholder} aria-describedby="quick-understood" value={line} onInput={(e) => onLine(e.currentTarget.value)} />}
+        </Field>
+        <Button kind="primary" type="submit" disabled={busy}>{t().add}</Button>
+      </div>
+      <div id="quick-understood" class="understood" aria-live="polite">
+        {line.trim() === "" ? <p class="muted">{text.hint}</p> : <UnderstoodDraft draft={draft} now={now} />}
+      </div>
+      <div class="presets"><Button kind="quiet" onClick={() => onEditor(draft)}>{text.toEditor}</Button></div>
+    </form>
+  )
+}
+
+/** When a draft is due, if it is; of a recurring one, where it starts. */
+function instantOfDraft({ due }: Draft, zone: string, allDayAt = "23:59"): string | undefined {
+  if (due.exact) return due.exact
+  const local = due.form === "day" ? due.on && `${due.on}T${allDayAt}` : due.at
+  return local === "" ? undefined : instantOf(local, zone).toISOString()
+}
+
+/** Whether somebody will be told of it. */
+function mayBeTold(draft: Draft, zone: string): boolean {
+  const at = instantOfDraft(draft, zone)
+  return at !== undefined && (draft.recurrence !== null || Date.parse(at) > Date.now() - 60_000)
+}
+
+function UnderstoodDraft({ draft, now }: { draft: Draft; now: number }) {
+  const { zone, preferences } = useShared()
+  const { preview, problem } = usePreview(draft.due, draft.recurrence)
+  const text = t().tasks.quick
+  const start = instantOfDraft(draft, zone, preferences.value.all_day_at)
+  if (start === undefined) return <p class="warning">{text.nothing}</p>
+  const allDay = draft.due.form === "day"
+  const pattern = draft.recurrence && patternOf(draft.recurrence.rule)
+  const [first, ...next] = preview?.occurrences ?? []
+  const at = first?.instant ?? start
+  const shown = localOf(at, zone)
+  const asked = first?.local ?? draft.due.at
+  return (
+    <>
+      {draft.title === "" ? <p class="warning">{text.noTitle}</p> : <p class="understood-title" dir="auto">{draft.title} {draft.urgent && <span class="tag retrying">{text.urgent}</span>}</p>}
+      <p>
+        <time dateTime={at}>{whenInWords(at, allDay, zone)}</time>
+        <span class="muted"> {allDay ? text.allDay : `(${relative(at, now, locale())})`}</span>
+      </p>
+      {!mayBeTold(draft, zone) && <p class="warning">{text.past}</p>}
+      {!allDay && !draft.due.exact && shown !== asked.slice(0, 16) && <p class="warning">{text.moved(shown.slice(11))}</p>}
+      {pattern && (
+        <p>
+          {ruleInWords(pattern, t(), locale())}.
+          {mayLack(pattern, draft.due) && <span class="muted"> {t().tasks.rule.skip}: {t().tasks.rule.skips[draft.recurrence!.skip]}.</span>}
+          {next.length > 0 && <span class="muted"> {text.next} {next.slice(0, 3).map(({ instant }) => whenInWords(instant, allDay, zone)).join(" · ")}</span>}
+        </p>
+      )}
+      {problem && <p class="field-problem" lang="en">{t().problem(problem)}</p>}
+    </>
+  )
+}
+
+/** What was understood of a line, as a draft has it. */
+function timesOf({ due, rule }: Understood, zone: string): Partial<Draft> {
+  const none = { at: "", on: "", zone: "" }
+  return {
+    ...(due && {
+      due: "exact" in due ? { ...none, form: "instant" as const, at: localOf(due.exact, zone), exact: due.exact }
+        : "at" in due ? { ...none, form: "local" as const, at: due.at } : { ...none, form: "day" as const, on: due.on },
+    }),
+    recurrence: rule ? { rule, skip: "omit", from: "schedule", except: [] } : null,
+  }
+}
+
+/** Whether 3/12 is the third of December where the reader is. */
+function dayComesFirst(): boolean {
+  const order = new Intl.DateTimeFormat(locale()).formatToParts().map((part) => part.type)
+  return order.indexOf("day") < order.indexOf("month")
+}
