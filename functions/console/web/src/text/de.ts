@@ -312,7 +312,7 @@ export const de: Texts = {
       quiet_hours: "Ruhezeit", hourly_limit: "der Grenze für Nachrichten in einer Stunde", bundled: "Sammeln für ein Bündel",
       replaced: "Eine neuere Erinnerung dieser Aufgabe geht an dieselbe Adresse", completed: "Die Aufgabe oder dieser Termin war vorher erledigt", skipped: "Dieser Termin wurde vorher übersprungen",
       deleted: "Die Aufgabe wurde vorher gelöscht", moved: "Termin oder Erinnerungen wurden vorher geändert", acknowledged: "Vorher als gesehen bestätigt", snoozed: "Vorher auf später verschoben",
-      unrepeated: "Die Aufgabe wird nicht mehr wiederholt", discarded: "Vom Betrieb verworfen", agenda_off: "die Tagesübersicht wurde abgeschaltet",
+      unrepeated: "Die Aufgabe wird nicht mehr wiederholt", discarded: "Vom Betrieb verworfen", agenda_off: "Die Tagesübersicht wurde abgeschaltet",
     },
     step(e, until) {
       const provider = e.provider || "dem Anbieter"

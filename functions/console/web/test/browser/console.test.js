@@ -17,13 +17,7 @@ after(async () => {
 })
 
 /** Calls the API as a user. */
-async function call(token, method, path, body) {
-  const response = await fetch(system.url + path, {
-    method, headers: { Authorization: "Bearer " + system.variables[token], ...(body && { "Content-Type": "application/json" }) }, body: body && JSON.stringify(body),
-  })
-  assert.ok(response.ok, `${method} ${path}: ${response.status}`)
-  return response.json()
-}
+const call = (...how) => system.call(...how)
 
 test("a reminder arrives while the page is open", async () => {
   const { context, page, wrong } = await openPage(browser)

@@ -2,7 +2,7 @@
 // archive, and how each is undone, by mouse and by keyboard, in two tabs; and their preferences.
 import assert from "node:assert/strict"
 import { after, before, test } from "node:test"
-import { call, eventually, openPage, signIn, startBrowser, startSystem, wallClock } from "./system.js"
+import { eventually, openPage, signIn, startBrowser, startSystem, wallClock } from "./system.js"
 
 let system, browser, firstRun
 
@@ -15,7 +15,7 @@ after(async () => {
   await system?.stop()
 })
 
-const api = (method, path, body) => call(system, "DUEBELL_TOKEN_2", method, path, body)
+const api = (method, path, body) => system.call("DUEBELL_TOKEN_2", method, path, body)
 const notification = (page, title) => page.locator(".notification").filter({ hasText: title })
 
 /** Has a task be told in the inbox, and returns it. */

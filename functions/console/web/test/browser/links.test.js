@@ -21,13 +21,7 @@ after(async () => {
   await system?.stop()
 })
 
-async function call(method, path, body) {
-  const response = await fetch(system.url + path, {
-    method, headers: { Authorization: "Bearer " + system.variables.DUEBELL_TOKEN, ...(body && { "Content-Type": "application/json" }) }, body: body && JSON.stringify(body),
-  })
-  assert.ok(response.ok, `${method} ${path}: ${response.status}`)
-  return response.json()
-}
+const call = (...how) => system.call("DUEBELL_TOKEN", ...how)
 
 /** Has a task be told by e-mail, and returns it with the e-mail's links, by their names. */
 async function told(title) {

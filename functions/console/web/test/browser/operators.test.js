@@ -18,13 +18,7 @@ after(async () => {
 })
 
 /** Calls the API as a user. */
-async function call(token, method, path, body, headers) {
-  const response = await fetch(system.url + path, {
-    method, headers: { Authorization: "Bearer " + system.variables[token], ...(body && { "Content-Type": "application/json" }), ...headers }, body: body && JSON.stringify(body),
-  })
-  assert.ok(response.ok, `${method} ${path}: ${response.status} ${await response.clone().text()}`)
-  return response.json()
-}
+const call = (...how) => system.call(...how)
 
 /** Has the sandbox's providers answer with a fault, or well again. */
 const fault = (method, body) => fetch(system.url + "/dev/faults", { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })

@@ -9,13 +9,7 @@ mkdirSync(folder, { recursive: true })
 const browser = await startBrowser()
 const system = await startSystem()
 try {
-  const call = async (method, path, body) => {
-    const response = await fetch(system.url + path, {
-      method, headers: { Authorization: "Bearer " + system.variables.DUEBELL_ADMIN_TOKEN, "Content-Type": "application/json" }, body: body && JSON.stringify(body),
-    })
-    assert.ok(response.ok, `${method} ${path}: ${response.status} ${await response.clone().text()}`)
-    return response.json()
-  }
+  const call = (...how) => system.call("DUEBELL_ADMIN_TOKEN", ...how)
   const task = (title, ms, more) => call("POST", "/api/tasks", { title, due_date: new Date(Date.now() + ms).toISOString(), ...more })
   const day = 86_400_000
   await call("PUT", "/api/preferences", {

@@ -11,13 +11,7 @@ let system, browser, fired
 before(async () => {
   browser = await startBrowser()
   system = await startSystem()
-  const call = async (method, path, body) => {
-    const response = await fetch(system.url + path, {
-      method, headers: { Authorization: "Bearer " + system.variables.DUEBELL_ADMIN_TOKEN, "Content-Type": "application/json" }, body: JSON.stringify(body),
-    })
-    assert.ok(response.ok, `${method} ${path}: ${response.status} ${await response.clone().text()}`)
-    return response.json()
-  }
+  const call = (...how) => system.call("DUEBELL_ADMIN_TOKEN", ...how)
   const from = (ms) => new Date(Date.now() + ms).toISOString()
   await call("PUT", "/api/preferences", {
     time_zone: "Europe/Berlin", language: "en", channels: { webhook: true }, emails: ["ada@example.org"], phones: ["+4915112345678"],

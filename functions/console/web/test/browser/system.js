@@ -10,7 +10,7 @@ import { chromium } from "playwright-core"
 const root = fileURLToPath(new URL("../../../../..", import.meta.url))
 const program = join(root, "build/bin/duebell")
 
-/** Starts the system, and returns its variables and how to stop it. */
+/** Starts the system, and returns its variables, how to call its API with one of its tokens, by its name, and how to stop it. */
 export async function startSystem() {
   if (!existsSync(program)) throw new Error("build/bin/duebell is not there: make build")
   const dir = mkdtempSync(join(tmpdir(), "duebell-console-"))
@@ -36,16 +36,14 @@ export async function startSystem() {
   const variables = Object.fromEntries(
     readFileSync(file, "utf8").split("\n").map((line) => line.match(/^(\w+)='?(.*?)'?$/)).filter(Boolean).map((m) => [m[1], m[2]]),
   )
-  return { url: variables.DUEBELL_URL, variables, stop }
-}
-
-/** Calls the API with one of the system's tokens, by its name. */
-export async function call(system, token, method, path, body) {
-  const response = await fetch(system.url + path, {
-    method, headers: { Authorization: "Bearer " + system.variables[token], ...(body && { "Content-Type": "application/json" }) }, body: body && JSON.stringify(body),
-  })
-  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
-  return response.json()
+  const call = async (token, method, path, body, headers) => {
+    const response = await fetch(variables.DUEBELL_URL + path, {
+      method, headers: { Authorization: "Bearer " + variables[token], ...(body && { "Content-Type": "application/json" }), ...headers }, body: body && JSON.stringify(body),
+    })
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+    return response.json()
+  }
+  return { url: variables.DUEBELL_URL, variables, call, stop }
 }
 
 export async function startBrowser() {

@@ -16,17 +16,9 @@ after(async () => {
   await system?.stop()
 })
 
-/** Calls the API as a user. */
-async function call(token, method, path, body) {
-  const response = await fetch(system.url + path, {
-    method, headers: { Authorization: "Bearer " + system.variables[token], ...(body && { "Content-Type": "application/json" }) }, body: body && JSON.stringify(body),
-  })
-  assert.ok(response.ok, `${method} ${path}: ${response.status} ${await response.clone().text()}`)
-  return response.json()
-}
-
-const demo = (method, path, body) => call("DUEBELL_TOKEN", method, path, body)
-const other = (method, path, body) => call("DUEBELL_TOKEN_2", method, path, body)
+// They call the API.
+const demo = (...how) => system.call("DUEBELL_TOKEN", ...how)
+const other = (...how) => system.call("DUEBELL_TOKEN_2", ...how)
 
 /** The task with a title. */
 const found = async (user, title) => (await user("GET", "/api/tasks?q=" + encodeURIComponent(title))).tasks.find((task) => task.title === title)
