@@ -23,6 +23,16 @@ const other = (...how) => system.call("DUEBELL_TOKEN_2", ...how)
 /** The task with a title. */
 const found = async (user, title) => (await user("GET", "/api/tasks?q=" + encodeURIComponent(title))).tasks.find((task) => task.title === title)
 
+/** Cuts the connection when the server answers: what was asked for is done, and the page does not know. */
+async function loseNextAnswer(context, page, urlPattern) {
+  const tools = await context.newCDPSession(page)
+  await tools.send("Fetch.enable", { patterns: [{ urlPattern, requestStage: "Response" }] })
+  tools.once("Fetch.requestPaused", async ({ requestId }) => {
+    await tools.send("Fetch.failRequest", { requestId, errorReason: "ConnectionReset" })
+    await tools.send("Fetch.disable")
+  })
+}
+
 test("a line is understood while it is typed, in the user's zone", async () => {
   const zone = "Pacific/Auckland" // the browser is in Berlin
   await demo("PUT", "/api/preferences", { time_zone: zone, language: "en" })
@@ -70,6 +80,21 @@ test("a line is understood while it is typed, in the user's zone", async () => {
   await page.getByRole("link", { name: "buy milk" }).waitFor()
   assert.equal((await found(demo, "buy milk")).due_on, "2031-05-01")
   assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("a task whose answer was lost is not created twice, also after a reload", async () => {
+  const { context, page } = await openPage(browser)
+  await signIn(page, system.url, /^demo/, "/console/tasks")
+  const line = page.getByRole("textbox", { name: "New task" })
+  await line.fill("call Bo in 20 min")
+  await loseNextAnswer(context, page, "*/api/tasks")
+  await line.press("Enter")
+  await page.getByRole("alert").getByText("Duebell can't be reached").waitFor()
+  await page.reload()
+  await line.press("Enter")
+  await page.getByText("Task added").waitFor()
+  assert.equal((await demo("GET", "/api/tasks?q=Bo")).tasks.length, 1)
   await context.close()
 })
 
@@ -273,12 +298,7 @@ test("an import that broke off goes on", async () => {
   const { context, page } = await openPage(browser)
   await signIn(page, system.url, /^admin/, "/console/tasks")
   await page.getByRole("textbox", { name: "New task" }).waitFor()
-  const tools = await context.newCDPSession(page)
-  await tools.send("Fetch.enable", { patterns: [{ urlPattern: "*/api/tasks/batch", requestStage: "Response" }] })
-  tools.once("Fetch.requestPaused", async ({ requestId }) => {
-    await tools.send("Fetch.failRequest", { requestId, errorReason: "ConnectionReset" })
-    await tools.send("Fetch.disable")
-  })
+  await loseNextAnswer(context, page, "*/api/tasks/batch")
   await page.locator("input[type=file]").setInputFiles({ name: "tasks.csv", mimeType: "text/csv", buffer: Buffer.from("title\nOnce\nTwice\n") })
   const card = page.getByRole("region", { name: "Import of tasks.csv" })
   await card.getByText("The connection broke off").waitFor()

@@ -17,13 +17,17 @@ const draftKey = "duebell.new-task"
 interface Typed {
   line: string
   draft: Draft | null // of all fields, if they are open
+  /** The Idempotency-Key: the same task sent again, because its answer was lost, is not created twice. */
+  key: string
+  /** What was sent under the key: "in 5 minutes" stays as it was read at first. */
+  sent?: TaskInput
 }
 
-const nothing: Typed = { line: "", draft: null }
+const typedAs = (line: string, draft: Draft | null): Typed => ({ line, draft, key: crypto.randomUUID() })
 
 function kept(): Typed {
   const text = sessionStorage.getItem(draftKey)
-  return text === null ? nothing : (JSON.parse(text) as Typed)
+  return text === null ? typedAs("", null) : (JSON.parse(text) as Typed)
 }
 
 export function NewTask({ onCreated }: { onCreated(task: Task): void }) {
@@ -32,44 +36,43 @@ export function NewTask({ onCreated }: { onCreated(task: Task): void }) {
   const [busy, setBusy] = useState(false)
   const [problem, setProblem] = useState<Problem>()
   const field = useRef<HTMLDivElement>(null)
-  // The same task sent again, because its answer was lost, is not created twice.
-  const key = useRef(crypto.randomUUID())
-  const sent = useRef<TaskInput | undefined>(undefined)
-  const change = (next: Typed) => {
-    key.current = crypto.randomUUID()
-    sent.current = undefined
-    setProblem(undefined)
+  const newest = useRef(typed)
+  const keep = (next: Typed) => {
+    newest.current = next
     setTyped(next)
     if (next.line === "" && next.draft === null) sessionStorage.removeItem(draftKey)
     else sessionStorage.setItem(draftKey, JSON.stringify(next))
+  }
+  const change = (line: string, draft: Draft | null) => {
+    setProblem(undefined)
+    keep(typedAs(line, draft))
   }
   const read = (line: string): Draft => {
     const understood = understand(line, { now: new Date(), zone, allDayAt: preferences.value.all_day_at, dayFirst: dayComesFirst() })
     return { ...emptyDraft(preferences.value), title: understood.title, urgent: understood.urgent, ...timesOf(understood, zone) }
   }
   const create = async (draft: Draft) => {
+    const sending = { ...typed, sent: typed.sent ?? inputOf(draft, zone) }
+    keep(sending)
     setBusy(true)
     setProblem(undefined)
+    const stillThere = () => newest.current.key === sending.key // else the next one is being typed
     try {
-      sent.current ??= inputOf(draft, zone) // "in 5 minutes" stays as it was read at first
-      const task = await ok(client.POST("/api/tasks", { params: { header: { "Idempotency-Key": key.current } }, body: sent.current }))
-      change(nothing)
+      const task = await ok(client.POST("/api/tasks", { params: { header: { "Idempotency-Key": sending.key } }, body: sending.sent }))
+      if (stillThere()) keep(typedAs("", null))
       say(t().tasks.created)
       onCreated(task)
     } catch (error) {
       const why = asProblem(error)
       setProblem(why)
-      if (why.status >= 400 && why.status < 500) {
-        // It was refused for certain: what is sent next is another task.
-        key.current = crypto.randomUUID()
-        sent.current = undefined
-      }
+      // What was refused for certain is another task when it is sent next.
+      if (why.status >= 400 && why.status < 500 && stillThere()) keep(typedAs(sending.line, sending.draft))
     } finally {
       setBusy(false)
     }
   }
   const openEditor = (draft: Draft) => {
-    change({ ...typed, draft })
+    change(typed.line, draft)
     requestAnimationFrame(() => field.current?.querySelector<HTMLElement>(draft.title === "" ? "[name=title]" : "[name=due]")?.focus())
   }
 
@@ -89,12 +92,12 @@ export function NewTask({ onCreated }: { onCreated(task: Task): void }) {
     <div ref={field}>
       {typed.draft ? (
         <>
-          <TaskForm draft={typed.draft} onDraft={(draft) => change({ ...typed, draft })} onSubmit={() => void create(typed.draft!)} busy={busy} action={t().add} problem={problem} />
-          <div class="presets"><Button kind="quiet" onClick={() => change({ ...typed, draft: null })}>{text.less}</Button></div>
+          <TaskForm draft={typed.draft} onDraft={(draft) => change(typed.line, draft)} onSubmit={() => void create(typed.draft!)} busy={busy} action={t().add} problem={problem} />
+          <div class="presets"><Button kind="quiet" onClick={() => change(typed.line, null)}>{text.less}</Button></div>
         </>
       ) : (
         <>
-          <Line line={typed.line} busy={busy} read={read} onLine={(line) => change({ line, draft: null })} onAdd={(draft) => void create(draft)} onEditor={openEditor} />
+          <Line line={typed.line} busy={busy} read={read} onLine={(line) => change(line, null)} onAdd={(draft) => void create(draft)} onEditor={openEditor} />
           {problem && <Trouble problem={problem} />}
         </>
       )}
