@@ -304,6 +304,6 @@ test("an import that broke off goes on", async () => {
   await card.getByText("The connection broke off").waitFor()
   await card.getByRole("button", { name: "Try again" }).click()
   await card.getByText("2 tasks created").waitFor()
-  assert.equal((await call("DUEBELL_ADMIN_TOKEN", "GET", "/api/tasks")).tasks.length, 2)
+  assert.equal((await system.call("DUEBELL_ADMIN_TOKEN", "GET", "/api/tasks")).tasks.length, 2)
   await context.close()
 })
