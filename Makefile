@@ -52,13 +52,12 @@ pictures: build ## Make the README's pictures of the console anew (apt-get insta
 	@cd $(WEB) && node test/browser/pictures.js
 
 .PHONY: test
-test: console ## Run all tests: rules, store on real Postgres, end to end on real Dapr, the console in Chromium (needs Node 20.19 and npm, too)
+test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr, the console in Chromium (needs Node 20.19 and npm, too)
 	@npm ci --prefix tools/peers --silent
 	@go run ./cmd/duebell runtime
 # What takes longest begins first, so that nobody waits for it alone at the end.
 	@$(TESTS) -count=1 -timeout 30m ./e2e ./shared/life ./e2e/chaos ./...
-# Fuzzing has the lowest priority: it takes what the others leave of the processors.
-	@$(MAKE) --no-print-directory -j2 --output-sync=target console-test fuzz manifests-check images-check
+	@$(MAKE) --no-print-directory manifests-check images-check console-test fuzz
 
 .PHONY: test-short
 test-short: ## Run the tests that need neither Postgres nor Dapr
@@ -98,7 +97,7 @@ fuzz: ## Feed each decoder of outside input with made-up input (FUZZTIME=10000x:
 	@mkdir -p build
 	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z]+' . | sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | sort -u | while read -r package target; do \
 		echo "Fuzzing $$package $$target: $(FUZZTIME)"; \
-		nice -n 19 go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package >build/fuzz.log 2>&1 || { cat build/fuzz.log; exit 1; }; \
 	done
 
 .PHONY: cluster
