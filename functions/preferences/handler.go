@@ -29,6 +29,7 @@ import (
 	"github.com/duebell/duebell/shared/function"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/quota"
+	"github.com/duebell/duebell/shared/schedule"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/suppress"
 	"github.com/duebell/duebell/shared/unsubscribe"
@@ -155,6 +156,9 @@ func (h handler) put(w http.ResponseWriter, r *http.Request) error {
 			next.Verify(next.Listed(address))
 		}
 		if err := tx.SavePreferences(ctx, owner.ID, next); err != nil {
+			return err
+		}
+		if err := schedule.MoveAgenda(ctx, tx, owner.ID, current, next, next.Habits().Clock, time.Now()); err != nil {
 			return err
 		}
 		signIn = email

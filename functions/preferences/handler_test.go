@@ -21,10 +21,10 @@ func TestMain(m *testing.M) { storetest.Main(m) }
 
 const path = "/api/preferences"
 
-const byDefault = `{"time_zone":null,"all_day_at":"09:00","default_reminders":null,"quiet_hours":[],"bundle":{},"language":"en","channels":{"in_app":true,"email":true,"push":false,"sms":false,"webhook":false},` +
+const byDefault = `{"time_zone":null,"all_day_at":"09:00","default_reminders":null,"quiet_hours":[],"bundle":{},"agenda":null,"language":"en","channels":{"in_app":true,"email":true,"push":false,"sms":false,"webhook":false},` +
 	`"emails":[],"phones":[],"devices":[],"webhook":null}` + "\n"
 
-const full = `{"time_zone":"America/Argentina/Buenos_Aires","all_day_at":"07:30","default_reminders":["1d","30m","-1h"],"quiet_hours":[{"from":"22:00","to":"07:00","days":["mo","tu","we","th","fr","sa","su"]},{"from":"07:00","to":"10:30","days":["sa","su"]}],"bundle":{"email":"15m","sms":"1m"},"language":"pt-BR","channels":{"in_app":false,"email":true,"push":true,"sms":true,"webhook":true},` +
+const full = `{"time_zone":"America/Argentina/Buenos_Aires","all_day_at":"07:30","default_reminders":["1d","30m","-1h"],"quiet_hours":[{"from":"22:00","to":"07:00","days":["mo","tu","we","th","fr","sa","su"]},{"from":"07:00","to":"10:30","days":["sa","su"]}],"bundle":{"email":"15m","sms":"1m"},"agenda":{"channel":"email","at":"08:00","days":["mo","tu","we","th","fr"]},"language":"pt-BR","channels":{"in_app":false,"email":true,"push":true,"sms":true,"webhook":true},` +
 	`"emails":[{"address":"ada@example.org","state":"unverified"},{"address":"lovelace@example.org","state":"unverified"}],` +
 	`"phones":[{"address":"+15551234567","state":"unverified"}],` +
 	`"devices":[{"id":"2513838f06c878dd8a2c3a3e294f3c45","provider":"fcm","token":"c1:APA91b-x_y"},{"id":"ec9e3e55aa8a9573832351ac31cb6b73","provider":"onesignal","token":"0198b5f0-0000-7000-8000-000000000000"}],` +
@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 	want(t, "an unverified one", s.Call("GET", path, nil, "Authorization", unverified), withoutEmail, `"0"`)
 
 	// What PUT leaves out has its default, too.
-	for _, body := range []string{`{}`, `{"time_zone":null,"all_day_at":null,"default_reminders":null,"quiet_hours":null,"bundle":null,"language":null,"channels":null,"emails":null,"phones":null,"devices":null,"webhook":null}`, `{"channels":{"email":null}}`} {
+	for _, body := range []string{`{}`, `{"time_zone":null,"all_day_at":null,"default_reminders":null,"quiet_hours":null,"bundle":null,"agenda":null,"language":null,"channels":null,"emails":null,"phones":null,"devices":null,"webhook":null}`, `{"channels":{"email":null}}`} {
 		if a := s.As("ada", "PUT", path, body); a.Status != 200 || a.Body != byDefault {
 			t.Errorf("%s: %d %s", body, a.Status, a.Body)
 		}
@@ -178,6 +178,16 @@ func TestBadInput(t *testing.T) {
 		{`{"time_zone":"UTC","quiet_hours":[{"from":"00:00","to":"12:00"},{"from":"12:00","to":"00:00"}]}`, 400, "quiet_hours leaves no minute of the week free"},
 		{`{"time_zone":"UTC","quiet_hours":` + list(29, `{"from":"%02d:00","to":"07:30"}`) + `}`, 400, "more than the 28"},
 		{`{"quiet_hours":[{"from":"22:00","to":"07:00"}]}`, 400, "give time_zone beside them"},
+		{`{"agenda":"08:00"}`, 400, "/agenda must be an object"},
+		{`{"time_zone":"UTC","agenda":{}}`, 400, "agenda: channel must be one of"},
+		{`{"time_zone":"UTC","agenda":{"channel":"event","at":"08:00"}}`, 400, `agenda: channel must be one of [in_app email push sms webhook], not "event"`},
+		{`{"time_zone":"UTC","agenda":{"channel":"email"}}`, 400, "agenda: at must be a time of day: write it as 08:00"},
+		{`{"time_zone":"UTC","agenda":{"channel":"email","at":"8"}}`, 400, `agenda: at must be a time of day: write it as 08:00, from 00:00 to 23:59; not "8"`},
+		{`{"time_zone":"UTC","agenda":{"channel":"email","at":"08:00:01"}}`, 400, "agenda: at must be a time of day"},
+		{`{"time_zone":"UTC","agenda":{"channel":"email","at":"08:00","days":[]}}`, 400, "agenda: days is empty: name days"},
+		{`{"time_zone":"UTC","agenda":{"channel":"email","at":"08:00","days":["monday"]}}`, 400, `agenda: has the day "monday", which there is not: the days are mo`},
+		{`{"time_zone":"UTC","agenda":{"channel":"email","at":"08:00","every":"day"}}`, 400, "/agenda/every"},
+		{`{"agenda":{"channel":"email","at":"08:00"}}`, 400, "agenda is by your clock, and nobody knows where you are: give time_zone"},
 		{`{"bundle":"15m"}`, 400, "/bundle must be an object"},
 		{`{"bundle":{"email":15}}`, 400, "/bundle/email must be a string"},
 		{`{"bundle":{"in_app":"15m"}}`, 400, `bundle: only email, push and sms can be bundled, not "in_app"`},
@@ -268,7 +278,7 @@ func TestBadInput(t *testing.T) {
 	want(t, "nothing is stored", s.As("ada", "GET", path, nil), full, `"1"`)
 
 	for _, good := range []string{
-		`{"bundle":{"email":null,"push":"24h","sms":"1s"}}`, `{"bundle":{"email":"90m"}}`,
+		`{"time_zone":"UTC","agenda":{"channel":"webhook","at":"00:00","days":null}}`, `{"agenda":null}`, `{"bundle":{"email":null,"push":"24h","sms":"1s"}}`, `{"bundle":{"email":"90m"}}`,
 		`{"language":"zh-Hant-TW"}`, `{"language":"de-CH-1901"}`, `{"language":"zz"}`, `{"language":"x-klingon"}`,
 		`{"emails":["ada+duebell@sub.example.co.uk"]}`, `{"emails":["ада@пример.рф"]}`, `{"phones":["+2902345"]}`,
 		`{"emails":` + list(5, `"a%d@x.org"`) + `,"devices":` + list(20, `{"provider":"fcm","token":"`+strings.Repeat("x", 4000)+`%d"}`) + `}`,

@@ -24,16 +24,17 @@ const maxBody = 256 << 10
 
 // input is preferences going in. What is left out, or null, gets its default.
 type input struct {
-	TimeZone         *string            `json:"time_zone"`
-	AllDayAt         *string            `json:"all_day_at"`
-	DefaultReminders []string           `json:"default_reminders"`
-	QuietHours       []quiet.Window     `json:"quiet_hours"`
-	Bundle           map[string]*string `json:"bundle"`
-	Language         *string            `json:"language"`
-	Channels         switches           `json:"channels"`
-	Emails           []address          `json:"emails"`
-	Phones           []address          `json:"phones"`
-	Devices          []device           `json:"devices"`
+	TimeZone         *string                    `json:"time_zone"`
+	AllDayAt         *string                    `json:"all_day_at"`
+	DefaultReminders []string                   `json:"default_reminders"`
+	QuietHours       []quiet.Window             `json:"quiet_hours"`
+	Bundle           map[string]*string         `json:"bundle"`
+	Agenda           *preferences.WrittenAgenda `json:"agenda"`
+	Language         *string                    `json:"language"`
+	Channels         switches                   `json:"channels"`
+	Emails           []address                  `json:"emails"`
+	Phones           []address                  `json:"phones"`
+	Devices          []device                   `json:"devices"`
 	Webhook          *struct {
 		URL    string               `json:"url"`
 		Secret web.Optional[string] `json:"secret"`
@@ -196,6 +197,13 @@ func (in input) preferences(rules preferences.Rules) (preferences.Preferences, e
 	if p.Bundle, err = preferences.ParseBundle(in.Bundle); err != nil {
 		return p, err
 	}
+	if in.Agenda != nil {
+		a, err := preferences.ParseAgenda(*in.Agenda)
+		if err != nil {
+			return p, err
+		}
+		p.Agenda = &a
+	}
 	if in.Language != nil {
 		p.Language = *in.Language
 	}
@@ -219,17 +227,18 @@ func named(what string, err error) error {
 
 // output is preferences coming out.
 type output struct {
-	TimeZone         *string        `json:"time_zone"` // null until one is set
-	AllDayAt         string         `json:"all_day_at"`
-	DefaultReminders *[]string      `json:"default_reminders"` // null: one, at the due date
-	QuietHours       []quiet.Window `json:"quiet_hours"`
-	Bundle           bundle         `json:"bundle"`
-	Language         string         `json:"language"`
-	Channels         channels       `json:"channels"`
-	Emails           []address      `json:"emails"`
-	Phones           []address      `json:"phones"`
-	Devices          []device       `json:"devices"`
-	Webhook          *webhook       `json:"webhook"`
+	TimeZone         *string                    `json:"time_zone"` // null until one is set
+	AllDayAt         string                     `json:"all_day_at"`
+	DefaultReminders *[]string                  `json:"default_reminders"` // null: one, at the due date
+	QuietHours       []quiet.Window             `json:"quiet_hours"`
+	Bundle           bundle                     `json:"bundle"`
+	Agenda           *preferences.WrittenAgenda `json:"agenda"` // null: none
+	Language         string                     `json:"language"`
+	Channels         channels                   `json:"channels"`
+	Emails           []address                  `json:"emails"`
+	Phones           []address                  `json:"phones"`
+	Devices          []device                   `json:"devices"`
+	Webhook          *webhook                   `json:"webhook"`
 	// PushKey is what browsers subscribe for; "" if Web Push is not set up here.
 	PushKey string `json:"webpush_public_key,omitzero"`
 }
@@ -274,6 +283,9 @@ func show(p preferences.Preferences, signIn *string, suppressed func(string) *ti
 		Channels: channels{
 			InApp: p.On(task.InApp), Email: p.On(task.Email), Push: p.On(task.Push), SMS: p.On(task.SMS), Webhook: p.On(task.Webhook),
 		},
+	}
+	if p.Agenda != nil {
+		out.Agenda = new(p.Agenda.Written())
 	}
 	if p.TimeZone != "" {
 		out.TimeZone = &p.TimeZone

@@ -1,4 +1,4 @@
-// trigger-reminder fires reminders. Dapr calls POST /job/{name} at a reminder's
+// trigger-reminder fires reminders and agendas. Dapr calls POST /job/{name} at a reminder's
 // instant; POST /api/jobs/trigger is for whoever wakes one by other means. Both
 // need the app API token.
 //
@@ -13,6 +13,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -96,8 +97,10 @@ func (c callback) whole() bool { return c.ReminderID != uuid.Nil }
 
 func (c callback) validate() error {
 	switch {
-	case c.TaskID == uuid.Nil:
+	case c.TaskID == uuid.Nil && !c.Agenda:
 		return fault.Invalid("task_id is missing")
+	case c.Agenda && !c.whole():
+		return fault.Invalid("reminder_id and revision are missing")
 	case c.UserID == "":
 		return fault.Invalid("user_id is missing")
 	case strings.ContainsRune(c.UserID, 0):
@@ -141,13 +144,21 @@ func (h handler) job(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, end := trace.Continue(r.Context(), call.Trace, "fire reminder")
 	defer end()
-	outcome, err := h.firer.Fire(ctx, call.Revision)
+	outcome, err := h.fire(ctx, call.Revision)
 	if err == nil && outcome.Reason == task.ReasonEarly {
 		// The revision is the current one, so the instant is right, and this clock is
 		// behind Dapr's. Done with, the job would be gone before its time.
 		err = fault.Unavailable(nil, "by this function's clock it is too early")
 	}
 	return answer(w, outcome, err)
+}
+
+// fire fires a reminder or an agenda.
+func (h handler) fire(ctx context.Context, r task.Revision) (fire.Outcome, error) {
+	if r.Agenda {
+		return h.firer.FireAgenda(ctx, r)
+	}
+	return h.firer.Fire(ctx, r)
 }
 
 // maxBody is more than any callback of ours has.
@@ -192,7 +203,7 @@ func (h handler) trigger(w http.ResponseWriter, r *http.Request) error {
 		outcome, err := h.firer.FireTask(r.Context(), call.UserID, call.TaskID)
 		return answer(w, outcome, err)
 	}
-	outcome, err := h.firer.Fire(r.Context(), call.Revision)
+	outcome, err := h.fire(r.Context(), call.Revision)
 	return answer(w, outcome, err)
 }
 

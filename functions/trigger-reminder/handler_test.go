@@ -19,6 +19,7 @@ import (
 	"github.com/duebell/duebell/local/storetest"
 	"github.com/duebell/duebell/shared/config"
 	"github.com/duebell/duebell/shared/metrics/metricstest"
+	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/store"
 	"github.com/duebell/duebell/shared/task"
 )
@@ -116,6 +117,38 @@ func TestJob(t *testing.T) {
 		t.Errorf("got %d %s", a.Status, a.Body)
 	}
 	wantAsleep(t, woken)
+}
+
+// A callback for an agenda fires it once, leaves what it plans to the sender, and wakes it.
+func TestAgendaJob(t *testing.T) {
+	w, s, woken := serve(t)
+	seed(w, -time.Hour)
+	w.Prefer("ada", func(p *preferences.Preferences) {
+		p.TimeZone, p.Agenda = "UTC", &preferences.Agenda{Channel: task.Email, At: 8 * time.Hour, Days: [7]bool{true, true, true, true, true, true, true}}
+	})
+	const id = "0197a3c2-7f00-7000-8000-000000000009"
+	w.Exec(`insert into agendas (id, user_id, day, fire_at, state, revision, derived_tz) values ('` + id + `', 'ada', (now() at time zone 'UTC')::date, now() - interval '1 s', 'armed', 1, '9999a')`)
+	body := `{"task_id":"00000000-0000-0000-0000-000000000000","user_id":"ada","reminder_id":"` + id + `","revision":%d,"agenda":true}`
+	if a := call(s, "/job/anything", fmt.Sprintf(body, 2)); a.Status != 200 || strings.TrimSpace(a.Body) != `{"status":"skipped","reason":"superseded"}` {
+		t.Errorf("another revision: %d %s", a.Status, a.Body)
+	}
+	wantNothing(w, woken)
+	if a := call(s, "/job/anything", fmt.Sprintf(body, 1)); a.Status != 200 || strings.TrimSpace(a.Body) != `{"status":"success"}` {
+		t.Errorf("got %d %s", a.Status, a.Body)
+	}
+	wantWoken(t, woken)
+	if a := call(s, "/api/jobs/trigger", `{"job_name":"by-hand","data":`+fmt.Sprintf(body, 1)+`}`); a.Status != 200 || strings.TrimSpace(a.Body) != `{"status":"skipped","reason":"already_delivered"}` {
+		t.Errorf("again: %d %s", a.Status, a.Body)
+	}
+	if n := w.Count(`select count(*) from deliveries where agenda_id = '` + id + `' and channel = 'email' and state = 'planned'`); n != 1 {
+		t.Errorf("%d deliveries", n)
+	}
+	if n := w.Count(`select count(*) from agendas where user_id = 'ada' and state = 'armed'`); n != 1 {
+		t.Errorf("%d are armed", n)
+	}
+	if a := call(s, "/job/anything", `{"user_id":"ada","agenda":true}`); !strings.Contains(a.Body, "malformed: reminder_id and revision are missing") {
+		t.Errorf("without an id: %d %s", a.Status, a.Body)
+	}
 }
 
 // wantAsleep checks that the sender is not woken.

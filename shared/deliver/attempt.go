@@ -39,10 +39,17 @@ func (s *Sender) attempt(ctx context.Context, l *store.Leased, began time.Time, 
 	if l.Quiet != nil {
 		return s.hold(ctx, l)
 	}
+	if l.Agenda != nil {
+		var err error
+		if *l.Agenda, err = s.store.ReadAgenda(ctx, l.ID); err != nil {
+			slog.WarnContext(ctx, "an agenda could not be read: its lease has to run out", "delivery_id", l.ID, "error", err)
+			return result{lost: true}
+		}
+	}
 	if l.Over != "" {
 		return s.holdBack(ctx, l)
 	}
-	if l.Bundle != nil && len(l.Bundle.Members) == 0 { // all have left it
+	if l.Bundle != nil && len(l.Bundle.Members) == 0 || l.Agenda != nil && l.Agenda.Empty() { // nothing is left to tell
 		return result{state: store.Cancelled, lost: s.settle(ctx, store.Ending{Of: l, State: store.Cancelled}, began) == metrics.Unrecorded}
 	}
 	if state, problem := s.barred(l); state != "" {
@@ -126,8 +133,15 @@ func (s *Sender) tellInstead(ctx context.Context, l *store.Leased, state store.D
 	return result{state: ending.State}
 }
 
-// inAppOf is what a delivery's reminder becomes in-app, or those of a bundle.
+// inAppOf is what a delivery's reminder becomes in-app, or those of a bundle, or its agenda.
 func inAppOf(l *store.Leased) (instead []store.Instead) {
+	switch {
+	case l.Agenda != nil && l.Agenda.Empty():
+		return nil
+	case l.Agenda != nil:
+		title, body := notify.Message{Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Tells(*l.Agenda).InApp()
+		return []store.Instead{{DeliveryID: l.ID, Notification: store.Notification{ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, Title: title, Body: body}}}
+	}
 	for _, m := range members(l) {
 		instead = append(instead, store.Instead{DeliveryID: m.DeliveryID, Notification: store.Notification{
 			ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: m.TaskID, Title: m.Title, Occurrence: m.Occurrence,
@@ -221,8 +235,11 @@ func (s *Sender) send(ctx context.Context, l *store.Leased, deadline time.Time) 
 		Zone: preferences.Zone(l.TimeZone), Language: l.Language, Secrets: l.Secrets, Links: s.linksOf(l), Subscription: l.Subscription,
 		Verification: verification, Bundle: several,
 	}
-	if l.Test {
+	switch {
+	case l.Test:
 		m = m.AsTest()
+	case l.Agenda != nil:
+		m = m.Tells(*l.Agenda)
 	}
 	err := provider.Send(ctx, m)
 	if kind, _ := notify.KindOf(err); err != nil && verification != nil && kind == notify.Unknown {

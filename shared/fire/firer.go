@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,6 +42,9 @@ type Firer struct {
 	inboxes  *hinter
 	fires    together.Group[*call]
 	turns    turns
+
+	agendas     sync.Mutex  // held by who fires an agenda
+	moreAgendas atomic.Bool // a callback for another one came meanwhile
 }
 
 // New makes a Firer. wake is called after each commit that has left something to be sent;

@@ -303,7 +303,10 @@ func (w *world) chooseFor(user store.User, change func(*preferences.Preferences)
 			p.Verified = p.Addresses()
 		}
 		p.Version++
-		return tx.SavePreferences(ctx, user.ID, p)
+		if err := tx.SavePreferences(ctx, user.ID, p); err != nil {
+			return err
+		}
+		return schedule.MoveAgenda(ctx, tx, user.ID, before, p, w.firer.mover.Clock(p), w.clock())
 	})
 	if err != nil {
 		w.Fatal(err)

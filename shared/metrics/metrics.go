@@ -75,6 +75,8 @@ var (
 		"Messages about reminders that were put into bundles, by channel. They are sent when their bundle's time is over.", "channel")
 	bundleSize = histograms("duebell_bundle_reminders",
 		"How many reminders the bundles had that were sent, by channel.", []float64{1, 2, 3, 5, 10, 20, 50, 100, 500}, "channel")
+	agendas = counters("duebell_agendas_total",
+		"Agendas whose day was settled, by outcome: told, empty (there was nothing to tell), or missed (its day was over).", "outcome")
 	smsCost = gauges("duebell_sms_cost_today",
 		"What text messages have cost since midnight in UTC, as the last sweep saw it, by SMS_PRICES.")
 	smsCeiling = gauges("duebell_sms_cost_ceiling",
@@ -100,7 +102,7 @@ var registry = newRegistry()
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, overQuota, quietHours, held, bundled, bundleSize, smsCost, smsCeiling, deadLetters,
+		scheduled, fired, late, skipped, tried, sendTook, sweeps, sweepWork, steps, sweepTook, swept, oldestWaiting, overQuota, quietHours, held, bundled, bundleSize, agendas, smsCost, smsCeiling, deadLetters,
 		dataLosses, received, served, serveTook, rateLimited, build, pools,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -243,6 +245,9 @@ func Bundled(channel string) { bundled.WithLabelValues(channel).Inc() }
 func BundleSent(channel string, reminders int) {
 	bundleSize.WithLabelValues(channel).Observe(float64(reminders))
 }
+
+// AgendaSettled counts an agenda by what it has become.
+func AgendaSettled(outcome string) { agendas.WithLabelValues(outcome).Inc() }
 
 // SetSMSCost says what text messages have cost today, and may cost in a day; 0: any amount.
 func SetSMSCost(spent, ceiling float64) {

@@ -17,6 +17,7 @@ type Bundled struct {
 	TaskID  uuid.UUID
 	Title   string // the task's, as its user wrote it
 	DueDate *time.Time
+	Overdue bool // an agenda lists it, and it is
 }
 
 // MostBundled is how many reminders a message lists. Of the others it says how many there are.
@@ -45,8 +46,14 @@ func (m Message) counted(of counted, n int) string {
 	return strings.ReplaceAll(of[form], "{n}", strconv.Itoa(n))
 }
 
-// BundleCount says how many reminders the message tells of: "3 reminders".
-func (m Message) BundleCount() string { return m.counted(m.words().Bundle.Count, len(m.Bundle)) }
+// BundleCount says how many reminders the message tells of: "3 reminders". Of an agenda it says how many tasks are due, and
+// overdue.
+func (m Message) BundleCount() string {
+	if m.Agenda != nil {
+		return m.agendaCount()
+	}
+	return m.counted(m.words().Bundle.Count, len(m.Bundle))
+}
 
 // BundleLine says how many reminders the message tells of, and lists their titles, on one line.
 func (m Message) BundleLine() string {
@@ -61,13 +68,16 @@ func (m Message) BundleLine() string {
 // title and its due date alone.
 func (m Message) BundleListed() (listed []Message) {
 	for _, b := range m.Bundle[:min(len(m.Bundle), MostBundled)] {
-		listed = append(listed, Message{TaskID: b.TaskID, Title: b.Title, DueDate: b.DueDate, Zone: m.Zone, Language: m.Language})
+		listed = append(listed, Message{TaskID: b.TaskID, Title: b.Title, DueDate: b.DueDate, Overdue: b.Overdue, Zone: m.Zone, Language: m.Language})
 	}
 	return listed
 }
 
-// BundleMore says how many more reminders there are than the message lists; "" if there are none.
+// BundleMore says how many more reminders there are than the message lists, or tasks of an agenda; "" if there are none.
 func (m Message) BundleMore() string {
+	if m.Agenda != nil {
+		return m.agendaMore()
+	}
 	if more := len(m.Bundle) - MostBundled; more > 0 {
 		return m.counted(m.words().Bundle.More, more)
 	}

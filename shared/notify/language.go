@@ -19,6 +19,8 @@ type words struct {
 	Subject     string     `json:"subject"`  // with {title}
 	Unsubscribe string     `json:"unsubscribe"`
 
+	Overdue      string            `json:"overdue"` // the same of what is overdue
+	Agenda       agendaWords       `json:"agenda"`
 	Bundle       bundleWords       `json:"bundle"`
 	Links        linkWords         `json:"links"`
 	Page         PageWords         `json:"page"`
@@ -107,8 +109,11 @@ func (m Message) UnsubscribeText() string { return m.words().Unsubscribe }
 // Due says in words when the task is due, in the user's language and time zone, and
 // which zone that is: "Due Mon, 23 Nov 2026 14:30 UTC", "Due Mon, 23 Nov 2026 15:30
 // CET (UTC+01:00)", or "Due Mon, 23 Nov 2026 20:15 UTC+05:45" where the zone has no
-// short name.
+// short name. It says "Overdue since" instead of a task that is.
 func (m Message) Due() string {
+	if m.Overdue {
+		return m.when(m.words().Overdue)
+	}
 	return m.when(m.words().Due)
 }
 

@@ -49,6 +49,10 @@ type Message struct {
 	Verification *Verification
 	// Bundle, if set, is all that the message says: several reminders. It is about no single task.
 	Bundle []Bundled
+	// Agenda, if set, says that Bundle is what an agenda lists.
+	Agenda *Agenda
+	// Overdue says that DueDate has passed.
+	Overdue bool
 }
 
 // AsTest is the message as one by which its user tries the channel, in the user's language.

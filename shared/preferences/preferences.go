@@ -29,7 +29,10 @@ type Preferences struct {
 	// ClockVersion grows by one with every change of TimeZone or AllDayAt. Storing them counts it.
 	ClockVersion int64
 	// Bundle is what is gathered to go out as one message; empty: nothing is.
-	Bundle   Bundle
+	Bundle Bundle
+	// Agenda is when its user is told what the day brings; nil: never. Where reminders are fired it is
+	// not read.
+	Agenda   *Agenda
 	Language string // a BCP 47 tag, such as en or pt-BR
 	// Channels are those that are on, in the order of task.Channels.
 	Channels []task.Channel

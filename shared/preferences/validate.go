@@ -39,6 +39,9 @@ func (p *Preferences) Validate(rules Rules) error {
 	if p.TimeZone == "" && p.QuietHours.Any() {
 		return fault.Invalid("quiet_hours are by your clock, and nobody knows where you are: give time_zone beside them, such as \"Europe/Paris\"")
 	}
+	if p.TimeZone == "" && p.Agenda != nil {
+		return fault.Invalid("agenda is by your clock, and nobody knows where you are: give time_zone beside it, such as \"Europe/Paris\"")
+	}
 	if err := checkLanguage(p.Language); err != nil {
 		return err
 	}

@@ -80,14 +80,31 @@ func (w Window) parse() (r window, err error) {
 	if len(w.Days) == 0 {
 		return r, fault.Invalid("has a window without a day: name days, or leave days out for every day")
 	}
-	for _, name := range w.Days {
+	r.days, err = ParseDays(w.Days)
+	return r, err
+}
+
+// ParseDays reads names of [Days], and says of each time.Weekday whether it is among them. The error is
+// like that of [Parse].
+func ParseDays(names []string) (days [7]bool, err error) {
+	for _, name := range names {
 		i := slices.Index(Days, name)
 		if i < 0 {
-			return r, fault.Invalid("has the day %.20q, which there is not: the days are %s", name, strings.Join(Days, ", "))
+			return days, fault.Invalid("has the day %.20q, which there is not: the days are %s", name, strings.Join(Days, ", "))
 		}
-		r.days[(i+1)%7] = true
+		days[(i+1)%7] = true
 	}
-	return r, nil
+	return days, nil
+}
+
+// DayNames returns the names of days, as ParseDays reads them, in the order of [Days].
+func DayNames(days [7]bool) (names []string) {
+	for day, name := range Days {
+		if days[(day+1)%7] {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // parseClock reads a time of day of whole minutes.
@@ -106,12 +123,7 @@ func (h Hours) Any() bool { return len(h.windows) > 0 }
 func (h Hours) Windows() []Window {
 	all := make([]Window, len(h.windows))
 	for i, w := range h.windows {
-		all[i] = Window{From: wallclock.Time{}.Add(w.from).ClockString(), To: wallclock.Time{}.Add(w.to).ClockString()}
-		for day, name := range Days {
-			if w.days[(day+1)%7] {
-				all[i].Days = append(all[i].Days, name)
-			}
-		}
+		all[i] = Window{From: wallclock.Time{}.Add(w.from).ClockString(), To: wallclock.Time{}.Add(w.to).ClockString(), Days: DayNames(w.days)}
 	}
 	return all
 }

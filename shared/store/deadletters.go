@@ -218,7 +218,7 @@ func (s *Store) GetDeadLetter(ctx context.Context, id uuid.UUID) (l DeadLetter, 
 }
 
 // ReplayDeadLetter makes a dead letter's delivery due at once, with all its attempts
-// anew. A bundle's sends the same reminders again. What was sent already, is not wanted any more, or may have been taken by its
+// anew. A bundle's sends the same reminders again, and an agenda's what is true then. What was sent already, is not wanted any more, or may have been taken by its
 // provider is refused with a conflict unless it is forced; what is being sent right
 // now, a malformed callback, and a verification, always. Not wanted any more is what was cancelled, and
 // what was given up before its task was deleted, completed or moved.
@@ -246,14 +246,14 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id uuid.UUID, force bool) 
 		}
 		var state DeliveryState
 		var leased, wanted, verifies bool
-		if err := tx.tx.QueryRow(ctx, `select reminder_id is null and bundle_id is null from deliveries where id = $1`, *deliveryID).Scan(&verifies); err != nil {
+		if err := tx.tx.QueryRow(ctx, `select reminder_id is null and bundle_id is null and agenda_id is null from deliveries where id = $1`, *deliveryID).Scan(&verifies); err != nil {
 			return err
 		}
 		if verifies {
 			return fault.Conflict("it asks the owner of an address to verify it, and its code is old by now; its user can ask for another, and you can discard it")
 		}
 		if err := tx.tx.QueryRow(ctx, `
-			select d.state, d.state = 'sending' and d.next_attempt_at > now(), exists (
+			select d.state, d.state = 'sending' and d.next_attempt_at > now(), d.agenda_id is not null or exists (
 				select from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
 				where (d.id = $1 or d.bundle_id = $1) and not (`+notWanted+`))
 			from deliveries d where d.id = $1`, *deliveryID).

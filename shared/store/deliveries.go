@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/duebell/duebell/shared/config"
+	"github.com/duebell/duebell/shared/notify"
 	"github.com/duebell/duebell/shared/preferences"
 	"github.com/duebell/duebell/shared/quiet"
 	"github.com/duebell/duebell/shared/quota"
@@ -51,7 +52,7 @@ type Reason string
 const (
 	ReasonQuietHours   Reason = "quiet_hours"  // it is within its user's quiet hours
 	ReasonHourlyLimit  Reason = "hourly_limit" // it is over its user's limit of the hour
-	ReasonReplaced     Reason = "replaced"     // it was held, and a newer one of its task goes to the same target
+	ReasonReplaced     Reason = "replaced"     // it was held, and a newer one of its task goes to the same target; or it is an agenda, and there is a newer one
 	ReasonCompleted    Reason = "completed"    // its task, or its occurrence, was completed
 	ReasonSkipped      Reason = "skipped"      // its occurrence was skipped
 	ReasonDeleted      Reason = "deleted"      // its task was
@@ -60,13 +61,14 @@ const (
 	ReasonSnoozed      Reason = "snoozed"      // its user has put it off
 	ReasonUnrepeated   Reason = "unrepeated"   // it repeats what was told, and its task is not repeated any more
 	ReasonDiscarded    Reason = "discarded"    // an operator has discarded its dead letter
+	ReasonAgendaOff    Reason = "agenda_off"   // its user wants no agenda any more
 	ReasonBundled      Reason = "bundled"      // it waits in a bundle; this one is shown, and not stored
 )
 
-// Delivery is one output of one fired reminder, a verification, a bundle, or a test message.
+// Delivery is one output of one fired reminder, a verification, a bundle, an agenda, or a test message.
 type Delivery struct {
 	ID uuid.UUID
-	// ReminderID and TaskID are uuid.Nil for a verification, a bundle and a test message.
+	// ReminderID and TaskID are uuid.Nil for a verification, a bundle, an agenda and a test message.
 	ReminderID uuid.UUID
 	Revision   int64
 	TaskID     uuid.UUID
@@ -204,6 +206,8 @@ type Leased struct {
 	grace      bool // it is in grace, and not verified
 	// Test says that it is a test message: it belongs to no reminder, is tried once by each provider, and is never held.
 	Test bool
+	// Agenda is there if it carries an agenda. Its holder fills it in by [Store.ReadAgenda].
+	Agenda *notify.Agenda
 	// Verification is what any other delivery that belongs to no reminder is for; nil for others.
 	Verification *LeasedVerification
 	// Bundle is what a bundle's delivery carries; nil for others.
@@ -286,7 +290,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				-- it was vacuumed, and reads past that each time.
 				select * from deliveries where id = any($1)`+ofOpen+` order by id for no key update skip locked
 			), free as (
-				select id, reminder_id, bundle_id, test, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
+				select id, reminder_id, bundle_id, agenda_id, test, user_id, channel, state, counted, provider, round_over, provider_fixed or provider is not null and state in ('sending', 'unknown') as fixed,
 					array(select p #>> '{}' from jsonb_array_elements($3::jsonb -> channel) p
 						-- A device belongs to one provider.
 						where channel <> 'push' or p #>> '{}' = split_part(target, ':', 1)) as list,
@@ -295,7 +299,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				from wanted
 				where state in ('planned', 'sending', 'unknown') and next_attempt_at <= now()
 			), chosen as (
-				select id, reminder_id, bundle_id, test, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider,
+				select id, reminder_id, bundle_id, agenda_id, test, user_id, channel, state, counted, fixed, goes_on, case when fixed then provider when goes_on then list[i + 1] else list[1] end as provider,
 					coalesce(quiet_by is not null
 						and not exists (select from unnest($14::uuid[], $15::bigint[]) j (id, version) where j.id = free.id and j.version = quiet_by)
 						and (bundle_id is not null or (select `+mayBeHeld+` from reminders r join tasks t on t.id = r.task_id where r.id = free.reminder_id)), false) as to_judge
@@ -325,7 +329,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 				coalesce(p.time_zone, 'UTC'), coalesce(p.language, ''),
 				coalesce(case d.channel
 					-- Without a list it is the address of the sign-in, as it is now.
-					when 'email'   then (chosen.reminder_id is not null or chosen.bundle_id is not null or chosen.test) and coalesce(p.unsubscribed, false)
+					when 'email'   then (chosen.reminder_id is not null or chosen.bundle_id is not null or chosen.agenda_id is not null or chosen.test) and coalesce(p.unsubscribed, false)
 						or case when cardinality(p.emails) > 0 then not d.target = any (p.emails) else lower(d.target) is distinct from lower(u.email) end
 					when 'sms'     then not d.target = any (p.phones)
 					when 'push'    then not p.devices @> jsonb_build_array(jsonb_build_object(
@@ -338,7 +342,7 @@ func (s *Store) Lease(ctx context.Context, r LeaseRules, wanted ...Wanted) (leas
 					select device -> 'subscription' from jsonb_array_elements(p.devices) device where 'webpush:' || (device ->> 'token') = d.target limit 1) end,
 				p.verified, p.grace, u.email, v.address_hash, v.refused, coalesce(over, ''), date_trunc('hour', now(), 'UTC') + interval '1 hour',
 				case when to_judge then p.quiet_hours::text end, coalesce(p.version, 0), clock_timestamp(), d.bundle_id is not null,
-				coalesce(p.webhook_links, false), d.test`,
+				coalesce(p.webhook_links, false), d.test, d.agenda_id is not null`,
 			pgUUIDs(ids), r.For, r.Providers, verificationLasts, m.ids, m.recipients, m.costs, m.channels, m.perHour, m.perDay, m.perRecipient, m.ceiling, m.part, judgedIDs, versions).
 			Query(func(rows pgx.Rows) error {
 				leased, err = pgx.CollectRows(rows, scanLeased)
@@ -404,10 +408,10 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	var refused *bool
 	var windows []byte
 	var q QuietHours
-	var isBundle bool
+	var isBundle, isAgenda bool
 	err := row.Scan(slices.Concat(l.Delivery.fields(), []any{&l.Round, &l.ProviderFixed, &l.Trace}, l.About.fields(), []any{
 		&l.TimeZone, &l.Language, &l.Withdrawn, &secret, &oldSecret, &l.Subscription, &p.Verified, &p.Grace, &signIn, &hash, &refused, &l.Over, &l.HeldUntil,
-		&windows, &q.Version, &q.At, &isBundle, &l.WebhookLinks, &l.Test,
+		&windows, &q.Version, &q.At, &isBundle, &l.WebhookLinks, &l.Test, &isAgenda,
 	})...)
 	if windows != nil {
 		// What was checked when it was stored can be read. If it can't all the same, it holds nothing.
@@ -421,6 +425,8 @@ func scanLeased(row pgx.CollectableRow) (*Leased, error) {
 	switch {
 	case isBundle:
 		l.Bundle = &Bundle{}
+	case isAgenda:
+		l.Agenda = &notify.Agenda{}
 	case l.ReminderID == uuid.Nil && !l.Test:
 		l.Verification = &LeasedVerification{
 			AddressHash: hash, Verified: p.State(l.Target, signIn) == preferences.Verified, Refused: refused != nil && *refused,
@@ -517,18 +523,18 @@ func (s *Store) Finish(ctx context.Context, sharing Sharing, endings ...Ending) 
 }
 
 // tellInstead writes the notifications of deliveries that are held, or have ended as unverified, suppressed
-// or refused, but for those whose reminders were told in-app already.
+// or refused, but for those whose reminders, or agendas, were told in-app already.
 func (tx Tx) tellInstead(ctx context.Context, all []Instead) error {
 	var ids, of pgtype.FlatArray[pgtype.UUID]
 	for _, i := range all {
 		ids, of = append(ids, pgUUID(i.ID)), append(of, pgUUID(i.DeliveryID))
 	}
 	rows, _ := tx.tx.Query(ctx, `
-		insert into deliveries as new (id, reminder_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at, series, occurrence, occurs_at)
-		select i.id, d.reminder_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now(), d.series, d.occurrence, d.occurs_at
+		insert into deliveries as new (id, reminder_id, agenda_id, revision, task_id, user_id, channel, state, due_at, traceparent, finished_at, series, occurrence, occurs_at)
+		select i.id, d.reminder_id, d.agenda_id, d.revision, d.task_id, d.user_id, 'in_app', 'sent', d.due_at, d.traceparent, now(), d.series, d.occurrence, d.occurs_at
 		from unnest($1::uuid[], $2::uuid[]) as i (id, of) join deliveries d on d.id = i.of
-		where d.state in ('planned', 'bundled', 'unverified', 'suppressed', 'refused') and d.reminder_id is not null
-		on conflict do nothing returning id, reminder_id, (select r.kind from reminders r where r.id = new.reminder_id)`, ids, of)
+		where d.state in ('planned', 'bundled', 'unverified', 'suppressed', 'refused') and (d.reminder_id is not null or d.agenda_id is not null)
+		on conflict do nothing returning id, coalesce(reminder_id, '00000000-0000-0000-0000-000000000000'), coalesce((select r.kind from reminders r where r.id = new.reminder_id), '')`, ids, of)
 	var notifications []Notification
 	var id, reminder uuid.UUID
 	var kind task.Kind

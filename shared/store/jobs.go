@@ -149,8 +149,8 @@ func (s *Store) Unconfirm(ctx context.Context, after uuid.UUID, limit int) (last
 }
 
 // KnownJobs returns those of the jobs that a row knows: the one of an armed reminder,
-// or of one that has just fired, also if it waits for its next occurrence or repetition by now, and a leftover that
-// is recorded.
+// or of one that has just fired, also if it waits for its next occurrence or repetition by now; the same of an
+// agenda; and a leftover that is recorded.
 func (s *Store) KnownJobs(ctx context.Context, jobs []task.Revision) (known []task.Revision, err error) {
 	ids, revisions := columns(jobs)
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
@@ -161,6 +161,8 @@ func (s *Store) KnownJobs(ctx context.Context, jobs []task.Revision) (known []ta
 				and (r.state = 'armed' or r.state = 'fired' and r.fired_at > now() - interval '1 h'))
 			or exists (
 				select from deliveries d where d.reminder_id = a.id and d.revision = a.revision and d.created_at > now() - interval '1 h')
+			or exists (
+				select from agendas g where g.id = a.id and g.revision = a.revision and (g.state = 'armed' or g.settled_at > now() - interval '1 h'))
 			or exists (select from leftover_jobs l where l.reminder_id = a.id and l.revision = a.revision)`, ids, revisions)
 		known, err = pgx.CollectRows(rows, scanJob)
 		return err

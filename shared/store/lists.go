@@ -84,8 +84,12 @@ func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks [
 // An index of words would need an extension, and be paid for by everybody who creates tasks.
 func (f Filter) listed() string {
 	condition := `t.user_id = @user and t.deleted_at is null`
-	if f.Completed != nil {
-		condition += ` and t.completed = @completed`
+	switch { // in words that the condition of an index has
+	case f.Completed == nil:
+	case *f.Completed:
+		condition += ` and t.completed`
+	default:
+		condition += ` and not t.completed`
 	}
 	if len(f.Words) > 0 {
 		condition += ` and t.title ~ all (@words::text[])`
@@ -112,7 +116,7 @@ func listByCreation(ctx context.Context, tx pgx.Tx, userID string, f Filter) (ta
 			  and t.id `+later+` @last
 			order by t.id `+order+` limit @limit`,
 			pgx.NamedArgs{
-				"user": userID, "completed": f.Completed, "words": patterns(f.Words), "before": f.DueBefore, "after": f.DueAfter,
+				"user": userID, "words": patterns(f.Words), "before": f.DueBefore, "after": f.DueAfter,
 				"last": last, "limit": most,
 			})
 		if err != nil {
@@ -230,6 +234,23 @@ const mostRecurring = 10_000
 
 // dated returns tasks with a due date, which are enough if there are so many.
 func (l dueList) dated(ctx context.Context) ([]ListPlace, error) {
+	recurring, err := l.recurring(ctx, mostRecurring+1)
+	if err != nil {
+		return nil, err
+	}
+	if len(recurring) > mostRecurring {
+		return nil, fault.Invalid("more than %d of these tasks recur, and so many are not sorted by due_date: narrow the list with q or completed, or use sort=created_at", mostRecurring)
+	}
+	return l.merge(ctx, recurring)
+}
+
+// recurring reads so many of the recurring tasks at most.
+func (l dueList) recurring(ctx context.Context, most int) ([]placed, error) {
+	return l.query(ctx, `select `+placeColumns+` from tasks t where `+l.filter.listed()+` and `+isRecurring+` limit @limit`, pgx.NamedArgs{"limit": most})
+}
+
+// merge returns what comes first in the list of recurring tasks, which were read, and of the others.
+func (l dueList) merge(ctx context.Context, recurring []placed) ([]ListPlace, error) {
 	instants, err := l.scan(ctx, atInstant, 0)
 	if err != nil {
 		return nil, err
@@ -238,14 +259,7 @@ func (l dueList) dated(ctx context.Context) ([]ListPlace, error) {
 	if err != nil {
 		return nil, err
 	}
-	recurring, err := l.query(ctx, `select `+placeColumns+` from tasks t where `+l.filter.listed()+` and `+isRecurring+` limit @limit`, pgx.NamedArgs{"limit": mostRecurring + 1})
-	if err != nil {
-		return nil, err
-	}
-	if len(recurring) > mostRecurring {
-		return nil, fault.Invalid("more than %d of these tasks recur, and so many are not sorted by due_date: narrow the list with q or completed, or use sort=created_at", mostRecurring)
-	}
-	all := append(append(instants, walls...), l.wanted(recurring)...)
+	all := slices.Concat(instants, walls, l.wanted(recurring))
 	slices.SortFunc(all, l.compare)
 	return all[:min(len(all), l.most())], nil
 }
@@ -319,7 +333,7 @@ const placeColumns = `t.id, t.due_date, t.completed, t.due_local, t.due_all_day,
 
 // query reads tasks of placeColumns, and derives their due dates.
 func (l dueList) query(ctx context.Context, sql string, args pgx.NamedArgs) ([]placed, error) {
-	args["user"], args["completed"], args["words"] = l.user, l.filter.Completed, patterns(l.filter.Words)
+	args["user"], args["words"] = l.user, patterns(l.filter.Words)
 	rows, _ := l.tx.Query(ctx, sql, args)
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (p placed, err error) {
 		var row taskRow

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,8 +16,8 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// preferencesColumns are all but the webhook's secrets: only what signs with them
-// reads them.
+// preferencesColumns are all but the webhook's secrets, which only what signs with them reads, and the agenda,
+// which no reminder needs.
 const preferencesColumns = `p.time_zone, p.language, p.channels, p.emails, p.phones, p.devices, p.webhook_url, p.webhook_gone, p.unsubscribed, p.verified, p.grace, p.all_day_at, p.default_reminders, p.clock_version, p.webhook_links, p.version, p.quiet_hours::text, p.bundle`
 
 // scanPreferences reads the columns and what comes after them. Without a row of
@@ -46,6 +48,36 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 		p.Webhook = &preferences.Webhook{URL: *webhook, KeepSecret: true, Gone: *gone, Links: *links}
 	}
 	return p, true, nil
+}
+
+// agendaField is where the column agenda goes.
+type agendaField struct{ to **preferences.Agenda }
+
+// Scan implements sql.Scanner.
+func (f agendaField) Scan(value any) error {
+	*f.to = nil
+	if value == nil {
+		return nil
+	}
+	text, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("an agenda is a %T", value)
+	}
+	var w preferences.WrittenAgenda
+	if err := json.Unmarshal([]byte(text), &w); err != nil {
+		return err
+	}
+	a, err := preferences.ParseAgenda(w)
+	*f.to = &a
+	return err
+}
+
+// pgAgenda is how an agenda is stored: null if there is none.
+func pgAgenda(a *preferences.Agenda) *preferences.WrittenAgenda {
+	if a == nil {
+		return nil
+	}
+	return new(a.Written())
 }
 
 // parseOffsets reads offsets as they are stored by themselves; nil stays nil.
@@ -118,13 +150,15 @@ func (s *Store) GetPreferences(ctx context.Context, u User) (preferences.Prefere
 func (s *Store) GetRecipient(ctx context.Context, u User) (r Recipient, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		var ok bool
+		var agenda *preferences.Agenda
 		r.Preferences, ok, err = scanPreferences(c.QueryRow(ctx, `
-			select `+preferencesColumns+`, case when u.id is null then $2 else u.email end
+			select `+preferencesColumns+`, p.agenda::text, case when u.id is null then $2 else u.email end
 			from (select $1::text as id) asked left join users u on u.id = asked.id left join preferences p on p.user_id = asked.id`,
-			u.ID, u.Email), &r.SignIn)
+			u.ID, u.Email), agendaField{&agenda}, &r.SignIn)
 		if err == nil && !ok {
 			r.Preferences = preferences.Default(r.SignIn != nil)
 		}
+		r.Agenda = agenda
 		return err
 	})
 	return r, err
@@ -144,10 +178,12 @@ func (tx Tx) LockPreferences(ctx context.Context, userID string) (p preferences.
 		return p, nil, err
 	}
 	// A statement of its own, so that it sees what is committed behind the lock.
-	p, _, err = scanPreferences(tx.tx.QueryRow(ctx, `select `+preferencesColumns+` from preferences p where p.user_id = $1`, userID))
+	var agenda *preferences.Agenda
+	p, _, err = scanPreferences(tx.tx.QueryRow(ctx, `select `+preferencesColumns+`, p.agenda::text from preferences p where p.user_id = $1`, userID), agendaField{&agenda})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return preferences.Default(email != nil), email, nil
 	}
+	p.Agenda = agenda
 	return p, email, err
 }
 
@@ -171,9 +207,9 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 	}
 	_, err := tx.tx.Exec(ctx, `
 		insert into preferences (user_id, time_zone, language, channels, emails, phones, devices, webhook_url, webhook_secret, webhook_gone, unsubscribed, verified, grace, version,
-			all_day_at, default_reminders, quiet_hours, bundle, webhook_links, clock_version, clock_changed_at)
+			all_day_at, default_reminders, quiet_hours, bundle, agenda, webhook_links, clock_version, clock_changed_at)
 		values (@user, @zone, @language, @channels, @emails, @phones, @devices, @url, @secret, @gone, @unsubscribed, @verified, @grace, @version,
-			@all_day_at, @reminders, @quiet_hours::text::jsonb, @bundle, @links, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
+			@all_day_at, @reminders, @quiet_hours::text::jsonb, @bundle, @agenda, @links, (@zone <> '' or @all_day_at::interval <> '9 h')::int, case when @zone <> '' or @all_day_at::interval <> '9 h' then now() end)
 		on conflict (user_id) do update set
 			(webhook_secret, webhook_old_secret, webhook_old_secret_until) = (
 				select
@@ -186,7 +222,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 			time_zone = excluded.time_zone, language = excluded.language, channels = excluded.channels,
 			emails = excluded.emails, phones = excluded.phones, devices = excluded.devices, webhook_url = excluded.webhook_url,
 			webhook_gone = excluded.webhook_gone, webhook_links = excluded.webhook_links, unsubscribed = excluded.unsubscribed, version = excluded.version, updated_at = now(),
-			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders, quiet_hours = excluded.quiet_hours, bundle = excluded.bundle,
+			verified = excluded.verified, grace = excluded.grace, all_day_at = excluded.all_day_at, default_reminders = excluded.default_reminders, quiet_hours = excluded.quiet_hours, bundle = excluded.bundle, agenda = excluded.agenda,
 			clock_version = preferences.clock_version + ((preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at))::int,
 			clock_changed_at = case when (preferences.time_zone, preferences.all_day_at) <> (excluded.time_zone, excluded.all_day_at)
 				then now() else preferences.clock_changed_at end,
@@ -195,7 +231,7 @@ func (tx Tx) SavePreferences(ctx context.Context, userID string, p preferences.P
 			"user": userID, "zone": p.TimeZone, "language": p.Language, "channels": notNil(p.Channels),
 			"emails": notNil(p.Emails), "phones": notNil(p.Phones), "devices": notNil(p.Devices),
 			"url": url, "secret": secret, "keep": keep, "lasts": oldSecretLasts, "gone": gone, "links": links, "unsubscribed": p.Unsubscribed, "version": p.Version,
-			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders), "quiet_hours": pgQuietHours(p.QuietHours), "bundle": pgBundle(p.Bundle),
+			"all_day_at": p.AllDayAt, "reminders": formatOffsets(p.DefaultReminders), "quiet_hours": pgQuietHours(p.QuietHours), "bundle": pgBundle(p.Bundle), "agenda": pgAgenda(p.Agenda),
 			"verified": notNil(p.ListedOnly(p.Verified)), "grace": notNil(p.ListedOnly(p.Grace)),
 		})
 	if err != nil {

@@ -157,7 +157,7 @@ func (m *metered) queueLocks(batch *pgx.Batch) {
 // which limit each is, if any, and count those that are over none. A verification is held to
 // limits of its own, and here only to what the installation may spend.
 const judged = `metered as (
-		select c.id, c.user_id, c.channel, c.counted, c.reminder_id is null and c.bundle_id is null and not c.test as exempt, m.recipient, m.cost, l.per_hour, l.per_day, l.per_recipient
+		select c.id, c.user_id, c.channel, c.counted, c.reminder_id is null and c.bundle_id is null and c.agenda_id is null and not c.test as exempt, m.recipient, m.cost, l.per_hour, l.per_day, l.per_recipient
 		from chosen c join unnest($5::uuid[], $6::text[], $7::bigint[]) m (id, recipient, cost) on m.id = c.id
 			join unnest($8::text[], $9::bigint[], $10::bigint[], $11::bigint[]) l (channel, per_hour, per_day, per_recipient) on l.channel = c.channel
 		where c.counted < 2 and c.state = 'planned' and not c.to_judge

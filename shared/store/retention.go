@@ -55,6 +55,8 @@ var (
 		table: "deliveries", age: "finished_at",
 		only: `not exists (select from dead_letters l where l.delivery_id in (k.id, k.bundle_id) and l.state in ('retrying', 'dead'))`,
 	}
+	// SettledAgendas are agendas of days that are over, once nothing is kept of what was sent.
+	SettledAgendas = Kept{table: "agendas", age: "settled_at", only: "not exists (select from deliveries d where d.agenda_id = k.id)"}
 	// Occurrences are what has become of the occurrences of recurring tasks.
 	Occurrences = Kept{table: "occurrences", age: "settled_at", only: "true"}
 	// ReadNotifications are notifications that their users have read or archived, but for the

@@ -32,6 +32,7 @@ var kinds = map[string]struct {
 	"idempotency keys":     {store.IdempotencyKeys, "idempotency_keys_by_age"},
 	"inbox tickets":        {store.InboxTickets, "inbox_tickets_expired"},
 	"occurrences":          {store.Occurrences, "occurrences_by_age"},
+	"settled agendas":      {store.SettledAgendas, "agendas_settled"},
 	"quotas":               {store.Quotas, "quotas_pkey"},
 }
 

@@ -330,11 +330,11 @@ func (c *endingRows) queue(batch *pgx.Batch) {
 			returning d.*, e.dead_letter_id
 		), settled as (
 			update dead_letters l set state = 'resolved', updated_at = now()
-			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed', 'unverified', 'suppressed', 'refused') and l.state in ('retrying', 'dead')
+			from finished f where l.delivery_id = f.id and f.state in ('sent', 'failed', 'cancelled', 'unverified', 'suppressed', 'refused') and l.state in ('retrying', 'dead')
 		)
 		insert into dead_letters as l (id, state, job_name, data, error, attempts, delivery_id)
 		select f.dead_letter_id, case f.state when 'exhausted' then 'dead' else 'retrying' end,
-			case when f.bundle_id = f.id then format('bundle-%s', f.id) when f.reminder_id is null then format('verification-%s', f.id) else format('reminder-%s-%s', f.reminder_id, f.revision) end,
+			case when f.bundle_id = f.id then format('bundle-%s', f.id) when f.agenda_id is not null then format('reminder-%s-%s', f.agenda_id, f.revision) when f.reminder_id is null then format('verification-%s', f.id) else format('reminder-%s-%s', f.reminder_id, f.revision) end,
 			json_build_object('task_id', f.task_id, 'user_id', f.user_id, 'reminder_id', f.reminder_id, 'revision', f.revision, 'channel', f.channel),
 			coalesce(f.last_error, ''), f.attempts, f.id
 		from finished f where f.state in ('planned', 'unknown', 'exhausted') and not f.test order by f.id

@@ -4,7 +4,8 @@
 //
 // A row is always locked in the order task, reminder, leftover job, delivery, user,
 // notification, counts of notifications, and several of one kind in the order of their ids;
-// notifications in their users' order. Errors are faults: not_found for
+// notifications in their users' order. An agenda is locked after its user; who has done that waits for no
+// delivery. Errors are faults: not_found for
 // what isn't there or is another user's, unavailable while the database is away.
 package store
 

@@ -52,19 +52,23 @@ func (s *Store) DueReminders(ctx context.Context, userID string, taskID uuid.UUI
 				where d.task_id = $1 and r.task_id = $1 and r.user_id = $2 and r.removed_at is null and `+isUnsent+`
 				  and (d.occurrence is not null or r.kind <> 'due' or r.state = 'fired' and d.revision = r.revision)
 			) due order by fire_at, id, revision`, taskID, userID)
-		due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[task.Revision])
+		due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r task.Revision, err error) {
+			err = row.Scan(&r.TaskID, &r.UserID, &r.ReminderID, &r.Number)
+			return r, err
+		})
 		return err
 	})
 	return due, err
 }
 
-// waitsForFiring is what a reminder waits for that is due and has not fired.
+// waitsForFiring is what a reminder or an agenda waits for that is due and has not fired.
 const waitsForFiring = "firing"
 
 // Waiting is for how long the oldest of what is due has waited, by what it waits for:
 // "firing", or a [Lane]. Zero is nothing.
 func (s *Store) Waiting(ctx context.Context) (oldest map[string]time.Duration, err error) {
-	queries := map[string]string{waitsForFiring: `select coalesce(now() - min(fire_at), '0') from reminders where state = 'armed'`}
+	queries := map[string]string{waitsForFiring: `
+		select coalesce(now() - least((select min(fire_at) from reminders where state = 'armed'), (select min(fire_at) from agendas where state = 'armed')), '0')`}
 	for _, l := range Lanes {
 		queries[string(l)] = `select coalesce(now() - min(d.next_attempt_at), '0') from deliveries d where ` + isOpen + ` and ` + l.in()
 	}

@@ -56,6 +56,15 @@ func (c Clock) zones() *zone.Data {
 	return c.Zones
 }
 
+// Location returns the user's zone, and UTC until one is set.
+func (c Clock) Location() *time.Location {
+	location, _ := Draft{}.location(c)
+	return location
+}
+
+// Release is that of the time zones.
+func (c Clock) Release() string { return c.zones().Release() }
+
 // Source is what an instant was derived from. The zero Source is that of one that depends on
 // no clock.
 type Source struct {

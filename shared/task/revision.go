@@ -22,6 +22,8 @@ type Revision struct {
 	ReminderID uuid.UUID `json:"reminder_id"`
 	// Number is that of the reminder's Revision, 1 for the first time it was armed.
 	Number int64 `json:"revision"`
+	// Agenda says that it is of an agenda, whose id ReminderID is then, and not of a reminder. It is of no task.
+	Agenda bool `json:"agenda,omitempty"`
 }
 
 // JobPrefix is how the name of every reminder's job begins.

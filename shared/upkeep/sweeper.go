@@ -159,6 +159,7 @@ func (s *Sweeper) Sweep(ctx context.Context) Summary {
 		}},
 		{"follow_clocks", "reminders whose user's clock or time zones have changed: moved", 3, func(ctx context.Context) (int, bool, error) { return s.followClocks(ctx, &sum) }},
 		{"schedule_pending", "pending reminders: scheduled", 6, func(ctx context.Context) (int, bool, error) { return s.schedulePending(ctx, &sum) }},
+		{"agendas", "agendas that were overdue: fired", 3, s.agendas},
 		{"delete_leftovers", "jobs that a change has left over: deleted", 1, func(ctx context.Context) (int, bool, error) { return s.deleteLeftovers(ctx, &sum) }},
 		{"tell_of_dead_letters", "dead letters: operators were told", 1, func(ctx context.Context) (int, bool, error) { return s.alert(ctx, &sum) }},
 		{"look_what_waits", "counted", 1, func(ctx context.Context) (int, bool, error) { return 0, true, s.lookWhatWaits(ctx, &sum) }},

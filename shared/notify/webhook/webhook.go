@@ -60,6 +60,31 @@ type event struct {
 	Links map[string]string `json:"links,omitempty"`
 }
 
+// agenda is the body of a post that tells an agenda.
+type agenda struct {
+	Event    string       `json:"event"`
+	UserID   string       `json:"user_id"`
+	Day      string       `json:"day"`
+	DueToday int          `json:"due_today"`
+	Overdue  int          `json:"overdue"`
+	Tasks    []agendaTask `json:"tasks"`
+}
+
+type agendaTask struct {
+	TaskID    string    `json:"task_id"`
+	TaskTitle string    `json:"task_title"`
+	DueDate   time.Time `json:"due_date"`
+	Overdue   bool      `json:"overdue"`
+}
+
+func agendaOf(m notify.Message) agenda {
+	a := agenda{Event: "agenda", UserID: m.UserID, Day: m.Agenda.Day, DueToday: m.Agenda.Today, Overdue: m.Agenda.Overdue, Tasks: []agendaTask{}}
+	for _, t := range m.Agenda.Tasks {
+		a.Tasks = append(a.Tasks, agendaTask{t.TaskID.String(), t.Title, *t.DueDate, t.Overdue})
+	}
+	return a
+}
+
 // Send posts one message to the URL in m.To, signed with each of its secrets. The
 // error is a *notify.Error; it is Gone if the receiver answers 410.
 func (c *Channel) Send(ctx context.Context, m notify.Message) error {
@@ -99,7 +124,11 @@ func request(ctx context.Context, m notify.Message, now time.Time) (*http.Reques
 	if m.Test {
 		name = "test"
 	}
-	body, err := json.Marshal(event{name, m.Task(), m.Title, m.DueDate, m.UserID, m.Occurrence, links})
+	var content any = event{name, m.Task(), m.Title, m.DueDate, m.UserID, m.Occurrence, links}
+	if m.Agenda != nil {
+		content = agendaOf(m)
+	}
+	body, err := json.Marshal(content)
 	if err != nil {
 		return nil, fmt.Errorf("write the body: %w", err)
 	}

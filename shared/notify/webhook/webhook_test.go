@@ -119,6 +119,26 @@ func TestSend(t *testing.T) {
 	}
 }
 
+// An agenda is an event of its own.
+func TestSendAgenda(t *testing.T) {
+	r := receive(t)
+	m := message(r.URL, secret)
+	due := *m.DueDate
+	m = m.Tells(notify.Agenda{Day: "2026-11-23", Today: 1, Overdue: 3, Tasks: []notify.Bundled{{TaskID: m.TaskID, Title: "a"}, {TaskID: m.TaskID, Title: "b", Overdue: true}}})
+	for i := range m.Agenda.Tasks {
+		m.Agenda.Tasks[i].DueDate = &due
+	}
+	if err := New(allow(r.URL)).Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"event":"agenda","user_id":"ada","day":"2026-11-23","due_today":1,"overdue":3,"tasks":[` +
+		`{"task_id":"0197a3c2-7f00-7000-8000-000000000002","task_title":"a","due_date":"2026-11-23T14:30:00Z","overdue":false},` +
+		`{"task_id":"0197a3c2-7f00-7000-8000-000000000002","task_title":"b","due_date":"2026-11-23T14:30:00Z","overdue":true}]}`
+	if string(r.body) != want || r.header.Get("Webhook-Signature") == "" {
+		t.Errorf("%s, %v", r.body, r.header)
+	}
+}
+
 // What tries the webhook is not taken for a reminder.
 func TestSendTest(t *testing.T) {
 	r := receive(t)

@@ -108,6 +108,26 @@ func TestBundlesAreTakenBack(t *testing.T) {
 	}
 }
 
+// What carries an agenda goes when a database goes back, as it would be taken for a verification, and a database can go forth again.
+func TestAgendasAreTakenBack(t *testing.T) {
+	d := open(t)
+	d.up(33)
+	d.exec(`insert into users (id) values ('a')`)
+	for range 2 {
+		d.exec(`
+			insert into agendas (id, user_id, day, fire_at, state, revision, derived_tz) values ('00000000-0000-0000-0000-000000000001', 'a', '2026-12-01', now(), 'armed', 1, '2026f');
+			insert into deliveries (id, agenda_id, revision, user_id, channel, target, state, next_attempt_at)
+			values ('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000001', 1, 'a', 'email', 'a@x.org', 'planned', now())`)
+		d.down(32)
+		if got := d.text(`select count(*)::text from deliveries`); got != "0" {
+			t.Errorf("%s deliveries are left", got)
+		}
+		d.up(33)
+		d.exec(`delete from goose_db_version where version_id = 33`) // as if it had broken off at its end
+		d.up(33)
+	}
+}
+
 // database is one that is migrated by hand.
 type database struct {
 	*testing.T

@@ -1109,6 +1109,31 @@ export interface components {
         };
         Preferences: {
             /**
+             * @description See PreferencesInput.
+             * @example {
+             *       "channel": "email",
+             *       "at": "08:00",
+             *       "days": [
+             *         "mo",
+             *         "tu",
+             *         "we",
+             *         "th",
+             *         "fr"
+             *       ]
+             *     }
+             */
+            agenda: {
+                /**
+                 * @description A time of day of whole minutes. Where clocks skip it, it is as much later as they do; where they show it twice, it is the first.
+                 * @example 08:00
+                 */
+                at: string;
+                /** @enum {string} */
+                channel: "in_app" | "email" | "push" | "sms" | "webhook";
+                /** @description The days on which it comes. */
+                days: ("mo" | "tu" | "we" | "th" | "fr" | "sa" | "su")[];
+            } | null;
+            /**
              * @description The time of day that a due_on counts as.
              * @example 09:00
              */
@@ -1159,6 +1184,31 @@ export interface components {
         };
         /** @description What is left out has its default. */
         PreferencesInput: {
+            /**
+             * @description One message a day, at a time of day where you are, that says what is overdue and what is due on that day: a day without either sends nothing. It goes to all that the channel reaches you at, whether the channel is on for reminders or not. Quiet hours do not hold it, and it is never bundled. It needs time_zone. null: none. Once a day: if you come to another time zone in which the time has passed and the day was not told yet, it goes within about a minute, up to 4 h late. What is due on a whole day is overdue once that day is over.
+             * @example {
+             *       "channel": "email",
+             *       "at": "08:00",
+             *       "days": [
+             *         "mo",
+             *         "tu",
+             *         "we",
+             *         "th",
+             *         "fr"
+             *       ]
+             *     }
+             */
+            agenda?: {
+                /**
+                 * @description A time of day of whole minutes. Where clocks skip it, it is as much later as they do; where they show it twice, it is the first.
+                 * @example 08:00
+                 */
+                at: string;
+                /** @enum {string} */
+                channel: "in_app" | "email" | "push" | "sms" | "webhook";
+                /** @description The days on which it comes; left out or null: every day. */
+                days?: ("mo" | "tu" | "we" | "th" | "fr" | "sa" | "su")[] | null;
+            } | null;
             /**
              * @description The time of day that a due_on counts as: 09:00 by default.
              * @example 09:00

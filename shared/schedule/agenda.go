@@ -1,0 +1,101 @@
+package schedule
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/duebell/duebell/shared/preferences"
+	"github.com/duebell/duebell/shared/store"
+	"github.com/duebell/duebell/shared/task"
+)
+
+// MoveAgenda brings the armed agenda of a user, whom tx has locked, from the preferences before to those after, or
+// up to the clock if these are the same. It tells Dapr nothing: the sweep does.
+//
+// If the user has come to another zone, or the agenda was moved, so that the time of one has passed
+// which nobody was told, that one is armed all the same, as long as it is no later than preferences.MostLate: the sweep
+// fires it at once.
+func MoveAgenda(ctx context.Context, tx store.Tx, userID string, before, after preferences.Preferences, clock task.Clock, now time.Time) error {
+	if before.Agenda == nil && after.Agenda == nil {
+		return nil
+	}
+	armed, settled, err := tx.Agendas(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if after.Agenda == nil {
+		if err := tx.ArmAgenda(ctx, userID, armed, nil, clock.Release()); err != nil {
+			return err
+		}
+		return tx.StopAgendas(ctx, userID)
+	}
+	travelled := before.Agenda != nil && before.TimeZone != after.TimeZone
+	next, ok := after.Agenda.Next(now, clock.Location(), settled, func(d preferences.AgendaDay) bool {
+		return now.Sub(d.At) <= preferences.MostLate && (travelled || armed != nil && d.Day == armed.Day)
+	})
+	if armed != nil {
+		still, any := after.Agenda.On(armed.Day, clock.Location())
+		if any && still.At.Equal(armed.At) && (!ok || !next.At.Before(armed.At)) {
+			return tx.RenewAgenda(ctx, *armed, clock.Release())
+		}
+	}
+	if !ok {
+		return tx.ArmAgenda(ctx, userID, armed, nil, clock.Release())
+	}
+	return tx.ArmAgenda(ctx, userID, armed, &next, clock.Release())
+}
+
+// NextAgenda arms the agenda that comes after one that the same transaction has settled. After an outage that may be one
+// whose time has passed, if there is still use in it.
+func NextAgenda(ctx context.Context, tx store.Tx, settled store.Agenda, a preferences.Agenda, clock task.Clock, now time.Time) error {
+	_, days, err := tx.Agendas(ctx, settled.UserID)
+	if err != nil {
+		return err
+	}
+	next, ok := a.Next(now, clock.Location(), days, func(d preferences.AgendaDay) bool {
+		return d.Day.After(settled.Day) && !d.TooLate(now, clock.Location())
+	})
+	if !ok {
+		return nil
+	}
+	return tx.ArmAgenda(ctx, settled.UserID, nil, &next, clock.Release())
+}
+
+// MoveAgenda brings a user's agenda up to the user's clock and to the time zones that the Mover has, unless it was derived
+// by later ones.
+func (m *Mover) MoveAgenda(ctx context.Context, userID string) error {
+	err := m.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
+		p, _, err := tx.LockPreferences(ctx, userID)
+		if err != nil {
+			return err
+		}
+		return MoveAgenda(ctx, tx, userID, p, p, m.Clock(p), m.now())
+	})
+	if store.IsGone(err) { // the user
+		return nil
+	}
+	return err
+}
+
+// agendaHorizon is how far ahead agendas have jobs: everybody who wants agendas always has one that is armed, and
+// each job costs Dapr memory for as long as it waits.
+const agendaHorizon = time.Hour
+
+// ScheduleAgendas claims a page of armed agendas that Dapr is not known to hold a job for, and schedules those that come
+// soon. It returns how many it has claimed, and how many of those Dapr has taken.
+func (j Jobs) ScheduleAgendas(ctx context.Context) (claimed, scheduled int, err error) {
+	pending, err := j.store.ClaimAgendas(ctx, j.now().Add(agendaHorizon), page)
+	if err != nil || len(pending) == 0 {
+		return 0, 0, err
+	}
+	inTime, cancel := context.WithTimeout(ctx, pageTimeout)
+	defer cancel()
+	taken, left, refusal := j.schedule(inTime, pending)
+	if len(left) > 0 {
+		slog.WarnContext(ctx, "agendas stay without a job for now: Dapr did not take these", "agendas", len(left), "error", refusal)
+	}
+	confirm, cancelConfirm := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout) // also when the time is up
+	defer cancelConfirm()
+	return len(pending), len(taken), j.store.ConfirmAgendas(confirm, taken)
+}
