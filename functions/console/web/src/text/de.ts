@@ -424,6 +424,14 @@ export const de: Texts = {
       allDay: "Ganztägige Aufgaben sind fällig um",
       allDayText: "An dem Tag, wo du bist.",
     },
+    agenda: {
+      title: "Tagesplan",
+      text: "Eine Nachricht am Tag, die sagt, was überfällig und was fällig ist. An Tagen ohne beides kommt keine.",
+      on: "Tagesplan senden",
+      channel: "Weg",
+      at: "Um",
+      days: "Am",
+    },
   },
   health: {
     title: "Zustand",

@@ -427,6 +427,14 @@ export const en = {
       allDay: "Tasks of a whole day are due at",
       allDayText: "On that day, where you are.",
     },
+    agenda: {
+      title: "Agenda",
+      text: "One message a day that says what is overdue and what is due. A day without either sends none.",
+      on: "Send me an agenda",
+      channel: "Channel",
+      at: "At",
+      days: "On",
+    },
   },
   health: {
     title: "Health",

@@ -242,6 +242,14 @@ test("quiet hours, bundles and defaults are saved, and what is wrong is told bes
   await bundles.getByLabel("Text message").selectOption("")
   await holds("bundle", { email: "15m" })
 
+  const agenda = page.getByRole("region", { name: "Agenda" })
+  await agenda.getByRole("switch", { name: "Send me an agenda" }).click()
+  await holds("agenda", { channel: "email", at: "08:00", days: all })
+  await agenda.getByLabel("Channel").selectOption("in_app")
+  await agenda.getByLabel("At", { exact: true }).fill("07:30")
+  await agenda.getByText("Sun", { exact: true }).click()
+  await holds("agenda", { channel: "in_app", at: "07:30", days: all.slice(0, 6) })
+
   const tasks = page.getByRole("region", { name: "Tasks" })
   await tasks.getByLabel("Tasks of a whole day are due at").fill("08:15")
   await tasks.getByLabel("Another reminder").selectOption("1h")

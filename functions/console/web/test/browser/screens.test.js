@@ -17,7 +17,7 @@ before(async () => {
     time_zone: "Europe/Berlin", language: "en", channels: { webhook: true }, emails: ["ada@example.org"], phones: ["+4915112345678"],
     devices: [{ provider: "fcm", token: "a-token-of-a-device-that-is-rather-long-0123456789" }],
     webhook: { url: system.url + "/dev/webhooks/ada" },
-    quiet_hours: [{ from: "22:00", to: "07:00" }, { from: "07:00", to: "10:00", days: ["sa", "su"] }], bundle: { email: "15m" },
+    quiet_hours: [{ from: "22:00", to: "07:00" }, { from: "07:00", to: "10:00", days: ["sa", "su"] }], bundle: { email: "15m" }, agenda: { channel: "email", at: "08:00" },
   })
   await fetch(system.url + "/dev/faults", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ provider: "webhook", status: 500 }) })
   fired = await call("POST", "/api/tasks", { title: "Water the plants", notes: "The ones on the balcony, too.", due_date: from(0), channels: ["in_app", "webhook", "email"] })

@@ -7,6 +7,7 @@ import { theme, setTheme, type Theme } from "../../ui/theme"
 import { asProblem, useShared } from "../../ui/context"
 import { Button, Choice, Confirm, Field, Screen, Time } from "../../ui/parts"
 import { channels } from "../tasks/form"
+import { Agenda } from "./agenda"
 import { Bundles } from "./bundles"
 import { QuietHours } from "./quiet-hours"
 import { TaskDefaults } from "./task-defaults"
@@ -30,6 +31,7 @@ export function PreferencesScreen() {
       <Webhook value={value} save={save} />
       <QuietHours value={value} save={save} />
       <Bundles value={value} save={save} />
+      <Agenda value={value} save={save} />
       <TaskDefaults value={value} save={save} />
       <Place value={value} save={save} />
       <section class="card narrow-only">
