@@ -451,10 +451,25 @@ func (l *life) stop(p *process, dead, dies bool) bool {
 	return <-s.goOn
 }
 
+// isSnooze reports whether a delivery is that of a snooze, whose time its user has chosen.
+func (l *life) isSnooze(delivery uuid.UUID) (snooze bool) {
+	ctx := context.Background()
+	c, err := pgx.ConnectConfig(ctx, l.conn.Config()) // l.conn may be in use
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer c.Close(ctx)
+	err = c.QueryRow(ctx, `select r.kind = 'snooze' from deliveries d join reminders r on r.id = d.reminder_id where d.id = $1`, delivery).Scan(&snooze)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // a bundle's has none
+		l.Fatal(err)
+	}
+	return snooze
+}
+
 // Send is the e-mail channel.
 func (l *life) Send(_ context.Context, m notify.Message) error {
 	began := l.now
-	if until := l.quiet.Until(began, preferences.Zone(l.zone)); until.After(began) && !strings.HasPrefix(m.Title, urgent) {
+	if until := l.quiet.Until(began, preferences.Zone(l.zone)); until.After(began) && !strings.HasPrefix(m.Title, urgent) && !l.isSnooze(m.ID) {
 		l.Errorf("delivery %s is sent within quiet hours, which last until %v", m.ID, until)
 	}
 	of := fmt.Sprint(m.TaskID)
