@@ -79,8 +79,14 @@ func TestNextAgendaMayBeLate(t *testing.T) {
 
 func TestAgendaIsRefused(t *testing.T) {
 	for _, w := range []preferences.WrittenAgenda{
-		{Channel: "event", At: "08:00"}, {Channel: "", At: "08:00"}, {Channel: "email"}, {Channel: "email", At: "8:00"}, {Channel: "email", At: "24:00"},
-		{Channel: "email", At: "08:00:30"}, {Channel: "email", At: "08:00", Days: []string{}}, {Channel: "email", At: "08:00", Days: []string{"mon"}},
+		{Channel: "event", At: "08:00"},
+		{Channel: "", At: "08:00"},
+		{Channel: "email"},
+		{Channel: "email", At: "8:00"},
+		{Channel: "email", At: "24:00"},
+		{Channel: "email", At: "08:00:30"},
+		{Channel: "email", At: "08:00", Days: []string{}},
+		{Channel: "email", At: "08:00", Days: []string{"mon"}},
 	} {
 		if _, err := preferences.ParseAgenda(w); err == nil {
 			t.Errorf("%+v is taken", w)
