@@ -255,7 +255,7 @@ func TestCleanup(t *testing.T) {
 	o.wantJobs(after...)
 
 	withoutDapr(func() {
-		if status, said := o.run("cleanup"); status != 1 || !strings.Contains(said, "3 of 20 steps failed") {
+		if status, said := o.run("cleanup"); status != 1 || !strings.Contains(said, "3 of 21 steps failed") {
 			t.Errorf("without Dapr: status %d, %s", status, said)
 		}
 	})

@@ -207,7 +207,7 @@ func TestVerificationIsNotSentTwice(t *testing.T) {
 				w.due()
 				w.firer.send()
 			}
-			if got := w.column(`select state || ' ' || last_error from deliveries`)[0]; !strings.HasPrefix(got, "failed permanent: nobody can say") || w.mail.count() != 1 {
+			if got := w.column(`select state || ' ' || last_error from deliveries`)[0]; !strings.HasPrefix(got, "failed permanent: nobody knows whether it was sent") || w.mail.count() != 1 {
 				t.Errorf("%q, %d messages", got, w.mail.count())
 			}
 			if n := len(w.column(`select id::text from dead_letters where state <> 'resolved'`)); n != 0 {

@@ -261,6 +261,7 @@ func TestPurgesUseIndexes(t *testing.T) {
 		`insert into report_events (provider, event_id, delivery_id, received_at) select 'ses', i, gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into counted_events (event_id, counted_at) select gen_random_uuid(), now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into occurrences (task_id, series, occurrence, occurs_at, state, settled_at) select id, 1, created_at, now(), 'told', now() - row_number() over () * interval '1 min' from tasks limit $1`,
+		`insert into agendas (id, user_id, day, fire_at, state, revision, derived_tz, settled_at) select gen_random_uuid(), 'ada', current_date - i, now(), 'told', 1, '', now() - i * interval '1 min' from generate_series(1, $1) i`,
 		`insert into quotas (day, kind, channel, who) select now() - i * interval '1 min', 'user', 'email', i from generate_series(1, $1) i`,
 		`insert into inbox_tickets (hash, user_id, expires_at, signed_in_until) select sha256(i::text::bytea), 'ada', now() - i * interval '30 s', now() from generate_series(1, $1) i`,
 	} {
