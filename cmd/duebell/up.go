@@ -102,7 +102,7 @@ func showTour(ctx context.Context, sys *system.System, out *screen) error {
 		return err
 	}
 	defer db.Close(context.WithoutCancel(ctx))
-	out.text("Reminders, from end to end")
+	out.text("Reminders of the user tour, from end to end")
 	return tour{url: sys.URL(), token: token, db: db, out: out}.run(ctx)
 }
 

@@ -140,7 +140,7 @@ export const de: Texts = {
       toEditor: "Alle Felder",
       less: "Eine Zeile",
       noTitle: "Worum geht es? Noch fehlt ein Titel.",
-      nothing: "Darin steht keine Zeit, die verstanden wird, und ohne eine wird niemand erinnert. Enter öffnet alle Felder.",
+      nothing: "Keine Zeit gefunden. Ergänze eine, etwa „morgen 9:00“, oder öffne mit Enter alle Felder.",
       past: "Das ist schon vorbei.",
       moved: (time) => `Diese Uhrzeit gibt es an dem Tag nicht: Du wirst um ${time} erinnert.`,
       urgent: "Dringend",
@@ -402,7 +402,7 @@ export const de: Texts = {
     removeText: "Dorthin wird nichts mehr gesendet.",
     quiet: {
       title: "Ruhezeiten",
-      text: "In ihnen wird nur gesendet, was dringend ist. Das Übrige kommt, wenn sie enden. Der Eingang auf dieser Seite ruht nie.",
+      text: "In ihnen warten Erinnerungen, außer für dringende Aufgaben und nach dem Verschieben. Sie kommen, wenn die Ruhezeit endet. Der Eingang auf dieser Seite ruht nie.",
       none: "Keine: Nachrichten kommen zu jeder Tageszeit.",
       add: "Ruhezeit hinzufügen",
       addAnother: "Weitere hinzufügen",

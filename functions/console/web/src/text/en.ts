@@ -142,7 +142,7 @@ export const en = {
       toEditor: "All fields",
       less: "One line",
       noTitle: "What is it? There is no title yet.",
-      nothing: "There is no time in it that is understood, and without one nobody is told. Enter opens all fields.",
+      nothing: "No time found. Add one, such as “tomorrow 9:00”, or press Enter for all fields.",
       past: "This has passed.",
       moved: (time: string) => `Clocks do not show that time on this day: you are told at ${time}.`,
       urgent: "Urgent",
@@ -405,7 +405,7 @@ export const en = {
     removeText: "Nothing is sent there any more.",
     quiet: {
       title: "Quiet hours",
-      text: "In them nothing is sent but what is urgent. It comes when they end. The inbox on this page is never quiet.",
+      text: "In them reminders wait, but for urgent tasks and snoozes. They come when the quiet hours end. The inbox on this page is never quiet.",
       none: "None: messages come at any time of day.",
       add: "Add quiet hours",
       addAnother: "Add more",

@@ -70,7 +70,7 @@ test("a line is understood while it is typed, in the user's zone", async () => {
 
   // Where no time is understood, all fields are there, with the title.
   await line.fill("buy milk")
-  await understood.getByText("There is no time in it").waitFor()
+  await understood.getByText("No time found").waitFor()
   await line.press("Enter")
   assert.equal(await page.getByLabel("Title").inputValue(), "buy milk")
   await page.waitForFunction(() => document.activeElement?.getAttribute("name") === "due")
