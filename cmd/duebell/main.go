@@ -1,7 +1,6 @@
-// duebell is the operator's program. It runs the whole system on one machine, installs it on a
-// cluster and checks it there, migrates the database, imports and exports tasks, settles dead
-// letters, edits the list of suppressed addresses, cleans up, and reconciles Dapr with the
-// database.
+// duebell is the operator's program. It runs the whole system on one machine, or installs it on a
+// cluster and checks it there. It migrates the database, cleans it up, and reconciles Dapr with it.
+// It imports and exports tasks, settles dead letters, and edits the list of suppressed addresses.
 package main
 
 import (

@@ -10,12 +10,11 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// MoveAgenda brings the armed agenda of a user, whom tx has locked, from the preferences before to those after, or
-// up to the clock if these are the same. It tells Dapr nothing: the sweep does.
+// MoveAgenda moves a user's armed agenda from the preferences before to those after. If these are the
+// same, it moves the agenda to the user's clock. The user must be locked by tx. The sweep schedules the job.
 //
-// If the user has come to another zone, or the agenda was moved, so that the time of one has passed
-// which nobody was told, that one is armed all the same, as long as it is no later than preferences.MostLate: the sweep
-// fires it at once.
+// A changed zone, or a changed time of the agenda, can lead to an agenda whose time has passed and that
+// was not told. It is armed all the same, up to preferences.MostLate after its time, and the sweep fires it.
 func MoveAgenda(ctx context.Context, tx store.Tx, userID string, before, after preferences.Preferences, clock task.Clock, now time.Time) error {
 	if before.Agenda == nil && after.Agenda == nil {
 		return nil

@@ -33,12 +33,8 @@ type Armer struct {
 	waiting bool        // a goroutine waits for its end
 }
 
-const (
-	// burst is how long jobs wait that are not due soon.
-	burst = 10 * time.Second
-	// burstAhead is how far ahead they are due, at least.
-	burstAhead = store.ArmedAhead
-)
+// burst is how long jobs wait that are due later than in [store.ArmedAhead].
+const burst = 10 * time.Second
 
 // NewArmer returns an Armer. now is its clock, time.Now outside of tests.
 func NewArmer(s *store.Store, dapr Scheduler, now func() time.Time, horizon task.Horizon) *Armer {
@@ -60,7 +56,7 @@ func (a *Armer) Arm(due []store.Due) {
 	for _, d := range due {
 		switch {
 		case d.FireAt.After(until): // the sweep's
-		case d.FireAt.After(now.Add(burstAhead)):
+		case d.FireAt.After(now.Add(store.ArmedAhead)):
 			later = append(later, d)
 		default:
 			soon = append(soon, d)

@@ -245,8 +245,9 @@ func fireReminders(ctx context.Context, c *pgxpool.Conn, all []Firing) error {
 	}
 	var batch pgx.Batch
 	batch.Queue(`update reminders set state = 'fired', fired_at = now() where id = any($1)`, reminders)
-	again.queue(&batch, armedFor(all))
-	repeats.queue(&batch, armedFor(all))
+	wait := armedFor(all)
+	again.queue(&batch, wait)
+	repeats.queue(&batch, wait)
 	bundles.queue(&batch)
 	deliveries.queue(&batch)
 	history.queue(&batch)
