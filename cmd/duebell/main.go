@@ -31,7 +31,7 @@ Usage: duebell COMMAND [FLAGS]
   doctor    show what would keep an installation on a cluster from working, and what to do
   cleanup   delete leftover jobs and old rows, as the nightly cleanup does; -dry-run only counts
   reconcile schedule all reminders in Dapr again, after it has lost jobs
-  runtime   find the pinned Dapr runtime, or build it, and show where it is
+  runtime   find the pinned Dapr runtime, unpack its -archives or build it, and show where it is
   version   show the version and commit, and those of the schema, time zones and Dapr
   help      show this
 

@@ -106,15 +106,18 @@ func showTour(ctx context.Context, sys *system.System, out *screen) error {
 	return tour{url: sys.URL(), token: token, db: db, out: out}.run(ctx)
 }
 
-// runtime finds or builds the Dapr runtime.
+// runtime finds, unpacks or builds the Dapr runtime.
 func runtime(ctx context.Context, args []string) error {
-	if err := parse(flag.NewFlagSet("runtime", flag.ContinueOnError), args); err != nil {
+	flags := flag.NewFlagSet("runtime", flag.ContinueOnError)
+	archives := flags.String("archives", "", "a folder with daprd_OS_ARCH.tar.gz and scheduler_OS_ARCH.tar.gz of Dapr's release "+dapr.Version+", each with its .sha256 beside it, to unpack them instead of building")
+	if err := parse(flags, args); err != nil {
 		return err
 	}
 	out := newScreen(os.Stdout)
 	began := time.Now()
 	found, err := dapr.Find(ctx, dapr.FindOptions{
-		Report: func(text string) { out.step(system.Step{Name: "dapr", Text: text}) },
+		Archives: *archives,
+		Report:   func(text string) { out.step(system.Step{Name: "dapr", Text: text}) },
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:

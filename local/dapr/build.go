@@ -2,8 +2,6 @@ package dapr
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -13,27 +11,6 @@ import (
 
 // packages are the programs to build.
 var packages = []string{"github.com/dapr/dapr/cmd/daprd", "github.com/dapr/dapr/cmd/scheduler"}
-
-// build builds the runtime from source into the cache.
-func (o FindOptions) build(ctx context.Context) (_ Runtime, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("the Dapr runtime %s is not installed, and building it failed (daprd and scheduler of that release in ~/.dapr/bin spare the build): %w", Version, err)
-		}
-	}()
-	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
-		return Runtime{}, err
-	}
-	place := filepath.Join(o.Cache, Version)
-	there := func() bool { _, err := in(place); return err == nil }
-	waiting := func(holder string) {
-		o.Report("waiting for process " + holder + ", which builds the Dapr runtime too")
-	}
-	if err := compile.Once(ctx, place, there, waiting, func(scratch string) error { return o.compile(ctx, scratch) }); err != nil {
-		return Runtime{}, err
-	}
-	return in(place)
-}
 
 // compile builds both, and reports how it gets on.
 func (o FindOptions) compile(ctx context.Context, into string) error {

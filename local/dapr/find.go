@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/duebell/duebell/local/compile"
 )
 
 // Version is the release of Dapr that Duebell runs and is tested with. It is the one
@@ -25,13 +27,17 @@ type FindOptions struct {
 	Source string
 	// Cache is where builds are kept; "" means duebell/dapr in the user's cache.
 	Cache string
+	// Archives is a folder with the archives and checksums of Dapr's release, to take the
+	// programs from; "" means that there is none.
+	Archives string
 	// Report is told, in a sentence each time, how a build gets on; it may be nil.
 	Report func(string)
 }
 
-// Find returns Dapr's programs of exactly Version: those of an earlier build, those
+// Find returns Dapr's programs of exactly Version: those in the cache, those of the archives, those
 // that are installed (~/.dapr/bin, or the folder of the daprd on PATH), or else it
-// builds them, which takes minutes. If several processes ask at once, one of them builds.
+// builds them, which takes minutes. What it unpacks or builds is in the cache afterwards. If several
+// processes ask at once, one of them unpacks or builds.
 func Find(ctx context.Context, o FindOptions) (Runtime, error) {
 	if o.Cache == "" {
 		cache, err := os.UserCacheDir()
@@ -46,12 +52,35 @@ func Find(ctx context.Context, o FindOptions) (Runtime, error) {
 	if built, err := in(filepath.Join(o.Cache, Version)); err == nil {
 		return built, nil
 	}
+	if o.Archives != "" {
+		return o.make(ctx, o.unpack)
+	}
 	for _, dir := range installed() {
 		if found, err := in(dir); err == nil && found.version(ctx) == Version {
 			return found, nil
 		}
 	}
-	return o.build(ctx)
+	r, err := o.make(ctx, o.compile)
+	if err != nil {
+		err = fmt.Errorf("the Dapr runtime %s is not installed, and building it failed (daprd and scheduler of that release in ~/.dapr/bin spare the build): %w", Version, err)
+	}
+	return r, err
+}
+
+// make fills the cache, by compile or unpack.
+func (o FindOptions) make(ctx context.Context, fill func(ctx context.Context, into string) error) (Runtime, error) {
+	if err := os.MkdirAll(o.Cache, 0o755); err != nil {
+		return Runtime{}, err
+	}
+	place := filepath.Join(o.Cache, Version)
+	there := func() bool { _, err := in(place); return err == nil }
+	waiting := func(holder string) {
+		o.Report("waiting for process " + holder + ", which makes the Dapr runtime too")
+	}
+	if err := compile.Once(ctx, place, there, waiting, func(scratch string) error { return fill(ctx, scratch) }); err != nil {
+		return Runtime{}, err
+	}
+	return in(place)
 }
 
 // in returns the runtime that a folder holds.

@@ -1,11 +1,16 @@
 package dapr_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -165,6 +170,80 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 	o.Report = func(string) { cancel() }
 	if _, err := dapr.Find(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Errorf("Find says %v", err)
+	}
+}
+
+// release makes archives and checksums as Dapr publishes them, of a daprd that says a version.
+func release(t *testing.T, version string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for program, text := range map[string]string{"daprd": "#!/bin/sh\necho " + version + "\n", "scheduler": "#!/bin/sh\n"} {
+		var packed bytes.Buffer
+		zip := gzip.NewWriter(&packed)
+		files := tar.NewWriter(zip)
+		for name, text := range map[string]string{"LICENSE": "of Dapr", program: text} {
+			if err := files.WriteHeader(&tar.Header{Name: "./" + name, Mode: 0o755, Size: int64(len(text))}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := files.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(files.Close(), zip.Close()); err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprintf("%s_%s_%s.tar.gz", program, runtime.GOOS, runtime.GOARCH)
+		sum := fmt.Sprintf("%x *%s\n", sha256.Sum256(packed.Bytes()), name)
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, name), packed.Bytes(), 0o644), os.WriteFile(filepath.Join(dir, name+".sha256"), []byte(sum), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestDownloadedRuntimeSparesTheBuild(t *testing.T) {
+	home, o := machine(t)
+	notes := compiler(t, home)
+	o.Archives = release(t, strings.TrimPrefix(dapr.Version, "v"))
+	for range 2 { // the second time it is in the cache
+		found, err := dapr.Find(t.Context(), o)
+		if want := filepath.Join(o.Cache, dapr.Version, "daprd"); err != nil || found.Daprd != want {
+			t.Errorf("it found %+v (%v), want %s", found, err, want)
+		}
+		o.Archives = ""
+	}
+	if _, err := os.Stat(notes); err == nil {
+		t.Error("it was built all the same")
+	}
+}
+
+// Nothing of archives that are not what Dapr has published is kept, and the error says what to do.
+func TestArchivesThatAreNotDaprs(t *testing.T) {
+	pinned := strings.TrimPrefix(dapr.Version, "v")
+	scheduler := fmt.Sprintf("scheduler_%s_%s.tar.gz", runtime.GOOS, runtime.GOARCH)
+	for what, tt := range map[string]struct {
+		version string
+		spoil   func(dir string) error
+		want    string
+	}{
+		"another version": {"1.17.0", func(string) error { return nil }, "download those of " + dapr.Version},
+		"no checksum":     {pinned, func(dir string) error { return os.Remove(filepath.Join(dir, scheduler+".sha256")) }, "checksum"},
+		"no archive":      {pinned, func(dir string) error { return os.Remove(filepath.Join(dir, scheduler)) }, scheduler},
+		"another archive": {pinned, func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, scheduler), []byte("something else"), 0o644)
+		}, "download both again"},
+	} {
+		_, o := machine(t)
+		o.Archives = release(t, tt.version)
+		if err := tt.spoil(o.Archives); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dapr.Find(t.Context(), o); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if _, err := os.Stat(filepath.Join(o.Cache, dapr.Version)); err == nil {
+			t.Errorf("%s: it was kept", what)
+		}
 	}
 }
 
