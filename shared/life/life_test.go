@@ -209,7 +209,7 @@ func (w timeless) newLife(t *rapid.T) *life {
 	l.setHorizon()
 	l.exec(`
 		delete from sentinel; delete from leftover_jobs; delete from dead_letters; delete from notifications;
-		delete from deliveries; delete from reminders; delete from tasks; delete from preferences; delete from users`)
+		delete from deliveries; delete from reminders; delete from occurrences; delete from tasks; delete from preferences; delete from users`)
 	l.pass(0)
 	if err := w.store.SaveUser(context.Background(), ada); err != nil {
 		t.Fatal(err)

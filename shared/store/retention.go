@@ -32,8 +32,8 @@ const open = `(r.state = 'armed'
 
 // The kinds.
 var (
-	// DeletedTasks are tasks that their users deleted, with their reminders, deliveries and dead
-	// letters.
+	// DeletedTasks are tasks that their users deleted, with their reminders, deliveries, dead letters
+	// and occurrences.
 	DeletedTasks = Kept{
 		table: "tasks", age: "deleted_at",
 		only: `not exists (select from reminders r where r.task_id = k.id and ` + open + `)`,
@@ -145,8 +145,8 @@ func (s *Store) Purge(ctx context.Context, k Kept, age time.Duration, limit int)
 	return n, err
 }
 
-// deleteOfTasks deletes the reminders and deliveries of locked tasks, and returns the tasks without
-// any. With the locks held it checks again whether something is still to be done for a task.
+// deleteOfTasks deletes the reminders, deliveries and occurrences of locked tasks, and returns the
+// tasks without any. With the locks held it checks again whether something is still to be done for a task.
 func deleteOfTasks(ctx context.Context, tx pgx.Tx, tasks []uuid.UUID) (done []uuid.UUID, err error) {
 	if err := execAll(ctx, tx, tasks,
 		`select from reminders where task_id = any($1) order by id for update`,
@@ -161,7 +161,8 @@ func deleteOfTasks(ctx context.Context, tx pgx.Tx, tasks []uuid.UUID) (done []uu
 	}
 	return done, execAll(ctx, tx, done,
 		`delete from deliveries where task_id = any($1)`,
-		`delete from reminders where task_id = any($1)`)
+		`delete from reminders where task_id = any($1)`,
+		`delete from occurrences where task_id = any($1)`)
 }
 
 // deleteOfReminders does the same for locked reminders.

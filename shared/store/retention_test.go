@@ -38,7 +38,7 @@ var kinds = map[string]struct {
 
 const day = 24 * time.Hour
 
-// old is a task with a reminder and two deliveries. A case of a test changes one thing of it.
+// old is a task with a reminder, two deliveries and a told occurrence. A case of a test changes one thing of it.
 type old struct {
 	task, reminder, current, before uuid.UUID
 }
@@ -55,6 +55,7 @@ func insertOld(t *testing.T, s *store.Store, c *pgx.Conn) old {
 			values ($1, $2, $3, $4, 'ada', 'in_app', 'sent', now() - interval '200 d')`, id, o.reminder, revision, o.task)
 		exec(t, c, `insert into dead_letters (id, state, job_name, data, error, attempts, delivery_id) values ($1, 'resolved', '', '', '', 1, $1)`, id)
 	}
+	exec(t, c, `insert into occurrences (task_id, series, occurrence, occurs_at, state) values ($1, 1, '2026-03-01 09:00', now() - interval '200 d', 'told')`, o.task)
 	return o
 }
 
@@ -132,6 +133,9 @@ func TestPurge(t *testing.T) {
 			}
 			if got := left(o); got != tt.want {
 				t.Errorf("left %s, want %s", got, tt.want)
+			}
+			if tasks, histories := count(t, c, `tasks`), count(t, c, `occurrences`); histories != tasks {
+				t.Errorf("%d histories of %d tasks", histories, tasks)
 			}
 			if letters, deliveries := count(t, c, `dead_letters`), count(t, c, `deliveries`); letters != deliveries {
 				t.Errorf("%d dead letters of %d deliveries", letters, deliveries)
