@@ -272,10 +272,12 @@ func (w *world) coldStart(ctx context.Context, name string, ask func(url string)
 	cmd := exec.CommandContext(ctx, filepath.Join(w.functions, name))
 	cmd.Env = []string{
 		"HOST=127.0.0.1", fmt.Sprint("PORT=", ports[0]), "OIDC_ISSUER=" + w.sys.URL() + "/dev/issuer", "OIDC_AUDIENCE=duebell", "LOG_LEVEL=error",
+		"SEND_URL=" + w.url("send"),
 	}
 	for _, name := range []string{"DATABASE_URL", "DAPR_GRPC_ENDPOINT", "DAPR_API_TOKEN", "APP_API_TOKEN"} {
 		cmd.Env = append(cmd.Env, name+"="+w.environment[name])
 	}
+	cmd.Stderr = os.Stderr // says why it did not start
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		return 0, 0, err
