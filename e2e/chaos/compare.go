@@ -35,6 +35,7 @@ func (run *run) judge(ctx context.Context, missing map[jobless]bool) (t tally, e
 	for _, e := range run.crashed {
 		t.find(nil, "wrong", "a function has crashed: %v", e)
 	}
+	run.judgeAgendas(&t)
 	if err := run.judgeHog(ctx, &t); err != nil {
 		return t, err
 	}
@@ -131,6 +132,9 @@ func (run *run) arrivals(ctx context.Context, t *tally) (map[int]arrivals, error
 		return nil, err
 	}
 	for _, m := range run.sys.Sandbox().Messages() {
+		if _, ok := ofAgenda(m); ok {
+			continue
+		}
 		id, _ := uuid.Parse(m.DeliveryID)
 		texts := []string{m.Subject + " " + m.Body}
 		if bundleSubject.MatchString(m.Subject) {

@@ -8,7 +8,23 @@ import (
 	"time"
 )
 
-// history returns all that is known of a task, for finding the cause of a finding.
+// historyQueries are what the database knows of a task, and userQueries what it knows of a user
+// without lives.
+var (
+	historyQueries = []string{
+		`select coalesce(fired_at, last_scheduling_at), 'reminder ' || to_jsonb(r)::text from reminders r where task_id = $1`,
+		`select coalesce(finished_at, created_at), 'delivery ' || to_jsonb(d)::text from deliveries d where task_id = $1`,
+		`select l.updated_at, 'dead letter ' || to_jsonb(l)::text from dead_letters l join deliveries d on d.id = l.delivery_id where d.task_id = $1`,
+	}
+	userQueries = []string{
+		`select coalesce(settled_at, fire_at), 'agenda ' || to_jsonb(a)::text from agendas a where user_id = $1`,
+		`select coalesce(finished_at, created_at), 'delivery ' || to_jsonb(d)::text from deliveries d where user_id = $1`,
+		`select l.updated_at, 'dead letter ' || to_jsonb(l)::text from dead_letters l join deliveries d on d.id = l.delivery_id where d.user_id = $1`,
+	}
+)
+
+// history returns all that is known of a task, or of a user with an agenda, for finding the cause of
+// a finding.
 func (run *run) history(ctx context.Context, l *life, came arrivals) string {
 	type line struct {
 		at   time.Time
@@ -36,12 +52,12 @@ func (run *run) history(ctx context.Context, l *life, came arrivals) string {
 	for _, m := range came.events {
 		add(m.at, "audited: %s", m.id)
 	}
-	for _, q := range []string{
-		`select coalesce(fired_at, last_scheduling_at), 'reminder ' || to_jsonb(r)::text from reminders r where task_id = $1`,
-		`select coalesce(finished_at, created_at), 'delivery ' || to_jsonb(d)::text from deliveries d where task_id = $1`,
-		`select l.updated_at, 'dead letter ' || to_jsonb(l)::text from dead_letters l join deliveries d on d.id = l.delivery_id where d.task_id = $1`,
-	} {
-		rows, err := run.db.Query(ctx, q, l.id)
+	queries, of := historyQueries, any(l.id)
+	if l.n == 0 {
+		queries, of = userQueries, nameOf(l.user)
+	}
+	for _, q := range queries {
+		rows, err := run.db.Query(ctx, q, of)
 		if err != nil {
 			continue
 		}

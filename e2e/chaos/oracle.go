@@ -156,7 +156,7 @@ func channelsOf(user int) []string {
 // finding is something that went wrong.
 type finding struct {
 	what    string // lost, duplicate, early, cancelled, quiet, wrong, late
-	life    *life  // nil: it belongs to no task
+	life    *life  // nil: it belongs to no task and no agenda
 	text    string
 	history string
 }
@@ -168,6 +168,7 @@ type tally struct {
 	either    int // instants at which it may or may not have been told
 	ahead     int // still to come at the end
 	missed    int // occurrences that were not told because of an outage
+	agendas   int // that had to come
 	findings  []finding
 	late      map[string][]time.Duration // by channels
 	calm      map[string][]time.Duration // the part of these while parts were slow at most
@@ -316,7 +317,7 @@ func (t *tally) judgeInbox(l *life, a arming, got []told, least, most int, fault
 
 // latest is how late a reminder may come by a channel while parts are only slow. Calls to a part
 // that never answers time out within some seconds, and the next sweep does what is then missing.
-var latest = map[string]time.Duration{"in_app": 20 * time.Second, "email": 30 * time.Second}
+var latest = map[string]time.Duration{"in_app": 20 * time.Second, "email": 30 * time.Second, agenda: 30 * time.Second}
 
 // tooLate notes how late something came. It is a finding if that was later than allowed while parts
 // are only slow.
@@ -347,19 +348,17 @@ func isCalm(from, to time.Time, faults []struck) bool {
 }
 
 func (t *tally) judgeExternal(l *life, channel string, came []told, faults []struck, least, most int, shots []*shot) {
-	copies := map[uuid.UUID][]told{}
 	var firsts []told
 	for _, m := range came {
-		if copies[m.id] == nil {
+		if !slices.ContainsFunc(firsts, func(f told) bool { return f.id == m.id }) {
 			firsts = append(firsts, m)
 		}
-		copies[m.id] = append(copies[m.id], m)
 	}
-	if len(copies) < least {
-		t.find(l, "lost", "%d of %d came by %s", len(copies), least, channel)
+	if len(firsts) < least {
+		t.find(l, "lost", "%d of %d came by %s", len(firsts), least, channel)
 	}
-	if len(copies) > most {
-		t.find(l, "duplicate", "%d different ones came by %s, %d at most should", len(copies), channel, most)
+	if len(firsts) > most {
+		t.find(l, "duplicate", "%d different ones came by %s, %d at most should", len(firsts), channel, most)
 	}
 	if len(firsts) == len(shots) {
 		slices.SortFunc(shots, func(a, b *shot) int { return a.at.Compare(b.at) })
@@ -379,23 +378,7 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 		}
 	}
 	t.judgeQuiet(l, channel, came, faults)
-	for id, c := range copies {
-		for i, m := range c[:len(c)-1] {
-			why := cause(m, c[i+1].at.Sub(m.at), faults)
-			if why == "" {
-				t.find(l, "duplicate", "%s came %d times by %s; the copy of %s has no cause", id, len(c), channel, clock(m.at))
-				continue
-			}
-			if c[i+1].provider != m.provider {
-				t.find(l, "duplicate", "%s was taken by %s, and then by %s", id, m.provider, c[i+1].provider)
-				continue
-			}
-			if t.copies == nil {
-				t.copies = map[string]int{}
-			}
-			t.copies[why]++
-		}
-	}
+	t.judgeCopies(l, channel, came, faults)
 	// A completed or deleted task is silent, except for a send that had begun.
 	last := l.ops[len(l.ops)-1]
 	if last.kind != complete && last.kind != remove {
@@ -411,6 +394,32 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 		}
 		if begun.After(last.settled) && cause(m, time.Hour, faults) == "" {
 			t.find(l, "cancelled", "that of %s by %s was sent after a %s that was answered at %s", clock(m.at), channel, last.kind, clock(last.settled))
+		}
+	}
+}
+
+// judgeCopies counts the messages that came after one of the same delivery. It is a finding if no
+// fault explains them, or if another provider took them.
+func (t *tally) judgeCopies(l *life, channel string, came []told, faults []struck) {
+	copies := map[uuid.UUID][]told{}
+	for _, m := range came {
+		copies[m.id] = append(copies[m.id], m)
+	}
+	for id, c := range copies {
+		for i, m := range c[:len(c)-1] {
+			why := cause(m, c[i+1].at.Sub(m.at), faults)
+			if why == "" {
+				t.find(l, "duplicate", "%s came %d times by %s; the copy of %s has no cause", id, len(c), channel, clock(m.at))
+				continue
+			}
+			if c[i+1].provider != m.provider {
+				t.find(l, "duplicate", "%s was taken by %s, and then by %s", id, m.provider, c[i+1].provider)
+				continue
+			}
+			if t.copies == nil {
+				t.copies = map[string]int{}
+			}
+			t.copies[why]++
 		}
 	}
 }

@@ -25,11 +25,14 @@ func (t tally) String() string {
 		name := "the run"
 		if f.life != nil {
 			name = fmt.Sprintf("task %d (%s)", f.life.n, f.life.id)
+			if f.life.n == 0 {
+				name = nameOf(f.life.user)
+			}
 		}
 		fmt.Fprintf(&b, "✗ %s: %s: %s\n%s", f.what, name, f.text, f.history)
 	}
-	fmt.Fprintf(&b, "\n%d reminders: %d had to be told, %d more were cancelled or moved just when they were due and may have been; %d lie ahead, scheduled; %d occurrences were missed\n", t.reminders, t.shots, t.either, t.ahead, t.missed)
-	for _, channel := range append([]string{"in_app"}, external...) {
+	fmt.Fprintf(&b, "\n%d reminders: %d had to be told, %d more were cancelled or moved just when they were due and may have been; %d lie ahead, scheduled; %d occurrences were missed; %d agendas had to come\n", t.reminders, t.shots, t.either, t.ahead, t.missed, t.agendas)
+	for _, channel := range slices.Concat([]string{"in_app"}, external, []string{agenda}) {
 		fmt.Fprintf(&b, "late, %-8s %s\n", channel+":", quantiles(t.late[channel]))
 		fmt.Fprintf(&b, "        when parts were slow at most: %s\n", quantiles(t.calm[channel]))
 	}

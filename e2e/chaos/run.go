@@ -46,6 +46,7 @@ type run struct {
 	held    held
 	wiped   time.Time // when the scheduler's data was last deleted
 	quiet   quietHours
+	agendas map[int]time.Time // when they are due, by users
 }
 
 func (run *run) say(format string, args ...any) {
@@ -77,6 +78,9 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 		if err := run.choose(ctx, user); err != nil {
 			return t, err
 		}
+	}
+	if err := run.planAgendas(ctx); err != nil {
+		return t, err
 	}
 	scripts := write(o.seed, o.reminders, o.span)
 	strikes := plan(o.seed, faults(run.sys, o), o.faults, o.span)
@@ -128,6 +132,7 @@ func chaos(ctx context.Context, o options) (t tally, err error) {
 const waiting = `
 	select (select count(*) from reminders where state = 'armed' and (fire_at < now() + interval '1 hour' or confirmed_revision is distinct from revision))
 	     + (select count(*) from deliveries where state in ('planned', 'sending', 'unknown'))
+	     + (select count(*) from agendas where state = 'armed' and fire_at < now() + interval '1 hour')
 	     + (select count(*) from deliveries d where channel = 'event' and state = 'sent'
 	        and (not exists (select from audit_events where event_id = d.id) or not exists (select from counted_events where event_id = d.id)))`
 

@@ -44,7 +44,7 @@ func (run *run) instances() (all []system.Function) {
 
 // start starts the system, and signs its users in.
 func (run *run) start(ctx context.Context) error {
-	err := run.open(ctx, users+1, system.Options{
+	err := run.open(ctx, firstAgenda+agendaUsers, system.Options{
 		Functions: run.instances(), Ingress: true, Links: true, Daprds: 2,
 		Env: []string{
 			"DELIVERY_SEND_TIMEOUT=" + sendTimeout.String(), "DELIVERY_LEASE=" + lease.String(),
