@@ -55,8 +55,9 @@ pictures: build ## Make the README's pictures of the console anew (apt-get insta
 test: ## Run all tests: rules, store on real Postgres, end to end on real Dapr, the console in Chromium (needs Node 20.19 and npm, too)
 	@npm ci --prefix tools/peers --silent
 	@go run ./cmd/duebell runtime
-# What takes longest begins first, so that nobody waits for it alone at the end.
-	@$(TESTS) -count=1 -timeout 30m ./e2e ./shared/life ./e2e/chaos ./...
+# What takes longest begins first, so that nobody waits for it alone at the end. Tests wait more than
+# they compute, so there are twice as many packages at a time as processors.
+	@$(TESTS) -count=1 -timeout 30m -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) ./e2e ./shared/life ./e2e/chaos ./...
 	@$(MAKE) --no-print-directory manifests-check images-check console-test fuzz
 
 .PHONY: test-short

@@ -13,6 +13,7 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it needs Postgres and Dapr")
 	}
+	t.Parallel()
 	o := options{
 		reminders: 400, seed: 1, faults: regexp.MustCompile("."),
 		bin: filepath.Join(t.TempDir(), "bin"), dir: filepath.Join(t.TempDir(), "data"), say: func(text string) { t.Log(text) },

@@ -369,6 +369,7 @@ func TestSeedRepeats(t *testing.T) {
 
 // The code that is to be broken exists, and the broken code builds.
 func TestBreakages(t *testing.T) {
+	t.Parallel()
 	for name := range breakages {
 		if err := build(t.Context(), t.TempDir()+"/bin", name, "github.com/duebell/duebell/functions/retry-dlq", "github.com/duebell/duebell/functions/send"); err != nil {
 			t.Error(err)
