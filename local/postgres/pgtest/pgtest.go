@@ -26,6 +26,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/duebell/duebell/local/lock"
 	"github.com/duebell/duebell/local/postgres"
@@ -92,7 +93,7 @@ func start() error {
 	address := os.Getenv("TEST_DATABASE_URL")
 	if address == "" {
 		removeLeftovers()
-		dir, err := os.MkdirTemp("", prefix)
+		dir, err := os.MkdirTemp(folder(), prefix)
 		if err != nil {
 			return err
 		}
@@ -177,9 +178,20 @@ func execute(sql string) error {
 
 const prefix = "duebell-pgtest-"
 
+// folder returns where data is kept: in memory if there is plenty, since each database has hundreds
+// of files, and ext4 takes long to create files while others are being deleted.
+func folder() string {
+	const memory, plenty = "/dev/shm", 4 << 30
+	var free unix.Statfs_t
+	if unix.Statfs(memory, &free) == nil && free.Bavail*uint64(free.Bsize) > plenty { //nolint:gosec // a size is not negative
+		return memory
+	}
+	return os.TempDir()
+}
+
 // removeLeftovers removes the data of test binaries that were killed.
 func removeLeftovers() {
-	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	dirs, _ := filepath.Glob(filepath.Join(folder(), prefix+"*"))
 	for _, dir := range dirs {
 		info, err := os.Stat(dir)
 		if err != nil || time.Since(info.ModTime()) < time.Hour {
