@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 func playParent() {
-	p, err := process.Start(shell("hang", "sleep 1000"), nil)
+	p, err := process.Start(shell("hang", "exec sleep 1000"), nil)
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
