@@ -1,19 +1,12 @@
 // What people do about their reminders, in a real browser against the real system: done, snooze, acknowledge,
 // archive, and how each is undone, by mouse and by keyboard, in two tabs; and their preferences.
 import assert from "node:assert/strict"
-import { after, before, test } from "node:test"
-import { eventually, openPage, signIn, startBrowser, startSystem, wallClock } from "./system.js"
+import { test } from "node:test"
+import { browser, eventually, openPage, runSystem, signIn, system, wallClock } from "./system.js"
 
-let system, browser, firstRun
+runSystem()
 
-before(async () => {
-  browser = await startBrowser()
-  system = await startSystem()
-})
-after(async () => {
-  await browser?.close()
-  await system?.stop()
-})
+let firstRun
 
 const api = (method, path, body) => system.call("DUEBELL_TOKEN_2", method, path, body)
 const notification = (page, title) => page.locator(".notification").filter({ hasText: title })

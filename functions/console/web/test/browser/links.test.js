@@ -2,24 +2,15 @@
 import assert from "node:assert/strict"
 import { mkdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
-import { after, before, test } from "node:test"
+import { test } from "node:test"
 import { fileURLToPath } from "node:url"
-import { openPage, startBrowser, startSystem } from "./system.js"
+import { browser, openPage, runSystem, system } from "./system.js"
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 const pictures = fileURLToPath(new URL("../../../../../build/screens/", import.meta.url))
 
-let system, browser
-
-before(async () => {
-  mkdirSync(pictures, { recursive: true })
-  browser = await startBrowser()
-  system = await startSystem()
-})
-after(async () => {
-  await browser?.close()
-  await system?.stop()
-})
+mkdirSync(pictures, { recursive: true })
+runSystem()
 
 const call = (...how) => system.call("DUEBELL_TOKEN", ...how)
 

@@ -2,20 +2,11 @@
 // Whatever the browser complains of on the way is a failure.
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
-import { after, before, test } from "node:test"
+import { test } from "node:test"
 import { checkLooks } from "./looks.js"
-import { eventually, openPage, signIn, startBrowser, startSystem, wallClock } from "./system.js"
+import { browser, eventually, openPage, runSystem, signIn, system, wallClock } from "./system.js"
 
-let system, browser
-
-before(async () => {
-  browser = await startBrowser()
-  system = await startSystem()
-})
-after(async () => {
-  await browser?.close()
-  await system?.stop()
-})
+runSystem()
 
 /** Calls the API as a user. */
 const call = (...how) => system.call(...how)

@@ -1,16 +1,13 @@
 // Every screen, in light and dark, on a desk and on a phone of 360 pixels, in English and in
 // German: axe finds nothing, and nothing is wider than the screen. Pictures of them are left
 // in build/screens, to be looked at.
-import assert from "node:assert/strict"
-import { after, before, test } from "node:test"
+import { test } from "node:test"
 import { checkLooks } from "./looks.js"
-import { openPage, signIn, startBrowser, startSystem } from "./system.js"
+import { browser, eventually, openPage, runSystem, signIn, system } from "./system.js"
 
-let system, browser, fired
+let fired
 
-before(async () => {
-  browser = await startBrowser()
-  system = await startSystem()
+runSystem(async () => {
   const call = (...how) => system.call("DUEBELL_ADMIN_TOKEN", ...how)
   const from = (ms) => new Date(Date.now() + ms).toISOString()
   await call("PUT", "/api/preferences", {
@@ -20,23 +17,17 @@ before(async () => {
     quiet_hours: [{ from: "22:00", to: "07:00" }, { from: "07:00", to: "10:00", days: ["sa", "su"] }], bundle: { email: "15m" }, agenda: { channel: "email", at: "08:00" },
   })
   await fetch(system.url + "/dev/faults", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ provider: "webhook", status: 500 }) })
-  fired = await call("POST", "/api/tasks", { title: "Water the plants", notes: "The ones on the balcony, too.", due_date: from(0), channels: ["in_app", "webhook", "email"] })
+  fired = await call("POST", "/api/tasks", { title: "Water the plants", notes: "The ones on the balcony, too.", due_date: from(0), channels: ["in_app", "webhook", "email"], urgent: true }) // urgent: also at night
   await call("POST", "/api/tasks", { title: "Call the bank about the long letter that they have sent, before it is too late for anything", due_date: from(0) })
   await call("POST", "/api/tasks", { title: "לקנות חלב", due_date: from(0) })
   await call("POST", "/api/tasks", { title: "Stretch", due_date: from(3_600_000), reminders: ["0s", "30m"] })
   await call("POST", "/api/tasks", { title: "Pay the rent", due_date: from(5 * 86_400_000), reminders: ["24h"] })
   await call("POST", "/api/tasks", { title: "Some day" })
   await call("POST", "/api/tasks", { title: "x".repeat(500), due_date: from(90 * 86_400_000) })
-  for (const end = Date.now() + 60_000; Date.now() < end; await new Promise((resolve) => setTimeout(resolve, 200))) {
-    const list = await (await fetch(system.url + "/api/notifications", { headers: { Authorization: "Bearer " + system.variables.DUEBELL_ADMIN_TOKEN } })).json()
-    const letters = await (await fetch(system.url + "/api/dlq", { headers: { Authorization: "Bearer " + system.variables.DUEBELL_ADMIN_TOKEN } })).json()
-    const figures = await (await fetch(system.url + "/api/analytics", { headers: { Authorization: "Bearer " + system.variables.DUEBELL_ADMIN_TOKEN } })).json()
-    if (list.notifications.length >= 3 && letters.dead_letters.length > 0 && figures.days.length > 0) break
-  }
-})
-after(async () => {
-  await browser?.close()
-  await system?.stop()
+  await eventually(async () => {
+    const [list, letters, figures] = await Promise.all(["/api/notifications", "/api/dlq", "/api/analytics"].map((path) => call("GET", path)))
+    return list.notifications.length >= 3 && letters.dead_letters.length > 0 && figures.days.length > 0
+  })
 })
 
 const screens = [

@@ -4,11 +4,28 @@ import { spawn } from "node:child_process"
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { after, before } from "node:test"
 import { fileURLToPath } from "node:url"
 import { chromium } from "playwright-core"
 
 const root = fileURLToPath(new URL("../../../../..", import.meta.url))
 const program = join(root, "build/bin/duebell")
+
+/** The system and the browser of a file's tests, once runSystem has started them. */
+export let system, browser
+
+/** Starts the system and the browser before a file's first test, and ends them after its last one. prepare is called in between. */
+export function runSystem(prepare) {
+  before(async () => {
+    browser = await startBrowser()
+    system = await startSystem()
+    await prepare?.()
+  })
+  after(async () => {
+    await browser?.close()
+    await system?.stop()
+  })
+}
 
 /** Starts the system, and returns its variables, how to call its API with one of its tokens, by its name, and how to stop it. */
 export async function startSystem() {

@@ -2,19 +2,10 @@
 // fields, several tasks at once, and the import of a file.
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
-import { after, before, test } from "node:test"
-import { openPage, signIn, startBrowser, startSystem } from "./system.js"
+import { test } from "node:test"
+import { browser, openPage, runSystem, signIn, system } from "./system.js"
 
-let system, browser
-
-before(async () => {
-  browser = await startBrowser()
-  system = await startSystem()
-})
-after(async () => {
-  await browser?.close()
-  await system?.stop()
-})
+runSystem()
 
 // They call the API.
 const demo = (...how) => system.call("DUEBELL_TOKEN", ...how)
