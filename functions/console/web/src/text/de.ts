@@ -4,11 +4,11 @@ import type { Texts } from "./en"
 const plural = new Intl.PluralRules("de")
 const count = (n: number, one: string, other: string) => `${n} ${plural.select(n) === "one" ? one : other}`
 
-const unitNames: Record<string, [one: string, other: string]> = { s: ["Sekunde", "Sekunden"], m: ["Minute", "Minuten"], h: ["Stunde", "Stunden"], d: ["Tag", "Tage"], w: ["Woche", "Wochen"] }
+const unitNames: Record<string, [one: string, other: string]> = { ms: ["Millisekunde", "Millisekunden"], s: ["Sekunde", "Sekunden"], m: ["Minute", "Minuten"], h: ["Stunde", "Stunden"], d: ["Tag", "Tage"], w: ["Woche", "Wochen"] }
 
 /** Der Abstand einer Erinnerung in Worten: „1 Stunde 30 Minuten vorher“, „2 Tage danach“. */
 function offsetInWords(offset: string): string {
-  const parts = Array.from(offset.matchAll(/(\d+)([smhdw])/g), ([, n, unit]) => count(Number(n), ...unitNames[unit!]!))
+  const parts = Array.from(offset.matchAll(/([\d.]+)(ms|[smhdw])/g), ([, n, unit]) => count(Number(n), ...unitNames[unit!]!))
   return `${parts.join(" ") || offset} ${offset.startsWith("-") ? "danach" : "vorher"}`
 }
 
@@ -126,11 +126,7 @@ export const de: Texts = {
     },
     conflict: "Diese Aufgabe wurde anderswo geändert. Jetzt siehst du die neueste.",
     preset: { soon: "In 10 Minuten", hour: "In einer Stunde", tomorrow: "Morgen, 9:00" },
-    before: {
-      "0s": "zum Termin", "5m": "5 Minuten vorher", "10m": "10 Minuten vorher", "30m": "30 Minuten vorher",
-      "1h": "1 Stunde vorher", "2h": "2 Stunden vorher", "24h": "24 Stunden vorher", "168h": "7 Tage vorher",
-    },
-    beforeOther: (offset) => offsetInWords(offset),
+    before: (offset) => (offset === "0s" ? "zum Termin" : offsetInWords(offset)),
     noReminders: "Niemand wird erinnert: Es gibt keine Erinnerung.",
     needsDue: "Ohne Termin wird niemand erinnert.",
     quick: {

@@ -6,11 +6,11 @@ const count = (n: number, one: string, other: string) => `${n} ${plural.select(n
 
 type ReminderKind = Timeline["reminders"][number]["kind"]
 type JobState = NonNullable<Timeline["reminders"][number]["job"]>["state"]
-const unitNames: Record<string, [one: string, other: string]> = { s: ["second", "seconds"], m: ["minute", "minutes"], h: ["hour", "hours"], d: ["day", "days"], w: ["week", "weeks"] }
+const unitNames: Record<string, [one: string, other: string]> = { ms: ["millisecond", "milliseconds"], s: ["second", "seconds"], m: ["minute", "minutes"], h: ["hour", "hours"], d: ["day", "days"], w: ["week", "weeks"] }
 
 /** An offset of a reminder in words: "1 hour 30 minutes before", "2 days after". */
 function offsetInWords(offset: string): string {
-  const parts = Array.from(offset.matchAll(/(\d+)([smhdw])/g), ([, n, unit]) => count(Number(n), ...unitNames[unit!]!))
+  const parts = Array.from(offset.matchAll(/([\d.]+)(ms|[smhdw])/g), ([, n, unit]) => count(Number(n), ...unitNames[unit!]!))
   return `${parts.join(" ") || offset} ${offset.startsWith("-") ? "after" : "before"}`
 }
 
@@ -128,11 +128,7 @@ export const en = {
     },
     conflict: "This task was changed elsewhere. The newest is shown now.",
     preset: { soon: "In 10 minutes", hour: "In an hour", tomorrow: "Tomorrow, 9:00" },
-    before: {
-      "0s": "at the due time", "5m": "5 minutes before", "10m": "10 minutes before", "30m": "30 minutes before",
-      "1h": "1 hour before", "2h": "2 hours before", "24h": "24 hours before", "168h": "7 days before",
-    } as Record<string, string>,
-    beforeOther: (offset: string) => offsetInWords(offset),
+    before: (offset: string) => (offset === "0s" ? "at the due time" : offsetInWords(offset)),
     noReminders: "Nobody is told: there is no reminder.",
     needsDue: "Without a due date nobody is told.",
     quick: {

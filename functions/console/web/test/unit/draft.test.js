@@ -4,7 +4,7 @@ import { test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { runnerImport } from "vite"
 
-const { changesOf, draftOf, each, emptyDraft, fieldOf, inputOf, moved, Problem } = (await runnerImport(fileURLToPath(new URL("tasks.ts", import.meta.url)))).module
+const { changesOf, de, draftOf, each, emptyDraft, en, fieldOf, inputOf, moved, offeredBeside, Problem } = (await runnerImport(fileURLToPath(new URL("tasks.ts", import.meta.url)))).module
 
 const zone = "Europe/Berlin"
 const task = {
@@ -85,4 +85,19 @@ test("what is stopped leaves the rest", async () => {
   const seen = []
   await each([1, 2, 3, 4, 5, 6, 7, 8, 9], async (item) => { seen.push(item) }, () => seen.length < 5, () => {})
   assert.ok(seen.length >= 5 && seen.length < 9, `${seen}`)
+})
+
+test("reminders are offered once each, in the words that people use", () => {
+  for (const text of [en, de]) {
+    const words = offeredBeside([]).map(text.tasks.before)
+    assert.deepEqual(words, [...new Set(words)])
+  }
+  assert.deepEqual(offeredBeside([]).map(en.tasks.before), [
+    "at the due time", "5 minutes before", "10 minutes before", "30 minutes before", "1 hour before", "2 hours before", "1 day before", "1 week before", "10 minutes after", "1 hour after", "1 day after",
+  ])
+  // What a task has is not offered once more, in other words.
+  assert.deepEqual(offeredBeside(["0s", "24h", "168h", "7d", "60m", "-600s"]), ["5m", "10m", "30m", "2h", "-1h", "-1d"])
+  for (const [offset, want] of [["24h", "24 hours before"], ["168h", "168 hours before"], ["1h30m", "1 hour 30 minutes before"], ["-2w", "2 weeks after"], ["500ms", "500 milliseconds before"], ["1.5s", "1.5 seconds before"]]) {
+    assert.equal(en.tasks.before(offset), want)
+  }
 })

@@ -7,12 +7,10 @@ import { dayFromNow, instantOf, localOf } from "../../times"
 import { useShared } from "../../ui/context"
 import { Button, Choice, Field, Trouble } from "../../ui/parts"
 import { fieldOf, hasDue, type Draft, type Due, type DueForm } from "./draft"
+import { includesOffset, offeredBeside } from "./offsets"
 import { RecurrenceFields } from "./recurrence"
 
 export const channels: Channel[] = ["in_app", "email", "push", "sms", "webhook"]
-
-/** What an offset is called. */
-export const beforeText = (before: string) => t().tasks.before[before] ?? t().tasks.beforeOther(before)
 
 interface Props {
   draft: Draft
@@ -139,8 +137,7 @@ function ZoneField({ zone, onChange }: { zone: string; onChange(zone: string): v
 export function Reminders({ chosen, onChange }: { chosen: string[]; onChange(chosen: string[]): void }) {
   const text = t().tasks.field
   const [other, setOther] = useState(false)
-  const usual = [...Object.keys(t().tasks.before), "1d", "1w", "-10m", "-1h", "-1d"].filter((before) => !chosen.includes(before))
-  const add = (before: string) => { if (!chosen.includes(before)) onChange([...chosen, before]) }
+  const add = (before: string) => { if (!includesOffset(chosen, before)) onChange([...chosen, before]) }
   return (
     <fieldset>
       <legend>{text.reminders}</legend>
@@ -148,8 +145,8 @@ export function Reminders({ chosen, onChange }: { chosen: string[]; onChange(cho
       <ul class="chips">
         {chosen.map((before) => (
           <li key={before}>
-            {beforeText(before)}
-            <button type="button" aria-label={`${t().remove}: ${beforeText(before)}`} onClick={() => onChange(chosen.filter((b) => b !== before))}>×</button>
+            {t().tasks.before(before)}
+            <button type="button" aria-label={`${t().remove}: ${t().tasks.before(before)}`} onClick={() => onChange(chosen.filter((b) => b !== before))}>×</button>
           </li>
         ))}
         <li class="chip-add">
@@ -159,7 +156,7 @@ export function Reminders({ chosen, onChange }: { chosen: string[]; onChange(cho
             e.currentTarget.value = ""
           }}>
             <option value="" disabled>{text.addReminder}</option>
-            {usual.map((before) => <option key={before} value={before}>{beforeText(before)}</option>)}
+            {offeredBeside(chosen).map((before) => <option key={before} value={before}>{t().tasks.before(before)}</option>)}
             <option value="other">{t().tasks.offset.other}</option>
           </select>
         </li>
@@ -187,7 +184,7 @@ function OtherReminder({ onAdd }: { onAdd(before: string): void }) {
 function Repeat({ repeat, onChange }: { repeat: Schemas["Repeat"] | null; onChange(repeat: Schemas["Repeat"] | null): void }) {
   const text = t().tasks.repeat
   const pauses = ["1m", "5m", "10m", "15m", "30m", "1h", "2h", "24h"]
-  const name = (every: string) => t().tasks.beforeOther(every).replace(/ \S+$/, "")
+  const name = (every: string) => t().tasks.before(every).replace(/ \S+$/, "")
   const all = repeat && !pauses.includes(repeat.every) ? [repeat.every, ...pauses] : pauses
   return (
     <>

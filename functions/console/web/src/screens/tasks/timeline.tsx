@@ -8,7 +8,6 @@ import { clock, dayName, duration, exact, until, wallText } from "../../times"
 import { useFetched, useShared, type Fetched } from "../../ui/context"
 import { Loading, Time, Trouble } from "../../ui/parts"
 import { ownTarget } from "../../ui/targets"
-import { beforeText } from "./form"
 import "./timeline.css"
 
 /** Fetches a task's timeline, and again every few seconds while something of it is about to happen. Who
@@ -40,7 +39,7 @@ export function Reminders({ timeline }: { timeline: Timeline }) {
       <ul class="rows">
         {reminders.map((r) => (
           <li key={r.id}>
-            <span>{r.kind === "due" ? beforeText(r.before) : text.kind[r.kind]}</span>
+            <span>{r.kind === "due" ? t().tasks.before(r.before) : text.kind[r.kind]}</span>
             {r.fire_at && <Time at={r.fire_at} class="muted" />}
             <span class={`tag ${r.state}`}>{text.state[r.state]}</span>
             {r.job && <small class="why">{t().timeline.job[r.job.state]} <code>{r.job.name}</code></small>}
@@ -160,7 +159,7 @@ function Head({ event: e, timeline }: { event: TimelineEvent; timeline: Timeline
   const reminder = timeline.reminders.find((r) => r.id === e.reminder_id)
   const kind = reminder?.kind ?? "due"
   const details = [
-    e.reminder_id && kind === "due" && !(e.before === "0s" && e.occurrence) && (e.before ? beforeText(e.before) : text.removed),
+    e.reminder_id && kind === "due" && !(e.before === "0s" && e.occurrence) && (e.before ? t().tasks.before(e.before) : text.removed),
     e.occurrence && (e.kind === "occurrence" ? wallText(e.occurrence, locale()) : text.occurrence(wallText(e.occurrence, locale()))),
     e.late_seconds !== undefined && text.late(duration(e.late_seconds, locale())),
   ].filter(Boolean)
