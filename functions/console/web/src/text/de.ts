@@ -356,6 +356,13 @@ export const de: Texts = {
       in_app: "Auf dieser Seite und in jeder App, die deine Benachrichtigungen zeigt.", email: "An deine E-Mail-Adressen.",
       push: "An deine Geräte.", sms: "An deine Telefonnummern.", webhook: "An ein Programm von dir.",
     },
+    missing: {
+      email: "Du hast noch keine E-Mail-Adresse. Füge unten eine hinzu.",
+      push: "Du hast noch kein Gerät. Wähle im Eingang „In diesem Browser benachrichtigen“. Apps fügen ihre Geräte selbst hinzu.",
+      sms: "Du hast noch keine Telefonnummer. Füge unten eine hinzu.",
+      webhook: "Noch gibt es keine Adresse für den Aufruf. Trage unten eine ein.",
+      unverified: "Hier kommt nichts an, bevor du unten den Code eingibst, den wir dir gesendet haben.",
+    },
     test: {
       send: "Probe senden",
       sending: "Sendet …",
@@ -411,7 +418,7 @@ export const de: Texts = {
     },
     bundle: {
       title: "Weniger Nachrichten",
-      text: "Was innerhalb dieser Zeit nach der ersten Erinnerung fällig wird, kommt als eine Nachricht. Dringendes kommt sofort.",
+      text: "Bei 15 Minuten kommen Erinnerungen von 9:00, 9:05 und 9:10 als eine Nachricht um 9:15. Dringende kommen sofort.",
       length: { "": "Einzeln", "1m": "1 Minute", "5m": "5 Minuten", "15m": "15 Minuten", "30m": "30 Minuten", "1h": "1 Stunde", "3h": "3 Stunden" },
     },
     tasks: {

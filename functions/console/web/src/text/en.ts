@@ -359,6 +359,14 @@ export const en = {
       in_app: "On this page, and in every app that shows your notifications.", email: "To your e-mail addresses.",
       push: "To your devices.", sms: "To your phone numbers.", webhook: "To a program of yours.",
     },
+    /** Why nothing comes on a channel that is on, and what to do. */
+    missing: {
+      email: "You have no e-mail address yet. Add one below.",
+      push: "You have no device yet. Choose “Notify me in this browser” in the inbox. Apps add their devices by themselves.",
+      sms: "You have no phone number yet. Add one below.",
+      webhook: "There is no address to call yet. Enter one below.",
+      unverified: "Nothing comes here before you have entered the code that we have sent you, below.",
+    },
     test: {
       send: "Send a test",
       sending: "Sending …",
@@ -414,7 +422,7 @@ export const en = {
     },
     bundle: {
       title: "Fewer messages",
-      text: "What falls due within this time of the first reminder goes as one message. What is urgent goes at once.",
+      text: "With 15 minutes, reminders of 9:00, 9:05 and 9:10 come as one message at 9:15. Urgent ones come at once.",
       length: { "": "One for each", "1m": "1 minute", "5m": "5 minutes", "15m": "15 minutes", "30m": "30 minutes", "1h": "1 hour", "3h": "3 hours" } as Record<string, string>,
     },
     tasks: {

@@ -263,6 +263,28 @@ test("quiet hours, bundles and defaults are saved, and what is wrong is told bes
   await context.close()
 })
 
+test("a channel that is on says what it lacks", async () => {
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^admin/, "/console/preferences")
+  const told = (text) => page.locator(".switches").getByText(text)
+  for (const [channel, lacks] of [["Push", "You have no device yet."], ["Text message", "You have no phone number yet."], ["Webhook", "There is no address to call yet."]]) {
+    assert.equal(await told(lacks).count(), 0)
+    const toggle = page.getByRole("switch", { name: channel })
+    await toggle.click()
+    await told(lacks).waitFor()
+    assert.match(await toggle.evaluate((input) => document.getElementById(input.getAttribute("aria-describedby")).textContent), new RegExp("^" + lacks))
+  }
+  await page.getByLabel(/^New phone number/).fill("+4915112345678")
+  await page.getByLabel(/^New phone number/).press("Enter")
+  await told("before you have entered the code").waitFor()
+  await page.getByRole("switch", { name: "Text message" }).click()
+  await told("before you have entered the code").waitFor({ state: "detached" })
+  await page.locator(".switches").getByRole("link", { name: "To the inbox" }).click()
+  await page.getByRole("button", { name: "Notify me in this browser" }).waitFor()
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
 test("it can be installed, which iPhones want before they take notifications", async () => {
   const { context, page, wrong } = await openPage(browser, { userAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X)" })
   await page.addInitScript(() => {

@@ -1,8 +1,9 @@
 // What a user chooses. Every change is saved at once, as a whole, and only onto the version
 // that is shown.
-import { useEffect, useRef, useState } from "preact/hooks"
-import { answered, ok, type Address, type Preferences, type PreferencesInput } from "../../api/client"
-import { choose, languages, t } from "../../text"
+import { useEffect, useId, useRef, useState } from "preact/hooks"
+import { answered, ok, type Address, type Channel, type Preferences, type PreferencesInput } from "../../api/client"
+import { to } from "../../router"
+import { choose, languages, t, type Texts } from "../../text"
 import { theme, setTheme, type Theme } from "../../ui/theme"
 import { asProblem, useShared } from "../../ui/context"
 import { Button, Choice, Confirm, Field, Screen, Time } from "../../ui/parts"
@@ -81,8 +82,26 @@ export interface Part {
   save: Save
 }
 
+/** Why nothing would come on a channel, if so. */
+function missingOn(channel: Channel, value: Preferences, signInEmail?: string): keyof Texts["preferences"]["missing"] | undefined {
+  switch (channel) {
+    case "email":
+    case "sms": {
+      const addresses = channel === "sms" ? value.phones : value.emails
+      if (addresses.length === 0) return channel === "email" && signInEmail ? undefined : channel
+      return addresses.every((a) => a.state === "unverified") ? "unverified" : undefined
+    }
+    case "push": return value.devices.length === 0 ? channel : undefined
+    case "webhook": return value.webhook ? undefined : channel
+    default: return undefined
+  }
+}
+
 function Channels({ value, save }: Part) {
+  const { session } = useShared()
+  const id = useId()
   const text = t().preferences
+  const missing = (channel: Channel) => (value.channels[channel] ? missingOn(channel, value, session.email) : undefined)
   return (
     <section class="card">
       <h2>{text.channels}</h2>
@@ -91,7 +110,7 @@ function Channels({ value, save }: Part) {
         {channels.map((channel) => (
           <li key={channel}>
             <label>
-              <input type="checkbox" role="switch" checked={value.channels[channel]}
+              <input type="checkbox" role="switch" checked={value.channels[channel]} aria-describedby={missing(channel) && id + channel}
                 onChange={(e) => {
                   const box = e.currentTarget
                   void save((now) => ({ channels: { ...now.channels, [channel]: box.checked } })).then((saved) => { if (!saved) box.checked = !box.checked })
@@ -99,6 +118,9 @@ function Channels({ value, save }: Part) {
               <span><strong>{t().channels[channel]}</strong> <small>{text.hint[channel]}</small></span>
             </label>
             <TestMessage channel={channel} />
+            <div class="missing" role="status">
+              {missing(channel) && <p id={id + channel}>{text.missing[missing(channel)!]} {missing(channel) === "push" && <a href={to("/inbox")}>{t().notFound.back}</a>}</p>}
+            </div>
           </li>
         ))}
       </ul>
