@@ -13,6 +13,7 @@ import { language, t } from "./text"
 import { sameClock } from "./times"
 import { asProblem, SharedProvider, useShared, type Shared } from "./ui/context"
 import { InboxIcon, OperatorsIcon, PreferencesIcon, TasksIcon } from "./ui/icons"
+import { keysOn, setKeysOn } from "./ui/keys"
 import { later } from "./ui/later"
 import { Button, Empty, Loading, Screen, Trouble } from "./ui/parts"
 
@@ -61,6 +62,7 @@ function Console({ session }: { session: Session }) {
   const [notice, setNotice] = useState<Notice>()
   const [preferences, setPreferences] = useState<Shared["preferences"]>()
   const [problem, setProblem] = useState<Problem>()
+  const [keys, setKeys] = useState(keysOn)
   const noticeBox = useRef<HTMLDivElement>(null)
   const say = (text: string, kind?: "problem", undo?: () => void) => setNotice({ text, kind, undo: undo && (() => { setNotice(undefined); undo() }) })
 
@@ -91,9 +93,13 @@ function Console({ session }: { session: Session }) {
   if (problem) return <main class="welcome"><Trouble problem={problem} retry={() => location.reload()} /></main>
   if (!preferences || !store.current) return <main class="welcome"><Loading /></main>
   const shared: Shared = {
-    client, session, inbox, preferences, say, undo: notice?.undo,
+    client, session, inbox, preferences, say, undo: notice?.undo, keys,
     zone: preferences.value.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     setPreferences: (value, etag) => setPreferences({ value, etag }),
+    setKeys: (on) => {
+      setKeysOn(on)
+      setKeys(on)
+    },
   }
   return (
     <SharedProvider value={shared}>

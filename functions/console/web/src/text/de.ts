@@ -43,6 +43,16 @@ export const de: Texts = {
   channels: {
     in_app: "Eingang", email: "E-Mail", push: "Push", sms: "SMS", webhook: "Webhook", event: "Ereignis",
   },
+  keys: {
+    title: "Tastenkürzel",
+    on: "Diese Tasten benutzen, in allen Ansichten",
+    show: "Diese Tasten zeigen",
+    inbox: [
+      ["j k", "Nächste Benachrichtigung, vorige"], ["Enter", "Ihre Aufgabe öffnen"], ["d", "Erledigt: Aufgabe abschließen"], ["s", "Später erinnern"], ["a", "Als gesehen bestätigen"],
+      ["e", "Archivieren"], ["r", "Als gelesen oder ungelesen markieren"], ["z", "Rückgängig"],
+    ],
+    tasks: [["n", "Neue Aufgabe"], ["↓ ↑", "Nächste Aufgabe, vorige"], ["x", "Auswählen"], ["Umschalt x", "Alle bis zu ihr auswählen"], ["Esc", "Auswahl beenden"]],
+  },
   inbox: {
     title: "Eingang",
     unread: (n) => `${n} ungelesen`,
@@ -90,14 +100,6 @@ export const de: Texts = {
       at: "Andere Zeit",
       action: "Verschieben",
       notLater: "Wähle eine Zeit, die noch kommt.",
-    },
-    keys: {
-      title: "Tastenkürzel",
-      on: "Diese Tasten benutzen",
-      list: [
-        ["j k", "Nächste Benachrichtigung, vorige"], ["Enter", "Ihre Aufgabe öffnen"], ["d", "Erledigt: Aufgabe abschließen"], ["s", "Später erinnern"], ["a", "Als gesehen bestätigen"],
-        ["e", "Archivieren"], ["r", "Als gelesen oder ungelesen markieren"], ["z", "Rückgängig"], ["?", "Diese Tasten zeigen"],
-      ],
     },
     install: "Auf iPhone und iPad: Wähle Teilen, dann Zum Home-Bildschirm, und öffne Duebell von dort, um benachrichtigt zu werden.",
     first: { try: "Ausprobieren: „Strecken“ in einer Minute", task: "Strecken", next: "Als Nächstes:" },
@@ -229,7 +231,6 @@ export const de: Texts = {
       noDue: "Sie hat keinen Termin, der sich verschieben ließe.",
       recurring: "Sie kehrt wieder: Verschiebe sie auf ihrer eigenen Seite.",
       byDays: "Sie gilt ganztägig: Verschiebe sie um Tage.",
-      keys: "Tasten: N neue Aufgabe, X auswählen, Umschalt X bis hierher auswählen, Pfeile bewegen, Esc beendet.",
     },
     import: {
       choose: "Datei importieren",

@@ -45,6 +45,16 @@ export const en = {
   channels: {
     in_app: "Inbox", email: "E-mail", push: "Push", sms: "Text message", webhook: "Webhook", event: "Event",
   },
+  keys: {
+    title: "Keyboard shortcuts",
+    on: "Use these keys, on all screens",
+    show: "Show these keys",
+    inbox: [
+      ["j k", "Next notification, the one before"], ["Enter", "Open its task"], ["d", "Done: complete the task"], ["s", "Snooze"], ["a", "Acknowledge"],
+      ["e", "Archive"], ["r", "Mark as read or unread"], ["z", "Undo"],
+    ] as [string, string][],
+    tasks: [["n", "New task"], ["↓ ↑", "Next task, the one before"], ["x", "Select it"], ["Shift x", "Select all up to it"], ["Esc", "End the selection"]] as [string, string][],
+  },
   inbox: {
     title: "Inbox",
     unread: (n: number) => `${n} unread`,
@@ -92,14 +102,6 @@ export const en = {
       at: "Another time",
       action: "Snooze",
       notLater: "Choose a time later than now.",
-    },
-    keys: {
-      title: "Keyboard shortcuts",
-      on: "Use these keys",
-      list: [
-        ["j k", "Next notification, the one before"], ["Enter", "Open its task"], ["d", "Done: complete the task"], ["s", "Snooze"], ["a", "Acknowledge"],
-        ["e", "Archive"], ["r", "Mark as read or unread"], ["z", "Undo"], ["?", "Show these keys"],
-      ] as [string, string][],
     },
     install: "On an iPhone or iPad: choose Share, then Add to Home Screen, and open Duebell from there to be notified.",
     first: { try: "Try it: “Stretch”, in a minute", task: "Stretch", next: "Next:" },
@@ -231,7 +233,6 @@ export const en = {
       noDue: "It has no due date that could be moved.",
       recurring: "It repeats: move it on its own page.",
       byDays: "It is due all day: move it by days.",
-      keys: "Keys: N new task, X select, Shift X select up to here, arrows move, Esc leaves.",
     },
     import: {
       choose: "Import a file",

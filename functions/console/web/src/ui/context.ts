@@ -11,6 +11,9 @@ export interface Shared {
   inbox: Inbox
   preferences: { value: Preferences; etag: string }
   setPreferences(value: Preferences, etag: string): void
+  /** Whether single keys act, on all screens. setKeys remembers it for this browser. */
+  keys: boolean
+  setKeys(on: boolean): void
   /** The zone in which times are shown. */
   zone: string
   /** Says something for a moment, to everybody: also to who does not see it. undo is offered with it. */

@@ -138,7 +138,7 @@ test("the inbox by keyboard alone", async () => {
   await dialog.waitFor()
   await page.keyboard.press("e")
   await page.keyboard.press("Escape")
-  await dialog.waitFor({ state: "detached" })
+  await page.locator("dialog").waitFor({ state: "detached" }) // the browser closes it some milliseconds before it is gone
   assert.equal(await focused(), "first")
   await page.keyboard.press("s")
   await dialog.waitFor()

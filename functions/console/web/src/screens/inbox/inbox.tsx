@@ -5,9 +5,10 @@ import { locale, t } from "../../text"
 import { short } from "../../times"
 import { useFetched, useNow, useShared } from "../../ui/context"
 import { ArchiveIcon, BackIcon, BellIcon, CheckIcon, ClockIcon, EyeIcon } from "../../ui/icons"
+import { KeysHelp } from "../../ui/keys"
 import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
 import { useActs, type Acts } from "./acts"
-import { Keys, useKeys } from "./keys"
+import { useInboxKeys } from "./keys"
 import { NothingYet } from "./nothing-yet"
 import { PushSwitch } from "./push"
 import { SnoozeDialog } from "./snooze"
@@ -22,7 +23,7 @@ export function InboxScreen({ store }: { store: InboxStore }) {
   const [snoozing, setSnoozing] = useState<Notification>()
   const acts = useActs(store, setSnoozing)
   const items = inbox.items?.filter((n) => filter === "all" || n.read_at === null)
-  const keys = useKeys(filter === "archived" ? [] : (items ?? []), acts)
+  useInboxKeys(filter === "archived" ? [] : (items ?? []), acts)
   const text = t().inbox
   return (
     <Screen title={text.title} aside={<LiveBadge />}>
@@ -30,7 +31,7 @@ export function InboxScreen({ store }: { store: InboxStore }) {
         <Choice label={t().tasks.filters} value={filter} options={{ all: text.all, unread: `${text.onlyUnread} (${unread(inbox)})`, archived: text.archived }} onChange={setFilter} />
         {unread(inbox) > 1 && filter !== "archived" && <Button kind="quiet" onClick={() => void acts.readAll()}>{text.readAll}</Button>}
         <PushSwitch />
-        <Button kind="quiet" class="keys-button" aria-keyshortcuts="?" onClick={keys.show}>{text.keys.title}</Button>
+        <KeysHelp list={t().keys.inbox} />
       </div>
       {inbox.problem && <Trouble problem={inbox.problem} retry={store.retry} />}
       {!items && !inbox.problem && <Loading />}
@@ -43,7 +44,6 @@ export function InboxScreen({ store }: { store: InboxStore }) {
       )}
       {inbox.more && filter === "all" && <Button onClick={store.showMore}>{t().more}</Button>}
       {snoozing && <SnoozeDialog title={snoozing.title} onSnooze={(until) => acts.snoozed(snoozing, until)} onClose={() => setSnoozing(undefined)} />}
-      {keys.shown && <Keys onClose={keys.hide} />}
     </Screen>
   )
 }
@@ -113,9 +113,19 @@ function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
   )
 }
 
-function Act({ label, hotkey, of, onClick, children }: { label: string; hotkey?: string; of: Notification; onClick(): void; children: preact.ComponentChildren }) {
+interface ActProps {
+  label: string
+  hotkey?: string
+  of: Notification
+  onClick(): void
+  children: preact.ComponentChildren
+}
+
+function Act({ label, hotkey, of, onClick, children }: ActProps) {
+  const { keys } = useShared()
+  const key = keys ? hotkey : undefined
   return (
-    <Button kind="quiet" class="icon-button" title={hotkey ? `${label} (${hotkey})` : label} aria-label={`${label}: ${of.title}`} aria-keyshortcuts={hotkey} onClick={onClick}>
+    <Button kind="quiet" class="icon-button" title={key ? `${label} (${key})` : label} aria-label={`${label}: ${of.title}`} aria-keyshortcuts={key} onClick={onClick}>
       {children}
     </Button>
   )

@@ -1,9 +1,10 @@
 // A new task: by one line that says what and when, or by all fields.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks"
+import { useMemo, useRef, useState } from "preact/hooks"
 import { ok, type Problem, type Task, type TaskInput } from "../../api/client"
 import { locale, t } from "../../text"
 import { instantOf, localOf, relative } from "../../times"
 import { asProblem, useNow, useShared } from "../../ui/context"
+import { useKeys } from "../../ui/keys"
 import { Button, Field, Trouble } from "../../ui/parts"
 import { emptyDraft, inputOf, type Draft } from "./draft"
 import { TaskForm } from "./form"
@@ -76,16 +77,7 @@ export function NewTask({ onCreated }: { onCreated(task: Task): void }) {
     requestAnimationFrame(() => field.current?.querySelector<HTMLElement>(draft.title === "" ? "[name=title]" : "[name=due]")?.focus())
   }
 
-  // N goes to the line, unless something is being typed.
-  useEffect(() => {
-    const press = (e: KeyboardEvent) => {
-      if (e.key !== "n" || e.ctrlKey || e.metaKey || e.altKey || (e.target as Element).closest("input:not([type=checkbox]), select, textarea, dialog")) return
-      e.preventDefault()
-      field.current?.querySelector<HTMLElement>("[name=line], [name=title]")?.focus()
-    }
-    addEventListener("keydown", press)
-    return () => removeEventListener("keydown", press)
-  }, [])
+  useKeys((e) => e.key === "n" && (() => field.current?.querySelector<HTMLElement>("[name=line], [name=title]")?.focus()))
 
   const text = t().tasks.quick
   return (
@@ -115,7 +107,7 @@ interface LineProps {
 }
 
 function Line({ line, busy, read, onLine, onAdd, onEditor }: LineProps) {
-  const { zone } = useShared()
+  const { zone, keys } = useShared()
   const now = useNow(10_000)
   const draft = useMemo(() => read(line), [line, now])
   const text = t().tasks.quick
@@ -129,7 +121,7 @@ function Line({ line, busy, read, onLine, onAdd, onEditor }: LineProps) {
     <form class="quick" onSubmit={(e) => { e.preventDefault(); submit() }}>
       <div class="quick-line">
         <Field label={text.label}>
-          {(ids) => <input {...ids} name="line" maxLength={500} dir="auto" autocomplete="off" aria-keyshortcuts="n" placeholder={text.placeholder} aria-describedby="quick-understood" value={line} onInput={(e) => onLine(e.currentTarget.value)} />}
+          {(ids) => <input {...ids} name="line" maxLength={500} dir="auto" autocomplete="off" aria-keyshortcuts={keys ? "n" : undefined} placeholder={text.placeholder} aria-describedby="quick-understood" value={line} onInput={(e) => onLine(e.currentTarget.value)} />}
         </Field>
         <Button kind="primary" type="submit" disabled={busy}>{t().add}</Button>
       </div>

@@ -2,11 +2,14 @@
 import type { TargetedKeyboardEvent } from "preact"
 import { useState } from "preact/hooks"
 import type { Task } from "../../api/client"
+import { useShared } from "../../ui/context"
 
 export type Selection = ReturnType<typeof useSelection>
 
-/** The selection among the tasks that are shown, in their order. X selects the task that has the focus; with Shift, all from the last one to it. */
+/** The selection among the tasks that are shown, in their order. X selects the task that has the focus; with Shift, all from the last one to it.
+ * While keys are switched off, Escape alone acts. */
 export function useSelection(shown: Task[]) {
+  const { keys } = useShared()
   const [on, setOn] = useState(false)
   const [ids, setIds] = useState<ReadonlySet<string>>(new Set())
   const [last, setLast] = useState<string>()
@@ -31,11 +34,12 @@ export function useSelection(shown: Task[]) {
     const index = shown.findIndex((task) => task.id === row?.dataset.id)
     const task = shown[index]
     if (!row || !task || e.ctrlKey || e.metaKey || e.altKey) return
-    if (e.key.toLowerCase() === "x") {
+    if (e.key === "Escape" && on) leave()
+    else if (!keys) return
+    else if (e.key.toLowerCase() === "x") {
       toggle(task, e.shiftKey)
       row.querySelector("a")?.focus() // its checkbox becomes another one
-    } else if (e.key === "Escape" && on) leave()
-    else if (e.key === "ArrowDown" || e.key === "ArrowUp") {
+    } else if (e.key === "ArrowDown" || e.key === "ArrowUp") {
       const next = shown[index + (e.key === "ArrowDown" ? 1 : -1)]
       if (!next) return
       if (e.shiftKey) {

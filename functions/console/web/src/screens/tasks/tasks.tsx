@@ -6,6 +6,7 @@ import { locale, t } from "../../text"
 import { dayFromNow, localOf } from "../../times"
 import { asProblem, useNow, useShared } from "../../ui/context"
 import { BellIcon } from "../../ui/icons"
+import { KeysHelp } from "../../ui/keys"
 import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
 import { BulkBar, completeTask } from "./bulk"
 import { Import } from "./import"
@@ -44,15 +45,13 @@ export function TasksScreen() {
           {list.tasks?.length === 0 && <Empty title={text.empty} text={state === "open" && due === "any" && words.trim() === "" ? text.emptyText : text.emptyFiltered} />}
           {!list.tasks && !list.problem && <Loading />}
           {list.tasks && list.tasks.length > 0 && (
-            <>
-              <ul class="tasks" onKeyDown={selection.onKeyDown}>
-                {list.tasks.map((task) => <Row key={task.id} task={task} selection={selection} onComplete={() => void list.complete(task)} />)}
-              </ul>
-              <p class="muted keys">{text.bulk.keys}</p>
-            </>
+            <ul class="tasks" onKeyDown={selection.onKeyDown}>
+              {list.tasks.map((task) => <Row key={task.id} task={task} selection={selection} onComplete={() => void list.complete(task)} />)}
+            </ul>
           )}
           {list.problem && <Trouble problem={list.problem} retry={() => void list.load()} />}
           {list.more && <Button onClick={() => void list.load()}>{t().more}</Button>}
+          <KeysHelp list={t().keys.tasks} />
         </Screen>
       )}
     </Import>
