@@ -62,15 +62,24 @@ export const dayName = (instant: string, language: string, zone: string) => form
 export function short(instant: string, now: number, language: string, zone: string): string {
   const at = Date.parse(instant)
   const time = format(language, { timeStyle: "short", timeZone: zone }).format(at)
-  const days = Math.round((startOfDay(at, zone) - startOfDay(now, zone)) / day)
+  const days = daysFrom(now, at, zone)
   if (days === 0) return time
-  if (days === 1 || days === -1) {
-    return `${new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(days, "day")}, ${time}`
-  }
+  if (days === 1 || days === -1) return `${dayWord(days, language)}, ${time}`
   const sameYear = localOf(instant, zone).slice(0, 4) === localOf(new Date(now), zone).slice(0, 4)
   const date = format(language, { day: "numeric", month: "short", year: sameYear ? undefined : "numeric", timeZone: zone }).format(at)
   return `${date}, ${time}`
 }
+
+/** The same with the day in any case: "today, 14:30". */
+export function shortWithDay(instant: string, now: number, language: string, zone: string): string {
+  const words = short(instant, now, language, zone)
+  return daysFrom(now, Date.parse(instant), zone) === 0 ? `${dayWord(0, language)}, ${words}` : words
+}
+
+const dayWord = (days: number, language: string) => new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(days, "day")
+
+/** How many days a wall clock's day is after today. */
+const daysFrom = (now: number, at: number, zone: string) => Math.round((startOfDay(at, zone) - startOfDay(now, zone)) / day)
 
 /** The wall clock's day, as a number that grows by one day's length each day. */
 const startOfDay = (instant: number, zone: string) => Math.floor((instant + offsetAt(instant, zone)) / day) * day

@@ -27,6 +27,7 @@ test("a new user is led to a first reminder", async () => {
   await firstRun.page.getByRole("button", { name: /^Try it/ }).click()
   await firstRun.page.getByText("Next:").waitFor()
   await firstRun.page.getByRole("link", { name: "Stretch" }).waitFor()
+  assert.equal(await firstRun.page.getByText("Next:").evaluate((next) => getComputedStyle(next).borderInlineStartWidth), "0px")
   // The last test sees it arrive.
 })
 
@@ -40,6 +41,16 @@ test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () 
   const pill = await told("Take the pill", { repeat: { every: "10m", times: 3 } })
   const rent = await told("Pay the rent")
   for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor()
+
+  // A row says in few words when it was due, and on hover in full. What its eye means is said in a word where there is room.
+  const due = notification(page, "Pay the rent").getByText(/^Due (today|yesterday), \d\d:\d\d$/)
+  assert.match(await due.getAttribute("title"), /^Due \w+, \d+ \w+ \d{4} \d\d:\d\d(:\d\d)? CES?T \(UTC\+0\d:00\)$/)
+  const word = notification(page, "Pay the rent").getByText("Acknowledge", { exact: true })
+  assert.equal(await word.isVisible(), true)
+  await page.setViewportSize({ width: 360, height: 740 })
+  assert.equal(await word.isVisible(), false)
+  assert.equal(await notification(page, "Pay the rent").getByRole("button", { name: "Acknowledge: Pay the rent" }).getAttribute("title"), "Acknowledge (a)")
+  await page.setViewportSize({ width: 1280, height: 720 })
 
   // Done completes the task, and takes it out of both tabs; undoing brings all of that back.
   await notification(page, "Pay the rent").getByRole("button", { name: "Done" }).click()
@@ -67,6 +78,8 @@ test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () 
   // Snoozed by a preset, and by a time that is refused until it lies ahead.
   const before = Date.now()
   await notification(page, "Take the pill").getByRole("button", { name: "Snooze" }).click()
+  const sizes = await page.locator(".snooze li button").evaluateAll((all) => all.map((b) => `${Math.round(b.offsetWidth)} ${Math.round(b.offsetHeight)}`))
+  assert.deepEqual(sizes, sizes.map(() => sizes[0]), "one button is larger than the others")
   await page.getByRole("button", { name: "In an hour" }).click()
   await page.getByRole("dialog").waitFor({ state: "detached" })
   for (const one of [page, tab]) await notification(one, "Take the pill").getByText("Snoozed until").waitFor()

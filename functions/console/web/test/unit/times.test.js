@@ -2,7 +2,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { load } from "./load.js"
 
-const { dayFromNow, duration, instantOf, localOf, short, until, wallText } = await load("times.ts")
+const { dayFromNow, duration, instantOf, localOf, short, shortWithDay, until, wallText } = await load("times.ts")
 
 test("wall clocks become instants", () => {
   for (const [local, zone, want] of [
@@ -39,6 +39,8 @@ test("days begin at midnight of the zone", () => {
 test("times are short", () => {
   const now = Date.parse("2026-03-28T22:30:00Z")
   assert.equal(short("2026-03-28T22:45:00Z", now, "de", "Europe/Berlin"), "23:45")
+  assert.equal(shortWithDay("2026-03-28T22:45:00Z", now, "en-GB", "Europe/Berlin"), "today, 23:45")
+  assert.equal(shortWithDay("2026-03-27T22:45:00Z", now, "en-GB", "Europe/Berlin"), "yesterday, 23:45")
   assert.equal(short("2026-03-28T23:15:00Z", now, "de", "Europe/Berlin"), "morgen, 00:15")
   assert.equal(short("2026-05-01T07:00:00Z", now, "de", "Europe/Berlin"), "1. Mai, 09:00")
   assert.equal(short("2027-05-01T07:00:00Z", now, "de", "UTC"), "1. Mai 2027, 07:00")

@@ -2,12 +2,13 @@ import { useState } from "preact/hooks"
 import { ok, type Notification } from "../../api/client"
 import { to } from "../../router"
 import { locale, t } from "../../text"
-import { short } from "../../times"
+import { short, shortWithDay } from "../../times"
 import { useFetched, useNow, useShared } from "../../ui/context"
 import { ArchiveIcon, BackIcon, BellIcon, CheckIcon, ClockIcon, EyeIcon } from "../../ui/icons"
 import { KeysHelp } from "../../ui/keys"
 import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
 import { useActs, type Acts } from "./acts"
+import { dueOf } from "./due"
 import { useInboxKeys } from "./keys"
 import { NothingYet } from "./nothing-yet"
 import { PushSwitch } from "./push"
@@ -82,9 +83,9 @@ function Item({ n, fresh, acts }: { n: Notification; fresh: boolean; acts: Acts 
       <What n={n} onOpen={() => { if (isUnread) void acts.mark(n, true) }} />
       <Time at={n.created_at} class="notification-time" />
       <div class="notification-acts">
+        {n.task_id && !n.acknowledged_at && <Act label={text.act.acknowledge} word={text.act.acknowledgeWord} hotkey="a" of={n} onClick={() => void acts.acknowledge(n)}><EyeIcon /></Act>}
         {n.task_id && <Act label={text.act.done} hotkey="d" of={n} onClick={() => void acts.done(n)}><CheckIcon /></Act>}
         {n.task_id && <Act label={text.act.snooze} hotkey="s" of={n} onClick={() => acts.snooze(n)}><ClockIcon /></Act>}
-        {n.task_id && !n.acknowledged_at && <Act label={text.act.acknowledge} hotkey="a" of={n} onClick={() => void acts.acknowledge(n)}><EyeIcon /></Act>}
         <Act label={text.act.archive} hotkey="e" of={n} onClick={() => void acts.archive(n)}><ArchiveIcon /></Act>
       </div>
     </li>
@@ -102,7 +103,7 @@ function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
         {n.task_id ? <a href={to(`/tasks/${n.task_id}`)} onClick={onOpen}>{n.title}</a> : n.title}
         {n.read_at === null && <span class="visually-hidden"> ({text.isUnread})</span>}
       </h2>
-      {n.body && <p dir="auto">{n.body}</p>}
+      {n.body && <Body text={n.body} now={now} />}
       <p class="notification-state">
         {n.kind !== "due" && <span class="tag">{text.kind[n.kind]}</span>}
         {n.snoozed_until && Date.parse(n.snoozed_until) > now
@@ -113,20 +114,29 @@ function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
   )
 }
 
+/** A body. A due date is told in few words; the whole sentence on hover. */
+function Body({ text, now }: { text: string; now: number }) {
+  const { zone } = useShared()
+  const due = dueOf(text)
+  return due ? <p title={text}>{t().inbox.due(shortWithDay(due, now, locale(), zone))}</p> : <p dir="auto">{text}</p>
+}
+
 interface ActProps {
   label: string
+  /** The label in a word, which is shown where there is room for it. */
+  word?: string
   hotkey?: string
   of: Notification
   onClick(): void
   children: preact.ComponentChildren
 }
 
-function Act({ label, hotkey, of, onClick, children }: ActProps) {
+function Act({ label, word, hotkey, of, onClick, children }: ActProps) {
   const { keys } = useShared()
   const key = keys ? hotkey : undefined
   return (
     <Button kind="quiet" class="icon-button" title={key ? `${label} (${key})` : label} aria-label={`${label}: ${of.title}`} aria-keyshortcuts={key} onClick={onClick}>
-      {children}
+      {children}{word && <span class="word">{word}</span>}
     </Button>
   )
 }

@@ -35,7 +35,7 @@ export function NothingYet() {
   return (
     <Empty title={text.empty} text={text.emptyText}>
       <div role="status">
-        {task?.due_date && <p class="next">{text.first.next} <a href={to(`/tasks/${task.id}`)} dir="auto">{task.title}</a>, <Countdown to={task.due_date} /></p>}
+        {task?.due_date && <p class="coming">{text.first.next} <a href={to(`/tasks/${task.id}`)} dir="auto">{task.title}</a>, <Countdown to={task.due_date} /></p>}
       </div>
       <div class="actions">
         <a class="button primary" href={to("/tasks")}>{text.newTask}</a>

@@ -39,9 +39,9 @@ export function SnoozeDialog({ title, onSnooze, onClose }: { title: string; onSn
       <ul>
         {offered.map(({ name, at, input }) => (
           <li key={name}>
-            <button type="button" disabled={busy} onClick={() => void snooze(input)}>
+            <Button disabled={busy} onClick={() => void snooze(input)}>
               <span>{text.preset[name]}</span> <small>{name === "week" ? weekday(at, zone) : short(at.toISOString(), now, locale(), zone)}</small>
-            </button>
+            </Button>
           </li>
         ))}
       </ul>
