@@ -191,6 +191,29 @@ test("each form of due date, and all else that a task has, is edited", async () 
   await context.close()
 })
 
+test("what is snoozed is not overdue", async () => {
+  const [late, later] = await Promise.all(["Late", "Later"].map((title) => other("POST", "/api/tasks", { title, due_date: new Date(Date.now() - 60_000).toISOString() })))
+  await other("POST", `/api/tasks/${later.id}/snooze`, { for: "1d" })
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/, "/console/tasks")
+  const row = (title) => page.locator(".task").filter({ has: page.getByRole("link", { name: title, exact: true }) })
+  await row("Later").getByText(/^Snoozed until tomorrow, \d\d:\d\d$/).waitFor()
+  assert.equal(await row("Later").getByText("overdue").count(), 0)
+  await row("Late").getByText("overdue").waitFor()
+  await page.getByLabel("Due", { exact: true }).selectOption("overdue")
+  await row("Later").waitFor({ state: "detached" })
+  await row("Late").waitFor()
+
+  // Its timeline says so, too.
+  await page.goto(system.url + "/console/tasks/" + later.id)
+  await page.getByRole("main").getByText(/^Snoozed until tomorrow/).first().waitFor()
+  await page.locator(".steps").getByText(/^Snoozed until tomorrow/).waitFor()
+  assert.equal(await page.locator(".steps").getByText("Acknowledged").count(), 0)
+  for (const { id } of [late, later]) await other("DELETE", "/api/tasks/" + id)
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
 test("one switch turns the keys of all screens off", async () => {
   for (const title of ["Task 1", "Task 2"]) await demo("POST", "/api/tasks", { title, due_date: "2031-05-01T07:30:00Z" })
   const { context, page, wrong } = await openPage(browser)

@@ -4,7 +4,7 @@ import { test } from "node:test"
 import { fileURLToPath } from "node:url"
 import { runnerImport } from "vite"
 
-const { changesOf, de, draftOf, each, emptyDraft, en, fieldOf, inputOf, moved, offeredBeside, Problem } = (await runnerImport(fileURLToPath(new URL("tasks.ts", import.meta.url)))).module
+const { changesOf, de, draftOf, each, emptyDraft, en, fieldOf, inputOf, moved, offeredBeside, Problem, snoozedBy } = (await runnerImport(fileURLToPath(new URL("tasks.ts", import.meta.url)))).module
 
 const zone = "Europe/Berlin"
 const task = {
@@ -100,4 +100,25 @@ test("reminders are offered once each, in the words that people use", () => {
   for (const [offset, want] of [["24h", "24 hours before"], ["168h", "168 hours before"], ["1h30m", "1 hour 30 minutes before"], ["-2w", "2 weeks after"], ["500ms", "500 milliseconds before"], ["1.5s", "1.5 seconds before"]]) {
     assert.equal(en.tasks.before(offset), want)
   }
+})
+
+test("what was snoozed is told apart from what was acknowledged", () => {
+  const at = (time) => `2026-12-01T${time}:00.000Z`
+  const reminder = (state, fire_at, occurrence = null) => ({ id: "s", kind: "snooze", before: "0s", fire_at: fire_at && at(fire_at), state, occurrence })
+  const acknowledged = (time, occurrence) => ({ at: at(time), kind: "acknowledged", occurrence })
+  const fired = (time, late_seconds, occurrence) => ({ at: at(time), kind: "fired", reminder_id: "s", late_seconds, occurrence })
+  const told = (reminders, ...events) => events.filter((e) => e.kind === "acknowledged").map((e) => snoozedBy(e, { reminders, events })?.slice(11, 16))
+
+  assert.deepEqual(told([], acknowledged("09:05")), [undefined])
+  assert.deepEqual(told([reminder("scheduled", "09:15")], acknowledged("09:05")), ["09:15"])
+  // One after the other, with one reminder: the last time it was acknowledged only.
+  assert.deepEqual(
+    told([reminder("fired", "10:00")], acknowledged("09:05"), fired("09:15", 0.4), acknowledged("09:20"), fired("10:01", 60), acknowledged("10:05")),
+    ["09:15", "10:00", undefined],
+  )
+  // The other occurrences of a recurring task are none of its business.
+  assert.deepEqual(told([reminder("scheduled", "09:15", "b")], acknowledged("09:05", "a"), acknowledged("09:06", "b")), [undefined, "09:15"])
+  // What was completed before the snooze ended was snoozed all the same; but not where that may be about something else.
+  assert.deepEqual(told([reminder("cancelled", "09:15")], acknowledged("09:05")), ["09:15"])
+  assert.deepEqual(told([reminder("cancelled", "09:15")], acknowledged("09:05"), acknowledged("09:10")), [undefined, undefined])
 })

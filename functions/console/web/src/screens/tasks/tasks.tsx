@@ -2,16 +2,16 @@
 import { useEffect, useId, useRef, useState } from "preact/hooks"
 import { ok, type Problem, type Task } from "../../api/client"
 import { to } from "../../router"
-import { locale, t } from "../../text"
-import { dayFromNow, localOf } from "../../times"
-import { asProblem, useNow, useShared } from "../../ui/context"
+import { t } from "../../text"
+import { dayFromNow } from "../../times"
+import { asProblem, useShared } from "../../ui/context"
 import { BellIcon } from "../../ui/icons"
 import { KeysHelp } from "../../ui/keys"
-import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
+import { Button, Choice, Empty, Loading, Screen, Trouble } from "../../ui/parts"
 import { BulkBar, completeTask } from "./bulk"
+import { DueCell, snoozedUntil } from "./due"
 import { Import } from "./import"
 import { NewTask } from "./new-task"
-import { patternOf, ruleInWords } from "./rule"
 import { useSelection, type Selection } from "./selection"
 import "./tasks.css"
 
@@ -91,10 +91,16 @@ function useTasks(state: StateFilter, due: DueFilter, words: string, order: Orde
     const mine = ++turn.current
     setProblem(undefined)
     try {
-      const page = await ok(client.GET("/api/tasks", { params: { query: { ...filter(state, due, zone), ...sorts[order], q: words || undefined, cursor: after ?? undefined } } }))
-      if (mine !== turn.current) return
-      setTasks((old) => [...(after ? (old ?? []) : []), ...page.tasks])
-      setCursor(page.next_cursor)
+      let next = after
+      let found: Task[]
+      do { // pages, until one has what is not snoozed
+        const page = await ok(client.GET("/api/tasks", { params: { query: { ...filter(state, due, zone), ...sorts[order], q: words || undefined, cursor: next ?? undefined } } }))
+        if (mine !== turn.current) return
+        next = page.next_cursor
+        found = due === "overdue" ? page.tasks.filter((task) => snoozedUntil(task, Date.now()) === null) : page.tasks
+      } while (found.length === 0 && next !== null)
+      setTasks((old) => [...(after ? (old ?? []) : []), ...found])
+      setCursor(next)
     } catch (error) {
       if (mine === turn.current) setProblem(asProblem(error))
     }
@@ -160,25 +166,5 @@ function Row({ task, selection, onComplete }: { task: Task; selection: Selection
       </span>
       <DueCell task={task} />
     </li>
-  )
-}
-
-function DueCell({ task }: { task: Task }) {
-  const { zone } = useShared()
-  const now = useNow(30_000)
-  const text = t().tasks
-  const day = task.due_on && (task.occurrence ?? task.due_on)
-  const passed = day ? day < localOf(new Date(now), zone).slice(0, 10) : task.due_date !== null && Date.parse(task.due_date) < now
-  const overdue = passed && !task.completed
-  const pattern = task.recurrence && patternOf(task.recurrence.rule)
-  const rule = task.recurrence && (pattern ? ruleInWords(pattern, t(), locale()) : text.rule.custom)
-  return (
-    <span class={`task-due ${overdue ? "overdue" : ""}`}>
-      {overdue && <span class="visually-hidden">{text.overdue}: </span>}
-      {rule && <span title={rule}><span aria-hidden="true">↻ </span><span class="visually-hidden">{rule}, </span></span>}
-      {task.due_date === null ? text.noDue
-        : day ? <time dateTime={day}>{new Intl.DateTimeFormat(locale(), { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" }).format(Date.parse(day))}</time>
-          : <Time at={task.due_date} />}
-    </span>
   )
 }

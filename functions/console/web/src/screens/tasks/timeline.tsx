@@ -4,10 +4,11 @@ import { Fragment } from "preact"
 import { useEffect } from "preact/hooks"
 import { ok, readingAs, type Timeline, type TimelineEvent } from "../../api/client"
 import { locale, t } from "../../text"
-import { clock, dayName, duration, exact, until, wallText } from "../../times"
-import { useFetched, useShared, type Fetched } from "../../ui/context"
+import { clock, dayName, duration, exact, short, until, wallText } from "../../times"
+import { useFetched, useNow, useShared, type Fetched } from "../../ui/context"
 import { Loading, Time, Trouble } from "../../ui/parts"
 import { ownTarget } from "../../ui/targets"
+import { snoozedBy } from "./snoozes"
 import "./timeline.css"
 
 /** Fetches a task's timeline, and again every few seconds while something of it is about to happen. Who
@@ -141,7 +142,7 @@ function Moments({ moments, timeline, showTarget, after, ahead }: MomentsProps) 
                     <span class="outcomes">{deliveries.map((steps) => <Outcome key={steps[0]!.delivery_id} steps={steps} named />)}</span>
                   </summary>
                   <ul class="deliveries">
-                    {deliveries.map((steps) => <Delivery key={steps[0]!.delivery_id} steps={steps} firedAt={e.at} showTarget={showTarget} />)}
+                    {deliveries.map((steps) => <Delivery key={steps[0]!.delivery_id} steps={steps} firedAt={e.at} timeline={timeline} showTarget={showTarget} />)}
                   </ul>
                 </details>
               )}
@@ -183,12 +184,24 @@ function Outcome({ steps, named }: { steps: TimelineEvent[]; named?: boolean }) 
   return <span class={`tag ${state}`} title={word}>{t().channels[last.channel!]}<span class="visually-hidden">: {word}</span></span>
 }
 
-function Delivery({ steps, firedAt, showTarget }: { steps: TimelineEvent[]; firedAt: string; showTarget: ShowTarget }) {
+interface DeliveryProps {
+  steps: TimelineEvent[]
+  firedAt: string
+  timeline: Timeline
+  showTarget: ShowTarget
+}
+
+function Delivery({ steps, firedAt, timeline, showTarget }: DeliveryProps) {
   const { zone } = useShared()
+  const now = useNow(30_000)
   const { channel, target } = steps[0]!
   const shown = target && showTarget(channel!, target)
   // What a provider answers may name the target. What is not the provider's is said by the step already.
   const answer = (e: TimelineEvent) => (["held", "unverified", "suppressed"].includes(e.state ?? "") ? "" : target && shown ? e.error?.replaceAll(target, shown) : e.error)
+  const words = (e: TimelineEvent) => {
+    const snoozed = e.kind === "acknowledged" && snoozedBy(e, timeline)
+    return snoozed ? t().inbox.snoozedUntil(short(snoozed, now, locale(), zone)) : t().timeline.step(e, until(e.until, e.at, locale(), zone))
+  }
   return (
     <li>
       <p class="delivery-head">
@@ -201,7 +214,7 @@ function Delivery({ steps, firedAt, showTarget }: { steps: TimelineEvent[]; fire
           <li key={i} class={comes(e) ? "ahead" : undefined}>
             <time dateTime={e.at} title={exact(e.at, locale(), zone)}>{until(e.at, firedAt, locale(), zone) || clock(e.at, locale(), zone)}</time>
             <span>
-              {t().timeline.step(e, until(e.until, e.at, locale(), zone))}
+              {words(e)}
               {answer(e) && <> <q class="answer" lang="en" dir="auto">{answer(e)}</q></>}
             </span>
           </li>
