@@ -258,6 +258,10 @@ export const de: Texts = {
   },
   task: {
     back: "Alle Aufgaben",
+    edit: "Bearbeiten",
+    summary: "Zu dieser Aufgabe",
+    complete: "Erledigen",
+    reopen: "Wieder öffnen",
     delete: "Löschen",
     deleteTitle: "Diese Aufgabe löschen?",
     deleteText: "Ihre Erinnerungen entfallen. Das lässt sich nicht rückgängig machen.",
@@ -270,12 +274,12 @@ export const de: Texts = {
     kind: { snooze: "Später noch einmal", repeat: "Wiederholung" },
     state: { pending: "wartet auf den Zeitplan", scheduled: "geplant", fired: "erinnert", cancelled: "entfallen", missed: "verpasst: zu alt" },
     attempts: (n) => count(n, "Versuch", "Versuche"),
-    changedBefore: "Zuletzt geändert:",
   },
   timeline: {
     title: "Verlauf",
     now: "Jetzt",
     nothingAhead: "Nichts steht bevor.",
+    details: "Technische Einzelheiten zeigen",
     more: "Nur die letzten 100 Zustellungen und Termine sind hier.",
     job: {
       with_dapr: "Dapr hält ihren Job:", later: "Sie steht in der Datenbank, bis Dapr sie als Job bekommt:",
@@ -292,7 +296,7 @@ export const de: Texts = {
         case "due": return past ? "War fällig" : "Fällig"
         case "scheduled": return job === undefined || job === "with_dapr" ? "Job an Dapr übergeben" : "Job für Dapr, von Dapr nicht bestätigt"
         case "upcoming":
-          if (past) return "Sollte ausgelöst sein; sonst löst der Durchgang sie aus"
+          if (past) return "Spät dran: noch nicht ausgelöst"
           return { due: "Erinnerung wird ausgelöst", snooze: "Später-noch-einmal endet", repeat: "Erinnerung wird wiederholt" }[kind]
         case "missed": return "Erinnerung verpasst: Ihr Zeitpunkt lag schon zu lange zurück, als sie bestellt wurde"
         case "fired": return { due: "Erinnerung ausgelöst", snooze: "Später noch einmal erinnert", repeat: "Erinnerung wiederholt" }[kind]

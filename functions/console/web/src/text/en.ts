@@ -260,6 +260,10 @@ export const en = {
   },
   task: {
     back: "All tasks",
+    edit: "Edit",
+    summary: "About this task",
+    complete: "Complete",
+    reopen: "Reopen",
     delete: "Delete",
     deleteTitle: "Delete this task?",
     deleteText: "Its reminders are cancelled. It can't be undone.",
@@ -272,12 +276,12 @@ export const en = {
     kind: { snooze: "Snoozed", repeat: "Repeated" },
     state: { pending: "waits to be scheduled", scheduled: "scheduled", fired: "told", cancelled: "cancelled", missed: "missed: it was too old" },
     attempts: (n: number) => count(n, "attempt", "attempts"),
-    changedBefore: "Last changed:",
   },
   timeline: {
     title: "Timeline",
     now: "Now",
     nothingAhead: "Nothing is to come.",
+    details: "Show technical details",
     more: "Only the latest 100 deliveries and occurrences are shown.",
     job: {
       with_dapr: "Dapr holds its job:", later: "It is kept in the database until it is given to Dapr as a job:",
@@ -294,7 +298,7 @@ export const en = {
         case "due": return past ? "Was due" : "Due"
         case "scheduled": return job === undefined || job === "with_dapr" ? "Job given to Dapr" : "Job offered to Dapr, which has not confirmed it"
         case "upcoming":
-          if (past) return "Should have fired; the sweep fires it if nobody else does"
+          if (past) return "Late: it has not fired yet"
           return { due: "Reminder fires", snooze: "Snooze ends", repeat: "Reminder is repeated" }[kind]
         case "missed": return "Reminder missed: its instant had passed for too long when it was asked for"
         case "fired": return { due: "Reminder fired", snooze: "Snooze ended, and told once more", repeat: "Reminder repeated" }[kind]

@@ -114,6 +114,8 @@ test("a task is changed, completed and deleted, and another's change is not over
   const task = await call("DUEBELL_TOKEN_2", "POST", "/api/tasks", { title: "Call the bank", due_date: "2031-05-01T07:30:00Z" })
   await signIn(page, system.url, /^other/, "/console/tasks/" + task.id)
   const title = page.getByLabel("Title")
+  const edit = page.getByRole("button", { name: "Edit" })
+  await edit.click()
   await title.fill("Call the other bank")
   assert.match(await page.getByLabel("Due", { exact: true }).inputValue(), /^2031-05-01T09:30/) // in Berlin
   await page.getByLabel("Another reminder").selectOption("30m")
@@ -125,6 +127,7 @@ test("a task is changed, completed and deleted, and another's change is not over
   // Meanwhile somebody else changes it.
   await call("DUEBELL_TOKEN_2", "PATCH", "/api/tasks/" + task.id, { notes: "Theirs" })
   wrong.length = 0
+  await edit.click()
   await title.fill("Mine")
   await page.getByRole("button", { name: "Save" }).click()
   await page.getByText("was changed elsewhere").waitFor()

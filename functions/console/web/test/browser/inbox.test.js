@@ -193,7 +193,7 @@ test("a task's page acknowledges and snoozes, and shows what other tabs do", asy
   await page.getByRole("button", { name: "Acknowledge" }).waitFor({ state: "detached" })
   await page.getByRole("button", { name: "Snooze" }).click()
   await page.getByRole("dialog").getByRole("button", { name: "Tomorrow morning" }).click()
-  for (const one of [page, tab]) await one.getByRole("main").getByText("Snoozed until tomorrow").first().waitFor()
+  for (const one of [page, tab]) for (const part of [".summary", ".steps"]) await one.locator(part).getByText("Snoozed until tomorrow").waitFor()
   assert.deepEqual(wrong, [])
   await context.close()
 })

@@ -11,14 +11,14 @@ runSystem(async () => {
   const call = (...how) => system.call("DUEBELL_ADMIN_TOKEN", ...how)
   const from = (ms) => new Date(Date.now() + ms).toISOString()
   await call("PUT", "/api/preferences", {
-    time_zone: "Europe/Berlin", language: "en", channels: { webhook: true }, emails: ["ada@example.org"], phones: ["+4915112345678"],
+    time_zone: "Europe/Berlin", language: "en", channels: { webhook: true, sms: true }, emails: ["ada@example.org"], phones: ["+4915112345678"],
     devices: [{ provider: "fcm", token: "a-token-of-a-device-that-is-rather-long-0123456789" }],
     webhook: { url: system.url + "/dev/webhooks/ada" },
     quiet_hours: [{ from: "22:00", to: "07:00" }, { from: "07:00", to: "10:00", days: ["sa", "su"] }], bundle: { email: "15m" }, agenda: { channel: "email", at: "08:00" },
   })
   await fetch(system.url + "/dev/faults", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ provider: "webhook", status: 500 }) })
   fired = await call("POST", "/api/tasks", { title: "Water the plants", notes: "The ones on the balcony, too.", due_date: from(0), channels: ["in_app", "webhook", "email"], urgent: true }) // urgent: also at night
-  await call("POST", "/api/tasks", { title: "Call the bank about the long letter that they have sent, before it is too late for anything", due_date: from(0) })
+  const snoozed = await call("POST", "/api/tasks", { title: "Call the bank about the long letter that they have sent, before it is too late for anything", due_date: from(0) })
   await call("POST", "/api/tasks", { title: "לקנות חלב", due_date: from(0) })
   await call("POST", "/api/tasks", { title: "Stretch", due_date: from(3_600_000), reminders: ["0s", "30m"] })
   await call("POST", "/api/tasks", { title: "Pay the rent", due_date: from(5 * 86_400_000), reminders: ["24h"] })
@@ -28,6 +28,7 @@ runSystem(async () => {
     const [list, letters, figures] = await Promise.all(["/api/notifications", "/api/dlq", "/api/analytics"].map((path) => call("GET", path)))
     return list.notifications.length >= 3 && letters.dead_letters.length > 0 && figures.days.length > 0
   })
+  await call("POST", `/api/tasks/${snoozed.id}/snooze`, { for: "1d" })
 })
 
 const screens = [
@@ -77,11 +78,14 @@ for (const theme of ["light", "dark"]) {
         await page.locator("[name=repeat]").check()
         await check("fields")
         await page.goto(system.url + "/console/tasks/" + fired.id)
+        await page.getByRole("switch").check()
+        await page.getByRole("button", { name: /^(Edit|Bearbeiten)$/ }).click()
+        await check("edit")
         await page.getByRole("button", { name: /^(Delete|Löschen)$/ }).click()
         await page.getByRole("dialog").waitFor()
         await check("dialog")
         await page.goto(system.url + "/console/inbox")
-        await page.getByRole("button", { name: /^(Snooze|Später erinnern): / }).first().click()
+        await page.getByRole("button", { name: /^(Snooze|Später erinnern): / }).first().press("Enter")
         await page.getByRole("dialog").waitFor()
         await check("snooze")
         await page.keyboard.press("Escape")

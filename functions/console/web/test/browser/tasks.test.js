@@ -110,12 +110,14 @@ test("each form of due date, and all else that a task has, is edited", async () 
   const { id } = await other("POST", "/api/tasks", { title: "Report", due_local: "2031-05-01T09:00", time_zone: "Europe/Paris" })
   const { context, page, wrong } = await openPage(browser)
   await signIn(page, system.url, /^other/, "/console/tasks/" + id)
+  const edit = page.getByRole("button", { name: "Edit" })
   const save = async () => {
     const answered = page.waitForResponse((r) => r.request().method() === "PATCH")
     await page.getByRole("button", { name: "Save", exact: true }).click()
-    await answered
+    if ((await answered).ok()) await edit.click() // the form was closed
     return other("GET", "/api/tasks/" + id)
   }
+  await edit.click()
   const due = ({ due_date, due_local, due_on, time_zone }) => [due_date, due_local, due_on, time_zone]
   assert.equal(await page.getByLabel("Time zone").inputValue(), "Europe/Paris")
 
@@ -187,6 +189,44 @@ test("each form of due date, and all else that a task has, is edited", async () 
   await page.getByText("Skipped", { exact: true }).waitFor()
   const { occurrences } = await other("GET", `/api/tasks/${id}/occurrences`)
   assert.deepEqual(occurrences.slice(0, 2).map((o) => o.state), ["skipped", "completed"])
+  assert.deepEqual(wrong, [])
+  await context.close()
+})
+
+test("a task's page begins with what it is, and the form is opened, left and closed by keyboard", async () => {
+  const { id } = await other("POST", "/api/tasks", { title: "Call the bank", due_date: "2031-05-01T07:30:00Z", notes: "About the letter." })
+  const { context, page, wrong } = await openPage(browser)
+  await signIn(page, system.url, /^other/, "/console/tasks/" + id)
+  await page.getByRole("region", { name: "Timeline" }).getByText("Task created").waitFor()
+  const parts = await page.locator("main .card").evaluateAll((cards) => cards.map((card) => card.innerText.split("\n")[0]))
+  assert.deepEqual(parts.map((text) => text.replace(/^Due 1 May 2031, 09:30.*/, "when it is due")), ["when it is due", "Timeline", "Reminders"])
+  await page.getByText("About the letter.").waitFor()
+  assert.equal(await page.getByRole("textbox").count(), 0)
+
+  const edit = page.getByRole("button", { name: "Edit" })
+  const focusIsOn = (what) => page.waitForFunction((what) => [document.activeElement.getAttribute("name"), document.activeElement.textContent].includes(what), what)
+  await edit.press("Enter")
+  await focusIsOn("title")
+  await page.keyboard.type("x")
+  assert.equal(await page.getByRole("button", { name: "Complete" }).isDisabled(), true, "what was typed would get lost")
+  await page.getByRole("button", { name: "Cancel" }).press("Enter")
+  await focusIsOn("Edit")
+  assert.equal(await page.getByRole("textbox").count(), 0)
+  await edit.press("Enter")
+  assert.equal(await page.getByLabel("Title").inputValue(), "Call the bank")
+
+  // What somebody else has changed meanwhile is not completed unseen.
+  await page.getByRole("button", { name: "Cancel" }).press("Enter")
+  await other("PATCH", "/api/tasks/" + id, { notes: "Theirs" })
+  wrong.length = 0
+  await page.getByRole("button", { name: "Complete" }).click()
+  await page.getByText("This task was changed elsewhere. The newest is shown now.").waitFor()
+  await page.getByText("Theirs").waitFor()
+  assert.equal(wrong.splice(0).filter((w) => !w.includes("412")).length, 0)
+  assert.equal((await other("GET", "/api/tasks/" + id)).completed, false)
+  await page.getByRole("button", { name: "Complete" }).click()
+  await page.getByRole("button", { name: "Reopen" }).waitFor()
+  await other("DELETE", "/api/tasks/" + id)
   assert.deepEqual(wrong, [])
   await context.close()
 })

@@ -2,9 +2,10 @@
 // that is made for another user.
 import type { ComponentChildren } from "preact"
 import { useEffect, useState } from "preact/hooks"
-import { answered, ok, readingAs, type Preferences, type Problem, type Task } from "../../api/client"
+import { answered, ok, readingAs, type Preferences, type Problem, type Task, type Timeline } from "../../api/client"
 import { to } from "../../router"
 import { locale, t } from "../../text"
+import { wallText } from "../../times"
 import { asProblem, useFetched, useShared } from "../../ui/context"
 import { Button, Loading, Screen, Time, Trouble } from "../../ui/parts"
 import { maskedTarget } from "../../ui/targets"
@@ -115,11 +116,21 @@ export function UserTaskScreen({ user, id }: { user: string; id: string }) {
       <p class="reading">{text.reading}</p>
       {task.problem && (task.problem.status === 404 ? <p class="trouble">{t().task.gone}</p> : <Trouble problem={task.problem} retry={task.reload} />)}
       {!task.value && !task.problem && <Loading />}
-      {task.value && timeline.value && <Reminders timeline={timeline.value} />}
+      {task.value && timeline.value?.rule && <RuleText rule={timeline.value.rule} />}
+      {task.value && timeline.value && <Reminders timeline={timeline.value} technical />}
       {task.value && <TimelineCard fetched={timeline} showTarget={maskedTarget} />}
       {task.value && <Button onClick={timeline.reload}>{text.readAgain}</Button>}
       {task.value && <Deliveries user={user} id={id} />}
     </Screen>
+  )
+}
+
+/** How a task recurs, in the API's words. */
+function RuleText({ rule }: { rule: NonNullable<Timeline["rule"]> }) {
+  return (
+    <p>
+      <span lang="en">{rule.text}</span> {rule.next_occurrence && <span class="muted">{t().timeline.nextOccurrence(wallText(rule.next_occurrence, locale()))}</span>}
+    </p>
   )
 }
 

@@ -1,4 +1,5 @@
 // What a user does about the reminders of a task: acknowledge them, or be told again later.
+import type { ComponentChild } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
 import { ok, type SnoozeInput, type Task } from "../../api/client"
 import { locale, t } from "../../text"
@@ -7,10 +8,11 @@ import { asProblem, useNow, useShared } from "../../ui/context"
 import { ClockIcon, EyeIcon } from "../../ui/icons"
 import { Button } from "../../ui/parts"
 import { SnoozeDialog } from "../inbox/snooze"
-import "./attend.css"
+import { snoozedUntil } from "./due"
 
-/** It is about the current occurrence, if the task recurs. onChanged reads the task again. */
-export function Attend({ task, onChanged }: { task: Task; onChanged(): void }) {
+/** What is told of that, and the buttons for it; both are null if nothing was told yet. It is about the current occurrence, if the task recurs.
+ * onChanged reads the task again. */
+export function useAttend(task: Task, onChanged: () => void): { state: ComponentChild; actions: ComponentChild } {
   const { client, inbox, zone, say } = useShared()
   const now = useNow(30_000)
   const [snoozing, setSnoozing] = useState(false)
@@ -23,12 +25,12 @@ export function Attend({ task, onChanged }: { task: Task; onChanged(): void }) {
     if (shown.current !== undefined && shown.current !== news) onChanged()
     shown.current = news
   }, [news])
-  if (task.completed || task.due_date === null) return null
+  if (task.completed || task.due_date === null) return { state: null, actions: null }
   const path = { params: { path: { task_id: task.id } } }
   const told = inbox.items?.filter((n) => n.task_id === task.id && n.occurrence === task.occurrence) ?? []
   const isTold = told.length > 0 || Date.parse(task.due_date) <= now || task.reminders.some((r) => r.state === "fired")
-  const isSnoozed = task.snoozed_until !== null && Date.parse(task.snoozed_until) > now
-  if (!isTold && !isSnoozed) return null
+  const snoozed = snoozedUntil(task, now)
+  if (!isTold && !snoozed) return { state: null, actions: null }
   const acknowledged = told.length > 0 ? told.every((n) => n.acknowledged_at !== null) : said
   const until = (at: string) => text.snoozedUntil(short(at, now, locale(), zone))
   const snooze = async (input: SnoozeInput) => {
@@ -46,14 +48,14 @@ export function Attend({ task, onChanged }: { task: Task; onChanged(): void }) {
       say(t().problem(asProblem(error)), "problem")
     }
   }
-  return (
-    <div class="attend">
-      {isSnoozed
-        ? <span class="tag scheduled">{until(task.snoozed_until!)}</span>
-        : acknowledged && <span class="tag">{text.acknowledged}</span>}
-      <Button onClick={() => setSnoozing(true)}><ClockIcon /> {text.act.snooze}</Button>
-      {isTold && !acknowledged && <Button onClick={() => void acknowledge()}><EyeIcon /> {text.act.acknowledge}</Button>}
-      {snoozing && <SnoozeDialog title={task.title} onSnooze={snooze} onClose={() => setSnoozing(false)} />}
-    </div>
-  )
+  return {
+    state: snoozed ? <span class="tag scheduled">{until(snoozed)}</span> : acknowledged && <span class="tag">{text.acknowledged}</span>,
+    actions: (
+      <>
+        <Button onClick={() => setSnoozing(true)}><ClockIcon /> {text.act.snooze}</Button>
+        {isTold && !acknowledged && <Button onClick={() => void acknowledge()}><EyeIcon /> {text.act.acknowledge}</Button>}
+        {snoozing && <SnoozeDialog title={task.title} onSnooze={snooze} onClose={() => setSnoozing(false)} />}
+      </>
+    ),
+  }
 }

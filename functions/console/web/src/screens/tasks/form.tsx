@@ -18,11 +18,12 @@ interface Props {
   onSubmit(): void
   busy: boolean
   action: string
+  onCancel?(): void
   /** Why the API did not take it: it is shown beside the field that it is about. */
   problem?: Problem
 }
 
-export function TaskForm({ draft, onDraft, onSubmit, busy, action, problem }: Props) {
+export function TaskForm({ draft, onDraft, onSubmit, busy, action, onCancel, problem }: Props) {
   const { zone } = useShared()
   const form = useRef<HTMLFormElement>(null)
   const text = t().tasks.field
@@ -74,7 +75,10 @@ export function TaskForm({ draft, onDraft, onSubmit, busy, action, problem }: Pr
         </Field>
       ))}
       {problem && !about && <Trouble problem={problem} />}
-      <div class="actions"><Button kind="primary" type="submit" disabled={busy}>{action}</Button></div>
+      <div class="actions">
+        <Button kind="primary" type="submit" disabled={busy}>{action}</Button>
+        {onCancel && <Button onClick={onCancel} disabled={busy}>{t().cancel}</Button>}
+      </div>
     </form>
   )
 }

@@ -1,14 +1,18 @@
-// One task: to change it, and to see what has become of it.
-import { useEffect, useState } from "preact/hooks"
+// One task: when it is due, what can be done about it, what has become of it; and the form that changes it.
+import type { ComponentChild } from "preact"
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks"
 import { answered, ok, type Problem, type Task, type TaskInput } from "../../api/client"
 import { go, to } from "../../router"
-import { t } from "../../text"
+import { locale, t } from "../../text"
+import { exact, relative, shortWithDay, wallText } from "../../times"
 import { asProblem, useFetched, useShared } from "../../ui/context"
-import { Button, Confirm, Loading, Screen, Time, Trouble } from "../../ui/parts"
+import { CheckIcon } from "../../ui/icons"
+import { Button, Confirm, Loading, Screen, Trouble } from "../../ui/parts"
+import { useAttend } from "./attend"
 import { changesOf, draftOf, fieldOf, type Draft } from "./draft"
+import { dayInWords, useDue } from "./due"
 import { TaskForm } from "./form"
-import { Reminders, TimelineCard, useTimeline } from "./timeline"
-import { Attend } from "./attend"
+import { Reminders, TimelineCard, useDetails, useTimeline } from "./timeline"
 import "./tasks.css"
 
 export function TaskScreen({ id }: { id: string }) {
@@ -16,6 +20,7 @@ export function TaskScreen({ id }: { id: string }) {
   const path = { params: { path: { task_id: id } } }
   const fetched = useFetched(() => answered(client.GET("/api/tasks/{task_id}", path)), [id])
   const timeline = useTimeline(id)
+  const details = useDetails()
   const again = () => {
     fetched.reload()
     timeline.reload()
@@ -25,23 +30,27 @@ export function TaskScreen({ id }: { id: string }) {
     <Screen title={task?.title ?? t().tasks.title} aside={<a href={to("/tasks")}>{t().task.back}</a>}>
       {fetched.problem && (fetched.problem.status === 404 ? <p class="trouble">{t().task.gone}</p> : <Trouble problem={fetched.problem} retry={fetched.reload} />)}
       {!fetched.value && !fetched.problem && <Loading />}
-      {task && <Attend task={task} onChanged={again} />}
-      {fetched.value && <Editor key={id} task={fetched.value.data} etag={fetched.value.etag} onSaved={(saved) => { fetched.set(saved); timeline.reload() }} reload={fetched.reload} />}
-      {task && timeline.value && <Reminders timeline={timeline.value} />}
-      {task && <TimelineCard fetched={timeline} />}
+      {fetched.value && <OneTask key={id} task={fetched.value.data} etag={fetched.value.etag} onSaved={(saved) => { fetched.set(saved); timeline.reload() }} onChanged={again} />}
+      {task && <TimelineCard fetched={timeline} details={details} />}
+      {task && timeline.value && <Reminders timeline={timeline.value} technical={details.shown} />}
     </Screen>
   )
 }
 
-interface EditorProps {
+interface OneTaskProps {
   task: Task
   etag: string
   onSaved(saved: { data: Task; etag: string }): void
-  reload(): void
+  /** Reads the task again. */
+  onChanged(): void
 }
 
-function Editor({ task, etag, onSaved, reload }: EditorProps) {
+/** What a task is, what can be done about it, and the form that changes it. */
+function OneTask({ task, etag, onSaved, onChanged }: OneTaskProps) {
   const { client, zone, say } = useShared()
+  const [editing, setEditing] = useState(false)
+  const form = useRef<HTMLElement>(null)
+  const edit = useRef<HTMLButtonElement>(null)
   const [draft, setDraft] = useState<Draft>(() => draftOf(task, zone))
   const [base, setBase] = useState({ task, etag }) // what the draft was made from
   const [busy, setBusy] = useState(false)
@@ -58,6 +67,13 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
     setBase({ task, etag })
     setProblem(undefined)
   }
+  const attend = useAttend(task, onChanged)
+  const wasEditing = useRef(false)
+  useLayoutEffect(() => { // the focus goes to the form, and back
+    if (editing) form.current?.querySelector<HTMLElement>("[name=title]")?.focus()
+    else if (wasEditing.current) edit.current?.focus()
+    wasEditing.current = editing
+  }, [editing])
   useEffect(() => {
     if (etag !== base.etag && problem?.status !== 412 && untouched) start(task, etag)
   }, [etag])
@@ -68,7 +84,12 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
     try {
       await what()
     } catch (error) {
-      setProblem(asProblem(error))
+      const why = asProblem(error)
+      if (editing || why.status !== 412) setProblem(why)
+      else { // nothing was typed that could get lost
+        onChanged()
+        say(t().tasks.conflict, "problem")
+      }
     } finally {
       setBusy(false)
     }
@@ -77,8 +98,14 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
     const saved = await answered(client.PATCH("/api/tasks/{task_id}", { params: { path, header: { "If-Match": version } }, body: change }))
     start(saved.data, saved.etag)
     onSaved(saved)
+    setEditing(false)
     say(t().saved)
   })
+  const cancel = () => {
+    start(task, etag)
+    setEditing(false)
+    if (problem) onChanged()
+  }
   const takeTheirs = () => doing(async () => {
     const newest = await answered(client.GET("/api/tasks/{task_id}", { params: { path } }))
     start(newest.data, newest.etag)
@@ -101,36 +128,67 @@ function Editor({ task, etag, onSaved, reload }: EditorProps) {
     say(text.deleted)
     go("/tasks")
   })
+  const blocked = busy || !untouched // what is typed would get lost
+  const trouble = problem && problem.status !== 412 && !fieldOf(problem.message) && <Trouble problem={problem} retry={problem.status === 404 ? onChanged : undefined} />
   return (
-    <section class="card" aria-label={t().tasks.title}>
-      <TaskForm draft={draft} onDraft={setDraft} onSubmit={() => void save(changes, base.etag)} busy={busy} action={t().save} problem={problem && fieldOf(problem.message) ? problem : undefined} />
-      {problem?.status === 412 ? (
-        <div class="trouble" role="alert">
-          <p>{text.conflict}</p>
-          <div class="actions">
-            <Button onClick={() => void takeTheirs()}>{text.takeTheirs}</Button>
-            <Button kind="danger" onClick={() => void keepMine()}>{text.keepMine}</Button>
-          </div>
+    <>
+      <section class="card summary" aria-label={text.summary}>
+        <Summary task={task} state={attend.state} />
+        <div class="actions">
+          {task.occurrence !== null && !task.completed ? (
+            <>
+              <Button onClick={() => void close("complete")} disabled={blocked}><CheckIcon /> {t().tasks.occurrence.complete}</Button>
+              <Button onClick={() => void close("skip")} disabled={blocked}>{t().tasks.occurrence.skip}</Button>
+            </>
+          ) : (
+            <Button onClick={() => void save({ completed: !task.completed }, base.etag)} disabled={blocked}><CheckIcon /> {task.completed ? text.reopen : text.complete}</Button>
+          )}
+          {attend.actions}
+          <span class="summary-more">
+            {!editing && <Button ref={edit} kind="quiet" onClick={() => setEditing(true)}>{text.edit}</Button>}
+            {task.occurrence !== null && !task.completed && <Button kind="quiet" onClick={() => void save({ completed: true }, base.etag)} disabled={blocked}>{t().tasks.occurrence.end}</Button>}
+            <Button kind="quiet" class="danger" onClick={() => setAsking(true)} disabled={busy}>{text.delete}</Button>
+          </span>
         </div>
-      ) : problem && !fieldOf(problem.message) && <Trouble problem={problem} retry={problem.status === 404 ? reload : undefined} />}
-      <div class="actions">
-        {task.occurrence !== null && !task.completed ? (
-          <>
-            <Button onClick={() => void close("complete")} disabled={busy || !untouched}>{t().tasks.occurrence.complete}</Button>
-            <Button onClick={() => void close("skip")} disabled={busy || !untouched}>{t().tasks.occurrence.skip}</Button>
-            <Button onClick={() => void save({ completed: true }, base.etag)} disabled={busy || !untouched}>{t().tasks.occurrence.end}</Button>
-          </>
-        ) : (
-          <Button onClick={() => void save({ completed: !task.completed }, base.etag)} disabled={busy || !untouched}>
-            {task.completed ? t().tasks.reopen(short(task.title)) : t().tasks.complete(short(task.title))}
-          </Button>
-        )}
-        <Button kind="danger" onClick={() => setAsking(true)} disabled={busy}>{text.delete}</Button>
-      </div>
-      <p class="muted">{text.changedBefore} <Time at={task.updated_at} /></p>
+        {!editing && trouble}
+      </section>
+      {editing && (
+        <section ref={form} class="card" aria-label={text.edit}>
+          <TaskForm draft={draft} onDraft={setDraft} onSubmit={() => void save(changes, base.etag)} onCancel={cancel} busy={busy} action={t().save} problem={problem && fieldOf(problem.message) ? problem : undefined} />
+          {problem?.status === 412 && (
+            <div class="trouble" role="alert">
+              <p>{text.conflict}</p>
+              <div class="actions">
+                <Button onClick={() => void takeTheirs()}>{text.takeTheirs}</Button>
+                <Button kind="danger" onClick={() => void keepMine()}>{text.keepMine}</Button>
+              </div>
+            </div>
+          )}
+          {trouble}
+        </section>
+      )}
       {asking && <Confirm title={text.deleteTitle} text={text.deleteText} action={text.delete} onConfirm={() => void remove()} onClose={() => setAsking(false)} />}
-    </section>
+    </>
   )
 }
 
-const short = (title: string) => (title.length > 40 ? [...title].slice(0, 40).join("") + "…" : title)
+/** When a task is due, how it recurs, how things are with it, and its notes. */
+function Summary({ task, state }: { task: Task; state: ComponentChild }) {
+  const { now, zone, day, overdue, recurrence } = useDue(task)
+  const text = t().tasks
+  return (
+    <>
+      <p class="summary-due">
+        {task.due_date === null ? <strong>{text.noDue}</strong>
+          : day ? <strong><time dateTime={day}>{t().inbox.due(dayInWords(day))}</time></strong>
+            : <><strong><time dateTime={task.due_date} title={exact(task.due_date, locale(), zone)}>{t().inbox.due(shortWithDay(task.due_date, now, locale(), zone))}</time></strong> <span class="muted">{relative(task.due_date, now, locale())}</span></>}
+        {task.completed && <span class="tag sent">{text.state.completed}</span>}
+        {overdue && <span class="tag failed">{text.overdue}</span>}
+        {state}
+        {task.urgent && <span class="tag retrying">{text.quick.urgent}</span>}
+      </p>
+      {recurrence && <p class="muted">↻ {recurrence}{task.next_occurrence && <> · {t().timeline.nextOccurrence(wallText(task.next_occurrence, locale()))}</>}</p>}
+      {task.notes && <p class="notes" dir="auto">{task.notes}</p>}
+    </>
+  )
+}

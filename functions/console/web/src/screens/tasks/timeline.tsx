@@ -1,7 +1,7 @@
 // What has become of a task and what is to come, as one line through time: each firing with its
 // deliveries, and each of these with its attempts and what its provider has answered.
 import { Fragment } from "preact"
-import { useEffect } from "preact/hooks"
+import { useEffect, useState } from "preact/hooks"
 import { ok, readingAs, type Timeline, type TimelineEvent } from "../../api/client"
 import { locale, t } from "../../text"
 import { clock, dayName, duration, exact, short, until, wallText } from "../../times"
@@ -28,22 +28,40 @@ export function useTimeline(id: string, user?: string): Fetched<Timeline> {
 /** Whether an event says what is to happen. A try that held its delivery has happened. */
 const comes = (e: TimelineEvent) => e.kind === "waiting" || e.kind === "upcoming" || (e.kind === "held" && e.state !== "held")
 
-export function Reminders({ timeline }: { timeline: Timeline }) {
+const keptDetails = "duebell.details"
+
+/** Whether technical details are shown: jobs, and events for programs. It is remembered in this browser. */
+export interface Details {
+  shown: boolean
+  show(shown: boolean): void
+}
+
+export function useDetails(): Details {
+  const [shown, setShown] = useState(localStorage.getItem(keptDetails) !== null)
+  const show = (shown: boolean) => {
+    if (shown) localStorage.setItem(keptDetails, "yes")
+    else localStorage.removeItem(keptDetails)
+    setShown(shown)
+  }
+  return { shown, show }
+}
+
+/** The reminders of a task, with their jobs if technical details are shown. */
+export function Reminders({ timeline, technical }: { timeline: Timeline; technical: boolean }) {
   const text = t().task
   const reminders = timeline.reminders.filter((r) => !r.removed)
+  const stateOf = (r: Timeline["reminders"][number]) => (r.state === "pending" && !technical ? "scheduled" : r.state) // to whom it matters that Dapr has no job yet
   return (
     <section class="card">
       <h2>{text.reminders}</h2>
-      {timeline.rule && <p lang="en">{timeline.rule.text}</p>}
-      {timeline.rule?.next_occurrence && <p class="muted">{t().timeline.nextOccurrence(wallText(timeline.rule.next_occurrence, locale()))}</p>}
       {reminders.length === 0 && <p class="muted">{t().tasks.noReminders}</p>}
       <ul class="rows">
         {reminders.map((r) => (
           <li key={r.id}>
             <span>{r.kind === "due" ? t().tasks.before(r.before) : text.kind[r.kind]}</span>
             {r.fire_at && <Time at={r.fire_at} class="muted" />}
-            <span class={`tag ${r.state}`}>{text.state[r.state]}</span>
-            {r.job && <small class="why">{t().timeline.job[r.job.state]} <code>{r.job.name}</code></small>}
+            <span class={`tag ${stateOf(r)}`}>{text.state[stateOf(r)]}</span>
+            {technical && r.job && <small class="why">{t().timeline.job[r.job.state]} <code>{r.job.name}</code></small>}
           </li>
         ))}
       </ul>
@@ -54,13 +72,17 @@ export function Reminders({ timeline }: { timeline: Timeline }) {
 /** How a target is shown. */
 type ShowTarget = (channel: NonNullable<TimelineEvent["channel"]>, target: string) => string
 
-export function TimelineCard({ fetched, showTarget = ownTarget }: { fetched: Fetched<Timeline>; showTarget?: ShowTarget }) {
+/** The timeline. Without details, all is shown. */
+export function TimelineCard({ fetched, details, showTarget = ownTarget }: { fetched: Fetched<Timeline>; details?: Details; showTarget?: ShowTarget }) {
   const text = t().timeline
   const { value, problem } = fetched
-  const [been, ahead] = value ? partsOf(value) : [[], []]
+  const [been, ahead] = value ? partsOf(value, details?.shown ?? true) : [[], []]
   return (
     <section class="card" aria-label={text.title}>
-      <h2>{text.title}</h2>
+      <div class="timeline-title">
+        <h2>{text.title}</h2>
+        {details && <label class="option"><input type="checkbox" role="switch" checked={details.shown} onChange={(e) => details.show(e.currentTarget.checked)} /> {text.details}</label>}
+      </div>
       {problem && <Trouble problem={problem} retry={fetched.reload} />}
       {!value && !problem && <Loading />}
       {value?.more && <p class="muted">{text.more}</p>}
@@ -83,19 +105,23 @@ interface Moment {
   deliveries: TimelineEvent[][]
 }
 
-/** What has been, and what lies ahead: also what should have gone on by now. */
-function partsOf(l: Timeline): [Moment[], Moment[]] {
+/** What operators look for: jobs, and events for programs. */
+const isTechnical = (e: TimelineEvent) => e.kind === "scheduled" || e.channel === "event"
+
+/** What has been, and what lies ahead: also what should have gone on by now. Fractions of a second by which a reminder is late are technical, too. */
+function partsOf(l: Timeline, technical: boolean): [Moment[], Moment[]] {
+  const events = technical ? l.events : l.events.filter((e) => !isTechnical(e)).map((e) => ((e.late_seconds ?? 1) < 1 ? { ...e, late_seconds: undefined } : e))
   const moments: Moment[] = []
   const firings = new Map<string, Moment>()
   const revision = (e: TimelineEvent) => `${e.reminder_id}/${e.revision}`
-  for (const event of l.events) {
+  for (const event of events) {
     if (event.delivery_id) continue
     const moment = { key: `${event.kind}/${revision(event)}/${event.occurrence}`, event, deliveries: [] }
     if (event.kind === "fired") firings.set(revision(event), moment)
     moments.push(moment)
   }
   const deliveries = new Map<string, TimelineEvent[]>()
-  for (const event of l.events) {
+  for (const event of events) {
     if (!event.delivery_id) continue
     let steps = deliveries.get(event.delivery_id)
     if (!steps) {
