@@ -36,11 +36,10 @@ try {
       await page.getByLabel("State", { exact: true }).selectOption("all")
       await page.locator(".letters li").first().waitFor()
     }
-    if (name === "task") await page.locator(content).last().scrollIntoViewIfNeeded() // what became of its messages
     await page.screenshot({ path: `${folder}${name}.png` })
   }
   await picture("inbox", "/console/inbox", ".notification")
-  await picture("task", "/console/tasks/" + shown.id, ".rows")
+  await picture("task", "/console/tasks/" + shown.id, ".steps")
   await picture("operators", "/console/operators", ".figures")
 } finally {
   await browser.close()
