@@ -3,7 +3,7 @@
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { test } from "node:test"
-import { browser, openPage, runSystem, signIn, system } from "./system.js"
+import { browser, eventually, openPage, runSystem, signIn, system } from "./system.js"
 
 runSystem()
 
@@ -233,6 +233,7 @@ test("a task's page begins with what it is, and the form is opened, left and clo
 
 test("what is snoozed is not overdue", async () => {
   const [late, later] = await Promise.all(["Late", "Later"].map((title) => other("POST", "/api/tasks", { title, due_date: new Date(Date.now() - 60_000).toISOString() })))
+  await eventually(async () => (await other("GET", "/api/notifications")).notifications.some((n) => n.task_id === later.id)) // a snooze before that acknowledges no message
   await other("POST", `/api/tasks/${later.id}/snooze`, { for: "1d" })
   const { context, page, wrong } = await openPage(browser)
   await signIn(page, system.url, /^other/, "/console/tasks")
