@@ -55,21 +55,13 @@ func (run *run) planAgendas(ctx context.Context) error {
 	run.agendas = map[int]time.Time{}
 	for i := range agendaUsers {
 		user, at := firstAgenda+i, minutes[i%len(minutes)]
-		for _, request := range []struct {
-			method, path string
-			body         any
-			want         int
-		}{
-			{"POST", "/api/tasks", map[string]any{"title": agendaTask(user), "due_date": run.began.Add(-time.Hour), "reminders": []string{}}, http.StatusCreated},
-			{"PUT", "/api/preferences", map[string]any{"time_zone": where, "agenda": map[string]string{"channel": "email", "at": at.In(preferences.Zone(where)).Format("15:04")}}, http.StatusOK},
-		} {
-			a, err := run.client.settled(ctx, user, request.method, request.path, request.body, "Idempotency-Key", uuid.NewString())
-			if err == nil && a.status != request.want {
-				err = fmt.Errorf("planning an agenda: %s %s: %d %s", request.method, request.path, a.status, a.body)
-			}
-			if err != nil {
-				return err
-			}
+		task := map[string]any{"title": agendaTask(user), "due_date": run.began.Add(-time.Hour), "reminders": []string{}}
+		if err := run.client.must(ctx, http.StatusCreated, user, "POST", "/api/tasks", task, "Idempotency-Key", uuid.NewString()); err != nil {
+			return err
+		}
+		wants := map[string]any{"time_zone": where, "agenda": map[string]string{"channel": "email", "at": at.In(preferences.Zone(where)).Format("15:04")}}
+		if err := run.client.must(ctx, http.StatusOK, user, "PUT", "/api/preferences", wants); err != nil {
+			return err
 		}
 		run.agendas[user] = at
 	}
@@ -104,8 +96,8 @@ func (t *tally) judgeAgenda(l *life, at time.Time, came []told, faults []struck)
 	if came[0].at.Before(at) {
 		t.find(l, "early", "the agenda is %v before %s", at.Sub(came[0].at), clock(at))
 	}
-	if different := slices.CompactFunc(slices.Clone(came), func(a, b told) bool { return a.id == b.id }); len(different) > 1 {
-		t.find(l, "duplicate", "%d agendas of one day came", len(different))
+	if n := len(firstsOf(came)); n > 1 {
+		t.find(l, "duplicate", "%d agendas of one day came", n)
 	}
 	t.tooLate(l, agenda, at, came[0].at, faults)
 	t.judgeCopies(l, agenda, came, faults)

@@ -106,6 +106,15 @@ func (c *client) settled(ctx context.Context, user int, method, path string, in 
 	}
 }
 
+// must is settled for a request that has to be answered with a status.
+func (c *client) must(ctx context.Context, want, user int, method, path string, in any, header ...string) error {
+	a, err := c.settled(ctx, user, method, path, in, header...)
+	if err == nil && a.status != want {
+		err = fmt.Errorf("%s %s: %d %s", method, path, a.status, a.body)
+	}
+	return err
+}
+
 // notification is a notification in a user's inbox.
 type notification struct {
 	ID        uuid.UUID `json:"id"`

@@ -44,11 +44,7 @@ func (run *run) chooseWebhook(ctx context.Context, user int, on bool) error {
 	if on {
 		in["webhook"] = map[string]any{"url": fmt.Sprintf("%s%s/%s", run.sys.URL(), sandbox.HangingPath, nameOf(user))}
 	}
-	a, err := run.client.settled(ctx, user, "PUT", "/api/preferences", in)
-	if err == nil && a.status != http.StatusOK {
-		err = fmt.Errorf("choosing the webhook: %d %s", a.status, a.body)
-	}
-	return err
+	return run.client.must(ctx, http.StatusOK, user, "PUT", "/api/preferences", in)
 }
 
 // importMany imports n tasks of a user, in requests of a thousand.

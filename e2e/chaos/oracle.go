@@ -315,9 +315,13 @@ func (t *tally) judgeInbox(l *life, a arming, got []told, least, most int, fault
 	}
 }
 
-// latest is how late a reminder may come by a channel while parts are only slow. In the inbox: the
-// sweep leaves it alone for 5 s, one that has begun just before that takes all of its 10 s, the next
-// one begins up to 2 s later, and gets past locked rows within 3 s. A busy machine adds to that.
+// latest is how late a reminder may come by a channel while parts are only slow. For the inbox that
+// is the sum of these, and something for a busy machine:
+//
+//	5 s   the sweep leaves it to its callback
+//	10 s  a sweep has begun just before, and takes all of its time
+//	2 s   until the next one begins
+//	3 s   until that one is past locked rows
 var latest = map[string]time.Duration{"in_app": 25 * time.Second, "email": 30 * time.Second, agenda: 30 * time.Second}
 
 // tooLate notes how late something came. It is a finding if that was later than allowed while parts
@@ -349,12 +353,7 @@ func isCalm(from, to time.Time, faults []struck) bool {
 }
 
 func (t *tally) judgeExternal(l *life, channel string, came []told, faults []struck, least, most int, shots []*shot) {
-	var firsts []told
-	for _, m := range came {
-		if !slices.ContainsFunc(firsts, func(f told) bool { return f.id == m.id }) {
-			firsts = append(firsts, m)
-		}
-	}
+	firsts := firstsOf(came)
 	if len(firsts) < least {
 		t.find(l, "lost", "%d of %d came by %s", len(firsts), least, channel)
 	}
@@ -397,6 +396,16 @@ func (t *tally) judgeExternal(l *life, channel string, came []told, faults []str
 			t.find(l, "cancelled", "that of %s by %s was sent after a %s that was answered at %s", clock(m.at), channel, last.kind, clock(last.settled))
 		}
 	}
+}
+
+// firstsOf returns the first message of each delivery.
+func firstsOf(came []told) (firsts []told) {
+	for _, m := range came {
+		if !slices.ContainsFunc(firsts, func(f told) bool { return f.id == m.id }) {
+			firsts = append(firsts, m)
+		}
+	}
+	return firsts
 }
 
 // judgeCopies counts the messages that came after one of the same delivery. It is a finding if no

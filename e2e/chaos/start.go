@@ -149,15 +149,11 @@ func (run *run) choose(ctx context.Context, user int) error {
 	if hasBundles(user) {
 		bundle["email"] = bundleTime.String()
 	}
-	a, err := run.client.settled(ctx, user, "PUT", "/api/preferences", map[string]any{
+	return run.client.must(ctx, http.StatusOK, user, "PUT", "/api/preferences", map[string]any{
 		"time_zone": where, "quiet_hours": windows, "bundle": bundle, "language": []string{"en", "de"}[user%2], "channels": on,
 		// The scope act vouches for addresses. Asking their owners is not part of this run.
 		"phones":  []any{map[string]any{"address": fmt.Sprintf("+1555010%04d", user), "verified": true}},
 		"devices": []map[string]string{device},
 		"webhook": map[string]any{"url": fmt.Sprintf("%s%s/user%d", run.sys.URL(), sandbox.WebhookPath, user)},
 	})
-	if err == nil && a.status != http.StatusOK {
-		err = fmt.Errorf("choosing channels: %d %s", a.status, a.body)
-	}
-	return err
 }
