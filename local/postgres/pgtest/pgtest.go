@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -178,10 +179,13 @@ func execute(sql string) error {
 
 const prefix = "duebell-pgtest-"
 
+// memory is a folder whose files are in memory, on Linux.
+const memory = "/dev/shm"
+
 // folder returns where data is kept: in memory if there is plenty, since each database has hundreds
 // of files, and ext4 takes long to create files while others are being deleted.
 func folder() string {
-	const memory, plenty = "/dev/shm", 4 << 30
+	const plenty = 4 << 30
 	var free unix.Statfs_t
 	if unix.Statfs(memory, &free) == nil && free.Bavail*uint64(free.Bsize) > plenty { //nolint:gosec // a size is not negative
 		return memory
@@ -191,8 +195,9 @@ func folder() string {
 
 // removeLeftovers removes the data of test binaries that were killed.
 func removeLeftovers() {
-	dirs, _ := filepath.Glob(filepath.Join(folder(), prefix+"*"))
-	for _, dir := range dirs {
+	inMemory, _ := filepath.Glob(filepath.Join(memory, prefix+"*"))
+	onDisk, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*"))
+	for _, dir := range slices.Concat(inMemory, onDisk) {
 		info, err := os.Stat(dir)
 		if err != nil || time.Since(info.ModTime()) < time.Hour {
 			continue
