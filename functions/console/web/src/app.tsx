@@ -13,9 +13,9 @@ import { language, t } from "./text"
 import { sameClock } from "./times"
 import { asProblem, SharedProvider, useShared, type Shared } from "./ui/context"
 import { InboxIcon, OperatorsIcon, PreferencesIcon, TasksIcon } from "./ui/icons"
-import { keysOn, setKeysOn } from "./ui/keys"
 import { later } from "./ui/later"
 import { Button, Empty, Loading, Screen, Trouble } from "./ui/parts"
+import { useRemembered } from "./ui/remembered"
 
 const OperatorsScreen = later(() => import("./screens/operators/operators").then((m) => m.OperatorsScreen))
 
@@ -62,7 +62,7 @@ function Console({ session }: { session: Session }) {
   const [notice, setNotice] = useState<Notice>()
   const [preferences, setPreferences] = useState<Shared["preferences"]>()
   const [problem, setProblem] = useState<Problem>()
-  const [keys, setKeys] = useState(keysOn)
+  const [keysOff, setKeysOff] = useRemembered("duebell.keys-off")
   const noticeBox = useRef<HTMLDivElement>(null)
   const say = (text: string, kind?: "problem", undo?: () => void) => setNotice({ text, kind, undo: undo && (() => { setNotice(undefined); undo() }) })
 
@@ -93,13 +93,10 @@ function Console({ session }: { session: Session }) {
   if (problem) return <main class="welcome"><Trouble problem={problem} retry={() => location.reload()} /></main>
   if (!preferences || !store.current) return <main class="welcome"><Loading /></main>
   const shared: Shared = {
-    client, session, inbox, preferences, say, undo: notice?.undo, keys,
+    client, session, inbox, preferences, say, undo: notice?.undo, keys: !keysOff,
     zone: preferences.value.time_zone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
     setPreferences: (value, etag) => setPreferences({ value, etag }),
-    setKeys: (on) => {
-      setKeysOn(on)
-      setKeys(on)
-    },
+    setKeys: (on) => setKeysOff(!on),
   }
   return (
     <SharedProvider value={shared}>

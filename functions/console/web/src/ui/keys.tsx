@@ -4,16 +4,6 @@ import { t } from "../text"
 import { useShared } from "./context"
 import { Button, Dialog } from "./parts"
 
-const keptOff = "duebell.keys-off"
-
-/** Whether keys act in this browser. */
-export const keysOn = () => localStorage.getItem(keptOff) === null
-
-export function setKeysOn(on: boolean) {
-  if (on) localStorage.removeItem(keptOff)
-  else localStorage.setItem(keptOff, "yes")
-}
-
 /** Does what a key does, unless keys are switched off, something is typed, or a dialog is open. find returns nothing for other keys. */
 export function useKeys(find: (e: KeyboardEvent) => (() => unknown) | false | undefined) {
   const { keys } = useShared()

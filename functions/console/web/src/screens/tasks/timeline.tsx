@@ -1,12 +1,13 @@
 // What has become of a task and what is to come, as one line through time: each firing with its
 // deliveries, and each of these with its attempts and what its provider has answered.
 import { Fragment } from "preact"
-import { useEffect, useState } from "preact/hooks"
+import { useEffect } from "preact/hooks"
 import { ok, readingAs, type Timeline, type TimelineEvent } from "../../api/client"
 import { locale, t } from "../../text"
 import { clock, dayName, duration, exact, short, until, wallText } from "../../times"
 import { useFetched, useNow, useShared, type Fetched } from "../../ui/context"
 import { Loading, Time, Trouble } from "../../ui/parts"
+import { useRemembered } from "../../ui/remembered"
 import { ownTarget } from "../../ui/targets"
 import { snoozedBy } from "./snoozes"
 import "./timeline.css"
@@ -28,21 +29,11 @@ export function useTimeline(id: string, user?: string): Fetched<Timeline> {
 /** Whether an event says what is to happen. A try that held its delivery has happened. */
 const comes = (e: TimelineEvent) => e.kind === "waiting" || e.kind === "upcoming" || (e.kind === "held" && e.state !== "held")
 
-const keptDetails = "duebell.details"
+/** Whether technical details are shown, and how to show them: jobs, and events for programs. */
+export type Details = ReturnType<typeof useDetails>
 
-/** Whether technical details are shown: jobs, and events for programs. It is remembered in this browser. */
-export interface Details {
-  shown: boolean
-  show(shown: boolean): void
-}
-
-export function useDetails(): Details {
-  const [shown, setShown] = useState(localStorage.getItem(keptDetails) !== null)
-  const show = (shown: boolean) => {
-    if (shown) localStorage.setItem(keptDetails, "yes")
-    else localStorage.removeItem(keptDetails)
-    setShown(shown)
-  }
+export const useDetails = () => {
+  const [shown, show] = useRemembered("duebell.details")
   return { shown, show }
 }
 

@@ -1,0 +1,13 @@
+// A switch that is remembered in this browser.
+import { useState } from "preact/hooks"
+
+/** Whether a switch is on, and how to set it. It is off at first. */
+export function useRemembered(key: string): [on: boolean, set: (on: boolean) => void] {
+  const [on, setOn] = useState(localStorage.getItem(key) !== null)
+  const set = (on: boolean) => {
+    if (on) localStorage.setItem(key, "yes")
+    else localStorage.removeItem(key)
+    setOn(on)
+  }
+  return [on, set]
+}
