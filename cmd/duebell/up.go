@@ -82,7 +82,7 @@ func up(ctx context.Context, args []string) error {
 			"")
 	}
 	<-ctx.Done()
-	out.text("Duebell is stopping")
+	out.text("Duebell is stopping: " + context.Cause(ctx).Error())
 	began := time.Now()
 	if err := sys.Stop(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("stopping: %w", err)
