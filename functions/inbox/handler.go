@@ -117,6 +117,7 @@ type notification struct {
 	TaskID uuid.NullUUID `json:"task_id"` // null: it is about no task
 	// Occurrence is null if the task does not recur.
 	Occurrence *string       `json:"occurrence"`
+	DueDate    *time.Time    `json:"due_date"` // null: it is about no task, or older than this field
 	Kind       task.Kind     `json:"kind"`
 	ReminderID uuid.NullUUID `json:"reminder_id"` // null: it is about no reminder, or older than this field
 	Title      string        `json:"title"`
@@ -136,7 +137,7 @@ func show(n store.Received) notification {
 		occurrence = &n.Occurrence
 	}
 	return notification{
-		ID: n.ID, TaskID: optional(n.TaskID), Occurrence: occurrence, Kind: n.Kind, ReminderID: optional(n.ReminderID), Title: n.Title, Body: n.Body,
+		ID: n.ID, TaskID: optional(n.TaskID), Occurrence: occurrence, DueDate: n.DueDate, Kind: n.Kind, ReminderID: optional(n.ReminderID), Title: n.Title, Body: n.Body,
 		CreatedAt: n.CreatedAt, ReadAt: n.ReadAt, ArchivedAt: n.ArchivedAt,
 		AcknowledgedAt: n.AcknowledgedAt, SnoozedUntil: n.SnoozedUntil,
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -105,8 +106,8 @@ func TestStream(t *testing.T) {
 		wantTitles(w, eve, "eve's") // and nothing before
 
 		list := functiontest.Decode[inbox](w, s.As("ada", "GET", "/api/notifications", nil), 200).Notifications
-		if got != list[2] {
-			t.Errorf("got %+v, the list has %+v", got, list[2])
+		if diff := cmp.Diff(list[2], got); diff != "" {
+			t.Errorf("the list and the stream differ: %s", diff)
 		}
 		wantTitles(w, open(w, d, s, "ada", &uuid.Nil), "0", "1", "2")
 		wantTitles(w, open(w, d, s, "ada", &list[0].ID), "1", "2")

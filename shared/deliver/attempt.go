@@ -143,7 +143,7 @@ func inAppOf(l *store.Leased) (instead []store.Instead) {
 	}
 	for _, m := range members(l) {
 		instead = append(instead, store.Instead{DeliveryID: m.DeliveryID, Notification: store.Notification{
-			ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: m.TaskID, Title: m.Title, Occurrence: m.Occurrence,
+			ID: uuid.Must(uuid.NewV7()), UserID: l.UserID, TaskID: m.TaskID, Title: m.Title, Occurrence: m.Occurrence, DueDate: m.DueDate,
 			Body: notify.Message{DueDate: m.DueDate, Zone: preferences.Zone(l.TimeZone), Language: l.Language}.Due(),
 		}})
 	}

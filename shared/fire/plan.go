@@ -30,7 +30,7 @@ func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient, stopped s
 	tellInApp := func() {
 		add(task.InApp, "", store.Sent, "")
 		inApp = &store.Notification{
-			ID: deliveries[len(deliveries)-1].ID, UserID: t.UserID, TaskID: t.ID, ReminderID: r.ID, Kind: r.Kind, Title: t.Title,
+			ID: deliveries[len(deliveries)-1].ID, UserID: t.UserID, TaskID: t.ID, ReminderID: r.ID, Kind: r.Kind, Title: t.Title, DueDate: t.DueDate,
 			Body: notify.Message{DueDate: t.DueDate, Zone: preferences.Zone(to.TimeZone), Language: to.Language}.Due(),
 		}
 	}

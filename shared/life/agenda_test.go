@@ -354,7 +354,7 @@ func TestAgendaOnEveryChannel(t *testing.T) {
 		if got := strings.Join(n.column(`select concat_ws(' ', channel, state, count(*)) from deliveries group by channel, state order by 1`), ", "); got != want {
 			t.Errorf("%s: %s", channel, got)
 		}
-		if in := n.inbox(); channel == task.InApp && (len(in) != 1 || in[0].Title != "1 due today" || in[0].Body != "a\nDue Mon, 30 Nov 2026 09:00 CET (UTC+01:00)") {
+		if in := n.inbox(); channel == task.InApp && (len(in) != 1 || in[0].Title != "1 due today" || in[0].DueDate != nil || in[0].Body != "a\nDue Mon, 30 Nov 2026 09:00 CET (UTC+01:00)") {
 			t.Errorf("the inbox: %+v", in)
 		}
 	}

@@ -105,7 +105,7 @@ func TestFireTellsEveryChannel(t *testing.T) {
 		t.Fatalf("outcome %+v", o)
 	}
 	got := w.inbox()
-	if len(got) != 1 || got[0].Title != "Pay the rent" || got[0].Body != "Due Mon, 23 Nov 2026 12:00 UTC" || got[0].TaskID != created.ID {
+	if len(got) != 1 || got[0].Title != "Pay the rent" || got[0].Body != "Due Mon, 23 Nov 2026 12:00 UTC" || got[0].TaskID != created.ID || got[0].DueDate == nil || !got[0].DueDate.Equal(*now.DueDate) {
 		t.Errorf("inbox: %+v", got)
 	}
 	if w.mail.count() != 1 {

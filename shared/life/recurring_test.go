@@ -92,8 +92,8 @@ func TestYearOfDailyReminders(t *testing.T) {
 	if got := w.column(`select state from occurrences group by state having count(*) = 365`); fmt.Sprint(got) != "[told]" {
 		t.Errorf("history: %v", got)
 	}
-	if got := w.inbox()[68].Occurrence; got != "2030-03-10T02:30" {
-		t.Errorf("the notification is of %s", got)
+	if got := w.inbox()[68]; got.Occurrence != "2030-03-10T02:30" || got.DueDate == nil || !got.DueDate.Equal(time.Date(2030, 3, 10, 7, 30, 0, 0, time.UTC)) {
+		t.Errorf("the notification is of %s, due %v", got.Occurrence, got.DueDate)
 	}
 }
 

@@ -127,8 +127,8 @@ func TestSuppressedWhenSent(t *testing.T) {
 		if diff := cmp.Diff([]string{"email a@x.org sendgrid " + sinceToday(), "email b@x.org sendgrid " + sinceToday(), "in_app sent"}, w.log(created)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
-		if n := len(w.inbox()); w.mail.count() != tried || n != 1 {
-			t.Errorf("%s: sent %v, %d notifications", name, w.mail.messages[tried:], n)
+		if in := w.inbox(); w.mail.count() != tried || len(in) != 1 || in[0].DueDate == nil || !in[0].DueDate.Equal(*created.DueDate) {
+			t.Errorf("%s: sent %v, notifications %+v", name, w.mail.messages[tried:], in)
 		}
 	}
 }

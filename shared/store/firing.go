@@ -54,6 +54,9 @@ type Notification struct {
 	Body   string
 	// Occurrence is the occurrence of a recurring task, as people read it; "" for other tasks.
 	Occurrence string
+	// DueDate is the task's, or the occurrence's, when the reminder fired; nil if it is about no task,
+	// or was stored before there was this field.
+	DueDate *time.Time
 	// ReminderID and Kind are the reminder's; uuid.Nil and "" if it is about no task.
 	ReminderID uuid.UUID
 	Kind       task.Kind

@@ -34,12 +34,12 @@ type Received struct {
 }
 
 const receivedColumns = `n.id, n.user_id, n.seq, coalesce(n.task_id, '00000000-0000-0000-0000-000000000000'), n.title, n.body, n.created_at, n.read_at, n.archived_at, n.change_seq, coalesce(n.occurrence, ''),
-	n.kind, coalesce(n.reminder_id, '00000000-0000-0000-0000-000000000000'), n.acknowledged_at,
+	n.kind, coalesce(n.reminder_id, '00000000-0000-0000-0000-000000000000'), n.due_date, n.acknowledged_at,
 	(select r.fire_at from reminders r where r.task_id = n.task_id and r.kind = 'snooze' and r.state = 'armed' and r.occurrence is not distinct from n.occurrence::timestamp)`
 
 func scanReceived(row pgx.CollectableRow) (n Received, err error) {
 	err = row.Scan(&n.ID, &n.UserID, &n.Seq, &n.TaskID, &n.Title, &n.Body, &n.CreatedAt, &n.ReadAt, &n.ArchivedAt, &n.ChangeSeq, &n.Occurrence,
-		&n.Kind, &n.ReminderID, &n.AcknowledgedAt, &n.SnoozedUntil)
+		&n.Kind, &n.ReminderID, &n.DueDate, &n.AcknowledgedAt, &n.SnoozedUntil)
 	return n, err
 }
 

@@ -252,6 +252,7 @@ type notificationRows struct {
 	occurrences           pgtype.FlatArray[string]
 	kinds                 pgtype.FlatArray[string]
 	reminders             pgtype.FlatArray[pgtype.UUID]
+	dueDates              pgtype.FlatArray[pgtype.Timestamptz]
 }
 
 func (c *notificationRows) add(n Notification) {
@@ -263,6 +264,7 @@ func (c *notificationRows) add(n Notification) {
 	c.occurrences = append(c.occurrences, n.Occurrence)
 	c.kinds = append(c.kinds, string(cmp.Or(n.Kind, task.KindDue)))
 	c.reminders = append(c.reminders, pgtype.UUID{Bytes: n.ReminderID, Valid: n.ReminderID != uuid.Nil})
+	c.dueDates = append(c.dueDates, pgInstant(n.DueDate))
 }
 
 func (c *notificationRows) queue(batch *pgx.Batch) {
@@ -275,17 +277,17 @@ func (c *notificationRows) queue(batch *pgx.Batch) {
 	// and waited for a lock.
 	batch.Queue(`
 		with new as (
-			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[])
-				with ordinality as n (id, user_id, task_id, title, body, occurrence, kind, reminder_id, place)
+			select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::timestamptz[])
+				with ordinality as n (id, user_id, task_id, title, body, occurrence, kind, reminder_id, due_date, place)
 		), next as (
 			update users u set last_seq = u.last_seq + c.count
 			from (select user_id, count(*) from new group by user_id) c where u.id = c.user_id
 			returning u.id, u.last_seq - c.count as last_seq
 		)
-		insert into notifications (id, user_id, seq, task_id, title, body, created_at, occurrence, kind, reminder_id)
-		select n.id, n.user_id, next.last_seq + row_number() over (partition by n.user_id order by n.place), n.task_id, n.title, n.body, clock_timestamp(), nullif(n.occurrence, ''), n.kind, n.reminder_id
+		insert into notifications (id, user_id, seq, task_id, title, body, created_at, occurrence, kind, reminder_id, due_date)
+		select n.id, n.user_id, next.last_seq + row_number() over (partition by n.user_id order by n.place), n.task_id, n.title, n.body, clock_timestamp(), nullif(n.occurrence, ''), n.kind, n.reminder_id, n.due_date
 		from new n join next on next.id = n.user_id`,
-		c.ids, c.users, c.tasks, c.titles, c.bodies, c.occurrences, c.kinds, c.reminders)
+		c.ids, c.users, c.tasks, c.titles, c.bodies, c.occurrences, c.kinds, c.reminders, c.dueDates)
 }
 
 // endingRows are how sends of different deliveries ended, column by column.

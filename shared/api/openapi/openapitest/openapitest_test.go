@@ -31,8 +31,8 @@ func TestCheck(t *testing.T) {
 		"a member too many":  {"GET", "/api/tasks", 200, headers, `{"tasks":[],"next_cursor":null,"more":1}`, false},
 		"a member missing":   {"GET", "/api/tasks", 200, headers, `{"tasks":[]}`, false},
 		"a bad member":       {"GET", "/api/tasks", 200, headers, `{"tasks":[{}],"next_cursor":null}`, false},
-		"a time":             {"GET", "/api/notifications", 200, headers, `{"notifications":[{"id":"0198b5f0-0000-7000-8000-000000000000","task_id":"0198b5f0-0000-7000-8000-000000000000","title":"t","body":"b","created_at":"2026-11-23T14:30:00Z","read_at":null,"archived_at":null,"occurrence":null,"kind":"due","reminder_id":null,"acknowledged_at":null,"snoozed_until":null}]}`, true},
-		"a time not in UTC":  {"GET", "/api/notifications", 200, headers, `{"notifications":[{"id":"0198b5f0-0000-7000-8000-000000000000","task_id":"0198b5f0-0000-7000-8000-000000000000","title":"t","body":"b","created_at":"2026-11-23T14:30:00+01:00","read_at":null,"archived_at":null,"occurrence":null,"kind":"due","reminder_id":null,"acknowledged_at":null,"snoozed_until":null}]}`, false},
+		"a time":             {"GET", "/api/notifications", 200, headers, `{"notifications":[{"id":"0198b5f0-0000-7000-8000-000000000000","task_id":"0198b5f0-0000-7000-8000-000000000000","title":"t","body":"b","created_at":"2026-11-23T14:30:00Z","read_at":null,"archived_at":null,"occurrence":null,"due_date":null,"kind":"due","reminder_id":null,"acknowledged_at":null,"snoozed_until":null}]}`, true},
+		"a time not in UTC":  {"GET", "/api/notifications", 200, headers, `{"notifications":[{"id":"0198b5f0-0000-7000-8000-000000000000","task_id":"0198b5f0-0000-7000-8000-000000000000","title":"t","body":"b","created_at":"2026-11-23T14:30:00+01:00","read_at":null,"archived_at":null,"occurrence":null,"due_date":null,"kind":"due","reminder_id":null,"acknowledged_at":null,"snoozed_until":null}]}`, false},
 		"a header missing":   {"GET", "/api/tasks/0198b5f0-0000-7000-8000-000000000000", 200, headers, `{}`, false},
 		"an unknown code":    {"GET", "/api/tasks", 400, problem, `{"type":"t","title":"t","status":400,"detail":"d","code":"odd"}`, false},
 	} {

@@ -1067,6 +1067,11 @@ export interface components {
             body: string;
             /** Format: date-time */
             created_at: string;
+            /**
+             * Format: date-time
+             * @description When the task, or this occurrence of it, was due as its reminder fired. null: it is about no task, or was told before there was this field.
+             */
+            due_date: string | null;
             /** Format: uuid */
             id: string;
             /**

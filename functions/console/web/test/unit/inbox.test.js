@@ -1,10 +1,8 @@
-// When a notification's task was due, the times that are offered to snooze until, and the pieces of quiet hours on the bar of the day.
+// The times that are offered to snooze until, and the pieces of quiet hours on the bar of the day.
 import assert from "node:assert/strict"
-import { readdirSync, readFileSync } from "node:fs"
 import { test } from "node:test"
 import { load } from "./load.js"
 
-const { dueOf } = await load("screens/inbox/due.ts")
 const { presets } = await load("screens/inbox/presets.ts")
 const { crossesMidnight, minutesOf, nearerEnd, pieces, timeOf } = await load("screens/preferences/day.ts")
 
@@ -54,25 +52,4 @@ test("a point of the bar moves the end that is nearer, around midnight, too", ()
     assert.equal(nearerEnd(night, minutesOf(time)), want, time)
   }
   assert.deepEqual([timeOf(1440), timeOf(1425), timeOf(0)], ["00:00", "23:45", "00:00"])
-})
-
-test("the due date is read from a body in each language of messages", () => {
-  for (const [body, want] of [
-    ["Due Sun, 1 Mar 2026 14:30 UTC", "2026-03-01T14:30:00.000Z"], ["Fällig am So., 1. März 2026, 14:30 UTC", "2026-03-01T14:30:00.000Z"],
-    ["Due Tue, 1 Dec 2026 09:00:05 CET (UTC+01:00)", "2026-12-01T08:00:05.000Z"], ["Fällig am Di., 1. Dez. 2026, 09:00 CET (UTC+01:00)", "2026-12-01T08:00:00.000Z"],
-    ["Due Tue, 1 Dec 2026 09:00 UTC+05:45", "2026-12-01T03:15:00.000Z"], ["Due Tue, 1 Dec 2026 09:00 NST (UTC-03:30)", "2026-12-01T12:30:00.000Z"],
-    ["Overdue since Tue, 1 Dec 2026 09:00 UTC", undefined], ["Due Tue, 1 Dec 2026 09:00 UTC, and more", undefined], ["2 due today", undefined], ["", undefined],
-  ]) {
-    assert.equal(dueOf(body), want, body)
-  }
-  const folder = new URL("../../../../../shared/notify/languages/", import.meta.url)
-  const files = readdirSync(folder)
-  assert.ok(files.length >= 2, `${files}`)
-  for (const file of files) {
-    const { due, months, weekdays } = JSON.parse(readFileSync(new URL(file, folder), "utf8"))
-    months.forEach((month, i) => {
-      const body = due.replace("{weekday}", weekdays[i % 7]).replace("{day}", "7").replace("{month}", month).replace("{year}", "2026").replace("{time}", "09:00 UTC")
-      assert.equal(dueOf(body), new Date(Date.UTC(2026, i, 7, 9)).toISOString(), `${file}: ${body}`)
-    })
-  }
 })

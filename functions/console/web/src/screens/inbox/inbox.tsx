@@ -8,7 +8,6 @@ import { ArchiveIcon, BackIcon, BellIcon, CheckIcon, ClockIcon, EyeIcon } from "
 import { KeysHelp } from "../../ui/keys"
 import { Button, Choice, Empty, Loading, Screen, Time, Trouble } from "../../ui/parts"
 import { useActs, type Acts } from "./acts"
-import { dueOf } from "./due"
 import { useInboxKeys } from "./keys"
 import { NothingYet } from "./nothing-yet"
 import { PushSwitch } from "./push"
@@ -92,7 +91,7 @@ function Item({ n, fresh, acts }: { n: Notification; fresh: boolean; acts: Acts 
   )
 }
 
-/** What a notification says, and how things are with it. */
+/** What a notification says, and how things are with it. A due date is told in few words; the whole sentence on hover. */
 function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
   const { zone } = useShared()
   const now = useNow(30_000)
@@ -103,7 +102,7 @@ function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
         {n.task_id ? <a href={to(`/tasks/${n.task_id}`)} onClick={onOpen}>{n.title}</a> : n.title}
         {n.read_at === null && <span class="visually-hidden"> ({text.isUnread})</span>}
       </h2>
-      {n.body && <Body text={n.body} now={now} />}
+      {n.due_date ? <p title={n.body}>{text.due(shortWithDay(n.due_date, now, locale(), zone))}</p> : n.body && <p dir="auto">{n.body}</p>}
       <p class="notification-state">
         {n.kind !== "due" && <span class="tag">{text.kind[n.kind]}</span>}
         {n.snoozed_until && Date.parse(n.snoozed_until) > now
@@ -112,13 +111,6 @@ function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
       </p>
     </div>
   )
-}
-
-/** A body. A due date is told in few words; the whole sentence on hover. */
-function Body({ text, now }: { text: string; now: number }) {
-  const { zone } = useShared()
-  const due = dueOf(text)
-  return due ? <p title={text}>{t().inbox.due(shortWithDay(due, now, locale(), zone))}</p> : <p dir="auto">{text}</p>
 }
 
 interface ActProps {
