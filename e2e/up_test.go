@@ -111,7 +111,7 @@ func wait(t *testing.T, ended <-chan error, out *os.File, holds func() bool) {
 
 var (
 	firstExample  = regexp.MustCompile("(?s)```sh\n(source .*?)```")
-	importExample = regexp.MustCompile("(?s)```sh\n(source [^`]*?build/bin/duebell import .*?)```")
+	importExample = regexp.MustCompile("(?s)```sh\n(source [^`]*?/api/tasks/batch.*?)```")
 )
 
 // try runs the example of docs/start.md.
@@ -149,25 +149,27 @@ func try(t *testing.T, dir string) {
 	}
 }
 
-// tryImport runs the example of docs/importing.md.
+// tryImport runs the examples of docs/importing.md, in their order.
 func tryImport(t *testing.T, dir string) {
 	t.Helper()
 	page, err := os.ReadFile("../docs/importing.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	example := importExample.FindSubmatch(page)
-	if example == nil {
-		t.Fatal("docs/importing.md has no example of an import")
+	examples := importExample.FindAllSubmatch(page, 2)
+	if len(examples) < 2 {
+		t.Fatalf("docs/importing.md has %d examples of imports", len(examples))
 	}
 	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "build"), 0o755), os.Symlink(bin, filepath.Join(dir, "build", "bin"))); err != nil {
 		t.Fatal(err)
 	}
-	shell := exec.Command("bash", "-euo", "pipefail", "-c", string(example[1]))
-	shell.Dir = dir
-	out, err := shell.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte(`"failed":0`)) {
-		t.Errorf("%v\n%s", err, out)
+	for _, example := range examples {
+		shell := exec.Command("bash", "-euo", "pipefail", "-c", string(example[1]))
+		shell.Dir = dir
+		out, err := shell.CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte(`"created":2`)) || !bytes.Contains(out, []byte(`"failed":0`)) {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package providers_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -50,5 +51,21 @@ func TestOpen(t *testing.T) {
 				t.Errorf("e-mail by %q, want %q", got, tt.email)
 			}
 		})
+	}
+}
+
+// The help of a list of providers has the order in which they are tried, which the settings' table shows.
+func TestHelpHasTheOrder(t *testing.T) {
+	for _, name := range []string{"EmailProviders", "SMSProviders"} {
+		field, _ := reflect.TypeFor[providers.Config]().FieldByName(name)
+		_, err := config.Parse[providers.Config]([]string{field.Tag.Get("env") + "=pigeon"})
+		if err == nil {
+			t.Fatalf("%s takes a pigeon", name)
+		}
+		_, order, _ := strings.Cut(err.Error(), "must be a list of ")
+		order, _, _ = strings.Cut(order, ", separated")
+		if help := field.Tag.Get("help"); order == "" || !strings.HasSuffix(help, "in the order "+order) {
+			t.Errorf("%s: the help says %q, the order is %q", name, help, order)
+		}
 	}
 }
