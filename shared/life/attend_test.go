@@ -170,6 +170,42 @@ func TestWhatEndsRepetitions(t *testing.T) {
 	}
 }
 
+// A repetition waits through an outage, until after the next occurrence: whichever is fired first, it is told once at most,
+// and nothing of it is left.
+func TestRepetitionAfterAnOutage(t *testing.T) {
+	for first, want := range map[task.Kind]string{task.KindDue: "09:00 due, 12:00 due", task.KindRepeat: "09:00 due, 09:00 repeat, 12:00 due"} {
+		h := &hands{time.Date(2030, 6, 1, 8, 0, 0, 0, time.UTC)}
+		w := newWorld(t, h.now)
+		made := w.create(hourly(task.Repeat{Every: 25 * time.Minute, Times: 50}, 10))
+		call, _ := h.next(w, made.ID)
+		w.fire(call)
+		h.at = h.at.Add(3*time.Hour + 10*time.Minute)
+		waiting := w.reload(made.ID).Reminders
+		order := func(r task.Reminder) int {
+			if r.Kind == first {
+				return 0
+			}
+			return 1
+		}
+		slices.SortFunc(waiting, func(a, b task.Reminder) int { return order(a) - order(b) })
+		for _, r := range waiting {
+			if _, err := w.firer.FireOverdue(t.Context(), task.Revision{TaskID: made.ID, UserID: "ada", ReminderID: r.ID, Number: r.Revision}); err != nil {
+				t.Error(err)
+			}
+		}
+		var of []string
+		for _, n := range w.inbox() {
+			of = append(of, n.Occurrence[11:]+" "+string(n.Kind))
+		}
+		if got := strings.Join(of, ", "); got != want {
+			t.Errorf("%s first: told of %s, want %s", first, got, want)
+		}
+		if got := w.besides(made.ID); got != "[repeat armed 01 12:35]" {
+			t.Errorf("%s first: besides %s", first, got)
+		}
+	}
+}
+
 // A reminder of a recurring task is repeated until it fires for its next occurrence.
 func TestRepeatOfARecurringTask(t *testing.T) {
 	h := &hands{time.Date(2030, 6, 1, 8, 0, 0, 0, time.UTC)}
