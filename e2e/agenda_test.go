@@ -9,15 +9,15 @@ import (
 	"github.com/duebell/duebell/shared/api"
 )
 
-// The agenda says what is overdue and what is due today, once, by an e-mail of the provider's own client. It comes at its time,
-// and at once if it is moved to a time that has just passed.
+// The agenda is one e-mail that says what is overdue and what is due today. It does not come before its time. If it
+// is moved to a time that has just passed, it comes at once.
 func TestAgenda(t *testing.T) {
 	t.Parallel()
 	p := newPerson(t, sys)
 	now := time.Now().UTC()
-	zone := "UTC" // where it is about noon, so that nothing here is near midnight
+	zone := "UTC" // a zone in which it is about noon, so that no time of the test is near midnight
 	if behind := now.Hour() - 12; behind != 0 {
-		zone = fmt.Sprintf("Etc/GMT%+d", behind) // these names count the other way round
+		zone = fmt.Sprintf("Etc/GMT%+d", behind) // the sign in these names is reversed: Etc/GMT+5 is five hours behind UTC
 	}
 	local := now.Add(-time.Duration(now.Hour()-12) * time.Hour)
 	choose := func(at time.Time) {

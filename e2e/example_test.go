@@ -17,12 +17,13 @@ import (
 // client is what a backend needs to call Duebell for its users.
 type client struct {
 	url   string // where the API is
-	token string // has the scope act
+	token string // a token with the scope act
 }
 
 // call makes a request for a user, and reads the answer into out. If there was no answer, or one that
-// says "later" (429, 5xx), it makes the request again, until ctx ends. So a request that creates
-// something needs a key: requests with one key create it once. Others need none.
+// asks for a later try (429, 5xx), it makes the request again, until ctx ends. So a request that
+// creates something needs an Idempotency-Key: requests with the same key create it once. Other
+// requests need none.
 func (c client) call(ctx context.Context, user, key, method, path, body string, out any) error {
 	for {
 		wait, err := c.try(ctx, user, key, method, path, body, out)
@@ -37,7 +38,8 @@ func (c client) call(ctx context.Context, user, key, method, path, body string, 
 	}
 }
 
-// try makes a request once. wait is how long to wait before the next try; 0: another would fail, too.
+// try makes a request once. wait is how long to wait before the next try; 0: another try would fail,
+// too.
 func (c client) try(ctx context.Context, user, key, method, path, body string, out any) (wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -69,10 +71,10 @@ func (c client) try(ctx context.Context, user, key, method, path, body string, o
 	return wait, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, answer) // its detail says what to do
 }
 
-// A backend creates a task for one of its users, and shows what is in that user's inbox. The number of
-// the order is the key: however often the backend asks, the order has one task.
+// A backend creates a task for one of its users, and reads that user's inbox. The order's number is
+// the Idempotency-Key. So the order gets one task, however often the backend repeats the request.
 func Example() {
-	token, err := sys.Token(issuer.Claims{Subject: "shop", Scope: "act", Lifetime: time.Hour}) // yours comes from your issuer
+	token, err := sys.Token(issuer.Claims{Subject: "shop", Scope: "act", Lifetime: time.Hour}) // your backend gets its token from your issuer
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -92,7 +94,7 @@ func Example() {
 	fmt.Println("one task:", first == again)
 
 	var inbox struct{ Notifications []struct{ Title string } }
-	for ; len(inbox.Notifications) == 0; time.Sleep(100 * time.Millisecond) { // a page of yours would open the stream instead
+	for ; len(inbox.Notifications) == 0; time.Sleep(100 * time.Millisecond) { // your page would open the stream instead
 		if err := shop.call(ctx, "customer-17", "", "GET", "/api/notifications", "", &inbox); err != nil {
 			fmt.Println(err)
 			return

@@ -15,19 +15,19 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-// The users from firstAgenda on have nothing but an agenda, by e-mail, at a full minute of the run,
-// and one overdue task that it lists. So each has to get one message, whatever breaks.
+// The users from firstAgenda on have one overdue task each, and an agenda by e-mail at a full
+// minute of the run. So each has to get exactly one message, whatever breaks.
 const (
 	firstAgenda = hog + 1
 	agendaUsers = 20
 )
 
-// agendaTask is the title of an agenda user's task.
+// agendaTask returns the title of the task of a user with an agenda.
 func agendaTask(user int) string { return fmt.Sprintf("the agenda of number %d", user) }
 
 var agendaTitle = regexp.MustCompile(`the agenda of number ([0-9]+)`)
 
-// ofAgenda returns whose agenda a message is.
+// ofAgenda returns the user whose agenda a message is. ok is false if it is no agenda.
 func ofAgenda(m sandbox.Message) (user int, ok bool) {
 	found := agendaTitle.FindStringSubmatch(m.Subject)
 	if found == nil {
@@ -37,8 +37,8 @@ func ofAgenda(m sandbox.Message) (user int, ok bool) {
 	return user, err == nil
 }
 
-// agendaMinutes returns the full minutes of a run that begins now, without those that come too soon
-// for all users to have said what they want.
+// agendaMinutes returns the full minutes of a run that begins now. It leaves out those of the first
+// 15 seconds, in which the users' preferences are still being stored.
 func agendaMinutes(now time.Time, span time.Duration) (minutes []time.Time) {
 	for at := now.Add(15 * time.Second).Truncate(time.Minute).Add(time.Minute); at.Before(now.Add(span)); at = at.Add(time.Minute) {
 		minutes = append(minutes, at)
@@ -46,7 +46,7 @@ func agendaMinutes(now time.Time, span time.Duration) (minutes []time.Time) {
 	return minutes
 }
 
-// planAgendas gives the agenda users their task and their agenda.
+// planAgendas creates the tasks and the agendas of these users.
 func (run *run) planAgendas(ctx context.Context) error {
 	minutes := agendaMinutes(run.began, run.span)
 	if len(minutes) == 0 {
@@ -68,7 +68,7 @@ func (run *run) planAgendas(ctx context.Context) error {
 	return nil
 }
 
-// judgeAgendas compares the agendas that came with those that were wanted.
+// judgeAgendas compares the agendas that came with those that had to come.
 func (run *run) judgeAgendas(t *tally) {
 	came := map[int][]told{}
 	for _, m := range run.sys.Sandbox().Messages() {
@@ -84,8 +84,8 @@ func (run *run) judgeAgendas(t *tally) {
 	}
 }
 
-// judgeAgenda judges the messages that came of one user's agenda. The life has the user and nothing
-// else.
+// judgeAgenda judges the messages that came of one user's agenda. Of l, only the user and held are
+// set.
 func (t *tally) judgeAgenda(l *life, at time.Time, came []told, faults []struck) {
 	t.agendas++
 	if len(came) == 0 {
@@ -103,5 +103,5 @@ func (t *tally) judgeAgenda(l *life, at time.Time, came []told, faults []struck)
 	t.judgeCopies(l, agenda, came, faults)
 }
 
-// agenda stands beside the channels in a result.
+// agenda is the name of agendas in a result, beside the names of channels.
 const agenda = "agenda"

@@ -41,7 +41,7 @@ func TestJudgeAgenda(t *testing.T) {
 	}
 }
 
-// A message says whose agenda it is, and no task's message is taken for one.
+// The user is found in the subject of an agenda. A task's message is not taken for an agenda.
 func TestWhoseAgenda(t *testing.T) {
 	if user, ok := ofAgenda(sandbox.Message{Subject: "1 overdue: " + agendaTask(31)}); !ok || user != 31 {
 		t.Errorf("it is of %d, %v", user, ok)

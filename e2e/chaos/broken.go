@@ -48,7 +48,7 @@ var breakages = map[string][]edit{
 	},
 	// Quiet hours hold nothing.
 	"quiet": {{"shared/deliver/quiet.go", "return l.HeldUntil.After(l.Quiet.At)", "return false"}},
-	// Reminders that Dapr was not asked for are said to be scheduled.
+	// Reminders are answered as scheduled although Dapr was not asked to schedule them.
 	"unasked": {{
 		"shared/schedule/jobs.go",
 		"refusal := j.dapr.Schedule(call, d.Revision, notBefore(d.FireAt, j.now()))",

@@ -168,7 +168,7 @@ type tally struct {
 	either    int // instants at which it may or may not have been told
 	ahead     int // still to come at the end
 	missed    int // occurrences that were not told because of an outage
-	agendas   int // that had to come
+	agendas   int // how many agendas had to come
 	findings  []finding
 	late      map[string][]time.Duration // by channels
 	calm      map[string][]time.Duration // the part of these while parts were slow at most

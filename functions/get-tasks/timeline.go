@@ -68,7 +68,7 @@ type event struct {
 	Kind       string              `json:"kind"`
 	Text       string              `json:"text"` // a sentence for people
 	ReminderID *uuid.UUID          `json:"reminder_id,omitzero"`
-	Revision   int64               `json:"revision,omitzero"` // the reminder's arming: one fires once
+	Revision   int64               `json:"revision,omitzero"` // which arming of the reminder it is about; each fires once
 	Before     string              `json:"before,omitzero"`
 	Occurrence *string             `json:"occurrence,omitzero"`
 	DeliveryID *uuid.UUID          `json:"delivery_id,omitzero"`

@@ -32,8 +32,8 @@ func fireAt(w *functiontest.World, made task.Task, now time.Time) {
 	}
 }
 
-// of returns a timeline's events of the deliveries on a channel, as "kind: text". For "" it returns
-// the events of no delivery.
+// of returns the events of a timeline that are about deliveries on a channel, as "kind: text". For
+// "" it returns the events that are about no delivery.
 func (l timeline) of(channel task.Channel) (all []string) {
 	for _, e := range l.Events {
 		if e.Channel == channel {
@@ -225,7 +225,8 @@ func TestTimelineOfRecurring(t *testing.T) {
 	}
 }
 
-// What is bundled has the attempts of its bundle, says with how many it goes, and why it waits.
+// A bundled delivery has the attempts of its bundle. The timeline says how many reminders are in
+// the bundle, and why it waits.
 func TestTimelineOfABundle(t *testing.T) {
 	w := functiontest.New(t)
 	due := task.Instant(time.Now().Add(-time.Minute))

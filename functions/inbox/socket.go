@@ -90,7 +90,7 @@ func (h handler) socket(w http.ResponseWriter, r *http.Request) error {
 	defer group.Wait()
 	defer func() { _ = conn.CloseNow() }()
 	defer gone()
-	group.Go(func() { // from here on only reading notices that the client is gone
+	group.Go(func() { // from here on only a read shows that the client is gone
 		defer gone()
 		discard(conn)
 	})

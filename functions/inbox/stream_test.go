@@ -38,7 +38,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// write stores a notification, and does not send a notice.
+// write stores a notification, and does not send a hint.
 func write(w *functiontest.World, user, title string) {
 	w.Helper()
 	ctx := context.Background()
@@ -196,8 +196,8 @@ func TestTabsAgree(t *testing.T) {
 	wantSilence(w, eve)
 }
 
-// Many changes are sent as one that makes the client read again. A lost notice delays a change by
-// seconds.
+// Many changes are sent as one change that makes the client read again. A lost hint delays a change
+// by seconds.
 func TestManyChangesAreOne(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, d dial) {
 		w := functiontest.New(t)
@@ -630,7 +630,7 @@ func TestSocketThatSendsTooMuch(t *testing.T) {
 		}
 		c.kill()
 	}
-	// A client that sends a ping now and then is not.
+	// A client that sends a ping now and then stays connected.
 	c, err := openWS(t, s.URL()+"/api/notifications/ws", w.Token("ada"))
 	if err != nil {
 		t.Fatal(err)
@@ -693,7 +693,7 @@ func TestSlowClientIsDropped(t *testing.T) {
 	for i := range n {
 		wantTitles(w, quick, fmt.Sprint(i+1))
 	}
-	// Its place is free for others.
+	// After that, its place is free for other clients.
 	for _, d := range dials {
 		var c subscriber
 		var err error
@@ -709,7 +709,7 @@ func TestSlowClientIsDropped(t *testing.T) {
 	}
 }
 
-// A lost notice delays a notification by some seconds at most.
+// A lost hint delays a notification by some seconds at most.
 func TestLostNotice(t *testing.T) {
 	eachProtocol(t, func(t *testing.T, d dial) {
 		w := functiontest.New(t)

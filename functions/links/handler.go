@@ -194,8 +194,8 @@ const firstSnooze = "10m"
 
 // do does an action on a task. It returns the state afterwards.
 func (h handler) do(ctx context.Context, f found, action link.Purpose, until time.Time) (became state, err error) {
-	// which returns the link's occurrence, unless the task, which is locked, is not that of the
-	// link any more.
+	// which returns the link's occurrence. If the locked task or its occurrence is not open any
+	// more, the error is its state.
 	var version int64
 	which := func(t task.Task) (*wallclock.Time, error) {
 		version = t.Version

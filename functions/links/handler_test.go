@@ -33,7 +33,7 @@ const key = "a-key-for-tests-of-at-least-32-characters"
 
 var keys = link.Keys{Keys: []config.Secret{key}}
 
-// links is the function, with the world that it needs.
+// links is the function under test, with the world that it runs in.
 type links struct {
 	*functiontest.World
 	*functiontest.Server

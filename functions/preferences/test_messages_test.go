@@ -142,8 +142,8 @@ func TestTestRefuses(t *testing.T) {
 	}
 }
 
-// Tests count in the quotas like other messages but are never held. They have a low hourly limit of
-// their own.
+// Test messages count in the limits like other messages, but are never held. They have a low hourly
+// limit of their own.
 func TestTestIsLimited(t *testing.T) {
 	storetest.WithinHour(2 * time.Minute)
 	o := newTried(t, quota.Limits{PerHour: quota.PerChannel{task.Email: 2}})

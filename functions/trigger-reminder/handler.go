@@ -1,11 +1,11 @@
-// trigger-reminder fires reminders and agendas. Dapr calls POST /job/{name} at a reminder's instant. POST
-// /api/jobs/trigger fires one by hand. Both need the app API token.
+// trigger-reminder fires reminders and agendas. Dapr calls POST /job/{name} at the instant of a reminder
+// or an agenda. POST /api/jobs/trigger fires a reminder by hand. Both need the app API token.
 //
 // A call carries only ids; the state is read from Postgres. So a call may come early, late, or many
-// times at once, and the reminder fires once. The call is answered once the firing is committed;
-// the function send, which is woken then, sends the messages. The same transaction arms a recurring
-// task's reminder for its next occurrence. Its job is scheduled in the background, or by the sweep
-// if Dapr is away.
+// times at once: the reminder or agenda fires once. The call is answered once the firing is
+// committed; the function send, which is woken then, sends the messages. The same transaction arms
+// a recurring task's reminder for its next occurrence. Its job is scheduled in the background, or
+// by the sweep if Dapr is away.
 //
 // A malformed call becomes a dead letter. It is answered 200 "skipped", since Dapr would repeat it
 // after any other status.

@@ -120,7 +120,7 @@ func TestJob(t *testing.T) {
 	wantAsleep(t, woken)
 }
 
-// A callback for an agenda fires it once, leaves what it plans to the sender, and wakes it.
+// A callback for an agenda fires it once, leaves its delivery to the sender, and wakes the sender.
 func TestAgendaJob(t *testing.T) {
 	w, s, woken := serve(t)
 	seed(w, -time.Hour)

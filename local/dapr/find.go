@@ -27,15 +27,15 @@ type FindOptions struct {
 	Source string
 	// Cache is where builds are kept; "" means duebell/dapr in the user's cache.
 	Cache string
-	// Archives is a folder with the archives and checksums of Dapr's release, to take the
-	// programs from; "" means that there is none.
+	// Archives is a folder with the archives and checksums of Dapr's release. Find unpacks the
+	// programs from them. "" means that there is no such folder.
 	Archives string
 	// Report is told, in a sentence each time, how a build gets on; it may be nil.
 	Report func(string)
 }
 
-// Find returns Dapr's programs of exactly Version: those in the cache, those of the archives, those
-// that are installed (~/.dapr/bin, or the folder of the daprd on PATH), or else it
+// Find returns Dapr's programs of exactly Version. It looks in the cache, then in the archives, then
+// among installed programs (~/.dapr/bin, or the folder of the daprd on PATH). If it finds none, it
 // builds them, which takes minutes. What it unpacks or builds is in the cache afterwards. If several
 // processes ask at once, one of them unpacks or builds.
 func Find(ctx context.Context, o FindOptions) (Runtime, error) {

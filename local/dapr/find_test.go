@@ -173,7 +173,8 @@ func TestBuildEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// release makes archives and checksums as Dapr publishes them, of a daprd that says a version.
+// release makes archives and checksums as Dapr publishes them. The daprd in them prints the given
+// version.
 func release(t *testing.T, version string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -217,7 +218,8 @@ func TestDownloadedRuntimeSparesTheBuild(t *testing.T) {
 	}
 }
 
-// Nothing of archives that are not what Dapr has published is kept, and the error says what to do.
+// Archives that differ from what Dapr has published are refused. Nothing of them is kept, and the
+// error says what to do.
 func TestArchivesThatAreNotDaprs(t *testing.T) {
 	pinned := strings.TrimPrefix(dapr.Version, "v")
 	scheduler := fmt.Sprintf("scheduler_%s_%s.tar.gz", runtime.GOOS, runtime.GOARCH)

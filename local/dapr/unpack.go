@@ -19,9 +19,9 @@ import (
 // mostUnpacked is the largest program that is unpacked, in bytes. Dapr's have less than 300 MB.
 const mostUnpacked = 1 << 30
 
-// unpack takes both programs from the archives of Dapr's release: daprd_linux_amd64.tar.gz, and
-// beside it its published checksum, daprd_linux_amd64.tar.gz.sha256. The same for scheduler, and for
-// other platforms.
+// unpack takes both programs from the archives of Dapr's release. On Linux, for example, daprd is in
+// daprd_linux_amd64.tar.gz, and the archive's published checksum is beside it in
+// daprd_linux_amd64.tar.gz.sha256. The archives of scheduler have the same form of name.
 func (o FindOptions) unpack(ctx context.Context, into string) error {
 	for _, program := range []string{"daprd", "scheduler"} {
 		archive := filepath.Join(o.Archives, fmt.Sprintf("%s_%s_%s.tar.gz", program, runtime.GOOS, runtime.GOARCH))
@@ -41,7 +41,8 @@ func (o FindOptions) unpack(ctx context.Context, into string) error {
 	return nil
 }
 
-// check compares an archive with its checksum, which is in a file beside it as sha256sum writes it.
+// check compares an archive with its checksum. A file beside the archive has the checksum, in the
+// format of sha256sum.
 func check(archive string) error {
 	text, err := os.ReadFile(archive + ".sha256")
 	if err != nil {

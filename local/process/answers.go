@@ -8,7 +8,7 @@ import (
 )
 
 // Answers returns a function for Spec.Ready: it requests url, and returns nil if the answer has the
-// status want. It waits two seconds at most, and keeps no connection.
+// status want. It waits two seconds at most, and closes its connection.
 func Answers(url string, want int) func(context.Context) error {
 	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func(ctx context.Context) error {

@@ -9,8 +9,8 @@ import (
 	"github.com/duebell/duebell/local/process"
 )
 
-// startSchedules invokes the functions with a schedule, as a cluster's PingSources do. stop ends
-// that.
+// startSchedules invokes the functions that have a schedule, as a cluster's PingSources do. stop
+// ends that.
 func (s *System) startSchedules() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -118,7 +118,7 @@ func (l *lane) await() {
 	l.takeNote()
 }
 
-// takeNote handles all requests and ends that have arrived.
+// takeNote handles all requests, and all ends of sends, that have arrived.
 func (l *lane) takeNote() {
 	for {
 		select {

@@ -13,7 +13,7 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// wanted returns what is leased, and how it is counted.
+// wanted returns the delivery to lease, and how it is counted.
 func (r Rules) wanted(i item) store.Wanted {
 	w := store.Wanted{ID: i.id, UserID: i.user, Channel: i.channel, Bundle: i.bundle, Address: r.Suppression.Hashes(i.channel, i.target), Cost: r.Quota.Cost(i.channel, i.target)}
 	if suppress.Applies(i.channel) {

@@ -16,12 +16,13 @@ import (
 	"github.com/duebell/duebell/shared/trace"
 )
 
-// FireAgenda does what a callback for an agenda asks for: it settles its day, plans what tells it, and arms the next one,
-// in one transaction behind the lock of its user's row.
+// FireAgenda handles a callback for an agenda. One transaction locks the user's row, settles the day, plans the
+// deliveries, and arms the next agenda.
 //
-// A process fires one agenda at a time, so that those of a whole country, which come in the same second, leave the
-// database and Dapr's connections to reminders. A callback that comes meanwhile is answered at once, as in
-// progress: whoever is at work fires it, or else the sweep does.
+// At eight o'clock the agendas of a whole country are due in the same second. Reminders still need the database
+// and Dapr's connections, so a process fires one agenda at a time. A callback that comes meanwhile is answered at
+// once, as [InProgress]. The call that is at work then fires all agendas that are overdue, for up to agendaTime.
+// The sweep fires the rest.
 func (f *Firer) FireAgenda(ctx context.Context, r task.Revision) (outcome Outcome, err error) {
 	if !f.agendas.TryLock() {
 		f.moreAgendas.Store(true)
@@ -43,19 +44,19 @@ func (f *Firer) FireAgenda(ctx context.Context, r task.Revision) (outcome Outcom
 }
 
 const (
-	// agendaTime is for how long a callback fires the agendas of others.
+	// agendaTime is for how long one callback fires the agendas of other callbacks.
 	agendaTime = 10 * time.Second
-	// agendaPage is how many of them are read at a time.
+	// agendaPage is how many overdue agendas are read at a time.
 	agendaPage = 500
 )
 
-// FireAgendas fires the agendas that were due at an instant, one after the other. It returns how many it has fired, and
-// whether that was all. One that can't be fired keeps no other one waiting.
+// FireAgendas fires the armed agendas that are due up to until, one after the other. An agenda that can't be fired
+// does not stop the others. complete is false if any is left.
 func (f *Firer) FireAgendas(ctx context.Context, until time.Time) (fired int, complete bool, err error) {
 	return f.overdueAgendas(ctx, until, time.Time{})
 }
 
-// overdueAgendas does so until end, if there is one, or ctx ends.
+// overdueAgendas is FireAgendas that also stops at end, unless end is zero.
 func (f *Firer) overdueAgendas(ctx context.Context, until, end time.Time) (fired int, complete bool, err error) {
 	complete = true
 	for last := (store.Due{}); ; {
@@ -82,7 +83,7 @@ func (f *Firer) overdueAgendas(ctx context.Context, until, end time.Time) (fired
 	}
 }
 
-// agenda fires one agenda. One that is a little early waits.
+// agenda fires one agenda. If the callback is early by up to task.EarlyTolerance, it waits.
 func (f *Firer) agenda(ctx context.Context, r task.Revision) (Outcome, error) {
 	for {
 		var fired agendaFiring
@@ -91,7 +92,7 @@ func (f *Firer) agenda(ctx context.Context, r task.Revision) (Outcome, error) {
 			return err
 		})
 		switch {
-		case store.IsGone(err): // the user
+		case store.IsGone(err): // there is no such user
 			return Outcome{Skipped, string(fault.CodeNotFound)}, nil
 		case err != nil:
 			return Outcome{}, err
@@ -108,15 +109,16 @@ func (f *Firer) agenda(ctx context.Context, r task.Revision) (Outcome, error) {
 	}
 }
 
-// agendaFiring is what came of firing an agenda.
+// agendaFiring is the result of firing an agenda.
 type agendaFiring struct {
 	Outcome
-	ahead   time.Duration     // how long it has to wait
+	ahead   time.Duration     // how early the callback is, if it has to wait
 	state   store.AgendaState // what the agenda has become; "" if nothing
 	planned []store.Delivery
 }
 
-// announceAgenda tells the inbox and the sender of what was planned.
+// announceAgenda counts and logs an agenda that was settled. It wakes the sender if a delivery is
+// open, and sends a hint to open inboxes if the agenda was told in-app.
 func (f *Firer) announceAgenda(ctx context.Context, r task.Revision, fired agendaFiring) {
 	if fired.state == "" {
 		return
@@ -157,7 +159,7 @@ func (f *Firer) agendaIn(ctx context.Context, tx store.Tx, r task.Revision) (fir
 	case a.State == store.AgendaCancelled, to.Agenda == nil:
 		return skip(task.ReasonCancelled)
 	case a.State != store.AgendaArmed:
-		f.wake() // whoever fired it may have died before it could
+		f.wake() // the process that fired it may have died before it could wake the sender
 		return skip(ReasonDelivered)
 	case a.At.Sub(now) > task.EarlyTolerance:
 		return skip(task.ReasonEarly)
@@ -165,7 +167,8 @@ func (f *Firer) agendaIn(ctx context.Context, tx store.Tx, r task.Revision) (fir
 		return agendaFiring{ahead: a.At.Sub(now)}, nil
 	}
 	if is, ok := to.Agenda.On(a.Day, clock.Location()); a.Release < clock.Release() && (!ok || !is.At.Equal(a.At)) {
-		// The time zones have changed, and the sweep has not got to it yet.
+		// The agenda was derived by an earlier release of the time zones, and the sweep has not
+		// moved it yet.
 		fired.Outcome = Outcome{Skipped, task.ReasonSuperseded}
 		return fired, schedule.MoveAgenda(ctx, tx, r.UserID, to.Preferences, to.Preferences, clock, now)
 	}
@@ -180,8 +183,9 @@ func (f *Firer) agendaIn(ctx context.Context, tx store.Tx, r task.Revision) (fir
 	return fired, schedule.NextAgenda(ctx, tx, *a, *to.Agenda, clock, now)
 }
 
-// planAgenda says what becomes of an agenda, and what tells it. It goes where reminders would on its channel; so the inbox
-// tells in place of addresses that nothing may be sent to.
+// planAgenda returns the state that an agenda gets, its deliveries, and its in-app notification, nil if there is
+// none. It goes to the same targets as a reminder on its channel. If nothing may be sent to one of them, it is told
+// in-app as well.
 func (f *Firer) planAgenda(ctx context.Context, tx store.Tx, a store.Agenda, to store.Recipient, clock task.Clock, now time.Time) (store.AgendaState, []store.Delivery, *store.Notification, error) {
 	if a.TooLate(now, clock.Location()) {
 		return store.AgendaMissed, nil, nil, nil
@@ -190,14 +194,14 @@ func (f *Firer) planAgenda(ctx context.Context, tx store.Tx, a store.Agenda, to 
 	if err != nil || content.Empty() {
 		return store.AgendaEmpty, nil, nil, err
 	}
-	of := task.Task{UserID: a.UserID, Draft: task.Draft{Channels: []task.Channel{to.Agenda.Channel}, Urgent: true}} // its user has chosen the time, so it is not bundled
+	of := task.Task{UserID: a.UserID, Draft: task.Draft{Channels: []task.Channel{to.Agenda.Channel}, Urgent: true}} // urgent tasks are never bundled; the user has chosen the time of an agenda
 	call := dueCall{LockedReminder: store.LockedReminder{Of: &store.Told{Task: of, To: to}}}
 	stopped, err := f.suppressed([]dueCall{call}, func(all []suppress.Address) (store.Suppressed, error) { return tx.Suppressed(ctx, all) })
 	if err != nil {
 		return "", nil, nil, err
 	}
 	planned, inApp := f.plan(task.Reminder{Revision: a.Revision}, of, to, stopped)
-	planned = slices.DeleteFunc(planned, func(d store.Delivery) bool { return d.Channel == task.Event }) // no reminder has fired
+	planned = slices.DeleteFunc(planned, func(d store.Delivery) bool { return d.Channel == task.Event }) // no event, since no reminder has fired
 	if inApp != nil {
 		inApp.Title, inApp.Body = notify.Message{Zone: clock.Location(), Language: to.Language}.Tells(content).InApp()
 	}

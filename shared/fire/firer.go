@@ -28,7 +28,7 @@ type Channels map[task.Channel][]string
 // Firing is one transaction. It marks the reminder as fired, plans its deliveries, and writes the
 // in-app notification. It arms a reminder of a recurring task for its next occurrence, and the
 // repetition of one that is repeated. Callbacks that come at the same time share a transaction,
-// which fires other due reminders along. After the commit the Firer hints to the open inboxes, and
+// which also fires other due reminders. After the commit the Firer hints to the open inboxes, and
 // wakes the sender.
 type Firer struct {
 	store    *store.Store
@@ -42,8 +42,8 @@ type Firer struct {
 	fires    together.Group[*call]
 	turns    turns
 
-	agendas     sync.Mutex  // held by who fires an agenda
-	moreAgendas atomic.Bool // a callback for another one came meanwhile
+	agendas     sync.Mutex  // locked while an agenda is fired
+	moreAgendas atomic.Bool // a callback for another agenda came meanwhile
 }
 
 // New returns a Firer. It calls wake after each commit with deliveries to send; wake must return at

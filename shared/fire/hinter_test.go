@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A thousand firings during one notice share the next one.
+// A thousand firings during one hint share the next hint.
 func TestHintsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls [][]string
@@ -65,7 +65,7 @@ func TestHintsDoNotHoldUp(t *testing.T) {
 	})
 }
 
-// Without users no notice is sent.
+// Without users no hint is sent.
 func TestNobodyToHint(t *testing.T) {
 	calls := 0
 	h := newHinter(func(context.Context, []string) error { calls++; return nil })

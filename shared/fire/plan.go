@@ -18,8 +18,8 @@ import (
 // The channels are the task's own, or else those of the user's preferences. A channel that can't be
 // used gets a failed delivery, so that the delivery log shows why nothing came. An address that is
 // suppressed or not verified gets a delivery that says so, and the reminder is told in-app as well.
-// If no channel is left, it is told in-app, too. Where the user gathers reminders, the delivery is
-// bundled. If events are on, an event is planned besides; it tells no user.
+// If no channel is left, it is told in-app, too. If the user bundles reminders on the channel, the
+// delivery is bundled. If events are on, an event is planned besides; it tells no user.
 func (f *Firer) plan(r task.Reminder, t task.Task, to store.Recipient, stopped suppressed) (deliveries []store.Delivery, inApp *store.Notification) {
 	add := func(c task.Channel, target string, state store.DeliveryState, problem string) {
 		deliveries = append(deliveries, store.Delivery{
@@ -138,7 +138,7 @@ type address struct {
 	target  string
 }
 
-// suppressed maps suppressed addresses to since when they are suppressed.
+// suppressed maps suppressed addresses to the time since when they are suppressed.
 type suppressed map[address]time.Time
 
 // suppressed looks up which targets of due reminders are suppressed.

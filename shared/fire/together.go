@@ -112,9 +112,9 @@ func pageOf(due []dueCall) (p page) {
 	return p
 }
 
-// hog returns the user to leave out of the next transaction, "" if there is none: a user whose
-// reminders filled the last one, while a reminder of another user has fallen due since. That one
-// would have to wait until thousands of the hog's have fired.
+// hog returns the user to leave out of the next transaction, "" if there is none. It is a user
+// whose reminders filled the last transaction, while a reminder of another user has fallen due
+// since. Otherwise that reminder would wait until thousands of the hog's have fired.
 func (f *Firer) hog(ctx context.Context, last page) string {
 	if last.neighbours < mostNeighbours || last.user == "" {
 		return ""

@@ -21,7 +21,8 @@ import (
 	"github.com/duebell/duebell/shared/zone/zonetest"
 )
 
-// newMorning is a world whose time is what a test says, in which ada wants an agenda by e-mail at eight.
+// newMorning returns a world with a clock that the test sets. In it ada has an agenda by e-mail at
+// eight.
 func newMorning(t *testing.T, now, zone string) *night {
 	n := newNight(t, now)
 	n.choose(func(p *preferences.Preferences) {
@@ -32,7 +33,7 @@ func newMorning(t *testing.T, now, zone string) *night {
 
 var everyDay = [7]bool{true, true, true, true, true, true, true}
 
-// dueBy makes a task that is due at a local time of ada's, or on a day.
+// dueBy creates a task of ada's that is due at a local time, or on a day.
 func (n *night) dueBy(title, local string) task.Task {
 	n.Helper()
 	due := task.Due{Form: task.ByClock}
@@ -46,7 +47,7 @@ func (n *night) dueBy(title, local string) task.Task {
 	return n.create(task.Draft{Title: title, Due: due, Before: []task.Offset{}})
 }
 
-// job is the callback for ada's agenda that is armed.
+// job returns the revision of ada's armed agenda.
 func (n *night) job() task.Revision {
 	n.Helper()
 	due, err := n.world.store.OverdueAgendas(n.Context(), n.now.AddDate(0, 1, 0), store.Due{}, 1)
@@ -56,7 +57,8 @@ func (n *night) job() task.Revision {
 	return due[0].Revision
 }
 
-// wakes has a callback for an agenda come, and what is due be sent.
+// wakes fires an agenda as a callback does, and sends what is due. It returns the result of the
+// callback.
 func (n *night) wakes(r task.Revision) string {
 	n.Helper()
 	o, err := n.firer.FireAgenda(n.Context(), r)
@@ -67,13 +69,13 @@ func (n *night) wakes(r task.Revision) string {
 	return strings.TrimSpace(string(o.Status) + " " + o.Reason)
 }
 
-// days are ada's agendas: day, state, revision and instant.
+// days returns ada's agendas, each as day, state, revision and instant.
 func (n *night) days() []string {
 	n.Helper()
 	return n.column(`select concat_ws(' ', to_char(day, 'MM-DD'), state, revision, to_char(fire_at at time zone 'UTC', 'MM-DD HH24:MI')) from agendas where user_id = 'ada' order by day`)
 }
 
-// agendas are the agendas that a provider was given.
+// agendas returns the subjects of the agendas that the provider got.
 func (n *night) agendas() (all []string) {
 	for _, m := range n.mail.messages {
 		if m.Agenda != nil {
@@ -83,8 +85,8 @@ func (n *night) agendas() (all []string) {
 	return all
 }
 
-// At eight, the agenda tells what is overdue and what is due on that day, and nothing else. Quiet hours don't hold it, and it
-// is not bundled. However often its callback comes, it is sent once, and the next one is armed.
+// At eight, the agenda tells what is overdue and what is due on that day, and nothing else. Quiet hours do not hold
+// it, and it is not bundled. It is sent once, however often its callback comes. The next agenda is armed.
 func TestAgenda(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:30:00+01:00", "Europe/Berlin")
 	before := metricstest.Read(t)
@@ -149,8 +151,8 @@ func TestAgenda(t *testing.T) {
 	}
 }
 
-// A day without anything tells nobody. What is completed after the agenda was fired, and before it is sent, is not in it; if that was
-// all, nothing is sent.
+// On a day with nothing to tell, nothing is sent. A task that is completed between firing and sending is not in the
+// agenda. If no other task is left, nothing is sent.
 func TestNothingToTell(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	n.dueBy("tomorrow", "2026-12-01")
@@ -158,7 +160,7 @@ func TestNothingToTell(t *testing.T) {
 	n.wakes(n.job())
 	n.want("empty", n.days(), "11-30 empty 1 11-30 07:00", "12-01 armed 1 12-01 07:00")
 	n.at("2026-12-01T08:00:00+01:00")
-	if _, err := n.firer.FireAgenda(t.Context(), n.job()); err != nil { // and whoever fired it dies
+	if _, err := n.firer.FireAgenda(t.Context(), n.job()); err != nil { // the process dies before it sends
 		t.Fatal(err)
 	}
 	for _, d := range n.column(`select id::text from tasks`) {
@@ -171,7 +173,8 @@ func TestNothingToTell(t *testing.T) {
 	}
 }
 
-// Whoever dies between firing and sending, and however many send at once: it is sent once, in what is true then.
+// The agenda is sent once, even if ten callbacks fire it at the same time and five senders send at the same
+// time. It tells what is true when it is sent.
 func TestAgendaIsSentOnce(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	n.dueBy("a", "2026-11-30")
@@ -197,7 +200,7 @@ func TestAgendaIsSentOnce(t *testing.T) {
 	n.want("days", n.days(), "11-30 told 1 11-30 07:00", "12-01 armed 1 12-01 07:00")
 }
 
-// An agenda that was switched off, or moved, while Dapr has a job for it, is not told by that job.
+// An agenda is switched off or moved while Dapr has its job. That job does not tell it.
 func TestAgendaIsMoved(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	n.dueBy("a", "2026-11-30")
@@ -214,24 +217,24 @@ func TestAgendaIsMoved(t *testing.T) {
 	if o := n.wakes(old); o != "skipped superseded" {
 		t.Errorf("the old job: %s", o)
 	}
-	// Its time has passed where it is moved to, so it goes at once.
+	// The new time has passed, so the agenda is sent at once.
 	agenda(&preferences.Agenda{Channel: task.Email, At: 7 * time.Hour, Days: everyDay})
 	n.want("moved back", n.days(), "11-30 armed 3 11-30 06:00")
 	n.sweep()
 	n.want("sent", n.agendas(), "1 due today: a")
-	// Once a day.
+	// Today's agenda was sent, so the next one is tomorrow's.
 	agenda(&preferences.Agenda{Channel: task.Email, At: 10 * time.Hour, Days: everyDay})
 	n.want("moved on", n.days(), "11-30 told 3 11-30 06:00", "12-01 armed 2 12-01 09:00")
 	agenda(nil)
 	n.at("2026-11-30T20:00:00+01:00")
 	agenda(&preferences.Agenda{Channel: task.Email, At: 8 * time.Hour, Days: everyDay})
 	n.want("on again, after its time", n.days(), "11-30 told 3 11-30 06:00", "12-01 armed 3 12-01 07:00")
-	// What changes nothing of it leaves it alone.
+	// Other changes of the preferences leave the agenda as it is.
 	n.choose(func(p *preferences.Preferences) { p.Language = "de" })
 	n.want("another language", n.days(), "11-30 told 3 11-30 06:00", "12-01 armed 3 12-01 07:00")
 }
 
-// What is switched off is not tried any more.
+// An agenda that is switched off is not tried again.
 func TestAgendaIsSwitchedOffWhileItIsTried(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	n.dueBy("a", "2026-11-30")
@@ -243,8 +246,8 @@ func TestAgendaIsSwitchedOffWhileItIsTried(t *testing.T) {
 	n.want("dead letters", n.letters(), "resolved 1")
 }
 
-// Wherever ada goes, each local day is told once. One whose time has passed where she has come to goes at once,
-// unless it is too late for that.
+// Wherever ada goes, each local day is told once. If the agenda's time has passed in the new zone, it is sent
+// at once, unless it is too late.
 func TestAgendaMovesWithItsUser(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	n.dueBy("a", "2026-11-01")
@@ -260,7 +263,7 @@ func TestAgendaMovesWithItsUser(t *testing.T) {
 	n.wakes(n.job())
 	n.moves("America/New_York")
 	sent("west, where it is two", 1, "11-30 told 1 11-30 07:00", "12-01 armed 2 12-01 13:00")
-	n.at("2026-12-01T10:00:00Z") // and five here
+	n.at("2026-12-01T10:00:00Z") // it is 05:00 in New York
 	n.moves("Europe/Berlin")
 	sent("east, where it was eight three hours ago", 2, "11-30 told 1 11-30 07:00", "12-01 told 3 12-01 07:00", "12-02 armed 1 12-02 07:00")
 	n.moves("America/New_York")
@@ -269,7 +272,7 @@ func TestAgendaMovesWithItsUser(t *testing.T) {
 	sent("four hours late", 2, "11-30 told 1 11-30 07:00", "12-01 told 3 12-01 07:00", "12-02 cancelled 2 12-02 13:00", "12-03 armed 1 12-03 07:00")
 }
 
-// Across the date line, too.
+// Each local day is told once across the date line, too.
 func TestAgendaAcrossTheDateLine(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00-10:00", "Pacific/Honolulu")
 	n.dueBy("a", "2026-11-01")
@@ -287,7 +290,7 @@ func TestAgendaAcrossTheDateLine(t *testing.T) {
 	}
 }
 
-// After an outage the day's agenda goes late. Those of days that are over are missed.
+// After an outage the agenda of the current day is sent late. Those of earlier days are missed.
 func TestAgendaAfterAnOutage(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	n.dueBy("a", "2026-11-01")
@@ -302,8 +305,8 @@ func TestAgendaAfterAnOutage(t *testing.T) {
 	}
 }
 
-// A provider that is away for a day leaves one agenda, not one for each day. What is given up is a dead letter, which
-// can be replayed and tells what is true then.
+// After a provider was away for a day, only the latest agenda is sent. An agenda that was given up is a dead letter.
+// A replay of it tells what is true then.
 func TestAgendaWhoseProviderIsAway(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	a := n.dueBy("a", "2026-11-01")
@@ -337,7 +340,7 @@ func TestAgendaWhoseProviderIsAway(t *testing.T) {
 	n.want("replayed", n.agendas()[4:], "1 overdue: b")
 }
 
-// It goes to all addresses of its channel, whether that is on for reminders or not.
+// The agenda goes to all addresses of its channel, whether or not the channel is on for reminders.
 func TestAgendaOnEveryChannel(t *testing.T) {
 	for channel, want := range map[task.Channel]string{
 		task.InApp: "in_app sent 1", task.Email: "email sent 2", task.SMS: "sms sent 2", task.Push: "push failed 1, push sent 2", task.Webhook: "webhook sent 1",
@@ -360,8 +363,8 @@ func TestAgendaOnEveryChannel(t *testing.T) {
 	}
 }
 
-// In place of addresses that nothing may be sent to the inbox tells, once, whether that shows when the agenda is fired or when it is
-// sent.
+// If nothing may be sent to its addresses, the agenda is told in-app, once. It makes no difference whether that is
+// found when the agenda is fired or when it is sent.
 func TestAgendaThatMayNotBeSent(t *testing.T) {
 	for name, tt := range map[string]struct {
 		before, after func(*night)
@@ -396,7 +399,8 @@ func TestAgendaThatMayNotBeSent(t *testing.T) {
 	}
 }
 
-// Of thousands of tasks the agenda lists the first, those of the day before those that are overdue, and counts the rest.
+// With thousands of tasks, the agenda lists the first ones and counts the rest. Tasks that are due today come before
+// those that are overdue.
 func TestLargeAgenda(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	n.dueBy("today", "2026-11-30")
@@ -415,7 +419,7 @@ func TestLargeAgenda(t *testing.T) {
 	}
 }
 
-// What remains of a user who is gone harms nobody.
+// A job for the agenda of a deleted user is skipped.
 func TestAgendaOfNobody(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	job := n.job()
@@ -427,7 +431,8 @@ func TestAgendaOfNobody(t *testing.T) {
 	n.sweep()
 }
 
-// A callback does not wait while another agenda is being fired, which may take long: who is at work fires it afterwards.
+// A callback is answered at once while another agenda is being fired. The callback that is at work then fires its
+// agenda, too.
 func TestAgendasDoNotQueueUp(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	bob := store.User{ID: "bob", Email: ptr("bob@example.com")}
@@ -457,7 +462,8 @@ func TestAgendasDoNotQueueUp(t *testing.T) {
 	n.want("afterwards", n.column(`select concat_ws(' ', user_id, state) from agendas where day = '2026-11-30' order by 1`), "ada empty", "bob empty")
 }
 
-// A later release of the time zones moves what is armed. A function that has an earlier one leaves it.
+// A later release of the time zones moves armed agendas. The sweep of a function with an earlier
+// release leaves them.
 func TestAgendaFollowsTheTimeZones(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	n.dueBy("a", "2026-11-01")
@@ -476,7 +482,8 @@ func TestAgendaFollowsTheTimeZones(t *testing.T) {
 	n.want("an earlier release", n.days()[1:], "12-01 armed 2 12-01 08:00")
 }
 
-// The agendas of many users that come at once are sent once each, also by several processes.
+// Many users' agendas that are due at the same instant are sent once each, also by several
+// processes.
 func TestManyAgendasAtOnce(t *testing.T) {
 	n := newMorning(t, "2026-11-30T07:00:00+01:00", "Europe/Berlin")
 	const users = 40

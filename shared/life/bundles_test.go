@@ -278,8 +278,8 @@ func TestReplayOfABundle(t *testing.T) {
 	n.want("forced", n.sent(), "a+b", "a+b")
 }
 
-// Among many, a bundle is replayed once, with all its reminders, unless nobody wants any of them. One whose
-// reminder somebody is changing is passed over.
+// A replay of many dead letters replays a bundle once, with all its reminders, if at least one of them is
+// still wanted. It skips a bundle if another transaction is changing one of its reminders.
 func TestReplayOfManyBundles(t *testing.T) {
 	n := newGathering(t)
 	n.mail.answer = func(notify.Message) error { return &notify.Error{Kind: notify.Retry, Err: errDown} }
@@ -294,7 +294,7 @@ func TestReplayOfManyBundles(t *testing.T) {
 		return made
 	}
 	first, second, third, unwanted := fail("a", "b"), fail("c", "d", "e"), fail("f"), fail("g", "h")
-	for _, of := range []task.Task{first[0], unwanted[0], unwanted[1]} { // b is still wanted, and takes a along
+	for _, of := range []task.Task{first[0], unwanted[0], unwanted[1]} { // b is still wanted, so a is sent with it
 		n.update(of.ID, func(d *task.Draft) { d.Completed = true })
 	}
 	n.mail.answer = nil

@@ -460,7 +460,7 @@ func (l *life) isSnooze(delivery uuid.UUID) (snooze bool) {
 	}
 	defer c.Close(ctx)
 	err = c.QueryRow(ctx, `select r.kind = 'snooze' from deliveries d join reminders r on r.id = d.reminder_id where d.id = $1`, delivery).Scan(&snooze)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // a bundle's has none
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) { // a bundle's delivery has no reminder
 		l.Fatal(err)
 	}
 	return snooze

@@ -329,7 +329,7 @@ func TestNextOccurrenceIsScheduled(t *testing.T) {
 		if r.Pending(forever) != tt.pending || asked == tt.pending {
 			t.Errorf("%+v: %+v, asked: %v", tt, r, asked)
 		}
-		w.exec(`update reminders set next_schedule_at = next_schedule_at - interval '30 s'`) // the sweep gives who has fired so long
+		w.exec(`update reminders set next_schedule_at = next_schedule_at - interval '30 s'`) // as long as the sweep leaves them to the Firer
 		if w.sweep(); w.reload(made.ID).Reminders[0].Pending(forever) {
 			t.Errorf("%+v: the sweep has left it", tt)
 		}

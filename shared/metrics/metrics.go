@@ -246,7 +246,7 @@ func BundleSent(channel string, reminders int) {
 	bundleSize.WithLabelValues(channel).Observe(float64(reminders))
 }
 
-// AgendaSettled counts an agenda by what it has become.
+// AgendaSettled counts a settled agenda by its outcome: told, empty or missed.
 func AgendaSettled(outcome string) { agendas.WithLabelValues(outcome).Inc() }
 
 // SetSMSCost says what text messages have cost today, and may cost in a day; 0: any amount.

@@ -2,17 +2,18 @@ package notify
 
 import "strings"
 
-// Agenda is what an agenda tells: what is due on a day, and what is overdue. Nothing is in both.
+// Agenda is the content of an agenda: the tasks that are due on its day, and those that are
+// overdue. No task counts as both.
 type Agenda struct {
 	Day            string // such as 2026-12-01
-	Today, Overdue int    // how many tasks there are
+	Today, Overdue int    // how many tasks there are, listed or not
 	Tasks          []Bundled
 }
 
-// Empty reports whether it tells nothing.
+// Empty reports whether there is nothing to tell.
 func (a Agenda) Empty() bool { return a.Today+a.Overdue == 0 }
 
-// Count counts a task.
+// Count counts one task, as overdue or as due on the day.
 func (a *Agenda) Count(overdue bool) {
 	if overdue {
 		a.Overdue++
@@ -21,20 +22,20 @@ func (a *Agenda) Count(overdue bool) {
 	}
 }
 
-// Tells has the message tell an agenda.
+// Tells returns the message with an agenda as its content.
 func (m Message) Tells(a Agenda) Message {
 	m.Agenda, m.Bundle = &a, append([]Bundled{}, a.Tasks...)
 	return m
 }
 
-// agendaWords are what an agenda says in a language.
+// agendaWords are the words of an agenda in one language.
 type agendaWords struct {
 	Today   counted `json:"today"`
 	Overdue counted `json:"overdue"`
-	More    counted `json:"more"` // those that are not listed
+	More    counted `json:"more"` // tasks that are not listed
 }
 
-// agendaCount is "3 due today, 2 overdue". What there is none of it leaves out.
+// agendaCount returns the counts, such as "3 due today, 2 overdue". It leaves out a count of zero.
 func (m Message) agendaCount() string {
 	w := m.words().Agenda
 	var parts []string
@@ -54,12 +55,12 @@ func (m Message) agendaMore() string {
 	return ""
 }
 
-// maxInbox is how many characters the in-app notification of an agenda has.
+// maxInbox is the greatest length of the body of an agenda's in-app notification, in bytes.
 const maxInbox = 4000
 
-// InApp is the in-app notification that an agenda becomes.
+// InApp returns the title and the body of an agenda's in-app notification.
 func (m Message) InApp() (title, body string) {
 	body = m.bundleText()
-	_, body, _ = strings.Cut(body, "\n\n") // without the count, which is the title
+	_, body, _ = strings.Cut(body, "\n\n") // without the counts, which are the title
 	return m.BundleCount(), Cut(body, func(s string) bool { return len(s) <= maxInbox })
 }

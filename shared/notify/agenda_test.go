@@ -10,7 +10,8 @@ import (
 	"github.com/duebell/duebell/shared/preferences"
 )
 
-// The agenda says how many tasks are due and overdue, and leaves out what there is none of. It counts what it does not list.
+// The agenda says how many tasks are due and how many are overdue. It leaves out a count of zero. It counts the tasks
+// that it does not list.
 func TestAgenda(t *testing.T) {
 	due := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
 	late := notify.Bundled{Title: "Bob", DueDate: &due, Overdue: true}

@@ -19,7 +19,7 @@ type Bundled struct {
 	DueDate *time.Time
 	// Links are how the reader acts on this task. Only e-mails show them.
 	Links Links
-	// Overdue says that the task is, in an agenda.
+	// Overdue says that a task of an agenda is overdue.
 	Overdue bool
 }
 

@@ -19,7 +19,7 @@ type words struct {
 	Subject     string     `json:"subject"`  // with {title}
 	Unsubscribe string     `json:"unsubscribe"`
 
-	Overdue      string            `json:"overdue"` // the same of what is overdue
+	Overdue      string            `json:"overdue"` // the same for an overdue task
 	Agenda       agendaWords       `json:"agenda"`
 	Bundle       bundleWords       `json:"bundle"`
 	Links        linkWords         `json:"links"`

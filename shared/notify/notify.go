@@ -49,7 +49,7 @@ type Message struct {
 	Verification *Verification
 	// Bundle, if set, is the whole message: several reminders.
 	Bundle []Bundled
-	// Agenda, if set, says that Bundle is what an agenda lists.
+	// Agenda, if set, makes the message an agenda. Bundle then has the tasks that it lists.
 	Agenda *Agenda
 	// Overdue says that DueDate has passed.
 	Overdue bool
@@ -107,7 +107,8 @@ const (
 	Unknown Kind = "unknown"
 )
 
-// Error is why a send failed. Users read its text in the delivery log, so it must not have secrets.
+// Error says why a send failed. Users read its text in the delivery log, so it must not have
+// secrets.
 type Error struct {
 	Kind Kind
 	// After is the shortest wait that the provider asks for; 0: it asks for none.
@@ -121,7 +122,7 @@ type Error struct {
 	Err  error
 }
 
-// Stop is why nothing may be sent to an address any more; "" is no reason.
+// Stop is the reason why nothing may be sent to an address any more; "" means that there is none.
 type Stop string
 
 // The reasons.

@@ -46,8 +46,8 @@ func (m Message) VerificationSMS() string {
 	return strings.NewReplacer("{code}", m.Verification.Code, "{not_me}", m.Verification.NotMe).Replace(m.words().Verification.SMS)
 }
 
-// GraceNotice returns what a user is told in-app whose addresses are in grace. They get messages
-// until the message's DueDate.
+// GraceNotice returns the in-app notification for a user whose addresses are in grace. They get
+// messages until the message's DueDate.
 func (m Message) GraceNotice() (title, body string) {
 	w := m.words().Verification
 	return w.Title, strings.ReplaceAll(w.Body, "{date}", m.when("{weekday}, {day} {month} {year} {time}"))

@@ -10,8 +10,8 @@ import (
 	"github.com/duebell/duebell/shared/wallclock"
 )
 
-// Agenda says when and on which channel a user is told, once on a local day, what is overdue and what is
-// due on that day.
+// Agenda is a user's choice of an agenda: its channel, its time of day, and the days of the week on
+// which it comes.
 type Agenda struct {
 	Channel task.Channel
 	At      time.Duration // after midnight
@@ -56,8 +56,8 @@ type AgendaDay struct {
 	At  time.Time
 }
 
-// On returns the agenda of a day in a zone. ok is false if there is none, or no such day: one that its
-// country has skipped.
+// On returns the agenda of a day in a zone. ok is false if the user wants none on that day of the
+// week, or if the zone has skipped the day.
 func (a Agenda) On(day wallclock.Time, zone *time.Location) (d AgendaDay, ok bool) {
 	begins, ends := DayIn(day, zone)
 	return AgendaDay{day, day.Add(a.At).In(zone)}, a.Days[day.Weekday()] && begins.Before(ends)
@@ -68,21 +68,20 @@ func DayIn(day wallclock.Time, zone *time.Location) (begins, ends time.Time) {
 	return day.In(zone), day.AddDays(1).In(zone)
 }
 
-// MostLate is how late an agenda may be whose time has passed because its user came to another zone, or because
-// nobody told it while its day lasted.
+// MostLate is how late an agenda may be once its day is over. It is also how late one may be that a new zone or
+// a new time of day has moved into the past.
 const MostLate = 4 * time.Hour
 
-// TooLate reports whether there is no use in telling an agenda any more: its day is over, and it is later than
-// [MostLate].
+// TooLate reports whether an agenda is not told any more: its day is over, and it is later than [MostLate].
 func (d AgendaDay) TooLate(now time.Time, zone *time.Location) bool {
 	_, ends := DayIn(d.Day, zone)
 	return !now.Before(ends) && now.Sub(d.At) > MostLate
 }
 
-// Next returns the first agenda in a zone that is not settled. One whose time has passed counts only if late
-// says so.
+// Next returns the earliest agenda in a zone whose day is not settled, from yesterday's on. It skips an
+// agenda whose time has passed, unless late returns true for it. ok is false if there is none.
 func (a Agenda) Next(now time.Time, zone *time.Location, settled []wallclock.Time, late func(AgendaDay) bool) (next AgendaDay, ok bool) {
-	yesterday := wallclock.At(now, zone).Midnight().AddDays(-1) // its agenda may be late still
+	yesterday := wallclock.At(now, zone).Midnight().AddDays(-1) // its agenda may still be told late
 	for i := range mostAhead {
 		d, ok := a.On(yesterday.AddDays(i), zone)
 		if ok && !slices.Contains(settled, d.Day) && (!d.At.Before(now) || late(d)) {
@@ -92,6 +91,6 @@ func (a Agenda) Next(now time.Time, zone *time.Location, settled []wallclock.Tim
 	return AgendaDay{}, false
 }
 
-// mostAhead is more than the days until the next agenda: it comes every week, of which one day may be settled in an
-// earlier zone and one be skipped.
+// mostAhead is how many days Next looks at. The next agenda is nearer: it comes at least once a week, and few of
+// its days can be settled already or be skipped by the zone.
 const mostAhead = 30

@@ -18,7 +18,8 @@ func agendaAt(t *testing.T, at string, days ...string) preferences.Agenda {
 	return a
 }
 
-// The next agenda is that of the next day that exists and has one, at the instant at which clocks there show its time.
+// The next agenda is on the next day that exists in the zone and that the user has chosen. Its instant is when clocks
+// there show the chosen time.
 func TestNextAgenda(t *testing.T) {
 	for name, tt := range map[string]struct {
 		zone, now, at string
@@ -51,7 +52,8 @@ func TestNextAgenda(t *testing.T) {
 	}
 }
 
-// One that is late counts if it may, and one that is settled never does.
+// An agenda whose time has passed counts if late allows it. An agenda of a settled day never
+// counts.
 func TestNextAgendaMayBeLate(t *testing.T) {
 	zone, now := preferences.Zone("Europe/Berlin"), time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)
 	day := wallclock.At(now, zone).Midnight()

@@ -30,8 +30,7 @@ type Preferences struct {
 	ClockVersion int64
 	// Bundle is what is gathered to go out as one message; empty: nothing is.
 	Bundle Bundle
-	// Agenda is when its user is told what the day brings; nil: never. Where reminders are fired it is
-	// not read.
+	// Agenda is the user's agenda; nil: the user wants none. It is not read for firing reminders.
 	Agenda   *Agenda
 	Language string // a BCP 47 tag, such as en or pt-BR
 	// Channels are those that are on, in the order of task.Channels.

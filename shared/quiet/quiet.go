@@ -2,8 +2,8 @@
 // sent on external channels.
 //
 // A window from 22:00 to 07:00 contains 22:00 and does not contain 07:00. Windows are compared with
-// the local time. If clocks are set forward past a window, it does not happen on that day. If
-// clocks are set back into a window, it is quiet twice.
+// the local time. If clocks are set forward past a window, there is no such window on that day. If
+// clocks are set back into a window, its quiet hours come twice.
 package quiet
 
 import (

@@ -10,11 +10,12 @@ import (
 	"github.com/duebell/duebell/shared/task"
 )
 
-// MoveAgenda moves a user's armed agenda from the preferences before to those after. If these are the
-// same, it moves the agenda to the user's clock. The user must be locked by tx. The sweep schedules the job.
+// MoveAgenda arms, moves or cancels a user's agenda after the preferences have changed from before to after.
+// If these are the same, it moves the agenda to the user's clock. tx must have locked the user. The sweep
+// schedules the job.
 //
-// A changed zone, or a changed time of the agenda, can lead to an agenda whose time has passed and that
-// was not told. It is armed all the same, up to preferences.MostLate after its time, and the sweep fires it.
+// A new zone or a new time of day can move an agenda into the past. If its day is not settled, it is armed
+// all the same, up to preferences.MostLate after its time. The sweep fires it.
 func MoveAgenda(ctx context.Context, tx store.Tx, userID string, before, after preferences.Preferences, clock task.Clock, now time.Time) error {
 	if before.Agenda == nil && after.Agenda == nil {
 		return nil
@@ -45,8 +46,8 @@ func MoveAgenda(ctx context.Context, tx store.Tx, userID string, before, after p
 	return tx.ArmAgenda(ctx, userID, armed, &next, clock.Release())
 }
 
-// NextAgenda arms the agenda that comes after one that the same transaction has settled. After an outage that may be one
-// whose time has passed, if there is still use in it.
+// NextAgenda arms the user's next agenda, in the transaction that has settled one. After an outage its time may have
+// passed. It is armed all the same, unless it is too late ([preferences.AgendaDay.TooLate]).
 func NextAgenda(ctx context.Context, tx store.Tx, settled store.Agenda, a preferences.Agenda, clock task.Clock, now time.Time) error {
 	_, days, err := tx.Agendas(ctx, settled.UserID)
 	if err != nil {
@@ -61,8 +62,8 @@ func NextAgenda(ctx context.Context, tx store.Tx, settled store.Agenda, a prefer
 	return tx.ArmAgenda(ctx, settled.UserID, nil, &next, clock.Release())
 }
 
-// MoveAgenda brings a user's agenda up to the user's clock and to the time zones that the Mover has, unless it was derived
-// by later ones.
+// MoveAgenda moves a user's agenda to the user's clock, by the Mover's release of the time zones. It does not check
+// whether the agenda was derived by a later release. A user who is gone is no error.
 func (m *Mover) MoveAgenda(ctx context.Context, userID string) error {
 	err := m.store.InTx(ctx, func(ctx context.Context, tx store.Tx) error {
 		p, _, err := tx.LockPreferences(ctx, userID)
@@ -77,12 +78,12 @@ func (m *Mover) MoveAgenda(ctx context.Context, userID string) error {
 	return err
 }
 
-// agendaHorizon is how far ahead agendas have jobs: everybody who wants agendas always has one that is armed, and
-// each job costs Dapr memory for as long as it waits.
+// agendaHorizon is how far ahead agendas have jobs. It is short: each user who wants agendas always has one that
+// is armed, and each job costs Dapr memory while it waits.
 const agendaHorizon = time.Hour
 
-// ScheduleAgendas claims a page of armed agendas that Dapr is not known to hold a job for, and schedules those that come
-// soon. It returns how many it has claimed, and how many of those Dapr has taken.
+// ScheduleAgendas claims a page of agendas that are due within agendaHorizon and whose jobs Dapr has not confirmed,
+// and schedules their jobs. It returns how many agendas it has claimed, and how many of their jobs Dapr has taken.
 func (j Jobs) ScheduleAgendas(ctx context.Context) (claimed, scheduled int, err error) {
 	pending, err := j.store.ClaimAgendas(ctx, j.now().Add(agendaHorizon), page)
 	if err != nil || len(pending) == 0 {
@@ -94,7 +95,7 @@ func (j Jobs) ScheduleAgendas(ctx context.Context) (claimed, scheduled int, err 
 	if len(left) > 0 {
 		slog.WarnContext(ctx, "agendas stay without a job for now: Dapr did not take these", "agendas", len(left), "error", refusal)
 	}
-	confirm, cancelConfirm := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout) // also when the time is up
+	confirm, cancelConfirm := context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout) // also when ctx or inTime has ended
 	defer cancelConfirm()
 	return len(pending), len(taken), j.store.ConfirmAgendas(confirm, taken)
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // Armer schedules the jobs of reminders that firing has armed for their next occurrence or
-// repetition. It does so in the background, and tries once: what Dapr does not take stays pending,
-// and the sweep schedules it. It is safe for concurrent use.
+// repetition. It does so in the background, and tries once. A reminder whose job Dapr does not take
+// stays pending, and the sweep schedules it. It is safe for concurrent use.
 //
 // A job that is due within a minute is scheduled at once. The others wait 10 s, for the end of a burst:
 // when thousands of recurring reminders fire in one second, Dapr needs that time to call back for all of them.
@@ -25,15 +25,16 @@ type Armer struct {
 	soon    together.Group[store.Due]
 	works   sync.WaitGroup
 
-	finishing, working context.Context //nolint:containedctx // end when Finish is called, and when it waits no longer
+	finishing, working context.Context //nolint:containedctx // finishing ends when Finish is called, working when Finish waits no longer
 	finish, stop       context.CancelFunc
 
 	mu      sync.Mutex
-	later   []store.Due // for after the burst
-	waiting bool        // a goroutine waits for its end
+	later   []store.Due // to schedule after the burst
+	waiting bool        // a goroutine waits for the end of the burst
 }
 
-// burst is how long jobs wait that are due later than in [store.ArmedAhead].
+// burst is how long jobs wait to be scheduled, if they are due later than [store.ArmedAhead] from
+// now.
 const burst = 10 * time.Second
 
 // NewArmer returns an Armer. now is its clock, time.Now outside of tests.
@@ -55,7 +56,7 @@ func (a *Armer) Arm(due []store.Due) {
 	var soon, later []store.Due
 	for _, d := range due {
 		switch {
-		case d.FireAt.After(until): // the sweep's
+		case d.FireAt.After(until): // the sweep schedules it later
 		case d.FireAt.After(now.Add(store.ArmedAhead)):
 			later = append(later, d)
 		default:

@@ -59,10 +59,10 @@ type amount struct {
 }
 
 // meter remembers how much the users of one process have. Counting in the database is slow, so the
-// meter does it seldom: before a new row with a chance of one in a two-hundredth of the ceiling.
-// After a count, it takes further rows without counting, for a minute and up to a twentieth of the
-// ceiling. So a user may exceed a ceiling by some thousandths with one process, and by up to a
-// twentieth for each process with several.
+// meter counts seldom. With a ceiling of 20,000 rows, each new row is counted with a chance of one
+// in 100, a two-hundredth of the ceiling. After a count, the meter takes further rows without
+// counting, for a minute and up to a twentieth of the ceiling. So a user may exceed a ceiling by
+// some thousandths with one process, and by up to a twentieth for each process with several.
 //
 // Rows that are being stored during a count may be in it or not. The meter assumes that they are
 // not. If there is no room for this reason only, the answer is in doubt: see [Planner.admit].

@@ -1,5 +1,5 @@
 // Package schedule plans the reminders of new and changed tasks, stores them, schedules their jobs
-// in Dapr, and deletes leftover jobs. All calls to Dapr about the jobs of reminders are here.
+// in Dapr, and deletes leftover jobs. It schedules the jobs of agendas, too.
 //
 // It promises:
 //

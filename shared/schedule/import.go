@@ -91,7 +91,7 @@ func (p *Planner) Import(ctx context.Context, owner store.User) (*Import, error)
 // Add begins to store valid drafts as new tasks, all or none. If key is set and a part with it was
 // stored before, nothing is stored, and the part counts as it did then. The error is that of an
 // earlier part, or says which ceiling this part would exceed. In either case this part is not
-// begun; earlier ones go on. Add is not safe for concurrent use.
+// begun, and earlier ones go on. Add is not safe for concurrent use.
 func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.IdempotencyKey) error {
 	habits, err := i.planner.habitsForAll(ctx, i.owner.ID, drafts)
 	if err != nil {
@@ -128,8 +128,8 @@ func (i *Import) Add(ctx context.Context, drafts []task.Draft, key *store.Idempo
 	return i.failure(n)
 }
 
-// answered returns the counts of a part that was stored before, if err says so, and any other error
-// as it is.
+// answered returns the counts of a part that was stored before, if err says that it was. It returns
+// any other error as it is.
 func answered(err error) (counts Counts, _ error) {
 	if before, ok := errors.AsType[*store.AnsweredError](err); ok {
 		err = json.Unmarshal([]byte(before.Answer), &counts)

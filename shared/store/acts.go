@@ -8,7 +8,7 @@ import (
 )
 
 // Act is a request that the audit log records: one made in another user's name, or one by which an
-// operator changes something for others. For the latter UserID is the operator's own.
+// operator changes something for others. For an operator's change, UserID is the operator's own.
 type Act struct {
 	Caller, UserID string
 	Method, Path   string

@@ -18,24 +18,25 @@ import (
 
 // An agenda is one message to a user on one local day:
 //
-//  1. Who changes the preferences arms the agenda of the next day, or cancels it. The sweep gives it to
-//     Dapr when it comes within the hour.
+//  1. A change of the preferences arms the user's next agenda, or cancels it. The sweep schedules its
+//     job once it is due within the hour.
 //  2. The transaction that fires it settles its day, plans a delivery for each address of its channel, and
-//     arms the one of the day after.
-//  3. The sender reads what it says after it has leased a delivery, so each attempt tells what is true then.
+//     arms the next agenda.
+//  3. The sender reads the agenda's content after it has leased a delivery. So each attempt tells what is
+//     true at that time.
 //
-// Whoever does the first or second has locked the user's row before ([Tx.LockPreferences]). So there is never
-// more than one armed, and a day that is settled stays so.
+// Steps 1 and 2 lock the user's row first ([Tx.LockPreferences]). So a user never has more than one armed
+// agenda, and a settled day stays settled.
 
 // AgendaState is what has become of an agenda.
 type AgendaState string
 
-// The states. All but the first and the last settle the agenda's day.
+// The states. AgendaTold, AgendaEmpty and AgendaMissed settle the agenda's day.
 const (
 	AgendaArmed     AgendaState = "armed"
 	AgendaTold      AgendaState = "told"
 	AgendaEmpty     AgendaState = "empty"  // there was nothing to tell
-	AgendaMissed    AgendaState = "missed" // nobody told it while there was use in it
+	AgendaMissed    AgendaState = "missed" // it was too late to tell it
 	AgendaCancelled AgendaState = "cancelled"
 )
 
@@ -46,7 +47,7 @@ type Agenda struct {
 	UserID   string
 	State    AgendaState
 	Revision int64
-	// Release is that of the time zones that its instant was derived from.
+	// Release is the release of the time zones by which its instant was derived.
 	Release string
 }
 
@@ -59,7 +60,7 @@ func scanAgenda(row pgx.CollectableRow) (a Agenda, err error) {
 	return a, err
 }
 
-// FindAgenda returns an agenda of a user whom LockPreferences has locked; nil if there is none.
+// FindAgenda returns an agenda of a user whom LockPreferences locked; nil if there is none.
 func (tx Tx) FindAgenda(ctx context.Context, userID string, id uuid.UUID) (*Agenda, error) {
 	rows, _ := tx.tx.Query(ctx, `select `+agendaColumns+` from agendas a where a.id = $1 and a.user_id = $2`, id, userID)
 	a, err := pgx.CollectExactlyOneRow(rows, scanAgenda)
@@ -69,11 +70,12 @@ func (tx Tx) FindAgenda(ctx context.Context, userID string, id uuid.UUID) (*Agen
 	return &a, err
 }
 
-// settledFor is how long ago a day may be whose agenda could still come: more than zones are apart.
+// settledFor is how far back settled agendas are looked for. Zones are at most 26 hours apart, so
+// the agenda of an older day is not armed again.
 const settledFor = 7 * 24 * time.Hour
 
-// Agendas returns the agenda that is armed of a user whom LockPreferences has locked, nil if none is, and
-// the days of late that are settled.
+// Agendas returns the armed agenda of a user whom LockPreferences locked, nil if none is armed. settled
+// are the settled days of the last week.
 func (tx Tx) Agendas(ctx context.Context, userID string) (armed *Agenda, settled []wallclock.Time, err error) {
 	rows, _ := tx.tx.Query(ctx, `
 		select `+agendaColumns+` from agendas a
@@ -89,8 +91,10 @@ func (tx Tx) Agendas(ctx context.Context, userID string) (armed *Agenda, settled
 	return armed, settled, err
 }
 
-// ArmAgenda has a user's next agenda be armed, and none if it is nil, instead of the one that Agendas
-// returned. It records the job of that. release is that of the time zones.
+// ArmAgenda cancels the armed agenda that Agendas returned, if there is one, and arms next instead;
+// if next is nil, none is armed. It does not arm the agenda of a settled day. It records the job of
+// the cancelled agenda as a leftover. release is the release of the time zones by which next was
+// derived.
 func (tx Tx) ArmAgenda(ctx context.Context, userID string, armed *Agenda, next *preferences.AgendaDay, release string) error {
 	var batch pgx.Batch
 	if armed != nil {
@@ -113,14 +117,16 @@ func (tx Tx) ArmAgenda(ctx context.Context, userID string, armed *Agenda, next *
 	return tx.tx.SendBatch(ctx, &batch).Close()
 }
 
-// RenewAgenda records that the armed agenda is right by a later release of the time zones.
+// RenewAgenda records that an armed agenda has the same instant by another release of the time
+// zones.
 func (tx Tx) RenewAgenda(ctx context.Context, a Agenda, release string) error {
 	_, err := tx.tx.Exec(ctx, `update agendas set derived_tz = $2 where id = $1`, a.ID, release)
 	return err
 }
 
 // SettleAgenda records what has become of an armed agenda, and stores its deliveries and its in-app notification, if
-// there are any. What is unsent of the agendas before it is cancelled: the newest says all that they do.
+// there are any. If there are deliveries, it cancels the unsent ones of the user's earlier agendas: the new agenda
+// tells all that they would tell.
 func (tx Tx) SettleAgenda(ctx context.Context, a Agenda, state AgendaState, deliveries []Delivery, inApp *Notification, trace string) error {
 	var batch pgx.Batch
 	batch.Queue(`update agendas set state = $2, settled_at = now() where id = $1`, a.ID, state)
@@ -144,12 +150,13 @@ func (tx Tx) SettleAgenda(ctx context.Context, a Agenda, state AgendaState, deli
 	return tx.cancelAgendas(ctx, a.UserID, a.ID, ReasonReplaced)
 }
 
-// StopAgendas cancels what is unsent of a user's agendas.
+// StopAgendas cancels the unsent deliveries of a user's agendas.
 func (tx Tx) StopAgendas(ctx context.Context, userID string) error {
 	return tx.cancelAgendas(ctx, userID, uuid.Nil, ReasonAgendaOff)
 }
 
-// cancelAgendas cancels what is unsent of a user's agendas but one. What somebody has locked is about to be sent, or was.
+// cancelAgendas cancels the unsent deliveries of a user's agendas, except those of the agenda but. It skips
+// deliveries that another transaction has locked: a sender is leasing them, or recording how their send ended.
 func (tx Tx) cancelAgendas(ctx context.Context, userID string, but uuid.UUID, reason Reason) error {
 	_, err := tx.tx.Exec(ctx, `
 		with chosen as materialized (
@@ -164,8 +171,8 @@ func (tx Tx) cancelAgendas(ctx context.Context, userID string, but uuid.UUID, re
 	return err
 }
 
-// OverdueAgendas returns armed agendas whose instant is not after until: the earliest first, beginning after the
-// given one.
+// OverdueAgendas returns up to limit armed agendas that are due up to until, the earliest first. It continues
+// behind the given one.
 func (s *Store) OverdueAgendas(ctx context.Context, until time.Time, after Due, limit int) (due []Due, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -183,11 +190,12 @@ func dueAgenda(row pgx.CollectableRow) (d Due, err error) {
 	return d, err
 }
 
-// agendaWait is how long an agenda that Dapr has not taken waits until it is asked again.
+// agendaWait is how long after a claim an agenda may be claimed again, if Dapr has not taken its
+// job.
 const agendaWait = 30 * time.Second
 
-// ClaimAgendas returns armed agendas that come before an instant and that Dapr is not known to hold a job for, as
-// ClaimPending does of reminders. Those that are due already are left to the sweep.
+// ClaimAgendas claims up to limit armed agendas that are due up to until and whose jobs Dapr has not confirmed,
+// as ClaimPending does with reminders. It leaves out those that are due already: the sweep fires them.
 func (s *Store) ClaimAgendas(ctx context.Context, until time.Time, limit int) (pending []Due, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -203,7 +211,8 @@ func (s *Store) ClaimAgendas(ctx context.Context, until time.Time, limit int) (p
 	return pending, err
 }
 
-// ConfirmAgendas marks agendas as held by Dapr. Of one that was moved or cancelled meanwhile the job is recorded already.
+// ConfirmAgendas records that Dapr holds the jobs of these revisions. If an agenda was moved or cancelled meanwhile,
+// that change has recorded its job as a leftover already.
 func (s *Store) ConfirmAgendas(ctx context.Context, taken []task.Revision) error {
 	ids, revisions := columns(taken)
 	return s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
@@ -216,8 +225,8 @@ func (s *Store) ConfirmAgendas(ctx context.Context, taken []task.Revision) error
 	})
 }
 
-// StaleAgendas returns armed agendas that were derived by a release of the time zones earlier than the given one, in order,
-// beginning after the given one.
+// StaleAgendas returns up to limit armed agendas that were derived by an earlier release of the time zones than the
+// given one. They are in the order of their ids, from behind the given id on.
 func (s *Store) StaleAgendas(ctx context.Context, release string, after uuid.UUID, limit int) (stale []Due, err error) {
 	err = s.do(ctx, func(ctx context.Context, c *pgxpool.Conn) error {
 		rows, _ := c.Query(ctx, `
@@ -229,12 +238,13 @@ func (s *Store) StaleAgendas(ctx context.Context, release string, after uuid.UUI
 	return stale, err
 }
 
-// ReadAgenda returns what the agenda of a user is to say of a local day, as it is at an instant.
+// ReadAgenda returns the content of a user's agenda for a local day, as it is at the instant now.
 func (tx Tx) ReadAgenda(ctx context.Context, userID string, day wallclock.Time, clock task.Clock, now time.Time) (notify.Agenda, error) {
 	return readAgenda(ctx, tx.tx, userID, day, clock, now)
 }
 
-// ReadAgenda returns what the agenda that a delivery carries is to say now, by the database's clock.
+// ReadAgenda returns the content of the agenda that a delivery carries, as it is now by the
+// database's clock.
 func (s *Store) ReadAgenda(ctx context.Context, deliveryID uuid.UUID) (a notify.Agenda, err error) {
 	err = s.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var user string
@@ -252,9 +262,9 @@ func (s *Store) ReadAgenda(ctx context.Context, deliveryID uuid.UUID) (a notify.
 	return a, err
 }
 
-// readAgenda counts a user's open tasks that are due before the end of a day. It lists those that are due on that day
-// and then those of the days before, the latest first, as many as a message lists. If there are more, those that follow
-// the user's clock are counted by where they were when the sweep last moved them.
+// readAgenda counts a user's open tasks that are due before the end of a day. It lists up to notify.MostBundled of
+// them: first those that are due on that day, then those of earlier days, the latest first. If there are more, tasks
+// that do not recur are counted by the column due_date, which may be out of date for floating ones.
 func readAgenda(ctx context.Context, tx pgx.Tx, userID string, day wallclock.Time, clock task.Clock, now time.Time) (a notify.Agenda, err error) {
 	begins, ends := preferences.DayIn(day, clock.Location())
 	today, _ := preferences.DayIn(wallclock.At(now, clock.Location()).Midnight(), clock.Location())
@@ -295,7 +305,8 @@ func readAgenda(ctx context.Context, tx pgx.Tx, userID string, day wallclock.Tim
 	return a, nil
 }
 
-// isLate reports whether what is due is overdue: what is due on a day only once that is over.
+// isLate reports whether a task is overdue. A task that is due on a whole day is overdue once that
+// day is over.
 func isLate(due time.Time, allDay bool, today, now time.Time) bool {
 	if allDay {
 		return due.Before(today)
@@ -303,7 +314,7 @@ func isLate(due time.Time, allDay bool, today, now time.Time) bool {
 	return due.Before(now)
 }
 
-// name adds tasks to an agenda, and counts them, those that are overdue after the others.
+// name adds the tasks at places to an agenda, overdue ones after the others, and counts them.
 func (l dueList) name(ctx context.Context, places []ListPlace, a *notify.Agenda, today, now time.Time) error {
 	ids := make(pgtype.FlatArray[pgtype.UUID], len(places))
 	for i, p := range places {

@@ -73,8 +73,8 @@ func (tx Tx) Attend(ctx context.Context, before, t task.Task, a Attention, until
 	return left, changed, err
 }
 
-// AttendAlone marks a user's notification as acknowledged whose task is gone, or that never had
-// one. changed is as in Attend.
+// AttendAlone marks a user's notification as acknowledged if its task is gone, or it never had one.
+// changed is as in Attend.
 func (tx Tx) AttendAlone(ctx context.Context, userID string, id uuid.UUID) (changed bool, err error) {
 	return tx.change(ctx, userID, Attention{}, []uuid.UUID{id})
 }

@@ -120,8 +120,8 @@ func queueMembers(batch *pgx.Batch, bundles []pgtype.UUID, members map[uuid.UUID
 	})
 }
 
-// lockOfBundles locks deliveries, and the members of those that are bundles'. It comes before every
-// change of the state of a bundle's delivery.
+// lockOfBundles locks deliveries, and the members of those that carry a bundle. It comes before
+// every change of the state of a bundle's delivery.
 const lockOfBundles = `select from deliveries where id = any($1) or bundle_id = any($1) order by id for no key update`
 
 // membersFollow copies the state of bundles' deliveries to their members. All of them must be

@@ -13,7 +13,7 @@ import (
 )
 
 // This file finds reminders whose instant was derived from an old version of their user's clock, or
-// by an old release of the time zones. And it stores the instants that were derived anew.
+// by an old release of the time zones. It also stores the instants that were derived anew.
 
 // IsGone reports whether err has the code not_found.
 func IsGone(err error) bool { return fault.CodeOf(err) == fault.CodeNotFound }

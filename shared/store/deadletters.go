@@ -83,7 +83,7 @@ type DeadLetterFilter struct {
 	State    DeadLetterState
 	Channel  task.Channel // the delivery's
 	Provider string       // of the delivery's latest attempt
-	// Since and Until limit when it failed for the first time: at Since or later, and before Until.
+	// Since and Until bound the time of its first failure: at Since or later, and before Until.
 	Since, Until time.Time
 }
 
@@ -137,7 +137,7 @@ const (
 		or exists (
 			select from deliveries d join reminders r on r.id = d.reminder_id join tasks t on t.id = r.task_id
 			where (d.id = l.delivery_id or d.bundle_id = l.delivery_id) and not (` + notWanted + `)))`
-	// isReplayable is the condition for a dead letter l, with delivery d, that can be replayed without
+	// isReplayable is the condition for a dead letter l with delivery d that can be replayed without
 	// force.
 	isReplayable = `d.state in ('planned', 'exhausted') and l.state in ('retrying', 'dead') and ` + isWanted
 )
@@ -180,7 +180,8 @@ func (s *Store) ReplayDeadLetters(ctx context.Context, f DeadLetterFilter, most,
 			if seen, done = len(letters), 0; err != nil || seen == 0 {
 				return err
 			}
-			// Until this is over nobody changes the tasks, or sends. The last statement sees what was committed before.
+			// These locks keep everybody from changing the tasks and from sending until the transaction ends. The
+			// last statement sees what was committed before.
 			tasks, err := collectIDs(tx.tx.Query(ctx, `
 				select id from tasks where id in (select task_id from deliveries where id = any ($1) or bundle_id = any ($1)) order by id for share skip locked`, pgUUIDs(deliveries)))
 			if err != nil {

@@ -90,8 +90,8 @@ type Delivery struct {
 	// Report is what the provider has reported since it was sent, at ReportedAt; "" if nothing.
 	Report     Outcome
 	ReportedAt *time.Time
-	// Reason is why an open delivery is held, or why a delivery was cancelled; "" if it is neither,
-	// or no reason was recorded.
+	// Reason is why an open delivery is held, or why a delivery was cancelled. It is "" for all
+	// others, and if no reason was recorded.
 	Reason Reason
 	// Kind is the reminder's. Only [Store.ListDeliveries] sets it.
 	Kind task.Kind
@@ -188,18 +188,17 @@ type Leased struct {
 	Trace         string // of the firing that planned it, as trace.Parent has it; may be ""
 	TimeZone      string // the user's, by its IANA name
 	Language      string // the user's
-	// Withdrawn says that the target is no longer in the user's preferences. If these list no
-	// e-mail address, it says that the target is not the address of the sign-in.
+	// Withdrawn says that the target is no longer in the user's preferences. If they list no e-mail
+	// address, Withdrawn says that the target is not the address of the sign-in.
 	Withdrawn bool
 	// Over is the limit that it is over; "": none. Then it is not leased and must not be sent:
 	// [Store.HoldBack] records what becomes of it. If that is not called, Lease returns the
 	// delivery again after the time of a lease.
 	Over Limit
-	// HeldUntil is the start of the next hour. A delivery over the limit of its hour is held until
-	// then.
+	// HeldUntil is the start of the next hour: a delivery over the hour's limit is held until then.
 	HeldUntil time.Time
-	// Quiet are the quiet hours by which it has to be judged; nil: it need not be, or was judged. A
-	// delivery with Quiet is not leased, and stays due.
+	// Quiet are the quiet hours by which it has to be judged; nil: they need not be judged, or they
+	// were. A delivery with Quiet is not leased, and stays due.
 	Quiet *QuietHours
 	// SuppressedSince is since when its target is suppressed; nil: it is not.
 	SuppressedSince *time.Time

@@ -190,7 +190,7 @@ func TestCountEvents(t *testing.T) {
 		fireEvent(t, s, c, "2025-11-23T12:00:00Z", -time.Second, sent, `'push', 'planned', 0`, `'push', 'sent', 1`),
 		fireEvent(t, s, c, "2025-11-23T12:00:00Z", 65*time.Second, sent),
 		fireEvent(t, s, c, "2025-11-24T00:00:00Z", time.Second, sent, `'email', 'cancelled', 0`),
-		// A delivery that was not sent because of its target or of a quota has reached nobody.
+		// A delivery that was not sent because of its target or of a limit has reached nobody.
 		fireEvent(t, s, c, "2025-11-24T00:00:00Z", 59*time.Second, sent, `'email', 'unverified', 0`, `'email', 'unverified', 1`, `'sms', 'suppressed', 0`, `'sms', 'refused', 0`),
 		fireEvent(t, s, c, "2025-11-24T00:00:00Z", time.Hour, sent),
 	}

@@ -21,7 +21,7 @@ import (
 // TaskSort is what a list of tasks is sorted by.
 type TaskSort string
 
-// The sort keys.
+// The keys by which a list of tasks is sorted.
 const (
 	ByCreation TaskSort = "created_at"
 	// ByDueDate puts tasks without a due date at the end, in either order.
@@ -89,7 +89,7 @@ func (s *Store) ListTasks(ctx context.Context, userID string, f Filter) (tasks [
 // creates tasks.
 func (f Filter) listed() string {
 	condition := `t.user_id = @user and t.deleted_at is null`
-	switch { // in words that the condition of an index has
+	switch { // in the same words as the condition of an index, so that Postgres can use it
 	case f.Completed == nil:
 	case *f.Completed:
 		condition += ` and t.completed`
@@ -170,7 +170,8 @@ func patterns(words []string) []string {
 
 // listByDueDate lists tasks in the order of their due dates as they are by their user's clock now,
 // and then of their ids. The column due_date has what was derived when the task was written. That
-// is right for instants, nearly right for wall-clock times, and may be far off for recurring tasks.
+// is right for instants, may be off by up to wallSlack for wall-clock times, and may be far off for
+// recurring tasks.
 func listByDueDate(ctx context.Context, tx pgx.Tx, userID string, f Filter) ([]task.Task, *ListPlace, error) {
 	habits, err := getHabits(ctx, tx, userID)
 	if err != nil {
@@ -251,12 +252,13 @@ func (l dueList) dated(ctx context.Context) ([]ListPlace, error) {
 	return l.merge(ctx, recurring)
 }
 
-// recurring reads so many of the recurring tasks at most.
+// recurring reads the recurring tasks, as many as most.
 func (l dueList) recurring(ctx context.Context, most int) ([]placed, error) {
 	return l.query(ctx, `select `+placeColumns+` from tasks t where `+l.filter.listed()+` and `+isRecurring+` limit @limit`, pgx.NamedArgs{"limit": most})
 }
 
-// merge returns what comes first in the list of recurring tasks, which were read, and of the others.
+// merge returns the first places of the list: it merges the recurring tasks, which were read before,
+// with the others.
 func (l dueList) merge(ctx context.Context, recurring []placed) ([]ListPlace, error) {
 	instants, err := l.scan(ctx, atInstant, 0)
 	if err != nil {

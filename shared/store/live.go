@@ -13,8 +13,8 @@ import (
 	"github.com/duebell/duebell/shared/fault"
 )
 
-// Place is a place in a user's notifications, and in the changes of their state. A notification
-// with a greater Seq comes after it, and so does a change with a greater ChangeSeq.
+// Place is a place in a user's notifications, and in the changes of their state. Notifications with
+// a greater Seq come after it, and so do changes with a greater ChangeSeq.
 type Place struct {
 	ID             uuid.UUID
 	Seq, ChangeSeq int64

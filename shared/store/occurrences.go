@@ -143,14 +143,14 @@ func (c *rearmed) add(r task.Reminder) {
 }
 
 const (
-	// ArmedAhead is how far ahead a reminder is due, at least, that the sweep leaves to the Firer that has armed it.
+	// ArmedAhead is how far ahead a reminder must be due for the sweep to leave it to the Firer that has armed it.
 	ArmedAhead = time.Minute
-	// armedWait is for how long the sweep leaves it alone.
+	// armedWait is for how long the sweep leaves such a reminder alone.
 	armedWait = 30 * time.Second
 )
 
-// armedFor returns how long the sweep leaves alone what these firings arm. Otherwise both would schedule
-// the same jobs in a burst.
+// armedFor returns for how long the sweep leaves alone the reminders that these firings arm. Otherwise
+// the sweep and the Firer would both schedule the same jobs in a burst.
 func armedFor(all []Firing) time.Duration {
 	if slices.ContainsFunc(all, func(f Firing) bool { return f.Schedules }) {
 		return armedWait

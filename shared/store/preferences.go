@@ -50,7 +50,7 @@ func scanPreferences(row pgx.Row, more ...any) (p preferences.Preferences, ok bo
 	return p, true, nil
 }
 
-// agendaField is where the column agenda goes.
+// agendaField scans the column agenda.
 type agendaField struct{ to **preferences.Agenda }
 
 // Scan implements sql.Scanner.
@@ -72,7 +72,7 @@ func (f agendaField) Scan(value any) error {
 	return err
 }
 
-// pgAgenda is how an agenda is stored: null if there is none.
+// pgAgenda returns an agenda as the database holds it: null if there is none.
 func pgAgenda(a *preferences.Agenda) *preferences.WrittenAgenda {
 	if a == nil {
 		return nil

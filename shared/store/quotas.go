@@ -26,17 +26,17 @@ import (
 //     counted. The others are not leased. They are returned to the caller, which holds or refuses
 //     them. If the caller dies first, a later Lease returns them again.
 //
-// A row belongs to one user or one recipient, so senders seldom wait for each other. What the
-// installation spends is spread over costParts rows, of which a sender locks one. The sum of the
-// others may be slightly old. That does no harm far below the ceiling. From nearCeiling on a sender
-// locks them all, and the sum is exact.
+// A row belongs to one user or one recipient, so senders seldom wait for each other. The
+// installation's costs are spread over costParts rows, of which a sender locks one. It may read a
+// slightly old sum of the others. That does no harm far below the ceiling. From nearCeiling on, a
+// sender locks all of the rows, and the sum is exact.
 
 const (
 	// costParts is the number of rows that what is spent is spread over.
 	costParts = 8
 	// nearCeiling is the part of the ceiling from which on all rows are locked. Below it, what
-	// senders lease at the same moment costs less than the rest. If it costs more, the ceiling is
-	// exceeded by that.
+	// senders lease at the same moment should cost less than the rest of the ceiling. If it costs
+	// more, the ceiling is exceeded by the difference.
 	nearCeiling = 0.8
 )
 

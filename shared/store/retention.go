@@ -46,14 +46,14 @@ var (
 		only: `not exists (select from reminders r where r.id = k.id and ` + open + `)`,
 		rest: deleteOfReminders,
 	}
-	// FinishedDeliveries are deliveries that are sent or given up, without those whose dead letter
-	// an operator has yet to settle, or whose bundle's. Their reminders stay: that a reminder has
-	// fired is what keeps it from firing again.
+	// FinishedDeliveries are deliveries that are sent or given up. They stay while an operator has
+	// yet to settle their dead letter, or the dead letter of their bundle. Their reminders stay:
+	// that a reminder has fired is what keeps it from firing again.
 	FinishedDeliveries = Kept{
 		table: "deliveries", age: "finished_at",
 		only: `not exists (select from dead_letters l where l.delivery_id in (k.id, k.bundle_id) and l.state in ('retrying', 'dead'))`,
 	}
-	// SettledAgendas are agendas that are not armed, and of which no delivery is kept.
+	// SettledAgendas are agendas that are not armed, and that have no deliveries any more.
 	SettledAgendas = Kept{table: "agendas", age: "settled_at", only: "not exists (select from deliveries d where d.agenda_id = k.id)"}
 	// Occurrences are the history of recurring tasks.
 	Occurrences = Kept{table: "occurrences", age: "settled_at", only: "true"}

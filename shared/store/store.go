@@ -2,9 +2,9 @@
 // of the SQL and none of the rules. Packages schedule, fire, deliver and upkeep call both.
 //
 // Rows are always locked in the order task, reminder, leftover job, delivery, user, notification,
-// notification counts. Rows of one kind are locked in the order of their ids, but notifications in
-// the order of their numbers. An agenda is locked after its user; a transaction that has done that waits
-// for no delivery.
+// notification counts. Rows of one kind are locked in the order of their ids, but notifications in the
+// order of their numbers. An agenda is locked after its user. A transaction that has locked an agenda
+// waits for no delivery.
 //
 // Errors are faults: not_found for what does not exist or is another user's, unavailable while the
 // database is away.

@@ -49,7 +49,8 @@ const MaxNote = 500
 
 const suppressionColumns = `s.id, s.channel, s.reason, s.note, s.added_by, s.since, s.lifted_at, s.lifted_by, s.lift_note`
 
-// Suppressed maps hashes of addresses and mailboxes that are suppressed to since when they are.
+// Suppressed maps the hashes of suppressed addresses and mailboxes to the time since when they are
+// suppressed.
 type Suppressed map[string]time.Time
 
 // Since returns since when an address is suppressed; nil if it is not.

@@ -64,8 +64,9 @@ func (s *Store) DueReminders(ctx context.Context, userID string, taskID uuid.UUI
 // waitsForFiring is the key in [Store.Waiting] for due reminders and agendas that have not fired.
 const waitsForFiring = "firing"
 
-// Waiting returns how long the oldest due reminder has waited to fire (key "firing"), and the
-// oldest due delivery of each [Lane] to be sent. Zero means that nothing waits.
+// Waiting returns how long the oldest due reminder or agenda has waited to fire (key "firing"), and
+// how long the oldest due delivery of each [Lane] has waited to be sent. Zero means that nothing
+// waits.
 func (s *Store) Waiting(ctx context.Context) (oldest map[string]time.Duration, err error) {
 	queries := map[string]string{waitsForFiring: `
 		select coalesce(now() - least((select min(fire_at) from reminders where state = 'armed'), (select min(fire_at) from agendas where state = 'armed')), '0')`}

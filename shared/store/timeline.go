@@ -14,7 +14,7 @@ import (
 
 // This file reads the timeline of a task.
 
-// Try is an attempt that failed, or that a delivery was held or replayed.
+// Try records that an attempt failed, or that a delivery was held or replayed.
 type Try struct {
 	At time.Time `json:"at"`
 	// Attempt is the number of attempts since the latest replay.
@@ -36,7 +36,7 @@ const (
 // byQuietHours is the error of a try that quiet hours held.
 const byQuietHours = "your quiet hours"
 
-// Reason is why the delivery was held by it; "" if it was not.
+// Reason returns why this try held the delivery; "" if it did not.
 func (t Try) Reason() Reason {
 	switch {
 	case t.State != TryHeld:

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// UsageQuery says what to count of a user. A field is the limit up to which something is counted;
-// what has the limit 0 is not counted.
+// UsageQuery says what to count of a user. Each number is the limit up to which something is
+// counted. With a limit of 0 it is not counted.
 type UsageQuery struct {
 	Tasks       int // tasks that are not deleted
 	Jobs        int // armed reminders that are due up to JobsUntil

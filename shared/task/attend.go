@@ -57,9 +57,9 @@ func (d *Draft) validateRepeat() error {
 	return nil
 }
 
-// Repetition returns the reminder that comes after r, which is told at now: a new repetition, or r
-// armed again if it is one. of is the occurrence, and newID makes ids. ok is false if r is not
-// repeated, or not again.
+// Repetition returns the repetition that follows r, which is told at now. It is a new reminder; if
+// r is a repetition itself, it is r, armed again. of is the occurrence, and newID makes ids. ok is
+// false if r is not repeated, or not again.
 func (d Draft) Repetition(r Reminder, of *wallclock.Time, now time.Time, newID func() uuid.UUID) (next Reminder, ok bool) {
 	if d.Repeat == nil || r.Repetition >= d.Repeat.Times {
 		return Reminder{}, false
@@ -77,7 +77,7 @@ func (d Draft) Repetition(r Reminder, of *wallclock.Time, now time.Time, newID f
 	return next, true
 }
 
-// Snooze is until when an occurrence is snoozed. One of the three is set.
+// Snooze says until when an occurrence is snoozed. One of the three fields is set.
 type Snooze struct {
 	For        wallclock.Offset // from now on
 	Until      *time.Time
@@ -85,8 +85,8 @@ type Snooze struct {
 }
 
 // At returns the instant at which the snooze ends, for a task that was read by its user's clock. A
-// local time in a gap is moved as a due date's is. Of one that comes twice, the first that is still
-// ahead is taken. The error is a fault with code invalid.
+// local time in a gap is moved like that of a due date. If a local time comes twice, At returns the
+// first instant that is still ahead. The error is a fault with code invalid.
 func (s Snooze) At(t Task, now time.Time) (time.Time, error) {
 	location, ok := Draft{}.location(t.Clock)
 	if !ok {

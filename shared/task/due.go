@@ -57,13 +57,13 @@ func (c Clock) zones() *zone.Data {
 	return c.Zones
 }
 
-// Location returns the user's zone, and UTC until one is set.
+// Location returns the user's zone; UTC if none is set.
 func (c Clock) Location() *time.Location {
 	location, _ := Draft{}.location(c)
 	return location
 }
 
-// Release is that of the time zones.
+// Release returns the release of the time zones.
 func (c Clock) Release() string { return c.zones().Release() }
 
 // Source is what an instant was derived from. The zero value is for an instant that was given.

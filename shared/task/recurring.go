@@ -28,13 +28,13 @@ type Progress struct {
 	Number int
 }
 
-// Settled is what became of an occurrence.
+// Settled says what became of an occurrence.
 type Settled string
 
 // The values.
 const (
 	Told      Settled = "told"
-	Untold    Settled = "missed" // a later one had passed, too, when the reminder fired
+	Untold    Settled = "missed" // when the reminder fired, a later occurrence had passed, too
 	Completed Settled = "completed"
 	Skipped   Settled = "skipped"
 )

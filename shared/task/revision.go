@@ -22,11 +22,11 @@ type Revision struct {
 	ReminderID uuid.UUID `json:"reminder_id"`
 	// Number is the reminder's Revision, 1 for its first arming.
 	Number int64 `json:"revision"`
-	// Agenda says that it is of an agenda, whose id ReminderID is then, and not of a reminder. It is of no task.
+	// Agenda says that this is a revision of an agenda. ReminderID is then the agenda's id, and TaskID is zero.
 	Agenda bool `json:"agenda,omitempty"`
 }
 
-// JobPrefix begins the name of every reminder's job.
+// JobPrefix begins the name of the job of every reminder and agenda.
 const JobPrefix = "reminder-"
 
 // JobName returns the name of the revision's job in Dapr. A name is never used for two instants. So
@@ -34,7 +34,7 @@ const JobPrefix = "reminder-"
 func (r Revision) JobName() string { return fmt.Sprintf("%s%s-%d", JobPrefix, r.ReminderID, r.Number) }
 
 // ParseJobName returns the revision in a job's name, without task and user. ok is false if the job
-// is not a reminder's.
+// belongs to no reminder or agenda.
 func ParseJobName(name string) (r Revision, ok bool) {
 	const length = 36 // of an ID
 	rest, ok := strings.CutPrefix(name, JobPrefix)

@@ -8,8 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// agendas moves the agendas that were derived by an earlier release of the time zones, fires those whose callback has not
-// come, and gives to Dapr those that come soon.
+// agendas moves agendas that were derived by an earlier release of the time zones, fires those whose callback has not
+// come, and schedules the jobs of those that are due within the hour.
 func (s *Sweeper) agendas(ctx context.Context) (fired int, complete bool, err error) {
 	moved, err := s.moveAgendas(ctx)
 	if err != nil {

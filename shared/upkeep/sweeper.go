@@ -144,8 +144,8 @@ func (s Summary) Away() error {
 const page = 500
 
 // Sweep runs one sweep. It wakes the sender, and meanwhile fires overdue reminders, checks the
-// sentinel, moves reminders whose clock has changed, schedules pending ones, deletes leftover jobs,
-// and alerts operators.
+// sentinel, moves reminders whose clock has changed, schedules pending ones, does the same for
+// agendas, deletes leftover jobs, and alerts operators.
 func (s *Sweeper) Sweep(ctx context.Context) Summary {
 	began := time.Now()
 	sum := Summary{Fired: map[string]int{}, Sentinel: "unknown"}

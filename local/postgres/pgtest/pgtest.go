@@ -182,8 +182,9 @@ const prefix = "duebell-pgtest-"
 // memory is a folder whose files are in memory, on Linux.
 const memory = "/dev/shm"
 
-// folder returns where data is kept: in memory if there is plenty, since each database has hundreds
-// of files, and ext4 takes long to create files while others are being deleted.
+// folder returns the folder for the data. It is in memory if there is plenty. On disk it would be
+// slow: each database has hundreds of files, and ext4 takes long to create files while others are
+// being deleted.
 func folder() string {
 	const plenty = 4 << 30
 	var free unix.Statfs_t

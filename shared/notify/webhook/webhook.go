@@ -54,11 +54,11 @@ type event struct {
 	UserID    string     `json:"user_id"`
 	// Occurrence is set for recurring tasks.
 	Occurrence string `json:"occurrence,omitempty"`
-	// Links are set if the user wants them: by their actions.
+	// Links maps actions to their links. It is set if the user wants links.
 	Links map[string]string `json:"links,omitempty"`
 }
 
-// agenda is the body of a post that tells an agenda.
+// agenda is the body of a post that carries an agenda.
 type agenda struct {
 	Event    string       `json:"event"`
 	UserID   string       `json:"user_id"`

@@ -119,7 +119,7 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// An agenda is an event of its own.
+// The post of an agenda has the event "agenda".
 func TestSendAgenda(t *testing.T) {
 	r := receive(t)
 	m := message(r.URL, secret)

@@ -109,7 +109,8 @@ func TestBundlesAreTakenBack(t *testing.T) {
 	}
 }
 
-// What carries an agenda goes when a database goes back, as it would be taken for a verification, and a database can go forth again.
+// After a migration back, deliveries of agendas are deleted: the old version would take them for verifications. The
+// migration can be undone and repeated.
 func TestAgendasAreTakenBack(t *testing.T) {
 	d := open(t)
 	d.up(33)
