@@ -70,7 +70,7 @@ function Console({ session }: { session: Session }) {
   useEffect(() => {
     store.current = new InboxStore(client, (state, arrived) => {
       setInbox(state)
-      if (arrived) setNotice((old) => (old?.undo ? old : { text: t().inbox.arrived(arrived.title) })) // what can be undone stays
+      if (arrived) setNotice((old) => (old?.undo ? old : { text: t().inbox.arrived(arrived.title) })) // a notice with an undo stays
     })
     return () => store.current?.close()
   }, [client])
@@ -79,7 +79,7 @@ function Console({ session }: { session: Session }) {
   }, [client])
   useEffect(() => {
     if (!notice) return
-    // Not while somebody is about to use it.
+    // It stays while the pointer or the focus is on it.
     const timer = setInterval(() => { if (!noticeBox.current?.matches(":hover, :focus-within")) setNotice(undefined) }, notice.kind || notice.undo ? 10_000 : 4000)
     return () => clearInterval(timer)
   }, [notice])

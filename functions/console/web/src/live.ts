@@ -9,7 +9,7 @@ export type LiveState = "connecting" | "open" | "waiting" | "offline"
 export interface Listener {
   state(state: LiveState): void
   notification(n: Notification): void
-  /** One has changed: this is how it is now. */
+  /** A notification has changed; n is its new state. */
   changed(n: Notification): void
   /** Something may have changed that is not told: read the list again. */
   stale(): void

@@ -70,7 +70,7 @@ export function short(instant: string, now: number, language: string, zone: stri
   return `${date}, ${time}`
 }
 
-/** The same with the day in any case: "today, 14:30". */
+/** The same, but always with the day: "today, 14:30". */
 export function shortWithDay(instant: string, now: number, language: string, zone: string): string {
   const words = short(instant, now, language, zone)
   return daysFrom(now, Date.parse(instant), zone) === 0 ? `${dayWord(0, language)}, ${words}` : words
@@ -78,7 +78,7 @@ export function shortWithDay(instant: string, now: number, language: string, zon
 
 const dayWord = (days: number, language: string) => new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(days, "day")
 
-/** How many days a wall clock's day is after today. */
+/** Returns how many days after today an instant is, by the clocks of a zone. */
 const daysFrom = (now: number, at: number, zone: string) => Math.round((startOfDay(at, zone) - startOfDay(now, zone)) / day)
 
 /** The wall clock's day, as a number that grows by one day's length each day. */
@@ -100,7 +100,7 @@ export function relative(instant: string, now: number, language: string): string
   return words.format(seconds, "second")
 }
 
-/** So many seconds in few words: "12 ms", "0.4 s", "3 min", "5 h". */
+/** Returns a number of seconds in few words: "12 ms", "0.4 s", "3 min", "5 h". */
 export function duration(seconds: number, language: string): string {
   const [value, unit]: [number, string] = seconds < 0.1 ? [seconds * 1000, "millisecond"] : seconds < 120 ? [seconds, "second"] : seconds < 7200 ? [seconds / 60, "minute"] : [seconds / 3600, "hour"]
   return new Intl.NumberFormat(language, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: unit === "second" || value < 1 ? 1 : 0 }).format(value)
@@ -110,7 +110,8 @@ export function duration(seconds: number, language: string): string {
 export const wallText = (local: string, language: string) =>
   format(language, { dateStyle: "medium", timeStyle: local.length > 10 ? "short" : undefined, timeZone: "UTC" }).format(Date.parse(local.length > 10 ? local + "Z" : local))
 
-/** When something goes on that has stopped at an instant: "14:30:05", with the day if that is another; "" if it went on at once, or not at all. */
+/** Returns when the next step is due, for a step that ended at the instant from: "14:30:05", with the day if it is
+ * another day. It is "" if there is no next step, or it follows at once. */
 export function until(next: string | null | undefined, from: string, language: string, zone: string): string {
   if (!next || Date.parse(next) <= Date.parse(from)) return ""
   const day = dayName(next, language, zone)

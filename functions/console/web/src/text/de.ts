@@ -247,7 +247,7 @@ export const de: Texts = {
       moreFailed: (n) => `und ${n} weitere, in der Datei zum Herunterladen`,
       download: "Abgelehnte herunterladen",
       broke: "Die Verbindung ist abgebrochen. Versuche es noch einmal: Der Import geht dort weiter, wo er war, und legt nichts zweimal an.",
-      wrongFile: (file) => `${file} ist keine Tabelle (CSV), und es sind keine Zeilen in JSON.`,
+      wrongFile: (file) => `${file} enthält weder eine Tabelle (CSV) noch Zeilen in JSON.`,
       oneFile: "Lege eine Datei auf einmal ab.",
       tooLarge: "Die Datei ist größer als 128 MB. Importiere sie mit dem Programm: duebell import.",
       againTitle: "Diese Datei noch einmal importieren?",
@@ -283,7 +283,7 @@ export const de: Texts = {
     more: "Nur die letzten 100 Zustellungen und Termine sind hier.",
     job: {
       with_dapr: "Dapr hält ihren Job:", later: "Sie steht in der Datenbank, bis Dapr sie als Job bekommt:",
-      late: "Dapr hat ihren Job nicht bestätigt. Bleibt es dabei, erinnert der minütliche Durchgang:",
+      late: "Dapr hat ihren Job nicht bestätigt. Bleibt es dabei, löst der Durchgang sie aus. Er läuft jede Minute:",
     },
     nextOccurrence: (when) => `Nächster Termin: ${when}`,
     occurrence: (when) => `Termin ${when}`,
@@ -298,10 +298,10 @@ export const de: Texts = {
         case "upcoming":
           if (past) return "Spät dran: noch nicht ausgelöst"
           return { due: "Erinnerung wird ausgelöst", snooze: "Später-noch-einmal endet", repeat: "Erinnerung wird wiederholt" }[kind]
-        case "missed": return "Erinnerung verpasst: Ihr Zeitpunkt lag schon zu lange zurück, als sie bestellt wurde"
+        case "missed": return "Erinnerung verpasst: Ihr Zeitpunkt lag zu lange zurück, als sie angelegt wurde"
         case "fired": return { due: "Erinnerung ausgelöst", snooze: "Später noch einmal erinnert", repeat: "Erinnerung wiederholt" }[kind]
         case "occurrence":
-          return { told: "An den Termin wurde erinnert", missed: "Termin verpasst: Auch ein späterer war schon vorbei, als erinnert werden konnte", completed: "Termin erledigt", skipped: "Termin übersprungen" }[e.state ?? ""] ?? e.text
+          return { told: "An den Termin wurde erinnert", missed: "Termin verpasst: Als die Erinnerung ausgelöst wurde, war auch ein späterer schon fällig", completed: "Termin erledigt", skipped: "Termin übersprungen" }[e.state ?? ""] ?? e.text
         default: return e.text
       }
     },
@@ -314,7 +314,7 @@ export const de: Texts = {
       quiet_hours: "Ruhezeit", hourly_limit: "der Grenze für Nachrichten in einer Stunde", bundled: "Sammeln für ein Bündel",
       replaced: "Eine neuere Erinnerung dieser Aufgabe geht an dieselbe Adresse", completed: "Die Aufgabe oder dieser Termin war vorher erledigt", skipped: "Dieser Termin wurde vorher übersprungen",
       deleted: "Die Aufgabe wurde vorher gelöscht", moved: "Termin oder Erinnerungen wurden vorher geändert", acknowledged: "Vorher als gesehen bestätigt", snoozed: "Vorher auf später verschoben",
-      unrepeated: "Die Aufgabe wird nicht mehr wiederholt", discarded: "Vom Betrieb verworfen", agenda_off: "Die Tagesübersicht wurde abgeschaltet",
+      unrepeated: "Die Aufgabe wird nicht mehr wiederholt", discarded: "Vom Betrieb verworfen", agenda_off: "Der Tagesplan wurde abgeschaltet",
     },
     step(e, until) {
       const provider = e.provider || "dem Anbieter"
@@ -328,11 +328,11 @@ export const de: Texts = {
           return `Versuch ${e.attempt}: von ${provider} nicht angenommen${until && `; nächster Versuch ${until}`}`
         case "held":
           if (e.state === "held") return `Zurückgehalten wegen ${reason}${until && ` bis ${until}`}`
-          if (e.reason === "bundled") return e.attempt ? `In einem Bündel, das gerade gesendet wird${together}` : `Wartet bis dahin auf andere Erinnerungen, um als eine Nachricht hinauszugehen${together && ` (bisher${together.slice(1)})`}`
+          if (e.reason === "bundled") return e.attempt ? `In einem Bündel, das gerade gesendet wird${together}` : `Wartet bis dahin auf andere Erinnerungen, die in einer Nachricht gesendet werden${together && ` (bisher${together.slice(1)})`}`
           return `Bis dahin zurückgehalten wegen ${reason}${together}`
         case "replayed": return "Vom Betrieb wiederholt: Die Versuche beginnen von vorn"
         case "waiting":
-          if (e.state === "sending") return `Wird gesendet: Versuch ${e.attempt} mit ${provider}. Ist bis dahin nichts bekannt, folgt ein neuer`
+          if (e.state === "sending") return `Wird gesendet: Versuch ${e.attempt} mit ${provider}. Ist das Ergebnis bis dahin nicht bekannt, folgt ein neuer`
           if (e.state === "unknown") return `Vielleicht von ${provider} angenommen. Der nächste Versuch hat denselben Idempotenzschlüssel`
           return e.error ? "Nächster Versuch" : "Wartet aufs Senden"
         case "ended":
@@ -367,7 +367,7 @@ export const de: Texts = {
       push: "Du hast noch kein Gerät. Wähle im Eingang „In diesem Browser benachrichtigen“. Apps fügen ihre Geräte selbst hinzu.",
       sms: "Du hast noch keine Telefonnummer. Füge unten eine hinzu.",
       webhook: "Noch gibt es keine Adresse für den Aufruf. Trage unten eine ein.",
-      unverified: "Hier kommt nichts an, bevor du unten den Code eingibst, den wir dir gesendet haben.",
+      unverified: "Hierhin wird nichts gesendet, bis du unten den Code eingibst, den wir dir gesendet haben.",
     },
     test: {
       send: "Probe senden",
@@ -411,7 +411,7 @@ export const de: Texts = {
     removeText: "Dorthin wird nichts mehr gesendet.",
     quiet: {
       title: "Ruhezeiten",
-      text: "In ihnen warten Erinnerungen, außer für dringende Aufgaben und nach dem Verschieben. Sie kommen, wenn die Ruhezeit endet. Der Eingang auf dieser Seite ruht nie.",
+      text: "Erinnerungen warten, bis die Ruhezeit endet. Dringende und verschobene warten nicht, und im Eingang auf dieser Seite erscheint jede sofort.",
       none: "Keine: Nachrichten kommen zu jeder Tageszeit.",
       add: "Ruhezeit hinzufügen",
       addAnother: "Weitere hinzufügen",
@@ -458,7 +458,7 @@ export const de: Texts = {
     sweep: "Letzter Durchgang",
     never: "nie",
     cleanup: (when) => `Aufräumen ${when}`,
-    dapr: { present: "hat seine Jobs", made: "hat seine Jobs", lost: "hat seine Jobs verloren", unknown: "war nicht zu fragen" },
+    dapr: { present: "hat seine Jobs", made: "hat seine Jobs", lost: "hat seine Jobs verloren", unknown: "hat nicht geantwortet" },
     pending: (n) => `${count(n, "Erinnerung", "Erinnerungen")} nicht angenommen`,
     database: "Datenbank",
     answers: (time) => `antwortet in ${time}`,
@@ -472,21 +472,21 @@ export const de: Texts = {
     notSetUp: "nicht mehr eingerichtet",
     versions: (duebell, schema, zones, database) => `Duebell ${duebell}, Schema ${schema}, Zeitzonen ${zones}, Postgres ${database}`,
     finding: {
-      firing: (time) => `Erinnerungen warten auf das Auslösen, die älteste seit ${time}. Sieh nach, ob der Durchgang läuft, und nach Dapr und trigger-reminder.`,
-      hosts: (time) => `Webhooks oder Web Push warten, der älteste seit ${time}. Sind es die Hosts weniger Leute, ist nichts zu tun; sind es viele, erreicht send das Internet nicht.`,
-      providers: (time) => `Nachrichten warten auf ihre Anbieter, die älteste seit ${time}. Sieh nach, ob send da ist und was die Anbieter antworten.`,
-      events: (time) => `Ereignisse warten auf das Veröffentlichen, das älteste seit ${time}. Sieh nach dem Broker.`,
-      late: (time) => `Eine von hundert Erinnerungen kam in der letzten Stunde ${time} zu spät oder noch später. Kommen sie nur durch den Durchgang, liegt es an Dapr oder trigger-reminder.`,
+      firing: (time) => `Erinnerungen warten auf das Auslösen, die älteste seit ${time}. Prüfe, ob der Durchgang, Dapr und trigger-reminder laufen.`,
+      hosts: (time) => `Webhooks oder Web Push warten, der älteste seit ${time}. Gehen sie an die Hosts weniger Leute, musst du nichts tun. Gehen sie an viele Hosts, erreicht die Funktion send das Internet nicht.`,
+      providers: (time) => `Nachrichten warten auf ihre Anbieter, die älteste seit ${time}. Prüfe, ob die Funktion send läuft und was die Anbieter antworten.`,
+      events: (time) => `Ereignisse warten auf das Veröffentlichen, das älteste seit ${time}. Prüfe den Broker.`,
+      late: (time) => `In der letzten Stunde wurde eine von hundert Erinnerungen ${time} zu spät oder noch später ausgelöst. Löst nur der Durchgang sie aus, liegt es an Dapr oder trigger-reminder.`,
       neverSwept: "Noch kein Durchgang ist zu Ende. Etwas muss retry-dlq jede Minute aufrufen.",
-      notSwept: (when) => `Der letzte Durchgang endete ${when}; es soll jede Minute einen geben. Sieh nach, ob retry-dlq aufgerufen wird und startet.`,
+      notSwept: (when) => `Der letzte Durchgang endete ${when}. Es soll jede Minute einen geben. Prüfe, ob retry-dlq aufgerufen wird und startet.`,
       sweepFailed: (steps) => `Schritte des letzten Durchgangs sind gescheitert: ${steps}. Warum, steht in seinem Log.`,
       sweepCutShort: "Der letzte Durchgang wurde abgebrochen: Er hat zu viel zu tun. Lass mehr Durchgänge laufen oder erhöhe SWEEP_CONCURRENCY.",
-      cleanupFailed: (steps) => `Schritte des letzten Aufräumens sind gescheitert: ${steps}. Niemand wird deshalb später erinnert; warum, steht in seinem Log.`,
-      notCleaned: (when) => `Das letzte Aufräumen endete ${when}; es soll jede Nacht eines geben. Sieh nach, ob nightly-cleanup aufgerufen wird.`,
-      daprLost: "Daprs Scheduler hat seine Daten verloren. Durchgänge planen alles neu; für die Erinnerungen ist nichts zu tun. Finde heraus, warum.",
-      daprUnknown: "Dapr war nicht zu fragen. Erinnerungen kommen durch den Durchgang, bis zu 65 s zu spät. Sieh nach, ob daprd läuft.",
-      daprRefuses: (n) => `Dapr hat ${count(n, "Erinnerung", "Erinnerungen")} nicht angenommen. Sie kommen durch den Durchgang, bis zu 65 s zu spät. Sieh nach, ob daprd den Scheduler erreicht.`,
-      database: (time) => `Die Datenbank braucht ${time} für eine Antwort. Sieh nach ihrer Last und ihren Verbindungen.`,
+      cleanupFailed: (steps) => `Schritte des letzten Aufräumens sind gescheitert: ${steps}. Keine Erinnerung kommt deshalb später. Warum, steht in seinem Log.`,
+      notCleaned: (when) => `Das letzte Aufräumen endete ${when}. Es soll jede Nacht eines geben. Prüfe, ob nightly-cleanup aufgerufen wird.`,
+      daprLost: "Daprs Scheduler hat seine Daten verloren. Durchgänge planen alle Jobs neu, für die Erinnerungen musst du also nichts tun. Finde heraus, warum die Daten verloren gingen.",
+      daprUnknown: "Dapr hat dem letzten Durchgang nicht geantwortet. Der Durchgang löst die Erinnerungen aus, bis zu 65 s zu spät. Prüfe, ob daprd läuft.",
+      daprRefuses: (n) => `Dapr hat die Jobs von ${count(n, "Erinnerung", "Erinnerungen")} nicht angenommen. Der Durchgang löst sie aus, bis zu 65 s zu spät. Prüfe, ob daprd den Scheduler erreicht.`,
+      database: (time) => `Die Datenbank braucht ${time} für eine Antwort. Prüfe ihre Last und ihre Verbindungen.`,
       dead: (n) => `${count(n, "Dead Letter wartet", "Dead Letters warten")} unten auf dich: Behebe die Ursache, dann wiederhole oder verwirf.`,
       provider: (name, failed, all) => `${name} hat in der letzten Stunde ${failed} von ${all} abgelehnt. Der letzte Fehler steht unten; bei 401 und 403 stimmt der Schlüssel nicht.`,
     },
@@ -496,15 +496,15 @@ export const de: Texts = {
     forbidden: "Das ist für den Betrieb: Deiner Anmeldung fehlt die Berechtigung.",
     readAgain: "Neu lesen",
     deadLetters: "Dead Letters",
-    deadLettersText: "Zustellungen, die nicht geklappt haben, und Rückrufe ohne Sinn.",
+    deadLettersText: "Zustellungen, die nicht geklappt haben, und fehlerhafte Rückrufe.",
     state: { all: "Alle", retrying: "in Wiederholung", dead: "tot", resolved: "gelöst", discarded: "verworfen" },
     stateLabel: "Zustand",
     none: "Keine Dead Letters",
     allWell: "Alles ist angekommen oder wird noch versucht.",
-    noneText: "Keiner ist so. Andere Filter zeigen vielleicht welche.",
+    noneText: "Kein Dead Letter passt zu diesen Filtern.",
     verification: "Bestätigung einer Adresse",
     bundle: "Bündel",
-    malformed: "Ein Rückruf ohne Sinn",
+    malformed: "Ein fehlerhafter Rückruf",
     details: "Versuche und Einzelheiten",
     firstFailed: "Zuerst gescheitert",
     noTries: "Kein Versuch ist festgehalten.",
@@ -522,7 +522,7 @@ export const de: Texts = {
     until: "Bis",
     replayMany: "Alle diese wiederholen",
     replayManyTitle: (n) => `${count(n, "Dead Letter", "Dead Letters")} wiederholen?`,
-    replayManyText: "Sie werden von jetzt an fällig, 50 in jeder Sekunde. Die Nachrichten kommen an, so spät es auch ist. Ein Bündel ist eine Nachricht. Was niemand mehr will, bleibt weg.",
+    replayManyText: "Sie werden von jetzt an fällig, 50 in jeder Sekunde. Die Nachrichten kommen an, so spät es auch ist. Ein Bündel ist eine Nachricht. Nachrichten, die nicht mehr gewünscht sind, werden ausgelassen.",
     replayManyMore: (n) => `Es sind mehr als ${n}: Das sind die ältesten. Wiederhole die anderen danach.`,
     manyReplayed: (n) => `${count(n, "Zustellung ist", "Zustellungen sind")} jetzt nacheinander fällig`,
     noneToReplay: "Davon lässt sich nichts wiederholen.",

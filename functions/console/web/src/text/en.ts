@@ -116,7 +116,7 @@ export const en = {
     search: "Search",
     order: { label: "Order", newest: "Newest first", oldest: "Oldest first", due: "Due first", dueLast: "Due last" },
     empty: "No tasks",
-    emptyText: "Add one above: it is told at its due date.",
+    emptyText: "Add one above: you are told at its due date.",
     emptyFiltered: "No task fits these filters.",
     noDue: "no due date",
     overdue: "overdue",
@@ -125,7 +125,7 @@ export const en = {
     reminders: (n: number) => count(n, "reminder", "reminders"),
     created: "Task added",
     field: {
-      title: "Title", titleHint: "What do you want to be told?", notes: "Notes", due: "Due", zone: (zone: string) => `Times are in ${zone}.`,
+      title: "Title", titleHint: "What do you want to be reminded of?", notes: "Notes", due: "Due", zone: (zone: string) => `Times are in ${zone}.`,
       reminders: "Remind me", channels: "Channels", byPreferences: "As in my preferences", chosen: "Only on these",
       addReminder: "Another reminder",
     },
@@ -249,7 +249,7 @@ export const en = {
       moreFailed: (n: number) => `and ${n} more, in the file to download`,
       download: "Download what was refused",
       broke: "The connection broke off. Try again: the import goes on where it was, and creates nothing twice.",
-      wrongFile: (file: string) => `${file} is no table (CSV) and no lines of JSON.`,
+      wrongFile: (file: string) => `${file} is neither a table (CSV) nor lines of JSON.`,
       oneFile: "Drop one file at a time.",
       tooLarge: "The file is larger than 128 MB. Import it with the program: duebell import.",
       againTitle: "Import this file again?",
@@ -285,7 +285,7 @@ export const en = {
     more: "Only the latest 100 deliveries and occurrences are shown.",
     job: {
       with_dapr: "Dapr holds its job:", later: "It is kept in the database until it is given to Dapr as a job:",
-      late: "Dapr has not confirmed its job. If it never does, the sweep of every minute tells it all the same:",
+      late: "Dapr has not confirmed its job. If it never does, the sweep fires the reminder. It runs every minute:",
     },
     nextOccurrence: (when: string) => `Next: ${when}`,
     occurrence: (when: string) => `of ${when}`,
@@ -300,10 +300,10 @@ export const en = {
         case "upcoming":
           if (past) return "Late: it has not fired yet"
           return { due: "Reminder fires", snooze: "Snooze ends", repeat: "Reminder is repeated" }[kind]
-        case "missed": return "Reminder missed: its instant had passed for too long when it was asked for"
-        case "fired": return { due: "Reminder fired", snooze: "Snooze ended, and told once more", repeat: "Reminder repeated" }[kind]
+        case "missed": return "Reminder missed: its instant was too long ago when it was requested"
+        case "fired": return { due: "Reminder fired", snooze: "Snooze ended: the reminder fired again", repeat: "Reminder repeated" }[kind]
         case "occurrence":
-          return { told: "Occurrence told", missed: "Occurrence missed: a later one had passed, too, when somebody could be told", completed: "Occurrence completed", skipped: "Occurrence skipped" }[e.state ?? ""] ?? e.text
+          return { told: "Occurrence told", missed: "Occurrence missed: when the reminder fired, a later occurrence was due, too", completed: "Occurrence completed", skipped: "Occurrence skipped" }[e.state ?? ""] ?? e.text
         default: return e.text
       }
     },
@@ -318,7 +318,7 @@ export const en = {
       deleted: "the task was deleted first", moved: "the due date or the reminders were changed first", acknowledged: "it was acknowledged first", snoozed: "it was snoozed first",
       unrepeated: "the task is not repeated any more", discarded: "an operator has discarded it", agenda_off: "the agenda was switched off",
     } as Record<string, string>,
-    /** What has happened to a delivery, or is to. until is when it goes on, "" if that is unknown or at once. */
+    /** What has happened to a delivery, or will. until is when the next step is due; "" if that is unknown or now. */
     step(e: TimelineEvent, until: string): string {
       const provider = e.provider || "its provider"
       const reason = e.reason ? (en.timeline.reason[e.reason] ?? e.reason) : ""
@@ -331,11 +331,11 @@ export const en = {
           return `Attempt ${e.attempt}: not taken by ${provider}${until && `; next attempt at ${until}`}`
         case "held":
           if (e.state === "held") return `Held by ${reason}${until && ` until ${until}`}`
-          if (e.reason === "bundled") return e.attempt ? `In a bundle that is being sent${together}` : `Waits until then for other reminders, to go out as one message${together && ` (so far${together.slice(1)})`}`
+          if (e.reason === "bundled") return e.attempt ? `In a bundle that is being sent${together}` : `Waits until then for other reminders, which are sent in one message${together && ` (so far${together.slice(1)})`}`
           return `Held until then by ${reason}${together}`
         case "replayed": return "Replayed by an operator: its attempts begin anew"
         case "waiting":
-          if (e.state === "sending") return `Being sent: attempt ${e.attempt} with ${provider}. It is tried again if nothing is heard by then`
+          if (e.state === "sending") return `Being sent: attempt ${e.attempt} with ${provider}. If the result is not known by then, it is tried again`
           if (e.state === "unknown") return `May have been taken by ${provider}. It is tried again with the same idempotency key`
           return e.error ? "Next attempt" : "Waits to be sent"
         case "ended":
@@ -345,9 +345,9 @@ export const en = {
             case "suppressed": return "Not sent: its address gets nothing any more"
             case "unverified": return "Not sent: the owner of the address has not agreed"
             case "refused": return "Not sent: it is over a limit, or its number gets no text messages"
-            default: return `Cancelled: ${reason || "the task was completed, changed or deleted first, or an operator has let go of it"}`
+            default: return `Cancelled: ${reason || "the task was completed, changed or deleted first, or an operator discarded it"}`
           }
-        case "reported": return `${provider} reports: ${{ delivered: "delivered", bounced: "came back", complained: "its reader calls it spam" }[e.state ?? ""] ?? e.state}`
+        case "reported": return `${provider} reports: ${{ delivered: "delivered", bounced: "came back", complained: "its reader marked it as spam" }[e.state ?? ""] ?? e.state}`
         case "read": return "Read"
         case "archived": return "Archived"
         case "acknowledged": return "Acknowledged"
@@ -371,7 +371,7 @@ export const en = {
       push: "You have no device yet. Choose “Notify me in this browser” in the inbox. Apps add their devices by themselves.",
       sms: "You have no phone number yet. Add one below.",
       webhook: "There is no address to call yet. Enter one below.",
-      unverified: "Nothing comes here before you have entered the code that we have sent you, below.",
+      unverified: "Nothing is sent here until you enter the code that we sent you, below.",
     },
     test: {
       send: "Send a test",
@@ -415,7 +415,7 @@ export const en = {
     removeText: "Nothing is sent there any more.",
     quiet: {
       title: "Quiet hours",
-      text: "In them reminders wait, but for urgent tasks and snoozes. They come when the quiet hours end. The inbox on this page is never quiet.",
+      text: "Reminders wait until the quiet hours end. Urgent tasks and snoozes do not wait, and the inbox on this page gets every reminder at once.",
       none: "None: messages come at any time of day.",
       add: "Add quiet hours",
       addAnother: "Add more",
@@ -439,7 +439,7 @@ export const en = {
     },
     agenda: {
       title: "Agenda",
-      text: "One message a day that says what is overdue and what is due. A day without either sends none.",
+      text: "One message a day that says what is overdue and what is due. On a day with neither, none is sent.",
       on: "Send me an agenda",
       channel: "Channel",
       at: "At",
@@ -462,7 +462,7 @@ export const en = {
     sweep: "Last sweep",
     never: "never",
     cleanup: (when: string) => `cleanup ${when}`,
-    dapr: { present: "has its jobs", made: "has its jobs", lost: "has lost its jobs", unknown: "could not be asked" },
+    dapr: { present: "has its jobs", made: "has its jobs", lost: "has lost its jobs", unknown: "did not answer" },
     pending: (n: number) => `${count(n, "reminder", "reminders")} not taken`,
     database: "Database",
     answers: (time: string) => `answers in ${time}`,
@@ -476,22 +476,22 @@ export const en = {
     notSetUp: "not set up any more",
     versions: (duebell: string, schema: number, zones: string, database: string) => `Duebell ${duebell}, schema ${schema}, time zones ${zones}, Postgres ${database}`,
     finding: {
-      firing: (time: string) => `Reminders wait to fire, the oldest for ${time}. Look whether the sweep runs, and Dapr and trigger-reminder.`,
-      hosts: (time: string) => `Webhooks or Web Push wait, the oldest for ${time}. If it is a few users' hosts, nothing is to be done; if it is many, send can't reach the Internet.`,
-      providers: (time: string) => `Messages wait for their providers, the oldest for ${time}. Look whether send is there, and what the providers answer.`,
-      events: (time: string) => `Events wait to be published, the oldest for ${time}. Look at the broker.`,
-      late: (time: string) => `One reminder of a hundred was told ${time} late or more in the last hour. If only the sweep tells them, Dapr or trigger-reminder is the trouble.`,
+      firing: (time: string) => `Reminders wait to fire, the oldest for ${time}. Check whether the sweep, Dapr and trigger-reminder run.`,
+      hosts: (time: string) => `Webhooks or Web Push wait, the oldest for ${time}. If they go to the hosts of a few users, you need not do anything. If they go to many hosts, the function send can't reach the Internet.`,
+      providers: (time: string) => `Messages wait for their providers, the oldest for ${time}. Check whether the function send runs, and what the providers answer.`,
+      events: (time: string) => `Events wait to be published, the oldest for ${time}. Check the broker.`,
+      late: (time: string) => `In the last hour, one reminder in a hundred fired ${time} late or later. If only the sweep fires them, the cause is Dapr or trigger-reminder.`,
       neverSwept: "No sweep has ended yet. Something has to invoke retry-dlq every minute.",
-      notSwept: (when: string) => `The last sweep ended ${when}; there is to be one every minute. Look whether retry-dlq is invoked, and starts.`,
-      sweepFailed: (steps: string) => `Steps of the last sweep went wrong: ${steps}. Its log says why.`,
+      notSwept: (when: string) => `The last sweep ended ${when}. There should be one every minute. Check whether retry-dlq is invoked and starts.`,
+      sweepFailed: (steps: string) => `Steps of the last sweep failed: ${steps}. Its log says why.`,
       sweepCutShort: "The last sweep was cut short: it has too much to do. Run more sweeps, or raise SWEEP_CONCURRENCY.",
-      cleanupFailed: (steps: string) => `Steps of the last cleanup went wrong: ${steps}. Nobody is told late because of that; its log says why.`,
-      notCleaned: (when: string) => `The last cleanup ended ${when}; there is to be one each night. Look whether nightly-cleanup is invoked.`,
-      daprLost: "Dapr's scheduler has lost its data. Sweeps schedule everything again; nothing is to be done for the reminders. Find out why.",
-      daprUnknown: "Dapr could not be asked. Reminders are told by the sweep, up to 65 s late. Look whether daprd is up.",
-      daprRefuses: (n: number) => `Dapr has not taken ${count(n, "reminder", "reminders")}. They are told by the sweep, up to 65 s late. Look whether daprd reaches the scheduler.`,
-      database: (time: string) => `The database takes ${time} to answer. Look at its load, and at its connections.`,
-      dead: (n: number) => `${count(n, "dead letter waits", "dead letters wait")} for you, below: mend the cause, then replay or discard.`,
+      cleanupFailed: (steps: string) => `Steps of the last cleanup failed: ${steps}. No reminder is late because of that. Its log says why.`,
+      notCleaned: (when: string) => `The last cleanup ended ${when}. There should be one each night. Check whether nightly-cleanup is invoked.`,
+      daprLost: "Dapr's scheduler has lost its data. Sweeps schedule all jobs again, so you need not do anything for the reminders. Find out why the data was lost.",
+      daprUnknown: "Dapr did not answer the last sweep. The sweep fires the reminders, up to 65 s late. Check whether daprd runs.",
+      daprRefuses: (n: number) => `Dapr has not taken the jobs of ${count(n, "reminder", "reminders")}. The sweep fires them, up to 65 s late. Check whether daprd reaches the scheduler.`,
+      database: (time: string) => `The database takes ${time} to answer. Check its load and its connections.`,
+      dead: (n: number) => `${count(n, "dead letter waits", "dead letters wait")} for you, below: remove the cause, then replay or discard.`,
       provider: (name: string, failed: number, all: number) => `${name} has refused ${failed} of ${all} in the last hour. Its latest error is below; 401 and 403 mean that the key is wrong.`,
     },
   },
@@ -505,10 +505,10 @@ export const en = {
     stateLabel: "State",
     none: "No dead letters",
     allWell: "Everything has arrived, or is still being tried.",
-    noneText: "None is like this. Other filters may show some.",
+    noneText: "No dead letter fits these filters.",
     verification: "Verification of an address",
     bundle: "Bundle",
-    malformed: "A callback that made no sense",
+    malformed: "A malformed callback",
     details: "Attempts and details",
     firstFailed: "First failed",
     noTries: "No attempt is recorded.",
@@ -526,7 +526,7 @@ export const en = {
     until: "Until",
     replayMany: "Replay all of these",
     replayManyTitle: (n: number) => `Replay ${count(n, "dead letter", "dead letters")}?`,
-    replayManyText: "They become due from now on, 50 in each second. Their users get the messages, however late they are. A bundle is one message. What nobody wants any more is left out.",
+    replayManyText: "They become due from now on, 50 in each second. Their users get the messages, however late they are. A bundle is one message. Messages that are no longer wanted are left out.",
     replayManyMore: (n: number) => `There are more than ${n}: these are the oldest. Replay the others afterwards.`,
     manyReplayed: (n: number) => `${count(n, "delivery is", "deliveries are")} due now, one after the other`,
     noneToReplay: "None of these can be replayed.",

@@ -11,14 +11,14 @@ export interface Shared {
   inbox: Inbox
   preferences: { value: Preferences; etag: string }
   setPreferences(value: Preferences, etag: string): void
-  /** Whether single keys act, on all screens. setKeys remembers it for this browser. */
+  /** Whether single keys act, on all screens. setKeys stores it in this browser. */
   keys: boolean
   setKeys(on: boolean): void
   /** The zone in which times are shown. */
   zone: string
-  /** Says something for a moment, to everybody: also to who does not see it. undo is offered with it. */
+  /** Shows a notice for a moment, which screen readers read, too. The notice offers undo, if it is given. */
   say(text: string, kind?: "problem", undo?: () => void): void
-  /** Undoes what was said last, as long as that is shown and can be undone. */
+  /** Undoes what the latest notice says, while it is shown and can be undone. */
   undo?: () => void
 }
 

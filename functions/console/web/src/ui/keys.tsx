@@ -1,10 +1,12 @@
-// Single keys. One switch turns them off on all screens, as some people's speech input types them (WCAG 2.1.4).
+// Single keys. One switch turns them off on all screens, since speech input can type them by accident (WCAG
+// 2.1.4).
 import { useEffect, useState } from "preact/hooks"
 import { t } from "../text"
 import { useShared } from "./context"
 import { Button, Dialog } from "./parts"
 
-/** Does what a key does, unless keys are switched off, something is typed, or a dialog is open. find returns nothing for other keys. */
+/** Runs the action of a key, unless single keys are switched off, the user is typing in a field, or a dialog is open.
+ * find returns the action; nothing for other keys. */
 export function useKeys(find: (e: KeyboardEvent) => (() => unknown) | false | undefined) {
   const { keys } = useShared()
   useEffect(() => {
@@ -21,7 +23,7 @@ export function useKeys(find: (e: KeyboardEvent) => (() => unknown) | false | un
   })
 }
 
-/** A button that tells which keys a screen has, as "?" does. There they are switched on and off. */
+/** A button that opens the list of a screen's keys, as "?" does. The list has the switch for single keys. */
 export function KeysHelp({ list }: { list: [keys: string, does: string][] }) {
   const { keys, setKeys } = useShared()
   const [shown, setShown] = useState(false)

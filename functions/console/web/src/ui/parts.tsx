@@ -33,7 +33,7 @@ interface FieldProps {
   children: (ids: { id: string; "aria-describedby"?: string; "aria-invalid"?: true }) => ComponentChildren
 }
 
-/** An input with its label; below it a hint, and what is wrong with what was typed. */
+/** An input with its label. Below it are a hint, and the error in what was typed. */
 export function Field({ label, hint, error, children }: FieldProps) {
   const id = useId()
   const about = [hint && id + "-hint", error && id + "-error"].filter(Boolean).join(" ")
@@ -47,7 +47,7 @@ export function Field({ label, hint, error, children }: FieldProps) {
   )
 }
 
-/** What is wrong with a field, which a screen reader tells at once. */
+/** The error in a field. A screen reader reads it at once. */
 export function Wrong({ id, text }: { id?: string; text?: string }) {
   return <div role="alert">{text && <p id={id} class="wrong">{text}</p>}</div>
 }
@@ -99,14 +99,14 @@ export function Time({ at, class: more }: { at: string; class?: string }) {
   return <time dateTime={at} title={exact(at, locale(), zone)} class={more}>{short(at, now, locale(), zone)}</time>
 }
 
-/** A dialog: the browser's own, which keeps the focus in it. A click beside it closes it. */
+/** A dialog. It is the browser's own, which keeps the focus inside. A click outside closes it. */
 export function Dialog({ title, class: more, onClose, children }: { title: string; class?: string; onClose(): void; children: ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null)
   const id = useId()
   useEffect(() => {
     const before = document.activeElement
     dialog.current!.showModal()
-    // It is taken out of the page while it is open, so the browser gives the focus to nobody.
+    // The dialog is removed while it is open, so the browser does not return the focus.
     return () => { if (before instanceof HTMLElement && before.isConnected) before.focus() }
   }, [])
   return (
@@ -119,7 +119,7 @@ export function Dialog({ title, class: more, onClose, children }: { title: strin
   )
 }
 
-/** A dialog that asks before something is done that can't be undone. */
+/** A dialog that asks before an action that can't be undone. */
 export function Confirm({ title, text, action, onConfirm, onClose }: { title: string; text: string; action: string; onConfirm(): void; onClose(): void }) {
   return (
     <Dialog title={title} onClose={onClose}>

@@ -1,7 +1,7 @@
-// A switch that is remembered in this browser.
+// Switches that are stored in this browser.
 import { useState } from "preact/hooks"
 
-/** Whether a switch is on, and how to set it. It is off at first. */
+/** Returns whether a switch is on, and a function to set it. It is off at first. */
 export function useRemembered(key: string): [on: boolean, set: (on: boolean) => void] {
   const [on, setOn] = useState(localStorage.getItem(key) !== null)
   const set = (on: boolean) => {

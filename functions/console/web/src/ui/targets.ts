@@ -1,16 +1,17 @@
-// Where a delivery goes, as it is shown.
+// The target of a delivery, as screens show it.
 import type { TimelineEvent } from "../api/client"
 
 type DeliveryChannel = NonNullable<TimelineEvent["channel"]>
 
-/** A target to its own user. A device's token means nothing to people: its service and its end tell devices apart. */
+/** Returns a target as its own user sees it. A device's token means nothing to people, so it is shown as the service
+ * and the end of the token. */
 export function ownTarget(channel: DeliveryChannel, target: string): string {
   if (channel !== "push") return target
   const [service, rest] = [target.split(":")[0] ?? "", target.slice(target.indexOf(":") + 1)]
   return service === "webpush" ? origin(rest) : `${service} …${rest.slice(-4)}`
 }
 
-/** A target to somebody else: enough of it to tell whether it is the right one, and too little to use it. */
+/** Returns a target as others see it: enough to recognize it, and too little to use it. */
 export function maskedTarget(channel: DeliveryChannel, target: string): string {
   switch (channel) {
     case "email": {
@@ -24,7 +25,7 @@ export function maskedTarget(channel: DeliveryChannel, target: string): string {
   }
 }
 
-/** A URL without what may be secret in it. */
+/** Returns a URL without the parts that may be secret. */
 function origin(url: string): string {
   const found = url.match(/^https?:\/\/[^/?#@\s]+/)?.[0]
   return found && !url.slice(found.length).startsWith("@") ? `${found}/***` : "***"

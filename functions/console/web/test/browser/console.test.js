@@ -260,7 +260,8 @@ test("this browser is told while no page listens, opens the task, and is switche
   // The worker shows it, and a click opens the task in the page that is there, without a reload.
   await eventually(() => registrationId)
   const worker = context.serviceWorkers()[0]
-  // Until a notification is on display, Chromium takes one that is asked for to have been closed by somebody: so nobody asks before.
+  // A test must not ask Chromium for a notification before it is on display: Chromium would then treat it as closed
+  // by the user.
   await worker.evaluate(() => {
     const show = registration.showNotification.bind(registration)
     self.displayed = 0

@@ -1,5 +1,5 @@
-// What people do about their reminders, in a real browser against the real system: done, snooze, acknowledge,
-// archive, and how each is undone, by mouse and by keyboard, in two tabs; and their preferences.
+// What people do with their reminders, in a real browser against the real system: done, snooze, acknowledge,
+// archive and undo, by mouse and by keyboard, in two tabs. And the screen of preferences.
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { browser, eventually, openPage, runSystem, signIn, system, wallClock } from "./system.js"
@@ -11,7 +11,7 @@ let firstRun
 const api = (method, path, body) => system.call("DUEBELL_TOKEN_2", method, path, body)
 const notification = (page, title) => page.locator(".notification").filter({ hasText: title })
 
-/** Has a task be told in the inbox, and returns it. */
+/** Creates a task that is due now, waits for its notification, and returns the task. */
 async function told(title, more) {
   const task = await api("POST", "/api/tasks", { title, due_date: new Date().toISOString(), ...more })
   await eventually(async () => (await api("GET", "/api/notifications")).notifications.some((n) => n.task_id === task.id))
@@ -28,7 +28,7 @@ test("a new user is led to a first reminder", async () => {
   await firstRun.page.getByText("Next:").waitFor()
   await firstRun.page.getByRole("link", { name: "Stretch" }).waitFor()
   assert.equal(await firstRun.page.getByText("Next:").evaluate((next) => getComputedStyle(next).borderInlineStartWidth), "0px")
-  // The last test sees it arrive.
+  // The last test waits for this reminder.
 })
 
 test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () => {
@@ -42,7 +42,8 @@ test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () 
   const rent = await told("Pay the rent")
   for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor()
 
-  // A row says in few words when it was due, and on hover in full. What its eye means is said in a word where there is room.
+  // A row says in few words when the task was due, and on hover in full. Beside the eye is the word "Acknowledge" if
+  // there is room.
   const due = notification(page, "Pay the rent").getByText(/^Due (today|yesterday), \d\d:\d\d$/)
   assert.match(await due.getAttribute("title"), /^Due \w+, \d+ \w+ \d{4} \d\d:\d\d(:\d\d)? CES?T \(UTC\+0\d:00\)$/)
   const word = notification(page, "Pay the rent").getByText("Acknowledge", { exact: true })
@@ -52,7 +53,7 @@ test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () 
   assert.equal(await notification(page, "Pay the rent").getByRole("button", { name: "Acknowledge: Pay the rent" }).getAttribute("title"), "Acknowledge (a)")
   await page.setViewportSize({ width: 1280, height: 720 })
 
-  // Done completes the task, and takes it out of both tabs; undoing brings all of that back.
+  // Done completes the task, and removes its notification in both tabs. Undo reverts both.
   await notification(page, "Pay the rent").getByRole("button", { name: "Done" }).click()
   for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor({ state: "detached" })
   assert.equal((await api("GET", "/api/tasks/" + rent.id)).completed, true)
@@ -60,7 +61,7 @@ test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () 
   for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor()
   assert.equal((await api("GET", "/api/tasks/" + rent.id)).completed, false)
 
-  // What is archived is in its list, and comes back from there.
+  // An archived notification is in the list of archived ones, and can be brought back from there.
   await notification(page, "Pay the rent").getByRole("button", { name: "Archive" }).click()
   for (const one of [page, tab]) await notification(one, "Pay the rent").waitFor({ state: "detached" })
   await page.getByLabel("Filters").selectOption("archived")
@@ -69,13 +70,14 @@ test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () 
   await notification(tab, "Pay the rent").waitFor()
   await page.getByLabel("Filters").selectOption("all")
 
-  // Acknowledged, it is not repeated. Both tabs show it; the button is gone.
+  // An acknowledged reminder is not repeated. Both tabs show that it is acknowledged, and the
+  // button is gone.
   await notification(page, "Take the pill").getByRole("button", { name: "Acknowledge" }).click()
   for (const one of [page, tab]) await notification(one, "Take the pill").getByText("Acknowledged", { exact: true }).waitFor()
   assert.equal(await notification(tab, "Take the pill").getByRole("button", { name: "Acknowledge" }).count(), 0)
   assert.deepEqual((await api("GET", "/api/tasks/" + pill.id)).reminders.filter((r) => r.kind === "repeat" && r.state !== "cancelled"), [])
 
-  // Snoozed by a preset, and by a time that is refused until it lies ahead.
+  // It is snoozed by a preset, and then by a typed time. A time in the past is refused.
   const before = Date.now()
   await notification(page, "Take the pill").getByRole("button", { name: "Snooze" }).click()
   const sizes = await page.locator(".snooze li button").evaluateAll((all) => all.map((b) => `${Math.round(b.offsetWidth)} ${Math.round(b.offsetHeight)}`))
@@ -98,7 +100,7 @@ test("done, archived, acknowledged, snoozed, and undone, in two tabs", async () 
   await dialog.waitFor({ state: "detached" })
   assert.equal(Date.parse(await until()), Date.parse(instant))
 
-  // Read, unread, and all read.
+  // Notifications are marked as read and unread, and then all as read.
   await tab.getByRole("button", { name: "Mark as read: Pay the rent" }).click()
   await page.getByRole("button", { name: "Mark as unread: Pay the rent" }).click()
   await tab.getByRole("button", { name: "Mark as read: Pay the rent" }).waitFor()
@@ -133,7 +135,7 @@ test("the inbox by keyboard alone", async () => {
   await page.keyboard.press("j")
   assert.equal(await focused(), "second")
 
-  // What leaves the list gives the focus to the next one; undoing it brings it back.
+  // When a notification leaves the list, the next one gets the focus. Undo brings it back.
   await page.keyboard.press("e")
   await notification(page, "second").waitFor({ state: "detached" })
   assert.equal(await focused(), "first")
@@ -145,7 +147,7 @@ test("the inbox by keyboard alone", async () => {
   await notification(page, "second").waitFor({ state: "detached" })
   assert.equal(await focused(), "first")
 
-  // The dialog gives the focus back; keys do nothing while it is open.
+  // Single keys do nothing while the dialog is open. When it closes, the focus goes back.
   await page.keyboard.press("s")
   const dialog = page.getByRole("dialog", { name: "Snooze until" })
   await dialog.waitFor()
@@ -162,7 +164,7 @@ test("the inbox by keyboard alone", async () => {
   await page.keyboard.press("r")
   await page.getByRole("button", { name: "Mark as read: first" }).waitFor()
 
-  // The keys are told, and can be switched off.
+  // A dialog lists the keys, and can switch them off.
   await page.keyboard.press("?")
   const keys = page.getByRole("dialog", { name: "Keyboard shortcuts" })
   await keys.getByText("Archive", { exact: true }).waitFor()
@@ -218,7 +220,7 @@ test("quiet hours, bundles and defaults are saved, and what is wrong is told bes
   await night.getByRole("checkbox", { name: "Sunday" }).press("Space")
   await holds("quiet_hours", [{ from: "21:30", to: "06:45", days: all.slice(0, 5) }])
 
-  // By the mouse: the nearer end follows it, in steps of a quarter of an hour.
+  // The nearer end of the window follows the mouse, in steps of a quarter of an hour.
   const track = await night.locator(".daybar-track").boundingBox()
   const x = (hour) => track.x + (track.width * hour) / 24
   await page.mouse.move(x(6.75), track.y + 10)
@@ -268,7 +270,7 @@ test("quiet hours, bundles and defaults are saved, and what is wrong is told bes
   assert.equal(await page.getByLabel(/^New phone number/).getAttribute("aria-invalid"), "true")
   assert.equal(wrong.splice(0).filter((w) => !w.includes("400")).length, 0)
 
-  // After a reload all of it is shown.
+  // After a reload, all that was saved is shown.
   await page.reload()
   await night.getByText(/on the next day/).waitFor()
   assert.equal(await tasks.getByLabel("Tasks of a whole day are due at").inputValue(), "08:15")

@@ -1,4 +1,5 @@
-// How a screen looks: axe finds nothing, and nothing is wider than the screen. A picture is left in build/screens.
+// Checks of how a screen looks: axe reports nothing, and nothing is wider than the screen. A picture is kept in
+// build/screens.
 import assert from "node:assert/strict"
 import { mkdirSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
@@ -7,7 +8,7 @@ import { fileURLToPath } from "node:url"
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 const pictures = fileURLToPath(new URL("../../../../../build/screens/", import.meta.url))
 
-/** Takes a picture of the page, and looks for what keeps people from using it. The page must be opened with bypassCSP. */
+/** Takes a picture of the page, and checks that it is accessible and fits the screen. The page must be opened with bypassCSP. */
 export async function checkLooks(page, name, { fullPage = true } = {}) {
   mkdirSync(pictures, { recursive: true })
   await page.screenshot({ path: `${pictures}${name}.png`, fullPage })

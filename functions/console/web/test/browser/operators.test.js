@@ -1,5 +1,5 @@
-// What operators do in a real browser, against the real system, and how a task's timeline tells a hard case.
-// Whatever the browser complains of on the way is a failure.
+// What operators do in a real browser, against the real system, and how a task's timeline shows a hard case.
+// A test fails if the browser reports an error.
 import assert from "node:assert/strict"
 import { execFileSync } from "node:child_process"
 import { test } from "node:test"
@@ -8,13 +8,13 @@ import { browser, eventually, openPage, runSystem, signIn, system, wallClock } f
 
 runSystem()
 
-/** Calls the API as a user. */
+/** Calls the API with one of the system's tokens. */
 const call = (...how) => system.call(...how)
 
-/** Has the sandbox's providers answer with a fault, or well again. */
+/** Makes the sandbox's providers answer with a fault, or ends the fault. */
 const fault = (method, body) => fetch(system.url + "/dev/faults", { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })
 
-/** Runs SQL: for what would take days. */
+/** Runs SQL on the database, to make states that would otherwise take days. */
 const sql = (text) => execFileSync("psql", [system.variables.DATABASE_URL, "-v", "ON_ERROR_STOP=1", "-qAtc", text], { encoding: "utf8" }).trim()
 
 test("operators see what others don't", async () => {
@@ -31,7 +31,7 @@ test("operators see what others don't", async () => {
   await operator.page.getByText("No dead letters").waitFor()
   const health = operator.page.getByRole("region", { name: "Health" })
   await health.getByText("nothing waits").waitFor()
-  await health.getByText(/has its jobs|could not be asked/).waitFor()
+  await health.getByText(/has its jobs|did not answer/).waitFor()
   await health.getByText(/Duebell .*schema \d+, time zones \d{4}.*Postgres/).waitFor()
   await operator.page.getByRole("heading", { name: "Fired reminders" }).waitFor()
   const chart = operator.page.getByRole("figure").filter({ hasText: "Deliveries by channel" })
@@ -55,14 +55,14 @@ test("operators discard and replay dead letters, and are asked first", async () 
   const { context, page, wrong } = await openPage(browser)
   await signIn(page, system.url, /^admin/, "/console/operators")
   await page.getByLabel("State", { exact: true }).selectOption("retrying")
-  // All of them at once: they are counted, and nothing happens before that is confirmed.
+  // A replay of many first counts the dead letters. Nothing is replayed before that is confirmed.
   await page.getByLabel("Channel", { exact: true }).selectOption("webhook")
   await page.getByLabel("First failed").selectOption("hour")
   await page.getByLabel("Provider", { exact: true }).selectOption("webhook")
   await page.getByRole("button", { name: "Replay all of these" }).click()
   await page.getByRole("dialog", { name: /^Replay \d dead letter/ }).getByRole("button", { name: "Replay" }).click()
   await page.getByText(/deliver(y is|ies are) due now/).waitFor()
-  await page.getByLabel("Provider", { exact: true }).selectOption("") // what is sent anew has none yet
+  await page.getByLabel("Provider", { exact: true }).selectOption("") // a delivery that is replayed has no provider yet
 
   // Each attempt is there, with what the receiver has answered.
   await page.getByText("Attempts and details").first().click()
@@ -75,7 +75,8 @@ test("operators discard and replay dead letters, and are asked first", async () 
   await page.getByRole("dialog").getByRole("button", { name: "Discard" }).click()
   await page.getByText("Discarded", { exact: true }).waitFor()
   assert.equal(await states(), "discarded retrying")
-  // What may have been taken already is sent again only if that is said twice.
+  // A delivery that its provider may have taken is replayed only if the operator confirms it a
+  // second time.
   sql(`update deliveries set state = 'unknown', next_attempt_at = now() + interval '1 h' where id = (select delivery_id from dead_letters where state = 'retrying')`)
   await page.getByRole("button", { name: "Replay" }).click()
   await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click()
@@ -110,12 +111,13 @@ test("a task's timeline tells what came of it, and goes on by itself", async () 
   await fault("DELETE")
   await webhook.getByText(/^Taken by webhook at attempt \d/).waitFor({ timeout: 90_000 })
   await webhook.getByText("sent", { exact: true }).waitFor()
-  // What has been is above now, and what is to come below it.
+  // Past events are above "now", and future ones below it.
   const order = await page.locator(".timeline > li").allInnerTexts()
   const at = (text) => order.findIndex((e) => e.includes(text))
   assert.ok(at("Task created") < at("Reminder fired") && at("Reminder fired") < at("Now") && at("Now") < at("Reminder fires"), order.join("\n"))
 
-  // Jobs and events are for operators: they are shown to who asks for them, from then on.
+  // Jobs and events for programs are technical details. They are shown once somebody switches them
+  // on, and stay on.
   const technical = [page.getByText(/Dapr holds its job|until it is given to Dapr/), fired.getByRole("listitem").filter({ hasText: /^Event/ })]
   const counts = () => Promise.all(technical.map((one) => one.count()))
   assert.deepEqual(await counts(), [0, 0])
@@ -130,8 +132,8 @@ test("a task's timeline tells what came of it, and goes on by itself", async () 
   await context.close()
 })
 
-/** A recurring task of the user other, as after a month: 30 occurrences, five channels, whatever may become of a
- * delivery, and one firing of today that has really happened. */
+/** Makes a recurring task of the user "other" as it is after a month: with 30 occurrences, five channels, deliveries
+ * in many states, and one real firing of today. */
 async function hardCase() {
   const user = { "Duebell-User": "other" }
   const far = (ms) => wallClock(new Date(Date.now() + 43_200_000 + ms)).slice(11, 16)
@@ -186,8 +188,9 @@ test("a month of a recurring task is one picture, in both languages and themes",
     const name = (what) => `${what}-${theme}-${place}-${locale.slice(0, 2)}`
     await signIn(page, system.url, /^other/, "/console/tasks/" + task.id)
     const timeline = page.locator(".timeline")
-    await timeline.locator("details").nth(19).waitFor() // those of 19 days, and today's
-    // The latest is open, and so is what has not ended; of the others their channels are shown, and how each has ended.
+    await timeline.locator("details").nth(19).waitFor() // firings of 19 days, and today's
+    // The latest firing is open, and so is each with a delivery that has not ended. The others show only their
+    // channels and how each delivery ended.
     assert.equal(await timeline.locator("details").last().evaluate((d) => d.open), true)
     const closed = timeline.locator("details:not([open])").first()
     await closed.locator(".outcomes .tag").first().waitFor()
@@ -231,7 +234,7 @@ test("support reads what a user has, masked, and it is recorded", async () => {
     await checkLooks(page, name("user-task"))
     assert.doesNotMatch(await page.locator("main").innerText(), /ada@|secret-of-other|15112345678|device-0123456789/)
     for (const control of ["textbox", "checkbox", "switch"]) assert.equal(await page.locator("main").getByRole(control).count(), 0)
-    // Ids may have anything in them.
+    // A user's id may have any characters.
     await page.goto(system.url + "/console/operators/users/" + encodeURIComponent("no/body ü"))
     await page.getByText(/Is the id right|Stimmt die ID/).waitFor()
     assert.deepEqual(wrong, [])
@@ -252,7 +255,7 @@ test("what is wrong is said in words, with what to do", async () => {
   const health = page.getByRole("region", { name: "Health" })
   await health.getByText("Reminders wait to fire, the oldest for 5 min").waitFor()
   const found = health.locator(".findings li")
-  for (const words of ["scheduler has lost its data", "has not taken 3 reminders", "went wrong: wake_sender"]) await found.filter({ hasText: words }).waitFor()
+  for (const words of ["scheduler has lost its data", "has not taken the jobs of 3 reminders", "failed: wake_sender"]) await found.filter({ hasText: words }).waitFor()
   const link = found.filter({ hasText: "lost its data" }).getByRole("link", { name: "What to do" })
   assert.match(await link.getAttribute("href"), /docs\/operations\.md#the-scheduler-has-lost-its-data$/)
   await context.close()

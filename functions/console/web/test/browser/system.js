@@ -11,7 +11,7 @@ import { chromium } from "playwright-core"
 const root = fileURLToPath(new URL("../../../../..", import.meta.url))
 const program = join(root, "build/bin/duebell")
 
-/** The system and the browser of a file's tests, once runSystem has started them. */
+/** The system and the browser for the tests of a file. runSystem sets them. */
 export let system, browser
 
 /** Starts the system and the browser before a file's first test, and ends them after its last one. prepare is called in between. */
@@ -27,7 +27,7 @@ export function runSystem(prepare) {
   })
 }
 
-/** Starts the system, and returns its variables, how to call its API with one of its tokens, by its name, and how to stop it. */
+/** Starts the system. Returns its variables, a function call that makes a request with the token of a given name, and a function that stops it. */
 export async function startSystem() {
   if (!existsSync(program)) throw new Error("build/bin/duebell is not there: make build")
   const dir = mkdtempSync(join(tmpdir(), "duebell-console-"))
@@ -71,8 +71,8 @@ export async function startBrowser() {
   return chromium.launch({ executablePath })
 }
 
-/** Opens a page that remembers what must not be: errors and warnings in its console, which are
- * also how a browser tells what the policy has refused, and that a request has failed. */
+/** Opens a page, and collects the errors and warnings in its console in wrong. A browser also reports there what the
+ * content security policy has refused, and which requests have failed. */
 export async function openPage(browser, options = {}) {
   const context = await browser.newContext({ locale: "en-GB", timezoneId: "Europe/Berlin", ...options })
   const page = await context.newPage()
@@ -92,7 +92,7 @@ export async function signIn(page, url, person, path = "/") {
   await page.getByRole("navigation").waitFor()
 }
 
-/** What the clock in Berlin shows, as an input takes it. */
+/** Returns the wall-clock time in Berlin, as an input takes it. */
 export function wallClock(at) {
   return at.toLocaleString("sv-SE", { timeZone: "Europe/Berlin" }).replace(" ", "T").replace(/(T..:..):00$/, "$1")
 }
@@ -104,5 +104,5 @@ export async function eventually(look) {
     if (found) return found
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
-  throw new Error("it has not come in a minute: " + look)
+  throw new Error("it did not become true within a minute: " + look)
 }

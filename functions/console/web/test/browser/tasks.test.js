@@ -1,5 +1,5 @@
-// The task screens in a real browser, against the real system: a line that is understood, all
-// fields, several tasks at once, and the import of a file.
+// The task screens in a real browser, against the real system: quick add by one line, the editor,
+// changes of several tasks, and the import of a file.
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { test } from "node:test"
@@ -7,14 +7,14 @@ import { browser, eventually, openPage, runSystem, signIn, system } from "./syst
 
 runSystem()
 
-// They call the API.
+// These call the API as demo and as other.
 const demo = (...how) => system.call("DUEBELL_TOKEN", ...how)
 const other = (...how) => system.call("DUEBELL_TOKEN_2", ...how)
 
-/** The task with a title. */
+/** Returns the task with a title. */
 const found = async (user, title) => (await user("GET", "/api/tasks?q=" + encodeURIComponent(title))).tasks.find((task) => task.title === title)
 
-/** Cuts the connection when the server answers: what was asked for is done, and the page does not know. */
+/** Cuts the connection when the server answers. So the server has carried the request out, and the page does not know. */
 async function loseNextAnswer(context, page, urlPattern) {
   const tools = await context.newCDPSession(page)
   await tools.send("Fetch.enable", { patterns: [{ urlPattern, requestStage: "Response" }] })
@@ -59,7 +59,7 @@ test("a line is understood while it is typed, in the user's zone", async () => {
   const plants = await found(demo, "water the plants")
   assert.deepEqual([plants.recurrence.rule, plants.due_local.slice(10), plants.urgent], ["FREQ=WEEKLY;BYDAY=MO", "T08:00", true])
 
-  // Where no time is understood, all fields are there, with the title.
+  // If no time is found in the line, the editor opens with the title.
   await line.fill("buy milk")
   await understood.getByText("No time found").waitFor()
   await line.press("Enter")
@@ -145,7 +145,7 @@ test("each form of due date, and all else that a task has, is edited", async () 
     [["-1h", "0s", "2d"], true, { every: "10m", times: 3 }, ["in_app"]],
   )
 
-  // Every month on the 31st, or its last day, five times; one is left out.
+  // Every month on the 31st, or on its last day, five times. One occurrence is left out.
   await page.getByLabel("Kind of due date").selectOption("local")
   await page.getByLabel("Time zone").fill("Europe/Berlin")
   await page.getByLabel("Time zone").press("Tab")
@@ -162,12 +162,12 @@ test("each form of due date, and all else that a task has, is edited", async () 
   const { recurrence, occurrence, time_zone } = await save()
   assert.deepEqual([recurrence, occurrence, time_zone], [{ rule: "FREQ=MONTHLY;COUNT=5", skip: "backward", from: "schedule", except: ["2031-02-28T09:00"] }, "2031-01-31T09:00", "Europe/Berlin"])
 
-  // Where clocks skip the time, it is said.
+  // If clocks skip the time, the editor says so.
   await page.locator("[name=due]").fill("2031-03-29T02:30")
   await page.getByRole("combobox", { name: "Repeats" }).selectOption("DAILY")
   await times.getByText("clocks skip this time; you are told at 03:30").waitFor()
 
-  // What the API refuses stands beside its field.
+  // An error of the API is shown beside its field.
   wrong.length = 0
   await page.getByRole("combobox", { name: "Repeats" }).selectOption("custom")
   await page.getByLabel("Rule", { exact: true }).fill("FREQ=SECONDLY")
@@ -215,7 +215,7 @@ test("a task's page begins with what it is, and the form is opened, left and clo
   await edit.press("Enter")
   assert.equal(await page.getByLabel("Title").inputValue(), "Call the bank")
 
-  // What somebody else has changed meanwhile is not completed unseen.
+  // A task that was changed elsewhere meanwhile is not completed; the change is shown first.
   await page.getByRole("button", { name: "Cancel" }).press("Enter")
   await other("PATCH", "/api/tasks/" + id, { notes: "Theirs" })
   wrong.length = 0
@@ -245,7 +245,7 @@ test("what is snoozed is not overdue", async () => {
   await row("Later").waitFor({ state: "detached" })
   await row("Late").waitFor()
 
-  // Its timeline says so, too.
+  // The task's timeline says so, too.
   await page.goto(system.url + "/console/tasks/" + later.id)
   await page.getByRole("main").getByText(/^Snoozed until tomorrow/).first().waitFor()
   await page.locator(".steps").getByText(/^Snoozed until tomorrow/).waitFor()
@@ -277,7 +277,8 @@ test("one switch turns the keys of all screens off", async () => {
   assert.equal(await focused(), before)
   assert.equal(await page.getByRole("region", { name: "Selected tasks" }).count() + await page.getByRole("dialog").count(), 0)
 
-  // Also in the inbox; it is remembered, and any screen switches them on again.
+  // The keys are off in the inbox, too. The choice is remembered, and any screen can switch them on
+  // again.
   await page.goto(system.url + "/console/inbox")
   await page.getByRole("heading", { name: "Inbox" }).waitFor()
   await page.keyboard.press("?")
@@ -318,7 +319,8 @@ test("several tasks are selected by keyboard, completed, moved and deleted", asy
   await bar.getByText("0 selected").waitFor()
   assert.deepEqual(await Promise.all(tasks.map(async ({ id }) => (await demo("GET", "/api/tasks/" + id)).completed)), [true, true, true, false, false, false])
 
-  // One was changed elsewhere, and one repeats: they stay, are named, and remain selected.
+  // One task was changed elsewhere, and one recurs. Both are left as they were, are named, and stay
+  // selected.
   for (const name of ["Task 4", "Task 5", "Task 6", "Series"]) await page.getByRole("checkbox", { name: `Select “${name}”` }).check()
   await demo("PATCH", "/api/tasks/" + tasks[4].id, { notes: "Theirs" })
   wrong.length = 0
@@ -369,7 +371,7 @@ test("a file is dropped on the list, and what was refused is named and downloade
   assert.equal(download.suggestedFilename(), "tasks.refused.csv")
   assert.match(readFileSync(await download.path(), "utf8"), /^\ufeff"line","last_line","reason","text"\r\n"3","3","due_local[^\r]*","""Call """"Ada"""""",soon,"\r\n$/)
 
-  // The same file is not taken for another one.
+  // The console asks before it imports the same file again.
   await drop("tasks.csv", table)
   await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click()
   assert.equal((await demo("GET", "/api/tasks")).tasks.length, 2)
@@ -378,17 +380,18 @@ test("a file is dropped on the list, and what was refused is named and downloade
   await page.waitForFunction(() => document.querySelectorAll(".task").length === 4)
 
   await drop("cat.png", "no table")
-  await page.getByText("cat.png is no table").waitFor()
+  await page.getByText("cat.png is neither a table").waitFor()
   assert.deepEqual(wrong, [])
 
-  // A file as a whole that can't be read is refused, and can be tried again.
+  // A file that can't be read at all is refused, and can be sent again.
   await drop("wrong.csv", "name\nx\n")
   await page.getByRole("region", { name: "Import of wrong.csv" }).getByRole("alert").waitFor()
   assert.equal(wrong.filter((w) => !w.includes("400")).length, 0)
   await context.close()
 })
 
-// The connection breaks after the server has stored the file: the import goes on, and creates nothing twice.
+// The connection breaks after the server has stored the file. The import continues, and creates no task
+// twice.
 test("an import that broke off goes on", async () => {
   const { context, page } = await openPage(browser)
   await signIn(page, system.url, /^admin/, "/console/tasks")

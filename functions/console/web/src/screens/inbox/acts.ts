@@ -1,4 +1,4 @@
-// What a user does about a notification, what is said of it, and how it is undone.
+// What a user does with a notification, the text that says so, and how to undo it.
 import { useState } from "preact/hooks"
 import type { Notification, SnoozeInput } from "../../api/client"
 import { locale, t } from "../../text"
@@ -7,13 +7,13 @@ import { asProblem, useShared } from "../../ui/context"
 import type { InboxStore } from "./store"
 
 export interface Acts {
-  /** The notification about which something is being done. */
+  /** The id of the notification that an act is under way for. */
   busy?: string
   mark(n: Notification, read: boolean): Promise<void>
   done(n: Notification): Promise<void>
-  /** Asks until when. */
+  /** Opens the dialog that asks until when. */
   snooze(n: Notification): void
-  /** Fails if it can't be snoozed until then. */
+  /** Snoozes the notification; throws if it can't be snoozed until then. */
   snoozed(n: Notification, until: SnoozeInput): Promise<void>
   acknowledge(n: Notification): Promise<void>
   archive(n: Notification): Promise<void>
@@ -46,7 +46,7 @@ export function useActs(store: InboxStore, ask: (n: Notification) => void): Acts
       const leave = leaving(n)
       const { task, archived } = await store.complete(n)
       leave()
-      // An occurrence that is completed stays so: the API can't open it again.
+      // A completed occurrence can't be undone: the API can't reopen it.
       if (!task.recurrence) say(text.done, undefined, undone(() => store.reopen(task, archived)))
       else if (task.completed || !task.due_date) say(text.done)
       else say(text.doneUntil(short(task.due_date, Date.now(), locale(), zone)))
@@ -74,8 +74,8 @@ export function useActs(store: InboxStore, ask: (n: Notification) => void): Acts
   }
 }
 
-/** Returns what gives the focus of a notification that leaves the list to the one after it, so that who works by
- * keyboard goes on from there. */
+/** Returns a function that moves the focus from a notification that leaves the list to the next one. So keyboard
+ * users continue there. */
 function leaving(n: Notification): () => void {
   const row = document.querySelector(`.notification[data-id="${n.id}"]`)
   if (!row?.contains(document.activeElement)) return () => {}

@@ -48,7 +48,7 @@ export function InboxScreen({ store }: { store: InboxStore }) {
   )
 }
 
-/** What was taken out of the inbox, the newest first. */
+/** The archived notifications, the newest first. */
 function Archived({ acts }: { acts: Acts }) {
   const { client, inbox } = useShared()
   const { value, problem, reload } = useFetched(
@@ -91,7 +91,7 @@ function Item({ n, fresh, acts }: { n: Notification; fresh: boolean; acts: Acts 
   )
 }
 
-/** What a notification says, and how things are with it. A due date is told in few words; the whole sentence on hover. */
+/** A notification's texts and its state. The due date is in few words, and in full on hover. */
 function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
   const { zone } = useShared()
   const now = useNow(30_000)
@@ -115,7 +115,7 @@ function What({ n, onOpen }: { n: Notification; onOpen?(): void }) {
 
 interface ActProps {
   label: string
-  /** The label in a word, which is shown where there is room for it. */
+  /** A short label, which is shown if there is room. */
   word?: string
   hotkey?: string
   of: Notification

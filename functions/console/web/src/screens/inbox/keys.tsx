@@ -26,7 +26,7 @@ export function useInboxKeys(items: Notification[], acts: Acts) {
   })
 }
 
-/** Goes to the next notification or the one before; from elsewhere to the first. */
+/** Moves the focus to the next or the previous notification, or to the first one if none has the focus. */
 function move(from: HTMLElement | null | undefined, by: 1 | -1) {
   const to = from ? (by > 0 ? from.nextElementSibling : from.previousElementSibling) : document.querySelector(".notification")
   if (to instanceof HTMLElement) {

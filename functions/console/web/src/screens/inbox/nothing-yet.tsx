@@ -1,4 +1,4 @@
-// An empty inbox: it tells what comes next, and leads a new user to a first reminder.
+// The empty inbox. It shows the next reminder, and lets a new user try a first one.
 import { useRef, useState } from "preact/hooks"
 import { ok } from "../../api/client"
 import { to } from "../../router"
@@ -10,7 +10,7 @@ import { Button, Empty } from "../../ui/parts"
 export function NothingYet() {
   const { client, say } = useShared()
   const [busy, setBusy] = useState(false)
-  // The same task sent again, because its answer was lost, is not created twice.
+  // A task whose answer was lost is sent again with the same key, so it is created once.
   const first = useRef<{ key: string; due: string }>(undefined)
   const next = useFetched(async () => {
     const { tasks } = await ok(client.GET("/api/tasks", {
@@ -45,7 +45,7 @@ export function NothingYet() {
   )
 }
 
-/** How long it still is. A screen reader tells it once, and not every second. */
+/** The remaining time. A screen reader reads it once, and not every second. */
 function Countdown({ to }: { to: string }) {
   const now = useNow(1000)
   const left = relative(to, now, locale())

@@ -1,4 +1,4 @@
-// The times that people snooze until, on the clocks where they are.
+// The times that the snooze dialog offers, in the user's time zone.
 import type { SnoozeInput } from "../../api/client"
 import { dayFromNow, instantOf, localOf } from "../../times"
 
@@ -10,8 +10,8 @@ export interface Preset {
 
 const hour = 3_600_000
 
-/** Returns what is offered now: this evening only while that is more than an hour ahead, and next
- * week only if it does not begin tomorrow. */
+/** Returns the presets at an instant. "This evening" is among them while it is more than an hour ahead, and "next
+ * week" unless it begins tomorrow. */
 export function presets(now: number, zone: string): Preset[] {
   const dayAt = (days: number, time: string) => instantOf(`${localOf(dayFromNow(days, now, zone), zone).slice(0, 10)}T${time}`, zone)
   const span = (name: Preset["name"], duration: string, length: number): Preset => ({ name, at: new Date(now + length), input: { for: duration } })

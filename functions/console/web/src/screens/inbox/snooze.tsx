@@ -1,4 +1,4 @@
-// Asks until when something is snoozed.
+// The dialog that asks until when to snooze.
 import { useState } from "preact/hooks"
 import type { SnoozeInput } from "../../api/client"
 import { locale, t } from "../../text"
@@ -8,7 +8,7 @@ import { Button, Dialog, Field } from "../../ui/parts"
 import { presets } from "./presets"
 import "./snooze.css"
 
-/** onSnooze snoozes; if it fails, the dialog stays, and says why. */
+/** onSnooze snoozes. If it fails, the dialog stays open and says why. */
 export function SnoozeDialog({ title, onSnooze, onClose }: { title: string; onSnooze(until: SnoozeInput): Promise<void>; onClose(): void }) {
   const { zone } = useShared()
   const now = useNow(30_000)

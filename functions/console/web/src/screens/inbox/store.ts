@@ -61,7 +61,7 @@ export class InboxStore {
     this.set({ items: [n, ...items], fresh: new Set([...this.state.fresh, n.id]) }, n)
   }
 
-  /** Shows one as it is now; one that has come back into the inbox has its place among the others. */
+  /** Shows a notification's new state. One that came back into the inbox gets its old place. */
   private change(n: Notification) {
     if (n.archived_at !== null) this.remove(n)
     else if (this.state.items?.some((item) => item.id === n.id)) this.replace(n)
@@ -90,7 +90,8 @@ export class InboxStore {
     void this.reload()
   }
 
-  /** Marks one as read or unread: at once here, and then there. If that fails, it is as before. */
+  /** Marks a notification as read or unread, first on the screen and then by the API. If the API fails, it undoes the
+   * mark on the screen. */
   async mark(n: Notification, read: boolean) {
     this.replace({ ...n, read_at: read ? new Date().toISOString() : null })
     try {
@@ -101,7 +102,7 @@ export class InboxStore {
     }
   }
 
-  /** Marks as read what is unread and was listed. */
+  /** Marks all listed unread notifications as read. */
   async markAllRead() {
     const newest = this.state.items?.[0]
     if (!newest) return
@@ -114,7 +115,7 @@ export class InboxStore {
     await this.seen(n)
   }
 
-  /** Snoozes what one tells of, and returns it as it is then. */
+  /** Snoozes the occurrence of a notification, and returns the notification as it is afterwards. */
   async snooze(n: Notification, until: SnoozeInput): Promise<Notification> {
     const snoozed = await ok(this.client.POST("/api/notifications/{id}/snooze", { ...of(n), body: until }))
     this.replace(snoozed)
@@ -122,7 +123,7 @@ export class InboxStore {
     return snoozed
   }
 
-  /** Whoever does something about a notification has read it. */
+  /** Marks a notification as read, since its user has acted on it. */
   private async seen(n: Notification) {
     if (n.read_at === null) this.replace(await ok(this.client.POST("/api/notifications/{id}/read", of(n))))
   }
@@ -137,8 +138,8 @@ export class InboxStore {
     await this.reload()
   }
 
-  /** Completes what a notification tells of, and takes all that was told of it out of the inbox. If only
-   * the first of that is done, doing it again does the rest. */
+  /** Completes the task or occurrence of a notification, and archives all notifications of it. If it fails after the
+   * first of these, calling it again does the rest. */
   async complete(n: Notification): Promise<{ task: Task; archived: Notification[] }> {
     const task = await ok(this.client.POST("/api/tasks/{task_id}/complete", { params: { path: { task_id: n.task_id! } }, body: { occurrence: n.occurrence } }))
     const archived = this.state.items?.filter((item) => item.task_id === n.task_id && item.occurrence === n.occurrence) ?? []
@@ -146,7 +147,7 @@ export class InboxStore {
     return { task, archived }
   }
 
-  /** Opens a task again that was completed, and brings back what was told of it. */
+  /** Reopens a completed task, and brings its archived notifications back. */
   async reopen(task: Task, archived: Notification[]) {
     await ok(this.client.PATCH("/api/tasks/{task_id}", { params: { path: { task_id: task.id } }, body: { completed: false, version: task.version } }))
     for (const item of archived) await this.unarchive(item)

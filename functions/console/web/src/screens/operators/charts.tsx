@@ -1,4 +1,4 @@
-// Fired reminders day by day, as charts, and as a table for who can't see them.
+// Fired reminders by day, as charts, and as a table for people who can't see charts.
 import { useState } from "preact/hooks"
 import { ok, type Analytics as Answer } from "../../api/client"
 import { locale, t } from "../../text"
@@ -69,11 +69,11 @@ interface StacksProps {
   title: string
   days: Day[]
   of(d: Count): string
-  /** What a bar is made of, from its foot up: keys and names. */
+  /** The parts of a bar, from bottom to top: keys and names. */
   series: [string, string][]
 }
 
-/** A bar for each day, made of several counts. */
+/** A chart with a bar for each day. A bar stacks several counts. */
 function Stacks({ title, days, of, series }: StacksProps) {
   const text = t().operators
   const counts = days.map((day) => series.map(([key]) => sum(day.deliveries.filter((d) => of(d) === key).map((d) => d.count))))
@@ -129,7 +129,7 @@ function Stacks({ title, days, of, series }: StacksProps) {
   )
 }
 
-/** The end of the scale: a round number that is no less, and can be halved. */
+/** Returns the end of the scale: a round number that is at least most, and whose half is round, too. */
 function niceTop(most: number): number {
   const power = 10 ** Math.floor(Math.log10(Math.max(most, 2)))
   return [1, 2, 4, 6, 8, 10].map((n) => n * power).find((n) => n >= most && n % 2 === 0)!

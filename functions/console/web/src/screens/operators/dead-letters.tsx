@@ -1,4 +1,4 @@
-// What did not work out: to be looked into, replayed and discarded, alone or many at once.
+// Dead letters. Operators look into them, replay and discard them, one by one or many at once.
 import { useEffect, useRef, useState } from "preact/hooks"
 import { ok, type DeadLetter, type DeadLetterHistory, type Problem } from "../../api/client"
 import { to } from "../../router"
@@ -14,7 +14,7 @@ type SinceFilter = keyof typeof hours | "any" | "between"
 
 const hours = { hour: 1, day: 24, week: 168 }
 
-/** Asks something before it is done. */
+/** A question that the operator confirms before something is done. */
 interface Question {
   title: string
   text: string
@@ -42,7 +42,7 @@ export function DeadLetters({ providers }: { providers: string[] }) {
     ...(since === "between" ? { since: instant(between.from), until: instant(between.until) }
       : since === "any" ? {} : { since: new Date(Date.now() - hours[since] * 3_600_000).toISOString() }),
   })
-  const turn = useRef(0) // an answer that came too late is not shown
+  const turn = useRef(0) // the answer of an earlier request is not shown
   const load = async (after?: string) => {
     const mine = ++turn.current
     setProblem(undefined)
@@ -61,7 +61,7 @@ export function DeadLetters({ providers }: { providers: string[] }) {
     void load()
   }, [state, channel, provider, since, between])
 
-  /** Does something, says so, and shows what there is then. */
+  /** Does something, shows the text that it returns, and reads the list again. */
   const doing = async (what: () => Promise<string>) => {
     try {
       say(await what())
@@ -70,7 +70,7 @@ export function DeadLetters({ providers }: { providers: string[] }) {
       say(t().problem(asProblem(error)), "problem")
     }
   }
-  /** Counts what fits the filters, and asks before that is replayed. */
+  /** Counts the dead letters that the filters match, and asks before they are replayed. */
   const askMany = async (state: "dead" | "retrying") => {
     const body = { state, ...filter() }
     try {
@@ -91,7 +91,8 @@ export function DeadLetters({ providers }: { providers: string[] }) {
       await load()
     } catch (error) {
       const problem = asProblem(error)
-      // What is refused only unless it is forced says so, and why.
+      // If the API refuses a replay that can be forced, the dialog shows why and offers to force
+      // it.
       if (problem.status === 409 && !force && problem.message.includes("force the replay")) {
         setQuestion({ title: text.forceTitle, text: problem.message, action: text.force, act: () => replay(letter, true) })
       } else say(t().problem(problem), "problem")
@@ -150,7 +151,7 @@ export function DeadLetters({ providers }: { providers: string[] }) {
   )
 }
 
-/** A callback that made no sense has nothing to send, and the code of a verification is old. */
+/** A malformed callback has nothing to send, and a verification's code has expired. */
 const isReplayable = (letter: DeadLetter) => letter.delivery_id !== null && !letter.job_name.startsWith("verification-")
 
 function Letter({ letter }: { letter: DeadLetter }) {
@@ -187,7 +188,7 @@ function Letter({ letter }: { letter: DeadLetter }) {
   )
 }
 
-/** Whose delivery a dead letter is, and of which task, by what its job carried. */
+/** Returns the user and the task of a dead letter, as its data names them. */
 function aboutOf(data: string): { user?: string; task?: string } {
   try {
     const { user_id: user, task_id: task } = JSON.parse(data)
@@ -197,7 +198,7 @@ function aboutOf(data: string): { user?: string; task?: string } {
   }
 }
 
-/** Each attempt, with what the provider has answered. */
+/** Each attempt, with the provider's answer. */
 function History({ letter }: { letter: DeadLetter }) {
   const { client, zone } = useShared()
   const { value, problem, reload } = useFetched(() => ok(client.GET("/api/dlq/{id}", { params: { path: { id: letter.id } } })), [letter.id, letter.updated_at])
@@ -216,7 +217,7 @@ function History({ letter }: { letter: DeadLetter }) {
   )
 }
 
-/** A try in words: the same as in a task's timeline. */
+/** A try in words, as in a task's timeline. */
 function tried({ at, provider, attempt, state, error, next }: DeadLetterHistory["tries"][number], zone: string): string {
   const text = t().timeline
   if (state === "held") return `${text.state.held}: ${error}`

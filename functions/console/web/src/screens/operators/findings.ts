@@ -1,22 +1,22 @@
-// What of the status needs somebody, the most urgent first.
+// Findings: what in the status an operator has to look at, the most urgent first.
 import type { Status } from "../../api/client"
 
-/** Something that needs somebody. page is the heading of docs/operations.md that says what to do. */
+/** Something that an operator has to look at. page is the heading of docs/operations.md that says what to do. */
 export interface Finding {
   is: "firing" | "hosts" | "providers" | "events" | "late" | "neverSwept" | "notSwept" | "sweepFailed" | "sweepCutShort" | "notCleaned" | "cleanupFailed" | "daprLost" | "daprUnknown"
     | "daprRefuses" | "database" | "dead" | "provider"
   page: string
-  /** How long or how many, and of how many. */
+  /** A duration or a count; of is the total that the count is a part of. */
   figure: number
   of: number
-  /** What it is about: steps, a provider, an instant. */
+  /** What the finding is about: the names of steps, a provider, or an instant. */
   name: string
 }
 
-/** From when on somebody has to look, in seconds. The sweep comes every minute, and the cleanup every night. */
+/** The limits above which there is a finding, in seconds. The sweep runs every minute, and the cleanup every night. */
 const worrying = { waiting: 120, late: 10, sweep: 180, cleanup: 26 * 3600, answer: 1 }
 
-/** Of so many messages at least, and such a share refused, a provider is worth a look. */
+/** There is a finding about a provider if it had at least this many messages and refused at least this share of them. */
 const refusing = { of: 5, share: 0.2 }
 
 const pages = {
@@ -27,7 +27,7 @@ const pages = {
   dead: "messages-are-not-getting-through-or-come-twice", provider: "messages-are-not-getting-through-or-come-twice",
 } satisfies Record<Finding["is"], string>
 
-/** Returns what needs somebody at an instant. */
+/** Returns the findings of a status at an instant. */
 export function findings(status: Status, now: number): Finding[] {
   const found: Finding[] = []
   const add = (is: Finding["is"], figure = 0, name = "", of = 0) => found.push({ is, page: pages[is], figure, name, of })

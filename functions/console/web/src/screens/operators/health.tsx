@@ -1,4 +1,4 @@
-// How the installation does, at a glance: what needs somebody, in words and with what to do, and the figures.
+// The state of the installation: findings in words, with links to what to do, and figures.
 import type { ComponentChildren } from "preact"
 import type { Status } from "../../api/client"
 import { locale, t } from "../../text"
@@ -7,7 +7,7 @@ import { useNow, type Fetched } from "../../ui/context"
 import { Loading, Trouble } from "../../ui/parts"
 import { findings, type Finding } from "./findings"
 
-/** Where operators read what to do. */
+/** The page that says what to do. */
 const manual = "https://github.com/duebell/duebell/blob/main/docs/operations.md#"
 
 export function Health({ fetched }: { fetched: Fetched<Status> }) {

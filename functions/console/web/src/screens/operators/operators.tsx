@@ -1,5 +1,5 @@
-// What operators see: how the installation does, dead letters, what has fired, and what a user has. The API
-// asks for the scope admin.
+// The operators' screens: the state of the installation, dead letters, fired reminders, and a user's tasks
+// and preferences. The API demands the scope admin.
 import { useEffect, useState } from "preact/hooks"
 import { ok, type Status } from "../../api/client"
 import { go } from "../../router"
@@ -12,7 +12,7 @@ import { Health } from "./health"
 import { userPath, UserScreen, UserTaskScreen } from "./user"
 import "./operators.css"
 
-/** The screen that the rest of the address names. */
+/** The operators' screen for the rest of a path. */
 export function OperatorsScreen({ path }: { path: string[] }) {
   const [what, user, of, task] = path
   if (!what) return <Overview />
@@ -21,7 +21,7 @@ export function OperatorsScreen({ path }: { path: string[] }) {
   return <Screen title={t().notFound.title}><Empty title={t().notFound.title} text={t().notFound.text} /></Screen>
 }
 
-/** An id as it was before it was made part of a path; itself, if it is none. */
+/** Returns the decoded part of a path; the part itself if it can't be decoded. */
 function decoded(part: string): string {
   try {
     return decodeURIComponent(part)

@@ -1,5 +1,5 @@
-// What a user has, for support: to be read, and nothing else. Addresses are masked. The API records each request
-// that is made for another user.
+// A user's tasks and preferences, for support. They can only be read, and addresses are masked. The API records
+// each request that is made for another user.
 import type { ComponentChildren } from "preact"
 import { useEffect, useState } from "preact/hooks"
 import { answered, ok, readingAs, type Preferences, type Problem, type Task, type Timeline } from "../../api/client"
@@ -12,7 +12,7 @@ import { maskedTarget } from "../../ui/targets"
 import { Reminders, TimelineCard, useTimeline } from "../tasks/timeline"
 import "../tasks/tasks.css"
 
-/** The path of a user's screen, or of a task of theirs. */
+/** Returns the path of a user's screen, or of the screen of one of the user's tasks. */
 export const userPath = (user: string, task?: string) => `/operators/users/${encodeURIComponent(user)}${task ? `/tasks/${task}` : ""}`
 
 export function UserScreen({ id }: { id: string }) {
@@ -101,7 +101,7 @@ function PreferenceList({ of }: { of: Preferences }) {
   )
 }
 
-/** The short name of a day of the week; 1 January 2024 was a Monday. */
+/** Returns the short name of a day of the week. 1 January 2024 was a Monday. */
 const dayName = (day: string) =>
   new Intl.DateTimeFormat(locale(), { weekday: "short", timeZone: "UTC" }).format(Date.UTC(2024, 0, 1 + ["mo", "tu", "we", "th", "fr", "sa", "su"].indexOf(day)))
 
@@ -125,7 +125,7 @@ export function UserTaskScreen({ user, id }: { user: string; id: string }) {
   )
 }
 
-/** How a task recurs, in the API's words. */
+/** A task's rule, in the words of the API. */
 function RuleText({ rule }: { rule: NonNullable<Timeline["rule"]> }) {
   return (
     <p>

@@ -1,4 +1,4 @@
-// One message a day, which says what is overdue and what is due.
+// The user's agenda: one message a day about what is overdue and what is due.
 import type { Channel } from "../../api/client"
 import { t } from "../../text"
 import { Field, Wrong } from "../../ui/parts"

@@ -1,4 +1,4 @@
-// For how long what falls due is gathered, to go out as one message.
+// How long bundles gather, for each channel.
 import { useState } from "preact/hooks"
 import type { Preferences } from "../../api/client"
 import { t } from "../../text"

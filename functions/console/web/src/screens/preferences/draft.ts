@@ -1,10 +1,10 @@
-// A part of the preferences while it is being changed.
+// A part of the preferences while the user changes it.
 import { useEffect, useRef, useState } from "preact/hooks"
 
 const settled = 800
 
-/** Something that is saved once it has not changed for a moment, or at the latest when its screen is left. While it
- * can't be saved it stays as it was made, with what is wrong. check may say that before it is sent. */
+/** Keeps a draft, and saves it once it has not changed for a moment, or when the user leaves the screen. If it can't
+ * be saved, the draft stays as it is, and wrong says why. check may find that before the draft is sent. */
 export function useDraft<T>(stored: T, save: (draft: T, onWrong: (text: string | undefined) => void) => Promise<boolean>, check?: (draft: T) => string | undefined) {
   const [draft, setDraft] = useState(stored)
   const [wrong, setWrong] = useState<string>()
@@ -27,14 +27,14 @@ export function useDraft<T>(stored: T, save: (draft: T, onWrong: (text: string |
     }
     void last.current(draft, onWrong).then((saved) => {
       saving.current--
-      if (!saved && !told) setDraft(latest.current) // somebody else has changed the preferences
+      if (!saved && !told) setDraft(latest.current) // the preferences were changed elsewhere
     })
   }
   useEffect(() => flush, [])
   useEffect(() => { if (!waiting.current && saving.current === 0) setDraft(stored) }, [JSON.stringify(stored)])
   return {
     draft, wrong,
-    /** Changes it; now saves it at once. */
+    /** Changes the draft. now saves it at once. */
     change(next: T, now = false) {
       clearTimeout(waiting.current?.timer)
       waiting.current = undefined

@@ -15,8 +15,8 @@ import { TaskDefaults } from "./task-defaults"
 import { TestMessage } from "./test-message"
 import "./preferences.css"
 
-/** Saves a change of what is stored when its turn comes, and says whether that worked. What is wrong with it is told
- * to onWrong, which shows it beside its field, or else to everybody. */
+/** Saves a change of the stored preferences after earlier changes are saved, and returns whether that worked. If the
+ * API refuses the change, onWrong gets the error, to show it beside the field; without onWrong it is shown as a notice. */
 export type Save = (change: (now: Preferences) => PreferencesInput, onWrong?: (text: string | undefined) => void) => Promise<boolean>
 
 export function PreferencesScreen() {
@@ -43,7 +43,7 @@ export function PreferencesScreen() {
   )
 }
 
-/** Saves one change after the other: each is made to what the one before has left. */
+/** Saves one change after the other. Each is applied to the preferences that the change before it has left. */
 function useSave(): Save {
   const { client, preferences, setPreferences, say } = useShared()
   const latest = useRef(preferences)
@@ -82,7 +82,7 @@ export interface Part {
   save: Save
 }
 
-/** Why nothing would come on a channel, if so. */
+/** Returns why nothing would be sent on a channel; undefined if something would. */
 function missingOn(channel: Channel, value: Preferences, signInEmail?: string): keyof Texts["preferences"]["missing"] | undefined {
   switch (channel) {
     case "email":

@@ -1,5 +1,5 @@
-// When nothing is sent but what is urgent: windows of the day, drawn on a bar of 24 hours. The bar is for the mouse
-// and the finger; the fields below it say the same to everybody.
+// Quiet hours: windows of the day, drawn on a bar of 24 hours. The bar is for mouse and touch. The fields below it
+// have the same values, for everybody.
 import { useId, useRef } from "preact/hooks"
 import type { Preferences } from "../../api/client"
 import { locale, t } from "../../text"
@@ -75,12 +75,12 @@ interface TimeInputProps {
   onLeave(): void
 }
 
-/** A time of day. While its field is not filled, it stays what it was. */
+/** A field for a time of day. While the field is empty or incomplete, the value stays as it was. */
 export function TimeInput({ ids, value, onChange, onLeave }: TimeInputProps) {
   return <input {...ids} type="time" required value={value} onInput={(e) => { if (e.currentTarget.value !== "") onChange(e.currentTarget.value.slice(0, 5)) }} onBlur={onLeave} />
 }
 
-/** Days of the week, of which one at least is chosen. */
+/** A choice of days of the week. At least one stays chosen. */
 export function Days({ label, chosen, onChange }: { label: string; chosen: Day[]; onChange(days: Day[]): void }) {
   const only = chosen.length === 1
   return (

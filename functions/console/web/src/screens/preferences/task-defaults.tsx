@@ -1,4 +1,4 @@
-// What holds for tasks that don't say otherwise.
+// The defaults for tasks that name no reminders or are due on a whole day.
 import { t } from "../../text"
 import { Field, Wrong } from "../../ui/parts"
 import { Reminders } from "../tasks/form"

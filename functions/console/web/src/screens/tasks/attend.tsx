@@ -1,4 +1,4 @@
-// What a user does about the reminders of a task: acknowledge them, or be told again later.
+// How a user acknowledges or snoozes a task's reminders.
 import type { ComponentChild } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
 import { ok, type SnoozeInput, type Task } from "../../api/client"
@@ -10,15 +10,15 @@ import { Button } from "../../ui/parts"
 import { SnoozeDialog } from "../inbox/snooze"
 import { snoozedUntil } from "./due"
 
-/** What is told of that, and the buttons for it; both are null if nothing was told yet. It is about the current occurrence, if the task recurs.
- * onChanged reads the task again. */
+/** Returns the text of the state (acknowledged or snoozed), and the buttons. Both are null if there is nothing to
+ * acknowledge or snooze. For a recurring task they are about the current occurrence. onChanged reads the task again. */
 export function useAttend(task: Task, onChanged: () => void): { state: ComponentChild; actions: ComponentChild } {
   const { client, inbox, zone, say } = useShared()
   const now = useNow(30_000)
   const [snoozing, setSnoozing] = useState(false)
-  const [said, setSaid] = useState(false) // here, that it is acknowledged
+  const [said, setSaid] = useState(false) // this screen has acknowledged it
   const text = t().inbox
-  // What is told of the task, and done about that elsewhere, is a reason to read it again.
+  // The task is read again if one of its notifications comes or changes.
   const news = inbox.items && JSON.stringify(inbox.items.filter((n) => n.task_id === task.id))
   const shown = useRef(news)
   useEffect(() => {

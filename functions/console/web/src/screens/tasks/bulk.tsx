@@ -1,4 +1,4 @@
-// Several tasks at once: completed, moved or deleted, a few requests at a time.
+// Changes of several tasks: they are completed, moved or deleted with a few requests at a time.
 import { useRef, useState } from "preact/hooks"
 import { ok, Problem, type Client, type Task } from "../../api/client"
 import { t } from "../../text"
@@ -8,7 +8,7 @@ import { Button, Choice, Confirm, Field } from "../../ui/parts"
 import { each } from "./each"
 import { moved, type Step } from "./move"
 
-/** Completes a task: of a recurring one, its current occurrence. */
+/** Completes a task; if it recurs, its current occurrence. */
 export function completeTask(client: Client, task: Task): Promise<Task> {
   const path = { task_id: task.id }
   if (task.occurrence !== null) return ok(client.POST("/api/tasks/{task_id}/complete", { params: { path }, body: { occurrence: task.occurrence } }))
@@ -16,10 +16,10 @@ export function completeTask(client: Client, task: Task): Promise<Task> {
 }
 
 interface Props {
-  tasks: Task[] // those that are selected
+  tasks: Task[] // the selected ones
   onReplace(task: Task): void
   onRemove(task: Task): void
-  onDone(task: Task): void // it need not be selected any more
+  onDone(task: Task): void // the task is done, so its selection can be removed
   onAll(): void
   onLeave(): void
 }
@@ -59,7 +59,7 @@ export function BulkBar({ tasks, onReplace, onRemove, onDone, onAll, onLeave }: 
   })
   const remove = () => run(async (task) => {
     await ok(client.DELETE("/api/tasks/{task_id}", { params: { path: { task_id: task.id } } })).catch((error: unknown) => {
-      if (asProblem(error).status !== 404) throw error // it is gone already
+      if (asProblem(error).status !== 404) throw error // 404: it was deleted already
     })
     onRemove(task)
   })

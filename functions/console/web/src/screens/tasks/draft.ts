@@ -1,4 +1,4 @@
-// A task as it is typed, and what of it is sent.
+// A task as the user types it in the editor, and what of it is sent to the API.
 import type { Channel, Preferences, Schemas, Task, TaskInput } from "../../api/client"
 import { instantOf, localOf } from "../../times"
 
@@ -7,13 +7,13 @@ export type DueForm = "local" | "floating" | "day" | "instant"
 
 export interface Due {
   form: DueForm
-  /** Local time, 2026-12-01T09:00; "" means that there is no due date. */
+  /** A local time such as 2026-12-01T09:00; "" means that there is no due date. */
   at: string
-  /** The same for a whole day: 2026-12-01. */
+  /** A whole day such as 2026-12-01; "" means that there is no due date. */
   on: string
-  /** "" means the user's. */
+  /** "" means the user's zone. */
   zone: string
-  /** The instant that at was made of, until at or zone is changed. */
+  /** The instant from which at was derived. It is removed when at or zone changes. */
   exact?: string
 }
 
@@ -22,7 +22,7 @@ export interface Draft {
   notes: string
   due: Due
   reminders: string[]
-  channels: Channel[] | null // null: as in the preferences
+  channels: Channel[] | null // null: those of the preferences
   urgent: boolean
   repeat: Schemas["Repeat"] | null
   recurrence: Schemas["Recurrence"] | null
@@ -53,10 +53,11 @@ export function draftOf(task: Task, userZone: string): Draft {
   }
 }
 
-/** Whether a draft has a due date. */
+/** Returns whether a draft has a due date. */
 export const hasDue = ({ form, at, on }: Due) => (form === "day" ? on : at) !== ""
 
-/** The due date as the API takes it: one form, and its zone. An instant of a recurring task needs one. */
+/** Returns the due date as the API takes it: in one form, with its zone. The instant of a recurring task needs a
+ * zone. */
 export function dueInput(due: Due, recurring: boolean, userZone: string) {
   if (!hasDue(due)) return { due_date: null, time_zone: null }
   const zone = due.zone || userZone
@@ -68,12 +69,13 @@ export function dueInput(due: Due, recurring: boolean, userZone: string) {
   }
 }
 
-/** All of a draft, to create a task. */
+/** Returns all of a draft, to create a task. */
 export const inputOf = (draft: Draft, userZone: string): TaskInput => ({ ...fieldsOf(draft), ...dueInput(draft.due, draft.recurrence !== null, userZone) })
 
 const fieldsOf = ({ due: _, ...fields }: Draft) => fields
 
-/** What a draft changes of the task that it was made of. What stays is not sent, so that a new title begins no new series. */
+/** Returns the fields of a draft that differ from the task that it was made from. Others are not sent, so that a
+ * change of the title begins no new series. */
 export function changesOf(draft: Draft, task: Task, userZone: string): TaskInput {
   const old = draftOf(task, userZone)
   const differ = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b)
@@ -82,7 +84,7 @@ export function changesOf(draft: Draft, task: Task, userZone: string): TaskInput
   return { ...(Object.fromEntries(fields) as TaskInput), ...(differ(due, oldDue) && due) }
 }
 
-/** Which of a form's fields an error of the API is about, by its first words. */
+/** Returns the field of the form that an error of the API is about, by the error's first words. */
 export function fieldOf(detail: string): "title" | "notes" | "due" | "reminders" | "channels" | "repeat" | "recurrence" | undefined {
   if (/^recurrence\b/.test(detail)) return "recurrence"
   if (/^(due_|time_zone\b|the due date\b)/.test(detail)) return "due"

@@ -1,27 +1,27 @@
-// When a task is due, and how things are with that: overdue, or snoozed.
+// When a task is due, and whether it is overdue or snoozed.
 import type { Task } from "../../api/client"
 import { locale, t } from "../../text"
 import { exact, localOf, short } from "../../times"
 import { useNow, useShared } from "../../ui/context"
 import { patternOf, ruleInWords } from "./rule"
 
-/** Until when a task is snoozed; null: it is not, or not any more. */
+/** Returns until when a task is snoozed; null if it is not. */
 export const snoozedUntil = (task: Task, now: number) => (task.snoozed_until !== null && Date.parse(task.snoozed_until) > now ? task.snoozed_until : null)
 
-/** The day of a task that is due all day; null: it is due at a time. */
+/** Returns the day of a task that is due on a whole day; null if it is due at a time. */
 const dayOf = (task: Task) => task.due_on && (task.occurrence ?? task.due_on)
 
 /** A day in few words: "Tue, 1 Dec". */
 export const dayInWords = (day: string) => new Intl.DateTimeFormat(locale(), { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" }).format(Date.parse(day))
 
-/** How a task recurs, in words; undefined: it does not. */
+/** Returns a task's rule in words; undefined if it does not recur. */
 export function recurrenceOf(task: Task): string | undefined {
   if (!task.recurrence) return undefined
   const pattern = patternOf(task.recurrence.rule)
   return pattern ? ruleInWords(pattern, t(), locale()) : t().tasks.rule.custom
 }
 
-/** What is told of a task's due date. */
+/** Returns the texts about a task's due date. */
 export function useDue(task: Task) {
   const { zone } = useShared()
   const now = useNow(30_000)

@@ -7,7 +7,8 @@ const tries = 5
 
 const seconds = (n: number) => new Promise<void>((resolve) => setTimeout(resolve, 1000 * n))
 
-/** Does something to each item, as long as it is wanted. What is too much at once is tried again after a pause. Returns why some have failed. */
+/** Calls act for each item, a few at a time, as long as wanted returns true. An item that the API answers with 429 or
+ * 503 is tried up to five times, with growing pauses. Returns the errors of the items that failed. */
 export async function each<T>(items: readonly T[], act: (item: T) => Promise<void>, wanted: () => boolean, onDone: () => void, pause = seconds): Promise<Map<T, Problem>> {
   const failed = new Map<T, Problem>()
   const waiting = [...items]

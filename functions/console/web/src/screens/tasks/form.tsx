@@ -19,7 +19,7 @@ interface Props {
   busy: boolean
   action: string
   onCancel?(): void
-  /** Why the API did not take it: it is shown beside the field that it is about. */
+  /** The API's error. It is shown beside the field that it is about. */
   problem?: Problem
 }
 
@@ -110,7 +110,7 @@ function DueFields({ due, recurs, onChange }: { due: Due; recurs: boolean; onCha
   )
 }
 
-/** A time zone, by its name. What is none is not taken. */
+/** A field for the name of a time zone. A name that is not a time zone is refused. */
 function ZoneField({ zone, onChange }: { zone: string; onChange(zone: string): void }) {
   const text = t().tasks.dueForm
   const [typed, setTyped] = useState(zone)
@@ -125,7 +125,7 @@ function ZoneField({ zone, onChange }: { zone: string; onChange(zone: string): v
       onChange(name)
     } catch {
       setWrong(true)
-      input.setCustomValidity(text.unknownZone) // the form is not sent
+      input.setCustomValidity(text.unknownZone) // this keeps the form from being sent
     }
   }
   return (

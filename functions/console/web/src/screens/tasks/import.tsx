@@ -1,4 +1,4 @@
-// Many tasks from a file: by a button, or dropped on the list.
+// The import of tasks from a file. The user chooses the file by a button, or drops it on the list.
 import type { ComponentChildren } from "preact"
 import { useEffect, useRef, useState } from "preact/hooks"
 import { Problem, type Schemas } from "../../api/client"
@@ -23,10 +23,11 @@ const largest = 134_217_728
 const shownFailures = 50
 const importedKey = "duebell.imported."
 
-/** Sends a file, and tells how much of it has gone. The same key again goes on where the import broke off. */
+/** Sends a file, and calls onPercent with how much of it was sent. An import that broke off continues if it is sent
+ * again with the same key. */
 function send(file: File, token: string, key: string, onPercent: (percent: number) => void): Promise<Result> {
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest() // fetch does not tell what was sent
+    const request = new XMLHttpRequest() // fetch does not report how much was sent
     request.open("POST", "/api/tasks/batch")
     request.setRequestHeader("Authorization", "Bearer " + token)
     request.setRequestHeader("Content-Type", /\.(ndjson|jsonl)$/i.test(file.name) ? "application/x-ndjson" : "text/csv")
@@ -58,10 +59,10 @@ async function hashOf(file: File): Promise<string> {
   return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("")
 }
 
-/** How often this tab has imported a file as a whole. */
+/** Returns how many times this tab has imported the whole file. */
 const timesImported = (hash: string) => Number(sessionStorage.getItem(importedKey + hash) ?? 0)
 
-/** Writes what was refused as a table: where, why, and the text as it was. */
+/** Writes the refused lines as a table: the line, the reason, and the original text. */
 async function refusedTable(file: File, failures: Failure[]): Promise<Blob> {
   const bytes = new Uint8Array(await file.slice(0, 2).arrayBuffer())
   const encoding = bytes[0] === 0xff && bytes[1] === 0xfe ? "utf-16le" : bytes[0] === 0xfe && bytes[1] === 0xff ? "utf-16be" : "utf-8"
@@ -71,7 +72,8 @@ async function refusedTable(file: File, failures: Failure[]): Promise<Blob> {
   return new Blob(["\ufeff", [["line", "last_line", "reason", "text"], ...rows].map((row) => row.map(cell).join(",")).join("\r\n"), "\r\n"], { type: "text/csv" })
 }
 
-/** Takes files that are dropped on what it encloses, and by its button. show draws the button and what has become of the import. */
+/** Takes files that are dropped on its children or chosen by its button. children gets the parts to draw: the button,
+ * and the state of the import. */
 export function Import({ onImported, children }: { onImported(): void; children: (parts: { button: ComponentChildren; card: ComponentChildren }) => ComponentChildren }) {
   const { session, say } = useShared()
   const [file, setFile] = useState<File>()
@@ -82,7 +84,7 @@ export function Import({ onImported, children }: { onImported(): void; children:
   const text = t().tasks.import
   const busy = state?.step === "sending"
 
-  // A page that is left would break the import off.
+  // Leaving the page would break the import off, so the browser asks first.
   useEffect(() => {
     if (!busy) return
     const ask = (e: BeforeUnloadEvent) => e.preventDefault()
@@ -110,7 +112,8 @@ export function Import({ onImported, children }: { onImported(): void; children:
     if (file.size > largest) return say(text.tooLarge, "problem")
     const hash = await hashOf(file)
     const times = timesImported(hash)
-    // The key is the same until the whole file was imported: what broke off goes on, also after a reload.
+    // The key stays the same until the whole file was imported. So an import that broke off continues,
+    // also after a reload.
     const begin = () => void run(file, hash, times === 0 ? hash : `${hash}-${times}`)
     if (times === 0) begin()
     else setAgain(() => begin)

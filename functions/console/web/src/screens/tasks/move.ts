@@ -1,11 +1,11 @@
-// How a task is moved: its form of due date stays, and so does its time of day.
+// How a task is moved. The form of its due date and its time of day stay.
 import type { Task, TaskInput } from "../../api/client"
 import { instantOf, localOf } from "../../times"
 
 const days = { "1h": 0, "1d": 1, "2d": 2, "1w": 7, "4w": 28 }
 export type Step = keyof typeof days
 
-/** What moves a task by a step or to a day, or else why it can't be moved. */
+/** Returns the change that moves a task by a step or to a day, or why it can't be moved. */
 export function moved(task: Task, to: { by: Step } | { day: string }, userZone: string): TaskInput | "recurring" | "noDue" | "byDays" {
   if (task.recurrence) return "recurring"
   const zone = task.time_zone ?? userZone

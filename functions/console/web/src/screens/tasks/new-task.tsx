@@ -1,4 +1,5 @@
-// A new task: by one line that says what and when, or by all fields.
+// A new task: by quick add, which is one line that says what and when, or by the editor with all
+// fields.
 import { useMemo, useRef, useState } from "preact/hooks"
 import { ok, type Problem, type Task, type TaskInput } from "../../api/client"
 import { locale, t } from "../../text"
@@ -12,15 +13,15 @@ import { mayLack, usePreview, whenInWords } from "./recurrence"
 import { patternOf, ruleInWords } from "./rule"
 import { understand, type Understood } from "./understand"
 
-/** Keeps what is typed in this tab while the sign-in is renewed, which leaves the page. */
+/** The name under which this tab keeps what was typed. Renewing the sign-in leaves the page. */
 const draftKey = "duebell.new-task"
 
 interface Typed {
   line: string
-  draft: Draft | null // of all fields, if they are open
-  /** The Idempotency-Key: the same task sent again, because its answer was lost, is not created twice. */
+  draft: Draft | null // the draft in the editor; null: the editor is closed
+  /** The Idempotency-Key. A task whose answer was lost is sent again with it, and is created once. */
   key: string
-  /** What was sent under the key: "in 5 minutes" stays as it was read at first. */
+  /** What was sent with the key. So "in 5 minutes" means the same instant when it is sent again. */
   sent?: TaskInput
 }
 
@@ -57,7 +58,7 @@ export function NewTask({ onCreated }: { onCreated(task: Task): void }) {
     keep(sending)
     setBusy(true)
     setProblem(undefined)
-    const stillThere = () => newest.current.key === sending.key // else the next one is being typed
+    const stillThere = () => newest.current.key === sending.key // otherwise the user types the next task already
     try {
       const task = await ok(client.POST("/api/tasks", { params: { header: { "Idempotency-Key": sending.key } }, body: sending.sent }))
       if (stillThere()) keep(typedAs("", null))
@@ -66,7 +67,8 @@ export function NewTask({ onCreated }: { onCreated(task: Task): void }) {
     } catch (error) {
       const why = asProblem(error)
       setProblem(why)
-      // What was refused for certain is another task when it is sent next.
+      // The API has refused the task for certain. What is sent next is another task, with a new
+      // key.
       if (why.status >= 400 && why.status < 500 && stillThere()) keep(typedAs(sending.line, sending.draft))
     } finally {
       setBusy(false)
@@ -133,14 +135,14 @@ function Line({ line, busy, read, onLine, onAdd, onEditor }: LineProps) {
   )
 }
 
-/** When a draft is due, if it is; of a recurring one, where it starts. */
+/** Returns the instant at which a draft is due, or at which its series starts; undefined if it has no due date. */
 function instantOfDraft({ due }: Draft, zone: string, allDayAt = "23:59"): string | undefined {
   if (due.exact) return due.exact
   const local = due.form === "day" ? due.on && `${due.on}T${allDayAt}` : due.at
   return local === "" ? undefined : instantOf(local, zone).toISOString()
 }
 
-/** Whether somebody will be told of it. */
+/** Returns whether somebody can still be told: the due date is ahead, or the task recurs. */
 function mayBeTold(draft: Draft, zone: string): boolean {
   const at = instantOfDraft(draft, zone)
   return at !== undefined && (draft.recurrence !== null || Date.parse(at) > Date.now() - 60_000)
@@ -179,7 +181,7 @@ function UnderstoodDraft({ draft, now }: { draft: Draft; now: number }) {
   )
 }
 
-/** What was understood of a line, as a draft has it. */
+/** Returns the due date and the rule that were read from a line, as fields of a draft. */
 function timesOf({ due, rule }: Understood, zone: string): Partial<Draft> {
   const none = { at: "", on: "", zone: "" }
   return {
@@ -191,7 +193,7 @@ function timesOf({ due, rule }: Understood, zone: string): Partial<Draft> {
   }
 }
 
-/** Whether 3/12 is the third of December where the reader is. */
+/** Returns whether 3/12 means the third of December in the reader's region. */
 function dayComesFirst(): boolean {
   const order = new Intl.DateTimeFormat(locale()).formatToParts().map((part) => part.type)
   return order.indexOf("day") < order.indexOf("month")

@@ -1,4 +1,5 @@
-// How a task comes again: its rule, the next times, and what happens to days that a month lacks.
+// The editor of recurrence: the rule, the next times, and what is used for a day that a month
+// lacks.
 import { useEffect, useState } from "preact/hooks"
 import { ok, type Problem, type Schemas } from "../../api/client"
 import { locale, t } from "../../text"
@@ -11,7 +12,7 @@ import { dayOfWeek, everyWeek, frequencies, inOrder, patternOf, ruleInWords, rul
 type Recurrence = Schemas["Recurrence"]
 type Preview = Schemas["RecurrencePreview"]
 
-/** Asks the API for the next times, once the rule has not changed for a moment. */
+/** Reads the next times from the API, once the rule has not changed for a moment. */
 export function usePreview(due: Due | undefined, recurrence: Recurrence | null): { preview?: Preview; problem?: Problem } {
   const { client, zone } = useShared()
   const [state, setState] = useState<{ asked: string; preview?: Preview; problem?: Problem }>({ asked: "" })
@@ -33,7 +34,7 @@ export function usePreview(due: Due | undefined, recurrence: Recurrence | null):
   return asked !== "" && state.asked === asked ? state : {}
 }
 
-/** A day or a time in words, in the user's zone: "Mon, 7 Dec 2026, 09:00". */
+/** Returns a day or a time in words, in the user's zone: "Mon, 7 Dec 2026, 09:00". */
 export function whenInWords(instant: string, allDay: boolean, zone: string): string {
   return new Intl.DateTimeFormat(locale(), { weekday: "short", day: "numeric", month: "short", year: "numeric", ...(!allDay && { hour: "2-digit", minute: "2-digit" }), timeZone: zone }).format(Date.parse(instant))
 }
@@ -133,7 +134,7 @@ function NumberField({ label, value, most, onChange }: { label: string; value: n
 
 const dayNames = () => Object.fromEntries(weekdays.map((day) => [day, dayOfWeek(day, t().code)])) as Record<Weekday, string>
 
-/** The rule in words, and its next times, each of which can be left out. */
+/** The rule in words, and its next times. The user can leave out each of them. */
 function NextTimes({ due, recurrence, pattern, preview, onExcept }: { due: Due; recurrence: Recurrence; pattern: Pattern | null; preview?: Preview; onExcept(except: string[]): void }) {
   const { zone } = useShared()
   const text = t().tasks.rule
@@ -158,14 +159,15 @@ function NextTimes({ due, recurrence, pattern, preview, onExcept }: { due: Due; 
   )
 }
 
-/** The API says in English what is special about a time. Its two kinds are told apart by what clocks show. */
+/** Returns the note of the API about a time, in the user's language. The API's note is in English. It is about a gap
+ * if clocks never show the time, and otherwise about an overlap. */
 function noteInWords(local: string, instant: string, zone: string): string {
   const shown = localOf(instant, zone)
   if (shown === local.slice(0, 16)) return t().tasks.rule.overlap
   return t().tasks.rule.gap(new Intl.DateTimeFormat(locale(), { timeStyle: "short", timeZone: zone }).format(Date.parse(instant)))
 }
 
-/** Whether some month lacks the rule's day. */
+/** Returns whether some month lacks the rule's day. */
 export function mayLack(pattern: Pattern, due: Due): boolean {
   const start = due.form === "day" ? due.on : due.at
   if (pattern.freq === "YEARLY") return start.slice(5, 10) === "02-29"

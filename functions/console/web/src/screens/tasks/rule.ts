@@ -1,4 +1,4 @@
-// Rules of RFC 5545, as far as the editor can show them, and their words.
+// The rules of RFC 5545 that the editor can show, and the rules in words.
 import type { Texts } from "../../text"
 
 export const frequencies = ["HOURLY", "DAILY", "WEEKLY", "MONTHLY", "YEARLY"] as const
@@ -6,13 +6,13 @@ export type Frequency = (typeof frequencies)[number]
 export const weekdays = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"] as const
 export type Weekday = (typeof weekdays)[number]
 
-/** A rule in parts. What is null is taken from the start. */
+/** The parts of a rule. Parts that are null are taken from the start of the series. */
 export interface Pattern {
   freq: Frequency
   interval: number
-  /** Of a weekly rule. */
+  /** The days of a weekly rule. */
   days: Weekday[]
-  /** Of a monthly rule: the day, -1 for the last; or a weekday, such as the second Monday. */
+  /** For a monthly rule: the day, -1 for the last day; or a weekday, such as the second Monday. */
   monthDay: number | null
   nth: { n: number; day: Weekday } | null
   count: number | null
@@ -21,7 +21,7 @@ export interface Pattern {
 
 export const everyWeek: Pattern = { freq: "WEEKLY", interval: 1, days: [], monthDay: null, nth: null, count: null, until: null }
 
-/** Returns a rule's parts, or null if it has others than a Pattern can have. */
+/** Returns the parts of a rule; null if it has parts that a Pattern can't hold. */
 export function patternOf(rule: string): Pattern | null {
   const parts = new Map(rule.split(";").map((part) => part.split("=", 2) as [string, string]))
   const pattern: Pattern = { ...everyWeek, freq: parts.get("FREQ") as Frequency, interval: Number(parts.get("INTERVAL") ?? 1) }
@@ -44,10 +44,10 @@ export function patternOf(rule: string): Pattern | null {
   return pattern.monthDay !== null && pattern.nth ? null : pattern
 }
 
-/** Days from Monday to Sunday, each once. */
+/** Returns days in the order from Monday to Sunday, each once. */
 export const inOrder = (days: readonly Weekday[]) => weekdays.filter((day) => days.includes(day))
 
-/** Writes a rule of its parts. */
+/** Returns the rule with these parts. */
 export function ruleOf({ freq, interval, days, monthDay, nth, count, until }: Pattern): string {
   return [
     `FREQ=${freq}`,
@@ -59,12 +59,12 @@ export function ruleOf({ freq, interval, days, monthDay, nth, count, until }: Pa
   ].filter(Boolean).join(";")
 }
 
-/** The name of a weekday. */
+/** Returns the name of a weekday. */
 export const dayOfWeek = (day: Weekday, language: string, weekday: "long" | "short" = "long") =>
   // 5 January 1970 was a Monday.
   new Intl.DateTimeFormat(language, { weekday, timeZone: "UTC" }).format(Date.UTC(1970, 0, 5 + weekdays.indexOf(day)))
 
-/** A rule in words: "Every 2 weeks on Monday and Friday, 5 times". */
+/** Returns a rule in words: "Every 2 weeks on Monday and Friday, 5 times". */
 export function ruleInWords(p: Pattern, texts: Texts, language: string): string {
   const text = texts.tasks.rule
   const list = (names: string[]) => new Intl.ListFormat(texts.code, { type: "conjunction" }).format(names)

@@ -1,4 +1,4 @@
-// Which tasks of the list are selected, by pointer and by keyboard.
+// The selection of tasks in the list, by pointer and by keyboard.
 import type { TargetedKeyboardEvent } from "preact"
 import { useState } from "preact/hooks"
 import type { Task } from "../../api/client"
@@ -6,8 +6,8 @@ import { useShared } from "../../ui/context"
 
 export type Selection = ReturnType<typeof useSelection>
 
-/** The selection among the tasks that are shown, in their order. X selects the task that has the focus; with Shift, all from the last one to it.
- * While keys are switched off, Escape alone acts. */
+/** Keeps which of the shown tasks are selected. X selects the task that has the focus. Shift and X select all tasks
+ * from the last selected one to it. While single keys are switched off, only Escape acts. */
 export function useSelection(shown: Task[]) {
   const { keys } = useShared()
   const [on, setOn] = useState(false)
@@ -38,7 +38,7 @@ export function useSelection(shown: Task[]) {
     else if (!keys) return
     else if (e.key.toLowerCase() === "x") {
       toggle(task, e.shiftKey)
-      row.querySelector("a")?.focus() // its checkbox becomes another one
+      row.querySelector("a")?.focus() // the row's checkbox is about to be replaced
     } else if (e.key === "ArrowDown" || e.key === "ArrowUp") {
       const next = shown[index + (e.key === "ArrowDown" ? 1 : -1)]
       if (!next) return

@@ -1,4 +1,4 @@
-// One task: when it is due, what can be done about it, what has become of it; and the form that changes it.
+// The screen of one task: its due date, the actions, the timeline, and the editor.
 import type { ComponentChild } from "preact"
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks"
 import { answered, ok, type Problem, type Task, type TaskInput } from "../../api/client"
@@ -45,7 +45,7 @@ interface OneTaskProps {
   onChanged(): void
 }
 
-/** What a task is, what can be done about it, and the form that changes it. */
+/** A task's summary, its actions and its editor. */
 function OneTask({ task, etag, onSaved, onChanged }: OneTaskProps) {
   const { client, zone, say } = useShared()
   const [editing, setEditing] = useState(false)
@@ -61,7 +61,8 @@ function OneTask({ task, etag, onSaved, onChanged }: OneTaskProps) {
   const changes = changesOf(draft, base.task, zone)
   const untouched = Object.keys(changes).length === 0
 
-  // A newer version takes the draft's place only if nothing was typed, also meanwhile.
+  // A newer version replaces the draft only if the user has typed nothing, also not in the
+  // meantime.
   const start = (task: Task, etag: string) => {
     setDraft((now) => (now === draft ? draftOf(task, zone) : now))
     setBase({ task, etag })
@@ -69,7 +70,7 @@ function OneTask({ task, etag, onSaved, onChanged }: OneTaskProps) {
   }
   const attend = useAttend(task, onChanged)
   const wasEditing = useRef(false)
-  useLayoutEffect(() => { // the focus goes to the form, and back
+  useLayoutEffect(() => { // moves the focus to the form, and back
     if (editing) form.current?.querySelector<HTMLElement>("[name=title]")?.focus()
     else if (wasEditing.current) edit.current?.focus()
     wasEditing.current = editing
@@ -86,7 +87,7 @@ function OneTask({ task, etag, onSaved, onChanged }: OneTaskProps) {
     } catch (error) {
       const why = asProblem(error)
       if (editing || why.status !== 412) setProblem(why)
-      else { // nothing was typed that could get lost
+      else { // the user has typed nothing that could be lost
         onChanged()
         say(t().tasks.conflict, "problem")
       }
@@ -128,7 +129,7 @@ function OneTask({ task, etag, onSaved, onChanged }: OneTaskProps) {
     say(text.deleted)
     go("/tasks")
   })
-  const blocked = busy || !untouched // what is typed would get lost
+  const blocked = busy || !untouched // what the user has typed would be lost
   const trouble = problem && problem.status !== 412 && !fieldOf(problem.message) && <Trouble problem={problem} retry={problem.status === 404 ? onChanged : undefined} />
   return (
     <>
@@ -172,7 +173,7 @@ function OneTask({ task, etag, onSaved, onChanged }: OneTaskProps) {
   )
 }
 
-/** When a task is due, how it recurs, how things are with it, and its notes. */
+/** A task's due date, rule, state and notes. */
 function Summary({ task, state }: { task: Task; state: ComponentChild }) {
   const { now, zone, day, overdue, recurrence } = useDue(task)
   const text = t().tasks

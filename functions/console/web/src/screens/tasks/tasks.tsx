@@ -1,4 +1,5 @@
-// The list of tasks: a new one, search and filters, several at once, and import of a file.
+// The list of tasks, with quick add, search and filters, changes of several tasks, and the import
+// of a file.
 import { useEffect, useId, useRef, useState } from "preact/hooks"
 import { ok, type Problem, type Task } from "../../api/client"
 import { to } from "../../router"
@@ -93,7 +94,7 @@ function useTasks(state: StateFilter, due: DueFilter, words: string, order: Orde
     try {
       let next = after
       let found: Task[]
-      do { // pages, until one has what is not snoozed
+      do { // reads pages until one has a task that is not snoozed
         const page = await ok(client.GET("/api/tasks", { params: { query: { ...filter(state, due, zone), ...sorts[order], q: words || undefined, cursor: next ?? undefined } } }))
         if (mine !== turn.current) return
         next = page.next_cursor
@@ -112,7 +113,8 @@ function useTasks(state: StateFilter, due: DueFilter, words: string, order: Orde
   }, [state, due, words, order])
 
   const replace = (by: Task) => setTasks((old) => old?.map((one) => (one.id === by.id ? by : one)))
-  /** Completes a task or reopens it: at once here, and then there. A recurring one goes on to its next occurrence. */
+  /** Completes or reopens a task, first on the screen and then by the API. A recurring task moves to its next
+   * occurrence. */
   const complete = async (task: Task) => {
     const path = { task_id: task.id }
     if (task.occurrence === null || task.completed) replace({ ...task, completed: !task.completed })

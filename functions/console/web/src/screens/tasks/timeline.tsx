@@ -1,5 +1,5 @@
-// What has become of a task and what is to come, as one line through time: each firing with its
-// deliveries, and each of these with its attempts and what its provider has answered.
+// The timeline of a task: what has happened, and what is to come. Each firing has its deliveries,
+// and each delivery has its attempts with the provider's answers.
 import { Fragment } from "preact"
 import { useEffect } from "preact/hooks"
 import { ok, readingAs, type Timeline, type TimelineEvent } from "../../api/client"
@@ -12,8 +12,8 @@ import { ownTarget } from "../../ui/targets"
 import { snoozedBy } from "./snoozes"
 import "./timeline.css"
 
-/** Fetches a task's timeline, and again every few seconds while something of it is about to happen. Who
- * reads as another user fetches it once, as each time is recorded. */
+/** Fetches a task's timeline, and fetches it again every few seconds while one of its events is due within a minute.
+ * An operator who reads as another user fetches it once, because each request is recorded. */
 export function useTimeline(id: string, user?: string): Fetched<Timeline> {
   const { client } = useShared()
   const fetched = useFetched(() => ok(client.GET("/api/tasks/{task_id}/timeline", { params: { path: { task_id: id }, header: readingAs(user) } })), [id, user])
@@ -26,10 +26,10 @@ export function useTimeline(id: string, user?: string): Fetched<Timeline> {
   return fetched
 }
 
-/** Whether an event says what is to happen. A try that held its delivery has happened. */
+/** Returns whether an event is still to come. A try that held its delivery has happened. */
 const comes = (e: TimelineEvent) => e.kind === "waiting" || e.kind === "upcoming" || (e.kind === "held" && e.state !== "held")
 
-/** Whether technical details are shown, and how to show them: jobs, and events for programs. */
+/** Whether technical details (jobs, and events for programs) are shown, and the switch for them. */
 export type Details = ReturnType<typeof useDetails>
 
 export const useDetails = () => {
@@ -41,7 +41,7 @@ export const useDetails = () => {
 export function Reminders({ timeline, technical }: { timeline: Timeline; technical: boolean }) {
   const text = t().task
   const reminders = timeline.reminders.filter((r) => !r.removed)
-  const stateOf = (r: Timeline["reminders"][number]) => (r.state === "pending" && !technical ? "scheduled" : r.state) // to whom it matters that Dapr has no job yet
+  const stateOf = (r: Timeline["reminders"][number]) => (r.state === "pending" && !technical ? "scheduled" : r.state) // that Dapr has no job yet is a technical detail
   return (
     <section class="card">
       <h2>{text.reminders}</h2>
@@ -60,10 +60,10 @@ export function Reminders({ timeline, technical }: { timeline: Timeline; technic
   )
 }
 
-/** How a target is shown. */
+/** Returns a target as it is shown. */
 type ShowTarget = (channel: NonNullable<TimelineEvent["channel"]>, target: string) => string
 
-/** The timeline. Without details, all is shown. */
+/** The timeline. Without details, it shows everything, technical details included. */
 export function TimelineCard({ fetched, details, showTarget = ownTarget }: { fetched: Fetched<Timeline>; details?: Details; showTarget?: ShowTarget }) {
   const text = t().timeline
   const { value, problem } = fetched
@@ -89,17 +89,18 @@ export function TimelineCard({ fetched, details, showTarget = ownTarget }: { fet
   )
 }
 
-/** A point of the timeline. A firing has its deliveries, each with all its events. */
+/** A point of the timeline. A firing has deliveries, and each delivery has its events. */
 interface Moment {
   key: string
   event: TimelineEvent
   deliveries: TimelineEvent[][]
 }
 
-/** What operators look for: jobs, and events for programs. */
+/** Returns whether an event is a technical detail: it is about a job, or an event for programs. */
 const isTechnical = (e: TimelineEvent) => e.kind === "scheduled" || e.channel === "event"
 
-/** What has been, and what lies ahead: also what should have gone on by now. Fractions of a second by which a reminder is late are technical, too. */
+/** Returns the past and the future part of a timeline. What should have happened by now is in the future part. A
+ * lateness of less than a second is a technical detail, too. */
 function partsOf(l: Timeline, technical: boolean): [Moment[], Moment[]] {
   const events = technical ? l.events : l.events.filter((e) => !isTechnical(e)).map((e) => ((e.late_seconds ?? 1) < 1 ? { ...e, late_seconds: undefined } : e))
   const moments: Moment[] = []
@@ -121,7 +122,7 @@ function partsOf(l: Timeline, technical: boolean): [Moment[], Moment[]] {
     }
     steps.push(event)
   }
-  // That an occurrence was told is what its firing says.
+  // The firing of an occurrence shows already that it was told.
   const told = new Set([...firings.values()].map((m) => m.event.occurrence))
   const shown = moments.filter(({ event: e }) => !(e.kind === "occurrence" && e.state === "told" && told.has(e.occurrence)))
   const isAhead = ({ event }: Moment) => event.kind === "upcoming" || event.at > l.as_of
@@ -171,7 +172,7 @@ function Moments({ moments, timeline, showTarget, after, ahead }: MomentsProps) 
   )
 }
 
-/** What an event is, and of which reminder and occurrence. */
+/** The words for an event, with its reminder and occurrence. */
 function Head({ event: e, timeline }: { event: TimelineEvent; timeline: Timeline }) {
   const text = t().timeline
   const reminder = timeline.reminders.find((r) => r.id === e.reminder_id)
@@ -189,10 +190,10 @@ function Head({ event: e, timeline }: { event: TimelineEvent; timeline: Timeline
   )
 }
 
-/** What has become of a delivery: the last that is said of its sending. */
+/** Returns the last event about the sending of a delivery. */
 const lastOf = (steps: TimelineEvent[]) => steps.findLast((e) => e.kind === "sent" || e.kind === "ended" || comes(e)) ?? steps.at(-1)!
 
-/** The state of a delivery, in a word. named: with its channel alone, whose colour then tells the state. */
+/** The state of a delivery, in a word. With named it is only the channel's name, coloured by the state. */
 function Outcome({ steps, named }: { steps: TimelineEvent[]; named?: boolean }) {
   const last = lastOf(steps)
   const state = steps.some((e) => e.kind === "reported" && e.state !== "delivered") ? "bounced" : last.kind === "held" && last.state !== "bundled" ? "held" : (last.state ?? "")
@@ -213,7 +214,8 @@ function Delivery({ steps, firedAt, timeline, showTarget }: DeliveryProps) {
   const now = useNow(30_000)
   const { channel, target } = steps[0]!
   const shown = target && showTarget(channel!, target)
-  // What a provider answers may name the target. What is not the provider's is said by the step already.
+  // A provider's answer may name the target, so it is masked, too. A text that is not from the provider
+  // is left out: the step says the same.
   const answer = (e: TimelineEvent) => (["held", "unverified", "suppressed"].includes(e.state ?? "") ? "" : target && shown ? e.error?.replaceAll(target, shown) : e.error)
   const words = (e: TimelineEvent) => {
     const snoozed = e.kind === "acknowledged" && snoozedBy(e, timeline)
@@ -241,7 +243,7 @@ function Delivery({ steps, firedAt, timeline, showTarget }: DeliveryProps) {
   )
 }
 
-/** How a moment is coloured: what went well, what waits, what did not arrive. */
+/** Returns the colour of a moment: it went well, waits, or did not arrive. */
 function toneOf({ event: e, deliveries }: Moment, timeline: Timeline): string {
   switch (e.kind) {
     case "fired": {

@@ -1,6 +1,7 @@
-// Reads one line, "call Ada tomorrow 9:00" or "jeden Montag 8 Uhr Blumen gießen", in English and
-// German at once. What is not understood is the title; what stands in quotes always is. Days are
-// counted and clocks read in the user's zone. Hours are those of 24 unless am, pm or a time of day is named.
+// Reads the line of quick add, such as "call Ada tomorrow 9:00" or "jeden Montag 8 Uhr Blumen gießen". It
+// understands English and German at the same time. The words that it does not understand are the title, and
+// so are words in quotes. Days and times are those of the user's zone. Hours count to 24, unless the line
+// says am, pm or a part of the day.
 import { instantOf, localOf } from "../../times"
 import { ruleOf, weekdays, everyWeek, inOrder, type Frequency, type Pattern, type Weekday } from "./rule"
 
@@ -15,9 +16,9 @@ export interface Understood {
 export interface Surroundings {
   now: Date
   zone: string
-  /** The time of day that a whole day counts as. */
+  /** The time of day at which a whole day is due. */
   allDayAt: string
-  /** Whether 3/12 is the third of December. */
+  /** Whether 3/12 means the third of December. */
   dayFirst: boolean
 }
 
@@ -27,18 +28,19 @@ const names = {
   months: [["january", "jan", "januar", "jänner"], ["february", "feb", "februar"], ["march", "mar", "märz", "mär"], ["april", "apr"], ["may", "mai"], ["june", "jun", "juni"],
     ["july", "jul", "juli"], ["august", "aug"], ["september", "sept", "sep"], ["october", "oct", "oktober", "okt"], ["november", "nov"], ["december", "dec", "dezember", "dez"]],
   days: [["monday", "montag"], ["tuesday", "dienstag"], ["wednesday", "mittwoch"], ["thursday", "donnerstag"], ["friday", "freitag"], ["saturday", "samstag", "sonnabend"], ["sunday", "sonntag"]],
-  // These are words of their own, too ("so", "do", "sun"): they count only where a day must be.
+  // These are also ordinary words ("so", "do", "sun"). They count as days only where a day must
+  // stand.
   shortDays: [["mon", "mo"], ["tue", "tues", "di"], ["wed", "mi"], ["thu", "thur", "thurs", "do"], ["fri", "fr"], ["sat", "sa"], ["sun", "so"]],
   ordinals: [["first", "1st", "1.", "erste", "ersten", "erster", "erstes"], ["second", "2nd", "2.", "zweite", "zweiten", "zweiter", "zweites"],
     ["third", "3rd", "3.", "dritte", "dritten", "dritter", "drittes"], ["fourth", "4th", "4.", "vierte", "vierten", "vierter", "viertes"], ["last", "letzte", "letzten", "letzter", "letztes"]],
-  // 9:00, 12:00, 15:00 and 19:00 where no hour is named.
+  // Without an hour they mean 9:00, 12:00, 15:00 and 19:00.
   parts: [["morning", "früh", "morgen", "morgens", "vormittag", "vormittags"], ["noon", "mittag", "mittags"], ["afternoon", "nachmittag", "nachmittags"], ["evening", "night", "abend", "abends"]],
 }
 const partHours = [9, 12, 15, 19]
 
 const escaped = (word: string) => word.replace(".", "\\.")
 const any = (...lists: string[][][]) => `(?:${lists.flat(2).map(escaped).sort((a, b) => b.length - a.length).join("|")})`
-/** Where in its list a word stands; -1 if nowhere. */
+/** Returns the index of the group that has a word; -1 if none has it. */
 const place = (list: string[][], word: string | undefined) => list.findIndex((words) => words.includes(word?.toLowerCase() ?? ""))
 
 const units: [unit: "second" | "minute" | "hour" | "day" | "week" | "month" | "year", words: string, freq?: Frequency][] = [
@@ -63,9 +65,9 @@ const part = any(names.parts)
 const before = "(?:(?:on|by|due|starting|from|until|till|ab|am|bis(?:\\s+zum)?|vom|den|dem|the|this|kommende[nrs]?|coming)\\s+)*"
 const clock = "(?:\\d{1,2}(?::\\d\\d|\\s*(?:uhr|[ap]m|[ap]\\.m\\.))|(?:um|at)\\s+\\d)"
 
-/** A line, of which more and more is understood. */
+/** A line that is understood piece by piece. */
 class Line {
-  /** What is not understood yet. What is understood or quoted is blanked out. */
+  /** The line with blanks in place of what is understood or quoted. */
   private open: string
   private readonly taken: boolean[] = []
 
@@ -73,7 +75,7 @@ class Line {
     this.open = text.replace(/"[^"]*"|„[^“”]*[“”]|“[^”]*”/g, (quoted) => "\u0001".repeat(quoted.length))
   }
 
-  /** Takes the last place that a pattern fits, and of which read makes something. */
+  /** Finds the last match of a pattern for which read returns a value, blanks it out, and returns the value. */
   take<T>(pattern: string, read: (groups: (string | undefined)[]) => T | undefined): T | undefined {
     const found = [...this.open.matchAll(new RegExp(`(?<![\\p{L}\\p{N}.:/])(?:${pattern})(?![\\p{L}\\p{N}])`, "giu"))]
     for (const match of found.reverse()) {
@@ -87,7 +89,7 @@ class Line {
     return undefined
   }
 
-  /** What was not understood. */
+  /** Returns the words that were not understood. */
   rest(): string {
     return this.text.split("").map((c, i) => (this.taken[i] ? " " : c)).join("").replace(/\s+/g, " ").replace(/\s+([,;.])/g, "$1").replace(/^[\s,;:–-]+|[\s,;:–-]+$/g, "")
       .replace(/^(?:and|und)\s+/i, "").replace(/^(?:please\s+)?remind me\s+(?:to|about|of)\s+|^erinner[en]? mich\s+(?:an|daran,?)\s+/i, "")
@@ -109,7 +111,7 @@ const plusMonths = (n: number, months: number) => {
   return dayNumber(Math.floor(index / 12), (index % 12) + 1, Math.min(Number(dateOf(n).slice(8)), lastDay))
 }
 
-/** Understands a line. It has neither due nor rule if nothing in it says when. */
+/** Reads a line. The result has neither due nor rule if the line does not say when. */
 export function understand(text: string, { now, zone, allDayAt, dayFirst }: Surroundings): Understood {
   const line = new Line(text)
   const local = localOf(now, zone)
@@ -126,7 +128,7 @@ export function understand(text: string, { now, zone, allDayAt, dayFirst }: Surr
 
   if (span?.exact && !date && !time && !repetition) return { ...result, due: { exact: span.exact.toISOString() } }
   let start = date?.on(span?.day ?? today, span?.day !== undefined || (time !== undefined && isAhead(today, time))) ?? span?.day
-  // A date without a year that has gone by today is that of the next year.
+  // If a date without a year is today and its time has passed, it means the next year.
   if (start === today && date?.again && time && !isAhead(today, time)) start = date.again(today + 1)
   if (!repetition) {
     if (start === undefined && !time) return result
@@ -140,7 +142,7 @@ export function understand(text: string, { now, zone, allDayAt, dayFirst }: Surr
   }
   if (start === undefined) {
     start = isAhead(today, time ?? allDayAt) ? today : today + 1
-    // A fortnight is counted from the first of its days.
+    // An interval of several weeks is counted from the first of the rule's days.
     while (pattern.days.length > 0 && !pattern.days.includes(weekdays[weekdayOf(start)]!)) start++
   }
   const at = time ?? (pattern.freq === "HOURLY" ? "00:00" : undefined)
@@ -192,7 +194,7 @@ function ofUnit(interval: number, word: string): Repetition | undefined {
   return freq && interval >= 1 ? { pattern: { freq, interval } } : undefined
 }
 
-/** How often, or until when, a rule goes on. */
+/** Reads how many times, or until when, a rule recurs. */
 function takeEnd(line: Line, today: number, dayFirst: boolean): Partial<Pattern> | undefined {
   const count = line.take(`,?\\s*(?:for\\s+)?(${number})\\s*(?:times|mal)`, ([n]) => numberOf(n!) || undefined)
   if (count) return { count }
@@ -225,9 +227,10 @@ function takeSpan(line: Line, now: Date, zone: string, today: number): { exact?:
 }
 
 interface TakenDate {
-  /** The day that is meant today. timeIsAhead: the time of day that was given is still to come. */
+  /** Returns the day that is meant if today is the given day. timeIsAhead says that the given time of day is still to
+   * come. */
   on(today: number, timeIsAhead: boolean): number
-  /** The first such day from another one on, if it comes again. */
+  /** Returns the first such day from a given day on. It is missing for a day that does not come again. */
   again?(from: number): number
   part?: number
 }
@@ -250,7 +253,7 @@ function takeDate(line: Line, today: number, dayFirst: boolean, prefix = before)
     line.take(`${prefix}(\\d{1,2})\\.\\s?(\\d{1,2})\\.(?:\\s?(\\d{4})|(\\d{2}))?`, ([d, m, y4, y2]) => inYear(d, Number(m), y4 ?? y2)) ??
     line.take(`${prefix}(\\d{1,2})(?:st|nd|rd|th|\\.)?\\s*(?:of\\s+)?(${month})\\.?${year4}`, ([d, m, y]) => inYear(d, place(names.months, m) + 1, y)) ??
     line.take(`${prefix}(${month})\\.?\\s+(\\d{1,2})(?:st|nd|rd|th)?(?!\\s*(?:uhr|[ap]m))${year4}`, ([m, d, y]) => inYear(d, place(names.months, m) + 1, y)) ??
-    // Without a year it may be a half: it needs a word before it.
+    // Without a year, 1/2 may mean a half, so a word such as "on" must stand before it.
     line.take(`(?:${prefix}(\\d{1,2})/(\\d{1,2})/(\\d{4}|\\d{2})|(?:on|by|due|until|till|am|bis)\\s+(\\d{1,2})/(\\d{1,2}))`, ([a1, b1, y, a2, b2]) => {
       const [a, b] = [a1 ?? a2, b1 ?? b2]
       const first = Number(a) > 12 || (Number(b) <= 12 && dayFirst)
@@ -282,7 +285,8 @@ function takeDate(line: Line, today: number, dayFirst: boolean, prefix = before)
   )
 }
 
-/** A time of day, 09:00. part is what was said of it together with the day: in the evening, say. */
+/** Reads a time of day, such as 09:00. part is the part of the day that was named together with the day, such as the
+ * evening. */
 function takeTime(line: Line, part: number | undefined): string | undefined {
   const at = "(?:(?:at|um|gegen|ab)\\s+|@\\s*)"
   const half = "(?:([ap])\\.?m\\.?)"
