@@ -117,7 +117,7 @@ type notification struct {
 	TaskID uuid.NullUUID `json:"task_id"` // null: it is about no task
 	// Occurrence is null if the task does not recur.
 	Occurrence *string       `json:"occurrence"`
-	DueDate    *time.Time    `json:"due_date"` // null: it is about no task, its task has no due date, or it is older than this field
+	DueDate    *time.Time    `json:"due_date"` // null: it is about no task, or older than this field
 	Kind       task.Kind     `json:"kind"`
 	ReminderID uuid.NullUUID `json:"reminder_id"` // null: it is about no reminder, or older than this field
 	Title      string        `json:"title"`

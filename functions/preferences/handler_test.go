@@ -187,7 +187,7 @@ func TestBadInput(t *testing.T) {
 		{`{"time_zone":"UTC","agenda":{"channel":"email","at":"08:00","days":[]}}`, 400, "agenda: days is empty: name days"},
 		{`{"time_zone":"UTC","agenda":{"channel":"email","at":"08:00","days":["monday"]}}`, 400, `agenda: has the day "monday", which does not exist: the days are mo`},
 		{`{"time_zone":"UTC","agenda":{"channel":"email","at":"08:00","every":"day"}}`, 400, "/agenda/every"},
-		{`{"agenda":{"channel":"email","at":"08:00"}}`, 400, "agenda is by your clock, and nobody knows where you are: give time_zone"},
+		{`{"agenda":{"channel":"email","at":"08:00"}}`, 400, "agenda needs your time zone: give time_zone"},
 		{`{"bundle":"15m"}`, 400, "/bundle must be an object"},
 		{`{"bundle":{"email":15}}`, 400, "/bundle/email must be a string"},
 		{`{"bundle":{"in_app":"15m"}}`, 400, `bundle: only email, push and sms can be bundled, not "in_app"`},

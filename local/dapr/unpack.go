@@ -86,7 +86,7 @@ func extract(archive, program, to string) (err error) {
 		}
 		if entry.Typeflag == tar.TypeReg && path.Base(entry.Name) == program {
 			if entry.Size > mostUnpacked {
-				return fmt.Errorf("%s has %d bytes, which is more than a program of Dapr's has", program, entry.Size)
+				return fmt.Errorf("%s has %d bytes, and no program of Dapr's is that large", program, entry.Size)
 			}
 			break
 		}

@@ -76,7 +76,7 @@ var (
 	bundleSize = histograms("duebell_bundle_reminders",
 		"How many reminders the bundles had that were sent, by channel.", []float64{1, 2, 3, 5, 10, 20, 50, 100, 500}, "channel")
 	agendas = counters("duebell_agendas_total",
-		"Agendas whose day was settled, by outcome: told, empty (there was nothing to tell), or missed (its day was over).", "outcome")
+		"Agendas whose day was settled, by outcome: told, empty (there was nothing to tell), or missed (it was too late to tell it).", "outcome")
 	smsCost = gauges("duebell_sms_cost_today",
 		"What text messages have cost since midnight in UTC, as the last sweep saw it, by SMS_PRICES.")
 	smsCeiling = gauges("duebell_sms_cost_ceiling",

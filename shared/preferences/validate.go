@@ -37,10 +37,10 @@ func (p *Preferences) Validate(rules Rules) error {
 		return err
 	}
 	if p.TimeZone == "" && p.QuietHours.Any() {
-		return fault.Invalid("quiet_hours are by your clock, and nobody knows where you are: give time_zone beside them, such as \"Europe/Paris\"")
+		return fault.Invalid("quiet_hours need your time zone: give time_zone beside them, such as \"Europe/Paris\"")
 	}
 	if p.TimeZone == "" && p.Agenda != nil {
-		return fault.Invalid("agenda is by your clock, and nobody knows where you are: give time_zone beside it, such as \"Europe/Paris\"")
+		return fault.Invalid("agenda needs your time zone: give time_zone beside it, such as \"Europe/Paris\"")
 	}
 	if err := checkLanguage(p.Language); err != nil {
 		return err

@@ -95,7 +95,7 @@ func (s Snooze) At(t Task, now time.Time) (time.Time, error) {
 	var at time.Time
 	switch {
 	case s.UntilLocal != nil && !ok:
-		return at, fault.Invalid("until_local is a local time, and nobody knows where you are: set time_zone in your preferences (PUT /api/preferences), or give until")
+		return at, fault.Invalid("until_local is a local time, and your time zone is not known: set time_zone in your preferences (PUT /api/preferences), or give until")
 	case s.UntilLocal != nil:
 		at = s.UntilLocal.In(location)
 		if change, changes := wallclock.ChangeNear(*s.UntilLocal, location); changes && !at.After(now) {

@@ -128,7 +128,7 @@ func (d *Draft) Derive(c Clock) error {
 	}
 	location, ok := d.location(c)
 	if !ok {
-		return fault.Invalid("the due date is a local time, and nobody knows where you are: set time_zone in your preferences (PUT /api/preferences), or name one beside due_local")
+		return fault.Invalid("the due date is a local time, and your time zone is not known: set time_zone in your preferences (PUT /api/preferences), or name one beside due_local")
 	}
 	at := d.clock(c).In(location)
 	if at.Year() < MinYear || at.Year() > MaxYear {

@@ -118,7 +118,7 @@ func (c *cleanup) steps() []step {
 		{"dead_letters", "dead letters settled long ago: removed", 1, c.purge(store.SettledDeadLetters, keep.DeadLetters)},
 		{"occurrences", "what became of occurrences long ago: forgotten", 1, c.purge(store.Occurrences, keep.History)},
 		{"finished_deliveries", "deliveries finished long ago: removed", 1, c.purge(store.FinishedDeliveries, keep.History)},
-		{"settled_agendas", "agendas of days long ago: forgotten", 1, c.purge(store.SettledAgendas, keep.History)},
+		{"settled_agendas", "agendas settled long ago: removed", 1, c.purge(store.SettledAgendas, keep.History)},
 		{"removed_reminders", "reminders that their tasks have not had for long: removed", 1, c.purge(store.RemovedReminders, keep.History)},
 		{"deleted_tasks", "tasks deleted long ago: removed with all that is theirs", 1, c.purge(store.DeletedTasks, keep.DeletedTasks)},
 		{"read_notifications", "notifications read or archived long ago: removed", 1, c.purge(store.ReadNotifications, keep.ReadNotifications)},

@@ -1,5 +1,6 @@
--- +goose NO TRANSACTION Not one transaction, because indexes are built without blocking writers.
--- Each statement can be run again.
+-- +goose NO TRANSACTION
+-- Not one transaction, because indexes are built without blocking writers. Each statement can be run
+-- again.
 
 -- +goose Up
 -- {"channel": "email", "at": "08:00", "days": ["mo"]}; null: its user wants no agenda.

@@ -1,5 +1,6 @@
--- +goose Up A foreign key locks the task's row for each occurrence that is told. It is not needed:
--- a transaction that writes occurrences holds a lock on the task or on an armed reminder of it, and
+-- +goose Up
+-- A foreign key locks the task's row for each occurrence that is told. It is not needed: a
+-- transaction that writes occurrences holds a lock on the task, or on an armed reminder of it, and
 -- the cleanup deletes no such task.
 alter table occurrences drop constraint if exists occurrences_task_id_fkey;
 

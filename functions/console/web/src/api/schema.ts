@@ -93,7 +93,7 @@ export interface paths {
         put?: never;
         /**
          * Count dead letters, and then replay them (scope admin)
-         * @description Without confirm the answer is how many dead letters could be replayed, counted up to 10,000. With confirm that many are replayed, the oldest first; they become due one after the other. A bundle counts as one, and its message is sent again with all its reminders. Left out are deliveries that were sent or cancelled, that the provider may have accepted, or whose reminder is obsolete, and those that another transaction has locked. If the request is interrupted, send it again: replayed dead letters are not counted any more.
+         * @description Without confirm the answer is how many dead letters could be replayed, counted up to 10,000. With confirm that many are replayed, the oldest first; they become due one after the other. A bundle counts as one, and its message is sent again with all its reminders. It leaves out deliveries that were sent or cancelled, that the provider may have accepted, whose reminder is not wanted any more, or that another transaction has locked. If the request is interrupted, send it again: replayed dead letters are not counted any more.
          */
         post: operations["replayDeadLetters"];
         delete?: never;
@@ -396,7 +396,7 @@ export interface paths {
         put?: never;
         /**
          * Send a test message to yourself
-         * @description The test message goes to all your addresses or devices on the channel, whether the channel is on or off. Nothing is sent to addresses that are unverified or suppressed. Each provider of the channel is called once; nothing is retried, held or bundled. Test messages count in the quotas like others, and you may send 20 of them in an hour. A test of in_app is an unread notification; others leave nothing in the inbox. The event of a webhook is test. The answer comes when all have ended, or after 15 s. 409: there is no address or device.
+         * @description The test message goes to all your addresses or devices on the channel, whether the channel is on or off. Nothing is sent to addresses that are unverified or suppressed. Each provider of the channel is called once; nothing is retried, held or bundled. Test messages count in the limits like others, and you may send 20 of them in an hour. A test of in_app is an unread notification; others leave nothing in the inbox. The event of a webhook is test. The answer comes when all have ended, or after 15 s. 409: there is no address or device.
          */
         post: operations["testChannel"];
         delete?: never;
@@ -777,9 +777,9 @@ export interface paths {
          * Create many tasks; invalid ones don't stop the others
          * @description As JSON, up to 1,000 tasks. As lines of JSON or as a table, up to 100,000 in at most 134,217,728 bytes, each of at most 131,072 bytes, stored in parts while they come; the answer begins when all has been read, and has a line for each task, or range of lines, that was not stored and, last, a summary. If the answer is an error, its detail says how many tasks were stored before it.
          *
-         *     A table's first line names its columns, in any order: title, and as wanted notes, due_date, reminders, completed and channels; a column user_id must hold the caller's id, or nothing. Rows are separated by line breaks and cells by commas, semicolons, tabs or |, as the first line has them; a line such as sep=; may come before it. A cell that has any of these is quoted (RFC 4180). due_date is a time with an offset, completed is true or false, reminders and channels have their values separated by semicolons: 0s;30m, in_app;email. An empty or missing cell means the default; reminders may be none. Rows of empty cells are passed over, and columns without a name must be empty.
+         *     A table's first line names its columns, in any order: title, and as wanted notes, due_date, reminders, completed and channels; a column user_id must hold the caller's id, or nothing. Rows are separated by line breaks and cells by commas, semicolons, tabs or |, as the first line has them; a line such as sep=; may come before it. A cell that has any of these is quoted (RFC 4180). due_date is a time with an offset, completed is true or false, reminders and channels have their values separated by semicolons: 0s;30m, in_app;email. An empty or missing cell means the default; reminders may be none. Rows of empty cells are skipped, and columns without a name must be empty.
          *
-         *     Nothing inside a quoted cell becomes a task, even if the cell is too long. A quote that is not closed costs its own line, and those after it that have neither as many cells as the first line nor as many as a row before: reading goes on with the next that has.
+         *     Nothing inside a quoted cell becomes a task, even if the cell is too long. If a quote is not closed, its own line is refused. So are the lines after it, up to the next line that has as many cells as the first line or as a row before.
          */
         post: operations["createTasks"];
         delete?: never;
@@ -940,21 +940,21 @@ export interface components {
         };
         DeadLetterHistory: {
             dead_letter: components["schemas"]["DeadLetter"];
-            /** @description What has happened to its delivery, the oldest first: the latest 20, without the attempt that got it sent. Empty for a callback that made no sense. */
+            /** @description What has happened to its delivery, the oldest first: the latest 20, without the attempt that got it sent. Empty for a malformed callback. */
             tries: {
                 /** Format: date-time */
                 at: string;
-                /** @description Which send it was, since the latest replay. */
+                /** @description The number of the attempt, counted since the latest replay. */
                 attempt: number;
                 /** @description The provider's answer. */
                 error: string;
                 /**
                  * Format: date-time
-                 * @description When it was to be tried next; null: not at all.
+                 * @description When the next attempt was planned for; null: none was planned.
                  */
                 next: string | null;
                 provider: string;
-                /** @description What the delivery became by it; or held, by a limit or quiet hours; or replayed, by an operator. */
+                /** @description The delivery's state afterwards. held: a limit or quiet hours held it. replayed: an operator has replayed it. */
                 state: string;
             }[];
         };
@@ -1069,7 +1069,7 @@ export interface components {
             created_at: string;
             /**
              * Format: date-time
-             * @description When the task, or this occurrence of it, was due as its reminder fired. null: it is about no task, or was told before there was this field.
+             * @description The due date of the task, or of this occurrence of it, as it was when the reminder fired. null: it is about no task, or is older than this field.
              */
             due_date: string | null;
             /** Format: uuid */
@@ -1150,7 +1150,7 @@ export interface components {
              */
             agenda: {
                 /**
-                 * @description A time of day of whole minutes. Where clocks skip it, it is as much later as they do; where they show it twice, it is the first.
+                 * @description A time of day in whole minutes. If clocks skip it, the agenda comes as much later as they skip; if they show it twice, it comes the first time.
                  * @example 08:00
                  */
                 at: string;
@@ -1211,7 +1211,7 @@ export interface components {
         /** @description A field that is left out gets its default. */
         PreferencesInput: {
             /**
-             * @description One message a day, at a time of day where you are, that says what is overdue and what is due on that day: a day without either sends nothing. It goes to all that the channel reaches you at, whether the channel is on for reminders or not. Quiet hours do not hold it, and it is never bundled. It needs time_zone. null: none. Once a day: if you come to another time zone in which the time has passed and the day was not told yet, it goes within about a minute, up to 4 h late. What is due on a whole day is overdue once that day is over.
+             * @description One message a day, at a local time of day, about the tasks that are overdue and those that are due on that day. On a day with neither, nothing is sent. It goes to all of your addresses or devices on the channel, whether the channel is on for reminders or not. Quiet hours do not hold it, and it is never bundled. It needs time_zone. null: you get none. Each local day is told once. If you move to a time zone in which the time has passed on a day that was not told yet, it is sent within about a minute, unless it would be more than 4 h late. A task that is due on a whole day is overdue once that day is over.
              * @example {
              *       "channel": "email",
              *       "at": "08:00",
@@ -1226,7 +1226,7 @@ export interface components {
              */
             agenda?: {
                 /**
-                 * @description A time of day of whole minutes. Where clocks skip it, it is as much later as they do; where they show it twice, it is the first.
+                 * @description A time of day in whole minutes. If clocks skip it, the agenda comes as much later as they skip; if they show it twice, it comes the first time.
                  * @example 08:00
                  */
                 at: string;
@@ -1495,7 +1495,7 @@ export interface components {
                 p99_seconds: number | null;
                 reminders: number;
             };
-            /** @description For how long the oldest due reminder has waited to be fired, and the oldest due delivery of each lane (hosts, providers, events) to be sent. 0: none waits. */
+            /** @description For how long the oldest due reminder or agenda has waited to be fired, and the oldest due delivery of each lane (hosts, providers, events) to be sent. 0: none waits. */
             oldest_waiting_seconds: {
                 events: number;
                 firing: number;
@@ -1745,7 +1745,7 @@ export interface components {
             reason?: string;
             /** Format: uuid */
             reminder_id?: string;
-            /** @description Which arming of the reminder: each fires once at most. */
+            /** @description The number of the reminder's arming that the event is about. Each arming fires once at most. */
             revision?: number;
             /** @description The state of the delivery, the reminder or the occurrence after the event. */
             state?: string;
@@ -1963,7 +1963,7 @@ export interface operations {
     replayDeadLetter: {
         parameters: {
             query?: {
-                /** @description Even if it was sent or cancelled, its provider may have accepted it, or its task was deleted, completed or moved since. */
+                /** @description true: replay it even if it was sent or cancelled, its provider may have accepted it, or its task was deleted, completed or moved since. */
                 force?: boolean;
             };
             header?: {
@@ -2012,7 +2012,7 @@ export interface operations {
                 "application/json": {
                     /** @enum {string} */
                     channel?: "email" | "push" | "sms" | "webhook" | "event";
-                    /** @description How many are replayed at most: the count in the answer without it. */
+                    /** @description How many are replayed at most. Take the count from the answer to the request without confirm. */
                     confirm?: number | null;
                     /**
                      * @description How many become due in a second.
@@ -3863,7 +3863,7 @@ export interface operations {
             content: {
                 "application/x-www-form-urlencoded": {
                     /**
-                     * @description Which of the link's actions; left out, its only one.
+                     * @description Which of the link's actions to carry out. It may be left out if the link has only one.
                      * @enum {string}
                      */
                     do?: "done" | "snooze" | "acknowledge";
