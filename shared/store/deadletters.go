@@ -130,8 +130,8 @@ func (s *Store) ListDeadLetters(ctx context.Context, f DeadLetterFilter, after u
 const MostReplayed = 10_000
 
 const (
-	// isWanted is the condition for a dead letter l whose delivery is still wanted: for a bundle, at least
-	// one of its reminders is. An agenda tells what is true when it is sent.
+	// isWanted is the condition for a dead letter l whose delivery is still wanted. A bundle is wanted if
+	// at least one of its reminders is. An agenda always is, since it tells what is true when it is sent.
 	isWanted = `(
 		exists (select from deliveries d where d.id = l.delivery_id and d.agenda_id is not null)
 		or exists (
