@@ -291,7 +291,7 @@ test("a channel that is on says what it lacks", async () => {
   }
   await page.getByLabel(/^New phone number/).fill("+4915112345678")
   await page.getByLabel(/^New phone number/).press("Enter")
-  await told("before you have entered the code").waitFor()
+  await told("until you enter the code").waitFor()
   await page.getByRole("switch", { name: "Text message" }).click()
   await told("before you have entered the code").waitFor({ state: "detached" })
   await page.locator(".switches").getByRole("link", { name: "To the inbox" }).click()
