@@ -83,10 +83,10 @@ func Example() {
 	defer cancel()
 	shop := client{sys.URL(), token}
 
-	task := fmt.Sprintf(`{"title": "Pay the invoice of order 4711", "due_date": %q}`, time.Now().Add(2*time.Second).Format(time.RFC3339Nano))
+	task := fmt.Sprintf(`{"title": "Pay the invoice of order 4712", "due_date": %q}`, time.Now().Add(2*time.Second).Format(time.RFC3339Nano))
 	var first, again struct{ ID string }
 	for _, answer := range []*struct{ ID string }{&first, &again} {
-		if err := shop.call(ctx, "customer-17", "order-4711", "POST", "/api/tasks", task, answer); err != nil {
+		if err := shop.call(ctx, "customer-18", "order-4712", "POST", "/api/tasks", task, answer); err != nil {
 			fmt.Println(err)
 			return
 		}
@@ -95,7 +95,7 @@ func Example() {
 
 	var inbox struct{ Notifications []struct{ Title string } }
 	for ; len(inbox.Notifications) == 0; time.Sleep(100 * time.Millisecond) { // your page would open the stream instead
-		if err := shop.call(ctx, "customer-17", "", "GET", "/api/notifications", "", &inbox); err != nil {
+		if err := shop.call(ctx, "customer-18", "", "GET", "/api/notifications", "", &inbox); err != nil {
 			fmt.Println(err)
 			return
 		}
@@ -105,5 +105,5 @@ func Example() {
 	}
 	// Output:
 	// one task: true
-	// told: Pay the invoice of order 4711
+	// told: Pay the invoice of order 4712
 }

@@ -293,7 +293,7 @@ test("a channel that is on says what it lacks", async () => {
   await page.getByLabel(/^New phone number/).press("Enter")
   await told("until you enter the code").waitFor()
   await page.getByRole("switch", { name: "Text message" }).click()
-  await told("before you have entered the code").waitFor({ state: "detached" })
+  await told("until you enter the code").waitFor({ state: "detached" })
   await page.locator(".switches").getByRole("link", { name: "To the inbox" }).click()
   await page.getByRole("button", { name: "Notify me in this browser" }).waitFor()
   assert.deepEqual(wrong, [])
