@@ -43,7 +43,7 @@ func checks() []checked {
 		{"backup and restore", promise{deployPage, "## Backup and restore"}, restore},
 		{"doctor finds nothing wrong", promise{deployPage, "duebell doctor"}, doctor},
 		{"it can be taken away", promise{deployPage, "deletes the namespace, with the secrets"}, takenAway},
-		{"one command puts it back", promise{deployPage, "Without settings it applies the overlay that is"}, atOnce},
+		{"one command puts it back", promise{deployPage, "Without settings on the command line it applies the overlay that is"}, atOnce},
 	}
 }
 
