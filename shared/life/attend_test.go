@@ -170,6 +170,15 @@ func TestWhatEndsRepetitions(t *testing.T) {
 	}
 }
 
+// toldOf returns what the inbox was told, each with its occurrence's time and its kind.
+func (w *world) toldOf() string {
+	var of []string
+	for _, n := range w.inbox() {
+		of = append(of, n.Occurrence[11:]+" "+string(n.Kind))
+	}
+	return strings.Join(of, ", ")
+}
+
 // A repetition waits through an outage, until after the next occurrence: whichever is fired first, it is told once at most,
 // and nothing of it is left.
 func TestRepetitionAfterAnOutage(t *testing.T) {
@@ -181,23 +190,17 @@ func TestRepetitionAfterAnOutage(t *testing.T) {
 		w.fire(call)
 		h.at = h.at.Add(3*time.Hour + 10*time.Minute)
 		waiting := w.reload(made.ID).Reminders
-		order := func(r task.Reminder) int {
-			if r.Kind == first {
-				return 0
-			}
-			return 1
-		}
-		slices.SortFunc(waiting, func(a, b task.Reminder) int { return order(a) - order(b) })
-		for _, r := range waiting {
-			if _, err := w.firer.FireOverdue(t.Context(), task.Revision{TaskID: made.ID, UserID: "ada", ReminderID: r.ID, Number: r.Revision}); err != nil {
-				t.Error(err)
+		for _, now := range []bool{true, false} {
+			for _, r := range waiting {
+				if (r.Kind == first) != now {
+					continue
+				}
+				if _, err := w.firer.FireOverdue(t.Context(), task.Revision{TaskID: made.ID, UserID: "ada", ReminderID: r.ID, Number: r.Revision}); err != nil {
+					t.Error(err)
+				}
 			}
 		}
-		var of []string
-		for _, n := range w.inbox() {
-			of = append(of, n.Occurrence[11:]+" "+string(n.Kind))
-		}
-		if got := strings.Join(of, ", "); got != want {
+		if got := w.toldOf(); got != want {
 			t.Errorf("%s first: told of %s, want %s", first, got, want)
 		}
 		if got := w.besides(made.ID); got != "[repeat armed 01 12:35]" {
@@ -226,11 +229,7 @@ func TestRepeatOfARecurringTask(t *testing.T) {
 	if got := fmt.Sprint(told); got != "[09:25 09:50 10:00 10:25 10:50 11:00]" {
 		t.Errorf("told at %s", got)
 	}
-	var of []string
-	for _, n := range w.inbox() {
-		of = append(of, n.Occurrence[11:]+" "+string(n.Kind))
-	}
-	if got := strings.Join(of, ", "); got != "09:00 due, 09:00 repeat, 09:00 repeat, 10:00 due, 10:00 repeat, 10:00 repeat, 11:00 due" {
+	if got := w.toldOf(); got != "09:00 due, 09:00 repeat, 09:00 repeat, 10:00 due, 10:00 repeat, 10:00 repeat, 11:00 due" {
 		t.Errorf("of %s", got)
 	}
 	// Completing an occurrence ends its own, and no other's.
